@@ -1,0 +1,83 @@
+"""The protocol's commands: one function and one table row each."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from greenserver import limits
+from greenserver.responses import Listing, Response, SliceBody, Text
+from greenserver.status import Refusal, Status
+from greenserver.store import FileSlice, FileStore, require_name
+
+SliceForms = Mapping[str, Callable[[FileSlice], SliceBody]]
+"""How a slice can be sent, by the word that asks for it; the empty word is the usual way."""
+
+
+@dataclass(frozen=True)
+class Language:
+    """What commands may need to know of the dialect in which they are said."""
+
+    commands: Mapping[str, "Command"]
+    slice_forms: SliceForms
+
+
+@dataclass(frozen=True)
+class Command:
+    """A row of the table: a command's name, how many arguments it takes, and what it does."""
+
+    name: str
+    arguments: range
+    run: Callable[[FileStore, Language, Sequence[str]], Response]
+
+
+def get_file_listing(store: FileStore, _language: Language, _arguments: Sequence[str]) -> Response:
+    """Answer with the names of the files that can be fetched."""
+    return Response(Status.OK, Listing(store.names()))
+
+
+def get_metadata(store: FileStore, _language: Language, arguments: Sequence[str]) -> Response:
+    """Answer with a file's length in bytes."""
+    (name,) = arguments
+    return Response(Status.OK, Text(b"%d\r\n" % store.size(name)))
+
+
+def get_slice(store: FileStore, language: Language, arguments: Sequence[str]) -> Response:
+    """Answer with a part of a file."""
+    name, offset, size, *form = arguments
+    body = language.slice_forms.get(form[0] if form else "")
+    if body is None:
+        raise Refusal(Status.INVALID_ARGUMENTS_FOR_COMMAND)
+    require_name(name)  # the form of every argument comes before the file
+    return Response(Status.OK, body(store.slice(name, parse_number(offset), parse_number(size))))
+
+
+def show_help(_store: FileStore, language: Language, _arguments: Sequence[str]) -> Response:
+    """Answer with the names of the commands."""
+    return Response(Status.OK, Listing(language.commands))
+
+
+def leave(_store: FileStore, _language: Language, _arguments: Sequence[str]) -> Response:
+    """Answer, and end the connection."""
+    return Response(Status.OK, closes=True)
+
+
+GET_FILE_LISTING = Command("get_file_listing", range(1), get_file_listing)
+GET_METADATA = Command("get_metadata", range(1, 2), get_metadata)
+GET_SLICE = Command("get_slice", range(3, 5), get_slice)
+HELP = Command("help", range(1), show_help)
+QUIT = Command("quit", range(1), leave)
+
+
+def parse_number(text: str) -> int:
+    """Return a non-negative decimal of ASCII digits; past 18 digits, a number larger than any file.
+
+    Raises Refusal: INVALID_ARGUMENTS_FOR_COMMAND for all that `int` accepts beyond that (signs,
+    underscores, other scripts' digits), and for zeros without end, whose value is not known.
+    """
+    if not (text.isascii() and text.isdigit()):
+        raise Refusal(Status.INVALID_ARGUMENTS_FOR_COMMAND)
+    if len(text) <= limits.NUMBER_DIGITS:
+        return int(text)
+    digits = text.lstrip("0")
+    if not digits and len(text) >= limits.ELEMENT_BYTES:
+        raise Refusal(Status.INVALID_ARGUMENTS_FOR_COMMAND)
+    return int(digits or "0") if len(digits) <= limits.NUMBER_DIGITS else 2**63

@@ -1,0 +1,60 @@
+"""The engines by name: ways to wait, nothing more. Each loads when it is asked for.
+
+An engine module has one function, ``serve(listener, welcome, stop)``: it welcomes clients as they come,
+runs their conversations, and returns when the switch has been turned and the conversations are over.
+"""
+
+from collections.abc import Callable, Collection
+from importlib import import_module
+from socket import socket
+from time import monotonic
+from typing import Final, Protocol, cast
+
+from greenserver import limits
+from greenserver.connection import Connection
+from greenserver.waiting import Stop
+
+Welcome = Callable[[socket, str], Connection]
+"""Makes a conversation with a client, given its socket and its address for the log."""
+
+
+class Serve(Protocol):
+    """What an engine does."""
+
+    def __call__(self, listener: socket, welcome: Welcome, stop: Stop) -> None:
+        """Serve until the switch is turned; leave the listener open."""
+
+
+MODULES: Final = {
+    "gevent": "greenlets",
+    "threads": "threads",
+    "selectors": "selector_loop",
+    "sequential": "sequential",
+}
+"""The module of each engine; the default first."""
+
+DEFAULT_ENGINE: Final = next(iter(MODULES))
+
+
+def load(name: str) -> Serve:
+    """Import an engine."""
+    return cast("Serve", import_module(f"{__name__}.{MODULES[name]}").serve)
+
+
+def drain(conversations: Collection[Connection], run: Callable[[float], None]) -> None:
+    """Let the replies under way finish, within limits.
+
+    `conversations` holds those that go on; ``run(seconds)`` runs them for at most so long, or until none
+    is left.
+    """
+    for conversation in tuple(conversations):
+        conversation.stop()
+    run(limits.GRACE_SECONDS)
+    for conversation in tuple(conversations):
+        conversation.abort()
+    run(limits.SWEEP_SECONDS)
+
+
+def seconds_left(deadline: float) -> float:
+    """Return how long it is until a moment; nothing if it has passed."""
+    return max(0.0, deadline - monotonic())

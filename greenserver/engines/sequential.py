@@ -1,0 +1,40 @@
+"""One client at a time; the others wait in the kernel's queue."""
+
+import socket
+from time import monotonic
+
+from greenserver import limits
+from greenserver.connection import Connection
+from greenserver.engines import Welcome
+from greenserver.listening import accept_until
+from greenserver.waiting import Stop, Wait, poll
+
+
+def serve(listener: socket.socket, welcome: Welcome, stop: Stop) -> None:
+    """Serve one client after the other until the switch is turned."""
+    for sock, client in accept_until(stop, listener):
+        conversation = welcome(sock, client)
+        conversation.wait = _StoppableWait(conversation, stop)
+        conversation.handle()
+
+
+class _StoppableWait:
+    """Waits for the client and for the switch, since nobody else is there to watch it."""
+
+    def __init__(self, conversation: Connection, stop: Stop) -> None:
+        self._conversation = conversation
+        self._stop = stop
+        self._last = float("inf")  # when the grace ends, once the switch is turned
+
+    def __call__(self, sock: socket.socket, wait: Wait) -> bool:
+        if not self._is_told:
+            ready = poll(sock.fileno(), wait.events, wait.deadline - monotonic(), self._stop)
+            if not self._stop.is_set:
+                return bool(ready)
+            self._conversation.stop()
+            self._last = monotonic() + limits.GRACE_SECONDS
+        return bool(poll(sock.fileno(), wait.events, min(wait.deadline, self._last) - monotonic()))
+
+    @property
+    def _is_told(self) -> bool:
+        return self._last < float("inf")

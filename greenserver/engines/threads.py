@@ -1,0 +1,38 @@
+"""A daemon thread for each client."""
+
+from socket import socket
+from threading import Thread
+from time import monotonic
+
+from greenserver.connection import Connection
+from greenserver.engines import Welcome, drain, seconds_left
+from greenserver.listening import accept_until, close_listener
+from greenserver.waiting import Stop
+
+
+def serve(listener: socket, welcome: Welcome, stop: Stop) -> None:
+    """Serve each client in a thread of its own until the switch is turned."""
+    threads: dict[Connection, Thread] = {}
+
+    def converse(conversation: Connection) -> None:
+        try:
+            conversation.handle()
+        finally:
+            del threads[conversation]
+
+    for sock, client in accept_until(stop, listener):
+        conversation = welcome(sock, client)
+        threads[conversation] = thread = Thread(target=converse, args=(conversation,), name=client, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no room for another thread
+            del threads[conversation]
+            sock.close()
+
+    def join(seconds: float) -> None:
+        deadline = monotonic() + seconds
+        for thread in tuple(threads.values()):
+            thread.join(seconds_left(deadline))
+
+    close_listener(listener)
+    drain(threads, join)

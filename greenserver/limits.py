@@ -1,0 +1,79 @@
+"""Every number of the server, with its unit and its reason; imports nothing."""
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+# --- Listening -----------------------------------------------------------------------------------
+
+DEFAULT_PORT: Final = 19500
+"""The protocol's port."""
+
+BACKLOG: Final = 1024
+"""Clients that the kernel holds until they are accepted: a class of students that starts at once."""
+
+ACCEPT_PAUSE_SECONDS: Final = 0.1
+"""How long to leave the listener alone when the system has no descriptor or memory for a client."""
+
+# --- Command lines -------------------------------------------------------------------------------
+
+RECEIVE_BYTES: Final = 64 * KIB
+"""The most that one read takes from a client: thousands of pipelined commands, yet short to answer."""
+
+WHOLE_LINE_BYTES: Final = 4 * KIB
+"""A command line up to here is kept whole; the longest that means anything has about 400 bytes."""
+
+LINE_BYTES: Final = 8 * MIB
+"""A longer command line is refused. The official tests send 5 MiB and insist on an answer to it."""
+
+ELEMENT_BYTES: Final = KIB
+"""What is kept of each element of a longer line: four times the longest file name."""
+
+ELEMENTS: Final = 8
+"""How many elements of a longer line are told apart: no command has more than five."""
+
+NAME_BYTES: Final = 255
+"""The longest file name that Linux and the protocol's tests know (NAME_MAX)."""
+
+NUMBER_DIGITS: Final = 18
+"""Numbers of up to so many significant digits fit in 63 bits; larger ones are past any file's end."""
+
+# --- Replies -------------------------------------------------------------------------------------
+
+CHUNK_BYTES: Final = 192 * KIB
+"""What a slice reads of its file at a time: a multiple of 3, so that base64 pieces concatenate."""
+
+FRAGMENT_BYTES: Final = 48 * KIB
+"""The length of a fragment in the dialect that sends slices so."""
+
+COALESCE_BYTES: Final = 64 * KIB
+"""Replies to pipelined commands are gathered up to here before they are sent."""
+
+LISTING_NAMES: Final = 256
+"""File names that are looked at between two chances for other clients."""
+
+# --- Patience ------------------------------------------------------------------------------------
+
+IDLE_SECONDS: Final = 300.0
+"""How long a client may say nothing."""
+
+STALL_SECONDS: Final = 60.0
+"""How long a client may take nothing of a reply; each byte that it takes starts the time anew."""
+
+LINGER_SECONDS: Final = 10.0
+"""How long input is read and dropped after the last reply, lest a reset destroy that reply."""
+
+LINGER_QUIET_SECONDS: Final = 1.0
+"""The same while nothing arrives: then nothing is in the way of the last reply."""
+
+GRACE_SECONDS: Final = 10.0
+"""How long the replies under way may take once the server is told to stop."""
+
+SWEEP_SECONDS: Final = 0.5
+"""How often the selectors engine looks for clients whose time is up."""
+
+# --- Logs ----------------------------------------------------------------------------------------
+
+LOGGED_COMMAND_CHARACTERS: Final = 200
+"""How much of a command a log line shows, so that a line fits one atomic write to a pipe."""

@@ -1,0 +1,140 @@
+"""Turns received bytes into command lines, in bounded memory and whatever pieces they come in."""
+
+from collections import deque
+
+from greenserver import limits
+
+PRINTABLE = bytes(range(0x20, 0x7F))
+"""The bytes that a well-formed command line is made of."""
+
+OVERLONG = b"\0"
+"""Ends what is left of a line past `limits.LINE_BYTES`: a byte that makes any line malformed."""
+
+
+class LineBuffer:
+    r"""Received bytes on one side, command lines on the other.
+
+    A line comes out without its CR LF. Two kinds are the last that ever come out, for nothing after
+    them may be executed: a line broken by a LF of its own, which ends in that ``\n``, and a line
+    longer than `limits.LINE_BYTES`, which ends in `OVERLONG`.
+
+    A line longer than `limits.WHOLE_LINE_BYTES` is abridged while it arrives (see `_LongLine`).
+    """
+
+    __slots__ = ("_finished", "_lines", "_long", "_rest")
+
+    def __init__(self) -> None:
+        self._lines: deque[bytes] = deque()
+        self._rest = b""  # of the line under way: all of it, or a held-back CR once it is long
+        self._long: _LongLine | None = None
+        self._finished = False
+
+    def feed(self, data: bytes) -> None:
+        """Take the bytes that were received next."""
+        text = self._rest + data
+        if self._long is not None:
+            text = self._feed_long(self._long, text)
+        if self._finished or self._long is not None:
+            return
+        *lines, self._rest = text.split(b"\r\n")
+        if text.count(b"\n") != len(lines):
+            self._feed_broken([*lines, self._rest])
+            return
+        for line in lines:
+            self._end_line(line)
+            if self._finished:
+                return
+        if len(self._rest) > limits.WHOLE_LINE_BYTES:
+            text, self._rest = self._rest, b""
+            self._long = _LongLine()
+            self._feed_long(self._long, text)
+
+    def next_line(self) -> bytes | None:
+        """Return the next line, or None if none is complete."""
+        return self._lines.popleft() if self._lines else None
+
+    @property
+    def is_mid_line(self) -> bool:
+        """Whether a line has begun and not ended."""
+        return bool(self._rest) or self._long is not None
+
+    def _feed_broken(self, lines: list[bytes]) -> None:
+        """Take lines of which one holds a LF of its own; that one is the last."""
+        for line in lines:
+            before, line_feed, _ = line.partition(b"\n")
+            self._end_line(before, line_feed)
+            if line_feed or self._finished:
+                break
+        self._finish()
+
+    def _feed_long(self, line: "_LongLine", text: bytes) -> bytes:
+        """Take more of a long line, and return what follows it."""
+        body, line_feed, after = text.partition(b"\n")
+        if line_feed and body.endswith(b"\r"):
+            line.extend(body[:-1])
+            self._end_long(line)
+            return after
+        if line_feed:
+            line.extend(body)
+            self._end_long(line, line_feed)
+            self._finish()
+        elif body.endswith(b"\r"):
+            line.extend(body[:-1])
+            self._rest = b"\r"
+        else:
+            line.extend(body)
+            self._rest = b""
+        if line.length > limits.LINE_BYTES and not self._finished:
+            self._end_long(line)
+        return b""
+
+    def _end_line(self, line: bytes, line_feed: bytes = b"") -> None:
+        if len(line) <= limits.WHOLE_LINE_BYTES:
+            self._lines.append(line + line_feed)
+            return
+        long = _LongLine()
+        long.extend(line)
+        self._end_long(long, line_feed)
+
+    def _end_long(self, line: "_LongLine", line_feed: bytes = b"") -> None:
+        self._long = None
+        self._rest = b""
+        if line.length > limits.LINE_BYTES:
+            self._lines.append(line.abridged() + OVERLONG)
+            self._finish()
+        else:
+            self._lines.append(line.abridged() + line_feed)
+
+    def _finish(self) -> None:
+        self._finished = True
+        self._long = None
+        self._rest = b""
+
+
+class _LongLine:
+    """What decides the answer to a long line, in a few KiB.
+
+    That is the start of each of its first elements (no name and no meaningful number is longer), and
+    the first byte that makes it malformed. It depends on the line alone, not on the pieces it came in.
+    """
+
+    __slots__ = ("_alien", "_elements", "length")
+
+    def __init__(self) -> None:
+        self.length = 0  # bytes
+        self._elements = [bytearray()]
+        self._alien = b""
+
+    def extend(self, data: bytes) -> None:
+        """Take more bytes of the line."""
+        self.length += len(data)
+        if not self._alien:
+            self._alien = data.translate(None, PRINTABLE)[:1]
+        first, *others = data.split(b" ", limits.ELEMENTS - len(self._elements))
+        last = self._elements[-1]
+        last += first[: limits.ELEMENT_BYTES - len(last)]
+        self._elements += [bytearray(element[: limits.ELEMENT_BYTES]) for element in others]
+
+    def abridged(self) -> bytes:
+        """Return a short line that deserves the same answer."""
+        return b" ".join(self._elements) + self._alien

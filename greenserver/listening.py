@@ -1,0 +1,127 @@
+"""Where clients come from: parses an address, opens the listener, accepts."""
+
+import contextlib
+import errno
+import logging
+import os
+import socket
+import stat
+from collections.abc import Iterator
+
+from greenserver import limits
+from greenserver.logs import report
+from greenserver.waiting import READ, Stop, poll
+
+_log = logging.getLogger(__name__)
+
+UNIX_PREFIX = "unix:"
+
+_CLIENT_GONE = frozenset({errno.EAGAIN, errno.ECONNABORTED, errno.EINTR, errno.EPROTO})
+
+
+def open_listener(address: str, port: int) -> socket.socket:
+    """Listen, without blocking, on a host name, an IPv4 or IPv6 address (``::`` takes both), or unix:PATH.
+
+    Raises OSError with a message for people if that cannot be done.
+    """
+    try:
+        listener = _open_unix(address.removeprefix(UNIX_PREFIX)) if address.startswith(UNIX_PREFIX) else _open_tcp(address, port)
+    except (OSError, UnicodeError, OverflowError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        message = f"cannot listen on {describe(address, port)}: {reason}"
+        raise OSError(message) from error
+    listener.setblocking(False)
+    return listener
+
+
+def close_listener(listener: socket.socket) -> None:
+    """Stop listening, and take a unix socket's file away."""
+    if listener.fileno() < 0:
+        return
+    name = listener.getsockname()
+    listener.close()
+    if isinstance(name, str):
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+
+
+def describe(host: str, port: int) -> str:
+    """Return an address as people write it."""
+    if host.startswith(UNIX_PREFIX):
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def describe_peer(address: object) -> str:
+    """Return the address of a client as `socket.accept` gives it, as people write it."""
+    return describe(str(address[0]), int(address[1])) if isinstance(address, tuple) else "unix"
+
+
+def accept(listener: socket.socket) -> tuple[socket.socket, str] | None:
+    """Take the client that waits, and its address; None if it has gone again.
+
+    Raises OSError if the system has no descriptor or memory for a client: pause before the next try.
+    """
+    try:
+        client, address = listener.accept()
+    except OSError as error:
+        if is_client_gone(error):
+            return None
+        report_no_room(error)
+        raise
+    return client, describe_peer(address)
+
+
+def accept_until(stop: Stop, listener: socket.socket) -> Iterator[tuple[socket.socket, str]]:
+    """Yield clients as they come, until the switch is turned."""
+    while not stop.is_set:
+        if listener.fileno() not in poll(listener.fileno(), READ, limits.IDLE_SECONDS, stop):
+            continue
+        try:
+            accepted = accept(listener)
+        except OSError:
+            stop.wait(limits.ACCEPT_PAUSE_SECONDS)
+            continue
+        if accepted is not None:
+            yield accepted
+
+
+def is_client_gone(error: OSError) -> bool:
+    """Tell whether accepting failed because of the client, not for lack of room."""
+    return error.errno in _CLIENT_GONE
+
+
+def report_no_room(error: OSError) -> None:
+    """Log that a client had to be left waiting."""
+    report(_log, logging.WARNING, "no room for a client", reason=error.strerror)
+
+
+def _open_tcp(host: str, port: int) -> socket.socket:
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    return socket.create_server(
+        address[:2], family=family, backlog=limits.BACKLOG, dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6()
+    )
+
+
+def _open_unix(path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_stale(path)
+        listener.bind(path)
+        listener.listen(limits.BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _remove_stale(path: str) -> None:
+    """Remove the socket file of a server that is no more; one that answers is left alone."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                os.unlink(path)

@@ -1,0 +1,159 @@
+"""The only reply formatting: status lines, and bodies that come in parts.
+
+A body is addressed by its position on the wire and holds nothing between two parts: the sender that
+got rid of half a part asks again from there. So a reader that stalls costs no buffer, whatever the
+size of the slice.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import pybase64
+
+from greenserver import limits
+from greenserver.status import Status
+from greenserver.store import FileSlice
+
+EOL = b"\r\n"
+
+
+class Body(ABC):
+    """What follows a status line."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def part(self, position: int) -> bytes:
+        """Return some bytes of the body from a position on; none at its end.
+
+        Positions never go back before the start of the part that was returned last. Raises what reading
+        the source raises; the reply can then not be completed.
+        """
+
+    def close(self) -> None:  # noqa: B027  (most bodies hold nothing)
+        """Give back what the body holds."""
+
+
+class Text(Body):
+    """Bytes that are known."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes = b"") -> None:
+        self._data = data
+
+    def part(self, position: int) -> bytes:
+        return self._data[position:]
+
+
+class Listing(Body):
+    """Names, one a line, and an empty line.
+
+    The first names are asked for at once, so that a source that fails does so before the status line.
+    """
+
+    __slots__ = ("_names", "_part", "_start")
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names: Iterator[str] | None = iter(names)
+        self._start = 0
+        self._part = self._next_part()
+
+    def part(self, position: int) -> bytes:
+        end = self._start + len(self._part)
+        if position == end and self._part:
+            self._start, self._part = end, self._next_part()
+        return self._part[position - self._start :]
+
+    def _next_part(self) -> bytes:
+        if self._names is None:
+            return b""
+        names = list(islice(self._names, limits.LISTING_NAMES))
+        if len(names) < limits.LISTING_NAMES:
+            self._names = None
+            names.append("")
+        return "".join(f"{name}\r\n" for name in names).encode("ascii")
+
+    def close(self) -> None:
+        self._names = None  # a generator closes its directory when nothing refers to it
+
+
+class SliceBody(Body):
+    """A slice of a file in the form that a dialect gives it."""
+
+    __slots__ = ("_slice",)
+
+    def __init__(self, file_slice: FileSlice) -> None:
+        self._slice = file_slice
+
+    def close(self) -> None:
+        self._slice.close()
+
+
+class Base64Slice(SliceBody):
+    """Standard base64 with padding (RFC 4648 section 4) on one line."""
+
+    __slots__ = ()
+
+    def part(self, position: int) -> bytes:
+        size = self._slice.size
+        groups, skip = divmod(position, 4)
+        start = 3 * groups
+        if start >= size:
+            end_of_text = (size + 2) // 3 * 4
+            return EOL[position - end_of_text :]
+        data = self._slice.read(start, limits.CHUNK_BYTES)
+        text: bytes = pybase64.b64encode(data)
+        if start + len(data) == size:
+            text += EOL
+        return text[skip:] if skip else text
+
+
+class PlainSlice(SliceBody):
+    """The bytes and nothing else."""
+
+    __slots__ = ()
+
+    def part(self, position: int) -> bytes:
+        return self._slice.read(position, limits.CHUNK_BYTES)
+
+
+class MeasuredSlice(PlainSlice):
+    """The number of bytes in a header line, an empty line, the bytes."""
+
+    __slots__ = ("_header",)
+
+    def __init__(self, file_slice: FileSlice) -> None:
+        super().__init__(file_slice)
+        self._header = b"Content-Length: %d\r\n\r\n" % file_slice.size
+
+    def part(self, position: int) -> bytes:
+        return self._header[position:] or super().part(position - len(self._header))
+
+
+class FragmentedSlice(SliceBody):
+    """Fragments ``LENGTH SP DATA CR LF``, ended by the empty one."""
+
+    __slots__ = ()
+
+    _STRIDE = len(b"%d " % limits.FRAGMENT_BYTES) + limits.FRAGMENT_BYTES + len(EOL)
+
+    def part(self, position: int) -> bytes:
+        index = min(position // self._STRIDE, self._slice.size // limits.FRAGMENT_BYTES)
+        data = self._slice.read(index * limits.FRAGMENT_BYTES, limits.FRAGMENT_BYTES)
+        fragment = b"%d %b\r\n" % (len(data), data)
+        if 0 < len(data) < limits.FRAGMENT_BYTES:
+            fragment += b"0 \r\n"
+        return fragment[position - index * self._STRIDE :]
+
+
+class Response:
+    """A whole reply: a status, a body, and whether the connection ends with it."""
+
+    __slots__ = ("body", "closes", "status")
+
+    def __init__(self, status: Status, body: Body | None = None, *, closes: bool = False) -> None:
+        self.status = status
+        self.body = Text() if body is None else body
+        self.closes = closes or status.is_fatal

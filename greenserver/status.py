@@ -1,0 +1,35 @@
+"""The protocol's status codes, and the one exception that carries a status to the client."""
+
+from enum import IntEnum
+
+
+class Status(IntEnum):
+    """A reply's status code; its name is the text beside it."""
+
+    OK = 0
+    BAD_EOL = 100
+    BAD_REQUEST = 101
+    INTERNAL_SERVER_ERROR = 199
+    NO_SUCH_COMMAND = 200
+    INVALID_ARGUMENTS_FOR_COMMAND = 201
+    FILE_NOT_FOUND = 202
+    OFFSET_EXCEEDS_FILE_SIZE = 203
+
+    line: bytes
+    """The status line on the wire, line end included."""
+
+    def __init__(self, code: int) -> None:
+        self.line = f"{code} {self.name.replace('_', ' ')}\r\n".encode("ascii")
+
+    @property
+    def is_fatal(self) -> bool:
+        """Whether the server closes the connection after it."""
+        return 100 <= self < 200  # noqa: PLR2004  (the protocol's range of fatal codes)
+
+
+class Refusal(Exception):  # noqa: N818  (a client's mistake, not an error of the server)
+    """Says that a command cannot be done, and with which status the client learns it."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(status)
+        self.status = status

@@ -1,0 +1,177 @@
+"""The only place that touches paths and files: what is served, how long it is, what is in it."""
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Final
+
+from greenserver import limits
+from greenserver.status import Refusal, Status
+
+_SERVABLE_NAME: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+
+# O_NOFOLLOW: no symbolic link, whenever it was put there. O_NONBLOCK: a FIFO cannot hold us.
+# O_NOCTTY: a terminal does not become ours.
+_OPEN_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_OPEN_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# O_PATH asks for no permission, so that an unreadable directory can be served from once it is mended.
+_HOLD_DIRECTORY: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+
+_ABSENT: Final = frozenset({
+    errno.ENOENT,
+    errno.ELOOP,  # a symbolic link
+    errno.ENAMETOOLONG,
+    errno.ENXIO,  # a socket, or a device without a driver
+})
+
+# Ask with the rights that open() will have, where the platform can tell them from the real user's.
+_EFFECTIVE: Final = os.access in os.supports_effective_ids
+
+
+class FileChangedError(Exception):
+    """A file became shorter while it was being sent."""
+
+
+class FileStore:
+    """The regular files directly in one directory, whose names the protocol can say.
+
+    Everything is looked up at the moment it is asked for, relative to the directory itself: no path is
+    ever put together, and nothing is remembered.
+
+    Raises OSError if the directory does not exist or is none.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], *, hidden: bool = False) -> None:
+        self.directory = os.path.realpath(directory)
+        self._hidden = hidden
+        self._descriptor = os.open(self.directory, _HOLD_DIRECTORY)
+
+    def __enter__(self) -> "FileStore":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the directory back."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def names(self) -> Iterator[str]:
+        """Yield the names of the files that can be fetched now, in no order.
+
+        Raises OSError if the directory cannot be read.
+        """
+        return (entry.name for entry in self._files() if self._is_shown(entry.name))
+
+    def unservable_names(self) -> Iterator[str]:
+        """Yield the names of files that cannot be asked for, because of a character in them."""
+        return (entry.name for entry in self._files() if not _SERVABLE_NAME.fullmatch(entry.name))
+
+    def size(self, name: str) -> int:
+        """Return a file's length in bytes.
+
+        Raises Refusal: FILE_NOT_FOUND, or INVALID_ARGUMENTS_FOR_COMMAND if it can be no file's name;
+        OSError if the file cannot be read.
+        """
+        self._require_servable(name)
+        try:
+            found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        except OSError as error:
+            raise _as_refusal(error) from error
+        if not stat.S_ISREG(found.st_mode):
+            raise Refusal(Status.FILE_NOT_FOUND)
+        if not self._is_readable(name):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
+        return found.st_size
+
+    def slice(self, name: str, offset: int, size: int) -> "FileSlice":
+        """Open a part of a file; the caller closes it.
+
+        Raises Refusal: as `size`, and OFFSET_EXCEEDS_FILE_SIZE if the part ends past the file's end.
+        """
+        self.size(name)  # so that a device or a FIFO is not even opened, but for a race
+        try:
+            descriptor = os.open(name, _OPEN_FILE, dir_fd=self._descriptor)
+        except OSError as error:
+            raise _as_refusal(error) from error
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise Refusal(Status.FILE_NOT_FOUND)
+            if offset + size > found.st_size:
+                raise Refusal(Status.OFFSET_EXCEEDS_FILE_SIZE)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return FileSlice(descriptor, offset, size)
+
+    def _files(self) -> Iterator["os.DirEntry[str]"]:
+        """Yield the readable regular files of the directory."""
+        # Opened anew each time: copies of one descriptor would share one position.
+        descriptor = os.open(".", _OPEN_DIRECTORY, dir_fd=self._descriptor)
+        try:
+            with os.scandir(descriptor) as entries:
+                for entry in entries:
+                    if entry.is_file(follow_symlinks=False) and self._is_readable(entry.name):
+                        yield entry
+        finally:
+            os.close(descriptor)
+
+    def _is_shown(self, name: str) -> bool:
+        return _SERVABLE_NAME.fullmatch(name) is not None and (self._hidden or not name.startswith("."))
+
+    def _is_readable(self, name: str) -> bool:
+        return os.access(name, os.R_OK, dir_fd=self._descriptor, effective_ids=_EFFECTIVE)
+
+    def _require_servable(self, name: str) -> None:
+        require_name(name)
+        if not self._is_shown(name) or len(name) > limits.NAME_BYTES:
+            raise Refusal(Status.FILE_NOT_FOUND)
+
+
+class FileSlice:
+    """The bytes [offset, offset + size) of an open file."""
+
+    __slots__ = ("_descriptor", "_offset", "size")
+
+    def __init__(self, descriptor: int, offset: int, size: int) -> None:
+        self._descriptor = descriptor
+        self._offset = offset
+        self.size = size
+
+    def read(self, position: int, count: int) -> bytes:
+        """Return the bytes from a position in the slice on: `count`, or all that are left of it.
+
+        Raises FileChangedError if the file no longer holds them; OSError if it cannot be read.
+        """
+        wanted = min(count, self.size - position)
+        data = os.pread(self._descriptor, wanted, self._offset + position)
+        while len(data) < wanted:  # a read may be short before the end; an empty one is the end
+            more = os.pread(self._descriptor, wanted - len(data), self._offset + position + len(data))
+            if not more:
+                message = "the file became shorter while it was sent"
+                raise FileChangedError(message)
+            data += more
+        return data
+
+    def close(self) -> None:
+        """Give the file back."""
+        os.close(self._descriptor)
+
+
+def require_name(name: str) -> None:
+    """Raise Refusal(INVALID_ARGUMENTS_FOR_COMMAND) if a file of this store can never have this name."""
+    if not _SERVABLE_NAME.fullmatch(name):
+        raise Refusal(Status.INVALID_ARGUMENTS_FOR_COMMAND)
+
+
+def _as_refusal(error: OSError) -> Exception:
+    """Return what a failed look-up means to the client: no such file, or a failure of the server."""
+    return Refusal(Status.FILE_NOT_FOUND) if error.errno in _ABSENT else error
