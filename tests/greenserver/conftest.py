@@ -1,0 +1,118 @@
+"""Fixtures: a directory with all that a server may meet, and servers for every engine and dialect."""
+
+import contextlib
+import gc
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.greenserver.serving import Server, settled, wait_until
+
+TEXT = b"Hello, HFTP! This is text, 41 bytes long."
+BINARY = bytes(range(256)) * 3 + b"\r\n\0\r\n"
+LARGE = b"".join(number.to_bytes(4, "big") for number in range(300_000))
+"""1.2 MB, no two places alike: several chunks, and not a multiple of 3."""
+
+ServerFor = Callable[[str, str], Server]
+
+
+def populate(directory: Path) -> None:
+    """Fill a directory with files that are served, and with all that must not be."""
+    directory.mkdir()
+    (directory / "text.txt").write_bytes(TEXT)
+    (directory / "one").write_bytes(b"1")
+    (directory / "empty").write_bytes(b"")
+    (directory / "binary.dat").write_bytes(BINARY)
+    (directory / "large.bin").write_bytes(LARGE)
+    (directory / ("n" * 255)).write_bytes(b"long name")
+    (directory / ".hidden").write_bytes(b"hidden")
+    (directory / "my file.txt").write_bytes(b"a space")
+    (directory / "\xf1and\xfa").write_bytes(b"not ASCII")
+    (directory / "folder").mkdir()
+    (directory / "folder" / "inner").write_bytes(b"inner")
+    os.mkfifo(directory / "fifo")
+    (directory.parent / "secret").write_bytes(b"secret")
+    (directory / "link-out").symlink_to(directory.parent / "secret")
+    (directory / "link-in").symlink_to("text.txt")
+    (directory / "dangling").symlink_to("nowhere")
+
+
+SERVED = {"text.txt": TEXT, "one": b"1", "empty": b"", "binary.dat": BINARY, "large.bin": LARGE, "n" * 255: b"long name"}
+"""Exactly what a server of that directory lists and serves."""
+
+
+@pytest.fixture(scope="session")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory that the servers of this session share; nobody changes it."""
+    path = tmp_path_factory.mktemp("served") / "data"
+    populate(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def session_servers(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerFor]:
+    """Return what starts a server when its engine and dialect are first asked for."""
+    servers: dict[tuple[str, str], Server] = {}
+
+    def server_for(engine: str, dialect: str) -> Server:
+        if (engine, dialect) not in servers:
+            server = Server(
+                directory, tmp_path_factory.mktemp("server"), "--engine", engine, "--dialect", dialect, "--quiet"
+            )
+            server.ask(b"quit\r\n")  # what a first client makes for good is made now
+            servers[engine, dialect] = server
+        return servers[engine, dialect]
+
+    yield server_for
+    for server in servers.values():
+        server.close()
+
+
+@pytest.fixture
+def server_for(session_servers: ServerFor) -> Iterator[ServerFor]:
+    """Return what gives a shared server, and check that it holds no more after the test than before."""
+    with contextlib.ExitStack() as checks:
+        checked = set()
+
+        def checked_server(engine: str, dialect: str = "2026") -> Server:
+            server = session_servers(engine, dialect)
+            if server not in checked:
+                checked.add(server)
+                checks.enter_context(settled(server))
+            return server
+
+        yield checked_server
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Return what starts a server of the test's own: start(directory, *options, ...)."""
+    servers: list[Server] = []
+
+    def start_server(directory: Path, *options: str, **more: object) -> Server:
+        servers.append(Server(directory, tmp_path / f"server-{len(servers)}", *options, **more))  # type: ignore[arg-type]
+        return servers[-1]
+
+    yield start_server
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_here() -> Iterator[None]:
+    """Check that the test itself leaves no descriptor and no thread behind in its own process."""
+
+    def held() -> tuple[int, int]:
+        return len(os.listdir("/proc/self/fd")), threading.active_count()
+
+    before = held()
+    yield
+
+    def has_settled() -> bool:
+        gc.collect()
+        return all(now <= then for now, then in zip(held(), before, strict=True))
+
+    wait_until(has_settled, "the test closes what it opened")

@@ -1,0 +1,179 @@
+"""Servers in processes of their own, and a client that speaks in raw bytes."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+ENGINES = ("gevent", "threads", "selectors", "sequential")
+DIALECTS = ("2026", "2019", "2018", "2016")
+PATIENCE_SECONDS = 20.0
+"""How long anything may take before a test fails: a hundred times what it takes."""
+
+ROOT = Path(__file__).parents[2]
+
+
+class Server:
+    """A greenserver in a process of its own, with its output in files."""
+
+    def __init__(
+        self,
+        directory: Path,
+        scratch: Path,
+        *options: str,
+        environment: dict[str, str] | None = None,
+        prepare: Callable[[], None] | None = None,
+    ) -> None:
+        scratch.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self.stdout = scratch / "stdout"
+        self.stderr = scratch / "stderr"
+        self._counts = scratch / "counts"
+        port_file = scratch / "port"
+        is_unix = any(option.startswith("unix:") for option in options)
+        where = () if is_unix else ("--port", "0", "--port-file", str(port_file))
+        with self.stdout.open("wb") as stdout, self.stderr.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "tests.greenserver.instrumented", str(self._counts)),
+                    *("--directory", str(directory), *where, *options),
+                ],
+                cwd=ROOT,
+                env={**os.environ, **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                preexec_fn=prepare,  # noqa: PLW1509  (before any thread of the child)
+            )
+        wait_until(lambda: self.stdout.stat().st_size > 0 or self.process.poll() is not None, "the server starts")
+        assert self.process.poll() is None, self.log()
+        self.port = 0 if is_unix else int(port_file.read_text())
+
+    def connect(self) -> "Client":
+        """Return a client with a new connection."""
+        return Client(socket.create_connection(("127.0.0.1", self.port), PATIENCE_SECONDS))
+
+    def ask(self, sent: bytes, *, pieces: Sequence[int] = ()) -> bytes:
+        """Send bytes on a new connection, end our half of the stream, and return all that comes back."""
+        with self.connect() as client:
+            client.send(sent, pieces=pieces)
+            client.end()
+            return client.rest()
+
+    def counts(self) -> dict[str, int]:
+        """Return how many descriptors, threads and greenlets the server has."""
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(PATIENCE_SECONDS)
+            asking.connect(str(self._counts))
+            return dict(json.loads(asking.makefile("rb").read()))
+
+    def peak_kib(self) -> int:
+        """Return the most resident memory that the server ever had, in KiB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+
+    def log(self) -> str:
+        """Return what the server has written to its standard error stream."""
+        return self.stderr.read_text(encoding="utf-8")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and return the exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE_SECONDS)
+
+    def close(self) -> None:
+        """End the process, if it has not ended."""
+        if self.process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.stop()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+class Client:
+    """A connection that sends what it is told and returns what it gets."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+        sock.settimeout(PATIENCE_SECONDS)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._received = b""
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def send(self, data: bytes, *, pieces: Sequence[int] = ()) -> None:
+        """Send bytes, cut into pieces of these lengths and the rest; ignores that the server has closed."""
+        with contextlib.suppress(ConnectionError):
+            for length in pieces:
+                self.socket.sendall(data[:length])
+                data = data[length:]
+            self.socket.sendall(data)
+
+    def end(self) -> None:
+        """End our half of the stream."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+
+    def line(self) -> bytes:
+        r"""Return the next line, its end included; what is left at the end of the stream."""
+        while b"\n" not in self._received and (data := self._receive()):
+            self._received += data
+        line, found, self._received = self._received.partition(b"\n")
+        return line + found
+
+    def exactly(self, count: int) -> bytes:
+        """Return the next so many bytes; fewer only at the end of the stream."""
+        parts = [self._received]
+        missing = count - len(self._received)
+        while missing > 0 and (data := self._receive()):
+            parts.append(data)
+            missing -= len(data)
+        whole = b"".join(parts)
+        self._received = whole[count:]
+        return whole[:count]
+
+    def rest(self) -> bytes:
+        """Return all that comes until the server closes."""
+        parts = [self._received]
+        while data := self._receive():
+            parts.append(data)
+        self._received = b""
+        return b"".join(parts)
+
+    def _receive(self) -> bytes:
+        """Return what comes next; a reset is an end."""
+        try:
+            return self.socket.recv(1 << 18)
+        except ConnectionError:
+            return b""
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Wait until something is so; fail if it does not become so."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def settled(server: Server) -> Iterator[None]:
+    """Check that a server holds no more after a block than before it."""
+    before = server.counts()
+    yield
+    wait_until(
+        lambda: all(now <= before[what] for what, now in server.counts().items()),
+        f"the server returns to {before}",
+    )
