@@ -41,7 +41,7 @@ def load(name: str) -> Serve:
     return cast("Serve", import_module(f"{__name__}.{MODULES[name]}").serve)
 
 
-def drain(conversations: Collection[Connection], run: Callable[[float], None]) -> None:
+def drain(conversations: Collection[Connection], run: Callable[[float], object]) -> None:
     """Let the replies under way finish, within limits.
 
     `conversations` holds those that go on; ``run(seconds)`` runs them for at most so long, or until none

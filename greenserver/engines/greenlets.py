@@ -37,7 +37,9 @@ def serve(listener: socket.socket, welcome: Welcome, stop: Stop) -> None:
             wait.close()
             conversations.discard(conversation)
 
-    server = _Listener(listener, converse, spawn=greenlets.spawn)
+    # Not the Group itself: as a pool it would be asked at each client whether it is full.
+    spawn: Any = greenlets.spawn
+    server = _Listener(listener, converse, spawn=spawn)
     server.start()
     gevent.socket.wait_read(stop.fileno())
     server.stop_accepting()
@@ -46,19 +48,18 @@ def serve(listener: socket.socket, welcome: Welcome, stop: Stop) -> None:
     drain(conversations, greenlets.join)
 
 
-class _Listener(StreamServer):  # type: ignore[misc]  # gevent has no types
+class _Listener(StreamServer):
     """A StreamServer that pauses, and says so, when the system has no room for a client."""
 
-    def do_read(self) -> tuple[socket.socket, object] | None:
+    def do_read(self) -> tuple[gevent.socket.socket, Any] | None:  # type: ignore[override]  # stub: never None
         try:
-            accepted: tuple[socket.socket, object] | None = super().do_read()
+            return super().do_read()
         except OSError as error:
             if not is_client_gone(error):
                 report_no_room(error)
                 self.stop_accepting()
                 gevent.spawn_later(limits.ACCEPT_PAUSE_SECONDS, self._resume)
             return None
-        return accepted
 
     def _resume(self) -> None:
         if self.started:
