@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import logging
+import os
 import socket
 import stat
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ from greenserver.waiting import READ, Stop, poll
 _log = logging.getLogger(__name__)
 
 UNIX_PREFIX = "unix:"
+
+_made: set[tuple[str, int]] = set()
+"""Files of unix sockets that are this process's to remove: path, and process id, lest a fork remove them too."""
 
 _CLIENT_GONE = frozenset({errno.EAGAIN, errno.ECONNABORTED, errno.EINTR, errno.EPROTO})
 
@@ -43,7 +47,8 @@ def close_listener(listener: socket.socket) -> None:
         return
     name = listener.getsockname()
     listener.close()
-    if isinstance(name, str):
+    if isinstance(name, str) and (name, os.getpid()) in _made:
+        _made.discard((name, os.getpid()))
         with contextlib.suppress(OSError):
             Path(name).unlink()
 
@@ -111,6 +116,7 @@ def _open_unix(path: Path) -> socket.socket:
     try:
         _remove_stale(path)
         listener.bind(str(path))
+        _made.add((str(path), os.getpid()))
         listener.listen(limits.BACKLOG)
     except BaseException:
         listener.close()
