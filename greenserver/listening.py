@@ -2,19 +2,18 @@
 
 import contextlib
 import errno
-import logging
 import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from greenserver import limits
-from greenserver.logs import report
+from greenserver.episodes import Episode
 from greenserver.waiting import READ, Stop, poll
 
-_log = logging.getLogger(__name__)
-
 UNIX_PREFIX = "unix:"
+
+_no_room = Episode("no room for a client", "there was no room for clients")  # of the system: one for all servers in it
 
 _CLIENT_GONE = frozenset({errno.EAGAIN, errno.ECONNABORTED, errno.EINTR, errno.EPROTO})
 
@@ -72,6 +71,7 @@ def accept(listener: socket.socket) -> tuple[socket.socket, str] | None:
             return None
         report_no_room(error)
         raise
+    report_room()
     return client, describe_peer(address)
 
 
@@ -94,9 +94,14 @@ def is_client_gone(error: OSError) -> bool:
     return error.errno in _CLIENT_GONE
 
 
-def report_no_room(error: OSError) -> None:
-    """Log that a client had to be left waiting."""
-    report(_log, logging.WARNING, "no room for a client", reason=error.strerror)
+def report_no_room(error: Exception) -> None:
+    """Log, once an episode, that a client had to be left waiting."""
+    _no_room.happens(reason=getattr(error, "strerror", None) or str(error))
+
+
+def report_room() -> None:
+    """Take note that a client was accepted."""
+    _no_room.is_not_seen()
 
 
 def _open_tcp(host: str, port: int) -> socket.socket:

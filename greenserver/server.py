@@ -3,14 +3,20 @@
 import logging
 import os
 import socket
+import ssl
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from greenserver import engines, limits
+from greenserver import engines
+from greenserver.arrival import Network
 from greenserver.connection import Connection
 from greenserver.dialects import DEFAULT_DIALECT, DIALECTS
+from greenserver.gate import Gate
+from greenserver.limits import DEFAULT_PORT, DEFAULTS, Limits
 from greenserver.listening import UNIX_PREFIX, close_listener, describe, open_listener
 from greenserver.logs import report
+from greenserver.meter import SILENT, Meter
 from greenserver.store import FileStore
 from greenserver.waiting import Stop
 
@@ -25,6 +31,8 @@ class Server:
 
     `address` is a host name, an IPv4 or IPv6 address or ``unix:PATH``; `port` 0 takes any that is free.
     `engine` is one of `engines.MODULES`, `dialect` one of `DIALECTS`; `hidden` serves dot-files too.
+    `limits` is what clients are granted, `meter` is told what happens. `tls` is from `tls.server_context`;
+    `proxy_from` are the networks of the proxies that must say for whom they speak.
 
     Entering raises OSError, with a message for people, if the directory or the address cannot be had;
     ValueError if there is no such engine or dialect.
@@ -35,10 +43,14 @@ class Server:
         directory: str | os.PathLike[str] = ".",
         *,
         address: str = "127.0.0.1",
-        port: int = limits.DEFAULT_PORT,
+        port: int = DEFAULT_PORT,
         engine: str = engines.DEFAULT_ENGINE,
         dialect: str = DEFAULT_DIALECT,
         hidden: bool = False,
+        limits: Limits = DEFAULTS,
+        meter: Meter = SILENT,
+        tls: ssl.SSLContext | None = None,
+        proxy_from: Sequence[Network] = (),
     ) -> None:
         _require("engine", engine, engines.MODULES)
         _require("dialect", dialect, DIALECTS)
@@ -48,6 +60,10 @@ class Server:
         self._hidden = hidden
         self._host = address
         self._port = port
+        self._limits = limits
+        self._meter = meter
+        self._tls = tls
+        self._proxy_from = proxy_from
 
     def __enter__(self) -> "Self":
         try:
@@ -92,7 +108,8 @@ class Server:
         Raises RuntimeError if the engine is gevent and the sockets are not monkey-patched.
         """
         self._report_files()
-        engines.load(self.engine)(self._listener, self._welcome, self._stop)
+        self._gate = Gate(self._limits, self._meter)  # here, where the descriptors of the process are known
+        engines.load(self.engine)(self._listener, self._welcome, self._stop, self._limits)
         report(_log, logging.INFO, "stopped", address=self.address)
 
     def stop(self) -> None:
@@ -100,7 +117,17 @@ class Server:
         self._stop.set()
 
     def _welcome(self, sock: socket.socket, client: str) -> Connection:
-        return Connection(sock, self.store, DIALECTS[self.dialect], client=client)
+        return Connection(
+            sock,
+            self.store,
+            DIALECTS[self.dialect],
+            client=client,
+            limits=self._limits,
+            meter=self._meter,
+            gate=self._gate,
+            tls=self._tls,
+            proxy_from=self._proxy_from,
+        )
 
     def _report_files(self) -> None:
         """Warn once of what a person may wonder about: files that cannot be shown, or no way to see any."""
