@@ -11,7 +11,9 @@ from typing import Any, Final, NoReturn
 import click
 
 from greenserver import __version__, configuration
-from greenserver.configuration import UNIX_PREFIX, ConfigurationError, Settings, describe
+from greenserver.addresses import UNIX_PREFIX, describe
+from greenserver.configuration import ConfigurationError, Settings
+from greenserver.patching import patch_for
 
 PROGRAM: Final = "greenserver"
 FAILURE: Final = 1
@@ -139,9 +141,9 @@ def write_port(path: str, port: int) -> None:
 
 
 def _check(settings: Settings) -> None:
-    from greenserver import service  # noqa: PLC0415  (imports sockets, which the engine may want patched)
+    from greenserver import process  # noqa: PLC0415  (what it imports must find the sockets patched, if it serves)
 
-    service.check(settings)
+    process.check(settings)
     click.echo(f"{PROGRAM}: the configuration is good")
 
 
@@ -161,7 +163,8 @@ def _serve(settings: Settings) -> None:
 
         workers.run(settings, announce, reread)
     else:
-        from greenserver import process  # noqa: PLC0415  (patches, if it must, before it imports a socket)
+        patch_for(settings.engine)
+        from greenserver import process  # noqa: PLC0415  (what it imports must find the sockets patched)
 
         process.run(settings, announce, reread)
 

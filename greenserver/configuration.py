@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import click
 
 from greenserver import limits
+from greenserver.addresses import HIGHEST_PORT, UNIX_PREFIX
 from greenserver.limits import Limits
 
 if TYPE_CHECKING:
@@ -23,25 +24,11 @@ ENGINES: Final = ("gevent", "threads", "selectors", "sequential")
 DIALECTS: Final = ("2026", "2019", "2018", "2016")
 LOG_FORMATS: Final = ("text", "json")
 
-UNIX_PREFIX: Final = "unix:"
-INHERITED_PREFIX: Final = "fd://"
-
-_HIGHEST_PORT: Final = 65535
 _LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 
 
 class ConfigurationError(click.UsageError):
     """A setting is wrong; the message says which, and what to do."""
-
-
-
-
-def describe(host: str, port: int) -> str:
-    """Return an address as people write it."""
-    if host.startswith(UNIX_PREFIX):
-        return host
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
 
 # --- Kinds of settings ---------------------------------------------------------------------------
 
@@ -68,7 +55,7 @@ class _Endpoint(click.ParamType):
         if isinstance(value, tuple):
             return value
         host, _, port = str(value).rpartition(":")
-        if not host or not (port.isascii() and port.isdigit() and int(port) <= _HIGHEST_PORT):
+        if not host or not (port.isascii() and port.isdigit() and int(port) <= HIGHEST_PORT):
             self.fail(f"{value!r} is not HOST:PORT, as in 127.0.0.1:9500 or [::1]:9500.", param, ctx)
         return host.removeprefix("[").removesuffix("]"), int(port)
 
@@ -167,7 +154,7 @@ class Settings:
     )
     port: int = _row(
         limits.DEFAULT_PORT,
-        Kind(click.IntRange(0, _HIGHEST_PORT), (int,), "a whole number"),
+        Kind(click.IntRange(0, HIGHEST_PORT), (int,), "a whole number"),
         "0 takes a free one.",
         letter="p",
     )

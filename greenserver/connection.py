@@ -8,17 +8,31 @@ that keeps up cannot keep a server to itself.
 import contextlib
 import logging
 import socket
-from collections.abc import Generator
+import ssl
+from collections.abc import Callable, Sequence
 from time import monotonic
 
-from greenserver import limits
+from greenserver.arrival import Network, TurnedAwayError, introduce, shake_hands
+from greenserver.cached import NotCachedError
 from greenserver.dialects import Dialect
+from greenserver.gate import Gate
+from greenserver.limits import (
+    CHUNK_BYTES,
+    COALESCE_BYTES,
+    DEFAULTS,
+    LINGER_QUIET_SECONDS,
+    RECEIVE_BYTES,
+    Limits,
+)
 from greenserver.lines import LineBuffer
 from greenserver.logs import report, shown
-from greenserver.responses import Response
+from greenserver.meter import SILENT, Meter
+from greenserver.pacing import Bucket, Progress, TooSlowError
+from greenserver.responses import Body, Data, Response
 from greenserver.status import Refusal, Status
-from greenserver.store import FileStore
-from greenserver.waiting import READ, WRITE, Steps, Wait, Waiter, exhaust, wait_blocking
+from greenserver.store import Files, FileStore, ImpatientStore
+from greenserver.tls import SecureChannel
+from greenserver.waiting import FOREVER, NOTHING, READ, WRITE, Steps, Wait, Waiter, Work, exhaust, wait_blocking
 
 _log = logging.getLogger(__name__)
 
@@ -28,9 +42,16 @@ class Connection:
 
     `client` names the client in the log; `wait` is how `handle` lets time pass. The socket is the
     connection's from here on: it is made non-blocking, and closed at the end.
+
+    `limits` is what the client is granted, `gate` counts it among the others, `meter` is told what happens.
+    With `tls` all is said through TLS. With `proxy_from` a PROXY protocol header must come first, from a peer
+    in one of these networks (or on a unix socket), and names the client anew.
     """
 
-    def __init__(
+    may_block = True
+    """Whether reading a file may hold the thread, since it serves nobody else; an engine says if not."""
+
+    def __init__(  # noqa: PLR0913  (keyword-only settings, a default each)
         self,
         sock: socket.socket,
         store: FileStore,
@@ -38,20 +59,41 @@ class Connection:
         *,
         client: str = "",
         wait: Waiter = wait_blocking,
+        limits: Limits = DEFAULTS,
+        meter: Meter = SILENT,
+        gate: Gate | None = None,
+        tls: ssl.SSLContext | None = None,
+        proxy_from: Sequence[Network] = (),
     ) -> None:
         sock.setblocking(False)  # noqa: FBT003  (the standard library takes it by position)
         if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with contextlib.suppress(OSError):  # a client that is gone again
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = sock
         self.client = client
         self.wait = wait
         self._store = store
+        self._files = ImpatientStore(store)
         self._dialect = dialect
-        self._lines = LineBuffer()
+        self._limits = limits
+        self._meter = meter
+        self._gate = gate
+        self._tls = tls
+        self._proxy_from = proxy_from
+        self._channel: SecureChannel | None = None
+        self._recv: Callable[[int], bytes] = sock.recv
+        self._send: Callable[[Data], int] = sock.send
+        self._bucket = Bucket(limits.rate) if limits.rate else None
+        self._chunk_bytes = self._bucket.piece_bytes if self._bucket else CHUNK_BYTES
+        self._progress: Progress | None = None
+        self._lines = LineBuffer(limits.line_bytes)
+        self._line_since = 0.0  # when the line under way began; 0 between lines
+        self._line_bytes = 0
         self._replies = bytearray()  # gathered, not yet sent
         self._going_on = True
         self._ended_by_client = False
         self._idle = False  # waiting for a command, owing nothing
+        self._commands = 0
 
     # --- The public face -------------------------------------------------------------------------
 
@@ -61,31 +103,46 @@ class Connection:
 
     def steps(self) -> Steps[None]:
         """Serve the client until the conversation ends, one wait at a time."""
-        report(_log, logging.INFO, "connected", client=self.client)
-        started, commands, outcome = monotonic(), 0, "closed"
+        started = monotonic()
+        gate, outcome, limit = self._gate, "closed", ""
+        is_counted = gate is None or gate.enter()
+        has_time = is_counted or (gate is not None and gate.begin_refusal())
+        name: str | None = None
         try:
+            if has_time and (self._proxy_from or self._tls is not None):
+                yield from self._arrive()
+            if is_counted:
+                name = "" if gate is None else gate.enter_as(self.client)
+            if name is None:
+                self._refuse(has_time=has_time)
+            else:
+                self._meter.connected()
+                report(_log, logging.INFO, "connected", client=self.client)
             while self._going_on and (command := (yield from self._next_command())):
-                commands += 1
+                self._commands += 1
                 yield from self._reply(command)
             yield from self._send_replies()
             yield from self._linger()
-        except TimeoutError:
-            outcome = "timed out"
+        except TooSlowError as error:
+            outcome, limit = "timed out", error.what
+            self._meter.stalled(limit)
+        except TurnedAwayError as error:
+            if gate is not None:
+                gate.turn_away(error.kind, self.client, error)
         except OSError as error:
             outcome = error.strerror or str(error)
         except GeneratorExit:
             outcome = "ended by the server"
         finally:
             self.socket.close()
-            report(
-                _log,
-                logging.INFO,
-                "disconnected",
-                client=self.client,
-                outcome=outcome,
-                commands=commands,
-                seconds=round(monotonic() - started, 3),
-            )
+            if name is not None:
+                self._report_end(outcome, limit, monotonic() - started)
+            if gate is not None:
+                gate.leave_as(name or "")
+                if is_counted:
+                    gate.leave()
+                elif has_time:
+                    gate.end_refusal()
 
     def read_buffer(self) -> str:
         r"""Receive until one command is complete, and return it without its line end.
@@ -99,16 +156,7 @@ class Connection:
 
     def parser_command(self, command: str) -> Response:
         """Run one command and return its reply; whatever goes wrong is a reply too."""
-        line = command.removesuffix("\r\n")
-        if "\n" in line:
-            return Response(Status.BAD_EOL)
-        try:
-            return self._dialect.answer(self._store, *self.normalize_command(line))
-        except Refusal as refusal:
-            return Response(refusal.status)
-        except Exception as error:  # noqa: BLE001  (the client must be told, whatever it is)
-            report(_log, logging.ERROR, "failed", client=self.client, command=shown(command), error=error)
-            return Response(Status.INTERNAL_SERVER_ERROR)
+        return self._answer(self._store, command)
 
     @staticmethod
     def normalize_command(command: str) -> tuple[str, list[str]]:
@@ -146,78 +194,229 @@ class Connection:
             if not data:
                 return ""
             self._lines.feed(data)
+        self._line_since = 0.0
         return line.decode("latin-1") or "\r\n"
 
     def _receive(self) -> Steps[bytes]:
         """Return what the client says next; nothing at the end of the stream, or when told to stop."""
-        deadline = monotonic() + limits.IDLE_SECONDS
+        granted = self._limits
+        if self._lines.is_mid_line:
+            if not self._line_since:
+                self._line_since, self._line_bytes = monotonic(), 0
+            extra_seconds = self._line_bytes / granted.line_floor if granted.line_floor else 0.0
+            deadline, what = self._line_since + granted.line_seconds + extra_seconds, "line"
+        else:
+            deadline, what = monotonic() + granted.idle_seconds, "idle"
         while True:
             self._idle = True
             if not self._going_on:
                 return b""
-            yield from _until(Wait(READ, deadline))
+            if not (yield Wait(READ, deadline)):
+                raise TooSlowError(what)
             self._idle = False
             try:
-                data = self.socket.recv(limits.RECEIVE_BYTES)
+                data = self._recv(RECEIVE_BYTES)
             except BlockingIOError:
                 continue
             self._ended_by_client = not data
+            self._line_bytes += len(data)
+            self._meter.received(len(data))
             return data
 
     # --- Replying --------------------------------------------------------------------------------
 
+    def _answer(self, store: Files, command: str) -> Response:
+        """Run one command; raises NotCachedError if the store does."""
+        line = command.removesuffix("\r\n")
+        if "\n" in line:
+            return Response(Status.BAD_EOL)
+        try:
+            return self._dialect.answer(store, *self.normalize_command(line))
+        except Refusal as refusal:
+            return Response(refusal.status)
+        except NotCachedError:
+            raise
+        except Exception as error:  # noqa: BLE001  (the client must be told, whatever it is)
+            report(_log, logging.ERROR, "failed", client=self.client, command=shown(command), error=error)
+            return Response(Status.INTERNAL_SERVER_ERROR)
+
     def _reply(self, command: str) -> Steps[None]:
         started = monotonic()
-        response = self.parser_command(command)
+        if self.may_block:
+            response = self.parser_command(command)
+        else:
+            try:
+                response = self._answer(self._files, command)
+            except NotCachedError:
+                yield Wait(NOTHING, FOREVER, self._files.work)
+                response = self._answer(self._files, command)
         self._going_on = self._going_on and not response.closes
         head = response.status.line
         self._replies += head
+        body = response.body
         sent = 0
         try:
-            sent = yield from self._send_body(response)
+            sent = yield from (self._send_large(body) if body.is_large else self._send_small(body))
         finally:
-            response.body.close()
-        report(
-            _log,
-            logging.INFO,
-            "command",
-            client=self.client,
-            command=shown(command),
-            status=int(response.status),
-            bytes=len(head) + sent,
-            milliseconds=round((monotonic() - started) * 1000, 3),
-        )
+            body.close()
+        seconds = monotonic() - started
+        if self._meter is not SILENT:
+            name = self._dialect.known_name(command)
+            self._meter.command(name, response.status, len(head) + sent, seconds)
+        if _log.isEnabledFor(logging.INFO):
+            report(
+                _log,
+                logging.INFO,
+                "command",
+                client=self.client,
+                command=shown(command),
+                status=int(response.status),
+                bytes=len(head) + sent,
+                milliseconds=round(seconds * 1000, 3),
+            )
 
-    def _send_body(self, response: Response) -> Steps[int]:
-        """Send a body part by part, small ones together, and return its length in bytes."""
+    def _send_small(self, body: Body) -> Steps[int]:
+        """Gather a body with other replies, and return its length in bytes."""
         position = 0
         while True:
-            try:
-                part = response.body.part(position)
-            except Exception as error:  # noqa: BLE001  (after the status line only a cut can tell the client)
-                report(_log, logging.ERROR, "cut", client=self.client, position=position, error=error)
-                self._going_on = False
-                return position
+            part = self._part(body, position)
+            if part is None:
+                part = yield from self._part_from_disk(body, position)
             if not part:
                 return position
-            if len(self._replies) + len(part) <= limits.COALESCE_BYTES:
-                self._replies += part
+            if len(self._replies) + len(part) > COALESCE_BYTES:
+                yield from self._send_replies()
+            self._replies += part
+            position += len(part)
+
+    def _send_large(self, body: Body) -> Steps[int]:
+        """Send a body part by part, and return its length in bytes.
+
+        A part is read when the client is ready for it, so that a client that is not costs no memory.
+        """
+        replies, bucket, position = self._replies, self._bucket, 0
+        progress = self._watch_progress()
+        while True:
+            if bucket is not None and (moment := bucket.next_moment()):
+                yield Wait(NOTHING, moment)
+                progress.goes_on()
+            while not (yield Wait(WRITE, progress.deadline)):
+                progress.look()
+            part = self._part(body, position)
+            if part is None:
+                part = yield from self._part_from_disk(body, position)
+            if not part:
+                return position
+            if bucket is not None:
+                part = (replies + part)[: bucket.piece_bytes]
+            elif len(replies) + len(part) <= COALESCE_BYTES:  # the first or the last of a body
+                replies += part
                 position += len(part)
                 continue
-            yield from self._send_replies()
-            yield from _until(Wait(WRITE, monotonic() + limits.STALL_SECONDS))
-            with contextlib.suppress(BlockingIOError):
-                position += self.socket.send(part)
+            elif replies:
+                part = replies + part
+            try:
+                sent = self._send(part)
+            except BlockingIOError:
+                continue
+            progress.writes(sent)
+            if bucket is not None:
+                bucket.spend(sent)
+            position += max(0, sent - len(replies))
+            del replies[:sent]
+
+    def _part(self, body: Body, position: int) -> Data | None:
+        """Return a part of a body, nothing at its end or where it breaks off; None if it is to come from a disk."""
+        try:
+            return body.part(position, self._chunk_bytes, patient=self.may_block)
+        except NotCachedError:
+            return None
+        except Exception as error:  # noqa: BLE001  (whatever it is, see there)
+            return self._break_off(error, position)
+
+    def _part_from_disk(self, body: Body, position: int) -> Steps[Data]:
+        work = Work(lambda: body.part(position, self._chunk_bytes))
+        yield Wait(NOTHING, FOREVER, work)
+        if self._progress is not None:
+            self._progress.goes_on()
+        try:
+            return work.result()
+        except Exception as error:  # noqa: BLE001  (whatever it is, see there)
+            return self._break_off(error, position)
+
+    def _break_off(self, error: Exception, position: int) -> Data:
+        """End the conversation in the middle of a reply: after the status line only a cut can tell the client."""
+        report(_log, logging.ERROR, "cut", client=self.client, position=position, error=error)
+        self._going_on = False
+        return b""
 
     def _send_replies(self) -> Steps[None]:
         """Send all replies that are gathered."""
-        while self._replies:
-            with contextlib.suppress(BlockingIOError):
-                del self._replies[: self.socket.send(self._replies)]
-            if self._replies:
-                yield from _until(Wait(WRITE, monotonic() + limits.STALL_SECONDS))
+        replies, bucket, progress = self._replies, self._bucket, None
+        while replies or (self._channel is not None and not self._channel.flush()):
+            if bucket is not None and (moment := bucket.next_moment()):
+                yield Wait(NOTHING, moment)
+            try:
+                sent = self._send(replies if bucket is None else replies[: bucket.piece_bytes])
+            except BlockingIOError:
+                sent = 0
+            del replies[:sent]
+            if bucket is not None:
+                bucket.spend(sent)
+            if progress is not None and sent:
+                progress.writes(sent)
+            if replies or not sent:
+                progress = progress or self._watch_progress()
+                while not (yield Wait(WRITE, progress.deadline)):
+                    progress.look()
 
-    # --- Ending ----------------------------------------------------------------------------------
+    def _watch_progress(self) -> Progress:
+        if self._progress is None:
+            self._progress = Progress(self.socket, self._limits)
+        self._progress.begin()
+        return self._progress
+
+    # --- Beginning and ending --------------------------------------------------------------------
+
+    def _arrive(self) -> Steps[None]:
+        """Learn for whom a proxy speaks, and agree on TLS, as far as that is asked for."""
+        deadline = monotonic() + self._limits.handshake_seconds
+        early = b""
+        if self._proxy_from:
+            self.client, early = yield from introduce(self.socket, self.client, self._proxy_from, deadline)
+        if self._tls is None:
+            self._lines.feed(early)
+            return
+        channel = self._channel = SecureChannel(self.socket, self._tls, early)
+        self._recv, self._send = channel.recv, channel.send
+        yield from shake_hands(channel, deadline)
+
+    def _refuse(self, *, has_time: bool) -> None:
+        """Say that there is no room; to those past all patience at once, and without TLS."""
+        self._going_on = False
+        if has_time:
+            self._replies += Status.INTERNAL_SERVER_ERROR.line
+            return
+        self._ended_by_client = True  # so that nothing is waited for
+        if self._tls is None:
+            with contextlib.suppress(OSError):
+                self.socket.send(Status.INTERNAL_SERVER_ERROR.line)
+                self.socket.recv(RECEIVE_BYTES)  # unread input would turn the close into a reset
+
+    def _report_end(self, outcome: str, limit: str, seconds: float) -> None:
+        self._meter.disconnected(outcome, seconds)
+        facts: dict[str, object] = {"limit": limit} if limit else {}
+        report(
+            _log,
+            logging.INFO,
+            "disconnected",
+            client=self.client,
+            error=None,
+            outcome=outcome,
+            **facts,
+            commands=self._commands,
+            seconds=round(seconds, 3),
+        )
 
     def _linger(self) -> Steps[None]:
         """End our half of the stream, then drop input until the client ends its own.
@@ -226,15 +425,11 @@ class Connection:
         """
         if self._ended_by_client:
             return
+        if self._channel is not None:
+            self._channel.say_goodbye()
         self.socket.shutdown(socket.SHUT_WR)
-        last = monotonic() + limits.LINGER_SECONDS
-        while (yield Wait(READ, min(last, monotonic() + limits.LINGER_QUIET_SECONDS))):
+        last = monotonic() + self._limits.linger_seconds
+        while (yield Wait(READ, min(last, monotonic() + LINGER_QUIET_SECONDS))):
             with contextlib.suppress(BlockingIOError):
-                if not self.socket.recv(limits.RECEIVE_BYTES) or monotonic() > last:
+                if not self.socket.recv(RECEIVE_BYTES) or monotonic() > last:
                     return
-
-
-def _until(wait: Wait) -> Generator[Wait, bool, None]:
-    """Wait; raise TimeoutError past the deadline."""
-    if not (yield wait):
-        raise TimeoutError

@@ -5,7 +5,7 @@ import socket
 from collections.abc import MutableMapping
 from typing import Final
 
-from greenserver.configuration import INHERITED_PREFIX
+from greenserver.addresses import INHERITED_PREFIX
 
 _FIRST_DESCRIPTOR: Final = 3  # SD_LISTEN_FDS_START of sd_listen_fds(3)
 

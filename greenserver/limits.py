@@ -51,6 +51,12 @@ FRAGMENT_BYTES: Final = 48 * KIB
 COALESCE_BYTES: Final = 64 * KIB
 """Replies to pipelined commands are gathered up to here before they are sent."""
 
+SMALL_SLICE_BYTES: Final = 46 * KIB
+"""A slice up to here is gathered with other replies; a larger one is read only once its client is ready for it."""
+
+TEXT_PART_BYTES: Final = 32 * KIB
+"""What a listing gives at a time."""
+
 LISTING_NAMES: Final = 256
 """File names that are looked at between two chances for other clients."""
 
@@ -68,13 +74,34 @@ LINGER_SECONDS: Final = 10.0
 LINGER_QUIET_SECONDS: Final = 1.0
 """The same while nothing arrives: then nothing is in the way of the last reply."""
 
-GRACE_SECONDS: Final = 10.0
-"""How long the replies under way may take once the server is told to stop."""
-
 SWEEP_SECONDS: Final = 0.5
-"""How often the selectors engine looks for clients whose time is up."""
+"""How often the engines that serve many clients in one thread look for those whose time is up."""
+
+EPISODE_SECONDS: Final = 10.0
+"""After so long without a trouble the next one is news again."""
+
+REFUSALS: Final = 64
+"""Clients past the limits that are given time to read why; further ones are told, and closed at once."""
+
+RESERVED_DESCRIPTORS: Final = 16
+"""Left free for a listing, a log, an address that is looked up, and clients that are refused."""
+
+RECORD_BYTES: Final = 16 * KIB
+"""What TLS puts into one record, and what a client that stalls may therefore cost."""
+
+HEADER_BYTES: Final = 4 * KIB
+"""The longest PROXY protocol header, with whatever a proxy adds to the addresses."""
+
+RATE_BURSTS: Final = 8
+"""How many pieces a second a limited rate is cut into."""
 
 # --- Logs ----------------------------------------------------------------------------------------
+
+LOG_BACKLOG_LINES: Final = 1000
+"""Lines that are kept while nobody reads the log; further ones are counted and dropped."""
+
+LOG_FLUSH_SECONDS: Final = 1.0
+"""How long the end of the process waits for whoever reads the log."""
 
 LOGGED_COMMAND_CHARACTERS: Final = 200
 """How much of a command a log line shows, so that a line fits one atomic write to a pipe."""
@@ -128,3 +155,6 @@ class Limits:
 
     file_threads: int = 8
     """Threads that read what is not in memory, for the engines that serve many clients in one thread."""
+
+
+DEFAULTS: Final = Limits()

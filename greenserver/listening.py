@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import logging
 import os
 import socket
 import stat
@@ -10,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from greenserver import limits
-from greenserver.logs import report
+from greenserver.addresses import UNIX_PREFIX, describe
+from greenserver.episodes import Episode
 from greenserver.waiting import READ, Stop, poll
 
-_log = logging.getLogger(__name__)
-
-UNIX_PREFIX = "unix:"
+_no_room = Episode("no room for a client", "there was no room for clients")  # of the system: one for all servers in it
 
 _made: set[tuple[str, int]] = set()
 """Files of unix sockets that are this process's to remove: path, and process id, lest a fork remove them too."""
@@ -53,13 +51,6 @@ def close_listener(listener: socket.socket) -> None:
             Path(name).unlink()
 
 
-def describe(host: str, port: int) -> str:
-    """Return an address as people write it."""
-    if host.startswith(UNIX_PREFIX):
-        return host
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def describe_peer(address: object) -> str:
     """Return the address of a client as `socket.accept` gives it, as people write it."""
     return describe(str(address[0]), int(address[1])) if isinstance(address, tuple) else "unix"
@@ -77,6 +68,7 @@ def accept(listener: socket.socket) -> tuple[socket.socket, str] | None:
             return None
         report_no_room(error)
         raise
+    report_room()
     return client, describe_peer(address)
 
 
@@ -99,9 +91,14 @@ def is_client_gone(error: OSError) -> bool:
     return error.errno in _CLIENT_GONE
 
 
-def report_no_room(error: OSError) -> None:
-    """Log that a client had to be left waiting."""
-    report(_log, logging.WARNING, "no room for a client", reason=error.strerror)
+def report_no_room(error: Exception) -> None:
+    """Log, once an episode, that a client had to be left waiting."""
+    _no_room.happens(reason=getattr(error, "strerror", None) or str(error))
+
+
+def report_room() -> None:
+    """Take note that a client was accepted."""
+    _no_room.is_not_seen()
 
 
 def _open_tcp(host: str, port: int) -> socket.socket:

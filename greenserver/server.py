@@ -3,27 +3,28 @@
 import logging
 import os
 import socket
+import ssl
 import weakref
 from _thread import start_new_thread
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from greenserver import engines, limits
+from greenserver import engines
+from greenserver.addresses import UNIX_PREFIX, describe
+from greenserver.arrival import Network
 from greenserver.connection import Connection
 from greenserver.dialects import DEFAULT_DIALECT, DIALECTS
 from greenserver.doors import turn_away, wait_until_empty
-from greenserver.limits import Limits
-from greenserver.listening import UNIX_PREFIX, close_listener, describe, open_listener
+from greenserver.gate import Gate
+from greenserver.limits import DEFAULT_PORT, DEFAULTS, Limits
+from greenserver.listening import close_listener, open_listener
 from greenserver.logs import report
 from greenserver.meter import SILENT, Meter
 from greenserver.store import FileStore
 from greenserver.waiting import Stop
 
 if TYPE_CHECKING:
-    import ssl
-    from ipaddress import IPv4Network, IPv6Network
-
     from typing_extensions import Self
 
 _log = logging.getLogger(__name__)
@@ -47,14 +48,14 @@ class Server:
         directory: str | os.PathLike[str] = ".",
         *,
         address: str = "127.0.0.1",
-        port: int = limits.DEFAULT_PORT,
+        port: int = DEFAULT_PORT,
         engine: str = engines.DEFAULT_ENGINE,
         dialect: str = DEFAULT_DIALECT,
         hidden: bool = False,
-        limits: Limits = Limits(),  # noqa: B008  (cannot be changed)
+        limits: Limits = DEFAULTS,
         meter: Meter = SILENT,
-        tls: "ssl.SSLContext | None" = None,
-        proxy_from: "Sequence[IPv4Network | IPv6Network]" = (),
+        tls: ssl.SSLContext | None = None,
+        proxy_from: Sequence[Network] = (),
         listener: socket.socket | None = None,
     ) -> None:
         _require("engine", engine, engines.MODULES)
@@ -112,7 +113,8 @@ class Server:
         Raises RuntimeError if the engine is gevent and the sockets are not monkey-patched.
         """
         self._report_files()
-        engines.load(self.engine)(self._listener, self._welcome, self._stop)
+        self._gate = Gate(self._limits, self._meter)  # here, where the descriptors of the process are known
+        engines.load(self.engine)(self._listener, self._welcome, self._stop, self._limits)
         report(_log, logging.INFO, "stopped", address=self.address)
 
     def stop(self) -> None:
@@ -134,8 +136,8 @@ class Server:
         dialect: str,
         hidden: bool,
         limits: Limits,
-        tls: "ssl.SSLContext | None",
-        proxy_from: "Sequence[IPv4Network | IPv6Network]",
+        tls: ssl.SSLContext | None,
+        proxy_from: Sequence[Network],
     ) -> None:
         """Serve the next clients so; those who are here already go after the reply under way.
 
@@ -146,6 +148,7 @@ class Server:
         self.store = _open_store(directory, hidden=hidden)
         self.dialect = dialect
         self._limits = limits
+        self._gate = Gate(limits, self._meter)
         self._tls = tls
         self._proxy_from = proxy_from
         before, self._conversations = self._conversations, weakref.WeakSet()
@@ -158,7 +161,17 @@ class Server:
         self._stop.set()
 
     def _welcome(self, sock: socket.socket, client: str) -> Connection:
-        conversation = Connection(sock, self.store, DIALECTS[self.dialect], client=client)
+        conversation = Connection(
+            sock,
+            self.store,
+            DIALECTS[self.dialect],
+            client=client,
+            limits=self._limits,
+            meter=self._meter,
+            gate=self._gate,
+            tls=self._tls,
+            proxy_from=self._proxy_from,
+        )
         self._conversations.add(conversation)
         return conversation
 

@@ -1,7 +1,8 @@
 """The engines by name: ways to wait, nothing more. Each loads when it is asked for.
 
-An engine module has one function, ``serve(listener, welcome, stop)``: it welcomes clients as they come,
-runs their conversations, and returns when the switch has been turned and the conversations are over.
+An engine module has one function, ``serve(listener, welcome, stop, granted)``: it welcomes clients as they
+come, runs their conversations within the limits that are granted, and returns when the switch has been turned
+and the conversations are over.
 """
 
 from collections.abc import Callable, Collection
@@ -10,8 +11,8 @@ from socket import socket
 from time import monotonic
 from typing import Final, Protocol, cast
 
-from greenserver import limits
 from greenserver.connection import Connection
+from greenserver.limits import DEFAULTS, SWEEP_SECONDS, Limits
 from greenserver.waiting import Stop
 
 Welcome = Callable[[socket, str], Connection]
@@ -21,7 +22,7 @@ Welcome = Callable[[socket, str], Connection]
 class Serve(Protocol):
     """What an engine does."""
 
-    def __call__(self, listener: socket, welcome: Welcome, stop: Stop) -> None:
+    def __call__(self, listener: socket, welcome: Welcome, stop: Stop, granted: Limits = DEFAULTS) -> None:
         """Serve until the switch is turned; leave the listener open."""
 
 
@@ -41,7 +42,7 @@ def load(name: str) -> Serve:
     return cast("Serve", import_module(f"{__name__}.{MODULES[name]}").serve)
 
 
-def drain(conversations: Collection[Connection], run: Callable[[float], object]) -> None:
+def drain(conversations: Collection[Connection], run: Callable[[float], object], grace_seconds: float) -> None:
     """Let the replies under way finish, within limits.
 
     `conversations` holds those that go on; ``run(seconds)`` runs them for at most so long, or until none
@@ -49,10 +50,10 @@ def drain(conversations: Collection[Connection], run: Callable[[float], object])
     """
     for conversation in tuple(conversations):
         conversation.stop()
-    run(limits.GRACE_SECONDS)
+    run(grace_seconds)
     for conversation in tuple(conversations):
         conversation.abort()
-    run(limits.SWEEP_SECONDS)
+    run(SWEEP_SECONDS)
 
 
 def seconds_left(deadline: float) -> float:

@@ -1,6 +1,9 @@
 """A greenlet for each client, under gevent's StreamServer, on monkey-patched sockets."""
 
 import socket
+from collections.abc import Callable
+from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -9,16 +12,17 @@ from gevent import monkey
 from gevent.pool import Group
 from gevent.server import StreamServer
 
-from greenserver import limits
 from greenserver.engines import Welcome, drain, seconds_left
-from greenserver.listening import close_listener, describe_peer, is_client_gone, report_no_room
-from greenserver.waiting import Stop, Wait
+from greenserver.file_threads import FileThreads
+from greenserver.limits import ACCEPT_PAUSE_SECONDS, DEFAULTS, SWEEP_SECONDS, Limits
+from greenserver.listening import close_listener, describe_peer, is_client_gone, report_no_room, report_room
+from greenserver.waiting import FOREVER, NOTHING, READ, Stop, Wait, Work
 
 if TYPE_CHECKING:
     from greenserver.connection import Connection
 
 
-def serve(listener: socket.socket, welcome: Welcome, stop: Stop) -> None:
+def serve(listener: socket.socket, welcome: Welcome, stop: Stop, granted: Limits = DEFAULTS) -> None:
     """Serve each client in a greenlet of its own until the switch is turned.
 
     Raises RuntimeError if the sockets are not monkey-patched.
@@ -28,11 +32,13 @@ def serve(listener: socket.socket, welcome: Welcome, stop: Stop) -> None:
         raise RuntimeError(message)
     conversations: set[Connection] = set()
     greenlets = Group()
+    waits = _Waits(granted.file_threads)
 
     def converse(sock: socket.socket, address: object) -> None:
         conversation = welcome(sock, describe_peer(address))
+        conversation.may_block = False
         conversations.add(conversation)
-        wait = conversation.wait = _HubWait(sock)
+        wait = conversation.wait = _HubWait(sock, waits)
         try:
             conversation.handle()
         finally:
@@ -47,7 +53,8 @@ def serve(listener: socket.socket, welcome: Welcome, stop: Stop) -> None:
     server.stop_accepting()
     close_listener(listener)
     server.close()
-    drain(conversations, greenlets.join)
+    drain(conversations, greenlets.join, granted.grace_seconds)
+    waits.close()
 
 
 class _Listener(StreamServer):
@@ -55,36 +62,84 @@ class _Listener(StreamServer):
 
     def do_read(self) -> tuple[gevent.socket.socket, Any] | None:  # type: ignore[override]  # stub: never None
         try:
-            return super().do_read()
+            accepted = super().do_read()
         except OSError as error:
             if not is_client_gone(error):
                 report_no_room(error)
                 self.stop_accepting()
-                gevent.spawn_later(limits.ACCEPT_PAUSE_SECONDS, self._resume)
+                gevent.spawn_later(ACCEPT_PAUSE_SECONDS, self._resume)
             return None
+        report_room()
+        return accepted
 
     def _resume(self) -> None:
         if self.started:
             self.start_accepting()
 
 
+class _Waits:
+    """All greenlets that wait: one timer looks for those whose time is up, one watcher for work that is done.
+
+    A timer for each wait would cost more than the wait.
+    """
+
+    def __init__(self, file_threads: int) -> None:
+        self.hub = gevent.get_hub()
+        self.files = FileThreads(file_threads, monkey.get_original("_thread", "start_new_thread"))
+        self.waits: set[_HubWait] = set()
+        self._timer = self.hub.loop.timer(SWEEP_SECONDS, SWEEP_SECONDS)
+        self._timer.start(self._sweep)
+        self._watcher = self.hub.loop.io(self.files.fileno(), READ)
+        self._watcher.start(self.files.resume)
+
+    def _sweep(self) -> None:
+        now = monotonic()
+        for wait in [each for each in self.waits if each.deadline <= now]:
+            wait.wake(False)  # noqa: FBT003  (what the conversation is sent)
+
+    def close(self) -> None:
+        for watcher in (self._timer, self._watcher):
+            watcher.stop()
+            watcher.close()
+        self.files.close()
+
+
 class _HubWait:
     """Waits in the hub, with watchers that last as long as the connection."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    __slots__ = ("_descriptor", "_waits", "_watchers", "deadline", "wake")
+
+    def __init__(self, sock: socket.socket, waits: _Waits) -> None:
         self._descriptor = sock.fileno()
         self._watchers: dict[int, Any] = {}
+        self._waits = waits
+        self.deadline = FOREVER  # of the wait under way
+        self.wake: Callable[[bool], object] = gevent.getcurrent().switch
+        waits.waits.add(self)
 
     def __call__(self, _sock: socket.socket, wait: Wait) -> bool:
+        if wait.events == NOTHING:
+            return self._do(wait.work) if wait.work is not None else self._pause(wait.deadline)
         watcher = self._watchers.get(wait.events)
         if watcher is None:
-            watcher = self._watchers[wait.events] = gevent.get_hub().loop.io(self._descriptor, wait.events)
+            watcher = self._watchers[wait.events] = self._waits.hub.loop.io(self._descriptor, wait.events)
+        self.deadline = wait.deadline
+        watcher.start(self.wake, True)  # noqa: FBT003  (what the conversation is sent)
         try:
-            gevent.socket.wait(watcher, seconds_left(wait.deadline))
-        except TimeoutError:
-            return False
-        return True
+            return bool(self._waits.hub.switch())
+        finally:
+            watcher.stop()
+            self.deadline = FOREVER
+
+    def _do(self, work: Work[object]) -> bool:
+        self._waits.files.do(work, partial(self.wake, True))
+        return bool(self._waits.hub.switch())
+
+    def _pause(self, deadline: float) -> bool:
+        gevent.sleep(seconds_left(deadline))
+        return False
 
     def close(self) -> None:
+        self._waits.waits.discard(self)
         for watcher in self._watchers.values():
             watcher.close()
