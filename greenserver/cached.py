@@ -22,7 +22,8 @@ class _OpenHow(ctypes.Structure):
 # O_PATH opens nothing, not even a FIFO: it only looks the name up.
 _LOOK_UP: Final = ctypes.byref(_OpenHow(os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 0, _RESOLVE_CACHED))
 _LOOK_UP_BYTES: Final = ctypes.sizeof(_OpenHow)
-_syscall: Final = ctypes.CDLL(None, use_errno=True).syscall
+# PyDLL keeps the interpreter's lock, for what never waits: giving it up would cost more than the call.
+_syscall: Final = ctypes.PyDLL(None, use_errno=True).syscall
 
 
 class NotCachedError(Exception):

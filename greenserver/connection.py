@@ -15,24 +15,18 @@ from time import monotonic
 from greenserver.arrival import Network, TurnedAwayError, introduce, shake_hands
 from greenserver.cached import NotCachedError
 from greenserver.dialects import Dialect
-from greenserver.gate import Gate
-from greenserver.limits import (
-    CHUNK_BYTES,
-    COALESCE_BYTES,
-    DEFAULTS,
-    LINGER_QUIET_SECONDS,
-    RECEIVE_BYTES,
-    Limits,
-)
+from greenserver.gate import Gate, Visit
+from greenserver.limits import DEFAULTS, LINGER_QUIET_SECONDS, RECEIVE_BYTES, Limits
 from greenserver.lines import LineBuffer
 from greenserver.logs import report, shown
 from greenserver.meter import SILENT, Meter
-from greenserver.pacing import Bucket, Progress, TooSlowError
-from greenserver.responses import Body, Data, Response
+from greenserver.outbox import BrokenOffError, Outbox
+from greenserver.pacing import TooSlowError
+from greenserver.responses import Response
 from greenserver.status import Refusal, Status
 from greenserver.store import Files, FileStore, ImpatientStore
 from greenserver.tls import SecureChannel
-from greenserver.waiting import FOREVER, NOTHING, READ, WRITE, Steps, Wait, Waiter, Work, exhaust, wait_blocking
+from greenserver.waiting import FOREVER, NOTHING, READ, Steps, Wait, Waiter, exhaust, wait_blocking
 
 _log = logging.getLogger(__name__)
 
@@ -77,19 +71,15 @@ class Connection:
         self._dialect = dialect
         self._limits = limits
         self._meter = meter
-        self._gate = gate
+        self._visit = Visit(gate)
         self._tls = tls
         self._proxy_from = proxy_from
         self._channel: SecureChannel | None = None
         self._recv: Callable[[int], bytes] = sock.recv
-        self._send: Callable[[Data], int] = sock.send
-        self._bucket = Bucket(limits.rate) if limits.rate else None
-        self._chunk_bytes = self._bucket.piece_bytes if self._bucket else CHUNK_BYTES
-        self._progress: Progress | None = None
+        self._outbox = Outbox(sock, limits)
         self._lines = LineBuffer(limits.line_bytes)
         self._line_since = 0.0  # when the line under way began; 0 between lines
         self._line_bytes = 0
-        self._replies = bytearray()  # gathered, not yet sent
         self._going_on = True
         self._ended_by_client = False
         self._idle = False  # waiting for a command, owing nothing
@@ -103,46 +93,28 @@ class Connection:
 
     def steps(self) -> Steps[None]:
         """Serve the client until the conversation ends, one wait at a time."""
-        started = monotonic()
-        gate, outcome, limit = self._gate, "closed", ""
-        is_counted = gate is None or gate.enter()
-        has_time = is_counted or (gate is not None and gate.begin_refusal())
-        name: str | None = None
+        started, outcome, limit = monotonic(), "closed", ""
         try:
-            if has_time and (self._proxy_from or self._tls is not None):
-                yield from self._arrive()
-            if is_counted:
-                name = "" if gate is None else gate.enter_as(self.client)
-            if name is None:
-                self._refuse(has_time=has_time)
-            else:
-                self._meter.connected()
-                report(_log, logging.INFO, "connected", client=self.client)
+            yield from self._arrive()
             while self._going_on and (command := (yield from self._next_command())):
                 self._commands += 1
                 yield from self._reply(command)
-            yield from self._send_replies()
+            yield from self._outbox.flush()
             yield from self._linger()
         except TooSlowError as error:
             outcome, limit = "timed out", error.what
             self._meter.stalled(limit)
         except TurnedAwayError as error:
-            if gate is not None:
-                gate.turn_away(error.kind, self.client, error)
+            self._visit.turn_away(error.kind, self.client, error)
         except OSError as error:
             outcome = error.strerror or str(error)
         except GeneratorExit:
             outcome = "ended by the server"
         finally:
             self.socket.close()
-            if name is not None:
+            if self._visit.is_welcome:
                 self._report_end(outcome, limit, monotonic() - started)
-            if gate is not None:
-                gate.leave_as(name or "")
-                if is_counted:
-                    gate.leave()
-                elif has_time:
-                    gate.end_refusal()
+            self._visit.end()
 
     def read_buffer(self) -> str:
         r"""Receive until one command is complete, and return it without its line end.
@@ -189,7 +161,7 @@ class Connection:
 
     def _next_command(self) -> Steps[str]:
         while (line := self._lines.next_line()) is None:
-            yield from self._send_replies()
+            yield from self._outbox.flush()
             data = yield from self._receive()
             if not data:
                 return ""
@@ -251,12 +223,14 @@ class Connection:
                 yield Wait(NOTHING, FOREVER, self._files.work)
                 response = self._answer(self._files, command)
         self._going_on = self._going_on and not response.closes
-        head = response.status.line
-        self._replies += head
-        body = response.body
-        sent = 0
+        head, body, outbox = response.status.line, response.body, self._outbox
+        outbox.replies += head
         try:
-            sent = yield from (self._send_large(body) if body.is_large else self._send_small(body))
+            sent = yield from (outbox.pour if body.is_large else outbox.gather)(body, may_block=self.may_block)
+        except BrokenOffError as cut:  # after the status line only a cut can tell the client
+            sent, error = cut.position, cut.__cause__
+            report(_log, logging.ERROR, "cut", client=self.client, position=sent, error=error)
+            self._going_on = False
         finally:
             body.close()
         seconds = monotonic() - started
@@ -275,127 +249,34 @@ class Connection:
                 milliseconds=round(seconds * 1000, 3),
             )
 
-    def _send_small(self, body: Body) -> Steps[int]:
-        """Gather a body with other replies, and return its length in bytes."""
-        position = 0
-        while True:
-            part = self._part(body, position)
-            if part is None:
-                part = yield from self._part_from_disk(body, position)
-            if not part:
-                return position
-            if len(self._replies) + len(part) > COALESCE_BYTES:
-                yield from self._send_replies()
-            self._replies += part
-            position += len(part)
-
-    def _send_large(self, body: Body) -> Steps[int]:
-        """Send a body part by part, and return its length in bytes.
-
-        A part is read when the client is ready for it, so that a client that is not costs no memory.
-        """
-        replies, bucket, position = self._replies, self._bucket, 0
-        progress = self._watch_progress()
-        while True:
-            if bucket is not None and (moment := bucket.next_moment()):
-                yield Wait(NOTHING, moment)
-                progress.goes_on()
-            while not (yield Wait(WRITE, progress.deadline)):
-                progress.look()
-            part = self._part(body, position)
-            if part is None:
-                part = yield from self._part_from_disk(body, position)
-            if not part:
-                return position
-            if bucket is not None:
-                part = (replies + part)[: bucket.piece_bytes]
-            elif len(replies) + len(part) <= COALESCE_BYTES:  # the first or the last of a body
-                replies += part
-                position += len(part)
-                continue
-            elif replies:
-                part = replies + part
-            try:
-                sent = self._send(part)
-            except BlockingIOError:
-                continue
-            progress.writes(sent)
-            if bucket is not None:
-                bucket.spend(sent)
-            position += max(0, sent - len(replies))
-            del replies[:sent]
-
-    def _part(self, body: Body, position: int) -> Data | None:
-        """Return a part of a body, nothing at its end or where it breaks off; None if it is to come from a disk."""
-        try:
-            return body.part(position, self._chunk_bytes, patient=self.may_block)
-        except NotCachedError:
-            return None
-        except Exception as error:  # noqa: BLE001  (whatever it is, see there)
-            return self._break_off(error, position)
-
-    def _part_from_disk(self, body: Body, position: int) -> Steps[Data]:
-        work = Work(lambda: body.part(position, self._chunk_bytes))
-        yield Wait(NOTHING, FOREVER, work)
-        if self._progress is not None:
-            self._progress.goes_on()
-        try:
-            return work.result()
-        except Exception as error:  # noqa: BLE001  (whatever it is, see there)
-            return self._break_off(error, position)
-
-    def _break_off(self, error: Exception, position: int) -> Data:
-        """End the conversation in the middle of a reply: after the status line only a cut can tell the client."""
-        report(_log, logging.ERROR, "cut", client=self.client, position=position, error=error)
-        self._going_on = False
-        return b""
-
-    def _send_replies(self) -> Steps[None]:
-        """Send all replies that are gathered."""
-        replies, bucket, progress = self._replies, self._bucket, None
-        while replies or (self._channel is not None and not self._channel.flush()):
-            if bucket is not None and (moment := bucket.next_moment()):
-                yield Wait(NOTHING, moment)
-            try:
-                sent = self._send(replies if bucket is None else replies[: bucket.piece_bytes])
-            except BlockingIOError:
-                sent = 0
-            del replies[:sent]
-            if bucket is not None:
-                bucket.spend(sent)
-            if progress is not None and sent:
-                progress.writes(sent)
-            if replies or not sent:
-                progress = progress or self._watch_progress()
-                while not (yield Wait(WRITE, progress.deadline)):
-                    progress.look()
-
-    def _watch_progress(self) -> Progress:
-        if self._progress is None:
-            self._progress = Progress(self.socket, self._limits)
-        self._progress.begin()
-        return self._progress
-
     # --- Beginning and ending --------------------------------------------------------------------
 
     def _arrive(self) -> Steps[None]:
-        """Learn for whom a proxy speaks, and agree on TLS, as far as that is asked for."""
-        deadline = monotonic() + self._limits.handshake_seconds
-        early = b""
-        if self._proxy_from:
-            self.client, early = yield from introduce(self.socket, self.client, self._proxy_from, deadline)
-        if self._tls is None:
-            self._lines.feed(early)
-            return
-        channel = self._channel = SecureChannel(self.socket, self._tls, early)
-        self._recv, self._send = channel.recv, channel.send
-        yield from shake_hands(channel, deadline)
+        """Learn for whom a proxy speaks, agree on TLS, and see whether there is room."""
+        self._visit.begin()
+        if (self._proxy_from or self._tls is not None) and not self._visit.is_cut_short:
+            deadline = monotonic() + self._limits.handshake_seconds
+            early = b""
+            if self._proxy_from:
+                self.client, early = yield from introduce(self.socket, self.client, self._proxy_from, deadline)
+            if self._tls is None:
+                self._lines.feed(early)
+            else:
+                channel = self._channel = SecureChannel(self.socket, self._tls, early)
+                self._recv = channel.recv
+                self._outbox.use(channel)
+                yield from shake_hands(channel, deadline)
+        if self._visit.is_let_in_as(self.client):
+            self._meter.connected()
+            report(_log, logging.INFO, "connected", client=self.client)
+        else:
+            self._refuse()
 
-    def _refuse(self, *, has_time: bool) -> None:
+    def _refuse(self) -> None:
         """Say that there is no room; to those past all patience at once, and without TLS."""
         self._going_on = False
-        if has_time:
-            self._replies += Status.INTERNAL_SERVER_ERROR.line
+        if not self._visit.is_cut_short:
+            self._outbox.replies += Status.INTERNAL_SERVER_ERROR.line
             return
         self._ended_by_client = True  # so that nothing is waited for
         if self._tls is None:

@@ -99,9 +99,9 @@ class Gate:
             self._refusals -= 1
 
     def turn_away(self, kind: str, client: str, error: Exception) -> None:
-        """Take note of a client that did not arrive as it must: as every scanner of a TLS port, so only once for proxies."""
+        """Take note of a client that did not arrive as it must."""
         self._meter.refused(kind)
-        if kind in self._episodes:
+        if kind in self._episodes:  # a proxy that is set up wrongly, not one of the scanners that try every port
             self._episodes[kind].happens(client=client, reason=str(error))
         else:
             report(_log, logging.INFO, "turned away", client=client, reason=str(error), kind=kind)
@@ -109,6 +109,55 @@ class Gate:
     def _refuse(self, reason: str, **facts: object) -> None:
         self._meter.refused(reason)
         self._episodes[reason].happens(**facts)
+
+
+class Visit:
+    """One client's way through a gate, and out again; without a gate all are welcome."""
+
+    __slots__ = ("_gate", "_is_counted", "_is_refusal", "_name", "is_cut_short")
+
+    def __init__(self, gate: Gate | None) -> None:
+        self._gate = gate
+        self._is_counted = False
+        self._is_refusal = False
+        self._name: str | None = None
+        self.is_cut_short = False
+        """Whether there is not even time to refuse the client properly."""
+
+    def begin(self) -> None:
+        """Count the client, if there is room."""
+        if self._gate is not None:
+            self._is_counted = self._gate.enter()
+            self._is_refusal = not self._is_counted and self._gate.begin_refusal()
+            self.is_cut_short = not (self._is_counted or self._is_refusal)
+
+    def is_let_in_as(self, client: str) -> bool:
+        """Tell whether a client is let in, now that it is known who it is."""
+        if self._gate is None:
+            self._name = ""
+        elif self._is_counted:
+            self._name = self._gate.enter_as(client)
+        return self.is_welcome
+
+    @property
+    def is_welcome(self) -> bool:
+        """Whether the client was let in."""
+        return self._name is not None
+
+    def turn_away(self, kind: str, client: str, error: Exception) -> None:
+        """Take note that the client did not arrive as it must."""
+        if self._gate is not None:
+            self._gate.turn_away(kind, client, error)
+
+    def end(self) -> None:
+        """Make room."""
+        if self._gate is None:
+            return
+        self._gate.leave_as(self._name or "")
+        if self._is_counted:
+            self._gate.leave()
+        if self._is_refusal:
+            self._gate.end_refusal()
 
 
 def fit_descriptors(wanted: int) -> tuple[int, int]:
@@ -119,7 +168,8 @@ def fit_descriptors(wanted: int) -> tuple[int, int]:
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if allowed == resource.RLIM_INFINITY:
         return wanted, limits.REFUSALS
-    spare = allowed - len(os.listdir("/proc/self/fd")) - limits.RESERVED_DESCRIPTORS
+    held = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  (names are all it takes)
+    spare = allowed - held - limits.RESERVED_DESCRIPTORS
     room = max(1, spare // 2)
     if wanted + limits.REFUSALS // 2 <= room:
         return wanted, limits.REFUSALS

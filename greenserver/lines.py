@@ -44,7 +44,8 @@ class LineBuffer:
             return
         for line in lines:
             self._end_line(line)
-        if len(self._rest) > self._whole:
+        # A CR at the end may be half a line end: it must not make the line longer than it will have been.
+        if len(self._rest.removesuffix(b"\r")) > self._whole:
             text, self._rest = self._rest, b""
             self._long = _LongLine()
             self._feed_long(self._long, text)

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
 from greenserver import limits
 from greenserver.cached import NotCachedError, is_all_in_memory, is_name_cached, read_cached
@@ -195,34 +195,37 @@ class ImpatientStore:
 
     def __init__(self, store: FileStore) -> None:
         self._store = store
-        self._is_done = False
         self.work: Work[object] | None = None
 
     def listing(self) -> bytes:
         """Return the names of the files: never at hand, since reading a directory can always take long."""
-        return self._at_hand_or(lambda: False, self._store.listing, self._store.join_listing)
+        if self.work is None:
+            self.work = self._store.join_listing()
+            raise NotCachedError
+        return self._found(self._store.listing)
 
     def size(self, name: str) -> int:
         """Return a file's length in bytes; see `FileStore.size`."""
-        return self._look_up(name, partial(self._store.size, name))
+        if self.work is not None:
+            return self._found(self._store.size)
+        if self._store.is_cached(name):
+            return self._store.size(name)
+        self.work = Work(partial(self._store.size, name))
+        raise NotCachedError
 
     def slice(self, name: str, offset: int, size: int) -> "FileSlice":
         """Open a part of a file; see `FileStore.slice`."""
-        return self._look_up(name, partial(self._store.slice, name, offset, size))
-
-    def _look_up(self, name: str, find: Callable[[], Answer]) -> Answer:
-        return self._at_hand_or(partial(self._store.is_cached, name), find, lambda: Work(find))
-
-    def _at_hand_or(
-        self, is_at_hand: Callable[[], bool], find: Callable[[], Answer], work: Callable[[], Work[Answer]]
-    ) -> Answer:
         if self.work is not None:
-            done, self.work = self.work, None
-            return done.result()  # type: ignore[return-value]  # the same call asked for it
-        if is_at_hand():
-            return find()
-        self.work = work()
+            return self._found(self._store.slice)
+        if self._store.is_cached(name):
+            return self._store.slice(name, offset, size)
+        self.work = Work(partial(self._store.slice, name, offset, size))
         raise NotCachedError
+
+    def _found(self, _by: Callable[..., Answer]) -> Answer:
+        """Return what the work of a call found."""
+        work, self.work = self.work, None
+        return cast("Work[Answer]", work).result()
 
 
 class FileSlice:

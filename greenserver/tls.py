@@ -68,7 +68,7 @@ class SecureChannel:
         while True:
             try:
                 self._tls.do_handshake()
-            except ssl.SSLWantReadError:
+            except ssl.SSLWantReadError:  # noqa: PERF203  (the way of every handshake)
                 if not self._flush():
                     return WRITE
                 try:

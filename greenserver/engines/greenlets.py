@@ -1,7 +1,6 @@
 """A greenlet for each client, under gevent's StreamServer, on monkey-patched sockets."""
 
 import socket
-from collections.abc import Callable
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,8 @@ from greenserver.listening import close_listener, describe_peer, is_client_gone,
 from greenserver.waiting import FOREVER, NOTHING, READ, Stop, Wait, Work
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from greenserver.connection import Connection
 
 
@@ -132,7 +133,7 @@ class _HubWait:
             self.deadline = FOREVER
 
     def _do(self, work: Work[object]) -> bool:
-        self._waits.files.do(work, partial(self.wake, True))
+        self._waits.files.do(work, partial(self.wake, True))  # noqa: FBT003  (what the conversation is sent)
         return bool(self._waits.hub.switch())
 
     def _pause(self, deadline: float) -> bool:
