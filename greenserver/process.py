@@ -1,36 +1,27 @@
 """One process that serves: a server put together from settings, with its signals, its reload and its reports."""
 
 import contextlib
-import logging
 import signal
+import socket
 import ssl
 from _thread import start_new_thread
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from greenserver import inheritance, logs, privileges, tls
+from greenserver import inheritance, privileges, tls
 from greenserver.admin import Admin, load_meter
 from greenserver.configuration import Settings, kept_until_restart
 from greenserver.heartbeat import start_heartbeat
 from greenserver.limits import Limits
-from greenserver.logs import report
-from greenserver.meter import SILENT
+from greenserver.meter import SILENT, Meter
+from greenserver.operation import Announce, Reread, configure_log, report_refusal, report_reload
 from greenserver.server import Server
 from greenserver.store import FileStore
 
 if TYPE_CHECKING:
     from greenserver.arrival import Network
 
-_log = logging.getLogger(__name__)
-
-Announce = Callable[[str, int], None]
-"""Tells people where the server listens: its host and port."""
-
-Reread = Callable[[], Settings]
-"""Settles the configuration anew; raises ConfigurationError if something in it is wrong."""
-
-_LEVELS: Final = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 _FIXED_LIMITS: Final = ("grace_seconds", "file_threads")  # an engine takes them when it begins
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -85,17 +76,8 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
     with contextlib.ExitStack() as stack:
         admin = stack.enter_context(Admin(settings.admin)) if settings.admin is not None else None
         meter = SILENT if admin is None else load_meter()
-        server = stack.enter_context(
-            Server(
-                settings.directory,
-                address=settings.address,
-                port=settings.port,
-                engine=settings.engine,
-                meter=meter,
-                listener=inheritance.inherited_listener(settings.address),
-                **terms(settings),
-            )
-        )
+        listener = inheritance.inherited_listener(settings.address)
+        server = stack.enter_context(make_server(settings, listener, meter))
         _obey(server, settings, reread, admin)
         announce(server.host, server.port)
         if admin is not None:
@@ -109,23 +91,20 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
         server.serve()
 
 
-def configure_log(settings: Settings) -> None:
-    """Log as settings say."""
-    usual = _LEVELS.index(logging.INFO)
-    level = _LEVELS[min(max(usual + settings.verbose - settings.quiet, 0), len(_LEVELS) - 1)]
-    logs.configure(settings.log_format, level)
+def make_server(settings: Settings, listener: socket.socket | None, meter: Meter) -> Server:
+    """Return a server that settings ask for, on a listener of its own unless it is given one.
 
-
-def report_refusal(error: Exception) -> None:
-    """Log that a configuration is not taken."""
-    report(_log, logging.ERROR, "the new configuration is refused, the old one stays", reason=str(error))
-
-
-def report_reload(kept: list[str]) -> None:
-    """Log that a configuration is taken, but for what needs a restart."""
-    report(_log, logging.INFO, "the configuration is read anew")
-    if kept:
-        report(_log, logging.WARNING, "a change that needs a restart is left out", options=" ".join(kept))
+    Raises OSError with a message for people if a certificate or a key is of no use.
+    """
+    return Server(
+        settings.directory,
+        address=settings.address,
+        port=settings.port,
+        engine=settings.engine,
+        meter=meter,
+        listener=listener,
+        **terms(settings),
+    )
 
 
 def _obey(server: Server, settings: Settings, reread: Reread, admin: "Admin | None") -> None:
@@ -166,7 +145,7 @@ class _Reload:
             try:
                 self._reload()
             except Exception as error:  # noqa: BLE001  (whatever it is, serving goes on)
-                report_refusal(error)
+                report_refusal(str(error))
             self._asked -= answered
 
     def _reload(self) -> None:
