@@ -1,8 +1,10 @@
 """Answers /metrics, /healthz and /readyz by HTTP, with nothing of a client that could hold it up.
 
-Run as ``python -m greenserver.admin_process LISTENER-DESCRIPTOR BOARD-DIRECTORY PARENT-PROCESS``; it ends with its parent.
+Run as ``python -m greenserver.admin_process LISTENER-DESCRIPTOR BOARD-DIRECTORY PARENT-PROCESS``; it ends with
+its parent.
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -128,10 +130,8 @@ class _AdminServer(ThreadingHTTPServer):
 
 
 def _cut(request: socket.socket) -> None:
-    try:
+    with contextlib.suppress(OSError):  # gone already
         request.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # gone already
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ from time import monotonic
 from typing import Final
 
 from greenserver import limits
-from greenserver.gate import address_of
 from greenserver.addresses import describe
+from greenserver.gate import address_of
 from greenserver.pacing import TooSlowError
 from greenserver.proxy_protocol import Header, HeaderError, parse
 from greenserver.tls import SecureChannel

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -99,9 +99,10 @@ def _add(source: Path, target: Path) -> None:
     """Add the values in a file of prometheus_client to those in another."""
     from prometheus_client.mmap_dict import MmapedDict  # noqa: PLC0415  (only where there are metrics)
 
-    sums = MmapedDict(str(target))
+    sums: Any = MmapedDict(str(target))  # type: ignore[no-untyped-call]  # the library has no types here
     try:
-        for key, value, stamp, _ in MmapedDict.read_all_values_from_file(str(source)):
+        values: Any = MmapedDict.read_all_values_from_file(str(source))  # type: ignore[no-untyped-call]  # the same
+        for key, value, stamp, _ in values:
             sums.write_value(key, sums.read_value(key)[0] + value, stamp)
     finally:
         sums.close()

@@ -66,7 +66,7 @@ def _load_file(context: click.Context, _parameter: click.Parameter, path: str | 
 @click.option("--check-config", is_flag=True, show_default=False, help="Say whether all is well, and end.")
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
 @click.pass_context
-def command(context: click.Context, *, check_config: bool, **values: Any) -> None:  # noqa: ANN401  (an option each)
+def command(context: click.Context, /, *, check_config: bool, **values: Any) -> None:  # noqa: ANN401  (an option each)
     """Serve the files of a directory to HFTP clients."""
     if context.invoked_subcommand is not None:
         return
@@ -99,7 +99,9 @@ def read(arguments: Sequence[str]) -> Settings:
     """
     try:
         with command.make_context(PROGRAM, list(arguments)) as context:
-            return configuration.settle({name: value for name, value in context.params.items() if name != "check_config"})
+            return configuration.settle(
+                {name: value for name, value in context.params.items() if name != "check_config"}
+            )
     except click.ClickException as error:
         raise ConfigurationError(_describe(error)) from error
 

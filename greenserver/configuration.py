@@ -1,22 +1,34 @@
 """What an operator may set: one table for the command line, the environment and the file."""
 
 import dataclasses
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from greenserver import limits
-from greenserver.addresses import HIGHEST_PORT, UNIX_PREFIX
+from greenserver.addresses import UNIX_PREFIX
+from greenserver.kinds import (
+    COUNT,
+    ENDPOINT,
+    FLAG,
+    MASK,
+    NETWORKS,
+    PORT,
+    SECONDS,
+    TEXT,
+    WORKERS,
+    Kind,
+    choice,
+    network,
+    whole_number,
+)
 from greenserver.limits import Limits
 
 if TYPE_CHECKING:
-    import ipaddress
-
-    Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+    from greenserver.kinds import Network
 
 # Named here once more than in the tables that they are the keys of: nothing that touches a socket may be
 # imported before the engine is known. A test holds them together.
@@ -29,88 +41,6 @@ _LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 
 class ConfigurationError(click.UsageError):
     """A setting is wrong; the message says which, and what to do."""
-
-# --- Kinds of settings ---------------------------------------------------------------------------
-
-
-class _WorkerCount(click.ParamType):
-    name = "N|auto"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if value == "auto":
-            return len(os.sched_getaffinity(0))
-        try:
-            count = int(str(value))
-        except ValueError:
-            count = -1
-        if count < 0:
-            self.fail(f"{value!r} is neither a number of processes nor 'auto'.", param, ctx)
-        return count
-
-
-class _Endpoint(click.ParamType):
-    name = "HOST:PORT"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
-        if isinstance(value, tuple):
-            return value
-        host, _, port = str(value).rpartition(":")
-        if not host or not (port.isascii() and port.isdigit() and int(port) <= HIGHEST_PORT):
-            self.fail(f"{value!r} is not HOST:PORT, as in 127.0.0.1:9500 or [::1]:9500.", param, ctx)
-        return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-class _Network(click.ParamType):
-    name = "NETWORK"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> "Network":
-        import ipaddress  # noqa: PLC0415  (not before it is asked for: starting must be quick)
-
-        try:
-            return ipaddress.ip_network(str(value))
-        except ValueError as error:
-            self.fail(f"{error}; a network is written as 10.0.0.0/8 or 2001:db8::/32.", param, ctx)
-
-
-class _Octal(click.ParamType):
-    name = "OCTAL"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        try:
-            mask = int(str(value), 8)
-        except ValueError:
-            mask = -1
-        if not 0 <= mask <= 0o777:  # noqa: PLR2004  (every permission bit)
-            self.fail(f"{value!r} is not an octal number from 000 to 777.", param, ctx)
-        return mask
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What values a setting takes, in a command line and in a file."""
-
-    type: click.ParamType
-    """Converts and checks, whichever the source."""
-    in_file: tuple[type, ...]
-    """What a file may hold, before it is converted."""
-    said: str
-    """The same for people."""
-    is_flag: bool = False
-    is_count: bool = False
-    is_many: bool = False
-
-
-_TEXT = Kind(click.STRING, (str,), "text in quotes")
-_FLAG = Kind(click.BOOL, (bool,), "true or false", is_flag=True)
-_COUNT = Kind(click.IntRange(0, 3), (int,), "a whole number", is_count=True)
-_SECONDS = Kind(click.FloatRange(0, min_open=True), (int, float), "a number of seconds")
-_WHOLE = Kind(click.IntRange(0), (int,), "a whole number")
-
-
-def _choice(names: Sequence[str]) -> Kind:
-    return Kind(click.Choice(names), (str,), "one of " + ", ".join(f'"{name}"' for name in names))
 
 
 # --- The table -----------------------------------------------------------------------------------
@@ -147,57 +77,57 @@ class Settings:
     """All that is set, from whichever source."""
 
     directory: str = _row(
-        ".", _TEXT, "What to serve: the regular files in it.", letter="d", metavar="DIR", can_reload=True
+        ".", TEXT, "What to serve: the regular files in it.", letter="d", metavar="DIR", can_reload=True
     )
     address: str = _row(
-        "127.0.0.1", _TEXT, "Where to listen: a name, an IP address, unix:PATH, fd://N.", letter="a", metavar="HOST"
+        "127.0.0.1", TEXT, "Where to listen: a name, an IP address, unix:PATH, fd://N.", letter="a", metavar="HOST"
     )
     port: int = _row(
         limits.DEFAULT_PORT,
-        Kind(click.IntRange(0, HIGHEST_PORT), (int,), "a whole number"),
+        PORT,
         "0 takes a free one.",
         letter="p",
     )
-    port_file: str | None = _row(None, _TEXT, "Write the port there once it listens.", metavar="FILE")
-    engine: str = _row(ENGINES[0], _choice(ENGINES), "How clients share the server.")
-    dialect: str = _row(DIALECTS[0], _choice(DIALECTS), "The protocol's year.", can_reload=True)
-    hidden: bool = _row(False, _FLAG, "Serve files whose names begin with a dot, too.", can_reload=True)  # noqa: FBT003  (a default)
-    log_format: str = _row("text", _choice(LOG_FORMATS), "Of the lines on stderr.", can_reload=True)
-    verbose: int = _row(0, _COUNT, "Log more.", letter="v", can_reload=True)
-    quiet: int = _row(0, _COUNT, "Log only warnings; twice: only errors.", letter="q", can_reload=True)
+    port_file: str | None = _row(None, TEXT, "Write the port there once it listens.", metavar="FILE")
+    engine: str = _row(ENGINES[0], choice(ENGINES), "How clients share the server.")
+    dialect: str = _row(DIALECTS[0], choice(DIALECTS), "The protocol's year.", can_reload=True)
+    hidden: bool = _row(False, FLAG, "Serve files whose names begin with a dot, too.", can_reload=True)  # noqa: FBT003  (a default)
+    log_format: str = _row("text", choice(LOG_FORMATS), "Of the lines on stderr.", can_reload=True)
+    verbose: int = _row(0, COUNT, "Log more.", letter="v", can_reload=True)
+    quiet: int = _row(0, COUNT, "Log only warnings; twice: only errors.", letter="q", can_reload=True)
     tls_cert: str | None = _row(
-        None, _TEXT, "Speak TLS, and only TLS, with this certificate chain (PEM).", metavar="FILE", can_reload=True
+        None, TEXT, "Speak TLS, and only TLS, with this certificate chain (PEM).", metavar="FILE", can_reload=True
     )
-    tls_key: str | None = _row(None, _TEXT, "The private key of the certificate (PEM).", metavar="FILE", can_reload=True)
+    tls_key: str | None = _row(None, TEXT, "The private key of the certificate (PEM).", metavar="FILE", can_reload=True)
     tls_client_ca: str | None = _row(
-        None, _TEXT, "Serve only clients with a certificate of these authorities (PEM).", metavar="FILE", can_reload=True
+        None,
+        TEXT,
+        "Serve only clients with a certificate of these authorities (PEM).",
+        metavar="FILE",
+        can_reload=True,
     )
     proxy_protocol: bool = _row(
         False,  # noqa: FBT003  (a default)
-        _FLAG,
+        FLAG,
         "Expect a PROXY protocol header, version 1 or 2, of every connection.",
         can_reload=True,
     )
     proxy_from: tuple["Network", ...] = _row(
         (),
-        Kind(_Network(), (str,), "a list of texts", is_many=True),
+        NETWORKS,
         "From where such headers are believed; may be repeated. Without it: loopback.",
         can_reload=True,
     )
     workers: int = _row(
         0,
-        Kind(_WorkerCount(), (int, str), 'a whole number or "auto"'),
+        WORKERS,
         "Serve with so many processes under one that watches them; auto: one for each processor. 0: one process.",
         can_reload=True,
     )
-    admin: tuple[str, int] | None = _row(
-        None, Kind(_Endpoint(), (str,), 'text, as in "127.0.0.1:9500"'), "Answer /metrics, /healthz and /readyz there."
-    )
-    user: str | None = _row(None, _TEXT, "Become this user once the port is open.", metavar="NAME")
-    group: str | None = _row(None, _TEXT, "Become this group once the port is open.", metavar="NAME")
-    umask: int | None = _row(
-        None, Kind(_Octal(), (str, int), 'an octal number, as in "027"'), "Permissions to withhold from new files."
-    )
+    admin: tuple[str, int] | None = _row(None, ENDPOINT, "Answer /metrics, /healthz and /readyz there.")
+    user: str | None = _row(None, TEXT, "Become this user once the port is open.", metavar="NAME")
+    group: str | None = _row(None, TEXT, "Become this group once the port is open.", metavar="NAME")
+    umask: int | None = _row(None, MASK, "Permissions to withhold from new files.")
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -225,24 +155,25 @@ class Settings:
         """Return the networks whose PROXY protocol headers are believed; none if the protocol is off."""
         if not self.proxy_protocol:
             return ()
-        return self.proxy_from or tuple(_Network().convert(each, None, None) for each in _LOOPBACK)
+        return self.proxy_from or tuple(network(each) for each in _LOOPBACK)
 
 
-_LIMITS_HELP: Final = {
-    "max_connections": "Clients at once, in each process; lowered to what its descriptors allow.",
-    "max_connections_per_client": "The same for one address (IPv6: one /64), or 0.",
-    "line_bytes": "The longest command line.",
-    "idle_seconds": "How long a client may say nothing.",
-    "line_seconds": "How long one whole command line may take to arrive.",
-    "line_floor": "Bytes a second that a longer command line must keep up, or 0.",
-    "stall_seconds": "How long a client may take nothing of a reply.",
-    "write_floor": "Bytes a second that a client must take of a reply, or 0.",
-    "handshake_seconds": "How long a TLS handshake or a PROXY protocol header may take.",
-    "linger_seconds": "How long input is read and dropped after the last reply.",
-    "grace_seconds": "How long replies may take once the server is told to stop.",
-    "rate": "Bytes a second that one connection is sent at most, or 0.",
-    "file_threads": "Threads that read what is not in memory.",
+_LIMITS: Final = {
+    "max_connections": (1, "Clients at once, in each process; lowered to what its descriptors allow."),
+    "max_connections_per_client": (0, "The same for one address (IPv6: one /64), or 0."),
+    "line_bytes": (1, "The longest command line."),
+    "idle_seconds": (1, "How long a client may say nothing."),
+    "line_seconds": (1, "How long one whole command line may take to arrive."),
+    "line_floor": (0, "Bytes a second that a longer command line must keep up, or 0."),
+    "stall_seconds": (1, "How long a client may take nothing of a reply."),
+    "write_floor": (0, "Bytes a second that a client must take of a reply, or 0."),
+    "handshake_seconds": (1, "How long a TLS handshake or a PROXY protocol header may take."),
+    "linger_seconds": (1, "How long input is read and dropped after the last reply."),
+    "grace_seconds": (1, "How long replies may take once the server is told to stop."),
+    "rate": (0, "Bytes a second that one connection is sent at most, or 0."),
+    "file_threads": (1, "Threads that read what is not in memory."),
 }
+"""What a row of the table says of each limit: the least it may be (of whole numbers), and what it is."""
 
 
 def _list_options() -> tuple[Option, ...]:
@@ -252,14 +183,14 @@ def _list_options() -> tuple[Option, ...]:
         if _ROW in each.metadata
     ]
     for each in dataclasses.fields(Limits):
-        kind = _SECONDS if each.type is float else _WHOLE
-        rows.append(Option(each.name, kind, each.default, _LIMITS_HELP[each.name], can_reload=True))
+        least, text = _LIMITS[each.name]
+        kind = SECONDS if each.type is float else whole_number(least)
+        rows.append(Option(each.name, kind, each.default, text, can_reload=True))
     return tuple(rows)
 
 
 OPTIONS: Final = _list_options()
 _BY_KEY: Final = {option.key: option for option in OPTIONS}
-_LIMITS: Final = frozenset(each.name for each in dataclasses.fields(Limits))
 
 
 # --- From the sources to the settings ------------------------------------------------------------
@@ -318,7 +249,7 @@ def _check(path: str, key: str, value: object) -> object:
         message = f"{path}: {key} must be {kind.said}, not {value!r}"
         raise ConfigurationError(message)
     try:
-        converted = [kind.type.convert(item, None, None) for item in items]
+        converted = [kind.converter.convert(item, None, None) for item in items]
     except click.BadParameter as error:
         message = f"{path}: {key}: {error.message}"
         raise ConfigurationError(message) from error
@@ -349,6 +280,6 @@ def _parameter(option: Option) -> click.Option:
     elif kind.is_count:
         more |= {"count": True, "show_default": False}
     else:
-        more |= {"type": kind.type, "metavar": option.metavar, "multiple": kind.is_many}
+        more |= {"type": kind.converter, "metavar": option.metavar, "multiple": kind.is_many}
         more["show_default"] = option.default not in (None, ())
     return click.Option([*letter, f"--{option.key}"], default=option.default, help=option.help, **more)

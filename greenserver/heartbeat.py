@@ -27,7 +27,11 @@ def _beat(beats: tuple[Callable[[float], object], ...]) -> None:
         sleep(BEAT_SECONDS)
         lag_seconds = max(0.0, monotonic() - asleep - BEAT_SECONDS)
         for beat in beats:
-            try:
-                beat(lag_seconds)
-            except Exception as error:  # noqa: BLE001  (the next beat must come)
-                report(_log, logging.ERROR, "a heartbeat failed", error=error)
+            _try(beat, lag_seconds)
+
+
+def _try(beat: Callable[[float], object], lag_seconds: float) -> None:
+    try:
+        beat(lag_seconds)
+    except Exception as error:  # noqa: BLE001  (the next beat must come)
+        report(_log, logging.ERROR, "a heartbeat failed", error=error)

@@ -53,13 +53,11 @@ def _adopt(descriptor: int, said: str) -> socket.socket:
     except OSError as error:
         message = f"cannot listen on {said}: {error.strerror}; it must be an open socket"
         raise OSError(message) from error
-    is_listening = listener.type == socket.SOCK_STREAM and listener.getsockopt(
-        socket.SOL_SOCKET, socket.SO_ACCEPTCONN
-    )
+    is_listening = listener.type == socket.SOCK_STREAM and listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     if not is_listening:
         listener.detach()
         message = f"cannot listen on {said}: it must be a stream socket that listens"
         raise OSError(message)
-    listener.set_inheritable(False)  # noqa: FBT003  (the standard library takes it by position)
+    listener.set_inheritable(False)
     listener.setblocking(False)  # noqa: FBT003  (the same)
     return listener

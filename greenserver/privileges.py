@@ -34,7 +34,9 @@ def find(settings: Settings) -> Identity | None:
         user, group, name = entry.pw_uid, entry.pw_gid, entry.pw_name
     if settings.group is not None:
         try:
-            group = (grp.getgrgid(int(settings.group)) if settings.group.isdigit() else grp.getgrnam(settings.group)).gr_gid
+            group = (
+                grp.getgrgid(int(settings.group)) if settings.group.isdigit() else grp.getgrnam(settings.group)
+            ).gr_gid
         except KeyError:
             message = f"there is no group {settings.group!r}; name another with --group"
             raise OSError(message) from None

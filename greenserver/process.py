@@ -5,7 +5,6 @@ import signal
 import socket
 import ssl
 from _thread import start_new_thread
-from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Final, TypedDict
 
@@ -20,6 +19,8 @@ from greenserver.server import Server
 from greenserver.store import FileStore
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from greenserver.arrival import Network
 
 _FIXED_LIMITS: Final = ("grace_seconds", "file_threads")  # an engine takes them when it begins
