@@ -173,7 +173,7 @@ def fit_descriptors(wanted: int) -> tuple[int, int]:
     room = max(1, spare // 2)
     if wanted + limits.REFUSALS // 2 <= room:
         return wanted, limits.REFUSALS
-    return min(wanted, room), limits.RESERVED_DESCRIPTORS // 2
+    return min(wanted, room), limits.FEW_REFUSALS
 
 
 def address_of(client: str) -> Address | None:

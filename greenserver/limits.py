@@ -83,8 +83,14 @@ EPISODE_SECONDS: Final = 10.0
 REFUSALS: Final = 64
 """Clients past the limits that are given time to read why; further ones are told, and closed at once."""
 
-RESERVED_DESCRIPTORS: Final = 16
-"""Left free for a listing, a log, an address that is looked up, and clients that are refused."""
+ACCEPT_BURST: Final = 8
+"""Clients that are accepted before the first of them is looked at."""
+
+FEW_REFUSALS: Final = 8
+"""The same as `REFUSALS` where descriptors are scarce."""
+
+RESERVED_DESCRIPTORS: Final = 8 + ACCEPT_BURST + FEW_REFUSALS
+"""Left free for listings, a log and the like, for clients that have just come, and for those that are refused."""
 
 RECORD_BYTES: Final = 16 * KIB
 """What TLS puts into one record, and what a client that stalls may therefore cost."""

@@ -13,7 +13,7 @@ from gevent.server import StreamServer
 
 from greenserver.engines import Welcome, drain, seconds_left
 from greenserver.file_threads import FileThreads
-from greenserver.limits import ACCEPT_PAUSE_SECONDS, DEFAULTS, SWEEP_SECONDS, Limits
+from greenserver.limits import ACCEPT_BURST, ACCEPT_PAUSE_SECONDS, DEFAULTS, SWEEP_SECONDS, Limits
 from greenserver.listening import close_listener, describe_peer, is_client_gone, report_no_room, report_room
 from greenserver.waiting import FOREVER, NOTHING, READ, Stop, Wait, Work
 
@@ -60,6 +60,8 @@ def serve(listener: socket.socket, welcome: Welcome, stop: Stop, granted: Limits
 
 class _Listener(StreamServer):
     """A StreamServer that pauses, and says so, when the system has no room for a client."""
+
+    max_accept = ACCEPT_BURST  # the usual hundred can take all descriptors before the first client is counted
 
     def do_read(self) -> tuple[gevent.socket.socket, Any] | None:  # type: ignore[override]  # stub: never None
         try:

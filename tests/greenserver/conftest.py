@@ -40,7 +40,14 @@ def populate(directory: Path) -> None:
     (directory / "dangling").symlink_to("nowhere")
 
 
-SERVED = {"text.txt": TEXT, "one": b"1", "empty": b"", "binary.dat": BINARY, "large.bin": LARGE, "n" * 255: b"long name"}
+SERVED = {
+    "text.txt": TEXT,
+    "one": b"1",
+    "empty": b"",
+    "binary.dat": BINARY,
+    "large.bin": LARGE,
+    "n" * 255: b"long name",
+}
 """Exactly what a server of that directory lists and serves."""
 
 
