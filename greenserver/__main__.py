@@ -1,13 +1,14 @@
-"""Starts the program; nothing is imported here that must wait for gevent to patch it."""
+"""Starts the program: the engine is known, and gevent has patched, before anything imports a socket."""
 
 from typing import NoReturn
 
 from greenserver import cli
+from greenserver.patching import patch_for
 
 
 def main() -> NoReturn:
     """Run the command line."""
-    cli.main()
+    cli.main(prepare=patch_for)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -13,7 +13,6 @@ import click
 from greenserver import __version__, configuration
 from greenserver.addresses import UNIX_PREFIX, describe
 from greenserver.configuration import ConfigurationError, Settings
-from greenserver.patching import patch_for
 
 PROGRAM: Final = "greenserver"
 FAILURE: Final = 1
@@ -22,10 +21,14 @@ USAGE_FAILURE: Final = 2
 _ANY_HOST: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (where to reach a server that listens there)
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 after a stop, 1 if it could not serve, 2 for a wrong command line or file."""
+def main(arguments: Sequence[str] | None = None, *, prepare: Callable[[str], object] = str) -> NoReturn:
+    """Run the command line and exit: 0 after a stop, 1 if it could not serve, 2 for a wrong command line or file.
+
+    `prepare` is told the engine before anything is imported that the engine may want patched.
+    """
+    given = tuple(sys.argv[1:] if arguments is None else arguments)
     try:
-        command.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+        serve.main(given, prog_name=PROGRAM, standalone_mode=False, obj=(given, prepare))
     except click.ClickException as error:
         hint = f" (see {PROGRAM} --help)" if isinstance(error, click.UsageError) else ""
         click.echo(f"{PROGRAM}: {_describe(error)}{hint}", err=True)
@@ -66,7 +69,7 @@ def _load_file(context: click.Context, _parameter: click.Parameter, path: str | 
 @click.option("--check-config", is_flag=True, show_default=False, help="Say whether all is well, and end.")
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
 @click.pass_context
-def command(context: click.Context, /, *, check_config: bool, **values: Any) -> None:  # noqa: ANN401  (an option each)
+def serve(context: click.Context, /, *, check_config: bool, **values: Any) -> None:  # noqa: ANN401  (an option each)
     """Serve the files of a directory to HFTP clients."""
     if context.invoked_subcommand is not None:
         return
@@ -75,15 +78,15 @@ def command(context: click.Context, /, *, check_config: bool, **values: Any) -> 
         if check_config:
             _check(settings)
         else:
-            _serve(settings)
+            _serve(settings, *context.obj)
     except (OSError, RuntimeError, ValueError) as error:
         raise click.ClickException(str(error)) from error
 
 
-command.params[1:1] = configuration.parameters()  # after --config, before --check-config and --version
+serve.params[1:1] = configuration.parameters()  # after --config, before --check-config and --version
 
 
-@command.command(short_help="Print what runs it elsewhere.")
+@serve.command(short_help="Print what runs it elsewhere.")
 @click.argument("what", type=click.Choice(["systemd", "container"]))
 def deploy(what: str) -> None:
     """Print a systemd unit or a Containerfile that runs greenserver well guarded."""
@@ -98,7 +101,7 @@ def read(arguments: Sequence[str]) -> Settings:
     Raises ConfigurationError if something in them is wrong.
     """
     try:
-        with command.make_context(PROGRAM, list(arguments)) as context:
+        with serve.make_context(PROGRAM, list(arguments)) as context:
             return configuration.settle(
                 {name: value for name, value in context.params.items() if name != "check_config"}
             )
@@ -149,8 +152,7 @@ def _check(settings: Settings) -> None:
     click.echo(f"{PROGRAM}: the configuration is good")
 
 
-def _serve(settings: Settings) -> None:
-    arguments = sys.argv[1:]
+def _serve(settings: Settings, arguments: Sequence[str], prepare: Callable[[str], object]) -> None:
 
     def announce(host: str, port: int) -> None:
         if settings.port_file is not None:
@@ -165,7 +167,7 @@ def _serve(settings: Settings) -> None:
 
         workers.run(settings, announce, reread)
     else:
-        patch_for(settings.engine)
+        prepare(settings.engine)
         from greenserver import process  # noqa: PLC0415  (what it imports must find the sockets patched)
 
         process.run(settings, announce, reread)

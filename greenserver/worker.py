@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gunicorn.config import Config  # type: ignore[import-untyped]  # it has none
 from gunicorn.workers.workertmp import WorkerTmp  # type: ignore[import-untyped]  # it has none
@@ -18,7 +18,8 @@ from greenserver.operation import configure_log
 from greenserver.patching import patch_for
 
 if TYPE_CHECKING:
-    from greenserver.arbiter import Service
+    from greenserver.admin import Admin
+    from greenserver.configuration import Settings
     from greenserver.server import Server
 
 _log = logging.getLogger(__name__)
@@ -35,6 +36,13 @@ ARBITER_SIGNALS: Final = (
 )
 
 
+class Service(Protocol):
+    """What a worker is told before the fork."""
+
+    settings: "Settings"
+    admin: "Admin | None"
+
+
 class Worker:
     """One process that serves; made before the fork, begun after it."""
 
@@ -43,7 +51,7 @@ class Worker:
         age: int,
         ppid: int,
         sockets: list[socket.socket],
-        app: "Service",
+        app: Service,
         _timeout: float,
         cfg: Config,
         _log: object,
