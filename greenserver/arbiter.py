@@ -26,7 +26,7 @@ from greenserver.doors import turn_away, wait_until_empty
 from greenserver.listening import close_listener
 from greenserver.logs import report
 from greenserver.operation import Reread, configure_log, report_refusal, report_reload
-from greenserver.worker import ARBITER_SIGNALS, MARGIN_SECONDS, Worker
+from greenserver.worker import ARBITER_SIGNALS, HELD_SIGNALS, MARGIN_SECONDS, Worker
 
 _log = logging.getLogger(__name__)
 
@@ -121,6 +121,7 @@ class Overseer(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     def start(self) -> None:
         """Be ready for signals; all else is open already."""
         self.init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_SIGNALS)
         inheritance.notify("READY=1")
 
     def _start_control_server(self) -> None:
@@ -182,10 +183,10 @@ class Overseer(Arbiter):  # type: ignore[misc]  # gunicorn has no types
             self.app.admin.watch()
 
     def spawn_worker(self) -> None:
-        """Start one more worker; it hears SIGTERM from its very beginning."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # the worker unblocks it when it obeys
+        """Start one more worker; it hears signals from its very beginning."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, HELD_SIGNALS)  # the worker unblocks it when it obeys
         super().spawn_worker()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_SIGNALS)
 
     def spawn_workers(self) -> None:
         """Start as many as are missing."""

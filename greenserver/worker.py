@@ -30,6 +30,9 @@ MARGIN_SECONDS: Final = 5.0
 _RETRY_SECONDS: Final = 1.0
 """How long a worker that cannot begin waits before it ends and another one tries."""
 
+HELD_SIGNALS: Final = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGTERM})
+"""Signals that a process holds back until it can obey them."""
+
 ARBITER_SIGNALS: Final = (
     *(signal.SIGHUP, signal.SIGQUIT, signal.SIGINT, signal.SIGTERM),
     *(signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH),
@@ -83,7 +86,7 @@ class Worker:
             signal.signal(number, signal.SIG_IGN)  # the terminal's and systemd's are for the arbiter
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, self._stop)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_SIGNALS)
         try:
             patch_for(self._settings.engine)
             configure_log(self._settings)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 
 from greenserver import inheritance, privileges
@@ -11,6 +12,7 @@ from greenserver.arbiter import Overseer, Service, try_out
 from greenserver.configuration import Settings
 from greenserver.listening import close_listener, open_listener
 from greenserver.operation import Announce, Reread, configure_log
+from greenserver.worker import HELD_SIGNALS
 
 
 def run(settings: Settings, announce: Announce, reread: Reread) -> None:
@@ -33,6 +35,8 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
         if admin is not None:
             admin.give_to(privileges.find(settings))
             admin.begin()
+        # Whoever reads the announcement may send a signal; the arbiter takes it as soon as it can.
+        signal.pthread_sigmask(signal.SIG_BLOCK, HELD_SIGNALS)
         name = listener.getsockname()
         announce(*((str(name[0]), int(name[1])) if isinstance(name, tuple) else (UNIX_PREFIX + str(name), 0)))
         service = Service(settings, reread, admin)
