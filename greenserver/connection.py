@@ -82,6 +82,7 @@ class Connection:
         self._line_bytes = 0
         self._going_on = True
         self._ended_by_client = False
+        self._has_early = False  # words that came along with a handshake: the socket will not tell of them
         self._idle = False  # waiting for a command, owing nothing
         self._commands = 0
 
@@ -183,7 +184,9 @@ class Connection:
             self._idle = True
             if not self._going_on:
                 return b""
-            if not (yield Wait(READ, deadline)):
+            if self._has_early:
+                self._has_early = False
+            elif not (yield Wait(READ, deadline)):
                 raise TooSlowError(what)
             self._idle = False
             try:
@@ -266,6 +269,7 @@ class Connection:
                 self._recv = channel.recv
                 self._outbox.use(channel)
                 yield from shake_hands(channel, deadline)
+                self._has_early = True
         if self._visit.is_let_in_as(self.client):
             self._meter.connected()
             report(_log, logging.INFO, "connected", client=self.client)
