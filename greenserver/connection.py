@@ -84,6 +84,7 @@ class Connection:
         self._ended_by_client = False
         self._has_early = False  # words that came along with a handshake: the socket will not tell of them
         self._idle = False  # waiting for a command, owing nothing
+        self._has_parted = False  # told to stop when idle, and has told the client
         self._commands = 0
 
     # --- The public face -------------------------------------------------------------------------
@@ -146,11 +147,29 @@ class Connection:
     # --- Being told to stop ----------------------------------------------------------------------
 
     def stop(self) -> None:
-        """End the conversation after the reply under way; at once if there is none."""
+        """End the conversation after the reply under way; soon, if there is none.
+
+        An idle client is told by the end of our half of the stream. One that has not ended its own half when
+        this is called again is waited for no longer; before that it would be reset if it says something.
+        """
         self._going_on = False
-        if self._idle:
-            with contextlib.suppress(OSError):
-                self.socket.shutdown(socket.SHUT_RD)  # wakes whoever waits for the socket
+        if not self._idle or self._has_input():
+            return
+        is_parting = self._channel is None and not self._has_parted
+        self._has_parted = is_parting or self._has_parted
+        with contextlib.suppress(OSError):
+            # The second wakes whoever waits for the socket, in any thread.
+            self.socket.shutdown(socket.SHUT_WR if is_parting else socket.SHUT_RD)
+
+    def _has_input(self) -> bool:
+        """Tell whether the client has said something, or its end of the stream, that is not read yet."""
+        try:
+            self.socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass  # reading will tell
+        return True
 
     def abort(self) -> None:
         """End the conversation now, whatever is under way."""
@@ -189,6 +208,8 @@ class Connection:
             elif not (yield Wait(READ, deadline)):
                 raise TooSlowError(what)
             self._idle = False
+            if self._has_parted:  # nothing could be replied
+                return b""
             try:
                 data = self._recv(RECEIVE_BYTES)
             except BlockingIOError:
@@ -312,7 +333,8 @@ class Connection:
             return
         if self._channel is not None:
             self._channel.say_goodbye()
-        self.socket.shutdown(socket.SHUT_WR)
+        if not self._has_parted:
+            self.socket.shutdown(socket.SHUT_WR)
         last = monotonic() + self._limits.linger_seconds
         while (yield Wait(READ, min(last, monotonic() + LINGER_QUIET_SECONDS))):
             with contextlib.suppress(BlockingIOError):

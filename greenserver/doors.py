@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 0.005
 _LAST_CALL_SECONDS: Final = 1.0  # whoever is too busy to accept must still stop
+_UNDER_WAY_SECONDS: Final = 0.1  # how long the last packet of a connection that has begun may be on its way
+_GOODBYE_SECONDS: Final = 1.0
 _ATTACH_FILTER: Final = getattr(socket, "SO_ATTACH_FILTER", 26)  # absent from Python's constants
 _INSTRUCTION: Final = struct.Struct("=HBBI")  # struct sock_filter of linux/filter.h
 _PROGRAM: Final = (
@@ -58,6 +60,40 @@ def is_anybody_waiting(listener: socket.socket) -> bool:
 
 def wait_until_empty(listener: socket.socket) -> None:
     """Wait until nobody waits to be accepted any more, within limits."""
-    last = monotonic() + _LAST_CALL_SECONDS
-    while is_anybody_waiting(listener) and monotonic() < last:
+    now = monotonic()
+    last, quiet = now + _LAST_CALL_SECONDS, now + _UNDER_WAY_SECONDS
+    while (now := monotonic()) < min(last, quiet):
+        if is_anybody_waiting(listener):
+            quiet = now + _UNDER_WAY_SECONDS
         sleep(_LOOK_SECONDS)
+
+
+def dismiss(listener: socket.socket) -> None:
+    """Accept whoever still waits, and let each see the end of the stream, not a reset."""
+    dismissed = []
+    with contextlib.suppress(OSError):  # nobody waits any more, or no room for more
+        while True:
+            client, _ = listener.accept()
+            dismissed.append(client)
+            client.setblocking(False)  # noqa: FBT003  (the standard library takes it by position)
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_WR)
+    last = monotonic() + _GOODBYE_SECONDS
+    while dismissed and monotonic() < last:
+        dismissed = [client for client in dismissed if not _has_gone(client)]
+        sleep(_LOOK_SECONDS)
+    for client in dismissed:
+        client.close()
+
+
+def _has_gone(client: socket.socket) -> bool:
+    """Read what a client says, and close it if that was all."""
+    try:
+        while client.recv(1 << 16):
+            pass
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    client.close()
+    return True

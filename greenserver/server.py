@@ -7,6 +7,7 @@ import ssl
 import weakref
 from _thread import start_new_thread
 from collections.abc import Sequence
+from time import sleep
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,9 @@ from greenserver.addresses import UNIX_PREFIX, describe
 from greenserver.arrival import Network
 from greenserver.connection import Connection
 from greenserver.dialects import DEFAULT_DIALECT, DIALECTS
-from greenserver.doors import turn_away, wait_until_empty
+from greenserver.doors import dismiss, turn_away, wait_until_empty
 from greenserver.gate import Gate
-from greenserver.limits import DEFAULT_PORT, DEFAULTS, Limits
+from greenserver.limits import DEFAULT_PORT, DEFAULTS, LINGER_QUIET_SECONDS, Limits
 from greenserver.listening import close_listener, open_listener
 from greenserver.logs import report
 from greenserver.meter import SILENT, Meter
@@ -115,6 +116,8 @@ class Server:
         self._report_files()
         self._gate = Gate(self._limits, self._meter)  # here, where the descriptors of the process are known
         engines.load(self.engine)(self._listener, self._welcome, self._stop, self._limits)
+        if not self.is_shared and self._listener.fileno() >= 0:
+            dismiss(self._listener)  # of an engine that serves one after the other
         report(_log, logging.INFO, "stopped", address=self.address)
 
     def stop(self) -> None:
@@ -151,10 +154,14 @@ class Server:
         self._gate = Gate(limits, self._meter)
         self._tls = tls
         self._proxy_from = proxy_from
+        self._report_files()
         before, self._conversations = self._conversations, weakref.WeakSet()
         for conversation in tuple(before):
             conversation.stop()
-        self._report_files()
+        if before:
+            sleep(LINGER_QUIET_SECONDS)
+        for conversation in tuple(before):
+            conversation.stop()  # for those who do not end their half of the stream
 
     def _stop_after_last_call(self) -> None:
         wait_until_empty(self._listener)

@@ -155,8 +155,10 @@ def main() -> int:
         outcomes = run(kind, asked.cycles, asked.workers, asked.engine, asked.clients)
         broken = {what: n for what, n in outcomes.items() if what not in (WHOLE, NOT_BEGUN, REFUSED)}
         is_broken |= bool(broken) and kind not in MAY_RESET
-        print(f"{kind}: {asked.cycles} cycles, {asked.workers} workers, {asked.engine},", end=" ")
-        print(f"{time.monotonic() - began:.0f} s: {dict(outcomes)}", flush=True)
+        seconds = time.monotonic() - began
+        what = f"{kind}: {asked.cycles} cycles, {asked.workers} workers, {asked.engine}, {seconds:.0f} s"
+        sys.stdout.write(f"{what}: {dict(outcomes)}\n")
+        sys.stdout.flush()
     return is_broken
 
 
