@@ -5,6 +5,8 @@ import socket
 import threading
 from pathlib import Path
 
+from typing_extensions import Self
+
 CONTENT = bytes(range(256)) * 2048
 """512 KiB: more than a socket holds, so that replies are under way at any moment."""
 
@@ -34,7 +36,7 @@ class Load:
         self._threads = [threading.Thread(target=self._ask_on, daemon=True) for _ in range(clients)]
         self.outcomes: collections.Counter[str] = collections.Counter()
 
-    def __enter__(self) -> "Load":
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self

@@ -5,7 +5,6 @@ prints one line a kind; the exit status is 1 if a reply that had begun was lost,
 """
 
 import argparse
-import collections
 import os
 import signal
 import subprocess
@@ -15,8 +14,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.cycles import NOT_BEGUN, REFUSED, WHOLE, Load, populate
+
+if TYPE_CHECKING:
+    import collections
 
 _PATIENCE_SECONDS = 60.0
 _ROOT = Path(__file__).parents[2]
@@ -109,6 +112,7 @@ MAY_RESET = frozenset({"kill"})
 def run(kind: str, cycles: int, workers: int, engine: str, clients: int) -> "collections.Counter[str]":
     """Do it so many times under load, and return what became of the clients."""
     with cycled(workers, engine) as server, Load(server.port, clients) as load:
+        wait_until(lambda: len(server.children()) == server.workers, "the workers")
         for _ in range(cycles):
             before = load.outcomes[WHOLE]
             KINDS[kind](server)
