@@ -1,0 +1,58 @@
+"""The engine is known before the command line is read, and is the one that it will read."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from greenserver import __main__ as program
+from greenserver import cli
+from greenserver.__main__ import engine_asked_for
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "engine"),
+    [
+        ([], "", "gevent"),
+        ([], "threads", "threads"),
+        (["--engine", "selectors"], "", "selectors"),
+        (["--engine=selectors"], "", "selectors"),
+        (["--engine", "selectors"], "threads", "selectors"),
+        (["--engine=threads", "--engine", "sequential"], "", "sequential"),
+        (["--engine", "threads", "--engine=sequential"], "", "sequential"),
+        (["-p", "0", "--engine", "threads", "-q"], "", "threads"),
+        (["--port=0", "-vv"], "sequential", "sequential"),
+    ],
+)
+def test_the_engine_is_the_one_that_the_command_line_will_read(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], environment: str, engine: str
+) -> None:
+    monkeypatch.setenv("GREENSERVER_ENGINE", environment)
+    assert engine_asked_for(arguments, {"GREENSERVER_ENGINE": environment}) == engine
+    assert cli.serve.make_context("greenserver", list(arguments)).params["engine"] == engine
+
+
+def test_an_engine_without_a_name_is_not_gevent() -> None:
+    assert engine_asked_for(["--engine"], {}) == ""
+
+
+def test_without_gevent_nothing_is_patched_and_the_command_line_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave() -> None:
+        sys.exit(7)
+
+    forbidden: Callable[..., Any] = lambda *_, **__: pytest.fail("patched")  # noqa: E731  (an expression is all it is)
+    monkeypatch.setattr("gevent.monkey.patch_all", forbidden)
+    monkeypatch.setattr(cli, "main", leave)
+    monkeypatch.setattr(sys, "argv", ["greenserver", "--engine", "threads"])
+    with pytest.raises(SystemExit, match="7"):
+        program.main()
+
+
+def test_with_gevent_all_is_patched_before_the_command_line_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = []
+    monkeypatch.setattr("gevent.monkey.patch_all", lambda: done.append("patched"))
+    monkeypatch.setattr(cli, "main", lambda: done.append("run"))
+    monkeypatch.setattr(sys, "argv", ["greenserver"])
+    program.main()
+    assert done == ["patched", "run"]
