@@ -67,7 +67,7 @@ def test_a_module_imports_only_from_layers_below(module: str) -> None:
 
 @each_module
 def test_the_packages_never_import_each_other_nor_the_tests(module: str) -> None:
-    (own,) = {package for package in PACKAGES if module.split(".")[0] == package}
+    (own,) = {package for package in PACKAGES if module.split(".", 1)[0] == package}
     strangers = {*PACKAGES, "tests"} - {own}
     assert strangers.isdisjoint(imported.split(".")[0] for imported in imported_by(module))
 

@@ -48,7 +48,14 @@ def populate(directory: Path) -> None:
     (directory / "dangling").symlink_to("nowhere")
 
 
-SERVED = {"text.txt": TEXT, "one": b"1", "empty": b"", "binary.dat": BINARY, "large.bin": LARGE, "n" * 255: b"long name"}
+SERVED = {
+    "text.txt": TEXT,
+    "one": b"1",
+    "empty": b"",
+    "binary.dat": BINARY,
+    "large.bin": LARGE,
+    "n" * 255: b"long name",
+}
 """Exactly what a server of that directory lists and serves."""
 
 
@@ -115,7 +122,7 @@ def server_for(session_servers: ServerFor) -> Iterator[ServerFor]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Return what starts a server of the test's own: start(directory, *options, ...)."""
+    """Return what starts a server of the test's own, given a directory and options."""
     servers: list[Server] = []
 
     def start_server(directory: Path, *options: str, **more: object) -> Server:

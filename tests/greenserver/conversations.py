@@ -11,7 +11,18 @@ NUMBERS = (
     *("0", "1", "3", "40", "41", "42", "773", "1199999", "1200000", "00", "007", "18446744073709551616", "9" * 300),
     *("-1", "+1", "1_0", "1.0", "0x1", "1e3", "", " 1", "a", "-0"),
 )
-COMMANDS = ("get_metadata", "get_slice", "get_file_listing", "help", "quit", "Quit", "GET_SLICE", "put", "get_slice2", "")
+COMMANDS = (
+    "get_metadata",
+    "get_slice",
+    "get_file_listing",
+    "help",
+    "quit",
+    "Quit",
+    "GET_SLICE",
+    "put",
+    "get_slice2",
+    "",
+)
 NOISE = (b"\0", b"\t", b"\r", b" ", b"\xff", b"\xd9\xa1", b"\x7f", b"  ", b"\r\r")
 
 

@@ -32,7 +32,7 @@ def count() -> dict[str, int]:
 
 
 def _is_alive(thing: Any, kind: type) -> bool:  # noqa: ANN401  (the collector knows things of any type)
-    return isinstance(thing, kind) and not thing.dead
+    return isinstance(thing, kind) and not getattr(thing, "dead", True)
 
 
 def answer_counts(listener: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""Says what a server must answer, byte for byte: a second reading of the protocol that shares nothing with the first."""
+"""Says what a server must answer, byte for byte: a second reading of the protocol, shared with nobody."""
 
 import base64
 import re
@@ -43,7 +43,7 @@ class Oracle:
                 break
         return b"".join(replies)
 
-    def reply(self, line: bytes) -> bytes:
+    def reply(self, line: bytes) -> bytes:  # noqa: PLR0911  (an answer each)
         """Return the reply to one command line."""
         if not re.fullmatch(rb"[!-~]+( [!-~]+)*", line):
             return BAD_REQUEST

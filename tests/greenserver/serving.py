@@ -12,6 +12,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ENGINES = ("gevent", "threads", "selectors", "sequential")
 DIALECTS = ("2026", "2019", "2018", "2016")
@@ -97,6 +101,8 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+            message = f"the server did not end when it was told to: {self.log()[-2000:]}"
+            raise AssertionError(message)
 
 
 class Client:
@@ -109,7 +115,7 @@ class Client:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._received = b""
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> "Self":
         return self
 
     def __exit__(self, *_: object) -> None:

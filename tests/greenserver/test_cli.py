@@ -9,8 +9,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+import greenserver
 from greenserver import __version__, cli
 from tests.greenserver.conftest import SERVED, Start
 from tests.greenserver.oracle import BAD_ARGUMENTS, NO_COMMAND, OK
@@ -59,9 +61,17 @@ BAD_USE = {
     "an address of another machine": (["-a", "192.0.2.1"], 1, "cannot listen on 192.0.2.1:0: Cannot assign requested"),
     "an address that is none": (["-a", "a..b"], 1, "cannot listen on a..b:0: "),
     "an address of too many characters": (["-a", "x" * 300], 1, "cannot listen on "),
-    "a unix socket in no directory": (["-a", "unix:/nowhere/at/all"], 1, "cannot listen on unix:/nowhere/at/all: No such"),
+    "a unix socket in no directory": (
+        ["-a", "unix:/nowhere/at/all"],
+        1,
+        "cannot listen on unix:/nowhere/at/all: No such",
+    ),
     "a unix socket with a port file": (["-a", "unix:x", "--port-file", "y"], 2, "a unix socket has no port"),
-    "a port file in no directory": (["--port-file", "/nowhere/at/all"], 1, "cannot write the port to /nowhere/at/all: No"),
+    "a port file in no directory": (
+        ["--port-file", "/nowhere/at/all"],
+        1,
+        "cannot write the port to /nowhere/at/all: No",
+    ),
     "a port that is no number": (["-p", "http"], 2, "'http' is not a valid integer"),
     "a port past the last": (["-p", "65536"], 2, "65536 is not in the range"),
     "a negative port": (["-p", "-1"], 2, "-1 is not in the range"),
@@ -114,7 +124,7 @@ def test_bad_use_of_the_program_has_no_traceback() -> None:
 
 def test_giving_up_is_a_failure_without_words(monkeypatch: pytest.MonkeyPatch) -> None:
     def give_up(*_: object, **__: object) -> None:
-        raise cli.click.Abort
+        raise click.Abort
 
     monkeypatch.setattr(cli.serve, "main", give_up)
     assert exit_of() == 1
@@ -216,7 +226,7 @@ def test_ipv6_is_served(start: Start, directory: Path) -> None:
 
 
 def test_the_wildcard_address_is_tried_on_this_machine(directory: Path) -> None:
-    with cli.Server(directory, address="0.0.0.0", port=0) as server:
+    with greenserver.Server(directory, address="0.0.0.0", port=0) as server:
         assert cli.introduction(server).endswith(f"nc 127.0.0.1 {server.port}")
 
 
@@ -237,7 +247,7 @@ def test_the_port_file_is_written_whole_and_for_all_to_read(tmp_path: Path) -> N
 
 def test_a_port_file_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "port").mkdir()
-    with pytest.raises(OSError, match="^cannot write the port to .*port: Is a directory$"):
+    with pytest.raises(OSError, match=r"^cannot write the port to .*port: Is a directory$"):
         cli.write_port(str(tmp_path / "port"), 1)
     assert [path.name for path in tmp_path.iterdir()] == ["port"]
 

@@ -34,7 +34,7 @@ def store(directory: Path) -> Iterator[FileStore]:
 
 @pytest.fixture
 def meet(store: FileStore) -> Iterator[Meet]:
-    """Return what makes a connection and the client at its other end: meet(dialect, wait=...)."""
+    """Return what makes a connection, and the client at its other end, given a dialect."""
     opened: list[socket.socket] = []
 
     def make(dialect: str = "2026", **more: Callable[[socket.socket, Wait], bool]) -> tuple[Connection, Client]:
@@ -68,7 +68,9 @@ def test_a_command_is_split_at_its_spaces(command: str, name: str, arguments: li
     assert Connection.normalize_command(command) == (name, arguments)
 
 
-@pytest.mark.parametrize("command", ["", " ", " a", "a ", "a  b", "a\tb", "a\r", "\0", "a\x7f", "\xe9", "\u0661", "a\n"])
+@pytest.mark.parametrize(
+    "command", ["", " ", " a", "a ", "a  b", "a\tb", "a\r", "\0", "a\x7f", "\xe9", "\u0661", "a\n"]
+)
 def test_a_malformed_command_is_a_bad_request(command: str) -> None:
     with pytest.raises(Refusal) as refusal:
         Connection.normalize_command(command)
@@ -110,8 +112,7 @@ def test_whatever_goes_wrong_is_an_internal_error_and_logged(
 
     monkeypatch.setattr(store, "size", fail)
     assert meet()[0].parser_command("get_metadata one").status is Status.INTERNAL_SERVER_ERROR
-    (record,) = caplog.records
-    assert record.levelno == logging.ERROR
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.exc_info is not None
 
 
@@ -242,7 +243,7 @@ def test_a_body_that_fails_after_its_status_cuts_the_reply(
 
     monkeypatch.setattr(os, "pread", fail)
     assert handled(meet, "2018", b"get_slice text.txt 0 41\r\nget_metadata one\r\n") == OK
-    assert [record.message for record in caplog.records] == ["cut"]
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == ["cut"]
 
 
 def test_a_listing_that_fails_is_an_internal_error(meet: Meet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,7 +316,8 @@ def test_told_to_stop_before_it_began_it_answers_nothing(meet: Meet) -> None:
 
 def test_told_to_stop_in_a_reply_it_finishes_that_one_alone(meet: Meet) -> None:
     parts: list[bytes] = []
-    connection, client = meet("2018", wait=lambda _, asked: _take(client, connection, asked, parts))
+    connection, client = meet("2018")
+    connection.wait = lambda _, asked: _take(client, connection, asked, parts)
     client.send(b"get_slice large.bin 0 1200000\r\nget_metadata one\r\n")
     client.end()
     connection.handle()

@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -109,16 +108,18 @@ def test_without_room_for_a_thread_the_client_is_let_go(directory: Path, monkeyp
 
     monkeypatch.setattr(threads, "Thread", NoThread)
     with FileStore(directory) as store, open_listener("127.0.0.1", 0) as listener:
-        with Client(socket.create_connection(listener.getsockname(), 20)) as client:
+        client = Client(socket.create_connection(listener.getsockname(), 20))
+        with client:
             threads.serve(listener, lambda sock, name: Connection(sock, store, DIALECTS["2026"], client=name), stop)
             assert client.rest() == b""
     stop.close()
 
 
 def test_gevent_without_patched_sockets_refuses_to_serve() -> None:
-    serve: Callable[..., None] = engines.load("gevent")
-    with pytest.raises(RuntimeError, match="monkey.patch_all"):
-        serve(None, None, None)
+    stop = Stop()
+    with socket.socket() as listener, pytest.raises(RuntimeError, match=r"monkey\.patch_all"):
+        engines.load("gevent")(listener, lambda *_: pytest.fail("welcomed"), stop)
+    stop.close()
 
 
 def test_the_log_of_this_process_is_quiet_by_default() -> None:

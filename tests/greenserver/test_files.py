@@ -105,7 +105,7 @@ for number in range(1000):
         new.write(b"public")
     os.replace(".new", "file")
 """
-    seen = set()
+    seen: set[bytes] = set()
     with subprocess.Popen([sys.executable, "-c", swap], stdout=subprocess.PIPE) as swapping:
         assert swapping.stdout is not None
         swapping.stdout.readline()
@@ -154,9 +154,7 @@ def test_names_that_cannot_be_said_are_counted_in_one_warning(start: Start, dire
     assert 'example="my file.txt"' in warning
 
 
-def test_a_slice_of_any_size_and_a_line_of_any_length_cost_little_memory(
-    start: Start, own: Path, engine: str
-) -> None:
+def test_a_slice_of_any_size_and_a_line_of_any_length_cost_little_memory(start: Start, own: Path, engine: str) -> None:
     size = 192 * MIB
     (own / "sparse").touch()
     os.truncate(own / "sparse", size)

@@ -3,6 +3,7 @@
 import re
 import tracemalloc
 from collections.abc import Iterable
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
@@ -132,7 +133,15 @@ def test_a_line_of_a_hundred_mebibytes_is_held_in_a_few_kibibytes(piece: bytes) 
 
 @pytest.mark.parametrize(
     ("sent", "is_mid_line"),
-    [(b"", False), (b"q", True), (b"\r", True), (b"quit\r\n", False), (b"quit\r\nh", True), (LONG, True), (b"q\n", False)],
+    [
+        (b"", False),
+        (b"q", True),
+        (b"\r", True),
+        (b"quit\r\n", False),
+        (b"quit\r\nh", True),
+        (LONG, True),
+        (b"q\n", False),
+    ],
 )
 def test_it_knows_whether_a_line_is_under_way(sent: bytes, is_mid_line: bool) -> None:
     buffer = LineBuffer()
@@ -149,7 +158,7 @@ SHORT_OR_LONG = st.sampled_from([b"a", b" ", b"\r", b"\n", b"\r\n", b"\xff", b"\
 @example(LONG + b"\r\r\n", [len(LONG) + 1, len(LONG) + 2])
 def test_any_bytes_in_any_pieces_are_the_same_lines(sent: bytes, cuts: list[int]) -> None:
     places = [0, *sorted(min(cut, len(sent)) for cut in cuts), len(sent)]
-    pieces = [sent[start:end] for start, end in zip(places, places[1:], strict=False)]
+    pieces = [sent[start:end] for start, end in pairwise(places)]
     assert lines_of(pieces) == lines_of([sent]) == lines_of(byte_by_byte(sent))
 
 

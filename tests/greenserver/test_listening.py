@@ -99,10 +99,17 @@ def test_a_taken_port_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("address", "port"),
-    [("192.0.2.1", 0), ("a..b", 0), ("x" * 70, 0), ("127.0.0.1", 70000), ("unix:/nowhere/at/all", 0), ("unix:" + "x" * 200, 0)],
+    [
+        ("192.0.2.1", 0),
+        ("a..b", 0),
+        ("x" * 70, 0),
+        ("127.0.0.1", 70000),
+        ("unix:/nowhere/at/all", 0),
+        ("unix:" + "x" * 200, 0),
+    ],
 )
 def test_a_bad_address_is_told_in_one_sentence(address: str, port: int) -> None:
-    with pytest.raises(OSError, match="^cannot listen on [^\n]+: [^\n]+$"):
+    with pytest.raises(OSError, match=r"^cannot listen on [^\n]+: [^\n]+$"):
         open_listener(address, port)
 
 

@@ -18,8 +18,10 @@ from greenserver.logs import FORMATTERS, JsonFormatter, LineHandler, TextFormatt
 from tests.greenserver.conftest import PURE, Start
 from tests.greenserver.serving import wait_until
 
-HOSTILE = b"get_metadata \x1b[2J\0\xff\x85\rfake=1 \"quoted\" \\"
-TEXT_LINE = re.compile(r"""\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 [A-Z]+ +[a-z, ]+?( [a-z]+=([^ "=\\]+|"([^"\\]|\\.)*"))*""")
+HOSTILE = b'get_metadata \x1b[2J\0\xff\x85\rfake=1 "quoted" \\'
+TEXT_LINE = re.compile(
+    r"""\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 [A-Z]+ +[a-z, ]+?( [a-z]+=([^ "=\\]+|"([^"\\]|\\.)*"))*"""
+)
 
 
 @pytest.fixture
@@ -114,7 +116,12 @@ def test_a_line_that_nobody_takes_stops_nothing() -> None:
 
 def test_a_line_is_written_to_its_end_even_when_a_write_takes_half(monkeypatch: pytest.MonkeyPatch) -> None:
     written = []
-    monkeypatch.setattr(os, "write", lambda _, data: written.append(bytes(data[:7])) or 7)
+
+    def write_half(_descriptor: int, data: bytes) -> int:
+        written.append(data[:7])
+        return len(data[:7])
+
+    monkeypatch.setattr(os, "write", write_half)
     handler = LineHandler(2)
     handler.emit(record_of("a" * 20))
     monkeypatch.undo()

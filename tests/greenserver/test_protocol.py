@@ -132,7 +132,9 @@ def test_a_malformed_line_is_fatal_and_nothing_after_it_is_executed(server: Serv
         assert server.ask(AFTER + line + b"\r\n" + AFTER) == SIZE_OF_ONE + BAD_REQUEST, line[:80]
 
 
-@pytest.mark.parametrize("broken", [b"\n", b"quit\n", b"qui\nt\n\r\n", b"get_metadata one\n\r", b"\n\r\n", b"\0\n", b" \n"])
+@pytest.mark.parametrize(
+    "broken", [b"\n", b"quit\n", b"qui\nt\n\r\n", b"get_metadata one\n\r", b"\n\r\n", b"\0\n", b" \n"]
+)
 def test_a_line_feed_of_its_own_is_fatal_at_once_and_nothing_after_it_is_executed(
     server: Server, broken: bytes
 ) -> None:

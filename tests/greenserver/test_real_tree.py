@@ -7,6 +7,7 @@ import re
 import shutil
 import sysconfig
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_the_standard_library_arrives_whole_and_in_slices(start: Start, tree: di
         size = file.stat().st_size
         cuts = sorted({0, size, *chance.choices(range(size + 1), k=2)})
         requests.append((name, [(0, size)]))
-        requests.append((name, list(zip(cuts, [end - start for start, end in zip(cuts, cuts[1:])], strict=False))))
+        requests.append((name, list(zip(cuts, [end - start for start, end in pairwise(cuts)], strict=False))))
     sent = b"".join(
         f"get_slice {name} {offset} {size}\r\n".encode() for name, parts in requests for offset, size in parts
     )

@@ -57,9 +57,9 @@ def test_an_unknown_engine_or_dialect_is_a_mistake_at_once(settings: dict[str, s
 
 def test_what_cannot_be_served_or_listened_on_is_told_and_holds_nothing(directory: Path, tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(OSError, match="^cannot serve .*nothing: No such file or directory$"):
+    with pytest.raises(OSError, match=r"^cannot serve .*nothing: No such file or directory$"):
         Server(tmp_path / "nothing", port=0).__enter__()
-    with pytest.raises(OSError, match="^cannot listen on "):
+    with pytest.raises(OSError, match=r"^cannot listen on "):
         Server(directory, address="192.0.2.1", port=0).__enter__()
     assert len(os.listdir("/proc/self/fd")) == before
 

@@ -42,7 +42,8 @@ def test_names_that_cannot_be_said_are_told_apart(store: FileStore) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["nothing", ".hidden", "folder", "fifo", "link-out", "link-in", "dangling", ".", "..", "n" * 256, "n" * 5000]
+    "name",
+    ["nothing", ".hidden", "folder", "fifo", "link-out", "link-in", "dangling", ".", "..", "n" * 256, "n" * 5000],
 )
 def test_what_is_no_regular_file_is_not_found(store: FileStore, name: str) -> None:
     assert status_of(store, name) is Status.FILE_NOT_FOUND
@@ -50,7 +51,9 @@ def test_what_is_no_regular_file_is_not_found(store: FileStore, name: str) -> No
         store.slice(name, 0, 0)
 
 
-@pytest.mark.parametrize("name", ["", "../secret", "/etc/passwd", "a b", "\xe9", "a\n", "a\0", "\u0661", "folder/inner"])
+@pytest.mark.parametrize(
+    "name", ["", "../secret", "/etc/passwd", "a b", "\xe9", "a\n", "a\0", "\u0661", "folder/inner"]
+)
 def test_what_can_be_no_name_is_a_bad_argument(store: FileStore, name: str) -> None:
     assert status_of(store, name) is Status.INVALID_ARGUMENTS_FOR_COMMAND
     with pytest.raises(Refusal, match="201"):
