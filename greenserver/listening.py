@@ -102,7 +102,7 @@ def report_no_room(error: OSError) -> None:
 
 def _reason(error: Exception) -> str:
     """Return why listening failed, without the address, which `socket.create_server` would repeat."""
-    if isinstance(error, OSError) and error.errno in errno.errorcode:
+    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
         return os.strerror(error.errno)
     return str(getattr(error, "strerror", None) or error)
 
