@@ -1,8 +1,10 @@
 """Signals end a server well, patience ends, and a lack of room passes: on every engine."""
 
 import contextlib
+import ctypes
 import json
 import os
+import platform
 import resource
 import signal
 import socket
@@ -69,6 +71,26 @@ def test_a_signal_lets_the_reply_under_way_finish(start: Start, own: Path, engin
     assert server.process.wait(PATIENCE_SECONDS) == 0
     assert " stopped " in server.log()
     assert "Traceback" not in server.log()
+
+
+@pytest.mark.parametrize("engine", ["threads"])
+def test_a_signal_that_comes_to_another_thread_ends_it_too(start: Start, own: Path, engine: str) -> None:
+    server = start_hurried(start, own, engine)
+    with server.connect() as client:
+        client.send(b"get_metadata one\r\n")
+        assert client.exactly(len(SIZE_OF_ONE)) == SIZE_OF_ONE
+        threads = {int(name) for name in os.listdir(f"/proc/{server.process.pid}/task")} - {server.process.pid}
+        for thread in threads:
+            send_to_thread(server.process.pid, thread, signal.SIGTERM)
+            break
+        assert client.rest() == b""
+    assert server.process.wait(PATIENCE_SECONDS) == 0
+
+
+def send_to_thread(process: int, thread: int, number: int) -> None:
+    """Send a signal to one thread of a process, which only the system itself does elsewhere."""
+    call_number = {"x86_64": 234, "aarch64": 131}[platform.machine()]
+    assert ctypes.CDLL(None).syscall(call_number, process, thread, int(number)) == 0
 
 
 def test_idle_clients_and_clients_without_a_whole_command_are_let_go_at_once(

@@ -60,6 +60,13 @@ def test_a_switch_turned_in_another_thread_ends_a_wait(stop: Stop, pair: tuple[s
     turning.join()
 
 
+def test_a_byte_from_a_signal_ends_a_wait(stop: Stop, pair: tuple[socket.socket, socket.socket]) -> None:
+    os.write(stop.wakeup_fileno(), b"\x0f")
+    assert poll(pair[0].fileno(), READ, 60, stop) == {stop.fileno()}
+    assert not stop.is_set
+    assert not os.get_blocking(stop.wakeup_fileno())
+
+
 def test_all_that_is_ready_is_told(stop: Stop, pair: tuple[socket.socket, socket.socket]) -> None:
     stop.set()
     assert poll(pair[0].fileno(), WRITE, 60, stop) == {stop.fileno(), pair[0].fileno()}
