@@ -1,12 +1,16 @@
 """The engine is known before the command line is read, and is the one that it will read."""
 
 import sys
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from greenserver import __main__ as program
 from greenserver import cli
 from greenserver.__main__ import engine_asked_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.mark.parametrize(
@@ -40,7 +44,8 @@ def test_without_gevent_nothing_is_patched_and_the_command_line_is_run(monkeypat
     monkeypatch.setattr("gevent.monkey.patch_all", lambda: done.append("patched"))
     monkeypatch.setattr(cli, "main", lambda: done.append("run"))
     monkeypatch.setattr(sys, "argv", ["greenserver", "--engine", "threads"])
-    program.main()
+    run_program = cast("Callable[[], None]", program.main)  # it does not return, but for what replaces the command line
+    run_program()
     assert done == ["run"]
 
 
@@ -49,5 +54,6 @@ def test_with_gevent_all_is_patched_before_the_command_line_is_run(monkeypatch: 
     monkeypatch.setattr("gevent.monkey.patch_all", lambda: done.append("patched"))
     monkeypatch.setattr(cli, "main", lambda: done.append("run"))
     monkeypatch.setattr(sys, "argv", ["greenserver"])
-    program.main()
+    run_program = cast("Callable[[], None]", program.main)  # it does not return, but for what replaces the command line
+    run_program()
     assert done == ["patched", "run"]
