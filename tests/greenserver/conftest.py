@@ -20,7 +20,7 @@ LARGE = b"".join(number.to_bytes(4, "big") for number in range(300_000))
 LIVE = hypothesis.settings(max_examples=60, deadline=None, derandomize=True, database=None)
 """For examples that are each a conversation with a server: few, and the same ones each time."""
 
-PURE = hypothesis.settings(max_examples=200, deadline=None, derandomize=True, database=None)
+PURE = hypothesis.settings(max_examples=100, deadline=None, derandomize=True, database=None)
 """For examples that are computed: more, and the same ones each time."""
 
 ServerFor = Callable[..., Server]
