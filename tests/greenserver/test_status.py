@@ -27,6 +27,6 @@ def test_codes_from_100_to_199_are_fatal_and_no_others(status: Status) -> None:
 
 
 def test_a_refusal_carries_its_status() -> None:
-    with pytest.raises(Refusal, match="202") as refusal:
+    with pytest.raises(Refusal) as refusal:
         raise Refusal(Status.FILE_NOT_FOUND)
     assert refusal.value.status is Status.FILE_NOT_FOUND

@@ -47,8 +47,9 @@ def test_names_that_cannot_be_said_are_told_apart(store: FileStore) -> None:
 )
 def test_what_is_no_regular_file_is_not_found(store: FileStore, name: str) -> None:
     assert status_of(store, name) is Status.FILE_NOT_FOUND
-    with pytest.raises(Refusal, match="202"):
+    with pytest.raises(Refusal) as refusal:
         store.slice(name, 0, 0)
+    assert refusal.value.status is Status.FILE_NOT_FOUND
 
 
 @pytest.mark.parametrize(
@@ -56,8 +57,9 @@ def test_what_is_no_regular_file_is_not_found(store: FileStore, name: str) -> No
 )
 def test_what_can_be_no_name_is_a_bad_argument(store: FileStore, name: str) -> None:
     assert status_of(store, name) is Status.INVALID_ARGUMENTS_FOR_COMMAND
-    with pytest.raises(Refusal, match="201"):
+    with pytest.raises(Refusal) as refusal:
         require_name(name)
+    assert refusal.value.status is Status.INVALID_ARGUMENTS_FOR_COMMAND
 
 
 def test_a_socket_is_not_found(tmp_path: Path) -> None:
