@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from greenserver import limits
-from greenserver.addresses import UNIX_PREFIX, describe
+from greenserver.addresses import HIGHEST_PORT, UNIX_PREFIX, describe
 from greenserver.episodes import Episode
 from greenserver.waiting import READ, Stop, poll
 
@@ -32,8 +32,7 @@ def open_listener(address: str, port: int) -> socket.socket:
         else:
             listener = _open_tcp(address, port)
     except (OSError, UnicodeError, OverflowError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        message = f"cannot listen on {describe(address, port)}: {reason}"
+        message = f"cannot listen on {describe(address, port)}: {_reason(error)}"
         raise OSError(message) from error
     listener.setblocking(False)  # noqa: FBT003  (the standard library takes it by position)
     return listener
@@ -101,7 +100,17 @@ def report_room() -> None:
     _no_room.is_not_seen()
 
 
+def _reason(error: Exception) -> str:
+    """Return why listening failed, without the address, which `socket.create_server` would repeat."""
+    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
+        return os.strerror(error.errno)
+    return str(getattr(error, "strerror", None) or error)
+
+
 def _open_tcp(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= HIGHEST_PORT:  # the system would take it for another one
+        message = f"a port is a number from 0 to {HIGHEST_PORT}"
+        raise OverflowError(message)
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     return socket.create_server(
         address[:2], family=family, backlog=limits.BACKLOG, dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6()

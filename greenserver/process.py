@@ -89,7 +89,10 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
             admin.board.set_serving()
             start_heartbeat(meter.beat, admin.watch)
         inheritance.notify("READY=1")
-        server.serve()
+        try:
+            server.serve()
+        finally:
+            signal.set_wakeup_fd(-1)
 
 
 def make_server(settings: Settings, listener: socket.socket | None, meter: Meter) -> Server:
@@ -119,6 +122,8 @@ def _obey(server: Server, settings: Settings, reread: Reread, admin: "Admin | No
         inheritance.notify("STOPPING=1")
         server.stop()
 
+    # Without it, a signal that comes just before a wait, or to another thread, would not end the wait.
+    signal.set_wakeup_fd(server.wakeup_fileno(), warn_on_full_buffer=False)
     reload = _Reload(server, settings, reread)
     signal.signal(signal.SIGHUP, lambda _number, _frame: reload.ask())
     for number in _STOPPING:

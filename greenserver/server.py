@@ -167,6 +167,10 @@ class Server:
         wait_until_empty(self._listener)
         self._stop.set()
 
+    def wakeup_fileno(self) -> int:
+        """Return a descriptor for `signal.set_wakeup_fd`, if a signal's handler calls `stop`."""
+        return self._stop.wakeup_fileno()
+
     def _welcome(self, sock: socket.socket, client: str) -> Connection:
         conversation = Connection(
             sock,

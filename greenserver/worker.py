@@ -110,6 +110,7 @@ class Worker:
         with process.make_server(settings, listener, meter) as server:
             privileges.drop(settings)
             self._server = server
+            signal.set_wakeup_fd(server.wakeup_fileno(), warn_on_full_buffer=False)
             self.booted = True
             self.tmp.notify()
             beats = [self._beat] if self._admin is None else [self._beat, meter.beat]

@@ -1,0 +1,47 @@
+"""The engine is known, and gevent has patched, before anything imports a socket."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from greenserver import __main__ as program
+from greenserver import cli
+from greenserver.patching import patch_for
+
+
+def test_the_program_is_the_command_line_with_the_patching(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[object] = []
+    monkeypatch.setattr(cli, "main", lambda **settings: given.append(settings))
+    program.main()
+    assert given == [{"prepare": patch_for}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "file", "engine"),
+    [
+        ([], "", "", "gevent"),
+        ([], "threads", "", "threads"),
+        ([], "", "sequential", "sequential"),
+        ([], "threads", "sequential", "threads"),
+        (["--engine", "selectors"], "", "", "selectors"),
+        (["--engine=selectors"], "threads", "sequential", "selectors"),
+        (["--engine=threads", "--engine", "sequential"], "", "", "sequential"),
+    ],
+)
+def test_the_engine_is_told_before_anything_is_imported_that_it_may_want_patched(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], environment: str, file: str, engine: str
+) -> None:
+    if environment:
+        monkeypatch.setenv("GREENSERVER_ENGINE", environment)
+    config = tmp_path / "config.toml"
+    config.write_text(f'engine = "{file}"\n' if file else "")
+    told: list[str] = []
+
+    def prepare(name: str) -> None:
+        told.append(name)
+        sys.exit(7)
+
+    with pytest.raises(SystemExit) as left:
+        cli.main(["-c", str(config), *arguments], prepare=prepare)
+    assert (left.value.code, told) == (7, [engine])
