@@ -25,7 +25,7 @@ from greenserver.configuration import ConfigurationError, Settings, kept_until_r
 from greenserver.doors import turn_away, wait_until_empty
 from greenserver.listening import close_listener
 from greenserver.logs import report
-from greenserver.operation import Reread, configure_log, report_refusal, report_reload
+from greenserver.operation import Reread, adjust_log, report_refusal, report_reload
 from greenserver.worker import ARBITER_SIGNALS, HELD_SIGNALS, MARGIN_SECONDS, Worker
 
 _log = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ class Overseer(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         if problem:
             report_refusal(problem)
             return
-        configure_log(settings)
+        adjust_log(settings)
         service.take(settings)
         self.setup(service)
         old = self._serving()

@@ -20,10 +20,13 @@ _LEVELS: Final = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 
 
 def configure_log(settings: Settings) -> None:
-    """Log as settings say."""
-    usual = _LEVELS.index(logging.INFO)
-    level = _LEVELS[min(max(usual + settings.verbose - settings.quiet, 0), len(_LEVELS) - 1)]
-    logs.configure(settings.log_format, level)
+    """Log as settings say, from now on, in a process that does not log yet."""
+    logs.configure(settings.log_format, _level(settings))
+
+
+def adjust_log(settings: Settings) -> None:
+    """Log as new settings say."""
+    logs.adjust(settings.log_format, _level(settings))
 
 
 def report_refusal(reason: str) -> None:
@@ -36,3 +39,8 @@ def report_reload(kept: Sequence[str]) -> None:
     report(_log, logging.INFO, "the configuration is read anew")
     if kept:
         report(_log, logging.WARNING, "a change that needs a restart is left out", options=" ".join(kept))
+
+
+def _level(settings: Settings) -> int:
+    usual = _LEVELS.index(logging.INFO)
+    return _LEVELS[min(max(usual + settings.verbose - settings.quiet, 0), len(_LEVELS) - 1)]

@@ -14,7 +14,7 @@ from greenserver.configuration import Settings, kept_until_restart
 from greenserver.heartbeat import start_heartbeat
 from greenserver.limits import Limits
 from greenserver.meter import SILENT, Meter
-from greenserver.operation import Announce, Reread, configure_log, report_refusal, report_reload
+from greenserver.operation import Announce, Reread, adjust_log, configure_log, report_refusal, report_reload
 from greenserver.server import Server
 from greenserver.store import FileStore
 
@@ -164,6 +164,6 @@ class _Reload:
             if getattr(settings.limits, name) != getattr(self._settings.limits, name)
         ]
         self._server.reload(settings.directory, **terms(settings))
-        configure_log(settings)
+        adjust_log(settings)
         self._settings = settings
         report_reload(kept)

@@ -1,5 +1,6 @@
 """The server: listens, serves with an engine, reloads, stops."""
 
+import gc
 import logging
 import os
 import socket
@@ -156,12 +157,18 @@ class Server:
         self._proxy_from = proxy_from
         self._report_files()
         before, self._conversations = self._conversations, weakref.WeakSet()
-        for conversation in tuple(before):
+        start_new_thread(self._part_with, (before,))
+
+    def _part_with(self, conversations: "weakref.WeakSet[Connection]") -> None:
+        """Let conversations end; the store that was theirs is closed with the last of them."""
+        for conversation in tuple(conversations):
             conversation.stop()
-        if before:
-            sleep(LINGER_QUIET_SECONDS)
-        for conversation in tuple(before):
+        sleep(LINGER_QUIET_SECONDS)
+        for conversation in tuple(conversations):
             conversation.stop()  # for those who do not end their half of the stream
+        while any(conversation.socket.fileno() >= 0 for conversation in tuple(conversations)):
+            sleep(LINGER_QUIET_SECONDS)
+        gc.collect()  # a store is part of a cycle
 
     def _stop_after_last_call(self) -> None:
         wait_until_empty(self._listener)

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from greenserver.configuration import Settings
-from greenserver.operation import configure_log, report_refusal, report_reload
+from greenserver.operation import adjust_log, configure_log, report_refusal, report_reload
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,10 @@ def test_the_log_is_as_loud_as_it_is_asked_to_be(verbose: int, quiet: int, level
     try:
         configure_log(Settings(verbose=verbose, quiet=quiet))
         assert logging.getLevelName(log.level) == level
+        adjust_log(Settings(log_format="json", verbose=1))
+        assert logging.getLevelName(log.level) == "DEBUG"
+        assert [type(each.formatter).__name__ for each in log.handlers] == ["JsonFormatter"]
+        log.handlers[0].close()
     finally:
         log.level, log.handlers, log.propagate = before
 
