@@ -119,9 +119,7 @@ class Overseer(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     # --- What gunicorn does otherwise ------------------------------------------------------------
 
     def start(self) -> None:
-        """Be ready for signals; all else is open already."""
-        self.init_signals()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_SIGNALS)
+        """Begin: all is open, and the signals are listened to already."""
         inheritance.notify("READY=1")
 
     def _start_control_server(self) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import socket
 
 from greenserver import inheritance, privileges
@@ -12,7 +11,6 @@ from greenserver.arbiter import Overseer, Service, try_out
 from greenserver.configuration import Settings
 from greenserver.listening import close_listener, open_listener
 from greenserver.operation import Announce, Reread, configure_log
-from greenserver.worker import HELD_SIGNALS
 
 
 def run(settings: Settings, announce: Announce, reread: Reread) -> None:
@@ -35,13 +33,12 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
         if admin is not None:
             admin.give_to(privileges.find(settings))
             admin.begin()
-        # Whoever reads the announcement may send a signal; the arbiter takes it as soon as it can.
-        signal.pthread_sigmask(signal.SIG_BLOCK, HELD_SIGNALS)
+        overseer = Overseer(Service(settings, reread, admin), listener, is_own=is_own)
+        overseer.init_signals()  # whoever reads the announcement may send one
         name = listener.getsockname()
         announce(*((str(name[0]), int(name[1])) if isinstance(name, tuple) else (UNIX_PREFIX + str(name), 0)))
-        service = Service(settings, reread, admin)
         try:
-            Overseer(service, listener, is_own=is_own).run()
+            overseer.run()
         except SystemExit as end:  # the arbiter's way to return, and a worker's
             if end.code or os.getpid() != owner:
                 raise
