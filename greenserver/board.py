@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,7 +84,7 @@ class Board:
         Otherwise they would stay in files of their own for ever, some for every reload.
         """
         # A process that was killed in the middle of a change may leave a file that cannot be read.
-        with contextlib.suppress(OSError, RuntimeError, ValueError), self.reading(alone=True):
+        with contextlib.suppress(OSError, RuntimeError, ValueError, struct.error), self.reading(alone=True):
             for path in self.directory.glob(f"gauge_live*_{process}.db"):
                 path.unlink()
             for kind in _SUMMED:

@@ -83,6 +83,7 @@ class Server:
             self.store.close()
             raise
         self._name = self._listener.getsockname()
+        self._run = engines.load(self.engine)  # now: it may not be readable for whom the process becomes
         self._stop = Stop()
         self._conversations: weakref.WeakSet[Connection] = weakref.WeakSet()
         return self
@@ -116,7 +117,7 @@ class Server:
         """
         self._report_files()
         self._gate = Gate(self._limits, self._meter)  # here, where the descriptors of the process are known
-        engines.load(self.engine)(self._listener, self._welcome, self._stop, self._limits)
+        self._run(self._listener, self._welcome, self._stop, self._limits)
         if not self.is_shared and self._listener.fileno() >= 0:
             dismiss(self._listener)  # of an engine that serves one after the other
         report(_log, logging.INFO, "stopped", address=self.address)

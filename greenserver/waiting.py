@@ -90,7 +90,7 @@ class Stop:
         """Turn the switch; once is enough."""
         if not self.is_set:
             self.is_set = True
-            os.write(self._writer, _TURNED)  # never read: every waiter sees it
+            self._show()
 
     def fileno(self) -> int:
         """Return a descriptor that is readable once the switch is turned."""
@@ -105,8 +105,11 @@ class Stop:
         if not self.is_set:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._reader, _WAKEUPS_BYTES)
-            if self.is_set:  # meanwhile, and perhaps read
-                os.write(self._writer, _TURNED)
+            self._show()  # it may have been turned meanwhile, and what shows it may have been read
+
+    def _show(self) -> None:
+        if self.is_set:
+            os.write(self._writer, _TURNED)  # stays: every waiter sees it
 
     def wait(self, seconds: float) -> bool:
         """Wait for at most so long, and return whether the switch is turned."""

@@ -10,7 +10,15 @@ from greenserver.operation import adjust_log, configure_log, report_refusal, rep
 
 @pytest.mark.parametrize(
     ("verbose", "quiet", "level"),
-    [(0, 0, "INFO"), (1, 0, "DEBUG"), (3, 0, "DEBUG"), (0, 1, "WARNING"), (0, 2, "ERROR"), (0, 3, "ERROR"), (1, 1, "INFO")],
+    [
+        (0, 0, "INFO"),
+        (1, 0, "DEBUG"),
+        (3, 0, "DEBUG"),
+        (0, 1, "WARNING"),
+        (0, 2, "ERROR"),
+        (0, 3, "ERROR"),
+        (1, 1, "INFO"),
+    ],
 )
 def test_the_log_is_as_loud_as_it_is_asked_to_be(verbose: int, quiet: int, level: str) -> None:
     log = logging.getLogger("greenserver")
