@@ -12,7 +12,6 @@ from greenserver.listening import (
     accept,
     accept_until,
     close_listener,
-    describe,
     describe_peer,
     is_client_gone,
     open_listener,

@@ -1,6 +1,7 @@
 """The engine is known, and gevent has patched, before anything imports a socket."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,26 +13,28 @@ from greenserver.patching import patch_for
 
 def test_the_program_is_the_command_line_with_the_patching(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[object] = []
-    monkeypatch.setattr(cli, "main", lambda **settings: given.append(settings))
-    program.main()
+    monkeypatch.setattr(program.cli, "main", lambda **settings: given.append(settings))
+    run: Callable[[], object] = program.main
+    run()
     assert given == [{"prepare": patch_for}]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "file", "engine"),
+    ("arguments", "said_elsewhere", "engine"),
     [
-        ([], "", "", "gevent"),
-        ([], "threads", "", "threads"),
-        ([], "", "sequential", "sequential"),
-        ([], "threads", "sequential", "threads"),
-        (["--engine", "selectors"], "", "", "selectors"),
-        (["--engine=selectors"], "threads", "sequential", "selectors"),
-        (["--engine=threads", "--engine", "sequential"], "", "", "sequential"),
+        ([], ("", ""), "gevent"),
+        ([], ("threads", ""), "threads"),
+        ([], ("", "sequential"), "sequential"),
+        ([], ("threads", "sequential"), "threads"),
+        (["--engine", "selectors"], ("", ""), "selectors"),
+        (["--engine=selectors"], ("threads", "sequential"), "selectors"),
+        (["--engine=threads", "--engine", "sequential"], ("", ""), "sequential"),
     ],
 )
 def test_the_engine_is_told_before_anything_is_imported_that_it_may_want_patched(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], environment: str, file: str, engine: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], said_elsewhere: tuple[str, str], engine: str
 ) -> None:
+    environment, file = said_elsewhere
     if environment:
         monkeypatch.setenv("GREENSERVER_ENGINE", environment)
     config = tmp_path / "config.toml"
