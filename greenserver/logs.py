@@ -4,6 +4,7 @@ An event is a short phrase with named facts. Whatever a client sent is escaped, 
 always one line and always ASCII.
 """
 
+import codecs
 import errno
 import json
 import logging
@@ -22,6 +23,9 @@ from greenserver import limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# Loaded from its file now: when the first command is logged, there may be no descriptor left for that.
+codecs.lookup("unicode_escape")
 
 _FLUSH_PAUSE_SECONDS: Final = 0.01
 _FACTS: Final = "facts"  # the attribute of a log record that carries the event's facts
