@@ -69,9 +69,8 @@ def test_conversations_are_told_to_stop_and_the_last_ones_are_cut() -> None:
     told: list[str] = []
     going_on: set[Any] = set()
     going_on |= {Conversation(told, going_on, "stop"), Conversation(told, going_on, "abort")}
-    engines.drain(going_on, lambda seconds: told.append(f"run {seconds}"))
-    grace, sweep = f"run {limits.GRACE_SECONDS}", f"run {limits.SWEEP_SECONDS}"
-    assert told == ["stop", "stop", grace, "abort", sweep]
+    engines.drain(going_on, lambda seconds: told.append(f"run {seconds}"), 7.0)
+    assert told == ["stop", "stop", "run 7.0", "abort", f"run {limits.SWEEP_SECONDS}"]
     assert not going_on
 
 

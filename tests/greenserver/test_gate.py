@@ -1,6 +1,5 @@
-"""The gate counts who is in, refuses who is too many, and tells of it once."""
+"""The gate counts who is in, refuses who is too many."""
 
-import logging
 import resource
 from dataclasses import replace
 
@@ -8,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenserver import episodes, limits
+from greenserver import limits
 from greenserver.gate import Gate, Visit, address_of, fit_descriptors, network
 from greenserver.meter import Meter
 
@@ -129,26 +128,3 @@ def test_no_more_clients_than_descriptors_are_let_in(monkeypatch: pytest.MonkeyP
     assert fit_descriptors(10)[0] == 10
     allow(8)
     assert fit_descriptors(20_000)[0] == 1
-
-
-def test_a_trouble_is_told_once_and_summed_up_when_it_is_over(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = 0.0
-    monkeypatch.setattr(episodes, "monotonic", lambda: now)
-    trouble = episodes.Episode("trouble", "it is over")
-    with caplog.at_level(logging.WARNING):
-        trouble.is_not_seen()
-        for now in (100.0, 101.0, 105.0):  # noqa: B007  (the clock of the module)
-            trouble.happens(reason="x")
-            trouble.is_not_seen()
-        assert [record.message for record in caplog.records] == ["trouble"]
-        now = 105.0 + limits.EPISODE_SECONDS + 1
-        trouble.is_not_seen()
-        trouble.is_not_seen()
-        assert [record.message for record in caplog.records] == ["trouble", "it is over"]
-        assert vars(caplog.records[-1])["facts"] == {"times": 3}
-        trouble.happens()
-        now += limits.EPISODE_SECONDS + 1
-        trouble.happens()
-        assert [record.message for record in caplog.records][2:] == ["trouble", "it is over", "trouble"]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from greenserver import limits
+from greenserver import limits, listening
+from greenserver.episodes import Episode
 from greenserver.listening import (
     accept,
     accept_until,
@@ -153,6 +154,7 @@ def test_a_lack_of_room_is_told_and_passes(
     stop: Stop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
 ) -> None:
     monkeypatch.setattr(limits, "ACCEPT_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(listening, "_no_room", Episode("no room for a client", "there was none"))
     with open_listener("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname(), 20):
         failing = FailingListener(listener, number, errno.ECONNABORTED)
         clients = accept_until(stop, failing)  # type: ignore[arg-type]
