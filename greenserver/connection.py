@@ -12,11 +12,11 @@ import ssl
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from greenserver.arrival import Network, TurnedAwayError, introduce, shake_hands
+from greenserver.arrival import Network, TurnedAwayError, introduce, linger, shake_hands
 from greenserver.cached import NotCachedError
 from greenserver.dialects import Dialect
 from greenserver.gate import Gate, Visit
-from greenserver.limits import DEFAULTS, LINGER_QUIET_SECONDS, RECEIVE_BYTES, Limits
+from greenserver.limits import DEFAULTS, RECEIVE_BYTES, Limits
 from greenserver.lines import LineBuffer
 from greenserver.logs import report, shown
 from greenserver.meter import SILENT, Meter
@@ -101,7 +101,7 @@ class Connection:
                 self._commands += 1
                 yield from self._reply(command)
             yield from self._outbox.flush()
-            yield from self._linger()
+            yield from self._leave()
         except TooSlowError as error:
             outcome, limit = "timed out", error.what
             self._meter.stalled(limit)
@@ -143,7 +143,17 @@ class Connection:
             raise Refusal(Status.BAD_REQUEST)
         return name, arguments
 
-    # --- Being told to stop ----------------------------------------------------------------------
+    # --- Being told to begin and to stop ---------------------------------------------------------
+
+    def enter(self) -> bool:
+        """Count the client from now on, rather than once it is served; return whether serving it takes any time."""
+        self._visit.begin()
+        return not self._visit.is_cut_short
+
+    def abandon(self) -> None:
+        """Close a connection that nobody has begun to serve."""
+        self.socket.close()
+        self._visit.end()
 
     def stop(self) -> None:
         """End the conversation after the reply under way; at once if there is none."""
@@ -290,31 +300,12 @@ class Connection:
 
     def _report_end(self, outcome: str, limit: str, seconds: float) -> None:
         self._meter.disconnected(outcome, seconds)
-        facts: dict[str, object] = {"limit": limit} if limit else {}
-        report(
-            _log,
-            logging.INFO,
-            "disconnected",
-            client=self.client,
-            error=None,
-            outcome=outcome,
-            **facts,
-            commands=self._commands,
-            seconds=round(seconds, 3),
-        )
+        facts: dict[str, object] = {"client": self.client, "outcome": outcome} | ({"limit": limit} if limit else {})
+        facts |= {"commands": self._commands, "seconds": round(seconds, 3)}
+        report(_log, logging.INFO, "disconnected", error=None, **facts)
 
-    def _linger(self) -> Steps[None]:
-        """End our half of the stream, then drop input until the client ends its own.
-
-        Closing with unread input would send a reset, which can destroy the last reply on its way.
-        """
-        if self._ended_by_client:
-            return
-        if self._channel is not None:
-            self._channel.say_goodbye()
-        self.socket.shutdown(socket.SHUT_WR)
-        last = monotonic() + self._limits.linger_seconds
-        while (yield Wait(READ, min(last, monotonic() + LINGER_QUIET_SECONDS))):
-            with contextlib.suppress(BlockingIOError):
-                if not self.socket.recv(RECEIVE_BYTES) or monotonic() > last:
-                    return
+    def _leave(self) -> Steps[None]:
+        if not self._ended_by_client:
+            if self._channel is not None:
+                self._channel.say_goodbye()
+            yield from linger(self.socket, self._limits.linger_seconds)

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenserver import connection as connection_module
 from greenserver import limits
 from greenserver.connection import Connection
 from greenserver.dialects import DIALECTS
@@ -276,7 +275,7 @@ def test_after_the_last_reply_input_is_dropped_until_the_client_ends(meet: Meet)
 def test_the_client_is_not_waited_for_for_ever(
     meet: Meet, monkeypatch: pytest.MonkeyPatch, quiet_seconds: float, linger_seconds: float, endless: bool
 ) -> None:
-    monkeypatch.setattr(connection_module, "LINGER_QUIET_SECONDS", quiet_seconds)
+    monkeypatch.setattr(limits, "LINGER_QUIET_SECONDS", quiet_seconds)
     is_told = False
 
     def wait(sock: socket.socket, wait: Wait) -> bool:
