@@ -1,5 +1,6 @@
-"""How a client arrives: through a proxy that says for whom it speaks, and through TLS."""
+"""How a client arrives, through a proxy that says for whom it speaks and through TLS, and how it is parted from."""
 
+import contextlib
 import ipaddress
 import socket
 import ssl
@@ -66,6 +67,20 @@ def shake_hands(channel: SecureChannel, deadline: float) -> Steps[None]:
             return
         if monotonic() > deadline or not (yield Wait(events, deadline)):
             raise TooSlowError(_HANDSHAKE)
+
+
+def linger(sock: socket.socket, seconds: float) -> Steps[None]:
+    """End our half of the stream, then drop input until the client ends its own, for at most so long.
+
+    Closing with unread input would send a reset, which can destroy the last reply on its way.
+    """
+    with contextlib.suppress(OSError):  # the client may have gone
+        sock.shutdown(socket.SHUT_WR)
+    last = monotonic() + seconds
+    while (yield Wait(READ, min(last, monotonic() + limits.LINGER_QUIET_SECONDS))):
+        with contextlib.suppress(BlockingIOError):
+            if not sock.recv(limits.RECEIVE_BYTES) or monotonic() > last:
+                return
 
 
 def _parse(data: bytes) -> Header | None:

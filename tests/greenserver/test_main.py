@@ -1,7 +1,6 @@
 """The engine is known, and gevent has patched, before anything imports a socket."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,15 @@ from greenserver import cli
 from greenserver.patching import patch_for
 
 
+def run_program() -> None:
+    """Run what never returns, unless it is replaced."""
+    program.main()
+
+
 def test_the_program_is_the_command_line_with_the_patching(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[object] = []
-    monkeypatch.setattr(program.cli, "main", lambda **settings: given.append(settings))
-    run: Callable[[], object] = program.main
-    run()
+    monkeypatch.setattr(cli, "main", lambda **settings: given.append(settings))
+    run_program()
     assert given == [{"prepare": patch_for}]
 
 
