@@ -9,6 +9,7 @@ from tests.broken_servers import (  # noqa: F401  (they register their bugs)
     bugs_arguments,
     bugs_connections,
     bugs_crowds,
+    bugs_forms,
     bugs_framing,
     bugs_listings,
     bugs_paths,

@@ -1,8 +1,6 @@
-"""Mistakes with the contents of files: the range, the bytes, and the form in which they are sent."""
+"""Mistakes with the contents of files: which bytes are sent, and whether they are the file's."""
 
-import base64
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,8 +11,6 @@ from tests.broken_servers.style_forks import Forks
 from tests.broken_servers.style_loop import Loop
 from tests.broken_servers.style_sequential import Sequential
 from tests.broken_servers.style_streams import Streams
-
-BASE64 = ("2026", "2019")
 
 
 @plant("slice-one-byte-more", "HFTP-SLICE", "slices.*", style=Lines)
@@ -89,15 +85,6 @@ class ZeroRefused(Commands):
         super().check_range(offset, size, file_size)
 
 
-@plant("slice-of-zero-without-line", "HFTP-SLICE", "slices.*", dialects=BASE64)
-class ZeroWithoutLine(Commands):
-    """An empty slice is a status line and nothing else."""
-
-    def base64(self, chunks: Parts, size: int) -> Parts:
-        """Send nothing for nothing."""
-        return super().base64(chunks, size) if size else iter(())
-
-
 @plant("slice-at-the-end-refused", "HFTP-SLICE", "slices.*", style=Streams)
 class AtEndRefused(Commands):
     """OFFSET has to be smaller than the file's size, so the empty slice at the end is refused."""
@@ -135,74 +122,6 @@ class SliceCut(Commands):
     def chunks(self, file: BinaryIO, offset: int, size: int) -> Parts:
         """Read once."""
         return super().chunks(file, offset, min(size, 1 << 16))
-
-
-@plant("slice-urlsafe", "HFTP-SLICE", "slices.*", style=Loop, dialects=BASE64)
-class UrlSafe(Commands):
-    """The alphabet is the URL-safe one, with - and _."""
-
-    def encode(self, chunk: bytes) -> bytes:
-        """Encode for URLs."""
-        return base64.urlsafe_b64encode(chunk)
-
-
-@plant("slice-base64-hex", "HFTP-SLICE", "slices.*", style=Streams, dialects=BASE64)
-class Hexadecimal(Commands):
-    """Slices are sent in hexadecimal."""
-
-    def encode(self, chunk: bytes) -> bytes:
-        """Encode by base 16."""
-        return chunk.hex().encode("ascii")
-
-
-@plant("slice-without-padding", "HFTP-SLICE", "slices.*", style=Forks, dialects=BASE64)
-class Unpadded(Commands):
-    """The padding is stripped."""
-
-    def encode(self, chunk: bytes) -> bytes:
-        """Strip it."""
-        return base64.b64encode(chunk).rstrip(b"=")
-
-
-@plant("slice-chunks-padded", "HFTP-SLICE", "slices.*", dialects=BASE64)
-class ChunksPadded(Commands):
-    """Chunks of 1,000 bytes are encoded alone, so there is padding in the middle of the line."""
-
-    def base64(self, chunks: Parts, size: int) -> Parts:
-        """Encode pieces of a length that is no multiple of 3."""
-        return super().base64(
-            (chunk[start : start + 1000] for chunk in chunks for start in range(0, len(chunk), 1000)), size
-        )
-
-
-@plant("slice-wrapped-with-lf", "HFTP-SLICE", "slices.*", style=Lines, dialects=BASE64)
-class EncodeBytes(Commands):
-    r"""base64.encodebytes() puts a \n after 76 characters and at the end."""
-
-    def base64(self, chunks: Parts, size: int) -> Parts:
-        """Encode as in a mail."""
-        del size
-        yield base64.encodebytes(b"".join(chunks))[:-1] + b"\r\n"
-
-
-@plant("slice-wrapped", "HFTP-SLICE", "slices.*", style=Loop, dialects=("2019",))
-class Wrapped(Commands):
-    """The base64 is split into lines of 76 characters, which only later clients understand."""
-
-    def base64(self, chunks: Parts, size: int) -> Parts:
-        """Split it."""
-        del size
-        yield base64.encodebytes(b"".join(chunks))[:-1].replace(b"\n", b"\r\n") + b"\r\n"
-
-
-@plant("slice-with-empty-line", "HFTP-SLICE", "slices.*", style=Streams, dialects=BASE64)
-class EmptyLineAfter(Commands):
-    """A slice is ended by an empty line, as a listing is."""
-
-    def base64(self, chunks: Parts, size: int) -> Parts:
-        """Add it."""
-        yield from super().base64(chunks, size)
-        yield b"\r\n"
 
 
 @plant("file-in-text-mode", "HFTP-SLICE", "slices.*", style=Sequential)
@@ -258,115 +177,3 @@ class SizeStale(Remembering):
         """Return what is remembered."""
         del file
         return self.latest
-
-
-@plant("raw-with-line-end", "HFTP-SLICE", "slices.*", style=Streams, dialects=("2026",))
-class RawWithLineEnd(Commands):
-    """A raw slice is followed by CR LF."""
-
-    def raw(self, chunks: Parts, size: int) -> Parts:
-        """Add it."""
-        yield from super().raw(chunks, size)
-        yield b"\r\n"
-
-
-@plant("raw-length-of-base64", "HFTP-SLICE", "slices.*", style=Lines, dialects=("2026",))
-class RawLengthOfBase64(Commands):
-    """Content-Length is the length that the slice would have in base64."""
-
-    def raw(self, chunks: Parts, size: int) -> Parts:
-        """Count something else."""
-        return self.headed(chunks, (size + 2) // 3 * 4)
-
-    def headed(self, chunks: Parts, size: int) -> Parts:
-        """Send a length and the bytes."""
-        return super().raw(chunks, size)
-
-
-@plant("raw-without-empty-line", "HFTP-SLICE", "slices.*", style=Forks, dialects=("2026",))
-class RawWithoutEmptyLine(Commands):
-    """The bytes of a raw slice follow Content-Length at once."""
-
-    def raw(self, chunks: Parts, size: int) -> Parts:
-        """Leave the empty line out."""
-        yield b"Content-Length: %d\r\n" % size
-        yield from chunks
-
-
-@plant("raw-is-base64", "HFTP-SLICE", "slices.*", dialects=("2026",))
-class RawIsBase64(Commands):
-    """A raw slice has its Content-Length, and is base64 all the same."""
-
-    def raw(self, chunks: Parts, size: int) -> Parts:
-        """Encode it."""
-        del size
-        encoded = base64.b64encode(b"".join(chunks))
-        yield b"Content-Length: %d\r\n\r\n" % len(encoded)
-        yield encoded
-
-
-@plant("bare-with-line-end", "HFTP-SLICE", "slices.*", style=Lines, dialects=("2018",))
-class BareWithLineEnd(Commands):
-    """The bytes of a slice are followed by CR LF."""
-
-    def bare(self, chunks: Parts, size: int) -> Parts:
-        """Add it."""
-        yield from super().bare(chunks, size)
-        yield b"\r\n"
-
-
-@plant("bare-is-base64", "HFTP-SLICE", "slices.*", style=Loop, dialects=("2018",))
-class BareIsBase64(Commands):
-    """A slice is base64, as it became one year later."""
-
-    def bare(self, chunks: Parts, size: int) -> Parts:
-        """Encode it."""
-        return super().base64(chunks, size)
-
-
-@plant("fragment-length-with-line-end", "HFTP-SLICE", "slices.*", style=Streams, dialects=("2016",))
-class FragmentLengthWrong(Commands):
-    """The length of a fragment counts its CR LF."""
-
-    def fragments(self, chunks: Parts, size: int) -> Parts:
-        """Count two more."""
-        del size
-        for chunk in chunks:
-            yield b"%d %s\r\n" % (len(chunk) + 2, chunk)
-        yield b"0 \r\n"
-
-
-@plant("fragments-without-end", "HFTP-SLICE", "slices.*", style=Forks, dialects=("2016",))
-class FragmentsWithoutEnd(Commands):
-    """The empty fragment at the end is left out."""
-
-    def fragments(self, chunks: Parts, size: int) -> Parts:
-        """Leave it out."""
-        parts = list(super().fragments(chunks, size))
-        return iter(parts[:-1])
-
-
-@plant("fragment-end-without-space", "HFTP-SLICE", "slices.*", dialects=("2016",))
-class FragmentEndWithoutSpace(Commands):
-    """The empty fragment at the end has no space."""
-
-    def fragments(self, chunks: Parts, size: int) -> Parts:
-        """Shorten it."""
-        for part in super().fragments(chunks, size):
-            yield b"0\r\n" if part == b"0 \r\n" else part
-
-
-@plant("fragment-length-in-hex", "HFTP-SLICE", "slices.*", style=Lines, dialects=("2016",))
-class FragmentLengthInHex(Commands):
-    """The length of a fragment is hexadecimal, as in HTTP's chunks."""
-
-    def fragments(self, chunks: Parts, size: int) -> Parts:
-        """Write it so."""
-        del size
-        return self.hexadecimal(chunks)
-
-    def hexadecimal(self, chunks: Parts) -> Iterator[bytes]:
-        """Send fragments."""
-        for chunk in chunks:
-            yield b"%x %s\r\n" % (len(chunk), chunk)
-        yield b"0 \r\n"

@@ -14,6 +14,12 @@ from tests.broken_servers.commands import DIALECTS
 Serve = Callable[[socket.socket], None]
 
 
+def listen(host: str, port: int, backlog: int = 1024) -> socket.socket:
+    """Return a listening socket."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=backlog)
+
+
 def run(
     arguments: list[str],
     names: Mapping[str, str],

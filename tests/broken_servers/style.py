@@ -5,6 +5,7 @@ import socket
 import time
 from abc import ABC, abstractmethod
 
+from tests.broken_servers import running
 from tests.broken_servers.commands import Commands
 
 DRAIN_SECONDS = 3.0
@@ -22,8 +23,7 @@ class Style(ABC):
 
     def listen(self, host: str, port: int) -> socket.socket:
         """Return a listening socket."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=self.backlog)
+        return running.listen(host, port, self.backlog)
 
     @abstractmethod
     def serve(self, listener: socket.socket) -> None:
