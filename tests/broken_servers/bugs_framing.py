@@ -47,19 +47,21 @@ class LineCut(Commands):
 
 @plant("recv-ends-in-crlf", "HFTP-FRAME", "framing.*", style=Forks)
 class ChunkEndsLine(Forks):
-    """A command is complete when a packet ends in CR LF; if these come apart, the server waits for ever."""
+    """A command is complete when a packet ends it; if CR and LF come apart, the server waits for the next."""
 
     def converse(self, sock: socket.socket) -> None:
         """Look at the end of each packet, not of what has been collected."""
         buffer = b""
         while data := sock.recv(self.receive_bytes):
             buffer += data
-            if data.endswith(b"\r\n") or (b"\n" in data and data != b"\n"):
-                lines = buffer.splitlines(keepends=True) if b"\r\r" not in buffer else [buffer]
-                buffer = b"" if lines[-1].endswith(b"\n") else lines.pop()
-                for line in lines:
-                    if self.answer(sock, line):
-                        return
+            if data == b"\n" or b"\n" not in data:
+                continue
+            end = 0
+            for match in self.LINE.finditer(buffer):
+                end = match.end()
+                if self.answer(sock, match[0]):
+                    return
+            buffer = buffer[end:]
 
 
 @plant("lf-ends-a-line", "HFTP-FRAME", "framing.*", style=Lines)
@@ -191,12 +193,6 @@ class DecodeKillsProcess(Commands):
 @plant("nul-drops-the-connection", "HFTP-FRAME", "framing.*", style=Lines)
 class NulDrops(Commands):
     """A NUL goes into a path, whose ValueError ends the connection without a status line."""
-
-    def split(self, line: bytes) -> tuple[bytes, list[bytes]]:
-        """Refuse a NUL as the file system's functions do."""
-        if b"\0" in line:
-            raise ConnectionAbortedError
-        return super().split(line)
 
     def reply(self, raw: bytes) -> tuple[Parts, bool]:
         """Drop the connection for it."""
