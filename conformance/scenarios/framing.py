@@ -1,0 +1,437 @@
+"""Command lines: where they end, whatever pieces they come in, and what may be in them.
+
+Each transcript ends with a proof: the end of the stream, or one more command that gets the next reply. So nothing
+is left to a pause in which something might still have come.
+"""
+
+from conformance.client import replies
+from conformance.failure import Failure
+from conformance.scenario import DESTRUCTIVE, Chapter, Kind, Stage
+
+chapter = Chapter()
+
+_UNKNOWN = "hftp_conformance_probe"
+_EXECUTED = {Kind.EXTRA: "the line is cut at CR LF or at LF without a look at the other, and what follows is executed"}
+_WAITS = {Kind.TIMEOUT: "the server looks for CR LF only, and a LF alone is noticed when a CR LF arrives, if at all"}
+_DROPPED = {Kind.TIMEOUT: "one recv is taken for one command: what else has arrived, or is still to come, is lost"}
+_DIED = {
+    Kind.CLOSED: "decoding the bytes failed, and the exception ended the client's thread or the process",
+    Kind.RESET: "decoding the bytes failed, and the exception ended the client's thread or the process",
+    Kind.TIMEOUT: "the line fell through all branches, and nobody answered it",
+}
+
+chapter.transcript(
+    "framing.one-command",
+    "HFTP-2.1",
+    "A command gets a status line",
+    f"""
+    C: {_UNKNOWN}
+    S: 0|100|101|199|200|201|202|203 *
+    """,
+    causes={
+        Kind.MALFORMED: "what answers there is no HFTP server",
+        Kind.EXTRA: "what answers there is no HFTP server",
+        Kind.TIMEOUT: "the server accepts connections and answers nothing; or it is no HFTP server",
+    },
+)
+
+chapter.transcript(
+    "framing.byte-by-byte",
+    "HFTP-1.1",
+    "A command that arrives one byte at a time is one command",
+    f"""
+    <bytewise>
+    C: {_UNKNOWN}
+    S: 200 *
+    C: get_metadata {{text}}
+    S: 0 *
+    S: {{text.size}}
+    C: quit
+    S: 0 *
+    <close>
+    """,
+    causes=_DROPPED | {Kind.STATUS: "one recv is taken for one command, so that a part of a command is executed"},
+)
+
+chapter.transcript(
+    "framing.two-lines-byte-by-byte",
+    "HFTP-1.1",
+    "Two commands that arrive one byte at a time, without a pause for the first reply, are two",
+    f"""
+    <bytewise>
+    C: {_UNKNOWN}
+    C: quit
+    S: 200 *
+    S: 0 *
+    <close>
+    """,
+    causes=_DROPPED,
+)
+
+
+@chapter.play("framing.cr-lf-apart", "HFTP-1.1", "CR and LF may come in different packets", causes=_DROPPED)
+def cr_lf_apart(stage: Stage) -> None:
+    """Send up to the CR, have the server meet it, then send the LF and the next command up to its CR, and so on.
+
+    A pause makes it likely that the packets are read apart; the verdict does not depend on it.
+    """
+    client = stage.connect()
+    rest = b"\r\n"
+    for command, status in ((_UNKNOWN, 200), ("get_metadata", 201), ("quit", 0)):
+        client.send(command.encode() + rest[:1])
+        stage.pause()
+        client.send(rest[1:])
+        client.status(status)
+    client.read_end("the end of the stream after quit")
+
+
+@chapter.play(
+    "framing.cr-lf-apart-pipelined",
+    "HFTP-1.1",
+    "A packet may end between the CR and the LF of a command, and go on with the next command",
+    causes=_DROPPED,
+)
+def cr_lf_apart_pipelined(stage: Stage) -> None:
+    """Cut three pipelined commands between CR and LF."""
+    client = stage.connect()
+    for piece in (f"{_UNKNOWN}\r", f"\n{_UNKNOWN}\r", "\nget_metadata\r", "\nquit\r", "\n"):
+        client.send(piece.encode())
+        stage.pause()
+    replies(client, (200, 200, 201, 0))
+    client.read_end("the end of the stream after quit")
+
+
+@chapter.play(
+    "framing.pieces", "HFTP-1.1", "Commands may come in pieces of any length", needs=["text"], causes=_DROPPED
+)
+def pieces(stage: Stage) -> None:
+    """Send the same commands in pieces of each length from 2 to 7, and of random lengths."""
+    text = stage.fixture("text")
+    said = b"%b\r\nget_metadata %b\r\nget_metadata\r\n%b\r\nquit\r\n" % (_UNKNOWN.encode(), text.name, b"x" * 40)
+    cuts = [list(range(size, len(said), size)) for size in range(2, 8)]
+    cuts += [sorted(stage.random.sample(range(1, len(said)), 12)) for _ in range(4)]
+    for cut in cuts:
+        client = stage.connect()
+        for start, end in zip([0, *cut], [*cut, len(said)], strict=True):
+            client.send(said[start:end])
+        replies(client, (200, 0))
+        if (size := client.size()) != text.size:
+            raise Failure(Kind.BODY, f"the size {text.size}", str(size))
+        replies(client, (201, 200, 0))
+        client.read_end("the end of the stream after quit")
+
+
+_BAD_ENDS = (
+    ("lf-only", "quit\\n", "A line that ends in LF alone"),
+    ("lf-first", "\\nquit\\r\\n", "A LF before the command"),
+    ("lf-inside", "qui\\nt\\r\\n", "A LF inside the command"),
+    ("lf-after-command", "quit\\n\\r\\n", "A LF between the command and CR LF"),
+    ("lf-cr", "quit\\n\\r", "A line that ends in LF CR"),
+    ("lf-in-arguments", "get_metadata a\\nb\\r\\n", "A LF inside an argument"),
+    ("lf-as-space", "get_metadata\\n{text}\\r\\n", "A LF where a space belongs"),
+    ("lf-alone", "\\n", "A LF alone"),
+    ("lf-lf", "\\n\\n", "Two LF alone"),
+)
+
+for _slug, _sent, _what in _BAD_ENDS:
+    _is_at_once = not _sent.endswith("\\r\\n")
+    chapter.transcript(
+        f"framing.{_slug}",
+        "HFTP-1.3" if _is_at_once else "HFTP-1.2",
+        f"{_what}: 100{', at once' if _is_at_once else ''}, and the end",
+        f"""
+        C| {_sent}
+        S: 100 *
+        <close>
+        """,
+        causes=_WAITS
+        | _EXECUTED
+        | {
+            Kind.STATUS: "a LF is taken for the end of a line, for a space, or stripped like one",
+            Kind.OPEN: "the server has to close after a fatal status: 100 to 199",
+        },
+    )
+
+
+@chapter.play(
+    "framing.lf-in-pieces",
+    "HFTP-1.2",
+    "A LF inside a line is found although the line comes in pieces",
+    causes=_WAITS | _EXECUTED,
+)
+def lf_in_pieces(stage: Stage) -> None:
+    """Cut a line around its stray LF."""
+    for said in ((b"qui", b"\n", b"t\r\n"), (b"qui\n", b"t\r\n"), (b"quit", b"\n\r\n"), (b"quit\r", b"x\n\r\n")):
+        client = stage.connect()
+        for piece in said:
+            client.send(piece)
+        client.status(100)
+        client.read_end("the end of the stream after 100")
+
+
+chapter.transcript(
+    "framing.before-bad-eol",
+    "HFTP-1.4",
+    "Commands before a bad line end are answered first",
+    f"""
+    C| {_UNKNOWN}\\r\\nget_metadata\\r\\nqui\\nt\\r\\n
+    S: 200 *
+    S: 201 *
+    S: 100 *
+    <close>
+    """,
+    causes={Kind.STATUS: "a LF is looked for in all that has arrived, before the commands in front are answered"},
+)
+
+chapter.transcript(
+    "framing.after-bad-eol",
+    "HFTP-1.5",
+    "Nothing after a bad line end is executed",
+    f"""
+    C| qui\\nt\\r\\n{_UNKNOWN}\\r\\nget_file_listing\\r\\nquit\\r\\n
+    S: 100 *
+    <close>
+    """,
+    causes=_EXECUTED,
+)
+
+chapter.transcript(
+    "framing.after-lf-only",
+    "HFTP-1.5",
+    "Nothing after a LF alone is executed",
+    f"""
+    C| get_file_listing\\n{_UNKNOWN}\\n{_UNKNOWN}\\r\\n
+    S: 100 *
+    <close>
+    """,
+    causes=_EXECUTED,
+)
+
+chapter.transcript(
+    "framing.pipelining",
+    "HFTP-1.6",
+    "Commands in one packet are answered one by one, in order",
+    f"""
+    C| {_UNKNOWN}\\r\\nget_metadata {{text}}\\r\\nget_metadata\\r\\n{_UNKNOWN}\\r\\nget_metadata {{text}}\\r\\nquit\\r\\n
+    S: 200 *
+    S: 0 *
+    S: {{text.size}}
+    S: 201 *
+    S: 200 *
+    S: 0 *
+    S: {{text.size}}
+    S: 0 *
+    <close>
+    """,
+    causes=_DROPPED | {Kind.STATUS: "a command was lost, or the replies are not in the order of the commands"},
+)
+
+
+@chapter.play(
+    "framing.deep-pipelining",
+    "HFTP-1.6",
+    "1,000 commands that are sent together get 1,000 replies, in order",
+    needs=["text"],
+    causes=_DROPPED | {Kind.CLOSED: "replies were lost at the end: what was gathered was not sent before the close"},
+)
+def deep_pipelining(stage: Stage) -> None:
+    """Send four kinds of commands in a random order, and read every reply."""
+    text = stage.fixture("text")
+    kinds = {
+        200: _UNKNOWN.encode(),
+        201: b"get_metadata",
+        202: b"get_metadata hftp-conformance-no-such-file",
+        0: b"get_metadata " + text.name,
+    }
+    order = stage.random.choices(list(kinds), k=1000)
+    client = stage.connect()
+    client.send(b"".join(kinds[code] + b"\r\n" for code in order) + b"quit\r\n")
+    for code in order:
+        client.status(code)
+        if code == 0 and (size := client.size()) != text.size:
+            raise Failure(Kind.BODY, f"the size {text.size}", str(size))
+    client.status(0)
+    client.read_end("the end of the stream after quit")
+
+
+chapter.transcript(
+    "framing.pipelined-slices",
+    "HFTP-1.6",
+    "Slices that are asked for together come one after the other, whole",
+    """
+    C: get_slice {text} 0 {text.size}
+    C: get_slice {text} 1 1
+    C: get_slice {text} {text.size} 1
+    C: get_slice {text} 0 1
+    C: get_file_listing
+    C: quit
+    S: 0 *
+    S: <slice text 0 {text.size}>
+    S: 0 *
+    S: <slice text 1 1>
+    S: 203 *
+    S: 0 *
+    S: <slice text 0 1>
+    S: 0 *
+    S: <listing>
+    S: 0 *
+    <close>
+    """,
+    causes=_DROPPED,
+)
+
+chapter.transcript(
+    "framing.empty-line",
+    "HFTP-1.7",
+    "An empty line is a bad request",
+    """
+    C:
+    S: 101 *
+    <close>
+    """,
+    causes={
+        Kind.TIMEOUT: "an empty line is skipped, as other protocols want it",
+        Kind.STATUS: "an empty line is taken for an unknown command",
+    },
+)
+
+chapter.transcript(
+    "framing.empty-line-answer",
+    "HFTP-1.8",
+    "An empty line is answered",
+    """
+    C:
+    S: 101|200|201 *
+    <in step>
+    """,
+    causes={Kind.TIMEOUT: "an empty line is skipped, as other protocols want it"},
+)
+
+_ODD_LINES = (
+    ("doubled-space", "get_metadata  {text}", "A doubled space"),
+    ("leading-space", " get_metadata {text}", "A leading space"),
+    ("trailing-space", "get_metadata {text} ", "A trailing space"),
+    ("only-spaces", "   ", "A line of nothing but spaces"),
+    ("tab", "get_metadata\\t{text}", "A tab for a space"),
+    ("lone-cr", "get_metadata\\r{text}", "A lone CR in a line"),
+    ("two-crs", "get_metadata {text}\\r", "CR CR LF at the end of a line"),
+)
+
+
+def _add_odd_line(slug: str, line: str, what: str) -> None:
+    """Add two scenarios: what the answer is (a choice), and that it is one answer (not a choice)."""
+    is_about_spaces = "\\" not in line
+
+    def play(stage: Stage) -> None:
+        text = stage.fixture("text")
+        client = stage.connect()
+        sent = line.replace("{text}", text.name.decode("latin-1")).encode().decode("unicode_escape").encode("latin-1")
+        client.say(sent)
+        status = client.status(0, 101, 200, 201, 202)
+        stage.saw(f"answered {status}")
+        if status.code == 0:
+            client.size()
+        client.in_step()
+
+    play.__doc__ = f"Send it ({what}), and one more command."
+    chapter.play(
+        f"framing.{slug}",
+        "HFTP-1.10",
+        f"{what} gets one answer",
+        needs=["text"],
+        causes=_DIED | {Kind.STATUS: "the server takes it for the end of the line, and answers one line twice"},
+    )(play)
+    chapter.play(
+        f"framing.{slug}-answer",
+        "HFTP-1.9" if is_about_spaces else "HFTP-1.11",
+        f"{what}: which answer",
+        needs=["text"],
+    )(play)
+
+
+for _row in _ODD_LINES:
+    _add_odd_line(*_row)
+
+_FOREIGN = (
+    ("nul", b"get_metadata a\0b", "A NUL in an argument"),
+    ("nul-command", b"qu\0it", "A NUL in the command"),
+    ("high-bytes", b"get_metadata \xff\xfe\x80", "Bytes that are no UTF-8"),
+    ("utf-8", "get_metadata canción.txt".encode(), "A name in UTF-8"),
+    ("controls", b"get_metadata \x01\x1b[31m\x7f\x08", "Control characters"),
+    ("all-bytes", bytes(byte for byte in range(256) if byte not in b"\r\n"), "Every byte but CR and LF"),
+)
+
+
+def _add_foreign(slug: str, line: bytes, what: str) -> None:
+    """Add two scenarios: that the line is answered, and that the server survives it."""
+
+    @chapter.play(f"framing.{slug}", "HFTP-1.12", f"{what}: a status line", isolation=DESTRUCTIVE, causes=_DIED)
+    def answered(stage: Stage) -> None:
+        client = stage.connect()
+        client.say(line)
+        status = client.status(101, 200, 201, 202)
+        stage.saw(f"answered {status}")
+        client.in_step()
+
+    @chapter.play(
+        f"framing.{slug}-survived",
+        "HFTP-1.13",
+        f"{what}: other clients are served afterwards",
+        isolation=DESTRUCTIVE,
+        causes=_DIED | {Kind.REFUSED: "decoding the bytes failed, and the exception ended the process"},
+    )
+    def survived(stage: Stage) -> None:
+        client = stage.connect()
+        client.say(line)
+        client.half_close()
+        client.wait()
+        client.close()
+        stage.probe()
+
+    answered.__doc__ = survived.__doc__ = f"Send it: {what}."
+
+
+for _line in _FOREIGN:
+    _add_foreign(*_line)
+
+chapter.transcript(
+    "framing.half-close",
+    "HFTP-1.14",
+    "The replies still come when the client has ended its half of the stream",
+    f"""
+    C: {_UNKNOWN}
+    C: get_metadata {{text}}
+    <half-close>
+    S: 200 *
+    S: 0 *
+    S: {{text.size}}
+    <close>
+    """,
+    causes={
+        Kind.CLOSED: "the end of the stream is taken for the end of the conversation, and owed replies are thrown away",
+        Kind.OPEN: "recv returns no bytes at the end of the stream, and the server goes on reading",
+    },
+)
+
+chapter.transcript(
+    "framing.half-close-idle",
+    "HFTP-1.14",
+    "The server closes when a client that is owed nothing ends its half of the stream",
+    f"""
+    C: {_UNKNOWN}
+    S: 200 *
+    <half-close>
+    <close>
+    """,
+    causes={Kind.OPEN: "recv returns no bytes at the end of the stream, and the server goes on reading"},
+)
+
+
+@chapter.play("framing.unfinished-line", "HFTP-1.15", "A line that the end of the stream cuts off")
+def unfinished_line(stage: Stage) -> None:
+    """Begin a line, and end the stream."""
+    client = stage.connect()
+    client.send(b"get_file_listing")
+    client.half_close()
+    answer = client.read_rest()
+    stage.saw(f"answered by {len(answer)} bytes" if answer else "dropped")
