@@ -15,7 +15,7 @@ A field may be added within a version; none is removed, and none changes its mea
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from typing import Any, ClassVar, Final, Union
+from typing import Any, ClassVar, Final
 
 SCHEMA: Final = "hftp-conformance/1"
 
@@ -105,7 +105,7 @@ class RunEnd:
     """The end of what the server printed, if the suite started it."""
 
 
-Event = Union[RunStart, ScenarioStart, Result, RunEnd]
+Event = RunStart | ScenarioStart | Result | RunEnd
 Sink = Callable[[Event], None]
 """Takes events, one after the other; never called by two threads at once."""
 

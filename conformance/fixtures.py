@@ -110,13 +110,19 @@ class Fixtures(ABC):
 
 
 class LocalFixtures(Fixtures):
-    """Files written into a local directory, which is marked, and removed from it in the end."""
+    """Files written into a local directory, which is marked, and removed from it in the end.
+
+    `reads_everything`: the server may read what nobody may, for it is root's.
+    """
 
     is_local = True
     knows_all = True
 
-    def __init__(self, directory: Path, seed: int, large_bytes: int = LARGE_BYTES) -> None:
+    def __init__(
+        self, directory: Path, seed: int, large_bytes: int = LARGE_BYTES, *, reads_everything: bool = False
+    ) -> None:
         self._directory = directory
+        self._reads_everything = reads_everything
         self._files = plan(seed, large_bytes)
         self._extras: dict[str, Fixture] = {}
         self._made: list[Path] = []  # everything that is ours, the newest last
@@ -132,6 +138,9 @@ class LocalFixtures(Fixtures):
         found = self._files.get(key) or self._extras.get(key)
         if found is None:
             message = f"there is no file for {key!r} here"
+            raise Incomplete(message)
+        if key == "unreadable" and self._reads_everything:
+            message = "to root every file is readable; --serve takes that from the server"
             raise Incomplete(message)
         return found
 

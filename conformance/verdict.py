@@ -79,7 +79,7 @@ def verdict_of_success(level: str) -> Verdict:
 
 
 def verdict_of_failure(level: str, kind: Kind) -> Verdict:
-    """Return what a failure says, by the level and by how the server failed; a dead server is a failure at any level."""
+    """Return what a failure says, by the level and the kind; a dead server is a failure at any level."""
     return Verdict.FAIL if kind is Kind.GONE else _FAILED[level]
 
 

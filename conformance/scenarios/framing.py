@@ -180,7 +180,7 @@ chapter.transcript(
     S: 100 *
     <close>
     """,
-    causes={Kind.STATUS: "a LF is looked for in all that has arrived, before the commands in front are answered"},
+    causes={Kind.STATUS: "all that has arrived is searched for a LF before the commands in front are answered"},
 )
 
 chapter.transcript(
@@ -212,12 +212,11 @@ chapter.transcript(
     "HFTP-1.6",
     "Commands in one packet are answered one by one, in order",
     f"""
-    C| {_UNKNOWN}\\r\\nget_metadata {{text}}\\r\\nget_metadata\\r\\n{_UNKNOWN}\\r\\nget_metadata {{text}}\\r\\nquit\\r\\n
+    C| {_UNKNOWN}\\r\\nget_metadata {{text}}\\r\\nget_metadata\\r\\nget_metadata {{text}}\\r\\nquit\\r\\n
     S: 200 *
     S: 0 *
     S: {{text.size}}
     S: 201 *
-    S: 200 *
     S: 0 *
     S: {{text.size}}
     S: 0 *
