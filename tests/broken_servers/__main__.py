@@ -5,19 +5,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.broken_servers import (  # noqa: F401  (they register their bugs)
-    bugs_arguments,
-    bugs_connections,
-    bugs_crowds,
-    bugs_forms,
-    bugs_framing,
-    bugs_listings,
-    bugs_paths,
-    bugs_slices,
-    bugs_statuses,
-    running,
-)
-from tests.broken_servers.bug import BUGS, STYLES
+from tests.broken_servers import running
+from tests.broken_servers.all_bugs import BUGS, STYLES
 from tests.broken_servers.commands import DIALECTS, Commands
 
 

@@ -29,7 +29,7 @@ Replacement = TypeVar("Replacement", bound=type[Commands] | type[Style])
 
 @dataclass(frozen=True)
 class Bug:
-    """One mistake, the server that makes it, and who has to find it."""
+    """One mistake, and the server that makes it."""
 
     name: str
     sentence: str
@@ -39,11 +39,7 @@ class Bug:
     dialects: tuple[str, ...]
     """Where the mistake shows; the first is what the server speaks unless told otherwise."""
     requirement: str
-    """The requirement that it breaks."""
-    caught_by: tuple[str, ...]
-    """Patterns of the scenarios that must find it."""
-    because: str
-    """What the explanation must contain, in small letters."""
+    """The requirement that it breaks: a scenario of this one has to find it."""
 
     def server(self, directory: Path, dialect: str) -> Style:
         """Return the server."""
@@ -56,8 +52,7 @@ BUGS: dict[str, Bug] = {}
 def plant(
     name: str,
     requirement: str,
-    *caught_by: str,
-    because: str = "",
+    *,
     style: type[Style] = Threads,
     dialects: tuple[str, ...] = DIALECTS,
 ) -> Callable[[Replacement], Replacement]:
@@ -77,8 +72,6 @@ def plant(
             planted if issubclass(planted, Commands) else Commands,
             dialects,
             requirement,
-            caught_by,
-            because,
         )
         return replacement
 

@@ -11,7 +11,7 @@ from tests.broken_servers.style_sequential import Sequential
 from tests.broken_servers.style_streams import Streams
 
 
-@plant("number-by-int", "HFTP-7.2", "arguments.*", style=Lines)
+@plant("number-by-int", "HFTP-7.2", style=Lines)
 class NumberByInt(Commands):
     """OFFSET and SIZE go through int(), which takes +5, 1_0 and -0 as well."""
 
@@ -26,7 +26,7 @@ class NumberByInt(Commands):
         return number
 
 
-@plant("number-by-isdigit", "HFTP-7.2", "arguments.*", style=Streams)
+@plant("number-by-isdigit", "HFTP-7.2", style=Streams)
 class NumberByUnicodeDigits(Commands):
     """Numbers are decoded as UTF-8 and checked by str.isdecimal(), which takes the digits of every script."""
 
@@ -47,7 +47,7 @@ class NumberByUnicodeDigits(Commands):
         return int(text) if text.isdecimal() and len(text) < 4000 else super().number(word)
 
 
-@plant("number-of-thousands-of-digits-crashes", "HFTP-7.5", "arguments.*")
+@plant("number-of-thousands-of-digits-crashes", "HFTP-7.5")
 class NumberCrashes(Commands):
     """int() raises ValueError past 4300 digits; the thread dies with it, and the client gets no answer."""
 
@@ -60,7 +60,7 @@ class NumberCrashes(Commands):
         return int(word)
 
 
-@plant("number-negative-crashes", "HFTP-7.1", "arguments.*", style=Sequential)
+@plant("number-negative-crashes", "HFTP-7.1", style=Sequential)
 class NegativeCrashes(Commands):
     """A negative number reaches seek(), whose ValueError ends the process."""
 
@@ -71,7 +71,7 @@ class NegativeCrashes(Commands):
         return super().number(word)
 
 
-@plant("offset-negative-from-end", "HFTP-7.1", "arguments.*", style=Forks)
+@plant("offset-negative-from-end", "HFTP-7.1", style=Forks)
 class NegativeFromEnd(Commands):
     """A negative OFFSET counts from the end of the file, as Python's slices do."""
 
@@ -83,7 +83,7 @@ class NegativeFromEnd(Commands):
         return super().get_slice(arguments)
 
 
-@plant("size-negative-reads-all", "HFTP-7.1", "arguments.*", style=Loop)
+@plant("size-negative-reads-all", "HFTP-7.1", style=Loop)
 class NegativeReadsAll(Commands):
     """A negative SIZE goes to read(), which then reads to the end of the file."""
 
@@ -96,7 +96,7 @@ class NegativeReadsAll(Commands):
         return super().get_slice(arguments)
 
 
-@plant("number-by-float", "HFTP-7.3", "arguments.*")
+@plant("number-by-float", "HFTP-7.3")
 class NumberByFloat(Commands):
     """Numbers are converted by int(float()), so 1.0 is one."""
 
@@ -105,7 +105,7 @@ class NumberByFloat(Commands):
         return int(float(word)) if re.fullmatch(rb"[0-9]{1,9}\.[0-9]{1,9}", word) else super().number(word)
 
 
-@plant("number-by-base-0", "HFTP-7.3", "arguments.*", style=Lines)
+@plant("number-by-base-0", "HFTP-7.3", style=Lines)
 class NumberByBaseZero(Commands):
     """Numbers are converted by int(word, 0), so 0x1 is one."""
 
@@ -114,7 +114,7 @@ class NumberByBaseZero(Commands):
         return int(word, 16) if re.fullmatch(rb"0x[0-9a-fA-F]{1,9}", word) else super().number(word)
 
 
-@plant("number-wraps-at-32-bits", "HFTP-7.5", "arguments.*", style=Loop)
+@plant("number-wraps-at-32-bits", "HFTP-7.5", style=Loop)
 class NumberWraps(Commands):
     """Numbers are kept in 32 bits and wrap."""
 
@@ -123,7 +123,7 @@ class NumberWraps(Commands):
         return super().number(word) if len(word) > 30 else super().number(word) & 0xFFFFFFFF
 
 
-@plant("number-past-64-bits-crashes", "HFTP-7.5", "arguments.*", style=Streams)
+@plant("number-past-64-bits-crashes", "HFTP-7.5", style=Streams)
 class NumberOverflows(Commands):
     """A number past 64 bits makes lseek raise OverflowError, and the coroutine dies without a reply."""
 
@@ -134,7 +134,7 @@ class NumberOverflows(Commands):
         return super().number(word)
 
 
-@plant("arguments-extra-ignored", "HFTP-3.3", "arguments.*")
+@plant("arguments-extra-ignored", "HFTP-3.3")
 class ExtraArgumentsIgnored(Commands):
     """Arguments after the ones that a command needs are not looked at."""
 
@@ -147,7 +147,7 @@ class ExtraArgumentsIgnored(Commands):
         return super().get_slice(arguments if self.wants_raw(arguments) else arguments[:3])
 
 
-@plant("arguments-missing-crash", "HFTP-3.3", "arguments.*", style=Sequential)
+@plant("arguments-missing-crash", "HFTP-3.3", style=Sequential)
 class MissingArgumentsCrash(Commands):
     """A missing argument is an IndexError that nobody catches, and the process ends."""
 
@@ -158,7 +158,7 @@ class MissingArgumentsCrash(Commands):
         super().expect(count, arguments)
 
 
-@plant("quit-ignores-arguments", "HFTP-3.3", "arguments.*", style=Forks)
+@plant("quit-ignores-arguments", "HFTP-3.3", style=Forks)
 class QuitIgnoresArguments(Commands):
     """`quit now` quits."""
 
@@ -168,7 +168,7 @@ class QuitIgnoresArguments(Commands):
         return super().quit([])
 
 
-@plant("listing-ignores-arguments", "HFTP-3.3", "arguments.*", style=Lines)
+@plant("listing-ignores-arguments", "HFTP-3.3", style=Lines)
 class ListingIgnoresArguments(Commands):
     """`get_file_listing x` lists."""
 
@@ -178,7 +178,7 @@ class ListingIgnoresArguments(Commands):
         return super().get_file_listing([])
 
 
-@plant("help-ignores-arguments", "HFTP-3.8", "arguments.*", style=Streams, dialects=("2026",))
+@plant("help-ignores-arguments", "HFTP-3.8", style=Streams, dialects=("2026",))
 class HelpIgnoresArguments(Commands):
     """`help x` helps."""
 
@@ -188,7 +188,7 @@ class HelpIgnoresArguments(Commands):
         return super().help([])
 
 
-@plant("file-checked-before-arguments", "HFTP-3.5", "arguments.*", style=Loop)
+@plant("file-checked-before-arguments", "HFTP-3.5", style=Loop)
 class FileFirst(Commands):
     """A missing file is reported before the numbers are looked at."""
 
@@ -199,7 +199,7 @@ class FileFirst(Commands):
         return super().get_slice(arguments)
 
 
-@plant("range-checked-before-file", "HFTP-3.4", "arguments.*")
+@plant("range-checked-before-file", "HFTP-3.4")
 class RangeFirst(Commands):
     """A missing file counts as an empty one, so a slice of it exceeds the file's size."""
 
@@ -211,7 +211,7 @@ class RangeFirst(Commands):
             raise Refusal(203 if refusal.code == 202 else refusal.code) from None
 
 
-@plant("slice-fourth-argument-ignored", "HFTP-6.9", "arguments.*", style=Forks, dialects=("2026",))
+@plant("slice-fourth-argument-ignored", "HFTP-6.9", style=Forks, dialects=("2026",))
 class FourthArgumentIgnored(Commands):
     """Whatever comes after SIZE, unless it is raw, is ignored."""
 
@@ -220,7 +220,7 @@ class FourthArgumentIgnored(Commands):
         return super().get_slice(arguments[:3] if len(arguments) == 4 and not self.wants_raw(arguments) else arguments)
 
 
-@plant("slice-raw-unknown", "HFTP-6.8", "arguments.*", style=Lines, dialects=("2026",))
+@plant("slice-raw-unknown", "HFTP-6.8", style=Lines, dialects=("2026",))
 class RawUnknown(Commands):
     """There is no raw form: it is an argument too many."""
 
@@ -230,7 +230,7 @@ class RawUnknown(Commands):
         return False
 
 
-@plant("commands-by-prefix", "HFTP-3.1", "arguments.*")
+@plant("commands-by-prefix", "HFTP-3.1")
 class CommandsByPrefix(Commands):
     """Commands are told apart by startswith(), so get_metadatax is get_metadata."""
 
@@ -239,7 +239,7 @@ class CommandsByPrefix(Commands):
         return super().run(next((known for known in self.table() if name.startswith(known)), name), arguments)
 
 
-@plant("slice-size-optional", "HFTP-3.3", "arguments.*", style=Loop)
+@plant("slice-size-optional", "HFTP-3.3", style=Loop)
 class SizeOptional(Commands):
     """A missing SIZE means the rest of the file."""
 

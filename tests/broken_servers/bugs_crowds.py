@@ -15,7 +15,7 @@ from tests.broken_servers.style_loop import Client, Loop
 from tests.broken_servers.style_threads import Threads
 
 
-@plant("accept-waits-for-a-command", "HFTP-10.2", "crowds.*")
+@plant("accept-waits-for-a-command", "HFTP-10.2")
 class AcceptWaits(Threads):
     """The accept loop waits for a client's first bytes before it starts the thread, so an idle client blocks all."""
 
@@ -25,7 +25,7 @@ class AcceptWaits(Threads):
         super().start(sock)
 
 
-@plant("buffer-shared", "HFTP-10.3", "crowds.*", style=Loop)
+@plant("buffer-shared", "HFTP-10.3", style=Loop)
 class BufferShared(Loop):
     """All clients share one receive buffer, so what one has begun another ends."""
 
@@ -38,7 +38,7 @@ class BufferShared(Loop):
         return client
 
 
-@plant("slice-shared", "HFTP-10.3", "crowds.*")
+@plant("slice-shared", "HFTP-10.3")
 class SliceShared(Commands):
     """The file under way is an attribute of the server, so two busy clients get each other's bytes."""
 
@@ -54,7 +54,7 @@ class SliceShared(Commands):
         file.close()
 
 
-@plant("clients-limited", "HFTP-10.4", "crowds.*")
+@plant("clients-limited", "HFTP-10.4")
 class ClientsLimited(Threads):
     """Ten clients are served at a time; the eleventh waits until one of them leaves."""
 
@@ -66,7 +66,7 @@ class ClientsLimited(Threads):
             super().attend(sock)
 
 
-@plant("clients-refused", "HFTP-10.4", "crowds.*", style=Lines)
+@plant("clients-refused", "HFTP-10.4", style=Lines)
 class ClientsRefused(Lines):
     """Ten clients are served at a time; the eleventh is closed at once, without a word."""
 
@@ -82,7 +82,7 @@ class ClientsRefused(Lines):
             self.count -= 1
 
 
-@plant("backlog-of-one", "HFTP-10.4", "crowds.*", style=Forks)
+@plant("backlog-of-one", "HFTP-10.4", style=Forks)
 class BacklogOfOne(Forks):
     """listen(1), and a tenth of a second of work before each accept: a burst of clients is not taken in."""
 
@@ -109,7 +109,7 @@ class SlowListener(socket.socket):
         return super().accept()
 
 
-@plant("slow-reader-blocks-all", "HFTP-10.2", "crowds.*", style=Loop)
+@plant("slow-reader-blocks-all", "HFTP-10.2", style=Loop)
 class SlowReaderBlocks(Loop):
     """The loop sends by sendall() on a blocking socket, so a client that does not read stops all others."""
 
@@ -123,7 +123,7 @@ class SlowReaderBlocks(Loop):
         super().write(client)
 
 
-@plant("files-left-open", "HFTP-10.4", "crowds.*")
+@plant("files-left-open", "HFTP-10.4")
 class FilesLeftOpen(Commands):
     """Files are never closed; when there are 200 the system gives no more, and everything is 199."""
 
@@ -141,7 +141,7 @@ class FilesLeftOpen(Commands):
         return file
 
 
-@plant("sockets-left-open", "HFTP-10.4", "crowds.*", style=Lines)
+@plant("sockets-left-open", "HFTP-10.4", style=Lines)
 class SocketsLeftOpen(Lines):
     """Sockets are never closed; after 100 clients the server takes no more."""
 
@@ -156,7 +156,7 @@ class SocketsLeftOpen(Lines):
             super().attend(sock)
 
 
-@plant("error-remembered", "HFTP-10.3", "crowds.*", style=Loop)
+@plant("error-remembered", "HFTP-10.3", style=Loop)
 class RefusesAfterError(Commands):
     """An error is remembered in the server, not in the client: after one 203 everybody gets 203 for a slice."""
 

@@ -13,7 +13,7 @@ from tests.broken_servers.style_streams import Streams
 BASE64 = ("2026", "2019")
 
 
-@plant("slice-of-zero-without-line", "HFTP-6.3", "slices.*", dialects=BASE64)
+@plant("slice-of-zero-without-line", "HFTP-6.3", dialects=BASE64)
 class ZeroWithoutLine(Commands):
     """An empty slice is a status line and nothing else."""
 
@@ -22,7 +22,7 @@ class ZeroWithoutLine(Commands):
         return super().base64(chunks, size) if size else iter(())
 
 
-@plant("slice-urlsafe", "HFTP-6.1", "slices.*", style=Loop, dialects=BASE64)
+@plant("slice-urlsafe", "HFTP-6.1", style=Loop, dialects=BASE64)
 class UrlSafe(Commands):
     """The alphabet is the URL-safe one, with - and _."""
 
@@ -31,7 +31,7 @@ class UrlSafe(Commands):
         return base64.urlsafe_b64encode(chunk)
 
 
-@plant("slice-base64-hex", "HFTP-6.1", "slices.*", style=Streams, dialects=BASE64)
+@plant("slice-base64-hex", "HFTP-6.1", style=Streams, dialects=BASE64)
 class Hexadecimal(Commands):
     """Slices are sent in hexadecimal."""
 
@@ -40,7 +40,7 @@ class Hexadecimal(Commands):
         return chunk.hex().encode("ascii")
 
 
-@plant("slice-without-padding", "HFTP-6.1", "slices.*", style=Forks, dialects=BASE64)
+@plant("slice-without-padding", "HFTP-6.1", style=Forks, dialects=BASE64)
 class Unpadded(Commands):
     """The padding is stripped."""
 
@@ -49,7 +49,7 @@ class Unpadded(Commands):
         return base64.b64encode(chunk).rstrip(b"=")
 
 
-@plant("slice-chunks-padded", "HFTP-6.1", "slices.*", dialects=BASE64)
+@plant("slice-chunks-padded", "HFTP-6.1", dialects=BASE64)
 class ChunksPadded(Commands):
     """Chunks of 1,000 bytes are encoded alone, so there is padding in the middle of the line."""
 
@@ -60,7 +60,7 @@ class ChunksPadded(Commands):
         )
 
 
-@plant("slice-wrapped-with-lf", "HFTP-6.1", "slices.*", style=Lines, dialects=BASE64)
+@plant("slice-wrapped-with-lf", "HFTP-6.1", style=Lines, dialects=BASE64)
 class EncodeBytes(Commands):
     r"""base64.encodebytes() puts a \n after 76 characters and at the end."""
 
@@ -70,7 +70,7 @@ class EncodeBytes(Commands):
         yield base64.encodebytes(b"".join(chunks))[:-1] + b"\r\n"
 
 
-@plant("slice-wrapped", "HFTP-6.7", "slices.*", style=Loop, dialects=("2019",))
+@plant("slice-wrapped", "HFTP-6.7", style=Loop, dialects=("2019",))
 class Wrapped(Commands):
     """The base64 is split into lines of 76 characters, which only later clients understand."""
 
@@ -80,7 +80,7 @@ class Wrapped(Commands):
         yield base64.encodebytes(b"".join(chunks))[:-1].replace(b"\n", b"\r\n") + b"\r\n"
 
 
-@plant("slice-with-empty-line", "HFTP-6.1", "slices.*", style=Streams, dialects=BASE64)
+@plant("slice-with-empty-line", "HFTP-6.1", style=Streams, dialects=BASE64)
 class EmptyLineAfter(Commands):
     """A slice is ended by an empty line, as a listing is."""
 
@@ -90,7 +90,7 @@ class EmptyLineAfter(Commands):
         yield b"\r\n"
 
 
-@plant("raw-with-line-end", "HFTP-6.8", "slices.*", style=Streams, dialects=("2026",))
+@plant("raw-with-line-end", "HFTP-6.8", style=Streams, dialects=("2026",))
 class RawWithLineEnd(Commands):
     """A raw slice is followed by CR LF."""
 
@@ -100,7 +100,7 @@ class RawWithLineEnd(Commands):
         yield b"\r\n"
 
 
-@plant("raw-length-of-base64", "HFTP-6.8", "slices.*", style=Lines, dialects=("2026",))
+@plant("raw-length-of-base64", "HFTP-6.8", style=Lines, dialects=("2026",))
 class RawLengthOfBase64(Commands):
     """Content-Length is the length that the slice would have in base64."""
 
@@ -113,7 +113,7 @@ class RawLengthOfBase64(Commands):
         return super().raw(chunks, size)
 
 
-@plant("raw-without-empty-line", "HFTP-6.8", "slices.*", style=Forks, dialects=("2026",))
+@plant("raw-without-empty-line", "HFTP-6.8", style=Forks, dialects=("2026",))
 class RawWithoutEmptyLine(Commands):
     """The bytes of a raw slice follow Content-Length at once."""
 
@@ -123,7 +123,7 @@ class RawWithoutEmptyLine(Commands):
         yield from chunks
 
 
-@plant("raw-is-base64", "HFTP-6.8", "slices.*", dialects=("2026",))
+@plant("raw-is-base64", "HFTP-6.8", dialects=("2026",))
 class RawIsBase64(Commands):
     """A raw slice has its Content-Length, and is base64 all the same."""
 
@@ -135,7 +135,7 @@ class RawIsBase64(Commands):
         yield encoded
 
 
-@plant("bare-with-line-end", "HFTP-6.10", "slices.*", style=Lines, dialects=("2018",))
+@plant("bare-with-line-end", "HFTP-6.10", style=Lines, dialects=("2018",))
 class BareWithLineEnd(Commands):
     """The bytes of a slice are followed by CR LF."""
 
@@ -145,7 +145,7 @@ class BareWithLineEnd(Commands):
         yield b"\r\n"
 
 
-@plant("bare-is-base64", "HFTP-6.10", "slices.*", style=Loop, dialects=("2018",))
+@plant("bare-is-base64", "HFTP-6.10", style=Loop, dialects=("2018",))
 class BareIsBase64(Commands):
     """A slice is base64, as it became one year later."""
 
@@ -154,7 +154,7 @@ class BareIsBase64(Commands):
         return super().base64(chunks, size)
 
 
-@plant("fragment-length-with-line-end", "HFTP-6.11", "slices.*", style=Streams, dialects=("2016",))
+@plant("fragment-length-with-line-end", "HFTP-6.11", style=Streams, dialects=("2016",))
 class FragmentLengthWrong(Commands):
     """The length of a fragment counts its CR LF."""
 
@@ -166,7 +166,7 @@ class FragmentLengthWrong(Commands):
         yield b"0 \r\n"
 
 
-@plant("fragments-without-end", "HFTP-6.11", "slices.*", style=Forks, dialects=("2016",))
+@plant("fragments-without-end", "HFTP-6.11", style=Forks, dialects=("2016",))
 class FragmentsWithoutEnd(Commands):
     """The empty fragment at the end is left out."""
 
@@ -176,7 +176,7 @@ class FragmentsWithoutEnd(Commands):
         return iter(parts[:-1])
 
 
-@plant("fragment-end-without-space", "HFTP-6.11", "slices.*", dialects=("2016",))
+@plant("fragment-end-without-space", "HFTP-6.11", dialects=("2016",))
 class FragmentEndWithoutSpace(Commands):
     """The empty fragment at the end has no space."""
 
@@ -186,7 +186,7 @@ class FragmentEndWithoutSpace(Commands):
             yield b"0\r\n" if part == b"0 \r\n" else part
 
 
-@plant("fragment-length-in-hex", "HFTP-6.11", "slices.*", style=Lines, dialects=("2016",))
+@plant("fragment-length-in-hex", "HFTP-6.11", style=Lines, dialects=("2016",))
 class FragmentLengthInHex(Commands):
     """The length of a fragment is hexadecimal, as in HTTP's chunks."""
 

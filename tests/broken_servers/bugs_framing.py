@@ -14,7 +14,7 @@ from tests.broken_servers.style_streams import Streams
 from tests.broken_servers.style_threads import Threads
 
 
-@plant("recv-is-a-command", "HFTP-1.1", "framing.*")
+@plant("recv-is-a-command", "HFTP-1.1")
 class RecvIsCommand(Threads):
     """One recv is taken for one command, so a command in two packets is two broken ones."""
 
@@ -26,7 +26,7 @@ class RecvIsCommand(Threads):
                     return
 
 
-@plant("recv-loses-the-second-command", "HFTP-1.6", "framing.*")
+@plant("recv-loses-the-second-command", "HFTP-1.6")
 class SecondCommandLost(Threads):
     """What comes in the same packet after the first command is thrown away."""
 
@@ -36,7 +36,7 @@ class SecondCommandLost(Threads):
         return (found[0], b"") if found else None
 
 
-@plant("recv-cuts-at-1024", "HFTP-9.6", "framing.*", style=Lines)
+@plant("recv-cuts-at-1024", "HFTP-9.6", style=Lines)
 class LineCut(Commands):
     """Of each line only the first 1024 bytes are looked at."""
 
@@ -45,7 +45,7 @@ class LineCut(Commands):
         return super().strip_end(raw)[:1024]
 
 
-@plant("recv-ends-in-crlf", "HFTP-1.1", "framing.*", style=Forks)
+@plant("recv-ends-in-crlf", "HFTP-1.1", style=Forks)
 class ChunkEndsLine(Forks):
     """A command is complete when a packet ends it; if CR and LF come apart, the server waits for the next."""
 
@@ -64,7 +64,7 @@ class ChunkEndsLine(Forks):
             buffer = buffer[end:]
 
 
-@plant("lf-ends-a-line", "HFTP-1.2", "framing.*", style=Lines)
+@plant("lf-ends-a-line", "HFTP-1.2", style=Lines)
 class BareLfAccepted(Commands):
     """A bare LF ends a command as well as CR LF does."""
 
@@ -73,7 +73,7 @@ class BareLfAccepted(Commands):
         return raw[:-2] if raw.endswith(b"\r\n") else raw[:-1]
 
 
-@plant("lf-seen-at-crlf", "HFTP-1.3", "framing.*")
+@plant("lf-seen-at-crlf", "HFTP-1.3")
 class LfSeenLate(Threads):
     """The search is for CR LF; a LF alone is noticed when the CR LF arrives, and until then the client waits."""
 
@@ -85,7 +85,7 @@ class LfSeenLate(Threads):
         return (line + end, rest) if b"\n" not in line else (b"\n", rest)
 
 
-@plant("lf-inside-a-line-ignored", "HFTP-1.2", "framing.*", style=Loop)
+@plant("lf-inside-a-line-ignored", "HFTP-1.2", style=Loop)
 class LfInside(Loop):
     """The search is for CR LF, and a LF before it is dropped."""
 
@@ -98,7 +98,7 @@ class LfInside(Loop):
         return line.replace(b"\n", b"") + end
 
 
-@plant("lf-inside-a-line-is-space", "HFTP-1.2", "framing.*", style=Streams)
+@plant("lf-inside-a-line-is-space", "HFTP-1.2", style=Streams)
 class LfIsSpace(Streams):
     """Lines are read up to CR LF and split at white space, so a LF is as good as a space."""
 
@@ -113,7 +113,7 @@ class LfIsSpace(Streams):
         return line[:-2].replace(b"\n", b" ") + b"\r\n"
 
 
-@plant("lf-before-crlf-stripped", "HFTP-1.2", "framing.*")
+@plant("lf-before-crlf-stripped", "HFTP-1.2")
 class LineStripped(Threads):
     """Commands are cut at CR LF and stripped, so a LF before or after the command is not seen."""
 
@@ -126,7 +126,7 @@ class LineStripped(Threads):
         return (line + end, rest) if b"\n" not in line else (b"\n", rest)
 
 
-@plant("cr-ends-a-line", "HFTP-1.10", "framing.*", style=Sequential)
+@plant("cr-ends-a-line", "HFTP-1.10", style=Sequential)
 class CrEndsLine(Sequential):
     """Lines are cut by splitlines(), for which a lone CR is an end too: one line gets two replies."""
 
@@ -137,7 +137,7 @@ class CrEndsLine(Sequential):
         return any(super(CrEndsLine, self).answer(sock, piece + b"\r\n") for piece in raw.splitlines() or [b""])
 
 
-@plant("executes-after-bad-eol", "HFTP-1.5", "framing.*")
+@plant("executes-after-bad-eol", "HFTP-1.5")
 class ExecutesAfterBadEol(Threads):
     """After BAD EOL the connection is closed, but only when everything that had arrived is answered."""
 
@@ -152,7 +152,7 @@ class ExecutesAfterBadEol(Threads):
                 is_over = self.answer(sock, line) or is_over
 
 
-@plant("bad-eol-hides-what-came-before", "HFTP-1.4", "framing.*", style=Forks)
+@plant("bad-eol-hides-what-came-before", "HFTP-1.4", style=Forks)
 class BadEolFirst(Forks):
     """A LF anywhere in a packet is BAD EOL at once, before the complete commands in front of it are answered."""
 
@@ -170,7 +170,7 @@ class BadEolFirst(Forks):
                     return
 
 
-@plant("decode-kills-the-thread", "HFTP-1.12", "framing.*")
+@plant("decode-kills-the-thread", "HFTP-1.12")
 class DecodeKillsThread(Commands):
     """A byte above 0x7f is a UnicodeDecodeError that ends the client's thread without a status line."""
 
@@ -180,7 +180,7 @@ class DecodeKillsThread(Commands):
         return super().split(line)
 
 
-@plant("decode-kills-the-process", "HFTP-1.13", "framing.*", style=Sequential)
+@plant("decode-kills-the-process", "HFTP-1.13", style=Sequential)
 class DecodeKillsProcess(Commands):
     """A byte above 0x7f is a UnicodeDecodeError that ends the whole server."""
 
@@ -190,7 +190,7 @@ class DecodeKillsProcess(Commands):
         return super().split(line)
 
 
-@plant("nul-drops-the-connection", "HFTP-1.12", "framing.*", style=Lines)
+@plant("nul-drops-the-connection", "HFTP-1.12", style=Lines)
 class NulDrops(Commands):
     """A NUL goes into a path, whose ValueError ends the connection without a status line."""
 
@@ -201,7 +201,7 @@ class NulDrops(Commands):
         return super().reply(raw)
 
 
-@plant("empty-line-ignored", "HFTP-1.7", "framing.*", dialects=("2026",))
+@plant("empty-line-ignored", "HFTP-1.7", dialects=("2026",))
 class EmptyLineIgnored(Commands):
     """An empty line is skipped, as many protocols want it."""
 
@@ -210,7 +210,7 @@ class EmptyLineIgnored(Commands):
         return (iter(()), False) if raw == b"\r\n" else super().reply(raw)
 
 
-@plant("empty-line-crashes", "HFTP-1.7", "framing.*", style=Sequential)
+@plant("empty-line-crashes", "HFTP-1.7", style=Sequential)
 class EmptyLineCrashes(Commands):
     """The first word of an empty line is an IndexError that ends the process."""
 
@@ -220,7 +220,7 @@ class EmptyLineCrashes(Commands):
         return super().split(line)
 
 
-@plant("empty-line-is-unknown-command", "HFTP-1.7", "framing.*", style=Loop, dialects=("2026",))
+@plant("empty-line-is-unknown-command", "HFTP-1.7", style=Loop, dialects=("2026",))
 class EmptyLineUnknown(Commands):
     """An empty line is an unknown command, and the connection goes on."""
 
@@ -229,7 +229,7 @@ class EmptyLineUnknown(Commands):
         return super().split(line) if line else (b"", [])
 
 
-@plant("long-line-drops-the-connection", "HFTP-9.6", "framing.*", style=Streams)
+@plant("long-line-drops-the-connection", "HFTP-9.6", style=Streams)
 class LongLineDrops(Streams):
     """A line longer than 4 KiB ends the connection without a status line."""
 
@@ -239,7 +239,7 @@ class LongLineDrops(Streams):
         return raw if len(raw) <= 4096 else b""
 
 
-@plant("long-line-bad-request", "HFTP-9.2", "framing.*", style=Loop)
+@plant("long-line-bad-request", "HFTP-9.2", style=Loop)
 class LongLineRefused(Commands):
     """A line longer than 1 KiB is a bad request."""
 
@@ -250,7 +250,7 @@ class LongLineRefused(Commands):
         return super().strip_end(raw)
 
 
-@plant("huge-line-never-answered", "HFTP-9.3", "framing.*")
+@plant("huge-line-never-answered", "HFTP-9.3")
 class HugeLineIgnored(Threads):
     """What is collected past 1 MiB is thrown away, so a huge line is never answered."""
 
@@ -264,7 +264,7 @@ class HugeLineIgnored(Threads):
         return bool(raw) and super().answer(sock, raw)
 
 
-@plant("names-of-255-bytes-refused", "HFTP-9.1", "framing.*", style=Lines)
+@plant("names-of-255-bytes-refused", "HFTP-9.1", style=Lines)
 class LongNamesRefused(Commands):
     """Names longer than 128 characters are refused as invalid."""
 
@@ -275,7 +275,7 @@ class LongNamesRefused(Commands):
         return super().check_name(name)
 
 
-@plant("names-past-255-bytes-199", "HFTP-9.2", "framing.*", style=Forks)
+@plant("names-past-255-bytes-199", "HFTP-9.2", style=Forks)
 class TooLongNamesFatal(Commands):
     """A name that the file system finds too long is an OSError, and that is 199."""
 
@@ -286,7 +286,7 @@ class TooLongNamesFatal(Commands):
         return super().check_name(name)
 
 
-@plant("tab-crashes", "HFTP-1.10", "framing.*", style=Sequential)
+@plant("tab-crashes", "HFTP-1.10", style=Sequential)
 class ControlCrashes(Commands):
     """A control character fails an assertion, and the process ends."""
 
@@ -297,7 +297,7 @@ class ControlCrashes(Commands):
         return super().split(line)
 
 
-@plant("doubled-space-unanswered", "HFTP-1.10", "framing.*", style=Streams)
+@plant("doubled-space-unanswered", "HFTP-1.10", style=Streams)
 class DoubledSpaceUnanswered(Commands):
     """A line with an empty word falls through all branches and gets no answer."""
 

@@ -13,7 +13,7 @@ from tests.broken_servers.style_sequential import Sequential
 from tests.broken_servers.style_streams import Streams
 
 
-@plant("listing-cut-at-4096", "HFTP-4.3", "listing.*", style=Lines)
+@plant("listing-cut-at-4096", "HFTP-4.3", style=Lines)
 class ListingCut(Commands):
     """The listing is built in a buffer of 4096 bytes, and what does not fit is dropped."""
 
@@ -28,7 +28,7 @@ class ListingCut(Commands):
         return super().listing(fitting)
 
 
-@plant("listing-cut-at-1000-names", "HFTP-4.3", "listing.*", style=Loop)
+@plant("listing-cut-at-1000-names", "HFTP-4.3", style=Loop)
 class ListingCutAtCount(Commands):
     """No more than 1,000 names are listed."""
 
@@ -37,7 +37,7 @@ class ListingCutAtCount(Commands):
         return super().listing(names[:1000])
 
 
-@plant("listing-with-directories", "HFTP-4.5", "listing.*")
+@plant("listing-with-directories", "HFTP-4.5")
 class ListingWithDirectories(Commands):
     """Everything that listdir() names is listed, directories too."""
 
@@ -46,7 +46,7 @@ class ListingWithDirectories(Commands):
         return super().is_shown(entry) or entry.is_dir(follow_symlinks=False)
 
 
-@plant("listing-recursive", "HFTP-4.5", "listing.*", style=Forks)
+@plant("listing-recursive", "HFTP-4.5", style=Forks)
 class ListingRecursive(Commands):
     """The listing comes from os.walk(), and names what is in subdirectories."""
 
@@ -61,7 +61,7 @@ class ListingRecursive(Commands):
         return super().names() + [name for name in below if self.NAME.fullmatch(name)]
 
 
-@plant("listing-unfetchable-names", "HFTP-4.5", "listing.*", style=Streams)
+@plant("listing-unfetchable-names", "HFTP-4.5", style=Streams)
 class ListingUnfetchable(Commands):
     """Names with spaces are listed, though no command can ask for them."""
 
@@ -70,7 +70,7 @@ class ListingUnfetchable(Commands):
         return super().is_shown(entry) or (b" " in entry.name and entry.is_file(follow_symlinks=False))
 
 
-@plant("listing-with-links", "HFTP-4.5", "listing.*", style=Lines)
+@plant("listing-with-links", "HFTP-4.5", style=Lines)
 class ListingWithLinks(Commands):
     """Symbolic links are listed, and then not served."""
 
@@ -79,7 +79,7 @@ class ListingWithLinks(Commands):
         return super().is_shown(entry) or entry.is_symlink()
 
 
-@plant("listing-without-end", "HFTP-4.1", "listing.*", style=Loop)
+@plant("listing-without-end", "HFTP-4.1", style=Loop)
 class ListingWithoutEnd(Commands):
     """The empty line after the names is left out."""
 
@@ -88,7 +88,7 @@ class ListingWithoutEnd(Commands):
         return super().listing(names)[:-2]
 
 
-@plant("listing-empty-is-error", "HFTP-4.2", "listing.*", style=Forks)
+@plant("listing-empty-is-error", "HFTP-4.2", style=Forks)
 class EmptyIsError(Commands):
     """An empty directory is FILE NOT FOUND."""
 
@@ -99,7 +99,7 @@ class EmptyIsError(Commands):
         return super().listing(names)
 
 
-@plant("listing-empty-without-line", "HFTP-4.2", "listing.*")
+@plant("listing-empty-without-line", "HFTP-4.2")
 class EmptyWithoutLine(Commands):
     """The listing of an empty directory is a status line alone."""
 
@@ -108,7 +108,7 @@ class EmptyWithoutLine(Commands):
         return super().listing(names) if names else b""
 
 
-@plant("listing-on-one-line", "HFTP-4.1", "listing.*", style=Streams)
+@plant("listing-on-one-line", "HFTP-4.1", style=Streams)
 class ListingOnOneLine(Commands):
     """The names stand on one line, with spaces between them."""
 
@@ -117,7 +117,7 @@ class ListingOnOneLine(Commands):
         return super().listing([b" ".join(names)] if names else [])
 
 
-@plant("listing-with-lf", "HFTP-4.1", "listing.*", style=Lines)
+@plant("listing-with-lf", "HFTP-4.1", style=Lines)
 class ListingWithLf(Commands):
     r"""The names are joined by \n."""
 
@@ -126,7 +126,7 @@ class ListingWithLf(Commands):
         return b"".join(name + b"\n" for name in names) + b"\r\n"
 
 
-@plant("listing-with-sizes", "HFTP-4.1", "listing.*", style=Loop)
+@plant("listing-with-sizes", "HFTP-4.1", style=Loop)
 class ListingWithSizes(Commands):
     """Each name is followed by its size, as ls -l would have it."""
 
@@ -135,7 +135,7 @@ class ListingWithSizes(Commands):
         return super().listing([b"%s %d" % (name, self.path(name).stat().st_size) for name in names])
 
 
-@plant("listing-stale", "HFTP-4.3", "listing.*", style=Forks)
+@plant("listing-stale", "HFTP-4.3", style=Forks)
 class ListingStale(Commands):
     """The directory is read once, when the server starts."""
 
@@ -148,7 +148,7 @@ class ListingStale(Commands):
         return self.remembered
 
 
-@plant("listing-omits-empty-files", "HFTP-4.3", "listing.*")
+@plant("listing-omits-empty-files", "HFTP-4.3")
 class ListingOmitsEmpty(Commands):
     """Empty files are left out, because `if size` is false."""
 
@@ -157,7 +157,7 @@ class ListingOmitsEmpty(Commands):
         return super().is_shown(entry) and bool(entry.stat().st_size)
 
 
-@plant("listing-in-lower-case", "HFTP-4.3", "listing.*", style=Streams)
+@plant("listing-in-lower-case", "HFTP-4.3", style=Streams)
 class ListingLower(Commands):
     """The reply is lowered as a whole, the names too."""
 
@@ -166,7 +166,7 @@ class ListingLower(Commands):
         return super().listing([name.lower() for name in names])
 
 
-@plant("size-with-separators", "HFTP-5.1", "metadata.*", style=Lines)
+@plant("size-with-separators", "HFTP-5.1", style=Lines)
 class SizeWithSeparators(Commands):
     """Sizes are printed for people: 12,345."""
 
@@ -175,7 +175,7 @@ class SizeWithSeparators(Commands):
         return f"{size:,}\r\n".encode("ascii")
 
 
-@plant("size-with-unit", "HFTP-5.1", "metadata.*", style=Loop)
+@plant("size-with-unit", "HFTP-5.1", style=Loop)
 class SizeWithUnit(Commands):
     """Sizes are printed with a unit."""
 
@@ -184,7 +184,7 @@ class SizeWithUnit(Commands):
         return b"%d bytes\r\n" % size
 
 
-@plant("size-on-the-status-line", "HFTP-5.1", "metadata.*")
+@plant("size-on-the-status-line", "HFTP-5.1")
 class SizeOnStatusLine(Commands):
     """The size is the text of the status line."""
 
@@ -193,7 +193,7 @@ class SizeOnStatusLine(Commands):
         return iter([b"0 " + b"".join(super().get_metadata(arguments)).split(b"\r\n")[1] + b"\r\n"])
 
 
-@plant("size-without-line-end", "HFTP-5.1", "metadata.*", style=Forks)
+@plant("size-without-line-end", "HFTP-5.1", style=Forks)
 class SizeWithoutLineEnd(Commands):
     """The size has no line end; the next status line follows its last digit."""
 
@@ -202,7 +202,7 @@ class SizeWithoutLineEnd(Commands):
         return b"%d" % size
 
 
-@plant("size-with-empty-line", "HFTP-5.1", "metadata.*", style=Streams)
+@plant("size-with-empty-line", "HFTP-5.1", style=Streams)
 class SizeWithEmptyLine(Commands):
     """The size is followed by an empty line, as the names are."""
 
@@ -211,7 +211,7 @@ class SizeWithEmptyLine(Commands):
         return b"%d\r\n\r\n" % size
 
 
-@plant("size-with-lf", "HFTP-5.1", "metadata.*", style=Lines)
+@plant("size-with-lf", "HFTP-5.1", style=Lines)
 class SizeWithLf(Commands):
     r"""The size is followed by a bare \n."""
 
@@ -220,7 +220,7 @@ class SizeWithLf(Commands):
         return b"%d\n" % size
 
 
-@plant("size-on-disk", "HFTP-5.2", "metadata.*", style=Loop)
+@plant("size-on-disk", "HFTP-5.2", style=Loop)
 class SizeOnDisk(Commands):
     """The size is what the file takes on the disk, in whole blocks."""
 
@@ -229,7 +229,7 @@ class SizeOnDisk(Commands):
         return super().metadata((size + 4095) // 4096 * 4096)
 
 
-@plant("size-in-16-bits", "HFTP-5.2", "metadata.*", style=Forks)
+@plant("size-in-16-bits", "HFTP-5.2", style=Forks)
 class SizeSixteenBits(Commands):
     """The size is kept in 16 bits."""
 
@@ -238,7 +238,7 @@ class SizeSixteenBits(Commands):
         return super().metadata(size & 0xFFFF)
 
 
-@plant("metadata-of-nothing-crashes", "HFTP-3.4", "metadata.*", style=Sequential)
+@plant("metadata-of-nothing-crashes", "HFTP-3.4", style=Sequential)
 class MetadataCrashes(Commands):
     """os.stat() of a missing file raises FileNotFoundError, and the process ends."""
 
@@ -252,7 +252,7 @@ class MetadataCrashes(Commands):
             raise
 
 
-@plant("help-unknown", "HFTP-3.8", "help.*", style=Streams, dialects=("2026",))
+@plant("help-unknown", "HFTP-3.8", style=Streams, dialects=("2026",))
 class HelpUnknown(Commands):
     """There is no help."""
 
@@ -261,7 +261,7 @@ class HelpUnknown(Commands):
         return {name: command for name, command in super().table().items() if name != b"help"}
 
 
-@plant("help-incomplete", "HFTP-3.8", "help.*", style=Lines, dialects=("2026",))
+@plant("help-incomplete", "HFTP-3.8", style=Lines, dialects=("2026",))
 class HelpIncomplete(Commands):
     """help names only the first two commands."""
 
@@ -271,7 +271,7 @@ class HelpIncomplete(Commands):
         return iter([self.status(0), b"get_file_listing\r\n", b"get_metadata\r\n", b"\r\n"])
 
 
-@plant("help-without-end", "HFTP-3.8", "help.*", style=Loop, dialects=("2026",))
+@plant("help-without-end", "HFTP-3.8", style=Loop, dialects=("2026",))
 class HelpWithoutEnd(Commands):
     """help has no empty line at its end."""
 
@@ -280,7 +280,7 @@ class HelpWithoutEnd(Commands):
         return iter(list(super().help(arguments))[:-1])
 
 
-@plant("help-with-usage", "HFTP-3.8", "help.*", dialects=("2026",))
+@plant("help-with-usage", "HFTP-3.8", dialects=("2026",))
 class HelpWithUsage(Commands):
     """help shows the arguments of each command too."""
 

@@ -26,12 +26,12 @@ class AnyPath(Commands):
         return super().is_shown(entry) and not entry.name.startswith(b".")
 
 
-@plant("path-joined", "HFTP-8.1", "paths.*")
+@plant("path-joined", "HFTP-8.1")
 class PathJoined(AnyPath):
     """The name is joined to the directory, so .. and / lead anywhere."""
 
 
-@plant("path-absolute", "HFTP-8.1", "paths.*", style=Lines)
+@plant("path-absolute", "HFTP-8.1", style=Lines)
 class PathAbsolute(AnyPath):
     """.. is refused, but os.path.join() lets an absolute path replace the directory."""
 
@@ -42,7 +42,7 @@ class PathAbsolute(AnyPath):
         return super().check_name(name)
 
 
-@plant("path-checked-at-its-start", "HFTP-8.1", "paths.*", style=Loop)
+@plant("path-checked-at-its-start", "HFTP-8.1", style=Loop)
 class PathStartChecked(AnyPath):
     """A name may not begin with a dot or a slash, but folder/../../secret does not."""
 
@@ -57,7 +57,7 @@ class PathStartChecked(AnyPath):
         return Path(os.path.normpath(super().path(name)))
 
 
-@plant("path-dots-removed-once", "HFTP-8.1", "paths.*", style=Streams)
+@plant("path-dots-removed-once", "HFTP-8.1", style=Streams)
 class PathDotsRemoved(AnyPath):
     """Each ../ is removed from the name, once: ....// becomes one."""
 
@@ -69,7 +69,7 @@ class PathDotsRemoved(AnyPath):
         return super().check_name(name)
 
 
-@plant("path-prefix-compared", "HFTP-8.1", "paths.*", style=Forks)
+@plant("path-prefix-compared", "HFTP-8.1", style=Forks)
 class PathPrefix(AnyPath):
     """The real path has to begin with the directory's, so a neighbour whose name begins alike is served."""
 
@@ -80,7 +80,7 @@ class PathPrefix(AnyPath):
         return super().check_name(name)
 
 
-@plant("path-decoded", "HFTP-8.1", "paths.*", style=Lines)
+@plant("path-decoded", "HFTP-8.1", style=Lines)
 class PathDecoded(Commands):
     """Names are decoded as in a URL after they have been checked, so %2e%2e%2f leads out."""
 
@@ -91,7 +91,7 @@ class PathDecoded(Commands):
         return super().path(re.sub(rb"%([0-9a-fA-F]{2})", lambda match: bytes([int(match[1], 16) or 37]), name))
 
 
-@plant("path-size-outside-told", "HFTP-8.1", "paths.*", style=Loop)
+@plant("path-size-outside-told", "HFTP-8.1", style=Loop)
 class SizeOutside(Commands):
     """get_slice checks its name, but get_metadata does not, and tells the sizes of files outside."""
 
@@ -104,7 +104,7 @@ class SizeOutside(Commands):
         return super().get_metadata(arguments)
 
 
-@plant("link-followed", "HFTP-8.3", "paths.*", style=Streams)
+@plant("link-followed", "HFTP-8.3", style=Streams)
 class LinkFollowed(Commands):
     """Symbolic links are followed, wherever they lead."""
 
@@ -115,7 +115,7 @@ class LinkFollowed(Commands):
         return super().open(name)
 
 
-@plant("directory-has-a-size", "HFTP-5.3", "paths.*", style=Forks)
+@plant("directory-has-a-size", "HFTP-5.3", style=Forks)
 class DirectoryHasSize(Commands):
     """A directory is told as a file with the size that stat() gives it."""
 
@@ -128,7 +128,7 @@ class DirectoryHasSize(Commands):
         return super().get_metadata(arguments)
 
 
-@plant("directory-is-199", "HFTP-5.3", "paths.*", style=Lines)
+@plant("directory-is-199", "HFTP-5.3", style=Lines)
 class DirectoryIsFatal(Commands):
     """Opening a directory raises IsADirectoryError, which is 199."""
 
@@ -139,7 +139,7 @@ class DirectoryIsFatal(Commands):
         return super().open(name)
 
 
-@plant("directory-crashes", "HFTP-5.3", "paths.*", style=Sequential)
+@plant("directory-crashes", "HFTP-5.3", style=Sequential)
 class DirectoryCrashes(Commands):
     """Opening a directory raises an exception that nobody catches, and the process ends."""
 
@@ -150,7 +150,7 @@ class DirectoryCrashes(Commands):
         return super().open(name)
 
 
-@plant("fifo-blocks", "HFTP-5.3", "paths.*", style=Loop)
+@plant("fifo-blocks", "HFTP-5.3", style=Loop)
 class FifoBlocks(Commands):
     """A FIFO is opened like a file, and the server waits for ever for somebody to write to it."""
 
@@ -162,7 +162,7 @@ class FifoBlocks(Commands):
         return super().open(name)
 
 
-@plant("name-case-ignored", "HFTP-8.6", "paths.*")
+@plant("name-case-ignored", "HFTP-8.6")
 class NameCaseIgnored(Commands):
     """Commands are lowered as whole lines before they are looked up, the names of files with them."""
 
@@ -171,7 +171,7 @@ class NameCaseIgnored(Commands):
         return super().strip_end(raw).lower()
 
 
-@plant("name-dots-refused", "HFTP-8.6", "paths.*", style=Streams)
+@plant("name-dots-refused", "HFTP-8.6", style=Streams)
 class NameDotsRefused(Commands):
     """Names with more than one dot are taken for attacks."""
 
@@ -182,7 +182,7 @@ class NameDotsRefused(Commands):
         return super().check_name(name)
 
 
-@plant("name-hyphen-refused", "HFTP-8.6", "paths.*", style=Forks)
+@plant("name-hyphen-refused", "HFTP-8.6", style=Forks)
 class NameHyphenRefused(Commands):
     r"""Names are checked by \w and dots, which leaves out the hyphen."""
 

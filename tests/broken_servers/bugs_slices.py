@@ -13,7 +13,7 @@ from tests.broken_servers.style_sequential import Sequential
 from tests.broken_servers.style_streams import Streams
 
 
-@plant("slice-one-byte-more", "HFTP-6.2", "slices.*", style=Lines)
+@plant("slice-one-byte-more", "HFTP-6.2", style=Lines)
 class OneByteMore(Commands):
     """The range includes its last position: SIZE + 1 bytes are sent where the file has them."""
 
@@ -22,7 +22,7 @@ class OneByteMore(Commands):
         return super().chunks(file, offset, min(size + 1, self.size_of(file) - offset))
 
 
-@plant("slice-one-byte-less", "HFTP-6.2", "slices.*", style=Loop)
+@plant("slice-one-byte-less", "HFTP-6.2", style=Loop)
 class OneByteLess(Commands):
     """The last byte of the range is left out."""
 
@@ -31,7 +31,7 @@ class OneByteLess(Commands):
         return super().chunks(file, offset, max(0, size - 1))
 
 
-@plant("slice-last-byte-refused", "HFTP-6.5", "slices.*")
+@plant("slice-last-byte-refused", "HFTP-6.5")
 class LastByteRefused(Commands):
     """The check is OFFSET + SIZE >= size, so the last byte cannot be had."""
 
@@ -41,7 +41,7 @@ class LastByteRefused(Commands):
             raise Refusal(203)
 
 
-@plant("slice-past-the-end-is-short", "HFTP-6.4", "slices.*", style=Forks)
+@plant("slice-past-the-end-is-short", "HFTP-6.4", style=Forks)
 class PastEndShort(Commands):
     """Nothing is checked: a slice past the end is whatever read() gives, or nothing."""
 
@@ -53,7 +53,7 @@ class PastEndShort(Commands):
         return super().chunks(file, offset, max(0, min(size, self.size_of(file) - offset)))
 
 
-@plant("slice-only-offset-checked", "HFTP-6.4", "slices.*", style=Streams)
+@plant("slice-only-offset-checked", "HFTP-6.4", style=Streams)
 class OnlyOffsetChecked(PastEndShort):
     """Only OFFSET is compared with the file's size; a SIZE that exceeds it gives a short slice."""
 
@@ -64,7 +64,7 @@ class OnlyOffsetChecked(PastEndShort):
             raise Refusal(203)
 
 
-@plant("slice-one-past-the-end", "HFTP-6.4", "slices.*", style=Lines)
+@plant("slice-one-past-the-end", "HFTP-6.4", style=Lines)
 class OnePastEnd(PastEndShort):
     """The check is off by one: a slice may exceed the file by a byte, and is short by it."""
 
@@ -74,7 +74,7 @@ class OnePastEnd(PastEndShort):
             raise Refusal(203)
 
 
-@plant("slice-of-zero-refused", "HFTP-6.3", "slices.*", style=Loop)
+@plant("slice-of-zero-refused", "HFTP-6.3", style=Loop)
 class ZeroRefused(Commands):
     """SIZE has to be positive."""
 
@@ -85,7 +85,7 @@ class ZeroRefused(Commands):
         super().check_range(offset, size, file_size)
 
 
-@plant("slice-at-the-end-refused", "HFTP-6.3", "slices.*", style=Streams)
+@plant("slice-at-the-end-refused", "HFTP-6.3", style=Streams)
 class AtEndRefused(Commands):
     """OFFSET has to be smaller than the file's size, so the empty slice at the end is refused."""
 
@@ -96,7 +96,7 @@ class AtEndRefused(Commands):
         super().check_range(offset, size, file_size)
 
 
-@plant("slice-size-is-end", "HFTP-6.2", "slices.*", style=Forks)
+@plant("slice-size-is-end", "HFTP-6.2", style=Forks)
 class SizeIsEnd(Commands):
     """data[offset:size]: SIZE is taken for the end of the slice."""
 
@@ -105,7 +105,7 @@ class SizeIsEnd(Commands):
         return super().chunks(file, offset, max(0, size - offset))
 
 
-@plant("slice-offset-ignored", "HFTP-6.2", "slices.*")
+@plant("slice-offset-ignored", "HFTP-6.2")
 class OffsetIgnored(Commands):
     """The file is never positioned: every slice is the file's beginning."""
 
@@ -115,7 +115,7 @@ class OffsetIgnored(Commands):
         return super().chunks(file, 0, size)
 
 
-@plant("slice-cut-at-64-kib", "HFTP-6.12", "slices.*", style=Lines)
+@plant("slice-cut-at-64-kib", "HFTP-6.12", style=Lines)
 class SliceCut(Commands):
     """The file is read once, by read(65536); a longer slice is cut there."""
 
@@ -124,7 +124,7 @@ class SliceCut(Commands):
         return super().chunks(file, offset, min(size, 1 << 16))
 
 
-@plant("file-in-text-mode", "HFTP-6.2", "slices.*", style=Sequential)
+@plant("file-in-text-mode", "HFTP-6.2", style=Sequential)
 class TextMode(Commands):
     """Files are opened as text, which turns CR LF into LF."""
 
@@ -134,7 +134,7 @@ class TextMode(Commands):
             yield chunk.replace(b"\r\n", b"\n")
 
 
-@plant("file-decoded-as-utf-8", "HFTP-6.2", "slices.*", style=Forks)
+@plant("file-decoded-as-utf-8", "HFTP-6.2", style=Forks)
 class DecodedAsUtf8(Commands):
     """Files are opened as text in UTF-8; bytes that are not come out as question marks."""
 
@@ -144,7 +144,7 @@ class DecodedAsUtf8(Commands):
             yield chunk.decode("utf-8", "replace").encode("ascii", "replace")
 
 
-@plant("file-decode-fails", "HFTP-6.2", "slices.*")
+@plant("file-decode-fails", "HFTP-6.2")
 class DecodeFails(Commands):
     """Files are opened as text in UTF-8, and bytes that are not are an exception: the connection drops mid-reply."""
 
@@ -162,7 +162,7 @@ class Remembering(Commands):
         self.sizes: dict[bytes, int] = {}
 
 
-@plant("size-stale", "HFTP-5.2", "slices.*", style=Loop)
+@plant("size-stale", "HFTP-5.2", style=Loop)
 class SizeStale(Remembering):
     """A file's size is looked up once and remembered for ever."""
 

@@ -23,35 +23,35 @@ class Confused(Commands):
         return iter([self.status(self.instead.get(code, code))]), code < 200
 
 
-@plant("unknown-command-202", "HFTP-3.1", "statuses.*", style=Lines)
+@plant("unknown-command-202", "HFTP-3.1", style=Lines)
 class UnknownIsMissing(Confused):
     """An unknown command is answered by 202."""
 
     instead: ClassVar[dict[int, int]] = {200: 202}
 
 
-@plant("unknown-command-201", "HFTP-3.1", "statuses.*", style=Loop)
+@plant("unknown-command-201", "HFTP-3.1", style=Loop)
 class UnknownIsInvalid(Confused):
     """An unknown command is answered by 201."""
 
     instead: ClassVar[dict[int, int]] = {200: 201}
 
 
-@plant("arguments-wrong-200", "HFTP-3.3", "statuses.*", style=Streams)
+@plant("arguments-wrong-200", "HFTP-3.3", style=Streams)
 class InvalidIsUnknown(Confused):
     """Wrong arguments are answered by 200."""
 
     instead: ClassVar[dict[int, int]] = {201: 200}
 
 
-@plant("missing-file-201", "HFTP-3.4", "statuses.*", style=Forks)
+@plant("missing-file-201", "HFTP-3.4", style=Forks)
 class MissingIsInvalid(Confused):
     """A missing file is answered by 201."""
 
     instead: ClassVar[dict[int, int]] = {202: 201}
 
 
-@plant("missing-file-199", "HFTP-3.4", "statuses.*")
+@plant("missing-file-199", "HFTP-3.4")
 class MissingIsFatal(Commands):
     """A missing file is an error of the server: 199, and the connection is closed."""
 
@@ -60,21 +60,21 @@ class MissingIsFatal(Commands):
         return super().refuse(199 if code == 202 else code)
 
 
-@plant("past-the-end-201", "HFTP-6.4", "statuses.*", style=Lines)
+@plant("past-the-end-201", "HFTP-6.4", style=Lines)
 class PastEndIsInvalid(Confused):
     """A slice past the end is answered by 201."""
 
     instead: ClassVar[dict[int, int]] = {203: 201}
 
 
-@plant("bad-eol-101", "HFTP-1.2", "statuses.*", style=Streams)
+@plant("bad-eol-101", "HFTP-1.2", style=Streams)
 class BadEolIsBadRequest(Confused):
     """A LF without its CR is a bad request like any other: 101."""
 
     instead: ClassVar[dict[int, int]] = {100: 101}
 
 
-@plant("status-without-text", "HFTP-2.5", "statuses.*", style=Loop)
+@plant("status-without-text", "HFTP-2.5", style=Loop)
 class StatusWithoutText(Commands):
     """A status line is the code alone."""
 
@@ -83,7 +83,7 @@ class StatusWithoutText(Commands):
         return b"%d\r\n" % code
 
 
-@plant("status-lf-only", "HFTP-2.1", "statuses.*", style=Forks)
+@plant("status-lf-only", "HFTP-2.1", style=Forks)
 class StatusLfOnly(Commands):
     r"""A status line is printed with a bare \n."""
 
@@ -92,7 +92,7 @@ class StatusLfOnly(Commands):
         return b"%d %s\n" % (code, TEXTS[code])
 
 
-@plant("status-three-digits", "HFTP-2.1", "statuses.*")
+@plant("status-three-digits", "HFTP-2.1")
 class StatusPadded(Commands):
     """Codes are padded to three digits: 000 OK."""
 
@@ -101,7 +101,7 @@ class StatusPadded(Commands):
         return b"%03d %s\r\n" % (code, TEXTS[code])
 
 
-@plant("status-text-only", "HFTP-2.1", "statuses.*", style=Lines)
+@plant("status-text-only", "HFTP-2.1", style=Lines)
 class StatusTextOnly(Commands):
     """A status line is the text without the code."""
 
@@ -110,7 +110,7 @@ class StatusTextOnly(Commands):
         return TEXTS[code] + b"\r\n"
 
 
-@plant("status-like-http", "HFTP-2.1", "statuses.*", style=Streams)
+@plant("status-like-http", "HFTP-2.1", style=Streams)
 class StatusLikeHttp(Commands):
     """A status line begins with the protocol and its version."""
 
@@ -119,7 +119,7 @@ class StatusLikeHttp(Commands):
         return b"HFTP/1.0 " + super().status(code)
 
 
-@plant("error-with-explanation", "HFTP-2.3", "statuses.*", style=Loop)
+@plant("error-with-explanation", "HFTP-2.3", style=Loop)
 class ErrorWithExplanation(Commands):
     """An error's status line is followed by a line that explains it."""
 
@@ -129,7 +129,7 @@ class ErrorWithExplanation(Commands):
         return iter([*parts, b"please try again\r\n"]), is_over
 
 
-@plant("error-with-empty-line", "HFTP-2.3", "statuses.*", style=Forks)
+@plant("error-with-empty-line", "HFTP-2.3", style=Forks)
 class ErrorWithEmptyLine(Commands):
     """Every reply ends in an empty line, the errors too."""
 
@@ -139,7 +139,7 @@ class ErrorWithEmptyLine(Commands):
         return iter([*parts, b"\r\n"]), is_over
 
 
-@plant("fatal-stays-open", "HFTP-2.7", "statuses.*")
+@plant("fatal-stays-open", "HFTP-2.7")
 class FatalStaysOpen(Commands):
     """After 100, 101 and 199 the connection stays open for the next command."""
 
@@ -148,7 +148,7 @@ class FatalStaysOpen(Commands):
         return super().refuse(code)[0], False
 
 
-@plant("error-closes", "HFTP-2.8", "statuses.*", style=Lines)
+@plant("error-closes", "HFTP-2.8", style=Lines)
 class ErrorCloses(Commands):
     """Every error closes the connection, 200 to 203 too."""
 
@@ -157,7 +157,7 @@ class ErrorCloses(Commands):
         return super().refuse(code)[0], True
 
 
-@plant("missing-file-closes", "HFTP-2.8", "statuses.*", style=Loop)
+@plant("missing-file-closes", "HFTP-2.8", style=Loop)
 class MissingFileCloses(Commands):
     """After FILE NOT FOUND the connection is closed."""
 
@@ -166,7 +166,7 @@ class MissingFileCloses(Commands):
         return super().refuse(code)[0], code <= 199 or code == 202
 
 
-@plant("quit-stays-open", "HFTP-3.6", "statuses.*", style=Streams)
+@plant("quit-stays-open", "HFTP-3.6", style=Streams)
 class QuitStaysOpen(Commands):
     """`quit` is answered, and the connection stays open until the client closes it."""
 
@@ -176,7 +176,7 @@ class QuitStaysOpen(Commands):
         return parts, is_over and raw != b"quit\r\n"
 
 
-@plant("quit-without-reply", "HFTP-3.6", "statuses.*", style=Forks)
+@plant("quit-without-reply", "HFTP-3.6", style=Forks)
 class QuitWithoutReply(Commands):
     """`quit` closes at once, without a reply."""
 
@@ -186,7 +186,7 @@ class QuitWithoutReply(Commands):
         return iter(())
 
 
-@plant("unreadable-file-202", "HFTP-3.7", "statuses.*", style=Lines)
+@plant("unreadable-file-202", "HFTP-3.7", style=Lines)
 class UnreadableIsMissing(Commands):
     """A file that cannot be opened is not found, whatever the reason."""
 
@@ -198,7 +198,7 @@ class UnreadableIsMissing(Commands):
             raise Refusal(202) from None
 
 
-@plant("unreadable-file-crashes", "HFTP-3.7", "statuses.*", style=Sequential)
+@plant("unreadable-file-crashes", "HFTP-3.7", style=Sequential)
 class UnreadableCrashes(Commands):
     """A file that cannot be opened is an exception that nobody catches."""
 
@@ -210,7 +210,7 @@ class UnreadableCrashes(Commands):
             raise RuntimeError(error) from error
 
 
-@plant("greeting", "HFTP-2.6", "statuses.*")
+@plant("greeting", "HFTP-2.6")
 class Greeting(Threads):
     """A line of welcome is sent on connect."""
 
@@ -220,7 +220,7 @@ class Greeting(Threads):
         super().converse(sock)
 
 
-@plant("prompt", "HFTP-2.1", "statuses.*", style=Lines)
+@plant("prompt", "HFTP-2.1", style=Lines)
 class Prompt(Commands):
     """A prompt is written after each reply."""
 
@@ -230,7 +230,7 @@ class Prompt(Commands):
         return (part for parts_now in (parts, [b"> "]) for part in parts_now), is_over
 
 
-@plant("echo", "HFTP-2.1", "statuses.*", style=Streams)
+@plant("echo", "HFTP-2.1", style=Streams)
 class Echo(Commands):
     """Each command is echoed before it is answered."""
 
@@ -240,7 +240,7 @@ class Echo(Commands):
         return (part for parts_now in ([raw[:80].strip() + b"\r\n"], parts) for part in parts_now), is_over
 
 
-@plant("commands-in-any-case", "HFTP-3.2", "commands.*", style=Forks)
+@plant("commands-in-any-case", "HFTP-3.2", style=Forks)
 class CommandsInAnyCase(Commands):
     """Commands are lowered before they are looked up: QUIT quits."""
 

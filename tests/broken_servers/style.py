@@ -35,7 +35,7 @@ class BlockingStyle(Style):
 
     def attend(self, sock: socket.socket) -> None:
         """Serve one client to the end, and survive its disappearance."""
-        with sock, contextlib.suppress(ConnectionError):
+        with sock, contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.converse(sock)
             self.end(sock)

@@ -63,7 +63,7 @@ class Loop(Style):
                 self.read(client)
         except BlockingIOError:
             pass
-        except ConnectionError:
+        except OSError:  # of a client that has gone; ENOTCONN is no ConnectionError
             self.close(client)
 
     def read(self, client: Client) -> None:

@@ -28,7 +28,7 @@ class Streams(Style):
 
     async def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client to the end, and survive its disappearance."""
-        with contextlib.suppress(ConnectionError, TimeoutError, asyncio.TimeoutError):
+        with contextlib.suppress(OSError, asyncio.TimeoutError):
             await self.converse(reader, writer)
             await asyncio.wait_for(self.end(reader, writer), DRAIN_SECONDS)
         writer.close()

@@ -339,7 +339,10 @@ class Conversation(asyncio.Protocol):
         """Wait for more; or, after the last reply, end the stream and wait for the client to do the same."""
         if self._is_last or self._has_ended:
             self._is_lingering = True
-            self._transport.write_eof()
+            try:
+                self._transport.write_eof()
+            except OSError:  # the client has gone
+                self._transport.abort()
             if self._has_ended:
                 self._transport.close()
             else:

@@ -296,10 +296,13 @@ def test_slices_are_exact(start: Start, name: str, dialect: str) -> None:
 def test_a_server_survives_clients_that_reset_and_abandon(start: Start, name: str) -> None:
     server = start(name)
     for sent in (b"", b"get_meta", b"get_slice large 0 %d\r\n" % len(LARGE), b"quit\r\nx"):
-        sock = server.connect()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        sock.sendall(sent)
-        sock.close()
+        for ends in (False, True):
+            sock = server.connect()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.sendall(sent)
+            if ends:  # a server that has read the end finds the reset where it expects none: in its own shutdown
+                sock.shutdown(socket.SHUT_WR)
+            sock.close()
     assert re.fullmatch(OK + rb"5\r\n", server.ask(b"get_metadata text.txt\r\n"))
     assert server.process.poll() is None
 
