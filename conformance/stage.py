@@ -1,5 +1,6 @@
 """What a scenario has at hand while it is played: connections, files, and what it sees."""
 
+import itertools
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -54,6 +55,7 @@ class Stage:
         self.deadline = monotonic() + self.patience_seconds * PLAY_SECONDS
         self._is_crowded = is_crowded
         self._clients: list[Client] = []
+        self._numbers = itertools.count(1)  # drawn by threads too, and never twice
 
     @property
     def clients(self) -> int:
@@ -77,7 +79,7 @@ class Stage:
         client = Client(
             self.circumstances.dial,
             self.record,
-            len(self._clients) + 1,
+            next(self._numbers),
             patience_seconds=self.patience_seconds if patience_seconds is None else patience_seconds,
             deadline=self.deadline,
             receive_buffer_bytes=receive_buffer_bytes,
