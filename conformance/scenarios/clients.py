@@ -13,7 +13,7 @@ from typing import Final
 from conformance.client import UNKNOWN, Client, fetch
 from conformance.failure import Failure
 from conformance.fixtures import Fixture
-from conformance.scenario import EXCLUSIVE, Chapter, Kind, Stage
+from conformance.scenario import DESTRUCTIVE, EXCLUSIVE, Chapter, Kind, Stage
 
 chapter = Chapter()
 
@@ -42,6 +42,7 @@ def together(works: Sequence[Callable[[], None]], workers: int = 0) -> None:
 
 
 def exchange(client: Client) -> None:
+    """Have one command answered."""
     client.say(UNKNOWN)
     client.status(200)
 
@@ -194,7 +195,7 @@ def half_closed(stage: Stage) -> None:
     "HFTP-10.2",
     "Clients that do not read a large slice do not block others",
     needs=["concurrency", "large"],
-    isolation=EXCLUSIVE,
+    isolation=DESTRUCTIVE,
     patiences=20.0,
     causes=_BLOCKED | {Kind.TIMEOUT: "the server sends to one client until that has taken all, and serves nobody else"},
 )
@@ -214,7 +215,7 @@ def not_reading(stage: Stage) -> None:
     "HFTP-10.2",
     "A client that does not read the replies to many commands does not block others",
     needs=["concurrency", "medium"],
-    isolation=EXCLUSIVE,
+    isolation=DESTRUCTIVE,
     patiences=20.0,
     causes=_BLOCKED,
 )
@@ -236,7 +237,7 @@ def not_reading_replies(stage: Stage) -> None:
     "HFTP-10.3",
     "A client that reads late gets its slice whole, whatever others have done meanwhile",
     needs=["concurrency", "medium", "text"],
-    isolation=EXCLUSIVE,
+    isolation=DESTRUCTIVE,
     patiences=20.0,
     causes=_MIXED
     | {
