@@ -9,7 +9,22 @@ from typing import Final
 
 from conformance.scenario import Catalogue, Chapter, ScenarioError
 
-CHAPTERS: Final = ("framing", "replies", "commands", "slices", "slices_sent", "slices_forms", "arguments", "paths", "names", "lengths", "clients", "crowds")
+CHAPTERS: Final = (
+    "framing",
+    "replies",
+    "commands",
+    "listings",
+    "metadata",
+    "slices",
+    "slices_sent",
+    "slices_forms",
+    "arguments",
+    "paths",
+    "names",
+    "lengths",
+    "clients",
+    "crowds",
+)
 """The modules, in the order of the specification; each has a `chapter`."""
 
 ENTRY_POINTS: Final = "conformance.scenarios"
