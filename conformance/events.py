@@ -47,6 +47,8 @@ class RunStart:
     """The time of day, ISO 8601 with its zone."""
     command: str = ""
     """The command line that repeats the run."""
+    fail_on: str = "must"
+    """Which level decides: must or should."""
     schema: str = SCHEMA
 
 
