@@ -14,6 +14,7 @@ CHAPTERS: Final = (
     "replies",
     "commands",
     "listings",
+    "listings_fetched",
     "metadata",
     "slices",
     "slices_sent",
