@@ -27,16 +27,19 @@ from conformance.verdict import MEANINGS, Verdict, exit_status, verdict_of_failu
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-BASE_SECONDS: Final = 2.5
+BASE_SECONDS: Final = 2.0
 """How long a wait may be for a server that is near; see `patience`."""
 ROUND_TRIPS: Final = 20
 GATE: Final = "framing.one-command"
 """Is played before all others; a server that fails it is not asked anything else."""
 ALONE_FACTOR: Final = 2.0
 """A scenario that timed out is given so much more time when it is played again, alone."""
-CONFIRMED_TIMEOUTS: Final = 5
+CONFIRMED_TIMEOUTS: Final = 3
 """After so many scenarios that timed out alone too, the others are not played twice, and with less patience."""
 IMPATIENCE: Final = 0.4
+WASTED_SECONDS: Final = 45.0
+"""How long a run may wait in vain in all, times --timeout-scale; after that only the shortest waits are left."""
+SHORTEST: Final = 0.1
 RESTARTS: Final = 60
 
 _WIRE: Final = frozenset({Kind.TIMEOUT, Kind.REFUSED, Kind.CLOSED, Kind.RESET, Kind.OPEN})
@@ -81,6 +84,7 @@ class Session:
         self._baseline = read_baseline(options.baseline) if options.baseline else Baseline()
         self._dead = ""  # why the server is not asked any more
         self._confirmed_timeouts = 0
+        self._wasted_seconds = 0.0
         self._started = monotonic()
         self._stack = contextlib.ExitStack()
 
@@ -139,6 +143,7 @@ class Session:
             self._know(fixtures=local or find(connect, options.seed, options.large_bytes))
         with self._enquiring() as connect:
             self._know(is_concurrent=enquiry.is_concurrent(connect))
+        self._heal()  # what a question did to the server is no scenario's fault; those that ask it will find out
 
     def _know(self, **facts: object) -> None:
         self._circumstances = replace(self._circumstances, **facts)  # type: ignore[arg-type]  # fields, by name
@@ -172,6 +177,7 @@ class Session:
                 fixtures=_kind_of(facts.fixtures),
                 started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 command=options.command(*_patterns(options)),
+                fail_on=options.fail_on,
             )
         )
 
@@ -283,7 +289,9 @@ class Session:
 
     def _play(self, scenario: Scenario, factor: float = 1.0) -> _Outcome:
         """Play it once."""
-        if self._confirmed_timeouts >= CONFIRMED_TIMEOUTS:
+        if self._wasted_seconds >= WASTED_SECONDS * self.options.timeout_scale:
+            factor *= SHORTEST
+        elif self._confirmed_timeouts >= CONFIRMED_TIMEOUTS:
             factor *= IMPATIENCE
         stage = Stage(
             self._circumstances,
@@ -298,6 +306,7 @@ class Session:
             scenario.play(stage)
         except Failure as why:
             failure = why
+            self._wasted_seconds += monotonic() - started if why.kind in {Kind.TIMEOUT, Kind.OPEN} else 0.0
         except Incomplete as why:
             verdict, reason = Verdict.INCOMPLETE, str(why)
         except Unsupported as why:

@@ -12,6 +12,8 @@ from conformance.failure import Failure, Kind
 from conformance.record import Record, shown
 
 RECEIVE_BYTES: Final = 1 << 18
+LINE_PATIENCES: Final = 2.0
+"""A line that drips in may take so many times the patience of one wait."""
 READ_AHEAD_BYTES: Final = 1 << 23
 """How much is read while sending, at most."""
 LINE_BYTES: Final = 1 << 16
@@ -129,12 +131,15 @@ class Peer:
         Raises Failure: timeout, closed, reset, malformed (a LF without CR), too-much.
         """
         position = 0
+        last = monotonic() + LINE_PATIENCES * self.patience_seconds
         while (found := self._received.find(b"\n", position)) < 0:
             position = len(self._received)
             if position > most:
                 raise Failure(
                     Kind.TOO_MUCH, expected, f"a line of more than {most} bytes: {shown(bytes(self._received))}"
                 )
+            if monotonic() > last:
+                raise Failure(Kind.TIMEOUT, expected, f"a line that does not end: {shown(bytes(self._received))}")
             self._receive(expected)
         line = bytes(self._received[: found + 1])
         del self._received[: found + 1]
