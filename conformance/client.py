@@ -206,10 +206,11 @@ class Client(Peer):
         return latest
 
     def finish(self) -> None:
-        """Say quit, and require its reply and the end of the stream: nothing else was said."""
+        """Say quit, require its reply and the end of the stream (nothing else was said), and leave."""
         self.say("quit")
         self.status(0)
         self.read_end("the end of the stream after quit")
+        self.close()  # a server that lingers for it would count it among its clients
 
 
 def fetch(client: Client, name: bytes, offset: int, size: int, content: Content | None = None) -> Slice:
