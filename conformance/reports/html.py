@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Final
 
 from conformance.events import Event, Result
-from conformance.reports.wording import Run, conversation, explanation, gathered
+from conformance.reports.wording import Run, conversation, explanation, gathered, printable
 from conformance.spec import specification
 from conformance.verdict import MEANINGS, Exit, Verdict
 
@@ -189,6 +189,4 @@ def _badge(verdict: str) -> str:
 
 
 def _text(text: str) -> str:
-    r"""Return a text for HTML; control characters, which it cannot carry, are written as \x1b."""
-    written = "".join(c if (c >= " " and c != "\x7f") or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
-    return escape(written.encode("utf-8", "backslashreplace").decode())
+    return escape(printable(text))

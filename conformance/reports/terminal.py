@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance.events import Event, Result, RunEnd, RunStart
+from conformance.reports.wording import printable
 from conformance.verdict import MEANINGS, Exit, Verdict
 
 EXPLAINED: Final = (Verdict.FAIL, Verdict.ERROR, Verdict.WARN, Verdict.FLAKY)
@@ -85,7 +86,9 @@ class TerminalReport:
         elif self._is_verbose:
             said = f": {result.known or result.got}" if result.known or result.got else ""
             self._console.print(
-                Text.assemble((f"{verdict.value:<11} ", MEANINGS[verdict].style), result.scenario, (said, "dim")),
+                Text.assemble(
+                    (f"{verdict.value:<11} ", MEANINGS[verdict].style), result.scenario, (printable(said), "dim")
+                ),
                 soft_wrap=True,
             )
 
@@ -105,7 +108,7 @@ class TerminalReport:
             rows.append(("likely", result.cause))
         rows += [("again", command) for command in result.reproduce]
         for name, value in rows:
-            self._console.print(Text.assemble((f"  {name:<9} ", "dim"), value), soft_wrap=True)
+            self._console.print(Text.assemble((f"  {name:<9} ", "dim"), printable(value)), soft_wrap=True)
 
     def _finish(self, end: RunEnd) -> None:
         print_ = self._console.print
@@ -119,7 +122,7 @@ class TerminalReport:
         if end.output.strip() and end.exit not in {Exit.CONFORMANT, Exit.INCOMPLETE}:
             print_("the server's output ends with:", style="dim")
             last = "\n".join(end.output.strip().splitlines()[-5:])
-            print_(Padding(Text(last, style="dim"), (0, 2)), soft_wrap=True)
+            print_(Padding(Text(printable(last), style="dim"), (0, 2)), soft_wrap=True)
         style, sentence = _SENTENCES.get(Exit(end.exit), ("", str(end.exit)))
         counts = ", ".join(f"{count} {name}" for name, count in end.counts.items())
         print_(
@@ -153,5 +156,6 @@ class TerminalReport:
         for reason, names in list(reasons.items())[:_REASONS]:
             which = names[0] if len(names) == 1 else f"{len(names)} scenarios, {names[0]} the first"
             self._console.print(
-                Text.assemble((verdict.value, MEANINGS[verdict].style), f" {which}: {reason}"), soft_wrap=True
+                Text.assemble((verdict.value, MEANINGS[verdict].style), f" {which}: {printable(reason)}"),
+                soft_wrap=True,
             )

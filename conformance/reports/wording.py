@@ -22,6 +22,7 @@ OUTCOMES: Final[Mapping[int, str]] = MappingProxyType(
         Exit.SUITE_FAULT: "no verdict: the suite itself failed",
     }
 )
+_CONTROLS: Final = frozenset(map(chr, range(0x7F, 0xA0)))
 CUT_SHORT: Final = "cut short: the run has no end, and what is missing was not played"
 
 
@@ -68,6 +69,12 @@ def gathered(events: Iterable[Event]) -> list[Run]:
         elif runs and isinstance(event, RunEnd):
             runs[-1].end = event
     return runs
+
+
+def printable(text: str) -> str:
+    r"""Return a text with control characters and lone surrogates written as \x1b: a server or a file may hold them."""
+    written = "".join(c if (c >= " " and c not in _CONTROLS) or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
+    return written.encode("utf-8", "backslashreplace").decode()
 
 
 def explanation(result: Result) -> Iterator[tuple[str, str]]:
