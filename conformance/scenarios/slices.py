@@ -3,6 +3,7 @@
 from typing import Final
 
 from conformance.client import Client, fetch
+from conformance.content import Known
 from conformance.fixtures import Fixture
 from conformance.scenario import Chapter, Kind, Stage
 
@@ -145,6 +146,25 @@ for _border in (256, 512, 1024, 1460, 2048, 4096, 8192, 16_384, 32_768, 65_536, 
         file = stage.fixture("medium")
         sizes = [(0, border - 1), (0, border), (0, border + 1), (1, border)]
         check_parts(stage.connect(), file, *sizes, (border - 1, 2), (border, 1), (border, border // 8))
+
+
+@chapter.play(
+    "slices.consistent",
+    "HFTP-6.2",
+    "Parts of a file agree with each other, whatever is in it",
+    needs=["large"],
+    causes=_BYTES,
+)
+def consistent(stage: Stage) -> None:
+    """Fetch the beginning of a file at once, and compare parts of it with that."""
+    file = stage.fixture("large")
+    size = min(file.size, 50_000)
+    client = stage.connect()
+    whole = Known(fetch(client, file.name, 0, size, file.content).data)
+    for _ in range(20):
+        offset = stage.random.randrange(size)
+        fetch(client, file.name, offset, stage.random.randrange(size - offset + 1), whole)
+    client.finish()
 
 
 # --- Ends and empty slices ---------------------------------------------------------------------------
