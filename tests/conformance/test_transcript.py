@@ -1,4 +1,4 @@
-"""The notation of transcripts: what is read from it, and how it is played against a server that says what it is told."""
+"""The notation of transcripts: what is read from it, and how it is played against a server that says one thing."""
 
 import contextlib
 import socket
