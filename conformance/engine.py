@@ -10,6 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from conformance import __version__, enquiry
+from conformance.door import Door
 from conformance.events import Event, Result, RunEnd, RunStart, ScenarioStart, Sink
 from conformance.failure import CAUSES, Failure, Incomplete, Kind, Unsupported
 from conformance.fixtures import Fixtures, FoundFixtures, find
@@ -79,7 +80,7 @@ class Session:
         self.deselected: list[Scenario] = []
         self._sink = sink
         self._sink_lock = threading.Lock()
-        self._door = _Door()
+        self._door = Door()
         self._results: dict[str, Result] = {}
         self._baseline = read_baseline(options.baseline) if options.baseline else Baseline()
         self._dead = ""  # why the server is not asked any more
@@ -400,36 +401,6 @@ class Session:
     def _emit(self, event: Event) -> None:
         with self._sink_lock:
             self._sink(event)
-
-
-class _Door:
-    """Lets many in together, or one alone."""
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._inside = 0
-        self._is_alone = False
-        self._waiting_alone = 0
-
-    @contextlib.contextmanager
-    def opened(self, *, alone: bool) -> Iterator[None]:
-        """Be inside, alone or together with others who do not mind."""
-        with self._condition:
-            self._waiting_alone += alone
-            if alone:
-                self._condition.wait_for(lambda: not self._inside)
-                self._waiting_alone -= 1
-            else:
-                self._condition.wait_for(lambda: not self._is_alone and not self._waiting_alone)
-            self._inside += 1
-            self._is_alone = alone
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._inside -= 1
-                self._is_alone = False
-                self._condition.notify_all()
 
 
 def _require(scenario: Scenario, fixtures: Fixtures) -> None:
