@@ -308,6 +308,29 @@ def quit_behind_slice(stage: Stage) -> None:
     client.read_end("the end of the stream after quit")
 
 
+@chapter.play(
+    "commands.quit-behind-many",
+    "HFTP-3.6",
+    "A quit that is sent together with many commands does not lose the replies to them",
+    causes=_NO_END
+    | {
+        Kind.CLOSED: "the connection is closed before all that was gathered is sent",
+        Kind.RESET: "SO_LINGER with 0 seconds, or an abort, throws away what the client has not received yet",
+    },
+)
+def quit_behind_many(stage: Stage) -> None:
+    """Ask for more replies than a small buffer holds, and read them once the server has most likely closed."""
+    client = stage.connect(receive_buffer_bytes=4096)
+    count = 800
+    client.send(f"get_metadata {_MISSING}\r\n".encode() * count + b"quit\r\n")
+    for _ in range(20):
+        stage.pause()
+    for _ in range(count):
+        client.status(202)
+    client.status(0)
+    client.read_end("the end of the stream after quit")
+
+
 # --- What cannot be read -----------------------------------------------------------------------------
 
 _UNREADABLE: Final = {

@@ -10,7 +10,7 @@ from conformance.scenarios.listings import list_files
 
 chapter = Chapter()
 
-_ASKED_NAMES: Final = 300
+_ASKED_NAMES: Final = 100
 """How many names of a listing are asked for."""
 
 _UNFETCHABLE: Final = {

@@ -127,6 +127,7 @@ def _size_of(client: Client, name: bytes) -> int:
     "metadata.agrees-with-slices",
     "HFTP-5.2",
     "Of each listed file exactly as many bytes can be fetched as its size says",
+    patiences=20.0,
     causes={
         Kind.STATUS: "get_metadata and get_slice ask for the size in different ways",
         Kind.BODY: "get_metadata and get_slice ask for the size in different ways",
