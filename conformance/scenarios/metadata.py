@@ -7,7 +7,7 @@ from conformance.client import Client, fetch
 from conformance.content import Known
 from conformance.failure import Failure, Incomplete
 from conformance.fixtures import SERVABLE
-from conformance.scenario import EXCLUSIVE, Chapter, Kind, Stage
+from conformance.scenario import DESTRUCTIVE, EXCLUSIVE, Chapter, Kind, Stage
 
 chapter = Chapter()
 
@@ -260,3 +260,34 @@ for _slug, _said, _what in (
         """,
         causes=_DIRECTORY,
     )
+
+
+@chapter.play(
+    "metadata.fifo",
+    "HFTP-5.3",
+    "A name in the directory that is neither a file nor a directory does not block the server",
+    needs=["local"],
+    isolation=DESTRUCTIVE,
+    causes={
+        Kind.TIMEOUT: "opening a FIFO waits for somebody to write into it: look at the type, or open with O_NONBLOCK",
+        Kind.GONE: "opening a FIFO waits for somebody to write into it: look at the type, or open with O_NONBLOCK",
+        Kind.STATUS: "whatever can be opened is taken for a file with bytes in it",
+    },
+)
+def fifo(stage: Stage) -> None:
+    """Put a FIFO into the directory, and ask for its size and for bytes of it; any answer but a byte will do."""
+    path = stage.fixtures.directory / "hftp-conformance-fifo"
+    os.mkfifo(path, 0o644)
+    try:
+        client = stage.connect()
+        client.say(f"get_metadata {path.name}")
+        if client.status(0, 199, 201, 202).code == 0:
+            client.size()
+        client.in_step()
+        client = stage.connect()
+        client.say(f"get_slice {path.name} 0 1")
+        client.status(199, 201, 202, 203)
+        client.in_step()
+    finally:
+        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))  # whoever waits for it goes on
+        path.unlink()
