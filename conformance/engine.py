@@ -204,6 +204,20 @@ class Session:
             problems.append("interrupted: what is missing was not played")
         return self.end(problems)
 
+    def in_order(self) -> list[Scenario]:
+        """Return the scenarios in the order in which `run` plays them; the gate is among them if it failed."""
+        gate = self.catalogue[GATE]
+        unselected = [gate] if self._gate.failure is not None and gate not in self.scenarios else []
+        return unselected + [row for batch in self._batches() for row in batch]
+
+    def may_share(self, scenario: Scenario) -> bool:
+        """Tell whether a scenario may be played while somebody else has the server play another."""
+        return scenario.isolation == SHARED and self._circumstances.is_concurrent
+
+    def has_judged(self, identifier: str) -> bool:
+        """Tell whether a scenario has a result already."""
+        return identifier in self._results
+
     def end(self, problems: Sequence[str] = ()) -> RunEnd:
         """Emit and return the end of the run, from the results so far."""
         results = list(self._results.values())

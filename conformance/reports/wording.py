@@ -10,7 +10,10 @@ from conformance.record import shown
 from conformance.verdict import Exit
 
 MOMENTS: Final = 100
-"""How many moments of one scenario a report shows; the event stream has them all."""
+"""How many lines a report has for what was on the wire in one scenario; the event stream has it all."""
+SHORT_BYTES: Final = 8
+PIECES: Final = 40
+"""How many short pieces stand on one line."""
 PAYLOAD_BYTES: Final = 400
 """How much of one payload a report shows."""
 
@@ -97,18 +100,37 @@ def conversation(transcript: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str,
     """Yield what was on the wire as pairs of a mark and a text.
 
     The mark is `1 C` or `1 S` for what the client of that number, or the server said to it, and `1 -` for other things.
+    Short pieces that were sent one after the other stand on one line, with ` | ` between them.
     """
-    for number, moment in enumerate(transcript):
-        if number == MOMENTS:
+    pieces: list[str] = []
+    speaker: object = None
+    lines = 0
+    for moment in transcript:
+        is_short = moment.get("what") == "sent" and int(moment.get("bytes", 0)) <= SHORT_BYTES
+        if pieces and not (is_short and moment.get("peer") == speaker and len(pieces) < PIECES):
+            yield f"{speaker} C", " | ".join(pieces)
+            pieces.clear()
+            lines += 1
+        if lines >= MOMENTS:
             yield "0 -", "and more, which the event stream has"
             return
-        what, peer = str(moment.get("what", "")), moment.get("peer", 0)
-        side = {"sent": "C", "received": "S"}.get(what)
-        if side is None:
-            note = str(moment.get("note", ""))
-            yield f"{peer} -", note if what == "note" else f"{what} ({note})" if note else what
+        if is_short:
+            speaker = moment.get("peer")
+            pieces.append(_payload(moment))
         else:
-            yield f"{peer} {side}", _payload(moment)
+            yield _line(moment)
+            lines += 1
+    if pieces:
+        yield f"{speaker} C", " | ".join(pieces)
+
+
+def _line(moment: Mapping[str, Any]) -> tuple[str, str]:
+    what, peer = str(moment.get("what", "")), moment.get("peer", 0)
+    side = {"sent": "C", "received": "S"}.get(what)
+    if side is not None:
+        return f"{peer} {side}", _payload(moment)
+    note = str(moment.get("note", ""))
+    return f"{peer} -", note if what == "note" else f"{what} ({note})" if note else what
 
 
 def _payload(moment: Mapping[str, Any]) -> str:

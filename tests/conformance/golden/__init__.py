@@ -29,7 +29,8 @@ _TALK: list[dict[str, object]] = [
 ]
 _LONG: list[dict[str, object]] = [
     {"at": 0.5, "peer": 2, "what": "sent", "bytes": 5242895, "head": "n" * 512, "tail": "n" * 62, "sha256": "ab" * 32},
-    *({"at": 0.6, "peer": 2, "what": "sent", "bytes": 1, "data": "x"} for _ in range(120)),
+    *({"at": 0.6, "peer": 2, "what": "sent", "bytes": 1, "data": letter} for letter in "quit\r\n"),
+    *({"at": 0.7, "peer": 3 + number, "what": "connected"} for number in range(120)),
 ]
 
 
