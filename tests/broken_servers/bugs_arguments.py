@@ -1,6 +1,7 @@
 """Mistakes with arguments: their number, their form, and what is looked at first."""
 
 import re
+import struct
 
 from tests.broken_servers.bug import plant
 from tests.broken_servers.commands import Commands, Parts, Refusal
@@ -98,11 +99,68 @@ class NegativeReadsAll(Commands):
 
 @plant("number-by-float", "HFTP-7.3")
 class NumberByFloat(Commands):
-    """Numbers are converted by int(float()), so 1.0 is one."""
+    """Numbers are converted by int(float()), so 1.0 and 1e0 are numbers, and infinity is an exception."""
 
     def number(self, word: bytes) -> int:
-        """Convert a decimal fraction."""
-        return int(float(word)) if re.fullmatch(rb"[0-9]{1,9}\.[0-9]{1,9}", word) else super().number(word)
+        """Convert whatever float() takes and the digits alone do not say."""
+        if word.isdigit():
+            return super().number(word)
+        try:
+            value = float(word)
+        except ValueError:
+            raise Refusal(201) from None
+        if value < 0 or word.startswith((b"+", b"-")) or b"_" in word:
+            raise Refusal(201)
+        return int(value)
+
+
+@plant("number-by-atoi", "HFTP-7.3", style=Forks)
+class NumberByAtoi(Commands):
+    """Numbers are what the digits at the beginning of a word say, as in C; no digits are zero."""
+
+    def number(self, word: bytes) -> int:
+        """Ignore what follows the digits."""
+        if word.startswith((b"-", b"+")) and word[1:2].isdigit():
+            raise Refusal(201)
+        return super().number((re.match(rb"[0-9]*", word) or [b""])[0] or b"0")
+
+
+@plant("sum-wraps-at-32-bits", "HFTP-7.5", style=Lines)
+class SumWraps32(Commands):
+    """OFFSET + SIZE is computed in 32 bits, and wraps to something that the file has."""
+
+    bits = 32
+
+    def check_range(self, offset: int, size: int, file_size: int) -> None:
+        """Compare what is left of the sum, and then drop the connection over what cannot be read."""
+        try:
+            super().check_range(offset, size, file_size)
+        except Refusal:
+            if (offset + size) % (1 << self.bits) <= file_size:
+                raise OSError from None
+            raise
+
+
+@plant("sum-wraps-at-64-bits", "HFTP-7.5", style=Streams)
+class SumWraps64(SumWraps32):
+    """OFFSET + SIZE is computed in 64 bits, and wraps to something that the file has."""
+
+    bits = 64
+
+    def number(self, word: bytes) -> int:
+        """Keep large numbers as they are."""
+        return int(word) if word.isdigit() and len(word) < 4000 else super().number(word)
+
+
+@plant("number-past-31-bits-crashes", "HFTP-7.5", style=Sequential)
+class NumberPast31Bits(Commands):
+    """Numbers are packed into 31 bits, and struct.error ends the process."""
+
+    def number(self, word: bytes) -> int:
+        """Fail for what does not fit."""
+        number = super().number(word)
+        struct.pack("!i", number)
+        return number
 
 
 @plant("number-by-base-0", "HFTP-7.3", style=Lines)

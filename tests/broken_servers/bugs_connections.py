@@ -211,18 +211,6 @@ class QuitWaits(Forks):
             pass
 
 
-@plant("close-after-a-while", "HFTP-1.1", style=Streams)
-class ClosesLate(Streams):
-    """A connection is closed when the client has said nothing for a tenth of a second."""
-
-    async def next_line(self, reader: asyncio.StreamReader) -> bytes:
-        """Wait a little."""
-        try:
-            return await asyncio.wait_for(super().next_line(reader), 0.1)
-        except (TimeoutError, asyncio.TimeoutError):
-            return b""
-
-
 @plant("reset-kills-the-process", "HFTP-10.5", style=Sequential)
 class ResetKills(Sequential):
     """A reset by the client is a ConnectionResetError that ends the whole server."""

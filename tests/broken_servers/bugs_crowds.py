@@ -84,7 +84,7 @@ class ClientsRefused(Lines):
 
 @plant("backlog-of-one", "HFTP-10.4", style=Forks)
 class BacklogOfOne(Forks):
-    """listen(1), and a tenth of a second of work before each accept: a burst of clients is not taken in."""
+    """listen(1), and some work before each accept: a burst of clients is not taken in."""
 
     backlog = 1
 
@@ -105,7 +105,7 @@ class SlowListener(socket.socket):
 
     def accept(self) -> tuple[socket.socket, object]:
         """Accept after a while."""
-        time.sleep(0.1)
+        time.sleep(0.02)
         return super().accept()
 
 

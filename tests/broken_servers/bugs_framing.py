@@ -36,7 +36,7 @@ class SecondCommandLost(Threads):
         return (found[0], b"") if found else None
 
 
-@plant("recv-cuts-at-1024", "HFTP-9.6", style=Lines)
+@plant("recv-cuts-at-1024", "HFTP-9.2", style=Lines)
 class LineCut(Commands):
     """Of each line only the first 1024 bytes are looked at."""
 
