@@ -15,6 +15,7 @@ from conformance.scenario import EXCLUSIVE, Chapter, Kind, Stage
 
 chapter = Chapter()
 
+_KEYS: Final = ("text", "one", "empty", "binary", "bytes", "long-name", "names", "no-extension", "medium", "large")
 _MARKER: Final = MARKER.encode()
 
 _FORM: Final = {
@@ -127,33 +128,41 @@ def one_file(stage: Stage) -> None:
         client.in_step()
 
 
-def _addlist_files(key: str) -> None:
+@chapter.play(
+    "listings.has-all",
+    "HFTP-4.3",
+    "Every kind of file is listed, once: text, binary, large, of one byte, of a name of 255 bytes",
+    needs=["own-files", *_KEYS],
+    causes=_COMPLETE,
+)
+def has_all(stage: Stage) -> None:
+    """Look for the name of each file that was written."""
+    names = list_files(stage.connect())
+    for key in _KEYS:
+        _require_once(names, stage.fixture(key).name)
+
+
+def _add_listed(key: str, what: str, cause: str) -> None:
     """Add a scenario: this file is listed."""
 
     @chapter.play(
         f"listings.has-{key}",
         "HFTP-4.3",
-        f"{_WHATS[key]} is listed, once",
+        f"{what} is listed, once",
         needs=[key],
-        causes=_COMPLETE,
+        causes=_COMPLETE | {Kind.BODY: cause},
     )
     def listed(stage: Stage) -> None:
         """Look for its name."""
         _require_once(list_files(stage.connect()), stage.fixture(key).name)
 
 
-_WHATS: Final = {
-    "text": "A text file",
-    "one": "A file of one byte",
-    "empty": "An empty file",
-    "binary": "A binary file",
-    "long-name": "A file with a name of 255 bytes",
-    "names": "A file with every kind of character in its name, spelled as it is,",
-    "no-extension": "A file without an extension",
-    "large": "A large file",
-}
-for _key in _WHATS:
-    _addlist_files(_key)
+for _row in (
+    ("empty", "An empty file", "a file without bytes is left out: `if size` is false for 0"),
+    ("names", "A name with capitals, as it is spelled,", "the reply is lowered as a whole, or names are filtered"),
+    ("no-extension", "A file without an extension", "files are chosen by their extension, as glob('*.*') does"),
+):
+    _add_listed(*_row)
 
 
 @chapter.play(

@@ -84,12 +84,11 @@ def wrapping(stage: Stage) -> None:
     stage.saw(f"{file.size} bytes come on {lines} line{'s' * (lines != 1)}")
 
 
-for _key in ("text", "bytes", "medium"):
+for _key, _what in (("bytes", "longer than 76 characters"), ("medium", "of any length")):
     chapter.transcript(
         f"slices.one-line-{_key}",
         "HFTP-6.7",
-        "A base64 slice comes on one line"
-        + {"text": "", "bytes": ", longer than 76 characters", "medium": ", of any length"}[_key],
+        f"A base64 slice {_what} comes on one line",
         f"""
         C: get_slice {{{_key}}} 0 {{{_key}.size}}
         S: 0 *
