@@ -8,6 +8,7 @@ import threading
 import time
 
 from tests.broken_servers.bug import plant
+from tests.broken_servers.commands import Commands, Parts
 from tests.broken_servers.style_files import Lines
 from tests.broken_servers.style_forks import Forks
 from tests.broken_servers.style_loop import Client, Loop
@@ -250,3 +251,36 @@ class LockKept(Threads):
         self.send(sock, whole)
         self.lock.release()
         return is_over
+
+
+@plant("end-of-stream-not-seen", "HFTP-1.14")
+class EndNotSeen(Threads):
+    """recv returns nothing at the end of the stream, and the loop goes on receiving nothing."""
+
+    def converse(self, sock: socket.socket) -> None:
+        """Go on; the pause is what a busy machine makes of it."""
+        super().converse(sock)
+        while sock.recv(1) == b"" and self.is_connected(sock):
+            time.sleep(0.05)
+
+    def answer(self, sock: socket.socket, raw: bytes) -> bool:
+        """Leave by another way when the conversation is over."""
+        if super().answer(sock, raw):
+            self.end(sock)
+            raise ConnectionAbortedError
+        return False
+
+    def is_connected(self, sock: socket.socket) -> bool:
+        """Tell whether the client is still there at all."""
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO) == 8  # CLOSE_WAIT
+
+
+@plant("help-half-written", "HFTP-3.9", dialects=("2019", "2018", "2016"))
+class HelpHalfWritten(Commands):
+    """The table knows help, which an earlier dialect need not have, but its function does not exist yet."""
+
+    def run(self, name: bytes, arguments: list[bytes]) -> Parts:
+        """Fail for help."""
+        if name == b"help":
+            raise NotImplementedError
+        return super().run(name, arguments)

@@ -210,6 +210,11 @@ class EmptyLineIgnored(Commands):
         return (iter(()), False) if raw == b"\r\n" else super().reply(raw)
 
 
+@plant("empty-line-skipped", "HFTP-1.8", style=Streams, dialects=("2019", "2018", "2016"))
+class EmptyLineSkipped(EmptyLineIgnored):
+    """An empty line is skipped in a dialect that leaves open only which answer it gets."""
+
+
 @plant("empty-line-crashes", "HFTP-1.7", style=Sequential)
 class EmptyLineCrashes(Commands):
     """The first word of an empty line is an IndexError that ends the process."""
