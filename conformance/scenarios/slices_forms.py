@@ -10,7 +10,7 @@ chapter = Chapter()
 
 _BASE64: Final = {
     Kind.MALFORMED: "the padding is left out, the alphabet is the URL-safe one (- and _), or it is no base64 at all",
-    Kind.BODY: "chunks are encoded alone, though their length is no multiple of 3; or lines are wrapped, which 2019 forbids",
+    Kind.BODY: "chunks are encoded alone, though no multiple of 3 long; or lines are wrapped, which 2019 forbids",
     Kind.TIMEOUT: "the CR LF at the end of the slice is missing",
     Kind.EXTRA: "something follows the slice: a second line end, or an empty line",
 }
