@@ -268,9 +268,9 @@ class ScenarioItem(pytest.Item):
             return str(excinfo.value)
         return super().repr_failure(excinfo, *args, **more)
 
-    def reportinfo(self) -> tuple[Path, None, str]:
-        """Return what stands above a failure."""
-        return self.path, None, f"{self.scenario.id}: {self.scenario.title}"
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Return what stands above a failure; a warning needs a line's number, too."""
+        return self.path, 0, f"{self.scenario.id}: {self.scenario.title}"
 
 
 def _told(result: "Result") -> str:
