@@ -16,10 +16,11 @@ from rich.console import Console
 
 from conformance import __version__
 from conformance.dialling import AddressError, check_proxy, dial, parse_address
-from conformance.engine import Session, patience
+from conformance.engine import Session
 from conformance.events import Event, EventError, RunEnd, Sink, read_events
 from conformance.fixtures import LARGE_BYTES, FixturesError, write_for_others
 from conformance.options import DEFAULT_CLIENTS, DEFAULT_SEED, PROGRAM, Options
+from conformance.patience import patience_seconds
 from conformance.replay import ReplayError, find_result, replay
 from conformance.reports.ndjson import NdjsonReport
 from conformance.reports.terminal import TerminalReport
@@ -324,7 +325,7 @@ def replay_(*, recording: Path, identifier: str, address: str, proxy: str, timeo
     replay(
         result.transcript,
         lambda seconds, buffer: dial(place, seconds, through, buffer),
-        patience(0.0, timeout_scale),
+        patience_seconds(0.0, timeout_scale),
         click.echo,
         deadline=monotonic() + REPLAY_SECONDS * timeout_scale,
     )

@@ -1,11 +1,12 @@
 """A client of HFTP: reads replies as its dialect has them, and is strict only where the protocol is."""
 
-import base64
 import binascii
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+import pybase64
 
 from conformance.content import Content
 from conformance.failure import Failure, Kind
@@ -234,7 +235,7 @@ def _decoded(text: bytes, *, is_last: bool) -> bytes:
     try:
         if not is_last and b"=" in text:
             raise binascii.Error  # noqa: TRY301  (as the decoder would)
-        return base64.b64decode(text, validate=True)
+        return pybase64.b64decode(text, validate=True)
     except binascii.Error:
         raise Failure(Kind.MALFORMED, "standard base64 with padding (RFC 4648 section 4)", shown(text[-80:])) from None
 

@@ -4,66 +4,40 @@ import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from conformance import __version__, enquiry
+from conformance.care import Care
 from conformance.door import Door
 from conformance.events import Event, Result, RunEnd, RunStart, ScenarioStart, Sink
-from conformance.failure import CAUSES, Failure, Incomplete, Kind, Unsupported
+from conformance.failure import CAUSES, Failure, Incomplete, Kind
 from conformance.fixtures import Fixtures, FoundFixtures, find
 from conformance.options import Options
+from conformance.patience import ALONE, OUT_OF_TIME, Patience, patience_seconds
 from conformance.place import Place
+from conformance.playing import Outcome, play, require
 from conformance.record import Record
 from conformance.reproduction import command_lines
-from conformance.scenario import DESTRUCTIVE, NEEDS, SHARED, Catalogue, Scenario
-from conformance.selection import Baseline, SelectionError, matches, read_baseline, select
+from conformance.scenario import DESTRUCTIVE, SHARED, Catalogue, Scenario
+from conformance.selection import Baseline, SelectionError, check_patterns, read_baseline, select
 from conformance.spec import DIALECTS
-from conformance.stage import Circumstances, Stage
-from conformance.target import TargetError
+from conformance.stage import Circumstances
 from conformance.verdict import MEANINGS, Verdict, exit_status, verdict_of_failure, verdict_of_success
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-BASE_SECONDS: Final = 2.0
-"""How long a wait may be for a server that is near; see `patience`."""
-ROUND_TRIPS: Final = 20
 GATE: Final = "framing.one-command"
 """Is played before all others; a server that fails it is not asked anything else."""
-ALONE_FACTOR: Final = 2.0
-"""A scenario that timed out is given so much more time when it is played again, alone."""
-CONFIRMED_TIMEOUTS: Final = 3
-"""After so many scenarios that timed out alone too, the others are not played twice, and with less patience."""
-IMPATIENCE: Final = 0.4
-WASTED_SECONDS: Final = 45.0
-"""How long a run may wait in vain in all, times --timeout-scale; after that only the shortest waits are left."""
-SHORTEST: Final = 0.1
-RESTARTS: Final = 60
 
 _WIRE: Final = frozenset({Kind.TIMEOUT, Kind.REFUSED, Kind.CLOSED, Kind.RESET, Kind.OPEN})
 """Failures after which the server may be dead."""
+_HASTE: Final = frozenset({Kind.TIMEOUT, Kind.REFUSED, Kind.OPEN})
+"""Failures that may be haste."""
 _FIT: Final = frozenset({Verdict.PASS, Verdict.INFO, Verdict.WARN, Verdict.FLAKY})
-
-
-def patience(round_trip: float, scale: float) -> float:
-    """Return how many seconds a single wait may take."""
-    return (BASE_SECONDS + ROUND_TRIPS * round_trip) * scale
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """How one playing ended; without a failure or a reason it ended well."""
-
-    record: Record
-    seconds: float = 0.0
-    seen: tuple[str, ...] = ()
-    failure: Failure | None = None
-    verdict: Verdict | None = None
-    """A verdict that does not depend on the level."""
-    reason: str = ""
 
 
 class Session:
@@ -83,14 +57,12 @@ class Session:
         self._door = Door()
         self._results: dict[str, Result] = {}
         self._baseline = read_baseline(options.baseline) if options.baseline else Baseline()
-        self._dead = ""  # why the server is not asked any more
-        self._confirmed_timeouts = 0
-        self._wasted_seconds = 0.0
+        self._patience = Patience(options.timeout_scale)
         self._started = monotonic()
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "Self":
-        self._check_patterns()
+        check_patterns(self.catalogue, (*self.options.select, *self.options.skip))
         self._place = self._stack.enter_context(Place(self.options))
         try:
             self._enquire()
@@ -105,61 +77,48 @@ class Session:
 
     # --- Before the first scenario ---------------------------------------------------------------
 
-    def _check_patterns(self) -> None:
-        """Refuse patterns that match nothing in any dialect before a server is started for them."""
-        for pattern in (*self.options.select, *self.options.skip):
-            if not any(matches(row, pattern, dialect) for row in self.catalogue for dialect in DIALECTS):
-                message = f"{pattern!r} matches no scenario (conformance list shows them)"
-                raise SelectionError(message)
-
     def _enquire(self) -> None:
         """Find out how far away the server is, what it speaks, what it holds and whether it serves two at once."""
-        options = self.options
-        scale = options.timeout_scale
+        options, scale = self.options, self.options.timeout_scale
         known = options.dialect if options.dialect != "auto" else DIALECTS[0]
         local = self._place.fixtures
-        self._circumstances = Circumstances(
+        circumstances = Circumstances(
             dial=self._place.target.dial,
             fixtures=local or FoundFixtures({}, knows_all=False),
             dialect=known,
-            patience_seconds=patience(0.0, scale),
+            patience_seconds=patience_seconds(0.0, scale),
             seed=options.seed,
             clients=options.clients,
         )
+        self._care = Care(self._place.target, circumstances, self._patience)
         self.round_trip_seconds = 0.0
-        self._gate = self._play(self.catalogue[GATE])
+        self._gate = play(self.catalogue[GATE], circumstances)
+        if self._gate.failure is not None and self._gate.failure.kind in _WIRE:
+            self._gate = play(self.catalogue[GATE], circumstances, ALONE)
         if self._gate.failure is not None:
-            self._dead = f"the server does not answer: {self._gate.failure}"
+            self._care.dead = f"the server does not answer as it must: {self._gate.failure}"
             return
-        with self._enquiring() as connect:
+        with self._care.enquiring() as connect:
             try:
                 self.round_trip_seconds = enquiry.round_trip_seconds(connect)
             except Failure as failure:
-                self._dead = f"the server answers one command, and not the next: {failure}"
+                self._care.dead = f"the server answers one command, and not the next: {failure}"
                 return
-        self._know(patience_seconds=patience(self.round_trip_seconds, scale))
-        with self._enquiring() as connect:
+        self._know(patience_seconds=patience_seconds(self.round_trip_seconds, scale))
+        with self._care.enquiring() as connect:
             self._know(dialect=enquiry.dialect_of(connect) if options.dialect == "auto" else known)
-        with self._enquiring() as connect:
+        with self._care.enquiring() as connect:
             self._know(fixtures=local or find(connect, options.seed, options.large_bytes))
-        with self._enquiring() as connect:
+        with self._care.enquiring() as connect:
             self._know(is_concurrent=enquiry.is_concurrent(connect))
-        self._heal()  # what a question did to the server is no scenario's fault; those that ask it will find out
+        self._care.heal()  # what a question did to the server is no scenario's fault; those that ask it will find out
 
     def _know(self, **facts: object) -> None:
-        self._circumstances = replace(self._circumstances, **facts)  # type: ignore[arg-type]  # fields, by name
-
-    @contextlib.contextmanager
-    def _enquiring(self, factor: float = 1.0) -> Iterator[enquiry.Connect]:
-        """Give a way to connect that belongs to no scenario."""
-        stage = Stage(self._circumstances, is_crowded=True, duration_factor=factor)
-        try:
-            yield stage.connect
-        finally:
-            stage.close()
+        known = replace(self._care.circumstances, **facts)  # type: ignore[arg-type]  # fields, by name
+        self._care.circumstances = known
 
     def _start(self) -> None:
-        options, facts = self.options, self._circumstances
+        options, facts = self.options, self._care.circumstances
         applicable = [row for row in self.catalogue if row.applies_to(facts.dialect)]
         self.scenarios, self.deselected = select(applicable, options.select, options.skip, facts.dialect)
         self.scenarios.sort(key=self._depth)  # stable: what others depend on comes first
@@ -191,15 +150,18 @@ class Session:
 
     # --- The run ---------------------------------------------------------------------------------
 
+    @property
+    def _jobs(self) -> int:
+        return self.options.jobs if self._care.circumstances.is_concurrent else 1
+
     def run(self) -> RunEnd:
         """Play all selected scenarios and return how it ended."""
         problems: list[str] = []
         if self._gate.failure is not None and GATE not in {row.id for row in self.scenarios}:
             self.judge(self.catalogue[GATE])
-        jobs = self.options.jobs if self._circumstances.is_concurrent else 1
         try:
             for batch in self._batches():
-                self._run_batch(batch, jobs if batch[0].isolation == SHARED else 1)
+                self._run_batch(batch, self._jobs if batch[0].isolation == SHARED else 1)
         except KeyboardInterrupt:
             problems.append("interrupted: what is missing was not played")
         return self.end(problems)
@@ -212,7 +174,7 @@ class Session:
 
     def may_share(self, scenario: Scenario) -> bool:
         """Tell whether a scenario may be played while somebody else has the server play another."""
-        return scenario.isolation == SHARED and self._circumstances.is_concurrent
+        return scenario.isolation == SHARED and self._care.circumstances.is_concurrent
 
     def has_judged(self, identifier: str) -> bool:
         """Tell whether a scenario has a result already."""
@@ -267,125 +229,85 @@ class Session:
         self._emit(ScenarioStart(scenario.id))
         attempts = 1
         if (outcome := self._obstacle(scenario)) is None:
-            generation = self._place.target.starts
+            starts = self._care.starts
             with self._door.opened(alone=scenario.isolation != SHARED):
-                outcome = self._play(scenario)
-                if not self._wants_again(outcome):
+                outcome = self._play(scenario, is_alone=False)
+                wants_again = self._wants_again(scenario, outcome)
+                if not wants_again:
                     outcome = self._checked(scenario, outcome)
-            if self._wants_again(outcome):
+            if wants_again:
                 attempts = 2
                 with self._door.opened(alone=True):
-                    outcome = self._play_again(scenario, outcome, generation)
+                    outcome = self._play_again(scenario, outcome, starts)
+            if outcome.is_hasty and outcome.is_in_vain:
+                outcome = replace(outcome, failure=None, verdict=Verdict.BLOCKED, reason=OUT_OF_TIME)
         result = self._result(scenario, outcome, attempts)
         self._results[scenario.id] = result
         self._emit(result)
         return result
 
-    def _obstacle(self, scenario: Scenario) -> _Outcome | None:
+    def _obstacle(self, scenario: Scenario) -> Outcome | None:
         """Return why a scenario cannot be played, if so."""
         record = Record()
-        if self._dead:
+        facts = self._care.circumstances
+        if self._care.dead:
             if scenario.id == GATE and self._gate.failure is not None:
                 return self._gate
-            return _Outcome(record, verdict=Verdict.BLOCKED, reason=self._dead)
+            return Outcome(record, verdict=Verdict.BLOCKED, reason=self._care.dead)
         for name in scenario.depends:
             if name in self._results and Verdict(self._results[name].verdict) not in _FIT:
-                reason = f"{name} did not pass"
-                return _Outcome(record, verdict=Verdict.BLOCKED, reason=reason)
-        facts = self._circumstances
+                return Outcome(record, verdict=Verdict.BLOCKED, reason=f"{name} did not pass")
         if "concurrency" in scenario.all_needs and not facts.is_concurrent:
             reason = "the server serves one client at a time"
-            return _Outcome(record, verdict=Verdict.UNSUPPORTED, reason=reason)
+            return Outcome(record, verdict=Verdict.UNSUPPORTED, reason=reason)
         try:
-            _require(scenario, facts.fixtures)
+            require(scenario, facts.fixtures)
         except Incomplete as why:
-            return _Outcome(record, verdict=Verdict.INCOMPLETE, reason=str(why))
+            return Outcome(record, verdict=Verdict.INCOMPLETE, reason=str(why))
         return None
 
-    def _play(self, scenario: Scenario, factor: float = 1.0) -> _Outcome:
-        """Play it once."""
-        if self._wasted_seconds >= WASTED_SECONDS * self.options.timeout_scale:
-            factor *= SHORTEST
-        elif self._confirmed_timeouts >= CONFIRMED_TIMEOUTS:
-            factor *= IMPATIENCE
-        stage = Stage(
-            self._circumstances,
-            is_crowded="concurrency" in scenario.all_needs,
-            scenario_id=scenario.id,
-            duration_factor=factor,
-        )
-        stage.allow(scenario.patiences)
-        started = monotonic()
-        failure, verdict, reason = None, None, ""
-        try:
-            scenario.play(stage)
-        except Failure as why:
-            failure = why
-            self._wasted_seconds += monotonic() - started if why.kind in {Kind.TIMEOUT, Kind.OPEN} else 0.0
-        except Incomplete as why:
-            verdict, reason = Verdict.INCOMPLETE, str(why)
-        except Unsupported as why:
-            verdict, reason = Verdict.UNSUPPORTED, str(why)
-        except Exception as error:  # noqa: BLE001  (a scenario's fault is a verdict, too)
-            verdict, reason = Verdict.ERROR, _fault(error)
-        finally:
-            stage.close()
-        return _Outcome(stage.record, monotonic() - started, tuple(stage.seen), failure, verdict, reason)
+    def _play(self, scenario: Scenario, *, is_alone: bool) -> Outcome:
+        outcome = play(scenario, self._care.circumstances, self._patience.factor(is_alone=is_alone))
+        if outcome.is_in_vain:
+            self._patience.waste(outcome.seconds / (1 if is_alone else self._jobs))
+        return outcome
 
-    def _wants_again(self, outcome: _Outcome) -> bool:
-        """Tell whether a failure may be somebody else's, or haste."""
-        if outcome.failure is None or self._confirmed_timeouts >= CONFIRMED_TIMEOUTS:
+    def _wants_again(self, scenario: Scenario, outcome: Outcome) -> bool:
+        """Tell whether the outcome may be haste, or the doing of what was played beside it, and there is time."""
+        has_company = self._jobs > 1 and scenario.isolation == SHARED
+        if outcome.failure is None:
+            return has_company and not self._care.is_running
+        if outcome.is_in_vain and self._patience.is_at_its_end:
             return False
-        kinds = _WIRE if self.options.jobs > 1 else {Kind.TIMEOUT, Kind.REFUSED, Kind.OPEN}
-        return outcome.failure.kind in kinds
+        return has_company or outcome.failure.kind in _HASTE
 
-    def _play_again(self, scenario: Scenario, first: _Outcome, generation: int) -> _Outcome:
+    def _play_again(self, scenario: Scenario, first: Outcome, starts: int) -> Outcome:
         """Play it alone, with more time, on a server that is well."""
-        was_gone = not self._heal()
-        if self._dead:
-            return self._gone(first)
-        again = self._checked(scenario, self._play(scenario, ALONE_FACTOR))
+        if self._care.has_given_up():  # since it was played, and by something that was played beside it
+            return Outcome(first.record, verdict=Verdict.BLOCKED, reason=self._care.dead)
+        was_gone = not self._care.heal()
+        if self._care.has_given_up():
+            return _gone(first, "; this or one that was played beside it did it" if self._jobs > 1 else "")
+        again = self._checked(scenario, self._play(scenario, is_alone=True))
         if again.failure is None:
-            is_others_fault = was_gone or self._place.target.starts != generation
-            if again.verdict is None and not is_others_fault:
-                reason = f"first: {first.failure}"
-                return replace(again, verdict=Verdict.FLAKY, reason=reason)
-        elif again.failure.kind in {Kind.TIMEOUT, Kind.OPEN}:
-            self._confirmed_timeouts += 1
+            is_others_fault = was_gone or self._care.starts != starts
+            if again.verdict is None and not is_others_fault and not first.is_hasty:
+                return replace(again, verdict=Verdict.FLAKY, reason=f"first: {first.failure}")
+        elif again.is_in_vain and not again.is_hasty:
+            self._patience.confirm()
         return again
 
-    def _checked(self, scenario: Scenario, outcome: _Outcome) -> _Outcome:
+    def _checked(self, scenario: Scenario, outcome: Outcome) -> Outcome:
         """Look after the server's health where a scenario may have harmed it, and blame the scenario if it did."""
         is_suspect = scenario.isolation == DESTRUCTIVE or (
             outcome.failure is not None and outcome.failure.kind in _WIRE
         )
-        if not is_suspect and self._place.target.is_running:
+        if not is_suspect and self._care.is_running:
             return outcome
-        return outcome if self._heal() else self._gone(outcome)
+        return outcome if self._care.heal() else _gone(outcome)
 
-    def _gone(self, outcome: _Outcome) -> _Outcome:
-        got = str(outcome.failure.got) if outcome.failure else "the right answer"
-        expected = outcome.failure.expected if outcome.failure else "a server that serves other clients afterwards"
-        failure = Failure(Kind.GONE, expected, f"{got}; and afterwards the server serves nobody")
-        return replace(outcome, failure=failure, verdict=None)
-
-    def _heal(self) -> bool:
-        """Return whether the server is well; if not, start it again, or never ask it again."""
-        if self._place.target.is_running:
-            with self._enquiring(ALONE_FACTOR) as connect:
-                if enquiry.is_healthy(connect):
-                    return True
-        if not self._place.target.can_restart or self._place.target.starts > RESTARTS:
-            self._dead = "the server serves nobody any more"
-            return False
-        try:
-            self._place.target.restart()
-        except TargetError as error:
-            self._dead = f"the server does not start again: {error}"
-        return False
-
-    def _result(self, scenario: Scenario, outcome: _Outcome, attempts: int) -> Result:
-        level = scenario.level_for(self._circumstances.dialect)
+    def _result(self, scenario: Scenario, outcome: Outcome, attempts: int) -> Result:
+        level = scenario.level_for(self._care.circumstances.dialect)
         failure = outcome.failure
         verdict = outcome.verdict or (
             verdict_of_success(level) if failure is None else verdict_of_failure(level, failure.kind)
@@ -417,19 +339,12 @@ class Session:
             self._sink(event)
 
 
-def _require(scenario: Scenario, fixtures: Fixtures) -> None:
-    """Raise Incomplete unless there is everything that a scenario needs."""
-    needs = scenario.all_needs
-    if "local" in needs:
-        _ = fixtures.directory
-    if "own-files" in needs and not fixtures.knows_all:
-        message = "needs a directory of which every file is known (--fixtures, or conformance fixtures write)"
-        raise Incomplete(message)
-    if "outside" in needs and fixtures.secret is None:
-        message = "needs a file outside the served directory (--serve, or --fixtures DIR)"
-        raise Incomplete(message)
-    for key in sorted(needs - NEEDS):
-        fixtures.get(key)
+def _gone(outcome: Outcome, whose: str = "") -> Outcome:
+    """Return the outcome of a scenario that the server did not survive."""
+    got = str(outcome.failure.got) if outcome.failure else "the right answer"
+    expected = outcome.failure.expected if outcome.failure else "a server that serves other clients afterwards"
+    failure = Failure(Kind.GONE, expected, f"{got}; and afterwards the server serves nobody{whose}")
+    return replace(outcome, failure=failure, verdict=None, is_hasty=False)
 
 
 def _kind_of(fixtures: Fixtures) -> str:
@@ -441,11 +356,3 @@ def _kind_of(fixtures: Fixtures) -> str:
 def _patterns(options: Options) -> list[str]:
     words = [word for pattern in options.select for word in ("-t", pattern)]
     return words + [word for pattern in options.skip for word in ("--skip", pattern)]
-
-
-def _fault(error: Exception) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
-    return f"{type(error).__name__}: {error}{where}"

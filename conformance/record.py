@@ -15,6 +15,8 @@ WHOLE_BYTES: Final = 2048
 """Up to this, a payload is kept as it is."""
 PACKED_BYTES: Final = 16384
 """What was sent is kept compressed if that is no longer than this, so that it can be sent again."""
+_QUICKLY: Final = 1
+"""The level of that compression."""
 MOMENTS: Final = 2000
 """How many moments of one scenario are kept; those after them are counted."""
 
@@ -22,18 +24,22 @@ MOMENTS: Final = 2000
 class Payload:
     """Bytes of one direction, gathered; only so much of them is held."""
 
-    __slots__ = ("_hash", "_packer", "_tail", "head", "packed", "size")
+    __slots__ = ("_hash", "_is_sent", "_packer", "_tail", "head", "packed", "size")
 
     def __init__(self, *, is_sent: bool) -> None:
         self.size = 0
         self.head = b""
-        self.packed: bytes | None = b"" if is_sent else None
+        self.packed: bytes | None = None
         self._tail = b""
         self._hash = hashlib.sha256()
-        self._packer = zlib.compressobj() if is_sent else None
+        self._is_sent = is_sent
+        self._packer: zlib._Compress | None = None
 
     def add(self, data: bytes) -> None:
         """Take more bytes."""
+        if self._is_sent and self.size <= WHOLE_BYTES < self.size + len(data):  # short ones, by far the most, need none
+            self._packer = zlib.compressobj(_QUICKLY)
+            self.packed = self._packer.compress(self.head)
         self.size += len(data)
         self._hash.update(data)
         if len(self.head) < WHOLE_BYTES:

@@ -3,11 +3,13 @@
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from conformance.events import Result
 from conformance.scenario import Scenario
+from conformance.spec import DIALECTS
 from conformance.verdict import MEANINGS, Verdict
 
 if sys.version_info >= (3, 11):
@@ -36,7 +38,7 @@ def select(
     scenarios = list(scenarios)
     for pattern in (*wanted, *unwanted):
         if not any(matches(scenario, pattern, dialect) for scenario in scenarios):
-            message = f"{pattern!r} matches no scenario (conformance list shows them)"
+            message = f"{_unmatched(pattern, scenarios)}; in {dialect}, at least"
             raise SelectionError(message)
     chosen: list[Scenario] = []
     left: list[Scenario] = []
@@ -48,6 +50,25 @@ def select(
         message = "the patterns leave no scenario to play"
         raise SelectionError(message)
     return chosen, left
+
+
+def check_patterns(scenarios: Iterable[Scenario], patterns: Iterable[str]) -> None:
+    """Raise SelectionError for a pattern that matches nothing in any dialect."""
+    known = list(scenarios)
+    for pattern in patterns:
+        if not any(matches(row, pattern, dialect) for row in known for dialect in DIALECTS):
+            raise SelectionError(_unmatched(pattern, known))
+
+
+def _unmatched(pattern: str, scenarios: Sequence[Scenario]) -> str:
+    """Say that a pattern matches nothing, and what is like it."""
+    return f"{pattern!r} matches no scenario{like(pattern, [row.id for row in scenarios])} (conformance list)"
+
+
+def like(word: str, known: Iterable[str]) -> str:
+    """Return a phrase that names what a word may have meant, or nothing."""
+    near = get_close_matches(word, list(known), n=3, cutoff=0.6)
+    return f"; near it: {', '.join(near)}" if near else ""
 
 
 @dataclass

@@ -60,7 +60,9 @@ MEANINGS: Final = MappingProxyType(
             "it could not be played here", Exit.INCOMPLETE, has_run=False, style="blue", mark="-"
         ),
         Verdict.ERROR: Meaning("the suite itself failed", Exit.SUITE_FAULT, style="bold white on red", mark="E"),
-        Verdict.FLAKY: Meaning("timed out, and passed when played alone", style="bright_yellow", mark="~"),
+        Verdict.FLAKY: Meaning(
+            "failed by a time-out or beside others, and passed when played alone", style="bright_yellow", mark="~"
+        ),
     }
 )
 
