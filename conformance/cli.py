@@ -1,7 +1,6 @@
 """The command line of the suite: options to a session, events to reports; the only printing and the only exit codes."""
 
 import contextlib
-import importlib
 import io
 import signal
 import sys
@@ -9,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
 from types import FrameType
-from typing import Any, Final, NoReturn, TextIO
+from typing import Any, Final, NoReturn
 
 import click
 from rich.console import Console
@@ -17,16 +16,18 @@ from rich.console import Console
 from conformance import __version__
 from conformance.dialling import AddressError, check_proxy, dial, parse_address
 from conformance.engine import Session
-from conformance.events import Event, EventError, RunEnd, Sink, read_events
-from conformance.fixtures import LARGE_BYTES, FixturesError, write_for_others
+from conformance.events import EventError, RunEnd, read_events
+from conformance.explaining import explained
+from conformance.fixtures import LARGE_BYTES
+from conformance.fixtures_local import FixturesError, write_for_others
 from conformance.options import DEFAULT_CLIENTS, DEFAULT_SEED, PROGRAM, Options
+from conformance.outlets import WRITTEN, rendered, reports, writable
 from conformance.patience import patience_seconds
 from conformance.replay import ReplayError, find_result, replay
-from conformance.reports.ndjson import NdjsonReport
-from conformance.reports.terminal import TerminalReport
-from conformance.scenario import Scenario, ScenarioError
+from conformance.scenario import ScenarioError
 from conformance.scenarios import catalogue
-from conformance.selection import SelectionError, matches
+from conformance.selection import SelectionError, check_patterns, matches
+from conformance.sizes import Size
 from conformance.spec import DIALECTS, specification
 from conformance.target import TargetError
 from conformance.verdict import FAIL_ON, Exit
@@ -41,27 +42,7 @@ USAGE_ERRORS: Final = (
     TargetError,
 )
 """Each carries one line for people, and means that the run was not what the user wanted."""
-WRITTEN: Final = ("junit", "html")
-"""The reports that are written from the whole stream: a module and a function of that name in `conformance.reports`."""
 REPLAY_SECONDS: Final = 120.0
-_UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-
-
-class Size(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
-    """A number of bytes: 1000, 64K, 32M or 4G."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401  (as in click)
-        """Return the number; fail in one line."""
-        if isinstance(value, int):
-            return value
-        digits, unit = str(value).upper().removesuffix("B").removesuffix("I"), ""
-        if digits[-1:] in _UNITS:
-            digits, unit = digits[:-1], digits[-1]
-        if not (digits.isascii() and digits.isdigit() and len(digits) < 16) or not int(digits):  # noqa: PLR2004
-            self.fail(f"{value!r} is no size: 1000, 64K, 32M, 4G", param, ctx)
-        return int(digits) * _UNITS[unit]
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -112,10 +93,16 @@ _size = click.option("--size", "large_bytes", type=Size(), default=LARGE_BYTES, 
 
 @commands.command()
 @click.argument("address", metavar="[HOST:PORT]", default="")
-@click.option("--serve", default="", metavar="CMD", help="Start the server by this; {port} and {dir} are filled in.")
-@click.option("--cwd", default="", metavar="DIR", help="Where --serve starts it.")
+@click.option(
+    "--serve",
+    default="",
+    show_default=False,
+    metavar="CMD",
+    help="Start the server by this; {port} and {dir} are filled in.",
+)
+@click.option("--cwd", default="", show_default=False, metavar="DIR", help="Where --serve starts it.")
 @click.option("--fixtures", type=click.Path(path_type=Path), metavar="DIR", help="The served directory, if local.")
-@click.option("--proxy", default="", metavar="URL", help="socks5h://HOST:PORT.")
+@click.option("--proxy", default="", show_default=False, metavar="URL", help="socks5h://HOST:PORT.")
 @click.option("--dialect", default="auto", type=click.Choice(["auto", *DIALECTS]), help="auto asks the server.")
 @click.option(
     "-t", "--test", "select", multiple=True, metavar="PATTERN", help="Only these: id, chapter, HFTP-x.y, level."
@@ -140,7 +127,7 @@ def run(*, verbose: bool, ndjson: str | None, junit: str | None, html: str | Non
     found = catalogue(options.scenarios)
     console = Console(highlight=False)
     with (
-        _reports(console, ndjson, {"junit": junit, "html": html}, is_verbose=verbose) as sink,
+        reports(console, ndjson, {"junit": junit, "html": html}, is_verbose=verbose) as sink,
         _ended_by_signals(),
         Session(options, found, sink) as session,
     ):
@@ -164,48 +151,6 @@ def _check_target(options: Options) -> None:
         raise click.UsageError(message)
     if options.proxy:
         check_proxy(options.proxy)
-
-
-@contextlib.contextmanager
-def _reports(
-    console: Console, ndjson: str | None, written: dict[str, str | None], *, is_verbose: bool
-) -> Iterator[Sink]:
-    """Give a sink for all reports that were asked for; those of the whole stream are written in the end."""
-    wanted = {name: path for name, path in written.items() if path is not None}
-    events: list[Event] = []
-    with contextlib.ExitStack() as stack:
-        terminal = TerminalReport(console, is_verbose=is_verbose)
-        stack.callback(terminal.close)
-        sinks: list[Sink] = [terminal]
-        if wanted:
-            sinks.append(events.append)
-        if ndjson is not None:
-            sinks.append(NdjsonReport(stack.enter_context(_writable(ndjson))))
-        files = {name: stack.enter_context(_writable(path)) for name, path in wanted.items()}
-
-        def sink(event: Event) -> None:
-            for take in sinks:
-                take(event)
-            if isinstance(event, RunEnd):
-                for name, file in files.items():
-                    file.write(_rendered(name, events))
-                    file.flush()
-
-        yield sink
-
-
-def _writable(path: str) -> TextIO:
-    try:
-        return Path(path).open("w", encoding="utf-8")
-    except OSError as error:
-        message = f"cannot write {path}: {error.strerror}"
-        raise click.ClickException(message) from error
-
-
-def _rendered(name: str, events: Sequence[Event]) -> str:
-    """Return a report of the whole stream; its module is only loaded when it is wanted."""
-    text: str = getattr(importlib.import_module(f"conformance.reports.{name}"), name)(events)
-    return text
 
 
 @contextlib.contextmanager
@@ -235,10 +180,7 @@ def list_(*, select: tuple[str, ...], dialect: str, requirements: bool, scenario
         for rule in specification():
             click.echo(f"{rule.id:<10} {rule.level_for(dialect):<6} {rule.chapter}.{rule.slug}: {rule.text}")
         return Exit.CONFORMANT
-    for pattern in select:
-        if not any(matches(row, pattern, dialect) for row in found):
-            message = f"{pattern!r} matches no scenario"
-            raise SelectionError(message)
+    check_patterns(found, select)
     chosen = [row for row in found if not select or any(matches(row, pattern, dialect) for pattern in select)]
     width = max(len(row.id) for row in chosen)
     for row in chosen:
@@ -252,47 +194,8 @@ def list_(*, select: tuple[str, ...], dialect: str, requirements: bool, scenario
 @_scenario_files
 def explain(*, identifier: str, scenarios: tuple[str, ...]) -> int:
     """Say what a scenario shows, or a requirement asks, and how it is tested."""
-    found = catalogue(scenarios)
-    if identifier in found:
-        click.echo(_explained(found[identifier]))
-        return Exit.CONFORMANT
-    try:
-        row = specification()[identifier]
-    except KeyError:
-        message = f"{identifier!r} is neither a scenario nor a requirement (conformance list)"
-        raise SelectionError(message) from None
-    click.echo(f"{row.id} ({row.chapter}.{row.slug}), {_levels(row.level, row.level_in, row.dialects)}\n{row.text}")
-    tested = [scenario for scenario in found if scenario.requirement == row.id]
-    for scenario in tested:
-        click.echo(f"  {scenario.id}: {scenario.title}")
-    if not tested:
-        click.echo(f"  not tested: {row.untestable or 'there is no scenario yet'}")
+    click.echo(explained(identifier, catalogue(scenarios)))
     return Exit.CONFORMANT
-
-
-def _levels(level: str, level_in: Any, dialects: Sequence[str]) -> str:  # noqa: ANN401  (a mapping or None)
-    others = "".join(f", {other} in {dialect}" for dialect, other in (level_in or {}).items())
-    return f"{level}{others}; dialects {', '.join(dialects)}"
-
-
-def _explained(scenario: Scenario) -> str:
-    row = scenario.row
-    lines = [
-        f"{scenario.id}: {scenario.title}",
-        f"judges {row.id}, {_levels(scenario.level or row.level, row.level_in, scenario.dialects or row.dialects)}",
-        f"  {row.text}",
-        f"is played {scenario.isolation}"
-        + (f"; needs {', '.join(sorted(scenario.all_needs))}" if scenario.all_needs else ""),
-    ]
-    if scenario.depends:
-        lines.append(f"depends on {', '.join(scenario.depends)}")
-    if scenario.transcript is not None:
-        lines += ["", *(f"  {line}".rstrip() for line in str(scenario.transcript).splitlines())]
-    elif scenario.play.__doc__:
-        lines += ["", *(f"  {line.strip()}".rstrip() for line in scenario.play.__doc__.strip().splitlines())]
-    if scenario.causes:
-        lines += ["", "if it fails, likely:", *(f"  {kind.value}: {cause}" for kind, cause in scenario.causes.items())]
-    return "\n".join(lines)
 
 
 @commands.group()
@@ -315,7 +218,7 @@ def write(*, directory: Path, seed: int, large_bytes: int) -> int:
 @click.argument("recording", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="RUN.ndjson")
 @click.argument("identifier", metavar="ID")
 @click.argument("address", metavar="[HOST:PORT]", default="")
-@click.option("--proxy", default="", metavar="URL", help="socks5h://HOST:PORT.")
+@click.option("--proxy", default="", show_default=False, metavar="URL", help="socks5h://HOST:PORT.")
 @click.option("--timeout-scale", type=click.FloatRange(0.01, 1000.0), default=1.0, help="For slow servers.")
 def replay_(*, recording: Path, identifier: str, address: str, proxy: str, timeout_scale: float) -> int:
     """Send the bytes of a recorded scenario again: to the same address, or to another."""
@@ -343,13 +246,13 @@ def report(
     events = [event for recording in recordings for event in read_events(_lines(recording))]
     console = Console(highlight=False)
     statuses = {Exit(event.exit) for event in events if isinstance(event, RunEnd)}
-    with _reports(console, ndjson, {}, is_verbose=verbose) as sink:
+    with reports(console, ndjson, {}, is_verbose=verbose) as sink:
         for event in events:
             sink(event)
     for name, path in (("junit", junit), ("html", html)):
         if path is not None:
-            with _writable(path) as file:
-                file.write(_rendered(name, events))
+            with writable(path) as file:
+                file.write(rendered(name, events))
     return next((s for s in (Exit.SUITE_FAULT, Exit.NOT_CONFORMANT, Exit.CONFORMANT) if s in statuses), Exit.INCOMPLETE)
 
 

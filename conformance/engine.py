@@ -9,23 +9,21 @@ from datetime import datetime, timezone
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from conformance import __version__, enquiry
-from conformance.care import Care
+from conformance import __version__
+from conformance.acquaintance import acquainted
 from conformance.door import Door
 from conformance.events import Event, Result, RunEnd, RunStart, ScenarioStart, Sink
-from conformance.failure import CAUSES, Failure, Incomplete, Kind
-from conformance.fixtures import Fixtures, FoundFixtures, find
+from conformance.failure import Incomplete, Kind
+from conformance.judgement import gone, judged
 from conformance.options import Options
-from conformance.patience import ALONE, OUT_OF_TIME, Patience, patience_seconds
+from conformance.patience import OUT_OF_TIME, Patience
 from conformance.place import Place
-from conformance.playing import Outcome, play, require
+from conformance.playing import WIRE, Outcome, play, require
 from conformance.record import Record
 from conformance.reproduction import command_lines
 from conformance.scenario import DESTRUCTIVE, SHARED, Catalogue, Scenario
 from conformance.selection import Baseline, SelectionError, check_patterns, read_baseline, select
-from conformance.spec import DIALECTS
-from conformance.stage import Circumstances
-from conformance.verdict import MEANINGS, Verdict, exit_status, verdict_of_failure, verdict_of_success
+from conformance.verdict import Verdict, exit_status
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
 GATE: Final = "framing.one-command"
 """Is played before all others; a server that fails it is not asked anything else."""
 
-_WIRE: Final = frozenset({Kind.TIMEOUT, Kind.REFUSED, Kind.CLOSED, Kind.RESET, Kind.OPEN})
-"""Failures after which the server may be dead."""
 _HASTE: Final = frozenset({Kind.TIMEOUT, Kind.REFUSED, Kind.OPEN})
 """Failures that may be haste."""
 _FIT: Final = frozenset({Verdict.PASS, Verdict.INFO, Verdict.WARN, Verdict.FLAKY})
@@ -65,7 +61,7 @@ class Session:
         check_patterns(self.catalogue, (*self.options.select, *self.options.skip))
         self._place = self._stack.enter_context(Place(self.options))
         try:
-            self._enquire()
+            self._care, self._gate = acquainted(self.options, self._place, self.catalogue[GATE], self._patience)
             self._start()
         except BaseException:
             self._stack.close()
@@ -76,46 +72,6 @@ class Session:
         self._stack.close()
 
     # --- Before the first scenario ---------------------------------------------------------------
-
-    def _enquire(self) -> None:
-        """Find out how far away the server is, what it speaks, what it holds and whether it serves two at once."""
-        options, scale = self.options, self.options.timeout_scale
-        known = options.dialect if options.dialect != "auto" else DIALECTS[0]
-        local = self._place.fixtures
-        circumstances = Circumstances(
-            dial=self._place.target.dial,
-            fixtures=local or FoundFixtures({}, knows_all=False),
-            dialect=known,
-            patience_seconds=patience_seconds(0.0, scale),
-            seed=options.seed,
-            clients=options.clients,
-        )
-        self._care = Care(self._place.target, circumstances, self._patience)
-        self.round_trip_seconds = 0.0
-        self._gate = play(self.catalogue[GATE], circumstances)
-        if self._gate.failure is not None and self._gate.failure.kind in _WIRE:
-            self._gate = play(self.catalogue[GATE], circumstances, ALONE)
-        if self._gate.failure is not None:
-            self._care.dead = f"the server does not answer as it must: {self._gate.failure}"
-            return
-        with self._care.enquiring() as connect:
-            try:
-                self.round_trip_seconds = enquiry.round_trip_seconds(connect)
-            except Failure as failure:
-                self._care.dead = f"the server answers one command, and not the next: {failure}"
-                return
-        self._know(patience_seconds=patience_seconds(self.round_trip_seconds, scale))
-        with self._care.enquiring() as connect:
-            self._know(dialect=enquiry.dialect_of(connect) if options.dialect == "auto" else known)
-        with self._care.enquiring() as connect:
-            self._know(fixtures=local or find(connect, options.seed, options.large_bytes))
-        with self._care.enquiring() as connect:
-            self._know(is_concurrent=enquiry.is_concurrent(connect))
-        self._care.heal()  # what a question did to the server is no scenario's fault; those that ask it will find out
-
-    def _know(self, **facts: object) -> None:
-        known = replace(self._care.circumstances, **facts)  # type: ignore[arg-type]  # fields, by name
-        self._care.circumstances = known
 
     def _start(self) -> None:
         options, facts = self.options, self._care.circumstances
@@ -132,11 +88,11 @@ class Session:
                 selected=len(self.scenarios),
                 deselected=[row.id for row in self.deselected],
                 is_concurrent=facts.is_concurrent,
-                round_trip_seconds=round(self.round_trip_seconds, 6),
+                round_trip_seconds=round(facts.round_trip_seconds, 6),
                 patience_seconds=round(facts.patience_seconds, 3),
-                fixtures=_kind_of(facts.fixtures),
+                fixtures=facts.fixtures.kind,
                 started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                command=options.command(*_patterns(options)),
+                command=options.command(*options.patterns),
                 fail_on=options.fail_on,
             )
         )
@@ -241,7 +197,14 @@ class Session:
                     outcome = self._play_again(scenario, outcome, starts)
             if outcome.is_hasty and outcome.is_in_vain:
                 outcome = replace(outcome, failure=None, verdict=Verdict.BLOCKED, reason=OUT_OF_TIME)
-        result = self._result(scenario, outcome, attempts)
+        result = judged(
+            scenario,
+            outcome,
+            dialect=self._care.circumstances.dialect,
+            attempts=attempts,
+            reproduce=command_lines(self.options, scenario.id, outcome.record, self._place.target.address),
+        )
+        result = replace(result, known=self._baseline.reason(result))
         self._results[scenario.id] = result
         self._emit(result)
         return result
@@ -287,7 +250,7 @@ class Session:
             return Outcome(first.record, verdict=Verdict.BLOCKED, reason=self._care.dead)
         was_gone = not self._care.heal()
         if self._care.has_given_up():
-            return _gone(first, "; this or one that was played beside it did it" if self._jobs > 1 else "")
+            return gone(first, "; this or one that was played beside it did it" if self._jobs > 1 else "")
         again = self._checked(scenario, self._play(scenario, is_alone=True))
         if again.failure is None:
             is_others_fault = was_gone or self._care.starts != starts
@@ -299,60 +262,11 @@ class Session:
 
     def _checked(self, scenario: Scenario, outcome: Outcome) -> Outcome:
         """Look after the server's health where a scenario may have harmed it, and blame the scenario if it did."""
-        is_suspect = scenario.isolation == DESTRUCTIVE or (
-            outcome.failure is not None and outcome.failure.kind in _WIRE
-        )
+        is_suspect = scenario.isolation == DESTRUCTIVE or (outcome.failure is not None and outcome.failure.kind in WIRE)
         if not is_suspect and self._care.is_running:
             return outcome
-        return outcome if self._care.heal() else _gone(outcome)
-
-    def _result(self, scenario: Scenario, outcome: Outcome, attempts: int) -> Result:
-        level = scenario.level_for(self._care.circumstances.dialect)
-        failure = outcome.failure
-        verdict = outcome.verdict or (
-            verdict_of_success(level) if failure is None else verdict_of_failure(level, failure.kind)
-        )
-        result = Result(
-            scenario=scenario.id,
-            requirement=scenario.requirement,
-            level=level,
-            verdict=verdict.value,
-            title=scenario.title,
-            chapter=scenario.chapter,
-            text=scenario.row.text,
-            kind=failure.kind.value if failure else "",
-            expected=failure.expected if failure else "",
-            got=failure.got if failure else outcome.reason or "; ".join(dict.fromkeys(outcome.seen)),
-            sent=outcome.record.last_sent() if failure else "",
-            cause=(failure.cause or scenario.causes.get(failure.kind) or CAUSES[failure.kind]) if failure else "",
-            reproduce=command_lines(self.options, scenario.id, outcome.record, self._place.target.address)
-            if MEANINGS[verdict].has_run
-            else [],
-            seconds=round(outcome.seconds, 4),
-            attempts=attempts,
-            transcript=outcome.record.describe(),
-        )
-        return replace(result, known=self._baseline.reason(result))
+        return outcome if self._care.heal() else gone(outcome)
 
     def _emit(self, event: Event) -> None:
         with self._sink_lock:
             self._sink(event)
-
-
-def _gone(outcome: Outcome, whose: str = "") -> Outcome:
-    """Return the outcome of a scenario that the server did not survive."""
-    got = str(outcome.failure.got) if outcome.failure else "the right answer"
-    expected = outcome.failure.expected if outcome.failure else "a server that serves other clients afterwards"
-    failure = Failure(Kind.GONE, expected, f"{got}; and afterwards the server serves nobody{whose}")
-    return replace(outcome, failure=failure, verdict=None, is_hasty=False)
-
-
-def _kind_of(fixtures: Fixtures) -> str:
-    if fixtures.is_local:
-        return "local"
-    return "found" if fixtures.knows_all else "discovered"
-
-
-def _patterns(options: Options) -> list[str]:
-    words = [word for pattern in options.select for word in ("-t", pattern)]
-    return words + [word for pattern in options.skip for word in ("--skip", pattern)]

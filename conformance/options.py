@@ -39,6 +39,12 @@ class Options:
         """Return what is judged, for people."""
         return self.address or self.serve
 
+    @property
+    def patterns(self) -> list[str]:
+        """Return the words of a command line that select the same scenarios."""
+        words = [word for pattern in self.select for word in ("-t", pattern)]
+        return words + [word for pattern in self.skip for word in ("--skip", pattern)]
+
     def command(self, *more: str) -> str:
         """Return the command line that runs the same again, with more words at its end."""
         words = [PROGRAM, "run"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from conformance.dialling import check_proxy, parse_address
-from conformance.fixtures import LocalFixtures
+from conformance.fixtures_local import LocalFixtures
 from conformance.options import Options
 from conformance.target import Start, Target
 

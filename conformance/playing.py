@@ -11,6 +11,8 @@ from conformance.scenario import NEEDS, Scenario
 from conformance.stage import Circumstances, Stage
 from conformance.verdict import Verdict
 
+WIRE: Final = frozenset({Kind.TIMEOUT, Kind.REFUSED, Kind.CLOSED, Kind.RESET, Kind.OPEN})
+"""Failures after which the server may be dead."""
 VAIN: Final = frozenset({Kind.TIMEOUT, Kind.OPEN})
 """Failures that are a wait in vain."""
 

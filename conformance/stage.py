@@ -2,8 +2,8 @@
 
 import itertools
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import Final
 
@@ -32,7 +32,8 @@ class Circumstances:
     """How many clients make a crowd (--clients)."""
     is_concurrent: bool = True
     """Whether the server serves two clients at once."""
-    options: Mapping[str, object] = field(default_factory=dict)
+    round_trip_seconds: float = 0.0
+    """How far away the server is, as far as that is known."""
 
 
 class Stage:

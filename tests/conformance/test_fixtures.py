@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from conformance.content import Known, Seeded
-from conformance.fixtures import MARKER, FixturesError, LocalFixtures, plan, write_for_others
+from conformance.fixtures import MARKER, plan
+from conformance.fixtures_local import FixturesError, LocalFixtures, write_for_others
 
 
 def names(directory: Path) -> set[str]:

@@ -15,7 +15,9 @@ import pytest
 
 from conformance.content import Known
 from conformance.failure import Failure, Kind
-from conformance.fixtures import Fixture, FoundFixtures, LocalFixtures
+from conformance.fixtures import Fixture
+from conformance.fixtures_found import FoundFixtures
+from conformance.fixtures_local import LocalFixtures
 from conformance.scenarios import catalogue
 from conformance.scenarios.listings import _many_files
 from conformance.spec import specification

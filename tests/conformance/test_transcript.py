@@ -9,7 +9,8 @@ import pytest
 
 from conformance.content import Known
 from conformance.failure import Failure, Kind
-from conformance.fixtures import Fixture, FoundFixtures
+from conformance.fixtures import Fixture
+from conformance.fixtures_found import FoundFixtures
 from conformance.stage import Circumstances, Stage
 from conformance.transcript import Transcript, TranscriptError
 

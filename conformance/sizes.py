@@ -1,0 +1,24 @@
+"""Sizes on the command line: numbers of bytes with a unit."""
+
+from typing import Any, Final
+
+import click
+
+_UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+class Size(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
+    """A number of bytes: 1000, 64K, 32M or 4G."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401  (as in click)
+        """Return the number; fail in one line."""
+        if isinstance(value, int):
+            return value
+        digits, unit = str(value).upper().removesuffix("B").removesuffix("I"), ""
+        if digits[-1:] in _UNITS:
+            digits, unit = digits[:-1], digits[-1]
+        if not (digits.isascii() and digits.isdigit() and len(digits) < 16) or not int(digits):  # noqa: PLR2004
+            self.fail(f"{value!r} is no size: 1000, 64K, 32M, 4G", param, ctx)
+        return int(digits) * _UNITS[unit]
