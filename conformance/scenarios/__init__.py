@@ -11,6 +11,7 @@ from conformance.scenario import Catalogue, Chapter, ScenarioError
 
 CHAPTERS: Final = (
     "framing",
+    "framing_lines",
     "replies",
     "commands",
     "listings",
