@@ -208,7 +208,7 @@ for _row in (
         "HFTP-8.5",
         "A path with two dots that stays inside",
         "inner",
-        lambda name: [name + b"/../../one"],
+        lambda name: [name.rpartition(b"/")[0] + b"/../one"],
     ),
     ("dot-slash", "HFTP-8.5", "A dot and a slash before a name", "text", lambda name: [b"./" + name, b".//" + name]),
     (

@@ -275,6 +275,10 @@ def made(path: Path, make: Callable[[], object]) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
+_WAYS_UP: Final = (
+    *(b"/", b"//", b"../" * 12, b"a/../" + b"../" * 12, b"....//" * 12, b"..././" * 12),
+    *(b"..\\" * 12, b"%2e%2e/" * 12, b"..%2f" * 12, b"%2e%2e%2f" * 12, b"file:///"),
+)
 _KNOWN_FILES: Final = (b"etc/passwd", b"etc/hosts", b"etc/services", b"bin/sh", b"Windows/win.ini")
 
 
@@ -288,7 +292,7 @@ def known_files(stage: Stage) -> None:
         for file in _KNOWN_FILES
         if all(answers[b"get_metadata " + name] for name in (file, file.rpartition(b"/")[2]))
     ]
-    names = [way % file for file in absent for way in (b"/%b", b"../" * 12 + b"%b", b"a/../" + b"../" * 12 + b"%b")]
+    names = [way + file for file in absent for way in _WAYS_UP]
     for line, size, status in sizes(stage, (b"get_metadata " + name for name in names)):
         if status.code == 0 and size:
             raise Failure(Kind.STATUS, f"{_REFUSALS} to {shown(line)}", f"{status}, and the size {size}")
