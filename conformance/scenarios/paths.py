@@ -292,7 +292,7 @@ def known_files(stage: Stage) -> None:
         for file in _KNOWN_FILES
         if all(answers[b"get_metadata " + name] for name in (file, file.rpartition(b"/")[2]))
     ]
-    names = [way + file for file in absent for way in _WAYS_UP]
+    names = [way + (file.replace(b"/", b"%2f") if b"%2f" in way else file) for file in absent for way in _WAYS_UP]
     for line, size, status in sizes(stage, (b"get_metadata " + name for name in names)):
         if status.code == 0 and size:
             raise Failure(Kind.STATUS, f"{_REFUSALS} to {shown(line)}", f"{status}, and the size {size}")
