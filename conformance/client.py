@@ -1,10 +1,11 @@
 """A client of HFTP: reads replies as its dialect has them, and is strict only where the protocol is."""
 
 import binascii
+import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar, cast
 
 import pybase64
 
@@ -32,6 +33,8 @@ UNKNOWN: Final = b"hftp_conformance_probe"
 _STATUS_LINE: Final = re.compile(rb"(0|[1-9][0-9]*)(?:( )(.*))?", re.DOTALL)
 _SIZE: Final = re.compile(rb"0|[1-9][0-9]{0,18}")
 _FRAGMENT_LENGTH_BYTES: Final = 20
+SAID_BYTES: Final = 1 << 20
+"""Of a client that has said more it is not known which command a reply belongs to."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,23 @@ class Slice:
     lines: int
 
 
+_Read = TypeVar("_Read", bound=Callable[..., Any])
+
+
+def _about_its_command(read: _Read) -> _Read:
+    """Have a failure of a method tell which command got that reply, if it was not the last one that was sent."""
+
+    @functools.wraps(read)
+    def told(client: "Client", *words: Any, **more: Any) -> Any:  # noqa: ANN401  (those of the method)
+        try:
+            return read(client, *words, **more)
+        except Failure as failure:
+            failure.asked = failure.asked or client.asked
+            raise
+
+    return cast("_Read", told)
+
+
 class Client(Peer):
     """A peer that knows the forms of replies.
 
@@ -66,18 +86,37 @@ class Client(Peer):
 
     dialect: str = "2026"
     latest: Status | None = None
+    _replies: int = 0  # status lines that were asked for
+    _said: bytes = b""  # up to SAID_BYTES
+
+    @property
+    def asked(self) -> str:
+        """Which command the reply belongs to that is being read, for people; empty if it is the last, or not known."""
+        lines = self._said.split(b"\r\n")[:-1]
+        if len(self._said) > SAID_BYTES or not 0 < self._replies < len(lines):
+            return ""
+        line = lines[self._replies - 1] + b"\r\n"
+        return f"{shown(line)} (command {self._replies} of {len(lines)})"
 
     # --- Commands --------------------------------------------------------------------------------
+
+    def send(self, data: bytes, *, is_apart: bool = True) -> bool:
+        """Send bytes, as every peer does, and keep them in mind."""
+        if len(self._said) <= SAID_BYTES:
+            self._said += data[: SAID_BYTES + 1]
+        return super().send(data, is_apart=is_apart)
 
     def say(self, command: str | bytes) -> None:
         """Send one command line; the CR LF is added."""
         self.send((command.encode("latin-1") if isinstance(command, str) else command) + b"\r\n")
 
+    @_about_its_command
     def status(self, *codes: int, cause: str = "") -> Status:
         """Read a status line, and require one of the codes; without codes, any that the protocol has.
 
         Raises Failure: malformed, status, and what reading raises. `cause` says what is likely wrong with another code.
         """
+        self._replies += 1
         allowed = codes or tuple(CODES)
         expected = " or ".join(f"{code} {CODES.get(code, '')}".rstrip() for code in codes) or "a status line"
         line = self.read_line(expected)
@@ -92,6 +131,7 @@ class Client(Peer):
 
     # --- What follows a status of 0 --------------------------------------------------------------
 
+    @_about_its_command
     def listing(self) -> list[bytes]:
         """Read names, one a line, up to the empty line."""
         names: list[bytes] = []
@@ -101,6 +141,7 @@ class Client(Peer):
                 raise Failure(Kind.TOO_MUCH, "the end of the listing", f"more than {LISTED_NAMES} names")
         return names
 
+    @_about_its_command
     def size(self) -> int:
         """Read a size on a line of its own."""
         line = self.read_line("a size: decimal digits on a line of their own")
@@ -108,6 +149,7 @@ class Client(Peer):
             raise Failure(Kind.MALFORMED, "a size: decimal digits on a line of their own", shown(line))
         return int(line)
 
+    @_about_its_command
     def slice(self, content: Content | None, offset: int, size: int, form: str = "") -> Slice:
         """Read a slice in the dialect's form (`form` is the fourth argument), and compare its bytes with a file's.
 

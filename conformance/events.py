@@ -79,7 +79,7 @@ class Result:
     got: str = ""
     """What came instead; of an `info`, what was seen; of what has not run, why."""
     sent: str = ""
-    """What was sent last before that."""
+    """The command that got it, or what was sent last before that."""
     cause: str = ""
     """What is likely wrong."""
     reproduce: list[str] = field(default_factory=list)

@@ -43,8 +43,11 @@ CAUSES: Final[Mapping[Kind, str]] = MappingProxyType(
 class Failure(Exception):  # noqa: N818  (not an error of this program's: the server did something else)
     """The server did not do what was expected.
 
-    `expected` and `got` are for people; `cause` overrides what is likely wrong.
+    `expected` and `got` are for people; `cause` overrides what is likely wrong. `asked` is the command that got this
+    reply, if it was not the last one that was sent.
     """
+
+    asked: str = ""
 
     def __init__(self, kind: Kind, expected: str, got: str, cause: str = "") -> None:
         super().__init__(f"expected {expected}, got {got}")

@@ -12,7 +12,8 @@ def command_lines(options: Options, scenario: str, record: Record, address: Addr
     """Return them, the shortest last."""
     lines = [options.command("-t", scenario)]
     if (said := _said(record)) is not None and not options.proxy:
-        lines.append(f"printf '{said}' | nc {address.nc_words}")
+        where = address.nc_words if options.address else f"{address.host} $PORT"  # of a server that was started for it
+        lines.append(f"printf '{said}' | nc {where}")
     return lines
 
 
