@@ -16,7 +16,7 @@ from rich.console import Console
 from conformance import __version__
 from conformance.dialling import AddressError, check_proxy, dial, parse_address
 from conformance.engine import Session
-from conformance.events import EventError, RunEnd, read_events
+from conformance.events import Event, EventError, RunEnd, read_events
 from conformance.explaining import explained
 from conformance.fixtures import LARGE_BYTES
 from conformance.fixtures_local import FixturesError, write_for_others
@@ -27,7 +27,7 @@ from conformance.replay import ReplayError, find_result, replay
 from conformance.scenario import ScenarioError
 from conformance.scenarios import catalogue
 from conformance.selection import SelectionError, check_patterns, matches
-from conformance.sizes import Size
+from conformance.sizes import Scale, Size
 from conformance.spec import DIALECTS, specification
 from conformance.target import TargetError
 from conformance.verdict import FAIL_ON, Exit
@@ -42,6 +42,7 @@ USAGE_ERRORS: Final = (
     TargetError,
 )
 """Each carries one line for people, and means that the run was not what the user wanted."""
+_HELP: Final = getattr(click.exceptions, "NoArgsIsHelpError", ())  # from click 8.2 on; before, click exits by itself
 REPLAY_SECONDS: Final = 120.0
 
 
@@ -49,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: with the run's status, or 2 and one line for a wrong command line."""
     try:
         status = commands.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+    except _HELP as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(Exit.USAGE)
     except click.ClickException as error:
         _complain(f"{error.format_message()} (see {PROGRAM} --help)")
         sys.exit(Exit.USAGE)
@@ -88,7 +92,9 @@ def _file_options(function: Callable[..., int]) -> Callable[..., int]:
 
 _scenario_files = click.option("--scenarios", multiple=True, metavar="FILE.py", help="Scenarios of your own, too.")
 _seed = click.option("--seed", type=int, default=DEFAULT_SEED, help="Of contents and random choices.")
-_size = click.option("--size", "large_bytes", type=Size(), default=LARGE_BYTES, help="Of the large file: 32M, 1G.")
+_size = click.option(
+    "--size", "large_bytes", type=Size(), default=LARGE_BYTES, show_default="32M", help="Of the large file."
+)
 
 
 @commands.command()
@@ -113,9 +119,7 @@ _size = click.option("--size", "large_bytes", type=Size(), default=LARGE_BYTES, 
 @_size
 @click.option("--clients", type=click.IntRange(2, 20000), default=DEFAULT_CLIENTS, help="How many make a crowd.")
 @click.option("-j", "--jobs", type=click.IntRange(1, 64), default=1, help="Scenarios at a time.")
-@click.option(
-    "--timeout-scale", type=click.FloatRange(0.01, 1000.0), default=1.0, help="For slow servers and networks."
-)
+@click.option("--timeout-scale", type=Scale(), default=1.0, help="For slow servers and networks.")
 @click.option("--fail-on", type=click.Choice(FAIL_ON), default="must", help="Which level decides.")
 @_scenario_files
 @click.option("-v", "--verbose", is_flag=True, help="Tell every scenario.")
@@ -219,10 +223,10 @@ def write(*, directory: Path, seed: int, large_bytes: int) -> int:
 @click.argument("identifier", metavar="ID")
 @click.argument("address", metavar="[HOST:PORT]", default="")
 @click.option("--proxy", default="", show_default=False, metavar="URL", help="socks5h://HOST:PORT.")
-@click.option("--timeout-scale", type=click.FloatRange(0.01, 1000.0), default=1.0, help="For slow servers.")
+@click.option("--timeout-scale", type=Scale(), default=1.0, help="For slow servers.")
 def replay_(*, recording: Path, identifier: str, address: str, proxy: str, timeout_scale: float) -> int:
     """Send the bytes of a recorded scenario again: to the same address, or to another."""
-    start, result = find_result(read_events(_lines(recording)), identifier)
+    start, result = find_result(_events(recording), identifier)
     place = parse_address(address or (start.target if start else ""))
     through = check_proxy(proxy) if proxy else ""
     replay(
@@ -243,7 +247,7 @@ def report(
     *, recordings: tuple[Path, ...], verbose: bool, ndjson: str | None, junit: str | None, html: str | None
 ) -> int:
     """Make the reports of recorded runs again; the exit status is the gravest of theirs."""
-    events = [event for recording in recordings for event in read_events(_lines(recording))]
+    events = [event for recording in recordings for event in _events(recording)]
     console = Console(highlight=False)
     statuses = {Exit(event.exit) for event in events if isinstance(event, RunEnd)}
     with reports(console, ndjson, {}, is_verbose=verbose) as sink:
@@ -256,9 +260,13 @@ def report(
     return next((s for s in (Exit.SUITE_FAULT, Exit.NOT_CONFORMANT, Exit.CONFORMANT) if s in statuses), Exit.INCOMPLETE)
 
 
-def _lines(path: Path) -> io.StringIO:
+def _events(path: Path) -> Iterator[Event]:
+    """Yield the events of a recorded run; raise EventError, in one line that names the file."""
     try:
-        return io.StringIO(path.read_text(encoding="utf-8"))
+        yield from read_events(io.StringIO(path.read_text(encoding="utf-8")))
+    except EventError as error:
+        message = f"{path} is no recorded run: {error}"
+        raise EventError(message) from error
     except (OSError, UnicodeDecodeError) as error:
         message = f"cannot read {path}: {error}"
-        raise click.ClickException(message) from error
+        raise EventError(message) from error

@@ -2,6 +2,7 @@
 
 import socket
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -47,6 +48,9 @@ def parse_address(text: str) -> Address:
             raise AddressError(message)
         port = rest[1:]
     elif text.count(":") > 1:
+        if not _is_v6(text):
+            message = f"{text}: an IPv6 address with a port looks like [::1]:{DEFAULT_PORT}"
+            raise AddressError(message)
         host, port = text, ""
     else:
         host, _, port = text.partition(":")
@@ -54,6 +58,14 @@ def parse_address(text: str) -> Address:
         message = f"{text!r} is no address: HOST:PORT, [V6]:PORT or unix:PATH"
         raise AddressError(message)
     return Address(host, _port(port, text))
+
+
+def _is_v6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _port(digits: str, text: str) -> int:
@@ -76,6 +88,17 @@ def check_proxy(url: str) -> str:
         message = f"{url!r} is no proxy: socks5h://HOST:PORT"
         raise AddressError(message)
     return url
+
+
+def check_names(address: Address, proxy: str = "") -> None:
+    """Raise AddressError if the name that is to be resolved here, the proxy's or the server's, means nothing."""
+    host = urlsplit(proxy).hostname if proxy else address.host
+    try:
+        if host:
+            socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        message = f"{host}: {getattr(error, 'strerror', None) or error}"
+        raise AddressError(message) from error
 
 
 def dial(address: Address, timeout_seconds: float, proxy: str = "", receive_buffer_bytes: int = 0) -> socket.socket:

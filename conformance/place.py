@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conformance.dialling import check_proxy, parse_address
+from conformance.dialling import Address, check_names, check_proxy, parse_address
 from conformance.fixtures_local import LocalFixtures
 from conformance.options import Options
 from conformance.target import Start, Target
@@ -43,6 +43,7 @@ class Place:
         options = self._options
         address = parse_address(options.address) if options.address else None
         proxy = check_proxy(options.proxy) if options.proxy else ""
+        check_names(address or Address("127.0.0.1"), proxy)
         directory = options.fixtures
         if directory is None and options.serve and ("{dir}" in options.serve or address is None):
             fresh = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="hftp-conformance-"))

@@ -5,7 +5,6 @@ from typing import Final
 
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +17,8 @@ EXPLAINED: Final = (Verdict.FAIL, Verdict.ERROR, Verdict.WARN, Verdict.FLAKY)
 """The verdicts that are told in full, the gravest first."""
 MENTIONED: Final = (Verdict.UNSUPPORTED, Verdict.INCOMPLETE, Verdict.BLOCKED)
 _REASONS: Final = 6
+_IN_FULL: Final = 20
+"""So many failures are told in full, and those after them in a line each: nobody reads more, and one cause has many."""
 _SENTENCES: Final = {
     Exit.CONFORMANT: ("green", "conformant"),
     Exit.NOT_CONFORMANT: ("bold red", "not conformant"),
@@ -33,6 +34,7 @@ class TerminalReport:
         self._console = console
         self._is_verbose = is_verbose
         self._results: list[Result] = []
+        self._explained = 0
         self._start: RunStart | None = None
         self._progress: Progress | None = None
         self._task = TaskID(0)
@@ -56,11 +58,12 @@ class TerminalReport:
     def _begin(self, start: RunStart) -> None:
         self._start = start
         self._results = []
+        self._explained = 0
         left = f", {len(start.deselected)} deselected" if start.deselected else ""
         clients = "" if start.is_concurrent else ", one client at a time"
         self._console.print(
             f"[bold]{escape(start.target)}[/]: dialect {start.dialect}, files {start.fixtures}{clients}; "
-            f"{start.selected} scenarios{left}; suite {start.suite}, "
+            f"{start.selected} scenario{'' if start.selected == 1 else 's'}{left}; suite {start.suite}, "
             f"catalogue {start.catalogue[:12]}, seed {start.seed}",
             soft_wrap=True,
             highlight=False,
@@ -82,7 +85,11 @@ class TerminalReport:
             self._progress.update(self._task, advance=1, description=result.scenario[:34])
         verdict = Verdict(result.verdict)
         if verdict in EXPLAINED and not result.known:
-            self._explain(result, verdict)
+            self._explained += 1
+            if self._explained <= _IN_FULL or self._is_verbose:
+                self._explain(result, verdict)
+            else:
+                self._tell_shortly(result, verdict)
         elif self._is_verbose:
             said = f": {result.known or result.got}" if result.known or result.got else ""
             self._console.print(
@@ -110,6 +117,13 @@ class TerminalReport:
         for name, value in rows:
             self._console.print(Text.assemble((f"  {name:<9} ", "dim"), printable(value)), soft_wrap=True)
 
+    def _tell_shortly(self, result: Result, verdict: Verdict) -> None:
+        if self._explained == _IN_FULL + 1:
+            self._console.print("more of them, in short (all in full: -v, --html, or -t ID)", style="dim")
+        said = f": expected {result.expected}, got {result.got}" if result.expected else f": {result.got}"
+        head = (verdict.value.upper(), MEANINGS[verdict].style)
+        self._console.print(Text.assemble(head, f" {result.scenario}", printable(said)), soft_wrap=True)
+
     def _finish(self, end: RunEnd) -> None:
         print_ = self._console.print
         if self._results:
@@ -121,8 +135,8 @@ class TerminalReport:
                 print_(Text(f"  {problem}", style="yellow"), soft_wrap=True)
         if end.output.strip() and end.exit not in {Exit.CONFORMANT, Exit.INCOMPLETE}:
             print_("the server's output ends with:", style="dim")
-            last = "\n".join(end.output.strip().splitlines()[-5:])
-            print_(Padding(Text(printable(last), style="dim"), (0, 2)), soft_wrap=True)
+            for line in end.output.strip().splitlines()[-5:]:
+                print_(Text(f"  {printable(line.rstrip())}", style="dim"), soft_wrap=True)
         style, sentence = _SENTENCES.get(Exit(end.exit), ("", str(end.exit)))
         counts = ", ".join(f"{count} {name}" for name, count in end.counts.items())
         print_(
