@@ -7,6 +7,7 @@ import os
 import platform
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
