@@ -159,8 +159,7 @@ class Connection:
     def stop(self) -> None:
         """End the conversation after the reply under way; soon, if there is none.
 
-        An idle client sees the end of our half of the stream; if it has not ended its own when this is called
-        again, it is cut.
+        An idle client sees the end of our half of the stream; if it has not ended its own by the next call, it is cut.
         """
         self._going_on = False
         if not self._idle or has_input(self.socket):

@@ -45,12 +45,9 @@ def answer_counts(listener: socket.socket) -> None:
 
 
 def set_limit(name: str, value: float) -> None:
-    """Replace a number, or the default of what an operator may set, before anything takes note of it."""
+    """Replace a number, or set what an operator may set, before anything takes note of it."""
     if name in FIELDS:
-        defaults = list(limits.Limits.__init__.__defaults__ or ())
-        defaults[FIELDS.index(name)] = value
-        limits.Limits.__init__.__defaults__ = tuple(defaults)
-        limits.DEFAULTS = limits.Limits()  # type: ignore[misc]  # final, but for a test
+        os.environ[f"GREENSERVER_{name.upper()}"] = str(value)
     else:
         assert hasattr(limits, name), name
         setattr(limits, name, value)

@@ -298,6 +298,7 @@ def test_told_to_stop_while_idle_it_ends_at_once(meet: Meet, caplog: pytest.LogC
 
     def wait(sock: socket.socket, wait: Wait) -> bool:
         connection.stop()
+        connection.stop()  # the client has not answered the end of the stream
         return wait_blocking(sock, wait)
 
     connection, client = meet(wait=wait)
