@@ -300,8 +300,8 @@ class Connection:
 
     def _report_end(self, outcome: str, limit: str, seconds: float) -> None:
         self._meter.disconnected(outcome, seconds)
-        facts: dict[str, object] = {"client": self.client, "outcome": outcome} | ({"limit": limit} if limit else {})
-        facts |= {"commands": self._commands, "seconds": round(seconds, 3)}
+        facts: dict[str, object] = {"client": self.client, "outcome": outcome}
+        facts.update({"limit": limit} if limit else {}, commands=self._commands, seconds=round(seconds, 3))
         report(_log, logging.INFO, "disconnected", error=None, **facts)
 
     def _leave(self) -> Steps[None]:
