@@ -9,8 +9,8 @@ from time import monotonic
 from typing import Final
 
 from greenserver import limits
+from greenserver.addresses import describe
 from greenserver.gate import address_of
-from greenserver.listening import describe
 from greenserver.pacing import TooSlowError
 from greenserver.proxy_protocol import Header, HeaderError, parse
 from greenserver.tls import SecureChannel
@@ -74,7 +74,8 @@ def linger(sock: socket.socket, seconds: float) -> Steps[None]:
 
     Closing with unread input would send a reset, which can destroy the last reply on its way.
     """
-    sock.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(OSError):  # the client may have gone
+        sock.shutdown(socket.SHUT_WR)
     last = monotonic() + seconds
     while (yield Wait(READ, min(last, monotonic() + limits.LINGER_QUIET_SECONDS))):
         with contextlib.suppress(BlockingIOError):

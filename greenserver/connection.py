@@ -26,7 +26,7 @@ from greenserver.responses import Response
 from greenserver.status import Refusal, Status
 from greenserver.store import Files, FileStore, ImpatientStore
 from greenserver.tls import SecureChannel
-from greenserver.waiting import FOREVER, NOTHING, READ, Steps, Wait, Waiter, exhaust, wait_blocking
+from greenserver.waiting import FOREVER, NOTHING, READ, Steps, Wait, Waiter, exhaust, has_input, wait_blocking
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +84,7 @@ class Connection:
         self._ended_by_client = False
         self._has_early = False  # words that came along with a handshake: the socket will not tell of them
         self._idle = False  # waiting for a command, owing nothing
+        self._has_parted = False  # told to stop when idle, and has told the client
         self._commands = 0
 
     # --- The public face -------------------------------------------------------------------------
@@ -156,11 +157,18 @@ class Connection:
         self._visit.end()
 
     def stop(self) -> None:
-        """End the conversation after the reply under way; at once if there is none."""
+        """End the conversation after the reply under way; soon, if there is none.
+
+        An idle client sees the end of our half of the stream; if it has not ended its own when this is called
+        again, it is cut.
+        """
         self._going_on = False
-        if self._idle:
-            with contextlib.suppress(OSError):
-                self.socket.shutdown(socket.SHUT_RD)  # wakes whoever waits for the socket
+        if not self._idle or has_input(self.socket):
+            return
+        is_parting = self._channel is None and not self._has_parted
+        self._has_parted = is_parting or self._has_parted
+        with contextlib.suppress(OSError):  # the second one wakes whoever waits for the socket
+            self.socket.shutdown(socket.SHUT_WR if is_parting else socket.SHUT_RD)
 
     def abort(self) -> None:
         """End the conversation now, whatever is under way."""
@@ -199,6 +207,8 @@ class Connection:
             elif not (yield Wait(READ, deadline)):
                 raise TooSlowError(what)
             self._idle = False
+            if self._has_parted:  # nothing could be replied
+                return b""
             try:
                 data = self._recv(RECEIVE_BYTES)
             except BlockingIOError:

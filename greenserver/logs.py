@@ -39,12 +39,20 @@ def report(log: logging.Logger, level: int, event: str, *, error: BaseException 
 
 def configure(form: str, level: int) -> None:
     """Send the package's events of a level and above to the standard error stream."""
-    handler = LineHandler(sys.stderr.fileno())
-    handler.setFormatter(FORMATTERS[form]())
     package = logging.getLogger(__package__)
-    package.handlers = [handler]
-    package.setLevel(level)
+    before, package.handlers = package.handlers, [LineHandler(sys.stderr.fileno())]
+    for each in before:
+        each.close()
     package.propagate = False
+    adjust(form, level)
+
+
+def adjust(form: str, level: int) -> None:
+    """Change the form and the level of what is logged, while others log."""
+    package = logging.getLogger(__package__)
+    for each in package.handlers:
+        each.setFormatter(FORMATTERS[form]())
+    package.setLevel(level)
 
 
 class LineHandler(logging.Handler):

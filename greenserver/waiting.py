@@ -4,10 +4,11 @@ A conversation is a generator: it tries a socket call and yields a `Wait` where 
 An engine is whatever answers these waits.
 """
 
+import contextlib
 import os
 import select
 from collections.abc import Callable, Generator
-from socket import socket
+from socket import MSG_PEEK, socket
 from time import monotonic
 from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
@@ -72,19 +73,24 @@ Waiter: TypeAlias = Callable[[socket, Wait], bool]
 """Waits as told; returns True when the socket is ready or the work done, False past the deadline."""
 
 
+_TURNED: Final = b"!"
+_WAKEUPS_BYTES: Final = 4096
+
+
 class Stop:
     """A switch that is turned once, from a signal handler or any thread, and can be waited for."""
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
-        os.set_blocking(self._writer, False)
+        for descriptor in (self._reader, self._writer):
+            os.set_blocking(descriptor, False)
         self.is_set = False
 
     def set(self) -> None:
         """Turn the switch; once is enough."""
         if not self.is_set:
             self.is_set = True
-            os.write(self._writer, b"!")  # never read: every waiter sees it
+            self._show()
 
     def fileno(self) -> int:
         """Return a descriptor that is readable once the switch is turned."""
@@ -93,6 +99,17 @@ class Stop:
     def wakeup_fileno(self) -> int:
         """Return a descriptor for `signal.set_wakeup_fd`: a byte written there ends all waits."""
         return self._writer
+
+    def absorb(self) -> None:
+        """Forget what woke the waiters, unless it was the switch: a signal that does not stop the server, say."""
+        if not self.is_set:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._reader, _WAKEUPS_BYTES)
+            self._show()  # it may have been turned meanwhile, and what shows it may have been read
+
+    def _show(self) -> None:
+        if self.is_set:
+            os.write(self._writer, _TURNED)  # stays: every waiter sees it
 
     def wait(self, seconds: float) -> bool:
         """Wait for at most so long, and return whether the switch is turned."""
@@ -123,6 +140,17 @@ def wait_blocking(sock: socket, wait: Wait) -> bool:
     return bool(poll(sock.fileno(), wait.events, wait.deadline - monotonic()))
 
 
+def has_input(sock: socket) -> bool:
+    """Tell whether a non-blocking socket has something to read, be it an error or the end of the stream."""
+    try:
+        sock.recv(1, MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # reading will tell
+    return True
+
+
 _POLL_EVENTS: Final = {READ: select.POLLIN, WRITE: select.POLLOUT}
 _LONGEST_POLL_SECONDS: Final = 1e6  # poll() counts milliseconds in an int
 
@@ -138,4 +166,7 @@ def poll(descriptor: int, events: int, seconds: float, stop: Stop | None = None)
         waiting.register(descriptor, _POLL_EVENTS[events])
     if stop is not None:
         waiting.register(stop.fileno(), select.POLLIN)
-    return {ready for ready, _ in waiting.poll(min(max(0.0, seconds), _LONGEST_POLL_SECONDS) * 1000)}
+    found = {ready for ready, _ in waiting.poll(min(max(0.0, seconds), _LONGEST_POLL_SECONDS) * 1000)}
+    if stop is not None and stop.fileno() in found:
+        stop.absorb()
+    return found

@@ -91,8 +91,8 @@ def test_limits_import_nothing_of_the_project() -> None:
 
 
 @each_module
-def test_only_the_engine_of_greenlets_and_the_start_know_gevent(module: str) -> None:
-    if module not in {"greenserver.__main__", "greenserver.engines.greenlets"}:
+def test_only_the_engine_of_greenlets_and_what_patches_know_gevent(module: str) -> None:
+    if module not in {"greenserver.patching", "greenserver.engines.greenlets"}:
         assert "gevent" not in {imported.split(".")[0] for imported in imported_by(module)}
 
 

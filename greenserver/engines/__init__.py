@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Final, Protocol, cast
 
 from greenserver.connection import Connection
-from greenserver.limits import DEFAULTS, SWEEP_SECONDS, Limits
+from greenserver.limits import DEFAULTS, LINGER_QUIET_SECONDS, SWEEP_SECONDS, Limits
 from greenserver.waiting import Stop
 
 Welcome = Callable[[socket, str], Connection]
@@ -48,9 +48,10 @@ def drain(conversations: Collection[Connection], run: Callable[[float], object],
     `conversations` holds those that go on; ``run(seconds)`` runs them for at most so long, or until none
     is left.
     """
-    for conversation in tuple(conversations):
-        conversation.stop()
-    run(grace_seconds)
+    for seconds in (min(LINGER_QUIET_SECONDS, grace_seconds), max(0.0, grace_seconds - LINGER_QUIET_SECONDS)):
+        for conversation in tuple(conversations):
+            conversation.stop()  # the second time for those who do not end their half of the stream
+        run(seconds)
     for conversation in tuple(conversations):
         conversation.abort()
     run(SWEEP_SECONDS)

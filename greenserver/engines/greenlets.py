@@ -50,7 +50,9 @@ def serve(listener: socket.socket, welcome: Welcome, stop: Stop, granted: Limits
     spawn: Any = greenlets.spawn
     server = _Listener(listener, converse, spawn=spawn)
     server.start()
-    gevent.socket.wait_read(stop.fileno())
+    while not stop.is_set:
+        gevent.socket.wait_read(stop.fileno())
+        stop.absorb()
     server.stop_accepting()
     close_listener(listener)
     server.close()

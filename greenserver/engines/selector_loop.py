@@ -18,7 +18,6 @@ from greenserver.listening import accept, close_listener
 from greenserver.waiting import FOREVER, NOTHING, Steps, Stop, Wait
 
 _LISTENER: Final = "listener"
-_STOP: Final = "stop"
 _FILES: Final = "files"
 
 
@@ -26,7 +25,7 @@ def serve(listener: socket, welcome: Welcome, stop: Stop, granted: Limits = DEFA
     """Serve all clients in this thread until the switch is turned."""
     files = FileThreads(granted.file_threads, _thread.start_new_thread)
     with selectors.DefaultSelector() as selector:
-        selector.register(stop.fileno(), selectors.EVENT_READ, _STOP)
+        selector.register(stop.fileno(), selectors.EVENT_READ, stop)
         selector.register(files.fileno(), selectors.EVENT_READ, _FILES)
         try:
             _Loop(selector, listener, welcome, files).serve(stop, granted.grace_seconds)
@@ -89,7 +88,9 @@ class _Loop:
                 self._accept()
             elif key.data is _FILES:
                 self._files.resume()
-            elif key.data is not _STOP:
+            elif isinstance(key.data, Stop):
+                key.data.absorb()
+            else:
                 self._resume(key.data, is_ready=True)
         now = monotonic()
         while self._pauses and self._pauses[0][0] <= now:

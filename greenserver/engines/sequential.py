@@ -5,7 +5,7 @@ from time import monotonic
 
 from greenserver.connection import Connection
 from greenserver.engines import Welcome
-from greenserver.limits import DEFAULTS, Limits
+from greenserver.limits import DEFAULTS, LINGER_QUIET_SECONDS, Limits
 from greenserver.listening import accept_until
 from greenserver.waiting import Stop, Wait, poll, wait_blocking
 
@@ -36,6 +36,9 @@ class _StoppableWait:
                 return bool(ready)
             self._conversation.stop()
             self._last = monotonic() + self._grace_seconds
+            if poll(sock.fileno(), wait.events, min(wait.deadline, monotonic() + LINGER_QUIET_SECONDS) - monotonic()):
+                return True
+            self._conversation.stop()  # for one who does not end its half of the stream
         return bool(poll(sock.fileno(), wait.events, min(wait.deadline, self._last) - monotonic()))
 
     @property

@@ -13,7 +13,6 @@ from greenserver.listening import (
     accept,
     accept_until,
     close_listener,
-    describe,
     describe_peer,
     is_client_gone,
     open_listener,
@@ -112,14 +111,6 @@ def test_a_taken_port_is_told() -> None:
 def test_a_bad_address_is_told_in_one_sentence(address: str, port: int) -> None:
     with pytest.raises(OSError, match=r"^cannot listen on [^\n]+: [^\n]+$"):
         open_listener(address, port)
-
-
-@pytest.mark.parametrize(
-    ("host", "port", "written"),
-    [("127.0.0.1", 5, "127.0.0.1:5"), ("::1", 5, "[::1]:5"), ("unix:/a:b", 0, "unix:/a:b"), ("host", 7, "host:7")],
-)
-def test_addresses_are_written_as_people_do(host: str, port: int, written: str) -> None:
-    assert describe(host, port) == written
 
 
 def test_peers_are_written_as_people_do() -> None:
