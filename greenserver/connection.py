@@ -78,8 +78,7 @@ class Connection:
         self._recv: Callable[[int], bytes] = sock.recv
         self._outbox = Outbox(sock, limits)
         self._lines = LineBuffer(limits.line_bytes)
-        self._line_since = 0.0  # when the line under way began; 0 between lines
-        self._line_bytes = 0
+        self._line_since, self._line_bytes = 0.0, 0  # of the line under way; 0 between lines
         self._going_on = True
         self._ended_by_client = False
         self._has_early = False  # words that came along with a handshake: the socket will not tell of them
@@ -310,7 +309,7 @@ class Connection:
     def _report_end(self, outcome: str, limit: str, seconds: float) -> None:
         self._meter.disconnected(outcome, seconds)
         facts: dict[str, object] = {"client": self.client, "outcome": outcome}
-        facts |= ({"limit": limit} if limit else {}) | {"commands": self._commands, "seconds": round(seconds, 3)}
+        facts.update({"limit": limit} if limit else {}, commands=self._commands, seconds=round(seconds, 3))
         report(_log, logging.INFO, "disconnected", error=None, **facts)
 
     def _leave(self) -> Steps[None]:

@@ -109,6 +109,7 @@ class Outbox:
                 position += len(part)
                 continue
             position += self._send_with_replies(part, progress)
+            del part  # a suspended generator keeps what its names refer to: 256 KiB for each client that stalls
 
     def _send_with_replies(self, part: Data, progress: Progress) -> int:
         """Send the replies and as much of a part as goes, and return how much of the part went."""
