@@ -30,7 +30,7 @@ LAYERS = (
     ("greenserver.configuration",),
     ("greenserver.store", "greenserver.lines", "greenserver.episodes", "greenserver.doors", "greenserver.heartbeat"),
     ("greenserver.file_threads", "greenserver.flights", "greenserver.pacing", "greenserver.proxy_protocol"),
-    ("greenserver.tls", "greenserver.logs", "greenserver.kinds", "greenserver.inheritance"),
+    ("greenserver.tls", "greenserver.logs", "greenserver.kinds", "greenserver.inheritance", "greenserver.descriptors"),
     ("greenserver.status", "greenserver.waiting", "greenserver.meter", "greenserver.cached", "greenserver.addresses"),
     ("greenserver.limits", "greenserver"),
 )
