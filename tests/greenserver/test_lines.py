@@ -53,7 +53,6 @@ CASES = {
     "a LF before a CR": (b"quit\n\r", [b"quit\n"], True),
     "a line at the limit of whole lines": (LONG[1:] + b"\r\n", [LONG[1:]], False),
     "a long element": (LONG + b"\r\n", [SHORTENED], False),
-    "a long line with a LF": (LONG + b"\n\r\n", [SHORTENED + b"\n"], True),
     "a long line with a CR, then a LF": (b"a\rb" + LONG + b"\n", [b"a\rb" + SHORTENED[3:] + b"\n"], True),
     "a long line whose start ends in a CR, with a LF": (
         SHORTENED[1:] + b"\r" + LONG + b"\n",
