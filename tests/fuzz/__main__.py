@@ -93,7 +93,6 @@ def plant_seeds(directory: Path, headers: Sequence[bytes]) -> None:
 
     from tests.greenserver.conversations import make_up  # noqa: PLC0415  (the same)
 
-    directory.mkdir()
     for seed in range(_SEEDS):
         head = random.Random(seed).randbytes(6)
         (directory / f"seed-{seed:04}").write_bytes((head + headers[seed % len(headers)] + make_up(seed))[:_MOST_BYTES])
