@@ -43,7 +43,7 @@ def test_what_does_not_load_is_told_in_one_line(tmp_path: Path) -> None:
         ("1 / 0", "ZeroDivisionError"),
         ("x = 1", "defines no scenarios"),
         (
-            "from conformance.scenario import Chapter as C; chapter = C(); chapter.transcript('a.b', 'HFTP-99.1', 'x', '')",
+            "from conformance.scenario import Chapter as C; c = C(); c.transcript('a.b', 'HFTP-99.1', 'x', '')",
             "no requirement HFTP-99.1",
         ),
     ):
