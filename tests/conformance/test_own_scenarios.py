@@ -8,6 +8,11 @@ from pathlib import Path
 from tests.conformance.test_cli import CORRECT, ROOT, conformance, run
 
 EXAMPLE = ROOT / "tests" / "conformance" / "example_scenarios.py"
+UNRULED = """
+from conformance.scenario import Chapter
+chapter = Chapter()
+chapter.transcript("a.b", "HFTP-99.1", "x", "C: quit\\nS: 0 *")
+"""
 IDS = ("school.sizes-in-order", "school.many-readers")
 
 
@@ -42,10 +47,7 @@ def test_what_does_not_load_is_told_in_one_line(tmp_path: Path) -> None:
     for text, complaint in (
         ("1 / 0", "ZeroDivisionError"),
         ("x = 1", "defines no scenarios"),
-        (
-            "from conformance.scenario import Chapter as C; c = C(); c.transcript('a.b', 'HFTP-99.1', 'x', '')",
-            "no requirement HFTP-99.1",
-        ),
+        (UNRULED, "no requirement HFTP-99.1"),
     ):
         file = tmp_path / "wrong.py"
         file.write_text(text, encoding="ascii")
