@@ -1,7 +1,7 @@
 """The command line: chooses what is measured, runs it, writes the reports, and judges if told to."""
 
 import argparse
-import datetime
+import datetime as dt
 import os
 import platform
 import re
@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Final
 from tests.benchmarks import client, report
 from tests.benchmarks.files import LISTED_FILES, Files, raise_descriptor_limit
 from tests.benchmarks.goals import gate, judge_all
-from tests.benchmarks.measure import Result, run_work
+from tests.benchmarks.measure import Result, run_work, started
 from tests.benchmarks.peers import PEERS
 from tests.benchmarks.works import ONE_CORE, WORKS, Bench
 
@@ -26,12 +27,21 @@ MIB: Final = 1 << 20
 FULL: Final = {
     "large_bytes": 256 * MIB,
     "rounds": 9,
+    "slow_rounds": 9,
     "seconds": 0.7,
     "idle": 15_000,
     "stalled": 100,
     "listed": LISTED_FILES,
 }
-QUICK: Final = {"large_bytes": 64 * MIB, "rounds": 3, "seconds": 0.1, "idle": 2_000, "stalled": 50, "listed": 20_000}
+QUICK: Final = {
+    "large_bytes": 64 * MIB,
+    "rounds": 3,
+    "slow_rounds": 1,
+    "seconds": 0.1,
+    "idle": 4_000,
+    "stalled": 50,
+    "listed": 20_000,
+}
 
 MISSED: Final = 1
 
@@ -58,13 +68,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             listed_files=int(amount["listed"]),
             cores=frozenset(os.sched_getaffinity(0)),
         )
-        for name in works:
-            work = WORKS[name]
-            for placement in work.placements:
-                if options.quick and placement != work.placements[0]:
-                    continue
-                rounds = options.rounds or int(amount["rounds"])
-                results[name, placement] = run_work(bench, work, placement, rounds, PEERS, _say)
+        wanted = dict.fromkeys(peer for name in works for peer in WORKS[name].peers)
+        with started(bench, [PEERS[name] for name in wanted]) as cast:
+            for name in works:
+                placements = WORKS[name].placements
+                for placement in placements[:1] if options.quick else placements:
+                    begun = time.monotonic()
+                    usual = amount["rounds" if ONE_CORE in placements else "slow_rounds"]
+                    rounds = options.rounds or int(usual)
+                    results[name, placement] = run_work(bench, WORKS[name], placement, rounds, cast)
+                    _say(f"{name}, {placement}: {time.monotonic() - begun:.1f} s")
     judgements = judge_all(results, works)
     markdown = report.as_markdown(machine, results, judgements)
     sys.stdout.write(markdown)
@@ -89,9 +102,9 @@ def describe_machine(held: str, language: str, *, quick: bool) -> dict[str, str]
     cores = len(os.sched_getaffinity(0))
     return {
         "machine": f"{model[1] if model else platform.machine()}, {cores} cores, Linux {platform.release()}",
-        "date": datetime.datetime.now(tz=datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "date": dt.datetime.now(tz=dt.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "versions": ", ".join(f"{name} {version}" for name, version in _versions().items()),
-        "run": f"{'quick: smaller files, fewer rounds, no verdict; ' if quick else ''}client in {language}, files {held}; "
+        "run": f"{'quick, with smaller files and fewer rounds; ' if quick else ''}client in {language}, files {held}; "
         "medians, quartiles in brackets",
     }
 
@@ -100,10 +113,7 @@ def _versions() -> Mapping[str, str]:
     """Return the version of all that takes part."""
     found = {"Python": platform.python_version()}
     for name in ("greenserver", "gevent", "pybase64", "uvloop", "pyftpdlib"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "missing"
+        found[name] = next((each.version for each in metadata.distributions(name=name)), "missing")
     nginx = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     shown = (
         subprocess.run([nginx, "-v"], capture_output=True, text=True, timeout=10, check=False).stderr if nginx else ""

@@ -161,7 +161,8 @@ def run(port: int, load: Load, *, host: str = HOST, seconds: float, batches: int
     by_descriptor = {channel.socket.fileno(): channel for channel in channels}
     sys.stdout.write("started\n")
     sys.stdout.flush()
-    received, samples = 0, []
+    received = 0
+    samples: list[int] = []
     cpu, start = time.process_time(), time.monotonic()
     for channel in channels:
         channel.begin()

@@ -28,7 +28,7 @@ class Files:
         self.encoded = self.directory / "large.b64"
         self.small = [f"small-{number:03}" for number in range(SMALL_FILES)]
         self.directory.mkdir()
-        source = random.Random(SEED)  # noqa: S311  (the same files in each run; nothing is secret)
+        source = random.Random(SEED)  # the same files in each run
         with self.raw.open("wb") as raw, self.encoded.open("wb") as encoded:
             for start in range(0, large_bytes, PIECE_BYTES):
                 piece = source.randbytes(min(PIECE_BYTES, large_bytes - start))

@@ -50,7 +50,6 @@ GOALS: Final = (
     Goal("pipelined", "commands/s", AT_LEAST, 1.0, (PROTOCOL,)),
     Goal("beside-bulk", "p99 ms", AT_MOST, 2.0, placement=ALL_CORES),
     Goal("idle", "KiB each", AT_MOST, 12.0, placement=ALL_CORES),
-    Goal("idle", "connections", AT_LEAST, 15_000, placement=ALL_CORES),
     Goal("stalled", "MiB", AT_MOST, 8.0, placement=ALL_CORES),
     Goal("stalled", "kernel MiB", AT_MOST, 64.0, placement=ALL_CORES),
     Goal("listing", "p99 ms", AT_MOST, 1.0, placement=ALL_CORES),

@@ -4,7 +4,7 @@ import contextlib
 import os
 import statistics
 import subprocess
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tests.benchmarks import peers
@@ -33,6 +33,39 @@ class Result:
         return self.samples.get(peer, {}).get(figure, [])
 
 
+@dataclass
+class Cast:
+    """The peers of a run, started together, and why the others are not there."""
+
+    running: dict[str, Running] = field(default_factory=dict)
+    gaps: dict[str, str] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def gap_for(self, peer: Peer) -> Iterator[None]:
+        """Remember what a peer misses instead of failing for it."""
+        try:
+            yield
+        except Missing as error:
+            self.gaps[peer.name] = str(error)
+
+
+@contextlib.contextmanager
+def started(bench: Bench, wanted: Iterable[Peer]) -> Iterator[Cast]:
+    """Run peers that are gone when the block ends."""
+    cast = Cast()
+    with contextlib.ExitStack() as stack:
+        starting = {}
+        for number, peer in enumerate(wanted):
+            with cast.gap_for(peer):
+                starting[peer.name] = peers.start(peer, bench.files.directory, bench.scratch / f"peer-{number}")
+                stack.callback(starting[peer.name].close)
+        for name, running in starting.items():
+            with cast.gap_for(running.peer):
+                running.wait_until_ready()
+                cast.running[name] = running
+        yield cast
+
+
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     """Return the lower quartile, the median and the upper quartile."""
     if len(values) == 1:
@@ -41,20 +74,13 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     return low, middle, high
 
 
-def run_work(
-    bench: Bench,
-    work: Work,
-    placement: str,
-    rounds: int,
-    table: Mapping[str, Peer],
-    say: Callable[[str], None],
-) -> Result:
+def run_work(bench: Bench, work: Work, placement: str, rounds: int, cast: Cast) -> Result:
     """Measure a work under a placement; a peer that is missing or fails becomes a gap."""
-    result = Result(work.name, placement)
+    result = Result(work.name, placement, gaps={name: gap for name, gap in cast.gaps.items() if name in work.peers})
     cores = {max(bench.cores)} if placement == ONE_CORE else bench.cores
     rounds = min(rounds, work.rounds or rounds)
-    with contextlib.ExitStack() as stack, pinned(cores):
-        running = _start_all(bench, [table[name] for name in work.peers], result, stack)
+    running = [cast.running[name] for name in work.peers if name in cast.running]
+    with pinned(cores):
         for _ in range(rounds):
             bench.files.touch()
             for each in tuple(running):
@@ -69,7 +95,6 @@ def run_work(
                     continue
                 for figure, value in figures.items():
                     result.samples.setdefault(name, {}).setdefault(figure, []).append(value)
-    say(f"{work.name}, {placement}: {rounds} rounds, {len(result.samples)} peers, {len(result.gaps)} gaps")
     return result
 
 
@@ -82,27 +107,3 @@ def pinned(cores: Collection[int]) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-def _start_all(bench: Bench, wanted: Sequence[Peer], result: Result, stack: contextlib.ExitStack) -> list[Running]:
-    """Start the peers together, and have them closed with the stack."""
-    started: list[Running] = []
-    for number, peer in enumerate(wanted):
-        try:
-            each = peers.start(
-                peer, bench.files.directory, bench.scratch / f"{result.work}-{result.placement[:3]}-{number}"
-            )
-        except Missing as error:
-            result.gaps[peer.name] = str(error)
-            continue
-        stack.callback(each.close)
-        started.append(each)
-    ready = []
-    for each in started:
-        try:
-            each.wait_until_ready()
-        except Missing as error:
-            result.gaps[each.peer.name] = str(error)
-            continue
-        ready.append(each)
-    return ready

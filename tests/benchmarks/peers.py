@@ -17,7 +17,6 @@ from pathlib import Path
 from tests.benchmarks.client import HOST, ROOT
 
 START_SECONDS = 20.0
-STOP_SECONDS = 5.0
 
 NGINX_CONFIGURATION = """
 daemon off;
@@ -26,7 +25,7 @@ worker_rlimit_nofile 20000;
 pid {scratch}/nginx.pid;
 error_log {scratch}/error.log;
 {user}
-events {{ worker_connections 10000; }}
+events {{ worker_connections 20000; }}
 http {{
     access_log off;
     sendfile {sendfile};
@@ -88,9 +87,9 @@ class Running:
     def pin(self, cores: Collection[int]) -> None:
         """Let all threads of the peer run on these cores only."""
         for process in self.processes():
-            for thread in os.listdir(f"/proc/{process}/task"):
+            for thread in _threads(process):
                 with contextlib.suppress(OSError):
-                    os.sched_setaffinity(int(thread), cores)
+                    os.sched_setaffinity(int(thread.name), cores)
 
     def wait_until_ready(self) -> None:
         """Wait until the peer takes connections; raise Missing if it does not."""
@@ -104,12 +103,10 @@ class Running:
         raise Missing(message)
 
     def close(self) -> None:
-        """End the peer's processes: it is the leader of a session of its own."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(STOP_SECONDS if number == signal.SIGTERM else None)
+        """End the peer's processes at once: it is the leader of a session of its own."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
 
 def start(peer: Peer, directory: Path, scratch: Path, *, port: int | None = None) -> Running:
@@ -150,12 +147,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _threads(process: int) -> list[Path]:
+    with contextlib.suppress(OSError):
+        return list(Path(f"/proc/{process}/task").iterdir())
+    return []
+
+
 def _children(process: int) -> list[int]:
     with contextlib.suppress(OSError):
         return [
             int(child)
-            for thread in os.listdir(f"/proc/{process}/task")
-            for child in Path(f"/proc/{process}/task/{thread}/children").read_text(encoding="ascii").split()
+            for thread in _threads(process)
+            for child in (thread / "children").read_text(encoding="ascii").split()
         ]
     return []
 

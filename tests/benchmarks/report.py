@@ -87,7 +87,7 @@ def work_table(result: Result) -> str:
             continue
         low, middle, high = quartiles(values)
         ratio = f"{middle / statistics.median(result.values(best, first)):.2f}" if best else ""
-        rest = [_number(statistics.median(result.values(peer, figure))) for figure in others]
+        rest = [_number(statistics.median(seen)) if (seen := result.values(peer, figure)) else "" for figure in others]
         rows.append((peer, f"{_number(middle)} ({_number(low)} to {_number(high)})", ratio, *rest))
     return f"**{work.title}** ({result.work}), {result.placement}\n\n" + _table(("", first, "x nginx", *others), rows)
 
@@ -140,7 +140,7 @@ def _reached(judgement: Judgement) -> str:
 
 def _number(value: float) -> str:
     """Return three significant digits, or whole thousands with commas."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"  # noqa: PLR2004  (where digits become many)
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

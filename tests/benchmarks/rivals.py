@@ -22,7 +22,7 @@ def answer(directory: Path, line: str) -> bytes:
     """Return the whole reply to a command, the way a first solution does it."""
     name, *arguments = line.split(" ")
     if name == "get_file_listing":
-        return b"0 OK\r\n" + "".join(f"{entry}\r\n" for entry in os.listdir(directory)).encode() + b"\r\n"
+        return b"0 OK\r\n" + "".join(f"{entry.name}\r\n" for entry in directory.iterdir()).encode() + b"\r\n"
     path = directory / arguments[0]
     if name == "get_metadata":
         return b"0 OK\r\n%d\r\n" % path.stat().st_size
