@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import NoReturn
 
 _OPTION = "--engine"
@@ -11,7 +12,7 @@ _OPTION = "--engine"
 def engine_asked_for(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
     """Return the engine that a command line and an environment name, as the command line will read them."""
     engine = environment.get("GREENSERVER_ENGINE") or "gevent"
-    for argument, following in zip(arguments, (*arguments[1:], ""), strict=True):
+    for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
         if argument == _OPTION:
             engine = following
         elif argument.startswith(f"{_OPTION}="):

@@ -40,7 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 @click.command(
-    context_settings={"auto_envvar_prefix": PROGRAM.upper(), "help_option_names": ["-h", "--help"], "show_default": True},
+    context_settings={
+        "auto_envvar_prefix": PROGRAM.upper(),
+        "help_option_names": ["-h", "--help"],
+        "show_default": True,
+    },
     epilog="Every option can be given by environment too: GREENSERVER_PORT=2000, GREENSERVER_ENGINE=threads ...",
 )
 @click.option("-d", "--directory", default=".", metavar="DIR", help="What to serve: the regular files in it.")
@@ -50,7 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 @click.option("-p", "--port", default=limits.DEFAULT_PORT, type=click.IntRange(0, 65535), help="0 takes a free one.")
 @click.option("--port-file", metavar="FILE", help="Write the port there once it listens.")
 @click.option(
-    "--engine", default=engines.DEFAULT_ENGINE, type=click.Choice(list(engines.MODULES)), help="How clients share the server."
+    "--engine",
+    default=engines.DEFAULT_ENGINE,
+    type=click.Choice(list(engines.MODULES)),
+    help="How clients share the server.",
 )
 @click.option("--dialect", default=DEFAULT_DIALECT, type=click.Choice(list(DIALECTS)), help="The protocol's year.")
 @click.option("--hidden", is_flag=True, help="Serve files whose names begin with a dot, too.")
@@ -58,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 @click.option("-v", "--verbose", count=True, show_default=False, help="Log more.")
 @click.option("-q", "--quiet", count=True, show_default=False, help="Log only warnings; twice: only errors.")
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
-def serve(
+def serve(  # noqa: PLR0913  (an option each)
     *,
     directory: str,
     address: str,
@@ -90,7 +97,9 @@ def serve(
 def introduction(server: Server) -> str:
     """Return the line that says where a server listens, what it serves, and how to try it."""
     host = _ANY_HOST.get(server.host, server.host)
-    where = f"-U {shlex.quote(host.removeprefix(UNIX_PREFIX))}" if host.startswith(UNIX_PREFIX) else f"{host} {server.port}"
+    where = (
+        f"-U {shlex.quote(host.removeprefix(UNIX_PREFIX))}" if host.startswith(UNIX_PREFIX) else f"{host} {server.port}"
+    )
     return (
         f"{PROGRAM} {__version__} listens on {server.address} and serves {server.store.directory}; "
         rf"try: printf 'get_file_listing\r\nquit\r\n' | nc {where}"

@@ -39,7 +39,7 @@ class Connection:
         client: str = "",
         wait: Waiter = wait_blocking,
     ) -> None:
-        sock.setblocking(False)
+        sock.setblocking(False)  # noqa: FBT003  (the standard library takes it by position)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = sock
@@ -99,10 +99,10 @@ class Connection:
 
     def parser_command(self, command: str) -> Response:
         """Run one command and return its reply; whatever goes wrong is a reply too."""
+        line = command.removesuffix("\r\n")
+        if "\n" in line:
+            return Response(Status.BAD_EOL)
         try:
-            line = command.removesuffix("\r\n")
-            if "\n" in line:
-                raise Refusal(Status.BAD_EOL)
             return self._dialect.answer(self._store, *self.normalize_command(line))
         except Refusal as refusal:
             return Response(refusal.status)

@@ -1,5 +1,6 @@
 """Every number of the server, with its unit and its reason; imports nothing."""
 
+from dataclasses import dataclass
 from typing import Final
 
 KIB: Final = 1024
@@ -77,3 +78,53 @@ SWEEP_SECONDS: Final = 0.5
 
 LOGGED_COMMAND_CHARACTERS: Final = 200
 """How much of a command a log line shows, so that a line fits one atomic write to a pipe."""
+
+# --- What an operator may set --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a server grants its clients: the part of these numbers that an operator may set.
+
+    A 0 switches off what has "or 0" in its description.
+    """
+
+    max_connections: int = 20_000
+    """Clients at once, or as many as the descriptors of the process allow if that is less."""
+
+    max_connections_per_client: int = 0
+    """The same for one address (IPv6: one /64 network), or 0."""
+
+    line_bytes: int = LINE_BYTES
+    """The longest command line."""
+
+    idle_seconds: float = IDLE_SECONDS
+    """How long a client may say nothing between two commands."""
+
+    line_seconds: float = 30.0
+    """How long one whole command line may take to arrive, and as long again for each `line_seconds *
+    line_floor` bytes of it."""
+
+    line_floor: int = 16 * KIB
+    """Bytes per second that a long command line must keep up, once `line_seconds` have passed."""
+
+    stall_seconds: float = STALL_SECONDS
+    """How long a client may take nothing of a reply."""
+
+    write_floor: int = KIB
+    """Bytes per second that a client must take of a reply, measured over `stall_seconds`, or 0."""
+
+    handshake_seconds: float = 10.0
+    """How long a TLS handshake, or a PROXY protocol header, may take."""
+
+    linger_seconds: float = LINGER_SECONDS
+    """How long input is read and dropped after the last reply."""
+
+    grace_seconds: float = 30.0
+    """How long the replies under way may take once the server is told to stop."""
+
+    rate: int = 0
+    """Bytes per second that one connection is sent at most, or 0."""
+
+    file_threads: int = 8
+    """Threads that read what is not in memory, for the engines that serve many clients in one thread."""

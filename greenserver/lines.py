@@ -42,8 +42,6 @@ class LineBuffer:
             return
         for line in lines:
             self._end_line(line)
-            if self._finished:
-                return
         if len(self._rest) > limits.WHOLE_LINE_BYTES:
             text, self._rest = self._rest, b""
             self._long = _LongLine()
@@ -63,7 +61,7 @@ class LineBuffer:
         for line in lines:
             before, line_feed, _ = line.partition(b"\n")
             self._end_line(before, line_feed)
-            if line_feed or self._finished:
+            if line_feed:
                 break
         self._finish()
 
@@ -89,6 +87,8 @@ class LineBuffer:
         return b""
 
     def _end_line(self, line: bytes, line_feed: bytes = b"") -> None:
+        if self._finished:
+            return
         if len(line) <= limits.WHOLE_LINE_BYTES:
             self._lines.append(line + line_feed)
             return

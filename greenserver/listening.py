@@ -3,10 +3,10 @@
 import contextlib
 import errno
 import logging
-import os
 import socket
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 
 from greenserver import limits
 from greenserver.logs import report
@@ -25,12 +25,15 @@ def open_listener(address: str, port: int) -> socket.socket:
     Raises OSError with a message for people if that cannot be done.
     """
     try:
-        listener = _open_unix(address.removeprefix(UNIX_PREFIX)) if address.startswith(UNIX_PREFIX) else _open_tcp(address, port)
+        if address.startswith(UNIX_PREFIX):
+            listener = _open_unix(Path(address.removeprefix(UNIX_PREFIX)))
+        else:
+            listener = _open_tcp(address, port)
     except (OSError, UnicodeError, OverflowError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         message = f"cannot listen on {describe(address, port)}: {reason}"
         raise OSError(message) from error
-    listener.setblocking(False)
+    listener.setblocking(False)  # noqa: FBT003  (the standard library takes it by position)
     return listener
 
 
@@ -42,7 +45,7 @@ def close_listener(listener: socket.socket) -> None:
     listener.close()
     if isinstance(name, str):
         with contextlib.suppress(OSError):
-            os.unlink(name)
+            Path(name).unlink()
 
 
 def describe(host: str, port: int) -> str:
@@ -103,11 +106,11 @@ def _open_tcp(host: str, port: int) -> socket.socket:
     )
 
 
-def _open_unix(path: str) -> socket.socket:
+def _open_unix(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _remove_stale(path)
-        listener.bind(path)
+        listener.bind(str(path))
         listener.listen(limits.BACKLOG)
     except BaseException:
         listener.close()
@@ -115,13 +118,13 @@ def _open_unix(path: str) -> socket.socket:
     return listener
 
 
-def _remove_stale(path: str) -> None:
+def _remove_stale(path: Path) -> None:
     """Remove the socket file of a server that is no more; one that answers is left alone."""
     with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             try:
-                probe.connect(path)
+                probe.connect(str(path))
             except ConnectionRefusedError:
-                os.unlink(path)
+                path.unlink()

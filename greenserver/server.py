@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from greenserver import engines, limits
 from greenserver.connection import Connection
@@ -12,6 +13,9 @@ from greenserver.listening import UNIX_PREFIX, close_listener, describe, open_li
 from greenserver.logs import report
 from greenserver.store import FileStore
 from greenserver.waiting import Stop
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +30,7 @@ class Server:
     ValueError if there is no such engine or dialect.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (keyword-only settings, a default each)
         self,
         directory: str | os.PathLike[str] = ".",
         *,
@@ -45,7 +49,7 @@ class Server:
         self._host = address
         self._port = port
 
-    def __enter__(self) -> "Server":
+    def __enter__(self) -> "Self":
         try:
             self.store = FileStore(self._directory, hidden=self._hidden)
         except OSError as error:

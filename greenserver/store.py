@@ -6,10 +6,13 @@ import re
 import stat
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from greenserver import limits
 from greenserver.status import Refusal, Status
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _SERVABLE_NAME: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 
@@ -20,12 +23,14 @@ _OPEN_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # O_PATH asks for no permission, so that an unreadable directory can be served from once it is mended.
 _HOLD_DIRECTORY: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
-_ABSENT: Final = frozenset({
-    errno.ENOENT,
-    errno.ELOOP,  # a symbolic link
-    errno.ENAMETOOLONG,
-    errno.ENXIO,  # a socket, or a device without a driver
-})
+_ABSENT: Final = frozenset(
+    {
+        errno.ENOENT,
+        errno.ELOOP,  # a symbolic link
+        errno.ENAMETOOLONG,
+        errno.ENXIO,  # a socket, or a device without a driver
+    }
+)
 
 # Ask with the rights that open() will have, where the platform can tell them from the real user's.
 _EFFECTIVE: Final = os.access in os.supports_effective_ids
@@ -49,7 +54,7 @@ class FileStore:
         self._hidden = hidden
         self._descriptor = os.open(self.directory, _HOLD_DIRECTORY)
 
-    def __enter__(self) -> "FileStore":
+    def __enter__(self) -> "Self":
         return self
 
     def __exit__(
@@ -101,16 +106,12 @@ class FileStore:
             descriptor = os.open(name, _OPEN_FILE, dir_fd=self._descriptor)
         except OSError as error:
             raise _as_refusal(error) from error
-        try:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise Refusal(Status.FILE_NOT_FOUND)
-            if offset + size > found.st_size:
-                raise Refusal(Status.OFFSET_EXCEEDS_FILE_SIZE)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return FileSlice(descriptor, offset, size)
+        found = os.fstat(descriptor)
+        is_file = stat.S_ISREG(found.st_mode)
+        if is_file and offset + size <= found.st_size:
+            return FileSlice(descriptor, offset, size)
+        os.close(descriptor)
+        raise Refusal(Status.OFFSET_EXCEEDS_FILE_SIZE if is_file else Status.FILE_NOT_FOUND)
 
     def _files(self) -> Iterator["os.DirEntry[str]"]:
         """Yield the readable regular files of the directory."""

@@ -1,7 +1,7 @@
 """A greenlet for each client, under gevent's StreamServer, on monkey-patched sockets."""
 
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 import gevent.socket
@@ -10,10 +10,12 @@ from gevent.pool import Group
 from gevent.server import StreamServer
 
 from greenserver import limits
-from greenserver.connection import Connection
 from greenserver.engines import Welcome, drain, seconds_left
 from greenserver.listening import close_listener, describe_peer, is_client_gone, report_no_room
 from greenserver.waiting import Stop, Wait
+
+if TYPE_CHECKING:
+    from greenserver.connection import Connection
 
 
 def serve(listener: socket.socket, welcome: Welcome, stop: Stop) -> None:
