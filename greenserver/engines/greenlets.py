@@ -1,7 +1,8 @@
 """A greenlet for each client, under gevent's StreamServer, on monkey-patched sockets."""
 
 import socket
-from typing import TYPE_CHECKING, Any
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 import gevent.socket
@@ -10,12 +11,17 @@ from gevent.pool import Group
 from gevent.server import StreamServer
 
 from greenserver import limits
-from greenserver.engines import Welcome, drain, seconds_left
+from greenserver.engines import Welcome, drain
 from greenserver.listening import close_listener, describe_peer, is_client_gone, report_no_room
 from greenserver.waiting import Stop, Wait
 
 if TYPE_CHECKING:
     from greenserver.connection import Connection
+
+_NEVER: Final = float("inf")
+
+# A conversation never blocks, so it needs no cooperative socket: the plain one is smaller and quicker.
+_PlainSocket: Final = monkey.get_original("socket", "socket")
 
 
 def serve(listener: socket.socket, welcome: Welcome, stop: Stop) -> None:
@@ -26,28 +32,36 @@ def serve(listener: socket.socket, welcome: Welcome, stop: Stop) -> None:
     if not monkey.is_module_patched("socket"):
         message = "the gevent engine needs gevent.monkey.patch_all() before anything else is imported"
         raise RuntimeError(message)
-    conversations: set[Connection] = set()
+    conversations: dict[Connection, _HubWait] = {}
     greenlets = Group()
 
     def converse(sock: socket.socket, address: object) -> None:
-        conversation = welcome(sock, describe_peer(address))
-        conversations.add(conversation)
-        wait = conversation.wait = _HubWait(sock)
+        conversation = welcome(_PlainSocket(fileno=sock.detach()), describe_peer(address))
+        wait = conversations[conversation] = conversation.wait = _HubWait(conversation.socket.fileno())
         try:
             conversation.handle()
         finally:
             wait.close()
-            conversations.discard(conversation)
+            del conversations[conversation]
+
+    def sweep() -> None:
+        now = monotonic()
+        for wait in tuple(conversations.values()):
+            if wait.deadline <= now:
+                wait.give_up()
 
     # Not the Group itself: as a pool it would be asked at each client whether it is full.
     spawn: Any = greenlets.spawn
     server = _Listener(listener, converse, spawn=spawn)
     server.start()
+    sweeper = gevent.get_hub().loop.timer(limits.SWEEP_SECONDS, limits.SWEEP_SECONDS)
+    sweeper.start(sweep)
     gevent.socket.wait_read(stop.fileno())
     server.stop_accepting()
     close_listener(listener)
     server.close()
     drain(conversations, greenlets.join)
+    sweeper.close()
 
 
 class _Listener(StreamServer):
@@ -69,22 +83,40 @@ class _Listener(StreamServer):
 
 
 class _HubWait:
-    """Waits in the hub, with watchers that last as long as the connection."""
+    """Lets a greenlet sleep until its socket is ready: one watcher for the whole connection, and no timer.
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._descriptor = sock.fileno()
-        self._watchers: dict[int, Any] = {}
+    Looking for overdue deadlines now and then is cheaper than a timer for each wait.
+    """
+
+    __slots__ = ("_descriptor", "_events", "_hub", "_switch", "_watcher", "deadline")
+
+    def __init__(self, descriptor: int) -> None:
+        self.deadline = _NEVER
+        self._descriptor = descriptor
+        self._hub: Any = gevent.get_hub()
+        self._switch = gevent.getcurrent().switch
+        self._watcher: Any = None
+        self._events = 0
 
     def __call__(self, _sock: socket.socket, wait: Wait) -> bool:
-        watcher = self._watchers.get(wait.events)
-        if watcher is None:
-            watcher = self._watchers[wait.events] = gevent.get_hub().loop.io(self._descriptor, wait.events)
+        events, self.deadline = wait
+        if events != self._events:
+            self.close()
+            self._watcher, self._events = self._hub.loop.io(self._descriptor, events), events
+        watcher = self._watcher
+        watcher.start(self._switch, True)  # noqa: FBT003  (what the switch below returns)
         try:
-            gevent.socket.wait(watcher, seconds_left(wait.deadline))
-        except TimeoutError:
-            return False
-        return True
+            return bool(self._hub.switch())
+        finally:
+            watcher.stop()
+            self.deadline = _NEVER
+
+    def give_up(self) -> None:
+        """End the wait, unsuccessful."""
+        self._switch(False)  # noqa: FBT003  (what the switch above returns)
 
     def close(self) -> None:
-        for watcher in self._watchers.values():
-            watcher.close()
+        """Give the watcher back."""
+        if self._watcher is not None:
+            self._watcher.close()
+            self._watcher, self._events = None, 0
