@@ -9,13 +9,14 @@ import contextlib
 import logging
 import socket
 from collections.abc import Generator
+from itertools import count
 from time import monotonic
 
 from greenserver import limits
 from greenserver.dialects import Dialect
 from greenserver.lines import LineBuffer
 from greenserver.logs import report, shown
-from greenserver.responses import Response
+from greenserver.responses import Body, Response
 from greenserver.status import Refusal, Status
 from greenserver.store import FileStore
 from greenserver.waiting import READ, WRITE, Steps, Wait, Waiter, exhaust, wait_blocking
@@ -64,9 +65,24 @@ class Connection:
         report(_log, logging.INFO, "connected", client=self.client)
         started, commands, outcome = monotonic(), 0, "closed"
         try:
-            while self._going_on and (command := (yield from self._next_command())):
+            # What is complete is answered without a generator of its own: pipelined commands come by the hundred.
+            while self._going_on and (command := self._complete_command() or (yield from self._next_command())):
                 commands += 1
-                yield from self._reply(command)
+                begun = monotonic()
+                response = self.parser_command(command)
+                self._going_on = self._going_on and not response.closes
+                self._replies += response.status.line
+                if response.body.is_at_hand:
+                    text = response.body.part(0)
+                    self._replies += text
+                    sent = len(text)
+                else:
+                    sent = yield from self._send_body(response.body)
+                if len(self._replies) > limits.COALESCE_BYTES:
+                    yield from self._send_replies()
+                if _log.isEnabledFor(logging.INFO):
+                    size = len(response.status.line) + sent
+                    self._report_command(command, response.status, size, monotonic() - begun)
             yield from self._send_replies()
             yield from self._linger()
         except TimeoutError:
@@ -139,14 +155,19 @@ class Connection:
 
     # --- Receiving -------------------------------------------------------------------------------
 
+    def _complete_command(self) -> str:
+        """Return the next command if it is there, as `read_buffer` does, or nothing."""
+        line = self._lines.next_line()
+        return "" if line is None else line.decode("latin-1") or "\r\n"
+
     def _next_command(self) -> Steps[str]:
-        while (line := self._lines.next_line()) is None:
+        while not (command := self._complete_command()):
             yield from self._send_replies()
             data = yield from self._receive()
             if not data:
                 return ""
             self._lines.feed(data)
-        return line.decode("latin-1") or "\r\n"
+        return command
 
     def _receive(self) -> Steps[bytes]:
         """Return what the client says next; nothing at the end of the stream, or when told to stop."""
@@ -166,56 +187,60 @@ class Connection:
 
     # --- Replying --------------------------------------------------------------------------------
 
-    def _reply(self, command: str) -> Steps[None]:
-        started = monotonic()
-        response = self.parser_command(command)
-        self._going_on = self._going_on and not response.closes
-        head = response.status.line
-        self._replies += head
-        sent = 0
+    def _send_body(self, body: Body) -> Steps[int]:
+        """Send a body part by part, small ones together, close it, and return its length in bytes.
+
+        Nothing is held while the client takes its time: a part that could not be sent is made anew.
+        """
+        position = 0
         try:
-            sent = yield from self._send_body(response)
+            for number in count(1):
+                try:
+                    part = body.part(position)
+                except Exception as error:  # noqa: BLE001  (after the status line only a cut can tell the client)
+                    report(_log, logging.ERROR, "cut", client=self.client, position=position, error=error)
+                    self._going_on = False
+                    break
+                if not part:
+                    break
+                if len(self._replies) + len(part) <= limits.COALESCE_BYTES:
+                    self._replies += part
+                    position += len(part)
+                    if number <= limits.PARTS_AT_ONCE:
+                        continue
+                    self._flush()
+                elif self._flush():
+                    with contextlib.suppress(BlockingIOError):
+                        position += self.socket.send(part)
+                del part
+                yield from _until(Wait(WRITE, monotonic() + limits.STALL_SECONDS))
         finally:
-            response.body.close()
+            body.close()
+        return position
+
+    def _send_replies(self) -> Steps[None]:
+        """Send all replies that are gathered."""
+        while not self._flush():
+            yield from _until(Wait(WRITE, monotonic() + limits.STALL_SECONDS))
+
+    def _flush(self) -> bool:
+        """Send what the socket takes of the replies that are gathered, and tell whether that is all."""
+        if self._replies:
+            with contextlib.suppress(BlockingIOError):
+                del self._replies[: self.socket.send(self._replies)]
+        return not self._replies
+
+    def _report_command(self, command: str, status: Status, size: int, seconds: float) -> None:
         report(
             _log,
             logging.INFO,
             "command",
             client=self.client,
             command=shown(command),
-            status=int(response.status),
-            bytes=len(head) + sent,
-            milliseconds=round((monotonic() - started) * 1000, 3),
+            status=int(status),
+            bytes=size,
+            milliseconds=round(seconds * 1000, 3),
         )
-
-    def _send_body(self, response: Response) -> Steps[int]:
-        """Send a body part by part, small ones together, and return its length in bytes."""
-        position = 0
-        while True:
-            try:
-                part = response.body.part(position)
-            except Exception as error:  # noqa: BLE001  (after the status line only a cut can tell the client)
-                report(_log, logging.ERROR, "cut", client=self.client, position=position, error=error)
-                self._going_on = False
-                return position
-            if not part:
-                return position
-            if len(self._replies) + len(part) <= limits.COALESCE_BYTES:
-                self._replies += part
-                position += len(part)
-                continue
-            yield from self._send_replies()
-            yield from _until(Wait(WRITE, monotonic() + limits.STALL_SECONDS))
-            with contextlib.suppress(BlockingIOError):
-                position += self.socket.send(part)
-
-    def _send_replies(self) -> Steps[None]:
-        """Send all replies that are gathered."""
-        while self._replies:
-            with contextlib.suppress(BlockingIOError):
-                del self._replies[: self.socket.send(self._replies)]
-            if self._replies:
-                yield from _until(Wait(WRITE, monotonic() + limits.STALL_SECONDS))
 
     # --- Ending ----------------------------------------------------------------------------------
 

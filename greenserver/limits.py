@@ -51,6 +51,9 @@ FRAGMENT_BYTES: Final = 48 * KIB
 COALESCE_BYTES: Final = 64 * KIB
 """Replies to pipelined commands are gathered up to here before they are sent."""
 
+PARTS_AT_ONCE: Final = 2
+"""Short parts of a body that are gathered before other clients get a turn: a header and a small slice."""
+
 LISTING_NAMES: Final = 256
 """File names that are looked at between two chances for other clients."""
 

@@ -23,6 +23,9 @@ class Body(ABC):
 
     __slots__ = ()
 
+    is_at_hand = False
+    """Whether the first part is short, known, and all of the body."""
+
     @abstractmethod
     def part(self, position: int) -> bytes:
         """Return some bytes of the body from a position on; none at its end.
@@ -39,6 +42,8 @@ class Text(Body):
     """Bytes that are known."""
 
     __slots__ = ("_data",)
+
+    is_at_hand = True
 
     def __init__(self, data: bytes = b"") -> None:
         self._data = data
