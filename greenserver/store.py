@@ -32,6 +32,8 @@ _ABSENT: Final = frozenset(
     }
 )
 
+_READABLE_BY_ALL: Final = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
+
 # Ask with the rights that open() will have, where the platform can tell them from the real user's.
 _EFFECTIVE: Final = os.access in os.supports_effective_ids
 
@@ -92,7 +94,8 @@ class FileStore:
             raise _as_refusal(error) from error
         if not stat.S_ISREG(found.st_mode):
             raise Refusal(Status.FILE_NOT_FOUND)
-        if not self._is_readable(name):
+        # Asking costs as much as the look-up itself, and open() has the last word.
+        if found.st_mode & _READABLE_BY_ALL != _READABLE_BY_ALL and not self._is_readable(name):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
         return found.st_size
 
@@ -133,7 +136,7 @@ class FileStore:
 
     def _require_servable(self, name: str) -> None:
         require_name(name)
-        if not self._is_shown(name) or len(name) > limits.NAME_BYTES:
+        if len(name) > limits.NAME_BYTES or (name[0] == "." and not self._hidden):
             raise Refusal(Status.FILE_NOT_FOUND)
 
 
