@@ -43,6 +43,8 @@ class Connection:
         sock.setblocking(False)  # noqa: FBT003  (the standard library takes it by position)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, limits.UNSENT_BYTES)
         self.socket = sock
         self.client = client
         self.wait = wait

@@ -45,8 +45,15 @@ NUMBER_DIGITS: Final = 18
 CHUNK_BYTES: Final = 192 * KIB
 """What a slice reads of its file at a time: a multiple of 3, so that base64 pieces concatenate."""
 
+SPARE_BUFFERS: Final = 8
+"""Read buffers of `CHUNK_BYTES` that are kept: one is in use at a time, more only under the threads engine."""
+
 FRAGMENT_BYTES: Final = 48 * KIB
 """The length of a fragment in the dialect that sends slices so."""
+
+UNSENT_BYTES: Final = 256 * KIB
+"""A socket is ready for more once the kernel holds less than this unsent. Without it the kernel holds up to
+4 MiB for a client that has stopped reading; with half of it a client with small buffers is slower."""
 
 COALESCE_BYTES: Final = 64 * KIB
 """Replies to pipelined commands are gathered up to here before they are sent."""

@@ -41,6 +41,9 @@ _EFFECTIVE: Final = os.access in os.supports_effective_ids
 class FileChangedError(Exception):
     """A file became shorter while it was being sent."""
 
+    def __init__(self) -> None:
+        super().__init__("the file became shorter while it was sent")
+
 
 class FileStore:
     """The regular files directly in one directory, whose names the protocol can say.
@@ -160,10 +163,23 @@ class FileSlice:
         while len(data) < wanted:  # a read may be short before the end; an empty one is the end
             more = os.pread(self._descriptor, wanted - len(data), self._offset + position + len(data))
             if not more:
-                message = "the file became shorter while it was sent"
-                raise FileChangedError(message)
+                raise FileChangedError
             data += more
         return data
+
+    def read_into(self, position: int, buffer: memoryview) -> int:
+        """Fill a buffer from a position in the slice on, or with all that is left of it; return how much that is.
+
+        Raises FileChangedError if the file no longer holds it; OSError if it cannot be read.
+        """
+        wanted = min(len(buffer), self.size - position)
+        filled = 0
+        while filled < wanted:
+            more = os.preadv(self._descriptor, [buffer[filled:wanted]], self._offset + position + filled)
+            if not more:
+                raise FileChangedError
+            filled += more
+        return filled
 
     def close(self) -> None:
         """Give the file back."""
