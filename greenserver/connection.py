@@ -164,7 +164,8 @@ class Connection:
 
     def _next_command(self) -> Steps[str]:
         while not (command := self._complete_command()):
-            yield from self._send_replies()
+            if not self._flush():
+                yield from self._send_replies()
             data = yield from self._receive()
             if not data:
                 return ""
@@ -178,7 +179,8 @@ class Connection:
             self._idle = True
             if not self._going_on:
                 return b""
-            yield from _until(Wait(READ, deadline))
+            if not (yield Wait(READ, deadline)):
+                raise TimeoutError
             self._idle = False
             try:
                 data = self.socket.recv(limits.RECEIVE_BYTES)
@@ -228,8 +230,10 @@ class Connection:
     def _flush(self) -> bool:
         """Send what the socket takes of the replies that are gathered, and tell whether that is all."""
         if self._replies:
-            with contextlib.suppress(BlockingIOError):
+            try:  # noqa: SIM105  (after each command: contextlib.suppress costs as much as a small send's Python)
                 del self._replies[: self.socket.send(self._replies)]
+            except BlockingIOError:
+                pass
         return not self._replies
 
     def _report_command(self, command: str, status: Status, size: int, seconds: float) -> None:
