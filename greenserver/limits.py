@@ -61,7 +61,7 @@ COALESCE_BYTES: Final = 64 * KIB
 PARTS_AT_ONCE: Final = 2
 """Short parts of a body that are gathered before other clients get a turn: a header and a small slice."""
 
-LISTING_NAMES: Final = 256
+LISTING_NAMES: Final = 64
 """File names that are looked at between two chances for other clients."""
 
 # --- Patience ------------------------------------------------------------------------------------
