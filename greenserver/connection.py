@@ -1,6 +1,6 @@
 """One client's conversation: the only reads and writes on its socket.
 
-The whole life of a connection is the generator `Connection.steps`. Before each read, and before each
+The whole life of a connection is the generator `Connection.steps`. Before each read, and after each
 large write, it waits even if it need not: at these moments other clients get their turn, and a client
 that keeps up cannot keep a server to itself.
 """

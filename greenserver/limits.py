@@ -82,7 +82,7 @@ GRACE_SECONDS: Final = 10.0
 """How long the replies under way may take once the server is told to stop."""
 
 SWEEP_SECONDS: Final = 0.5
-"""How often the selectors engine looks for clients whose time is up."""
+"""How often the engines that serve many clients in one thread look for those whose time is up."""
 
 # --- Logs ----------------------------------------------------------------------------------------
 
