@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -49,6 +50,7 @@ MISSED: Final = 1
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, report, and return the exit status."""
     options = _parse(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the peers must not survive us
     amount = QUICK if options.quick else FULL
     works = options.only or list(WORKS)
     results: dict[tuple[str, str], Result] = {}
