@@ -86,10 +86,13 @@ def serve(  # noqa: PLR0913  (an option each)
     try:
         with Server(directory, address=address, port=port, engine=engine, dialect=dialect, hidden=hidden) as server:
             _stop_on_signals(server)
-            if port_file is not None:
-                write_port(port_file, server.port)
-            click.echo(introduction(server))
-            server.serve()
+            try:
+                if port_file is not None:
+                    write_port(port_file, server.port)
+                click.echo(introduction(server))
+                server.serve()
+            finally:
+                signal.set_wakeup_fd(-1)
     except (OSError, RuntimeError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -136,6 +139,8 @@ def _stop_on_signals(server: Server) -> None:
             signal.signal(number, signal.SIG_DFL)
         server.stop()
 
+    # Without it, a signal that comes just before the wait, or to another thread, would not end the wait.
+    signal.set_wakeup_fd(server.wakeup_fileno(), warn_on_full_buffer=False)
     for number in stopping:
         signal.signal(number, stop)
 

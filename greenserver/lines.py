@@ -42,7 +42,8 @@ class LineBuffer:
             return
         for line in lines:
             self._end_line(line)
-        if len(self._rest) > limits.WHOLE_LINE_BYTES:
+        # A CR at the end may be half a line end: it must not make the line longer than it will have been.
+        if len(self._rest.removesuffix(b"\r")) > limits.WHOLE_LINE_BYTES:
             text, self._rest = self._rest, b""
             self._long = _LongLine()
             self._feed_long(self._long, text)

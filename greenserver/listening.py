@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import logging
+import os
 import socket
 import stat
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ _log = logging.getLogger(__name__)
 
 UNIX_PREFIX = "unix:"
 
+_LAST_PORT = 65535
 _CLIENT_GONE = frozenset({errno.EAGAIN, errno.ECONNABORTED, errno.EINTR, errno.EPROTO})
 
 
@@ -30,8 +32,7 @@ def open_listener(address: str, port: int) -> socket.socket:
         else:
             listener = _open_tcp(address, port)
     except (OSError, UnicodeError, OverflowError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        message = f"cannot listen on {describe(address, port)}: {reason}"
+        message = f"cannot listen on {describe(address, port)}: {_reason(error)}"
         raise OSError(message) from error
     listener.setblocking(False)  # noqa: FBT003  (the standard library takes it by position)
     return listener
@@ -99,7 +100,17 @@ def report_no_room(error: OSError) -> None:
     report(_log, logging.WARNING, "no room for a client", reason=error.strerror)
 
 
+def _reason(error: Exception) -> str:
+    """Return why listening failed, without the address, which `socket.create_server` would repeat."""
+    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
+        return os.strerror(error.errno)
+    return str(getattr(error, "strerror", None) or error)
+
+
 def _open_tcp(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= _LAST_PORT:  # the system would take it for another one
+        message = f"a port is a number from 0 to {_LAST_PORT}"
+        raise OverflowError(message)
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     return socket.create_server(
         address[:2], family=family, backlog=limits.BACKLOG, dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6()

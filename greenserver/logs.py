@@ -4,6 +4,7 @@ An event is a short phrase with named facts. Whatever a client sent is escaped, 
 always one line and always ASCII.
 """
 
+import codecs
 import json
 import logging
 import os
@@ -12,6 +13,9 @@ from datetime import datetime, timezone
 from typing import Final
 
 from greenserver import limits
+
+# Loaded from its file now: when the first command is logged, there may be no descriptor left for that.
+codecs.lookup("unicode_escape")
 
 _FACTS: Final = "facts"  # the attribute of a log record that carries the event's facts
 

@@ -99,6 +99,10 @@ class Server:
         """Accept no more clients and let the replies under way finish; safe in any thread or signal handler."""
         self._stop.set()
 
+    def wakeup_fileno(self) -> int:
+        """Return a descriptor for `signal.set_wakeup_fd`, if a signal's handler calls `stop`."""
+        return self._stop.wakeup_fileno()
+
     def _welcome(self, sock: socket.socket, client: str) -> Connection:
         return Connection(sock, self.store, DIALECTS[self.dialect], client=client)
 

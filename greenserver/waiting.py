@@ -40,6 +40,7 @@ class Stop:
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
         self.is_set = False
 
     def set(self) -> None:
@@ -51,6 +52,10 @@ class Stop:
     def fileno(self) -> int:
         """Return a descriptor that is readable once the switch is turned."""
         return self._reader
+
+    def wakeup_fileno(self) -> int:
+        """Return a descriptor for `signal.set_wakeup_fd`: a byte written there ends all waits."""
+        return self._writer
 
     def wait(self, seconds: float) -> bool:
         """Wait for at most so long, and return whether the switch is turned."""

@@ -7,16 +7,24 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
-from tests.greenserver.serving import Server, settled, wait_until
+from tests.greenserver.serving import DIALECTS, ENGINES, Server, settled, wait_until
 
 TEXT = b"Hello, HFTP! This is text, 41 bytes long."
 BINARY = bytes(range(256)) * 3 + b"\r\n\0\r\n"
 LARGE = b"".join(number.to_bytes(4, "big") for number in range(300_000))
 """1.2 MB, no two places alike: several chunks, and not a multiple of 3."""
 
-ServerFor = Callable[[str, str], Server]
+LIVE = hypothesis.settings(max_examples=60, deadline=None, derandomize=True, database=None)
+"""For examples that are each a conversation with a server: few, and the same ones each time."""
+
+PURE = hypothesis.settings(max_examples=100, deadline=None, derandomize=True, database=None)
+"""For examples that are computed: more, and the same ones each time."""
+
+ServerFor = Callable[..., Server]
+Start = Callable[..., Server]
 
 
 def populate(directory: Path) -> None:
@@ -40,8 +48,33 @@ def populate(directory: Path) -> None:
     (directory / "dangling").symlink_to("nowhere")
 
 
-SERVED = {"text.txt": TEXT, "one": b"1", "empty": b"", "binary.dat": BINARY, "large.bin": LARGE, "n" * 255: b"long name"}
+SERVED = {
+    "text.txt": TEXT,
+    "one": b"1",
+    "empty": b"",
+    "binary.dat": BINARY,
+    "large.bin": LARGE,
+    "n" * 255: b"long name",
+}
 """Exactly what a server of that directory lists and serves."""
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """Return each engine's name in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(params=DIALECTS)
+def dialect(request: pytest.FixtureRequest) -> str:
+    """Return each dialect's name in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def server(server_for: ServerFor, engine: str, dialect: str) -> Server:
+    """Return a shared server for each engine and dialect in turn."""
+    return server_for(engine, dialect)
 
 
 @pytest.fixture(scope="session")
@@ -88,8 +121,8 @@ def server_for(session_servers: ServerFor) -> Iterator[ServerFor]:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Return what starts a server of the test's own: start(directory, *options, ...)."""
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Return what starts a server of the test's own, given a directory and options."""
     servers: list[Server] = []
 
     def start_server(directory: Path, *options: str, **more: object) -> Server:
@@ -112,7 +145,9 @@ def nothing_left_here() -> Iterator[None]:
     yield
 
     def has_settled() -> bool:
+        if all(now <= then for now, then in zip(held(), before, strict=True)):
+            return True
         gc.collect()
-        return all(now <= then for now, then in zip(held(), before, strict=True))
+        return False
 
     wait_until(has_settled, "the test closes what it opened")

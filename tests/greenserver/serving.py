@@ -1,15 +1,21 @@
 """Servers in processes of their own, and a client that speaks in raw bytes."""
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ENGINES = ("gevent", "threads", "selectors", "sequential")
 DIALECTS = ("2026", "2019", "2018", "2016")
@@ -95,6 +101,8 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+            message = f"the server did not end when it was told to: {self.log()[-2000:]}"
+            raise AssertionError(message)
 
 
 class Client:
@@ -107,7 +115,7 @@ class Client:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._received = b""
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> "Self":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -152,12 +160,38 @@ class Client:
         self._received = b""
         return b"".join(parts)
 
+    def skip(self, count: int) -> int:
+        """Receive the next so many bytes, and return how many came."""
+        skipped = min(count, len(self._received))
+        self._received = self._received[skipped:]
+        while skipped < count and (data := self.socket.recv(min(1 << 20, count - skipped))):
+            skipped += len(data)
+        return skipped
+
+    def reset(self) -> None:
+        """Drop the connection without the courtesy of an end."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
     def _receive(self) -> bytes:
         """Return what comes next; a reset is an end."""
         try:
             return self.socket.recv(1 << 18)
         except ConnectionError:
             return b""
+
+
+def obey_permissions() -> None:
+    """Make file permissions count for a new process, whoever runs the tests.
+
+    Takes from root, before it starts a program, the right to read what it has no permission for.
+    """
+    if os.geteuid() == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        drop_from_bounding_set, dac_override, dac_read_search = 24, 1, 2  # linux/prctl.h, linux/capability.h
+        for capability in (dac_override, dac_read_search):
+            if libc.prctl(drop_from_bounding_set, capability, 0, 0, 0):
+                raise OSError(ctypes.get_errno(), "cannot drop a capability")
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

@@ -1,0 +1,263 @@
+"""Every option works, by environment too; bad use is one clear line and no traceback."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+import greenserver
+from greenserver import __version__, cli
+from tests.greenserver.conftest import SERVED, Start
+from tests.greenserver.oracle import BAD_ARGUMENTS, NO_COMMAND, OK
+from tests.greenserver.serving import ROOT, Client, Server
+
+
+@pytest.fixture(autouse=True)
+def signals_as_they_were() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, action in before.items():
+        signal.signal(number, action)
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("GREENSERVER_")]:
+        monkeypatch.delenv(name)
+
+
+def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run the program to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "greenserver", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def exit_of(*arguments: str) -> object:
+    """Run the command line in this process and return its exit status."""
+    with pytest.raises(SystemExit) as left:
+        cli.main(list(arguments))
+    return left.value.code
+
+
+# --- Bad use -------------------------------------------------------------------------------------
+
+BAD_USE = {
+    "missing directory": (["-d", "/nowhere/at/all"], 1, "cannot serve /nowhere/at/all: No such file or directory"),
+    "a file for a directory": (["-d", __file__], 1, "Not a directory"),
+    "an address of another machine": (["-a", "192.0.2.1"], 1, "cannot listen on 192.0.2.1:0: Cannot assign requested"),
+    "an address that is none": (["-a", "a..b"], 1, "cannot listen on a..b:0: "),
+    "an address of too many characters": (["-a", "x" * 300], 1, "cannot listen on "),
+    "a unix socket in no directory": (
+        ["-a", "unix:/nowhere/at/all"],
+        1,
+        "cannot listen on unix:/nowhere/at/all: No such",
+    ),
+    "a unix socket with a port file": (["-a", "unix:x", "--port-file", "y"], 2, "a unix socket has no port"),
+    "a port file in no directory": (
+        ["--port-file", "/nowhere/at/all"],
+        1,
+        "cannot write the port to /nowhere/at/all: No",
+    ),
+    "a port that is no number": (["-p", "http"], 2, "'http' is not a valid integer"),
+    "a port past the last": (["-p", "65536"], 2, "65536 is not in the range"),
+    "a negative port": (["-p", "-1"], 2, "-1 is not in the range"),
+    "an unknown engine": (["--engine", "steam"], 2, "'steam' is not one of"),
+    "an unknown dialect": (["--dialect", "1066"], 2, "'1066' is not one of"),
+    "an unknown log format": (["--log-format", "xml"], 2, "'xml' is not one of"),
+    "an unknown option": (["--turbo"], 2, "--turbo"),
+    "an option without its value": (["--engine"], 2, "--engine"),
+    "an argument too many": (["files"], 2, "files"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "status", "message"), BAD_USE.values(), ids=BAD_USE)
+def test_bad_use_is_one_clear_line(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], status: int, message: str
+) -> None:
+    usual = [] if "-d" in arguments else ["-d", str(tmp_path)]
+    port = [] if "-p" in arguments else ["-p", "0"]
+    assert exit_of(*usual, *port, *arguments) == status
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
+    assert line.startswith("greenserver: ")
+    assert message in line
+
+
+def test_a_taken_port_is_one_clear_line(directory: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("-d", str(directory), "-p", str(port))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"greenserver: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+
+
+@pytest.mark.parametrize(("name", "value"), [("ENGINE", "steam"), ("PORT", "http"), ("DIALECT", "1066")])
+def test_bad_use_by_environment_is_one_clear_line(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"GREENSERVER_{name}", value)
+    assert exit_of() == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert repr(value) in line
+
+
+def test_bad_use_of_the_program_has_no_traceback() -> None:
+    done = run("--engine", "steam")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_giving_up_is_a_failure_without_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def give_up(*_: object, **__: object) -> None:
+        raise click.Abort
+
+    monkeypatch.setattr(cli.serve, "main", give_up)
+    assert exit_of() == 1
+
+
+# --- Options -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_tells_every_option(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    assert exit_of(option) == 0
+    told = capsys.readouterr().out
+    for each in cli.serve.params:
+        assert max(each.opts) in told
+    assert "GREENSERVER_PORT" in told
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_of("--version") == 0
+    assert capsys.readouterr().out == f"greenserver {__version__}\n"
+
+
+def test_the_first_line_says_where_what_and_how_to_try_it_and_the_port_file_says_the_port(
+    start: Start, directory: Path, engine: str
+) -> None:
+    server = start(directory, "--engine", engine)
+    (line,) = server.stdout.read_text().splitlines()
+    assert line == (
+        f"greenserver {__version__} listens on 127.0.0.1:{server.port} and serves {directory}; "
+        rf"try: printf 'get_file_listing\r\nquit\r\n' | nc 127.0.0.1 {server.port}"
+    )
+    assert server.stop() == 0
+    assert server.log().splitlines()[-1].endswith(f"INFO    stopped address=127.0.0.1:{server.port}")
+
+
+def test_the_default_directory_is_the_current_one_and_the_default_engine_gevents(tmp_path: Path) -> None:
+    (tmp_path / "here").write_bytes(b"abc")
+    with subprocess.Popen(
+        [sys.executable, "-m", "greenserver", "-p", "0"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline().decode()
+            assert f" serves {tmp_path}; " in line
+            port = int(line.rstrip().rpartition(" ")[2])
+            with Client(socket.create_connection(("127.0.0.1", port), 20)) as client:
+                client.send(b"get_file_listing\r\nhelp\r\nquit\r\n")
+                assert client.rest().startswith(OK + b"here\r\n\r\n" + OK)
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0
+
+
+def test_every_option_can_be_given_by_environment(start: Start, tmp_path: Path, directory: Path) -> None:
+    environment = {
+        "GREENSERVER_ENGINE": "selectors",
+        "GREENSERVER_DIALECT": "2019",
+        "GREENSERVER_HIDDEN": "1",
+        "GREENSERVER_LOG_FORMAT": "json",
+        "GREENSERVER_VERBOSE": "1",
+        "GREENSERVER_ADDRESS": "127.0.0.2",
+    }
+    server = start(directory, environment=environment)
+    with Client(socket.create_connection(("127.0.0.2", server.port), 20)) as client:
+        client.send(b"help\r\nget_slice one 0 1 raw\r\nget_metadata .hidden\r\nquit\r\n")
+        assert client.rest() == NO_COMMAND + BAD_ARGUMENTS + OK + b"6\r\n" + OK
+    assert server.stop() == 0
+    assert {json.loads(line)["event"] for line in server.log().splitlines()} >= {"connected", "command", "stopped"}
+    done = run(GREENSERVER_DIRECTORY="/nowhere", GREENSERVER_PORT="0", GREENSERVER_PORT_FILE=str(tmp_path / "no"))
+    assert "cannot serve /nowhere" in done.stderr
+
+
+def test_the_command_line_wins_over_the_environment(start: Start, directory: Path) -> None:
+    server = start(directory, "--dialect", "2018", environment={"GREENSERVER_DIALECT": "2016"})
+    assert server.ask(b"get_slice one 0 1\r\n") == OK + b"1"
+
+
+@pytest.mark.parametrize(("options", "is_told"), [((), True), (("-v",), True), (("-q",), False), (("-qq",), False)])
+def test_quiet_is_quiet(start: Start, directory: Path, options: tuple[str, ...], is_told: bool) -> None:
+    server = start(directory, "--engine", "sequential", *options)
+    server.ask(b"quit\r\n")
+    assert server.stop() == 0
+    assert ("command" in server.log()) == is_told
+    assert ("WARNING" in server.log()) == (options != ("-qq",))
+
+
+def test_ipv6_is_served(start: Start, directory: Path) -> None:
+    server = start(directory, "--engine", "selectors", "--address", "::1")
+    with Client(socket.create_connection(("::1", server.port), 20)) as client:
+        client.send(b"get_metadata one\r\nquit\r\n")
+        assert client.rest() == OK + b"1\r\n" + OK
+    assert f"listens on [::1]:{server.port} and" in server.stdout.read_text()
+    assert f"nc ::1 {server.port}" in server.stdout.read_text()
+    assert "client=[::1]:" in server.log()
+
+
+def test_the_wildcard_address_is_tried_on_this_machine(directory: Path) -> None:
+    with greenserver.Server(directory, address="0.0.0.0", port=0) as server:
+        assert cli.introduction(server).endswith(f"nc 127.0.0.1 {server.port}")
+
+
+# --- The port file -------------------------------------------------------------------------------
+
+
+def test_the_port_file_is_written_whole_and_for_all_to_read(tmp_path: Path) -> None:
+    file = tmp_path / "port"
+    file.write_text("an older and longer content")
+    held = file.open()
+    cli.write_port(str(file), 12345)
+    assert file.read_text() == "12345\n"
+    assert file.stat().st_mode & 0o777 == 0o644
+    with held:
+        assert held.read() == "an older and longer content"  # whoever had it open never sees half of the new one
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_port_file_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "port").mkdir()
+    with pytest.raises(OSError, match=r"^cannot write the port to .*port: Is a directory$"):
+        cli.write_port(str(tmp_path / "port"), 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["port"]
+
+
+def test_a_stopped_server_can_be_started_again_on_its_port(start: Start, directory: Path) -> None:
+    first = start(directory, "--engine", "threads")
+    with first.connect() as client:
+        client.send(b"get_metadata one\r\n")
+        assert client.line() == OK
+        assert first.stop() == 0
+    second: Server = start(directory, "--engine", "threads", "--port", str(first.port))
+    assert second.port == first.port
+    assert set(second.ask(b"get_file_listing\r\n").decode().split("\r\n")) >= set(SERVED)

@@ -1,0 +1,178 @@
+"""Signals end a server well, patience ends, and a lack of room passes: on every engine."""
+
+import contextlib
+import ctypes
+import json
+import os
+import platform
+import resource
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.greenserver.conftest import Start
+from tests.greenserver.oracle import OK
+from tests.greenserver.serving import PATIENCE_SECONDS, Client, Server, wait_until
+
+MIB = 1 << 20
+SIZE = 32 * MIB
+SIZE_OF_ONE = OK + b"1\r\n"
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Return a directory with a file that no socket's buffers hold, and a small one."""
+    path = tmp_path / "own"
+    path.mkdir()
+    (path / "sparse").touch()
+    os.truncate(path / "sparse", SIZE)
+    (path / "one").write_bytes(b"1")
+    return path
+
+
+def start_hurried(start: Start, own: Path, engine: str, **limits: float) -> Server:
+    environment = {"TEST_LIMITS": json.dumps(limits)}
+    return start(own, "--engine", engine, "--dialect", "2018", environment=environment)
+
+
+def ask_slice(client: Client) -> None:
+    """Ask for all of the large file, and wait until the reply has begun."""
+    client.send(b"get_slice sparse 0 %d\r\nget_metadata one\r\n" % SIZE)
+    assert client.line() == OK
+
+
+def is_refused(server: Server) -> bool:
+    try:
+        server.connect().socket.close()
+    except ConnectionError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_signal_lets_the_reply_under_way_finish(start: Start, own: Path, engine: str, number: int) -> None:
+    server = start_hurried(start, own, engine)
+    with contextlib.ExitStack() as clients:
+        reader = clients.enter_context(server.connect())
+        ask_slice(reader)
+        if engine != "sequential":
+            idle = clients.enter_context(server.connect())
+            idle.send(b"get_metadata one\r\n")
+            assert idle.exactly(len(SIZE_OF_ONE)) == SIZE_OF_ONE
+        server.process.send_signal(number)
+        if engine != "sequential":
+            assert idle.rest() == b""
+            wait_until(lambda: is_refused(server), "the server accepts no more clients")
+        assert server.process.poll() is None
+        assert reader.skip(SIZE) == SIZE
+        assert reader.rest() == b""
+    assert server.process.wait(PATIENCE_SECONDS) == 0
+    assert " stopped " in server.log()
+    assert "Traceback" not in server.log()
+
+
+@pytest.mark.parametrize("engine", ["threads"])
+def test_a_signal_that_comes_to_another_thread_ends_it_too(start: Start, own: Path, engine: str) -> None:
+    server = start_hurried(start, own, engine)
+    with server.connect() as client:
+        client.send(b"get_metadata one\r\n")
+        assert client.exactly(len(SIZE_OF_ONE)) == SIZE_OF_ONE
+        threads = {int(name) for name in os.listdir(f"/proc/{server.process.pid}/task")} - {server.process.pid}
+        for thread in threads:
+            send_to_thread(server.process.pid, thread, signal.SIGTERM)
+            break
+        assert client.rest() == b""
+    assert server.process.wait(PATIENCE_SECONDS) == 0
+
+
+def send_to_thread(process: int, thread: int, number: int) -> None:
+    """Send a signal to one thread of a process, which only the system itself does elsewhere."""
+    call_number = {"x86_64": 234, "aarch64": 131}[platform.machine()]
+    assert ctypes.CDLL(None).syscall(call_number, process, thread, int(number)) == 0
+
+
+def test_idle_clients_and_clients_without_a_whole_command_are_let_go_at_once(
+    start: Start, own: Path, engine: str
+) -> None:
+    server = start_hurried(start, own, engine)
+    with server.connect() as idle, server.connect() as halfway:
+        idle.send(b"get_metadata one\r\n")
+        assert idle.exactly(len(SIZE_OF_ONE)) == SIZE_OF_ONE
+        halfway.send(b"get_meta")
+        server.process.send_signal(signal.SIGTERM)
+        assert idle.rest() == b""
+        idle.socket.close()
+        assert halfway.rest() == b""
+    assert server.process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_a_second_signal_ends_it_at_once(start: Start, own: Path, engine: str) -> None:
+    server = start_hurried(start, own, engine)
+    with server.connect() as reader:
+        ask_slice(reader)
+        server.process.send_signal(signal.SIGTERM)
+
+        def is_told() -> bool:  # the second signal must not come before the first one was handled
+            with contextlib.suppress(ProcessLookupError):
+                server.process.send_signal(signal.SIGINT)
+            return server.process.poll() is not None
+
+        wait_until(is_told, "the server ends")
+    assert server.process.returncode in {-signal.SIGINT, -signal.SIGTERM}
+
+
+def test_a_reply_that_takes_too_long_is_cut_once_the_grace_is_over(start: Start, own: Path, engine: str) -> None:
+    server = start_hurried(start, own, engine, GRACE_SECONDS=0.3, SWEEP_SECONDS=0.1)
+    with server.connect() as reader:
+        ask_slice(reader)
+        assert server.stop() == 0
+        assert len(reader.rest()) < SIZE
+
+
+def test_clients_that_say_or_take_nothing_are_let_go(start: Start, own: Path, engine: str) -> None:
+    server = start_hurried(start, own, engine, IDLE_SECONDS=0.2, STALL_SECONDS=0.2, SWEEP_SECONDS=0.05)
+    with server.connect() as silent:
+        assert silent.rest() == b""
+    with server.connect() as stalled:
+        ask_slice(stalled)
+        wait_until(lambda: server.log().count('outcome="timed out"') == 2, "the server gives both up")
+        assert len(stalled.rest()) < SIZE
+    assert server.ask(b"get_metadata one\r\n") == SIZE_OF_ONE
+
+
+@pytest.mark.parametrize("engine", ["gevent", "threads", "selectors"])
+def test_clients_past_the_last_descriptor_wait_until_there_is_room(start: Start, own: Path, engine: str) -> None:
+    descriptors = 40
+    server = start(
+        *(own, "--engine", engine, "--quiet"),
+        prepare=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors)),
+    )
+    with contextlib.ExitStack() as clients:
+        waiting = [clients.enter_context(server.connect()) for _ in range(descriptors)]
+        wait_until(lambda: "no room for a client" in server.log(), "the server lacks descriptors")
+        waiting[0].send(b"get_metadata one\r\n")
+        assert waiting[0].line() in {OK, b"199 INTERNAL SERVER ERROR\r\n"}
+        for client in waiting[:10]:
+            client.socket.close()
+        for client in waiting[10:]:
+            client.send(b"get_metadata one\r\nquit\r\n")
+            assert client.rest() == SIZE_OF_ONE + OK
+            client.socket.close()
+    assert server.ask(b"get_metadata one\r\n") == SIZE_OF_ONE
+
+
+def test_a_unix_socket_is_served_and_taken_away_at_the_end(start: Start, own: Path, engine: str) -> None:
+    path = own.parent / "socket"
+    server = start(own, "--engine", engine, "--address", f"unix:{path}")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(path))
+        client = Client(sock)
+        client.send(b"get_metadata one\r\nquit\r\n")
+        assert client.rest() == SIZE_OF_ONE + OK
+    assert server.stop() == 0
+    assert not path.exists()
+    assert f"listens on unix:{path} and serves {own}; try: printf" in server.stdout.read_text()
+    assert f"nc -U {path}" in server.stdout.read_text()
+    assert "client=unix" in server.log()

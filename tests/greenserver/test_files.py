@@ -1,0 +1,191 @@
+"""Files that change, vanish, or must not be read, on every engine."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.greenserver.conftest import Start
+from tests.greenserver.oracle import FAILED, NO_FILE, OK, PAST_END
+from tests.greenserver.serving import Server, obey_permissions, wait_until
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Return an empty directory of the test's own."""
+    path = tmp_path / "own"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def own_server(start: Start, own: Path, engine: str) -> Server:
+    return start(own, "--engine", engine, "--log-format", "json", prepare=obey_permissions)
+
+
+def test_an_empty_directory_is_an_empty_listing(own_server: Server) -> None:
+    assert own_server.ask(b"get_file_listing\r\n") == OK + b"\r\n"
+
+
+def test_what_changes_is_served_as_it_is_now(own_server: Server, own: Path) -> None:
+    file = own / "file"
+    for data in (b"", b"abc", b"a" * 100, b"ab"):
+        file.write_bytes(data)
+        assert own_server.ask(b"get_metadata file\r\n") == OK + b"%d\r\n" % len(data)
+        assert own_server.ask(b"get_slice file %d 0\r\n" % len(data)) == OK + b"\r\n"
+        assert own_server.ask(b"get_slice file %d 1\r\n" % len(data)) == PAST_END
+        assert own_server.ask(b"get_file_listing\r\n") == OK + b"file\r\n\r\n"
+    file.unlink()
+    file.mkdir()
+    assert own_server.ask(b"get_metadata file\r\nget_file_listing\r\n") == NO_FILE + OK + b"\r\n"
+
+
+def test_what_cannot_be_read_is_the_servers_failure(own_server: Server, own: Path) -> None:
+    (own / "locked").write_bytes(b"secret")
+    (own / "open").write_bytes(b"1")
+    (own / "locked").chmod(0)
+    assert own_server.ask(b"get_metadata locked\r\nget_metadata open\r\n") == FAILED
+    assert own_server.ask(b"get_slice locked 0 1\r\nget_metadata open\r\n") == FAILED
+    assert own_server.ask(b"get_file_listing\r\n") == OK + b"open\r\n\r\n"
+    assert "secret" not in own_server.log()
+    own.chmod(0)
+    try:
+        for command in (b"get_file_listing", b"get_metadata open", b"get_slice open 0 1"):
+            assert own_server.ask(command + b"\r\nget_metadata open\r\n") == FAILED
+    finally:
+        own.chmod(0o755)
+    assert own_server.ask(b"get_metadata open\r\n") == OK + b"1\r\n"
+    assert "PermissionError" in own_server.log()
+
+
+def test_a_directory_that_cannot_be_read_at_the_start_is_warned_of(start: Start, own: Path, engine: str) -> None:
+    own.chmod(0o300)
+    try:
+        server = start(own, "--engine", engine, prepare=obey_permissions)
+        assert server.ask(b"get_file_listing\r\n") == FAILED
+    finally:
+        own.chmod(0o755)
+    assert "the directory cannot be read" in server.log()
+    assert server.ask(b"get_file_listing\r\n") == OK + b"\r\n"
+
+
+def test_a_file_that_shrinks_while_it_is_sent_cuts_the_connection(own_server: Server, own: Path) -> None:
+    size = 64 * MIB
+    for form in (b"", b" raw"):
+        (own / "file").touch()
+        os.truncate(own / "file", size)
+        with own_server.connect() as client:
+            client.send(b"get_slice file 0 %d%b\r\nget_metadata file\r\n" % (size, form))
+            assert client.line() == OK
+            os.truncate(own / "file", 10)
+            got = client.rest()
+        assert len(got) < size
+        assert OK not in got
+    wait_until(lambda: own_server.log().count('"cut"') == 2, "the server tells of the cut")
+
+
+def test_a_link_that_takes_a_files_place_is_never_followed(own_server: Server, own: Path) -> None:
+    secret = own.parent / "outside"
+    secret.write_bytes(b"SECRET")
+    (own / "file").write_bytes(b"public")
+    # A process of its own swaps them as fast as it can: a thread of ours would wait for our lock.
+    swap = f"""
+import os
+os.chdir({str(own)!r})
+print(flush=True)
+for number in range(300):
+    os.symlink("../outside", ".new")
+    os.replace(".new", "file")
+    with open(".new", "wb") as new:
+        new.write(b"public")
+    os.replace(".new", "file")
+"""
+    seen: set[bytes] = set()
+    with subprocess.Popen([sys.executable, "-c", swap], stdout=subprocess.PIPE) as swapping:
+        assert swapping.stdout is not None
+        swapping.stdout.readline()
+        with own_server.connect() as client:
+            while swapping.poll() is None or not seen:
+                client.send(b"get_slice file 0 6 raw\r\n")
+                status = client.line()
+                seen.add(status)
+                if status == OK:
+                    assert client.exactly(len(b"Content-Length: 6\r\n\r\npublic")) == b"Content-Length: 6\r\n\r\npublic"
+    assert seen <= {OK, NO_FILE}
+    assert own_server.ask(b"get_metadata file\r\n") == OK + b"6\r\n"
+
+
+def test_a_fifo_that_takes_a_files_place_holds_nobody(own_server: Server, own: Path) -> None:
+    (own / "other").write_bytes(b"1")
+    for _ in range(20):
+        os.mkfifo(own / ".new")
+        (own / ".new").replace(own / "file")
+        assert own_server.ask(b"get_slice file 0 0\r\nget_metadata other\r\n") == NO_FILE + OK + b"1\r\n"
+        (own / "file").unlink()
+
+
+def test_a_large_directory_is_listed_whole(own_server: Server, own: Path) -> None:
+    names = {f"file-{number:05}".encode() for number in range(1500)}
+    for name in names:
+        (own / name.decode()).touch()
+    reply = own_server.ask(b"get_file_listing\r\n")
+    listed = reply.removeprefix(OK).removesuffix(b"\r\n\r\n").split(b"\r\n")
+    assert len(listed) == len(names)
+    assert set(listed) == names
+
+
+def test_hidden_files_are_served_when_asked_for(start: Start, own: Path, engine: str) -> None:
+    (own / ".profile").write_bytes(b"abc")
+    server = start(own, "--engine", engine, "--hidden")
+    sent = b"get_file_listing\r\nget_metadata .profile\r\nget_metadata ..\r\nget_metadata .\r\n"
+    assert server.ask(sent) == OK + b".profile\r\n\r\n" + OK + b"3\r\n" + NO_FILE * 2
+
+
+def test_names_that_cannot_be_said_are_counted_in_one_warning(start: Start, directory: Path, engine: str) -> None:
+    server = start(directory, "--engine", engine)
+    server.ask(b"get_file_listing\r\n" * 3)
+    (warning,) = [line for line in server.log().splitlines() if "WARNING" in line]
+    assert "count=2" in warning
+    assert 'example="my file.txt"' in warning
+
+
+def test_a_slice_of_any_size_and_a_line_of_any_length_cost_little_memory(start: Start, own: Path, engine: str) -> None:
+    size = 192 * MIB
+    (own / "sparse").touch()
+    os.truncate(own / "sparse", size)
+    server = start(own, "--engine", engine, "--dialect", "2018", "--quiet")
+    server.ask(b"get_slice sparse 0 1000000\r\n")
+    before = server.peak_kib()
+    with server.connect() as client:
+        client.send(b"get_slice sparse 0 %d\r\n" % size)
+        assert client.line() == OK
+        assert client.skip(size) == size
+        sending = threading.Thread(target=client.send, args=(b"get_metadata " + b"n" * (100 * MIB),))
+        sending.start()
+        assert client.rest() == b"101 BAD REQUEST\r\n"
+        sending.join()
+    assert server.peak_kib() - before < 8 * 1024
+    assert server.peak_kib() < 60 * 1024
+
+
+def test_many_slow_readers_cost_no_buffers(start: Start, own: Path, engine: str) -> None:
+    size = 1024 * MIB
+    (own / "sparse").touch()
+    os.truncate(own / "sparse", size)
+    server = start(own, "--engine", engine, "--quiet")
+    before = server.peak_kib()
+    clients = [server.connect() for _ in range(20)]
+    try:
+        for client in clients:
+            client.send(b"get_slice sparse 0 %d\r\n" % size)
+        for client in clients[: 1 if engine == "sequential" else 20]:
+            assert client.exactly(100_000).startswith(OK)
+        assert server.peak_kib() - before < 20 * 1024
+    finally:
+        for client in clients:
+            client.socket.close()

@@ -1,0 +1,75 @@
+"""A server listens from its start to its end, knows its address, and gives everything back."""
+
+import os
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+import greenserver
+from greenserver import Server
+from tests.greenserver.oracle import OK
+from tests.greenserver.serving import Client
+
+
+def test_a_server_serves_until_it_is_stopped(directory: Path) -> None:
+    with Server(directory, port=0, engine="threads", dialect="2019") as server:
+        serving = threading.Thread(target=server.serve)
+        serving.start()
+        assert server.address == f"127.0.0.1:{server.port}"
+        assert server.port > 0
+        with Client(socket.create_connection((server.host, server.port), 20)) as client:
+            client.send(b"get_slice one 0 1\r\nquit\r\n")
+            assert client.rest() == OK + b"MQ==\r\n" + OK
+        server.stop()
+        server.stop()
+        serving.join(20)
+        assert not serving.is_alive()
+
+
+def test_a_server_knows_its_unix_address(directory: Path, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with Server(directory, address=f"unix:{path}", engine="sequential") as server:
+        assert server.host == server.address == f"unix:{path}"
+        assert server.port == 0
+        server.stop()
+        server.serve()
+    assert not path.exists()
+
+
+def test_a_server_knows_its_ipv6_address(directory: Path) -> None:
+    with Server(directory, address="::1", port=0) as server:
+        assert server.address == f"[::1]:{server.port}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"engine": "steam"}, "no engine 'steam'; there is gevent, threads, selectors, sequential"),
+        ({"dialect": "1066"}, "no dialect '1066'; there is 2026, 2019, 2018, 2016"),
+    ],
+)
+def test_an_unknown_engine_or_dialect_is_a_mistake_at_once(settings: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Server(**settings)  # type: ignore[arg-type]
+
+
+def test_what_cannot_be_served_or_listened_on_is_told_and_holds_nothing(directory: Path, tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match=r"^cannot serve .*nothing: No such file or directory$"):
+        Server(tmp_path / "nothing", port=0).__enter__()
+    with pytest.raises(OSError, match=r"^cannot listen on "):
+        Server(directory, address="192.0.2.1", port=0).__enter__()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_the_default_engine_says_what_it_needs(directory: Path) -> None:
+    with Server(directory, port=0) as server, pytest.raises(RuntimeError, match=r"monkey\.patch_all"):
+        server.serve()
+
+
+def test_the_public_names_are_all_there() -> None:
+    assert {name: getattr(greenserver, name) for name in greenserver.__all__}["Server"] is Server
+    with pytest.raises(AttributeError, match="Nonsense"):
+        _ = greenserver.Nonsense

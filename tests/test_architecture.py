@@ -1,0 +1,127 @@
+"""Modules import only what lies below them, open with their rule, and stay short."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("greenserver", "conformance")
+LONGEST_MODULE_LINES = 320
+
+# Each row may import the rows below it, and nothing of its own row or above.
+LAYERS = (
+    ("greenserver.__main__",),
+    ("greenserver.cli",),
+    ("greenserver.server",),
+    ("greenserver.engines.*",),
+    ("greenserver.engines",),
+    ("greenserver.connection",),
+    ("greenserver.dialects",),
+    ("greenserver.commands",),
+    ("greenserver.responses",),
+    ("greenserver.store", "greenserver.lines", "greenserver.listening"),
+    ("greenserver.status", "greenserver.logs", "greenserver.waiting", "greenserver.meter"),
+    ("greenserver.limits", "greenserver"),
+)
+
+
+def module_name(path: Path) -> str:
+    """Return a module's name: greenserver/engines/__init__.py -> greenserver.engines."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_name(path): path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))}
+each_module = pytest.mark.parametrize("module", MODULES)
+
+
+def imported_by(module: str) -> Iterator[str]:
+    """Yield the names of the modules that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports by a relative name"
+            assert node.module is not None
+            for alias in node.names:
+                is_module = f"{node.module}.{alias.name}" in MODULES
+                yield f"{node.module}.{alias.name}" if is_module else node.module
+
+
+def layer_of(module: str) -> int:
+    """Return the row of a module in the table; one that is missing there is a mistake."""
+    parent = module.rpartition(".")[0] + ".*"
+    return next(row for row, names in enumerate(LAYERS) if module in names or parent in names)
+
+
+@each_module
+def test_a_module_imports_only_from_layers_below(module: str) -> None:
+    if module == "greenserver":  # it names the home of each public name, for type checkers alone
+        return
+    for imported in imported_by(module):
+        if module.startswith("greenserver") and imported in MODULES and imported.startswith("greenserver"):
+            assert layer_of(imported) > layer_of(module), f"{module} imports {imported}"
+
+
+@each_module
+def test_the_packages_never_import_each_other_nor_the_tests(module: str) -> None:
+    (own,) = {package for package in PACKAGES if module.split(".", 1)[0] == package}
+    strangers = {*PACKAGES, "tests"} - {own}
+    assert strangers.isdisjoint(imported.split(".")[0] for imported in imported_by(module))
+
+
+@each_module
+def test_engines_do_not_import_each_other(module: str) -> None:
+    if module.startswith("greenserver.engines."):
+        assert not [name for name in imported_by(module) if name.startswith("greenserver.engines.")]
+
+
+def test_limits_import_nothing_of_the_project() -> None:
+    assert not [name for name in imported_by("greenserver.limits") if name.split(".")[0] not in sys.stdlib_module_names]
+
+
+@each_module
+def test_only_the_engine_of_greenlets_and_the_start_know_gevent(module: str) -> None:
+    if module not in {"greenserver.__main__", "greenserver.engines.greenlets"}:
+        assert "gevent" not in {imported.split(".")[0] for imported in imported_by(module)}
+
+
+@each_module
+def test_a_module_opens_with_its_rule(module: str) -> None:
+    rule = ast.get_docstring(ast.parse(MODULES[module].read_text(encoding="utf-8")))
+    assert rule is not None
+    assert rule.splitlines()[0].endswith((".", "!", ";", ","))
+
+
+@each_module
+def test_a_module_is_short(module: str) -> None:
+    assert len(MODULES[module].read_text(encoding="utf-8").splitlines()) <= LONGEST_MODULE_LINES
+
+
+@each_module
+def test_no_name_of_a_client_ever_chooses_an_attribute(module: str) -> None:
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert called.isdisjoint({"eval", "exec", "globals", "__import__"})
+
+
+def test_there_is_a_test_module_for_each_module() -> None:
+    expected = {name.split(".")[1] for name in MODULES if name.startswith("greenserver.")} - {"__main__"} | {"main"}
+    found = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "greenserver").glob("test_*.py")}
+    assert expected <= found
+
+
+@pytest.mark.parametrize("name", __import__("greenserver").__all__)
+def test_a_public_name_can_be_had(name: str) -> None:
+    import greenserver  # noqa: PLC0415  (what is tested)
+
+    assert getattr(greenserver, name) is not None
+
+
+def test_a_name_that_is_not_public_cannot_be_had() -> None:
+    import greenserver  # noqa: PLC0415  (what is tested)
+
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        _ = greenserver.Nonsense
