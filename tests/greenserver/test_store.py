@@ -123,13 +123,17 @@ def test_a_failing_look_up_is_the_servers_failure_not_an_absent_file(
         store.size("text.txt")
 
 
+@pytest.mark.parametrize("mode", [0o000, 0o400, 0o440, 0o404, 0o600])
 def test_a_file_without_permission_is_the_servers_failure_and_not_listed(
-    store: FileStore, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
 ) -> None:
-    monkeypatch.setattr(os, "access", lambda *_, **__: False)
-    assert list(store.names()) == []
-    with pytest.raises(PermissionError):
-        store.size("text.txt")
+    (tmp_path / "private").write_bytes(TEXT)
+    (tmp_path / "private").chmod(mode)
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # root may read all; others may not
+    with FileStore(tmp_path) as store:
+        assert list(store.names()) == []
+        with pytest.raises(PermissionError):
+            store.size("private")
 
 
 @pytest.mark.parametrize(("offset", "size"), [(0, 41), (0, 0), (41, 0), (40, 1), (3, 7)])
