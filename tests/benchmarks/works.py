@@ -128,9 +128,10 @@ def small(connections: int, depth: int = 1) -> Round:
     """Return a round of small commands: from so many connections, so many of them in flight on each."""
 
     def measure(bench: Bench, running: Running) -> Figures:
-        load = bench.load(running, loads.METADATA, depth=depth, connections=connections)
-        before = running.cpu_seconds()
-        seen = drive(bench.client, running.port, load, seconds=bench.seconds)
+        load = loads.warmed(bench.load(running, loads.METADATA, depth=depth, connections=connections))
+        with running_client(bench, running, load, seconds=bench.seconds) as process:
+            before = running.cpu_seconds()  # the connections are open and warm now
+            seen = outcome(process)
         server = running.cpu_seconds() - before
         commands = seen.batches * depth
         if not commands:
@@ -146,13 +147,12 @@ def small(connections: int, depth: int = 1) -> Round:
     return measure
 
 
-def _probe_beside(bench: Bench, running_peer: Running, background: Load) -> Figures:
+def _probe_beside(bench: Bench, server: Running, background: Load) -> Figures:
     """Measure small commands, one after the other, while others keep the server busy."""
-    probe = bench.load(running_peer, loads.METADATA)
-    most = STALL_SECONDS + bench.seconds
-    with running(bench.client, running_peer.port, background, seconds=most) as busy:
+    probe = bench.load(server, loads.METADATA)
+    with running_client(bench, server, background) as busy:
         time.sleep(0.1)
-        seen = drive(bench.client, running_peer.port, probe, seconds=2 * bench.seconds)
+        seen = drive(bench.client, server.port, probe, seconds=2 * bench.seconds)
         others = outcome(busy, stop=True)
     # A probe that is never answered has no p99: then its whole time is the best that can be said.
     p99 = seen.p99_us / 1000 if seen.batches else 2000 * bench.seconds
@@ -188,10 +188,11 @@ def beside_listing(bench: Bench, running: Running) -> Figures:
 
 
 def running_client(
-    bench: Bench, server: Running, load: Load
+    bench: Bench, server: Running, load: Load, *, seconds: float | None = None
 ) -> "contextlib.AbstractContextManager[subprocess.Popen[str]]":
-    """Run a client that keeps a server busy until it is stopped."""
-    return running(bench.client, server.port, load, seconds=STALL_SECONDS + bench.seconds)
+    """Run a client beside this process, for so long or until it is stopped."""
+    most = STALL_SECONDS + bench.seconds
+    return running(bench.client, server.port, load, seconds=most if seconds is None else seconds)
 
 
 def idle(bench: Bench, running: Running) -> Figures:
