@@ -82,7 +82,7 @@ static uint64_t take(int descriptor, uint64_t most)
         return 0;
     if (got == 0)
         errno = 0;
-    fail("receive");
+    fail(errno == EAGAIN ? "no reply for 30 s" : "receive");
     return 0;
 }
 
