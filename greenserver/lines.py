@@ -71,6 +71,8 @@ class LineBuffer:
         body, line_feed, after = text.partition(b"\n")
         if line_feed and body.endswith(b"\r"):
             line.extend(body[:-1])
+            self._long = None
+            self._rest = b""
             self._end_long(line)
             return after
         if line_feed:
@@ -98,8 +100,6 @@ class LineBuffer:
         self._end_long(long, line_feed)
 
     def _end_long(self, line: "_LongLine", line_feed: bytes = b"") -> None:
-        self._long = None
-        self._rest = b""
         if line.length > limits.LINE_BYTES:
             self._lines.append(line.abridged() + OVERLONG)
             self._finish()

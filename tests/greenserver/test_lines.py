@@ -84,6 +84,14 @@ def test_a_case_that_comes_byte_by_byte(sent: bytes, lines: list[bytes], is_over
 
 
 @each_case
+def test_a_case_that_comes_in_two_pieces(sent: bytes, lines: list[bytes], is_over: bool) -> None:
+    ends = {match.end() for match in re.finditer(rb"\n", sent)} | {0, len(sent)}
+    places = {end + step for end in ends for step in range(-3, 4) if 0 <= end + step <= len(sent)}
+    assert all(lines_of([sent[:place], sent[place:]]) == lines for place in places)
+    assert is_over or lines_of([sent, b"\r\nquit\r\n"])[-1] == b"quit"
+
+
+@each_case
 def test_a_case_with_trailing_data(sent: bytes, lines: list[bytes], is_over: bool) -> None:
     if is_over:
         assert lines_of([sent + b"more\r\n\n"]) == lines
@@ -155,6 +163,7 @@ SHORT_OR_LONG = st.sampled_from([b"a", b" ", b"\r", b"\n", b"\r\n", b"\xff", b"\
 @PURE
 @given(st.lists(SHORT_OR_LONG | st.binary(max_size=9), max_size=12).map(b"".join), st.lists(st.integers(0, 30000)))
 @example(LONG + b"\r\n" + LONG + b"\r", [len(LONG) + 1])
+@example(LONG + b"\r\nquit\r\n", [len(LONG) + 4])
 @example(LONG + b"\r\r\n", [len(LONG) + 1, len(LONG) + 2])
 def test_any_bytes_in_any_pieces_are_the_same_lines(sent: bytes, cuts: list[int]) -> None:
     places = [0, *sorted(min(cut, len(sent)) for cut in cuts), len(sent)]
