@@ -1,111 +1,126 @@
 """The command line: options to a Server; the only printing and the only exit codes."""
 
-import logging
 import os
 import shlex
-import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
-from greenserver import __version__, engines, limits, logs
-from greenserver.dialects import DEFAULT_DIALECT, DIALECTS
-from greenserver.listening import UNIX_PREFIX
-from greenserver.server import Server
+from greenserver import __version__, configuration
+from greenserver.addresses import UNIX_PREFIX, describe
+from greenserver.configuration import ConfigurationError, Settings
 
 PROGRAM: Final = "greenserver"
 FAILURE: Final = 1
 USAGE_FAILURE: Final = 2
 
-_LEVELS: Final = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 _ANY_HOST: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (where to reach a server that listens there)
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 after a stop, 1 if it could not serve, 2 for a wrong command line."""
+def main(arguments: Sequence[str] | None = None, *, prepare: Callable[[str], object] = str) -> NoReturn:
+    """Run the command line and exit: 0 after a stop, 1 if it could not serve, 2 for a wrong command line or file.
+
+    `prepare` is told the engine before anything is imported that the engine may want patched.
+    """
+    given = tuple(sys.argv[1:] if arguments is None else arguments)
     try:
-        serve.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+        serve.main(given, prog_name=PROGRAM, standalone_mode=False, obj=(given, prepare))
     except click.ClickException as error:
         hint = f" (see {PROGRAM} --help)" if isinstance(error, click.UsageError) else ""
-        click.echo(f"{PROGRAM}: {_one_line(error.format_message())}{hint}", err=True)
+        click.echo(f"{PROGRAM}: {_describe(error)}{hint}", err=True)
         sys.exit(USAGE_FAILURE if hint else FAILURE)
     except click.Abort:
         sys.exit(FAILURE)
     sys.exit(0)
 
 
-@click.command(
+def _load_file(context: click.Context, _parameter: click.Parameter, path: str | None) -> None:
+    """Let a file fill in what neither the command line nor the environment says."""
+    if path is not None:
+        context.default_map = configuration.read_file(path)
+
+
+@click.group(
+    invoke_without_command=True,
     context_settings={
         "auto_envvar_prefix": PROGRAM.upper(),
         "help_option_names": ["-h", "--help"],
         "show_default": True,
+        "max_content_width": 120,
     },
-    epilog="Every option can be given by environment too: GREENSERVER_PORT=2000, GREENSERVER_ENGINE=threads ...",
+    subcommand_metavar="[deploy ...]",
+    epilog="Every option can be given by environment too (GREENSERVER_PORT=2000), or in the TOML file of --config "
+    "(port = 2000). The command line wins over the environment, and that over the file. "
+    "SIGHUP reads all three again; SIGTERM lets the replies under way finish.",
 )
-@click.option("-d", "--directory", default=".", metavar="DIR", help="What to serve: the regular files in it.")
 @click.option(
-    "-a", "--address", default="127.0.0.1", metavar="HOST", help="Where to listen: a name, an IP address, unix:PATH."
+    "-c",
+    "--config",
+    metavar="FILE",
+    is_eager=True,
+    expose_value=False,
+    callback=_load_file,
+    help="A TOML file of these options, by their names.",
 )
-@click.option("-p", "--port", default=limits.DEFAULT_PORT, type=click.IntRange(0, 65535), help="0 takes a free one.")
-@click.option("--port-file", metavar="FILE", help="Write the port there once it listens.")
-@click.option(
-    "--engine",
-    default=engines.DEFAULT_ENGINE,
-    type=click.Choice(list(engines.MODULES)),
-    help="How clients share the server.",
-)
-@click.option("--dialect", default=DEFAULT_DIALECT, type=click.Choice(list(DIALECTS)), help="The protocol's year.")
-@click.option("--hidden", is_flag=True, help="Serve files whose names begin with a dot, too.")
-@click.option("--log-format", default="text", type=click.Choice(list(logs.FORMATTERS)), help="Of the lines on stderr.")
-@click.option("-v", "--verbose", count=True, show_default=False, help="Log more.")
-@click.option("-q", "--quiet", count=True, show_default=False, help="Log only warnings; twice: only errors.")
+@click.option("--check-config", is_flag=True, show_default=False, help="Say whether all is well, and end.")
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
-def serve(  # noqa: PLR0913  (an option each)
-    *,
-    directory: str,
-    address: str,
-    port: int,
-    port_file: str | None,
-    engine: str,
-    dialect: str,
-    hidden: bool,
-    log_format: str,
-    verbose: int,
-    quiet: int,
-) -> None:
+@click.pass_context
+def serve(context: click.Context, /, *, check_config: bool, **values: Any) -> None:  # noqa: ANN401  (an option each)
     """Serve the files of a directory to HFTP clients."""
-    logs.configure(log_format, _level(verbose - quiet))
-    if port_file is not None and address.startswith(UNIX_PREFIX):
-        message = "--port-file: a unix socket has no port"
-        raise click.UsageError(message)
+    if context.invoked_subcommand is not None:
+        return
+    settings = configuration.settle(values)
     try:
-        with Server(directory, address=address, port=port, engine=engine, dialect=dialect, hidden=hidden) as server:
-            _stop_on_signals(server)
-            try:
-                if port_file is not None:
-                    write_port(port_file, server.port)
-                click.echo(introduction(server))
-                server.serve()
-            finally:
-                signal.set_wakeup_fd(-1)
-    except (OSError, RuntimeError) as error:
+        if check_config:
+            _check(settings)
+        else:
+            _serve(settings, *context.obj)
+    except (OSError, RuntimeError, ValueError) as error:
         raise click.ClickException(str(error)) from error
 
 
-def introduction(server: Server) -> str:
+serve.params[1:1] = configuration.parameters()  # after --config, before --check-config and --version
+
+
+@serve.command(short_help="Print what runs it elsewhere.")
+@click.argument("what", type=click.Choice(["systemd", "container"]))
+def deploy(what: str) -> None:
+    """Print a systemd unit or a Containerfile that runs greenserver well guarded."""
+    from greenserver import deployment  # noqa: PLC0415  (not to serve)
+
+    click.echo(deployment.render(what), nl=False)
+
+
+def read(arguments: Sequence[str]) -> Settings:
+    """Return what a command line, the environment and the file say now.
+
+    Raises ConfigurationError if something in them is wrong.
+    """
+    try:
+        with serve.make_context(PROGRAM, list(arguments)) as context:
+            return configuration.settle(
+                {name: value for name, value in context.params.items() if name != "check_config"}
+            )
+    except click.ClickException as error:
+        raise ConfigurationError(_describe(error)) from error
+
+
+def introduction(host: str, port: int, settings: Settings) -> str:
     """Return the line that says where a server listens, what it serves, and how to try it."""
-    host = _ANY_HOST.get(server.host, server.host)
-    where = (
-        f"-U {shlex.quote(host.removeprefix(UNIX_PREFIX))}" if host.startswith(UNIX_PREFIX) else f"{host} {server.port}"
-    )
+    there = _ANY_HOST.get(host, host)
+    if there.startswith(UNIX_PREFIX):
+        client = f"nc -U {shlex.quote(there.removeprefix(UNIX_PREFIX))}"
+    elif settings.tls_cert:
+        client = f"openssl s_client -quiet -connect {describe(there, port)}"
+    else:
+        client = f"nc {there} {port}"
     return (
-        f"{PROGRAM} {__version__} listens on {server.address} and serves {server.store.directory}; "
-        rf"try: printf 'get_file_listing\r\nquit\r\n' | nc {where}"
+        f"{PROGRAM} {__version__} listens on {describe(host, port)} and serves {os.path.realpath(settings.directory)}; "
+        rf"try: printf 'get_file_listing\r\nquit\r\n' | {client}"
     )
 
 
@@ -130,26 +145,38 @@ def write_port(path: str, port: int) -> None:
         raise OSError(message) from error
 
 
-def _stop_on_signals(server: Server) -> None:
-    """Make the first SIGINT or SIGTERM stop the server; the second one ends the process, as if never caught."""
-    stopping = (signal.SIGINT, signal.SIGTERM)
+def _check(settings: Settings) -> None:
+    from greenserver import process  # noqa: PLC0415  (what it imports must find the sockets patched, if it serves)
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        for number in stopping:
-            signal.signal(number, signal.SIG_DFL)
-        server.stop()
-
-    # Without it, a signal that comes just before the wait, or to another thread, would not end the wait.
-    signal.set_wakeup_fd(server.wakeup_fileno(), warn_on_full_buffer=False)
-    for number in stopping:
-        signal.signal(number, stop)
+    process.check(settings)
+    click.echo(f"{PROGRAM}: the configuration is good")
 
 
-def _level(louder: int) -> int:
-    """Return the logging level for so many -v less so many -q."""
-    usual = _LEVELS.index(logging.INFO)
-    return _LEVELS[min(max(usual + louder, 0), len(_LEVELS) - 1)]
+def _serve(settings: Settings, arguments: Sequence[str], prepare: Callable[[str], object]) -> None:
+
+    def announce(host: str, port: int) -> None:
+        if settings.port_file is not None:
+            write_port(settings.port_file, port)
+        click.echo(introduction(host, port, settings))
+
+    def reread() -> Settings:
+        return read(arguments)
+
+    if settings.workers:
+        from greenserver import workers  # noqa: PLC0415  (one process does without)
+
+        workers.run(settings, announce, reread)
+    else:
+        prepare(settings.engine)
+        from greenserver import process  # noqa: PLC0415  (what it imports must find the sockets patched)
+
+        process.run(settings, announce, reread)
 
 
-def _one_line(text: str) -> str:
+def _describe(error: click.ClickException) -> str:
+    text = error.format_message()
+    if isinstance(error, click.BadParameter) and error.ctx is not None and error.param is not None:
+        name = error.param.name or ""
+        if error.ctx.get_parameter_source(name) is click.core.ParameterSource.ENVIRONMENT:
+            text += f" It was set by {PROGRAM.upper()}_{name.upper()}."
     return " ".join(text.split())

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from greenserver import limits
-from greenserver.responses import Listing, Response, SliceBody, Text
+from greenserver.responses import Lines, Listing, Response, SliceBody, Text
 from greenserver.status import Refusal, Status
-from greenserver.store import FileSlice, FileStore, require_name
+from greenserver.store import Files, FileSlice, require_name
 
 SliceForms = Mapping[str, Callable[[FileSlice], SliceBody]]
 """How a slice can be sent, by the word that asks for it; the empty word is the usual way."""
@@ -26,21 +26,21 @@ class Command:
 
     name: str
     arguments: range
-    run: Callable[[FileStore, Language, Sequence[str]], Response]
+    run: Callable[[Files, Language, Sequence[str]], Response]
 
 
-def get_file_listing(store: FileStore, _language: Language, _arguments: Sequence[str]) -> Response:
+def get_file_listing(store: Files, _language: Language, _arguments: Sequence[str]) -> Response:
     """Answer with the names of the files that can be fetched."""
-    return Response(Status.OK, Listing(store.names()))
+    return Response(Status.OK, Lines(store.listing()))
 
 
-def get_metadata(store: FileStore, _language: Language, arguments: Sequence[str]) -> Response:
+def get_metadata(store: Files, _language: Language, arguments: Sequence[str]) -> Response:
     """Answer with a file's length in bytes."""
     (name,) = arguments
     return Response(Status.OK, Text(b"%d\r\n" % store.size(name)))
 
 
-def get_slice(store: FileStore, language: Language, arguments: Sequence[str]) -> Response:
+def get_slice(store: Files, language: Language, arguments: Sequence[str]) -> Response:
     """Answer with a part of a file."""
     name, offset, size, *form = arguments
     body = language.slice_forms.get(form[0] if form else "")
@@ -50,12 +50,12 @@ def get_slice(store: FileStore, language: Language, arguments: Sequence[str]) ->
     return Response(Status.OK, body(store.slice(name, parse_number(offset), parse_number(size))))
 
 
-def show_help(_store: FileStore, language: Language, _arguments: Sequence[str]) -> Response:
+def show_help(_store: Files, language: Language, _arguments: Sequence[str]) -> Response:
     """Answer with the names of the commands."""
     return Response(Status.OK, Listing(language.commands))
 
 
-def leave(_store: FileStore, _language: Language, _arguments: Sequence[str]) -> Response:
+def leave(_store: Files, _language: Language, _arguments: Sequence[str]) -> Response:
     """Answer, and end the connection."""
     return Response(Status.OK, closes=True)
 

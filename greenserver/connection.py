@@ -1,6 +1,6 @@
 """One client's conversation: the only reads and writes on its socket.
 
-The whole life of a connection is the generator `Connection.steps`. Before each read, and after each
+The whole life of a connection is the generator `Connection.steps`. Before each read, and before each
 large write, it waits even if it need not: at these moments other clients get their turn, and a client
 that keeps up cannot keep a server to itself.
 """
@@ -8,18 +8,25 @@ that keeps up cannot keep a server to itself.
 import contextlib
 import logging
 import socket
-from collections.abc import Generator
-from itertools import count
+import ssl
+from collections.abc import Callable, Sequence
 from time import monotonic
 
-from greenserver import limits
+from greenserver.arrival import Network, TurnedAwayError, introduce, shake_hands
+from greenserver.cached import NotCachedError
 from greenserver.dialects import Dialect
+from greenserver.gate import Gate, Visit
+from greenserver.limits import COALESCE_BYTES, DEFAULTS, LINGER_QUIET_SECONDS, RECEIVE_BYTES, UNSENT_BYTES, Limits
 from greenserver.lines import LineBuffer
 from greenserver.logs import report, shown
+from greenserver.meter import SILENT, Meter
+from greenserver.outbox import BrokenOffError, Outbox
+from greenserver.pacing import TooSlowError
 from greenserver.responses import Body, Response
 from greenserver.status import Refusal, Status
-from greenserver.store import FileStore
-from greenserver.waiting import READ, WRITE, Steps, Wait, Waiter, exhaust, wait_blocking
+from greenserver.store import Files, FileStore, ImpatientStore
+from greenserver.tls import SecureChannel
+from greenserver.waiting import FOREVER, NOTHING, READ, Steps, Wait, Waiter, exhaust, wait_blocking
 
 _log = logging.getLogger(__name__)
 
@@ -29,9 +36,16 @@ class Connection:
 
     `client` names the client in the log; `wait` is how `handle` lets time pass. The socket is the
     connection's from here on: it is made non-blocking, and closed at the end.
+
+    `limits` is what the client is granted, `gate` counts it among the others, `meter` is told what happens.
+    With `tls` all is said through TLS. With `proxy_from` a PROXY protocol header must come first, from a peer
+    in one of these networks (or on a unix socket), and names the client anew.
     """
 
-    def __init__(
+    may_block = True
+    """Whether reading a file may hold the thread, since it serves nobody else; an engine says if not."""
+
+    def __init__(  # noqa: PLR0913  (keyword-only settings, a default each)
         self,
         sock: socket.socket,
         store: FileStore,
@@ -39,22 +53,41 @@ class Connection:
         *,
         client: str = "",
         wait: Waiter = wait_blocking,
+        limits: Limits = DEFAULTS,
+        meter: Meter = SILENT,
+        gate: Gate | None = None,
+        tls: ssl.SSLContext | None = None,
+        proxy_from: Sequence[Network] = (),
     ) -> None:
         sock.setblocking(False)  # noqa: FBT003  (the standard library takes it by position)
         if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, limits.UNSENT_BYTES)
+            with contextlib.suppress(OSError):  # a client that is gone again
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         self.socket = sock
         self.client = client
         self.wait = wait
         self._store = store
+        self._files = ImpatientStore(store)
         self._dialect = dialect
-        self._lines = LineBuffer()
-        self._replies = bytearray()  # gathered, not yet sent
+        self._limits = limits
+        self._meter = meter
+        self._visit = Visit(gate)
+        self._tls = tls
+        self._proxy_from = proxy_from
+        self._channel: SecureChannel | None = None
+        self._recv: Callable[[int], bytes] = sock.recv
+        self._outbox = Outbox(sock, limits)
+        self._lines = LineBuffer(limits.line_bytes)
+        self._line_since = 0.0  # when the line under way began; 0 between lines
+        self._line_bytes = 0
         self._going_on = True
         self._ended_by_client = False
+        self._has_early = False  # words that came along with a handshake: the socket will not tell of them
         self._idle = False  # waiting for a command, owing nothing
+        self._has_parted = False  # told to stop when idle, and has told the client
+        self._commands = 0
 
     # --- The public face -------------------------------------------------------------------------
 
@@ -64,46 +97,25 @@ class Connection:
 
     def steps(self) -> Steps[None]:
         """Serve the client until the conversation ends, one wait at a time."""
-        report(_log, logging.INFO, "connected", client=self.client)
-        started, commands, outcome = monotonic(), 0, "closed"
+        started, outcome, limit = monotonic(), "closed", ""
         try:
-            # What is complete is answered without a generator of its own: pipelined commands come by the hundred.
-            while self._going_on and (command := self._complete_command() or (yield from self._next_command())):
-                commands += 1
-                begun = monotonic()
-                response = self.parser_command(command)
-                self._going_on = self._going_on and not response.closes
-                self._replies += response.status.line
-                if response.body.is_at_hand:
-                    text = response.body.part(0)
-                    self._replies += text
-                    sent = len(text)
-                else:
-                    sent = yield from self._send_body(response.body)
-                if len(self._replies) > limits.COALESCE_BYTES:
-                    yield from self._send_replies()
-                if _log.isEnabledFor(logging.INFO):
-                    size = len(response.status.line) + sent
-                    self._report_command(command, response.status, size, monotonic() - begun)
-            yield from self._send_replies()
+            yield from self._arrive()
+            yield from self._converse()
             yield from self._linger()
-        except TimeoutError:
-            outcome = "timed out"
+        except TooSlowError as error:
+            outcome, limit = "timed out", error.what
+            self._meter.stalled(limit)
+        except TurnedAwayError as error:
+            self._visit.turn_away(error.kind, self.client, error)
         except OSError as error:
             outcome = error.strerror or str(error)
         except GeneratorExit:
             outcome = "ended by the server"
         finally:
             self.socket.close()
-            report(
-                _log,
-                logging.INFO,
-                "disconnected",
-                client=self.client,
-                outcome=outcome,
-                commands=commands,
-                seconds=round(monotonic() - started, 3),
-            )
+            if self._visit.is_welcome:
+                self._report_end(outcome, limit, monotonic() - started)
+            self._visit.end()
 
     def read_buffer(self) -> str:
         r"""Receive until one command is complete, and return it without its line end.
@@ -117,16 +129,7 @@ class Connection:
 
     def parser_command(self, command: str) -> Response:
         """Run one command and return its reply; whatever goes wrong is a reply too."""
-        line = command.removesuffix("\r\n")
-        if "\n" in line:
-            return Response(Status.BAD_EOL)
-        try:
-            return self._dialect.answer(self._store, *self.normalize_command(line))
-        except Refusal as refusal:
-            return Response(refusal.status)
-        except Exception as error:  # noqa: BLE001  (the client must be told, whatever it is)
-            report(_log, logging.ERROR, "failed", client=self.client, command=shown(command), error=error)
-            return Response(Status.INTERNAL_SERVER_ERROR)
+        return self._answer(self._store, command)
 
     @staticmethod
     def normalize_command(command: str) -> tuple[str, list[str]]:
@@ -143,11 +146,29 @@ class Connection:
     # --- Being told to stop ----------------------------------------------------------------------
 
     def stop(self) -> None:
-        """End the conversation after the reply under way; at once if there is none."""
+        """End the conversation after the reply under way; soon, if there is none.
+
+        An idle client is told by the end of our half of the stream. One that has not ended its own half when
+        this is called again is waited for no longer; before that it would be reset if it says something.
+        """
         self._going_on = False
-        if self._idle:
-            with contextlib.suppress(OSError):
-                self.socket.shutdown(socket.SHUT_RD)  # wakes whoever waits for the socket
+        if not self._idle or self._has_input():
+            return
+        is_parting = self._channel is None and not self._has_parted
+        self._has_parted = is_parting or self._has_parted
+        with contextlib.suppress(OSError):
+            # The second wakes whoever waits for the socket, in any thread.
+            self.socket.shutdown(socket.SHUT_WR if is_parting else socket.SHUT_RD)
+
+    def _has_input(self) -> bool:
+        """Tell whether the client has said something, or its end of the stream, that is not read yet."""
+        try:
+            self.socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass  # reading will tell
+        return True
 
     def abort(self) -> None:
         """End the conversation now, whatever is under way."""
@@ -164,79 +185,105 @@ class Connection:
 
     def _next_command(self) -> Steps[str]:
         while not (command := self._complete_command()):
-            if not self._flush():
-                yield from self._send_replies()
+            if not self._outbox.flush_at_once():
+                yield from self._outbox.flush()
             data = yield from self._receive()
             if not data:
                 return ""
             self._lines.feed(data)
+        self._line_since = 0.0
         return command
 
     def _receive(self) -> Steps[bytes]:
         """Return what the client says next; nothing at the end of the stream, or when told to stop."""
-        deadline = monotonic() + limits.IDLE_SECONDS
+        granted = self._limits
+        if self._lines.is_mid_line:
+            if not self._line_since:
+                self._line_since, self._line_bytes = monotonic(), 0
+            extra_seconds = self._line_bytes / granted.line_floor if granted.line_floor else 0.0
+            deadline, what = self._line_since + granted.line_seconds + extra_seconds, "line"
+        else:
+            deadline, what = monotonic() + granted.idle_seconds, "idle"
         while True:
             self._idle = True
             if not self._going_on:
                 return b""
-            if not (yield Wait(READ, deadline)):
-                raise TimeoutError
+            if self._has_early:
+                self._has_early = False
+            elif not (yield Wait(READ, deadline)):
+                raise TooSlowError(what)
             self._idle = False
+            if self._has_parted:  # nothing could be replied
+                return b""
             try:
-                data = self.socket.recv(limits.RECEIVE_BYTES)
+                data = self._recv(RECEIVE_BYTES)
             except BlockingIOError:
                 continue
             self._ended_by_client = not data
+            self._line_bytes += len(data)
+            self._meter.received(len(data))
             return data
 
     # --- Replying --------------------------------------------------------------------------------
 
-    def _send_body(self, body: Body) -> Steps[int]:
-        """Send a body part by part, small ones together, close it, and return its length in bytes.
-
-        Nothing is held while the client takes its time: a part that could not be sent is made anew.
-        """
-        position = 0
+    def _answer(self, store: Files, command: str) -> Response:
+        """Run one command; raises NotCachedError if the store does."""
+        line = command.removesuffix("\r\n")
+        if "\n" in line:
+            return Response(Status.BAD_EOL)
         try:
-            for number in count(1):
-                try:
-                    part = body.part(position)
-                except Exception as error:  # noqa: BLE001  (after the status line only a cut can tell the client)
-                    report(_log, logging.ERROR, "cut", client=self.client, position=position, error=error)
-                    self._going_on = False
-                    break
-                if not part:
-                    break
-                if len(self._replies) + len(part) <= limits.COALESCE_BYTES:
-                    self._replies += part
-                    position += len(part)
-                    if number <= limits.PARTS_AT_ONCE:
-                        continue
-                    self._flush()
-                elif self._flush():
-                    with contextlib.suppress(BlockingIOError):
-                        position += self.socket.send(part)
-                del part
-                yield from _until(Wait(WRITE, monotonic() + limits.STALL_SECONDS))
+            return self._dialect.answer(store, *self.normalize_command(line))
+        except Refusal as refusal:
+            return Response(refusal.status)
+        except NotCachedError:
+            raise
+        except Exception as error:  # noqa: BLE001  (the client must be told, whatever it is)
+            report(_log, logging.ERROR, "failed", client=self.client, command=shown(command), error=error)
+            return Response(Status.INTERNAL_SERVER_ERROR)
+
+    def _converse(self) -> Steps[None]:
+        """Answer one command after the other until the conversation ends."""
+        outbox = self._outbox
+        files: Files = self._store if self.may_block else self._files
+        is_told_of = self._meter is not SILENT or _log.isEnabledFor(logging.INFO)
+        # What is complete is answered without a generator of its own: pipelined commands come by the hundred.
+        while self._going_on and (command := self._complete_command() or (yield from self._next_command())):
+            self._commands += 1
+            begun = monotonic()
+            try:
+                response = self._answer(files, command)
+            except NotCachedError:
+                yield Wait(NOTHING, FOREVER, self._files.work)
+                response = self._answer(files, command)
+            self._going_on = self._going_on and not response.closes
+            outbox.replies += response.status.line
+            if response.body.is_at_hand:
+                text = response.body.part(0)
+                outbox.replies += text
+                sent = len(text)
+                if len(outbox.replies) > COALESCE_BYTES:
+                    yield from outbox.flush()
+            else:
+                sent = yield from self._send_body(response.body)
+            if is_told_of:
+                self._report_command(command, response.status, sent, monotonic() - begun)
+        yield from outbox.flush()
+
+    def _send_body(self, body: Body) -> Steps[int]:
+        """Send a body, or gather it if it is small; close it, and return its length in bytes."""
+        outbox = self._outbox
+        try:
+            return (yield from (outbox.pour if body.is_large else outbox.gather)(body, may_block=self.may_block))
+        except BrokenOffError as cut:  # after the status line only a cut can tell the client
+            report(_log, logging.ERROR, "cut", client=self.client, position=cut.position, error=cut.__cause__)
+            self._going_on = False
+            return cut.position
         finally:
             body.close()
-        return position
 
-    def _send_replies(self) -> Steps[None]:
-        """Send all replies that are gathered."""
-        while not self._flush():
-            yield from _until(Wait(WRITE, monotonic() + limits.STALL_SECONDS))
-
-    def _flush(self) -> bool:
-        """Send what the socket takes of the replies that are gathered, and tell whether that is all."""
-        if self._replies:
-            try:  # noqa: SIM105  (after each command: contextlib.suppress costs as much as a small send's Python)
-                del self._replies[: self.socket.send(self._replies)]
-            except BlockingIOError:
-                pass
-        return not self._replies
-
-    def _report_command(self, command: str, status: Status, size: int, seconds: float) -> None:
+    def _report_command(self, command: str, status: Status, sent: int, seconds: float) -> None:
+        size = len(status.line) + sent
+        self._meter.command(self._dialect.known_name(command), status, size, seconds)
         report(
             _log,
             logging.INFO,
@@ -248,7 +295,56 @@ class Connection:
             milliseconds=round(seconds * 1000, 3),
         )
 
-    # --- Ending ----------------------------------------------------------------------------------
+    # --- Beginning and ending --------------------------------------------------------------------
+
+    def _arrive(self) -> Steps[None]:
+        """Learn for whom a proxy speaks, agree on TLS, and see whether there is room."""
+        self._visit.begin()
+        if (self._proxy_from or self._tls is not None) and not self._visit.is_cut_short:
+            deadline = monotonic() + self._limits.handshake_seconds
+            early = b""
+            if self._proxy_from:
+                self.client, early = yield from introduce(self.socket, self.client, self._proxy_from, deadline)
+            if self._tls is None:
+                self._lines.feed(early)
+            else:
+                channel = self._channel = SecureChannel(self.socket, self._tls, early)
+                self._recv = channel.recv
+                self._outbox.use(channel)
+                yield from shake_hands(channel, deadline)
+                self._has_early = True
+        if self._visit.is_let_in_as(self.client):
+            self._meter.connected()
+            report(_log, logging.INFO, "connected", client=self.client)
+        else:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        """Say that there is no room; to those past all patience at once, and without TLS."""
+        self._going_on = False
+        if not self._visit.is_cut_short:
+            self._outbox.replies += Status.INTERNAL_SERVER_ERROR.line
+            return
+        self._ended_by_client = True  # so that nothing is waited for
+        if self._tls is None:
+            with contextlib.suppress(OSError):
+                self.socket.send(Status.INTERNAL_SERVER_ERROR.line)
+                self.socket.recv(RECEIVE_BYTES)  # unread input would turn the close into a reset
+
+    def _report_end(self, outcome: str, limit: str, seconds: float) -> None:
+        self._meter.disconnected(outcome, seconds)
+        facts: dict[str, object] = {"limit": limit} if limit else {}
+        report(
+            _log,
+            logging.INFO,
+            "disconnected",
+            client=self.client,
+            error=None,
+            outcome=outcome,
+            **facts,
+            commands=self._commands,
+            seconds=round(seconds, 3),
+        )
 
     def _linger(self) -> Steps[None]:
         """End our half of the stream, then drop input until the client ends its own.
@@ -257,15 +353,12 @@ class Connection:
         """
         if self._ended_by_client:
             return
-        self.socket.shutdown(socket.SHUT_WR)
-        last = monotonic() + limits.LINGER_SECONDS
-        while (yield Wait(READ, min(last, monotonic() + limits.LINGER_QUIET_SECONDS))):
+        if self._channel is not None:
+            self._channel.say_goodbye()
+        if not self._has_parted:
+            self.socket.shutdown(socket.SHUT_WR)
+        last = monotonic() + self._limits.linger_seconds
+        while (yield Wait(READ, min(last, monotonic() + LINGER_QUIET_SECONDS))):
             with contextlib.suppress(BlockingIOError):
-                if not self.socket.recv(limits.RECEIVE_BYTES) or monotonic() > last:
+                if not self.socket.recv(RECEIVE_BYTES) or monotonic() > last:
                     return
-
-
-def _until(wait: Wait) -> Generator[Wait, bool, None]:
-    """Wait; raise TimeoutError past the deadline."""
-    if not (yield wait):
-        raise TimeoutError

@@ -6,7 +6,7 @@ from typing import Final
 from greenserver.commands import GET_FILE_LISTING, GET_METADATA, GET_SLICE, HELP, QUIT, Command, Language, SliceForms
 from greenserver.responses import Base64Slice, FragmentedSlice, MeasuredSlice, PlainSlice, Response
 from greenserver.status import Refusal, Status
-from greenserver.store import FileStore
+from greenserver.store import Files
 
 
 class Dialect:
@@ -16,7 +16,12 @@ class Dialect:
         self.name = name
         self._language = Language({command.name: command for command in commands}, slice_forms)
 
-    def answer(self, store: FileStore, name: str, arguments: Sequence[str]) -> Response:
+    def known_name(self, command: str) -> str:
+        """Return the name with which a command begins; an empty one if it is none of this dialect."""
+        name = command.partition(" ")[0]
+        return name if name in self._language.commands else ""
+
+    def answer(self, store: Files, name: str, arguments: Sequence[str]) -> Response:
         """Run a command.
 
         Raises Refusal: NO_SUCH_COMMAND, INVALID_ARGUMENTS_FOR_COMMAND, or what the command refuses.

@@ -45,23 +45,26 @@ NUMBER_DIGITS: Final = 18
 CHUNK_BYTES: Final = 192 * KIB
 """What a slice reads of its file at a time: a multiple of 3, so that base64 pieces concatenate."""
 
-SPARE_BUFFERS: Final = 8
-"""Read buffers of `CHUNK_BYTES` that are kept: one is in use at a time, more only under the threads engine."""
-
-FRAGMENT_BYTES: Final = 48 * KIB
-"""The length of a fragment in the dialect that sends slices so."""
-
 UNSENT_BYTES: Final = 256 * KIB
 """A socket is ready for more once the kernel holds less than this unsent. Without it the kernel holds up to
 4 MiB for a client that has stopped reading; with half of it a client with small buffers is slower."""
 
+SPARE_BUFFERS: Final = 8
+"""Read buffers of `CHUNK_BYTES` that are kept: one is in use at a time, more only where several threads read."""
+
+FRAGMENT_BYTES: Final = 48 * KIB
+"""The length of a fragment in the dialect that sends slices so."""
+
 COALESCE_BYTES: Final = 64 * KIB
 """Replies to pipelined commands are gathered up to here before they are sent."""
 
-PARTS_AT_ONCE: Final = 2
-"""Short parts of a body that are gathered before other clients get a turn: a header and a small slice."""
+SMALL_SLICE_BYTES: Final = 46 * KIB
+"""A slice up to here is gathered with other replies; a larger one is read only once its client is ready for it."""
 
-LISTING_NAMES: Final = 64
+TEXT_PART_BYTES: Final = 32 * KIB
+"""What a listing gives at a time."""
+
+LISTING_NAMES: Final = 256
 """File names that are looked at between two chances for other clients."""
 
 # --- Patience ------------------------------------------------------------------------------------
@@ -78,13 +81,40 @@ LINGER_SECONDS: Final = 10.0
 LINGER_QUIET_SECONDS: Final = 1.0
 """The same while nothing arrives: then nothing is in the way of the last reply."""
 
-GRACE_SECONDS: Final = 10.0
-"""How long the replies under way may take once the server is told to stop."""
-
 SWEEP_SECONDS: Final = 0.5
 """How often the engines that serve many clients in one thread look for those whose time is up."""
 
+EPISODE_SECONDS: Final = 10.0
+"""After so long without a trouble the next one is news again."""
+
+REFUSALS: Final = 64
+"""Clients past the limits that are given time to read why; further ones are told, and closed at once."""
+
+ACCEPT_BURST: Final = 8
+"""Clients that are accepted before the first of them is looked at."""
+
+FEW_REFUSALS: Final = 8
+"""The same as `REFUSALS` where descriptors are scarce."""
+
+RESERVED_DESCRIPTORS: Final = 8 + ACCEPT_BURST + FEW_REFUSALS
+"""Left free for listings, a log and the like, for clients that have just come, and for those that are refused."""
+
+RECORD_BYTES: Final = 16 * KIB
+"""What TLS puts into one record, and what a client that stalls may therefore cost."""
+
+HEADER_BYTES: Final = 4 * KIB
+"""The longest PROXY protocol header, with whatever a proxy adds to the addresses."""
+
+RATE_BURSTS: Final = 8
+"""How many pieces a second a limited rate is cut into."""
+
 # --- Logs ----------------------------------------------------------------------------------------
+
+LOG_BACKLOG_LINES: Final = 1000
+"""Lines that are kept while nobody reads the log; further ones are counted and dropped."""
+
+LOG_FLUSH_SECONDS: Final = 1.0
+"""How long the end of the process waits for whoever reads the log."""
 
 LOGGED_COMMAND_CHARACTERS: Final = 200
 """How much of a command a log line shows, so that a line fits one atomic write to a pipe."""
@@ -138,3 +168,6 @@ class Limits:
 
     file_threads: int = 8
     """Threads that read what is not in memory, for the engines that serve many clients in one thread."""
+
+
+DEFAULTS: Final = Limits()

@@ -16,14 +16,16 @@ class LineBuffer:
 
     A line comes out without its CR LF. Two kinds are the last that ever come out, for nothing after
     them may be executed: a line broken by a LF of its own, which ends in that ``\n``, and a line
-    longer than `limits.LINE_BYTES`, which ends in `OVERLONG`.
+    longer than `line_bytes`, which ends in `OVERLONG`.
 
     A line longer than `limits.WHOLE_LINE_BYTES` is abridged while it arrives (see `_LongLine`).
     """
 
-    __slots__ = ("_finished", "_lines", "_long", "_rest")
+    __slots__ = ("_finished", "_limit", "_lines", "_long", "_rest", "_whole")
 
-    def __init__(self) -> None:
+    def __init__(self, line_bytes: int = limits.LINE_BYTES) -> None:
+        self._limit = line_bytes
+        self._whole = min(line_bytes, limits.WHOLE_LINE_BYTES)
         self._lines: deque[bytes] = deque()
         self._rest = b""  # of the line under way: all of it, or a held-back CR once it is long
         self._long: _LongLine | None = None
@@ -43,7 +45,7 @@ class LineBuffer:
         for line in lines:
             self._end_line(line)
         # A CR at the end may be half a line end: it must not make the line longer than it will have been.
-        if len(self._rest.removesuffix(b"\r")) > limits.WHOLE_LINE_BYTES:
+        if len(self._rest.removesuffix(b"\r")) > self._whole:
             text, self._rest = self._rest, b""
             self._long = _LongLine()
             self._feed_long(self._long, text)
@@ -85,14 +87,14 @@ class LineBuffer:
         else:
             line.extend(body)
             self._rest = b""
-        if line.length > limits.LINE_BYTES and not self._finished:
+        if line.length > self._limit and not self._finished:
             self._end_long(line)
         return b""
 
     def _end_line(self, line: bytes, line_feed: bytes = b"") -> None:
         if self._finished:
             return
-        if len(line) <= limits.WHOLE_LINE_BYTES:
+        if len(line) <= self._whole:
             self._lines.append(line + line_feed)
             return
         long = _LongLine()
@@ -100,7 +102,7 @@ class LineBuffer:
         self._end_long(long, line_feed)
 
     def _end_long(self, line: "_LongLine", line_feed: bytes = b"") -> None:
-        if line.length > limits.LINE_BYTES:
+        if line.length > self._limit:
             self._lines.append(line.abridged() + OVERLONG)
             self._finish()
         else:

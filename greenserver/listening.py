@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import logging
 import os
 import socket
 import stat
@@ -10,14 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from greenserver import limits
-from greenserver.logs import report
+from greenserver.addresses import HIGHEST_PORT, UNIX_PREFIX, describe
+from greenserver.episodes import Episode
 from greenserver.waiting import READ, Stop, poll
 
-_log = logging.getLogger(__name__)
+_no_room = Episode("no room for a client", "there was no room for clients")  # of the system: one for all servers in it
 
-UNIX_PREFIX = "unix:"
+_made: set[tuple[str, int]] = set()
+"""Files of unix sockets that are this process's to remove: path, and process id, lest a fork remove them too."""
 
-_LAST_PORT = 65535
 _CLIENT_GONE = frozenset({errno.EAGAIN, errno.ECONNABORTED, errno.EINTR, errno.EPROTO})
 
 
@@ -44,16 +44,10 @@ def close_listener(listener: socket.socket) -> None:
         return
     name = listener.getsockname()
     listener.close()
-    if isinstance(name, str):
+    if isinstance(name, str) and (name, os.getpid()) in _made:
+        _made.discard((name, os.getpid()))
         with contextlib.suppress(OSError):
             Path(name).unlink()
-
-
-def describe(host: str, port: int) -> str:
-    """Return an address as people write it."""
-    if host.startswith(UNIX_PREFIX):
-        return host
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def describe_peer(address: object) -> str:
@@ -73,6 +67,7 @@ def accept(listener: socket.socket) -> tuple[socket.socket, str] | None:
             return None
         report_no_room(error)
         raise
+    report_room()
     return client, describe_peer(address)
 
 
@@ -95,9 +90,14 @@ def is_client_gone(error: OSError) -> bool:
     return error.errno in _CLIENT_GONE
 
 
-def report_no_room(error: OSError) -> None:
-    """Log that a client had to be left waiting."""
-    report(_log, logging.WARNING, "no room for a client", reason=error.strerror)
+def report_no_room(error: Exception) -> None:
+    """Log, once an episode, that a client had to be left waiting."""
+    _no_room.happens(reason=getattr(error, "strerror", None) or str(error))
+
+
+def report_room() -> None:
+    """Take note that a client was accepted."""
+    _no_room.is_not_seen()
 
 
 def _reason(error: Exception) -> str:
@@ -108,8 +108,8 @@ def _reason(error: Exception) -> str:
 
 
 def _open_tcp(host: str, port: int) -> socket.socket:
-    if not 0 <= port <= _LAST_PORT:  # the system would take it for another one
-        message = f"a port is a number from 0 to {_LAST_PORT}"
+    if not 0 <= port <= HIGHEST_PORT:  # the system would take it for another one
+        message = f"a port is a number from 0 to {HIGHEST_PORT}"
         raise OverflowError(message)
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     return socket.create_server(
@@ -122,6 +122,7 @@ def _open_unix(path: Path) -> socket.socket:
     try:
         _remove_stale(path)
         listener.bind(str(path))
+        _made.add((str(path), os.getpid()))
         listener.listen(limits.BACKLOG)
     except BaseException:
         listener.close()

@@ -5,14 +5,26 @@ always one line and always ASCII.
 """
 
 import codecs
+import errno
 import json
 import logging
 import os
+import stat
 import sys
+from _socket import socket as RawSocket  # noqa: N812  (the one of C: nothing patches it)
+from collections import deque
 from datetime import datetime, timezone
-from typing import Final
+from functools import partial
+from socket import MSG_DONTWAIT
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Final
 
 from greenserver import limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_FLUSH_PAUSE_SECONDS: Final = 0.01
 
 # Loaded from its file now: when the first command is logged, there may be no descriptor left for that.
 codecs.lookup("unicode_escape")
@@ -28,28 +40,120 @@ def report(log: logging.Logger, level: int, event: str, *, error: BaseException 
 
 def configure(form: str, level: int) -> None:
     """Send the package's events of a level and above to the standard error stream."""
-    handler = LineHandler(sys.stderr.fileno())
-    handler.setFormatter(FORMATTERS[form]())
     package = logging.getLogger(__package__)
-    package.handlers = [handler]
-    package.setLevel(level)
+    before, package.handlers = package.handlers, [LineHandler(sys.stderr.fileno())]
+    for each in before:
+        each.close()
     package.propagate = False
+    adjust(form, level)
+
+
+def adjust(form: str, level: int) -> None:
+    """Change the form and the level of what is logged, while others log."""
+    package = logging.getLogger(__package__)
+    for each in package.handlers:
+        each.setFormatter(FORMATTERS[form]())
+    package.setLevel(level)
 
 
 class LineHandler(logging.Handler):
-    """Writes each line by one call to the system, past any buffer."""
+    """Writes each line by one call to the system, past any buffer, and never waits for whoever reads them.
+
+    While nobody does, so many lines are kept; the number of further ones is told once there is room again.
+    """
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
-        self._descriptor = descriptor
+        self._sink = _Sink(descriptor)
+        self._backlog: deque[bytes] = deque()
+        self._dropped = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = self.format(record).encode("ascii", "backslashreplace") + b"\n"
+        line = self._line(record)
+        if self._backlog and not self._write_backlog():
+            self._keep(line)
+        elif rest := self._sink.write(line):
+            self._backlog.append(rest)
+
+    def flush(self) -> None:
+        """Write what is kept, if somebody reads it soon."""
+        deadline = monotonic() + limits.LOG_FLUSH_SECONDS
+        while self._backlog and not self._write_backlog() and monotonic() < deadline:
+            sleep(_FLUSH_PAUSE_SECONDS)
+
+    def close(self) -> None:
+        self.flush()
+        self._sink.close()
+        super().close()
+
+    def _line(self, record: logging.LogRecord) -> bytes:
+        return self.format(record).encode("ascii", "backslashreplace") + b"\n"
+
+    def _keep(self, line: bytes) -> None:
+        if len(self._backlog) < limits.LOG_BACKLOG_LINES:
+            self._backlog.append(line)
+        else:
+            self._dropped += 1
+
+    def _write_backlog(self) -> bool:
+        """Write the lines that are kept, and tell whether all are written."""
+        while self._backlog:
+            if rest := self._sink.write(self._backlog[0]):
+                self._backlog[0] = rest
+                return False
+            self._backlog.popleft()
+            if self._dropped and not self._backlog:
+                self._backlog.append(self._line(self._loss()))
+                self._dropped = 0
+        return True
+
+    def _loss(self) -> logging.LogRecord:
+        event = "log lines were dropped, for nobody read them"
+        record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, event, None, None)
+        setattr(record, _FACTS, {"count": self._dropped})
+        return record
+
+
+class _Sink:
+    """A descriptor that is written to without waiting, and without changing it for all who share it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._write: Callable[[bytes], int] = partial(os.write, descriptor)  # a file is always ready
+        self._close: Callable[[], object] = int
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISSOCK(mode):
+            own = RawSocket(fileno=os.dup(descriptor))
+            self._write, self._close = (lambda line: own.send(line, MSG_DONTWAIT)), own.close
+        elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            try:
+                again = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+            except OSError:  # it is not ours: made by root for a server without rights, say
+                self._write = self._write_at_once
+            else:
+                self._write, self._close = partial(os.write, again), partial(os.close, again)
+
+    def write(self, line: bytes) -> bytes:
+        """Write what can be written at once, and return the rest."""
         try:
             while line:
-                line = line[os.write(self._descriptor, line) :]
+                line = line[self._write(line) :]
+        except BlockingIOError:
+            return line
         except OSError:
-            pass  # nobody reads the log any more; serving goes on
+            pass  # nobody will ever read the log again; serving goes on
+        return b""
+
+    def close(self) -> None:
+        self._close()
+
+    def _write_at_once(self, line: bytes) -> int:
+        try:
+            return os.pwritev(self._descriptor, [line], -1, os.RWF_NOWAIT)
+        except OSError as error:
+            if error.errno in {errno.EOPNOTSUPP, errno.EINVAL}:  # a kernel that cannot: better wait than say nothing
+                return os.write(self._descriptor, line)
+            raise
 
 
 class TextFormatter(logging.Formatter):

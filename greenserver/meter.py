@@ -27,5 +27,8 @@ class Meter:
     def received(self, count: int) -> None:
         """Count bytes that came from a client."""
 
+    def beat(self, lag_seconds: float) -> None:
+        """Take note, about once a second, of how late this note itself is: how long nobody was served."""
+
 
 SILENT = Meter()

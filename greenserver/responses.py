@@ -20,6 +20,9 @@ from greenserver.store import FileSlice
 EOL = b"\r\n"
 
 
+Data = bytes | bytearray
+
+
 class Body(ABC):
     """What follows a status line."""
 
@@ -28,12 +31,16 @@ class Body(ABC):
     is_at_hand = False
     """Whether the first part is short, known, and all of the body."""
 
+    is_large = False
+    """Whether its parts are too large to be held while a client is waited for."""
+
     @abstractmethod
-    def part(self, position: int) -> bytes:
+    def part(self, position: int, chunk_bytes: int = limits.CHUNK_BYTES, *, patient: bool = True) -> Data:
         """Return some bytes of the body from a position on; none at its end.
 
-        Positions never go back before the start of the part that was returned last. Raises what reading
-        the source raises; the reply can then not be completed.
+        `chunk_bytes` is about how many, a multiple of 3. Positions never go back before the start of the part
+        that was returned last. Raises what reading the source raises; the reply can then not be completed.
+        Raises NotCachedError if it must not wait for the source (`patient`), and would.
         """
 
     def close(self) -> None:  # noqa: B027  (most bodies hold nothing)
@@ -41,7 +48,7 @@ class Body(ABC):
 
 
 class Text(Body):
-    """Bytes that are known."""
+    """Bytes that are known, and few."""
 
     __slots__ = ("_data",)
 
@@ -50,8 +57,20 @@ class Text(Body):
     def __init__(self, data: bytes = b"") -> None:
         self._data = data
 
-    def part(self, position: int) -> bytes:
+    def part(self, position: int, chunk_bytes: int = limits.CHUNK_BYTES, *, patient: bool = True) -> Data:  # noqa: ARG002  (at hand)
         return self._data[position:]
+
+
+class Lines(Body):
+    """Lines that are known, and an empty one; they can be many, and shared by many."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def part(self, position: int, chunk_bytes: int = limits.CHUNK_BYTES, *, patient: bool = True) -> Data:  # noqa: ARG002  (at hand)
+        return self._data[position : position + limits.TEXT_PART_BYTES] or EOL[position - len(self._data) :]
 
 
 class Listing(Body):
@@ -67,7 +86,7 @@ class Listing(Body):
         self._start = 0
         self._part = self._next_part()
 
-    def part(self, position: int) -> bytes:
+    def part(self, position: int, chunk_bytes: int = limits.CHUNK_BYTES, *, patient: bool = True) -> Data:  # noqa: ARG002  (at hand)
         end = self._start + len(self._part)
         if position == end and self._part:
             self._start, self._part = end, self._next_part()
@@ -89,10 +108,11 @@ class Listing(Body):
 class SliceBody(Body):
     """A slice of a file in the form that a dialect gives it."""
 
-    __slots__ = ("_slice",)
+    __slots__ = ("_slice", "is_large")
 
     def __init__(self, file_slice: FileSlice) -> None:
         self._slice = file_slice
+        self.is_large = file_slice.size > limits.SMALL_SLICE_BYTES
 
     def close(self) -> None:
         self._slice.close()
@@ -103,7 +123,7 @@ class Base64Slice(SliceBody):
 
     __slots__ = ()
 
-    def part(self, position: int) -> bytes:
+    def part(self, position: int, chunk_bytes: int = limits.CHUNK_BYTES, *, patient: bool = True) -> Data:
         size = self._slice.size
         groups, skip = divmod(position, 4)
         start = 3 * groups
@@ -111,7 +131,7 @@ class Base64Slice(SliceBody):
             end_of_text = (size + 2) // 3 * 4
             return EOL[position - end_of_text :]
         buffer = _spare_buffer()
-        length = self._slice.read_into(start, buffer)
+        length = self._slice.read_into(start, buffer[:chunk_bytes], patient=patient)
         text: bytes = pybase64.b64encode(buffer[:length])
         _spare_buffers.append(buffer)
         if start + length == size:
@@ -139,8 +159,8 @@ class PlainSlice(SliceBody):
 
     __slots__ = ()
 
-    def part(self, position: int) -> bytes:
-        return self._slice.read(position, limits.CHUNK_BYTES)
+    def part(self, position: int, chunk_bytes: int = limits.CHUNK_BYTES, *, patient: bool = True) -> Data:
+        return self._slice.read(position, chunk_bytes, patient=patient)
 
 
 class MeasuredSlice(PlainSlice):
@@ -152,23 +172,32 @@ class MeasuredSlice(PlainSlice):
         super().__init__(file_slice)
         self._header = b"Content-Length: %d\r\n\r\n" % file_slice.size
 
-    def part(self, position: int) -> bytes:
-        return self._header[position:] or super().part(position - len(self._header))
+    def part(self, position: int, chunk_bytes: int = limits.CHUNK_BYTES, *, patient: bool = True) -> Data:
+        return self._header[position:] or super().part(position - len(self._header), chunk_bytes, patient=patient)
 
 
 class FragmentedSlice(SliceBody):
     """Fragments ``LENGTH SP DATA CR LF``, ended by the empty one."""
 
-    __slots__ = ()
+    __slots__ = ("_length",)
 
     _STRIDE = len(b"%d " % limits.FRAGMENT_BYTES) + limits.FRAGMENT_BYTES + len(EOL)
+    _END = b"0 \r\n"
 
-    def part(self, position: int) -> bytes:
+    def __init__(self, file_slice: FileSlice) -> None:
+        super().__init__(file_slice)
+        full, rest = divmod(file_slice.size, limits.FRAGMENT_BYTES)
+        last = len(b"%d " % rest) + rest + len(EOL) if rest else 0
+        self._length = full * self._STRIDE + last + len(self._END)
+
+    def part(self, position: int, chunk_bytes: int = limits.CHUNK_BYTES, *, patient: bool = True) -> Data:  # noqa: ARG002  (fragments have one length)
+        if position >= self._length:
+            return b""
         index = min(position // self._STRIDE, self._slice.size // limits.FRAGMENT_BYTES)
-        data = self._slice.read(index * limits.FRAGMENT_BYTES, limits.FRAGMENT_BYTES)
-        fragment = b"%d %b\r\n" % (len(data), data)
+        data = self._slice.read(index * limits.FRAGMENT_BYTES, limits.FRAGMENT_BYTES, patient=patient)
+        fragment = b"%d %b\r\n" % (len(data), bytes(data))
         if 0 < len(data) < limits.FRAGMENT_BYTES:
-            fragment += b"0 \r\n"
+            fragment += self._END
         return fragment[position - index * self._STRIDE :]
 
 

@@ -1,16 +1,28 @@
-"""The server: listens, serves with an engine, stops."""
+"""The server: listens, serves with an engine, reloads, stops."""
 
+import gc
 import logging
 import os
 import socket
+import ssl
+import weakref
+from _thread import start_new_thread
+from collections.abc import Sequence
+from time import sleep
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from greenserver import engines, limits
+from greenserver import engines
+from greenserver.addresses import UNIX_PREFIX, describe
+from greenserver.arrival import Network
 from greenserver.connection import Connection
 from greenserver.dialects import DEFAULT_DIALECT, DIALECTS
-from greenserver.listening import UNIX_PREFIX, close_listener, describe, open_listener
+from greenserver.doors import dismiss, turn_away, wait_until_empty
+from greenserver.gate import Gate
+from greenserver.limits import DEFAULT_PORT, DEFAULTS, LINGER_QUIET_SECONDS, Limits
+from greenserver.listening import close_listener, open_listener
 from greenserver.logs import report
+from greenserver.meter import SILENT, Meter
 from greenserver.store import FileStore
 from greenserver.waiting import Stop
 
@@ -23,8 +35,11 @@ _log = logging.getLogger(__name__)
 class Server:
     """Serves the files of a directory; a context manager that listens from its start to its end.
 
-    `address` is a host name, an IPv4 or IPv6 address or ``unix:PATH``; `port` 0 takes any that is free.
+    `address` is a host name, an IPv4 or IPv6 address or ``unix:PATH``; `port` 0 takes any that is free;
+    or `listener` is a socket that listens already, which others may share.
     `engine` is one of `engines.MODULES`, `dialect` one of `DIALECTS`; `hidden` serves dot-files too.
+    `limits` is what clients are granted; `meter` is told what happens; with `tls` the port speaks TLS only;
+    with `proxy_from` every connection begins with a PROXY protocol header from one of these networks.
 
     Entering raises OSError, with a message for people, if the directory or the address cannot be had;
     ValueError if there is no such engine or dialect.
@@ -35,33 +50,42 @@ class Server:
         directory: str | os.PathLike[str] = ".",
         *,
         address: str = "127.0.0.1",
-        port: int = limits.DEFAULT_PORT,
+        port: int = DEFAULT_PORT,
         engine: str = engines.DEFAULT_ENGINE,
         dialect: str = DEFAULT_DIALECT,
         hidden: bool = False,
+        limits: Limits = DEFAULTS,
+        meter: Meter = SILENT,
+        tls: ssl.SSLContext | None = None,
+        proxy_from: Sequence[Network] = (),
+        listener: socket.socket | None = None,
     ) -> None:
         _require("engine", engine, engines.MODULES)
         _require("dialect", dialect, DIALECTS)
         self.engine = engine
         self.dialect = dialect
+        self.is_shared = listener is not None
         self._directory = directory
         self._hidden = hidden
         self._host = address
         self._port = port
+        self._limits = limits
+        self._meter = meter
+        self._tls = tls
+        self._proxy_from = proxy_from
+        self._given_listener = listener
 
     def __enter__(self) -> "Self":
+        self.store = _open_store(self._directory, hidden=self._hidden)
         try:
-            self.store = FileStore(self._directory, hidden=self._hidden)
-        except OSError as error:
-            message = f"cannot serve {os.fspath(self._directory)}: {error.strerror}"
-            raise OSError(message) from error
-        try:
-            self._listener = open_listener(self._host, self._port)
+            self._listener = self._given_listener or open_listener(self._host, self._port)
         except OSError:
             self.store.close()
             raise
         self._name = self._listener.getsockname()
+        self._run = engines.load(self.engine)  # now: it may not be readable for whom the process becomes
         self._stop = Stop()
+        self._conversations: weakref.WeakSet[Connection] = weakref.WeakSet()
         return self
 
     def __exit__(
@@ -92,11 +116,63 @@ class Server:
         Raises RuntimeError if the engine is gevent and the sockets are not monkey-patched.
         """
         self._report_files()
-        engines.load(self.engine)(self._listener, self._welcome, self._stop)
+        self._gate = Gate(self._limits, self._meter)  # here, where the descriptors of the process are known
+        self._run(self._listener, self._welcome, self._stop, self._limits)
+        if not self.is_shared and self._listener.fileno() >= 0:
+            dismiss(self._listener)  # of an engine that serves one after the other
         report(_log, logging.INFO, "stopped", address=self.address)
 
     def stop(self) -> None:
-        """Accept no more clients and let the replies under way finish; safe in any thread or signal handler."""
+        """Accept no more clients and let the replies under way finish; safe in any thread or signal handler.
+
+        Whoever has reached the listener by now is accepted first: closing it would reset them. A listener
+        that others share is left alone, for they go on accepting.
+        """
+        if self.is_shared:
+            self._stop.set()
+            return
+        turn_away(self._listener)
+        start_new_thread(self._stop_after_last_call, ())
+
+    def reload(  # noqa: PLR0913  (keyword-only settings)
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        dialect: str,
+        hidden: bool,
+        limits: Limits,
+        tls: ssl.SSLContext | None,
+        proxy_from: Sequence[Network],
+    ) -> None:
+        """Serve the next clients so; those who are here already go after the reply under way.
+
+        Raises OSError, with a message for people, and changes nothing, if the directory cannot be had;
+        ValueError if there is no such dialect.
+        """
+        _require("dialect", dialect, DIALECTS)
+        self.store = _open_store(directory, hidden=hidden)
+        self.dialect = dialect
+        self._limits = limits
+        self._gate = Gate(limits, self._meter)
+        self._tls = tls
+        self._proxy_from = proxy_from
+        self._report_files()
+        before, self._conversations = self._conversations, weakref.WeakSet()
+        start_new_thread(self._part_with, (before,))
+
+    def _part_with(self, conversations: "weakref.WeakSet[Connection]") -> None:
+        """Let conversations end; the store that was theirs is closed with the last of them."""
+        for conversation in tuple(conversations):
+            conversation.stop()
+        sleep(LINGER_QUIET_SECONDS)
+        for conversation in tuple(conversations):
+            conversation.stop()  # for those who do not end their half of the stream
+        while any(conversation.socket.fileno() >= 0 for conversation in tuple(conversations)):
+            sleep(LINGER_QUIET_SECONDS)
+        gc.collect()  # a store is part of a cycle
+
+    def _stop_after_last_call(self) -> None:
+        wait_until_empty(self._listener)
         self._stop.set()
 
     def wakeup_fileno(self) -> int:
@@ -104,7 +180,19 @@ class Server:
         return self._stop.wakeup_fileno()
 
     def _welcome(self, sock: socket.socket, client: str) -> Connection:
-        return Connection(sock, self.store, DIALECTS[self.dialect], client=client)
+        conversation = Connection(
+            sock,
+            self.store,
+            DIALECTS[self.dialect],
+            client=client,
+            limits=self._limits,
+            meter=self._meter,
+            gate=self._gate,
+            tls=self._tls,
+            proxy_from=self._proxy_from,
+        )
+        self._conversations.add(conversation)
+        return conversation
 
     def _report_files(self) -> None:
         """Warn once of what a person may wonder about: files that cannot be shown, or no way to see any."""
@@ -122,6 +210,21 @@ class Server:
                 example=names[0],
                 allowed="A-Z a-z 0-9 . _ -",
             )
+
+
+class _HeldStore(FileStore):
+    """Closes once its last user has gone: conversations may outlive a reload."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _open_store(directory: str | os.PathLike[str], *, hidden: bool) -> FileStore:
+    try:
+        return _HeldStore(directory, hidden=hidden)
+    except OSError as error:
+        message = f"cannot serve {os.fspath(directory)}: {error.strerror}"
+        raise OSError(message) from error
 
 
 def _require(what: str, name: str, known: object) -> None:

@@ -4,12 +4,16 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
 from greenserver import limits
+from greenserver.cached import NotCachedError, is_all_in_memory, is_name_cached, read_cached
+from greenserver.flights import Flight, Flights
 from greenserver.status import Refusal, Status
+from greenserver.waiting import Work
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -38,11 +42,24 @@ _READABLE_BY_ALL: Final = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 _EFFECTIVE: Final = os.access in os.supports_effective_ids
 
 
-class FileChangedError(Exception):
-    """A file became shorter while it was being sent."""
+Answer = TypeVar("Answer")
 
-    def __init__(self) -> None:
-        super().__init__("the file became shorter while it was sent")
+
+class FileChangedError(Exception):
+    """A file became shorter, or was written to, while it was being sent."""
+
+
+class Files(Protocol):
+    """What commands ask of a store."""
+
+    def listing(self) -> bytes:
+        """Return the names of the files that can be fetched now, each with a line end, in no order."""
+
+    def size(self, name: str) -> int:
+        """Return a file's length in bytes."""
+
+    def slice(self, name: str, offset: int, size: int) -> "FileSlice":
+        """Open a part of a file; the caller closes it."""
 
 
 class FileStore:
@@ -58,6 +75,9 @@ class FileStore:
         self.directory = os.path.realpath(directory)
         self._hidden = hidden
         self._descriptor = os.open(self.directory, _HOLD_DIRECTORY)
+        self._is_all_in_memory = is_all_in_memory(self._descriptor)
+        self._listings = Flights(self._list)
+        self._last_listing = b""
 
     def __enter__(self) -> "Self":
         return self
@@ -79,6 +99,25 @@ class FileStore:
         Raises OSError if the directory cannot be read.
         """
         return (entry.name for entry in self._files() if self._is_shown(entry.name))
+
+    def listing(self) -> bytes:
+        """Return the names of the files that can be fetched now, each with a line end, in no order.
+
+        Threads that ask at the same time share the work and the result.
+
+        Raises OSError if the directory cannot be read.
+        """
+        flight = self.join_listing()
+        flight()
+        return flight.result()
+
+    def join_listing(self) -> Flight[bytes]:
+        """Return the next listing, to be done where that disturbs nobody."""
+        return self._listings.join()
+
+    def is_cached(self, name: str) -> bool:
+        """Tell whether a name can be looked up at once."""
+        return self._is_all_in_memory or is_name_cached(self._descriptor, name)
 
     def unservable_names(self) -> Iterator[str]:
         """Yield the names of files that cannot be asked for, because of a character in them."""
@@ -115,9 +154,16 @@ class FileStore:
         found = os.fstat(descriptor)
         is_file = stat.S_ISREG(found.st_mode)
         if is_file and offset + size <= found.st_size:
-            return FileSlice(descriptor, offset, size)
+            return FileSlice(descriptor, offset, size, version=_version(found), is_cached=self._is_all_in_memory)
         os.close(descriptor)
         raise Refusal(Status.OFFSET_EXCEEDS_FILE_SIZE if is_file else Status.FILE_NOT_FOUND)
+
+    def _list(self) -> bytes:
+        listing = "".join(f"{name}\r\n" for name in self.names()).encode("ascii")
+        # Clients that take their time hold one copy, however many they are and whenever they asked.
+        if listing != self._last_listing:
+            self._last_listing = listing
+        return self._last_listing
 
     def _files(self) -> Iterator["os.DirEntry[str]"]:
         """Yield the readable regular files of the directory."""
@@ -143,47 +189,117 @@ class FileStore:
             raise Refusal(Status.FILE_NOT_FOUND)
 
 
+class ImpatientStore:
+    """A store as a conversation sees it that must not be held up: what would have to wait becomes work.
+
+    A call raises NotCachedError if the answer is not at hand; `work` is then what finds it. Once that is done,
+    the same call returns, or raises, what was found.
+    """
+
+    def __init__(self, store: FileStore) -> None:
+        self._store = store
+        self.work: Work[object] | None = None
+
+    def listing(self) -> bytes:
+        """Return the names of the files: never at hand, since reading a directory can always take long."""
+        if self.work is None:
+            self.work = self._store.join_listing()
+            raise NotCachedError
+        return self._found(self._store.listing)
+
+    def size(self, name: str) -> int:
+        """Return a file's length in bytes; see `FileStore.size`."""
+        if self.work is not None:
+            return self._found(self._store.size)
+        if self._store.is_cached(name):
+            return self._store.size(name)
+        self.work = Work(partial(self._store.size, name))
+        raise NotCachedError
+
+    def slice(self, name: str, offset: int, size: int) -> "FileSlice":
+        """Open a part of a file; see `FileStore.slice`."""
+        if self.work is not None:
+            return self._found(self._store.slice)
+        if self._store.is_cached(name):
+            return self._store.slice(name, offset, size)
+        self.work = Work(partial(self._store.slice, name, offset, size))
+        raise NotCachedError
+
+    def _found(self, _by: Callable[..., Answer]) -> Answer:
+        """Return what the work of a call found."""
+        work, self.work = self.work, None
+        return cast("Work[Answer]", work).result()
+
+
 class FileSlice:
-    """The bytes [offset, offset + size) of an open file."""
+    """The bytes [offset, offset + size) of an open file.
 
-    __slots__ = ("_descriptor", "_offset", "size")
+    They are those of one version of the file: a read that completes the slice fails if the file was written
+    to since it was opened, unless that one read is all there was.
+    """
 
-    def __init__(self, descriptor: int, offset: int, size: int) -> None:
+    __slots__ = ("_descriptor", "_has_read", "_is_cached", "_offset", "_version", "size")
+
+    def __init__(
+        self, descriptor: int, offset: int, size: int, *, version: "_Version | None" = None, is_cached: bool = False
+    ) -> None:
         self._descriptor = descriptor
         self._offset = offset
+        self._version = version
+        self._is_cached = is_cached
+        self._has_read = False
         self.size = size
 
-    def read(self, position: int, count: int) -> bytes:
-        """Return the bytes from a position in the slice on: `count`, or all that are left of it.
-
-        Raises FileChangedError if the file no longer holds them; OSError if it cannot be read.
-        """
-        wanted = min(count, self.size - position)
-        data = os.pread(self._descriptor, wanted, self._offset + position)
-        while len(data) < wanted:  # a read may be short before the end; an empty one is the end
-            more = os.pread(self._descriptor, wanted - len(data), self._offset + position + len(data))
-            if not more:
-                raise FileChangedError
-            data += more
+    def read(self, position: int, count: int, *, patient: bool = True) -> bytearray:
+        """Return the bytes from a position in the slice on: `count`, or all that are left of it; see `read_into`."""
+        data = bytearray(min(count, self.size - position))
+        self.read_into(position, memoryview(data), patient=patient)
         return data
 
-    def read_into(self, position: int, buffer: memoryview) -> int:
+    def read_into(self, position: int, buffer: memoryview, *, patient: bool = True) -> int:
         """Fill a buffer from a position in the slice on, or with all that is left of it; return how much that is.
 
-        Raises FileChangedError if the file no longer holds it; OSError if it cannot be read.
+        Raises FileChangedError if the file no longer holds that, or holds other bytes than it did; OSError if it
+        cannot be read; NotCachedError if it must not wait for them (`patient`), and would.
         """
-        wanted = min(len(buffer), self.size - position)
-        filled = 0
-        while filled < wanted:
-            more = os.preadv(self._descriptor, [buffer[filled:wanted]], self._offset + position + filled)
-            if not more:
-                raise FileChangedError
-            filled += more
-        return filled
+        buffer = buffer[: self.size - position]
+        if not buffer:
+            return 0
+        if patient or self._is_cached:
+            self._fill(buffer, self._offset + position)
+        else:
+            read_cached(self._descriptor, buffer, self._offset + position)
+        # Looked at after reading: what is written from here on can no longer be in it.
+        if self._has_read and position + len(buffer) == self.size:
+            self._require_unchanged()
+        self._has_read = True
+        return len(buffer)
 
     def close(self) -> None:
         """Give the file back."""
         os.close(self._descriptor)
+
+    def _fill(self, buffer: memoryview, offset: int) -> None:
+        filled = 0
+        while filled < len(buffer):  # a read may be short before the end; an empty one is the end
+            more = os.preadv(self._descriptor, [buffer[filled:]], offset + filled)
+            if not more:
+                message = "the file became shorter while it was sent"
+                raise FileChangedError(message)
+            filled += more
+
+    def _require_unchanged(self) -> None:
+        if self._version is not None and _version(os.fstat(self._descriptor)) != self._version:
+            message = "the file was written to while it was sent"
+            raise FileChangedError(message)
+
+
+_Version = tuple[int, int]
+
+
+def _version(found: os.stat_result) -> _Version:
+    """Return what changes when a file is written to, and not when it is renamed or removed."""
+    return found.st_mtime_ns, found.st_size
 
 
 def require_name(name: str) -> None:

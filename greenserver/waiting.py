@@ -4,12 +4,13 @@ A conversation is a generator: it tries a socket call and yields a `Wait` where 
 An engine is whatever answers these waits.
 """
 
+import contextlib
 import os
 import select
 from collections.abc import Callable, Generator
 from socket import socket
 from time import monotonic
-from typing import Final, NamedTuple, TypeAlias, TypeVar
+from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 READ: Final = 1
 """Ready to be read, as in `selectors.EVENT_READ` and gevent's io watchers."""
@@ -18,21 +19,62 @@ WRITE: Final = 2
 """Ready to be written, as in `selectors.EVENT_WRITE` and gevent's io watchers."""
 
 
-class Wait(NamedTuple):
-    """A conversation's wish to go on once its socket is ready, or once a moment has passed."""
+NOTHING: Final = 0
+"""Nothing that the socket does: a pause until the deadline, or work."""
 
-    events: int
-    """`READ` or `WRITE`."""
-    deadline: float
-    """On the clock of `time.monotonic`, in seconds."""
-
+FOREVER: Final = float("inf")
+"""A deadline that never comes."""
 
 Result = TypeVar("Result")
+
+
+Found = TypeVar("Found", covariant=True)  # noqa: PLC0105  (the name of what work finds)
+
+
+class Work(Generic[Found]):
+    """A call that may take long, for a thread in which that disturbs nobody, and what came of it."""
+
+    __slots__ = ("_call", "_error", "_result")
+
+    def __init__(self, call: Callable[[], Found]) -> None:
+        self._call = call
+        self._error: Exception | None = None
+        self._result: Found
+
+    def __call__(self) -> None:
+        """Do it; what it raises is kept for whoever asks for the result."""
+        try:
+            self._result = self._call()
+        except Exception as error:  # noqa: BLE001  (raised again where the result is wanted)
+            self._error = error
+
+    def result(self) -> Found:
+        """Return what the call returned, or raise what it raised."""
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+
+class Wait(NamedTuple):
+    """A conversation's wish to go on once its socket is ready, work is done, or a moment has passed."""
+
+    events: int
+    """`READ`, `WRITE` or `NOTHING`."""
+    deadline: float
+    """On the clock of `time.monotonic`, in seconds."""
+    work: "Work[object] | None" = None
+    """What to do elsewhere before the conversation goes on, however long it takes."""
+
+
 Steps: TypeAlias = Generator[Wait, bool, Result]
-"""A conversation, or a part of one: is sent True when its socket is ready, False past the deadline."""
+"""A conversation, or a part of one: is sent True when what it waits for has come, False past the deadline."""
 
 Waiter: TypeAlias = Callable[[socket, Wait], bool]
-"""Waits as told; returns True when the socket is ready, False past the deadline."""
+"""Waits as told; returns True when the socket is ready or the work done, False past the deadline."""
+
+
+_TURNED: Final = b"!"
+_WAKEUPS_BYTES: Final = 4096
 
 
 class Stop:
@@ -40,14 +82,15 @@ class Stop:
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
-        os.set_blocking(self._writer, False)
+        for descriptor in (self._reader, self._writer):
+            os.set_blocking(descriptor, False)
         self.is_set = False
 
     def set(self) -> None:
         """Turn the switch; once is enough."""
         if not self.is_set:
             self.is_set = True
-            os.write(self._writer, b"!")  # never read: every waiter sees it
+            self._show()
 
     def fileno(self) -> int:
         """Return a descriptor that is readable once the switch is turned."""
@@ -56,6 +99,17 @@ class Stop:
     def wakeup_fileno(self) -> int:
         """Return a descriptor for `signal.set_wakeup_fd`: a byte written there ends all waits."""
         return self._writer
+
+    def absorb(self) -> None:
+        """Forget what woke the waiters, unless it was the switch: a signal that does not stop the server, say."""
+        if not self.is_set:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._reader, _WAKEUPS_BYTES)
+            self._show()  # it may have been turned meanwhile, and what shows it may have been read
+
+    def _show(self) -> None:
+        if self.is_set:
+            os.write(self._writer, _TURNED)  # stays: every waiter sees it
 
     def wait(self, seconds: float) -> bool:
         """Wait for at most so long, and return whether the switch is turned."""
@@ -80,19 +134,28 @@ def exhaust(steps: Steps[Result], sock: socket, wait: Waiter) -> Result:
 
 def wait_blocking(sock: socket, wait: Wait) -> bool:
     """Wait in this thread; where sockets are monkey-patched, in this greenlet."""
+    if wait.work is not None:
+        wait.work()
+        return True
     return bool(poll(sock.fileno(), wait.events, wait.deadline - monotonic()))
 
 
 _POLL_EVENTS: Final = {READ: select.POLLIN, WRITE: select.POLLOUT}
+_LONGEST_POLL_SECONDS: Final = 1e6  # poll() counts milliseconds in an int
 
 
 def poll(descriptor: int, events: int, seconds: float, stop: Stop | None = None) -> set[int]:
     """Wait until a descriptor is ready, a switch is turned or the seconds are over.
 
     Returns the descriptors that are ready, the switch's among them; an error or a hang-up is readiness.
+    With the events `NOTHING` the descriptor is not looked at.
     """
     waiting = select.poll()
-    waiting.register(descriptor, _POLL_EVENTS[events])
+    if events != NOTHING:
+        waiting.register(descriptor, _POLL_EVENTS[events])
     if stop is not None:
         waiting.register(stop.fileno(), select.POLLIN)
-    return {ready for ready, _ in waiting.poll(max(0.0, seconds) * 1000)}
+    found = {ready for ready, _ in waiting.poll(min(max(0.0, seconds), _LONGEST_POLL_SECONDS) * 1000)}
+    if stop is not None and stop.fileno() in found:
+        stop.absorb()
+    return found

@@ -15,15 +15,23 @@ LONGEST_MODULE_LINES = 320
 LAYERS = (
     ("greenserver.__main__",),
     ("greenserver.cli",),
+    ("greenserver.workers",),
+    ("greenserver.arbiter",),
+    ("greenserver.worker",),
+    ("greenserver.process", "greenserver.deployment"),
     ("greenserver.server",),
     ("greenserver.engines.*",),
     ("greenserver.engines",),
     ("greenserver.connection",),
-    ("greenserver.dialects",),
-    ("greenserver.commands",),
-    ("greenserver.responses",),
-    ("greenserver.store", "greenserver.lines", "greenserver.listening"),
-    ("greenserver.status", "greenserver.logs", "greenserver.waiting", "greenserver.meter"),
+    ("greenserver.dialects", "greenserver.admin"),
+    ("greenserver.arrival", "greenserver.outbox", "greenserver.commands", "greenserver.admin_process"),
+    ("greenserver.responses", "greenserver.gate", "greenserver.listening", "greenserver.metrics"),
+    ("greenserver.operation", "greenserver.patching", "greenserver.privileges", "greenserver.board"),
+    ("greenserver.configuration",),
+    ("greenserver.store", "greenserver.lines", "greenserver.episodes", "greenserver.doors", "greenserver.heartbeat"),
+    ("greenserver.file_threads", "greenserver.flights", "greenserver.pacing", "greenserver.proxy_protocol"),
+    ("greenserver.tls", "greenserver.logs", "greenserver.kinds", "greenserver.inheritance"),
+    ("greenserver.status", "greenserver.waiting", "greenserver.meter", "greenserver.cached", "greenserver.addresses"),
     ("greenserver.limits", "greenserver"),
 )
 
@@ -83,8 +91,8 @@ def test_limits_import_nothing_of_the_project() -> None:
 
 
 @each_module
-def test_only_the_engine_of_greenlets_and_the_start_know_gevent(module: str) -> None:
-    if module not in {"greenserver.__main__", "greenserver.engines.greenlets"}:
+def test_only_the_engine_of_greenlets_and_what_patches_know_gevent(module: str) -> None:
+    if module not in {"greenserver.patching", "greenserver.engines.greenlets"}:
         assert "gevent" not in {imported.split(".")[0] for imported in imported_by(module)}
 
 

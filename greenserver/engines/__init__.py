@@ -1,7 +1,8 @@
 """The engines by name: ways to wait, nothing more. Each loads when it is asked for.
 
-An engine module has one function, ``serve(listener, welcome, stop)``: it welcomes clients as they come,
-runs their conversations, and returns when the switch has been turned and the conversations are over.
+An engine module has one function, ``serve(listener, welcome, stop, granted)``: it welcomes clients as they
+come, runs their conversations within the limits that are granted, and returns when the switch has been turned
+and the conversations are over.
 """
 
 from collections.abc import Callable, Collection
@@ -10,8 +11,8 @@ from socket import socket
 from time import monotonic
 from typing import Final, Protocol, cast
 
-from greenserver import limits
 from greenserver.connection import Connection
+from greenserver.limits import DEFAULTS, LINGER_QUIET_SECONDS, SWEEP_SECONDS, Limits
 from greenserver.waiting import Stop
 
 Welcome = Callable[[socket, str], Connection]
@@ -21,7 +22,7 @@ Welcome = Callable[[socket, str], Connection]
 class Serve(Protocol):
     """What an engine does."""
 
-    def __call__(self, listener: socket, welcome: Welcome, stop: Stop) -> None:
+    def __call__(self, listener: socket, welcome: Welcome, stop: Stop, granted: Limits = DEFAULTS) -> None:
         """Serve until the switch is turned; leave the listener open."""
 
 
@@ -41,18 +42,19 @@ def load(name: str) -> Serve:
     return cast("Serve", import_module(f"{__name__}.{MODULES[name]}").serve)
 
 
-def drain(conversations: Collection[Connection], run: Callable[[float], object]) -> None:
+def drain(conversations: Collection[Connection], run: Callable[[float], object], grace_seconds: float) -> None:
     """Let the replies under way finish, within limits.
 
     `conversations` holds those that go on; ``run(seconds)`` runs them for at most so long, or until none
     is left.
     """
-    for conversation in tuple(conversations):
-        conversation.stop()
-    run(limits.GRACE_SECONDS)
+    for seconds in (min(LINGER_QUIET_SECONDS, grace_seconds), max(0.0, grace_seconds - LINGER_QUIET_SECONDS)):
+        for conversation in tuple(conversations):
+            conversation.stop()  # the second time for those who do not end their half of the stream
+        run(seconds)
     for conversation in tuple(conversations):
         conversation.abort()
-    run(limits.SWEEP_SECONDS)
+    run(SWEEP_SECONDS)
 
 
 def seconds_left(deadline: float) -> float:

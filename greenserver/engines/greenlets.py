@@ -1,6 +1,7 @@
 """A greenlet for each client, under gevent's StreamServer, on monkey-patched sockets."""
 
 import socket
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,21 +11,22 @@ from gevent import monkey
 from gevent.pool import Group
 from gevent.server import StreamServer
 
-from greenserver import limits
-from greenserver.engines import Welcome, drain
-from greenserver.listening import close_listener, describe_peer, is_client_gone, report_no_room
-from greenserver.waiting import Stop, Wait
+from greenserver.engines import Welcome, drain, seconds_left
+from greenserver.file_threads import FileThreads
+from greenserver.limits import ACCEPT_BURST, ACCEPT_PAUSE_SECONDS, DEFAULTS, SWEEP_SECONDS, Limits
+from greenserver.listening import close_listener, describe_peer, is_client_gone, report_no_room, report_room
+from greenserver.waiting import FOREVER, NOTHING, READ, Stop, Wait, Work
 
 if TYPE_CHECKING:
-    from greenserver.connection import Connection
+    from collections.abc import Callable
 
-_NEVER: Final = float("inf")
+    from greenserver.connection import Connection
 
 # A conversation never blocks, so it needs no cooperative socket: the plain one is smaller and quicker.
 _PlainSocket: Final = monkey.get_original("socket", "socket")
 
 
-def serve(listener: socket.socket, welcome: Welcome, stop: Stop) -> None:
+def serve(listener: socket.socket, welcome: Welcome, stop: Stop, granted: Limits = DEFAULTS) -> None:
     """Serve each client in a greenlet of its own until the switch is turned.
 
     Raises RuntimeError if the sockets are not monkey-patched.
@@ -32,91 +34,127 @@ def serve(listener: socket.socket, welcome: Welcome, stop: Stop) -> None:
     if not monkey.is_module_patched("socket"):
         message = "the gevent engine needs gevent.monkey.patch_all() before anything else is imported"
         raise RuntimeError(message)
-    conversations: dict[Connection, _HubWait] = {}
+    conversations: set[Connection] = set()
     greenlets = Group()
+    waits = _Waits(granted.file_threads)
 
     def converse(sock: socket.socket, address: object) -> None:
         conversation = welcome(_PlainSocket(fileno=sock.detach()), describe_peer(address))
-        wait = conversations[conversation] = conversation.wait = _HubWait(conversation.socket.fileno())
+        conversation.may_block = False
+        conversations.add(conversation)
+        wait = conversation.wait = _HubWait(conversation.socket, waits)
         try:
             conversation.handle()
         finally:
             wait.close()
-            del conversations[conversation]
-
-    def sweep() -> None:
-        now = monotonic()
-        for wait in tuple(conversations.values()):
-            if wait.deadline <= now:
-                wait.give_up()
+            conversations.discard(conversation)
 
     # Not the Group itself: as a pool it would be asked at each client whether it is full.
     spawn: Any = greenlets.spawn
     server = _Listener(listener, converse, spawn=spawn)
     server.start()
-    sweeper = gevent.get_hub().loop.timer(limits.SWEEP_SECONDS, limits.SWEEP_SECONDS)
-    sweeper.start(sweep)
-    gevent.socket.wait_read(stop.fileno())
+    while not stop.is_set:
+        gevent.socket.wait_read(stop.fileno())
+        stop.absorb()
     server.stop_accepting()
     close_listener(listener)
     server.close()
-    drain(conversations, greenlets.join)
-    sweeper.close()
+    drain(conversations, greenlets.join, granted.grace_seconds)
+    waits.close()
 
 
 class _Listener(StreamServer):
     """A StreamServer that pauses, and says so, when the system has no room for a client."""
 
+    max_accept = ACCEPT_BURST  # the usual hundred can take all descriptors before the first client is counted
+
     def do_read(self) -> tuple[gevent.socket.socket, Any] | None:  # type: ignore[override]  # stub: never None
         try:
-            return super().do_read()
+            accepted = super().do_read()
         except OSError as error:
             if not is_client_gone(error):
                 report_no_room(error)
                 self.stop_accepting()
-                gevent.spawn_later(limits.ACCEPT_PAUSE_SECONDS, self._resume)
+                gevent.spawn_later(ACCEPT_PAUSE_SECONDS, self._resume)
             return None
+        report_room()
+        return accepted
 
     def _resume(self) -> None:
         if self.started:
             self.start_accepting()
 
 
-class _HubWait:
-    """Lets a greenlet sleep until its socket is ready: one watcher for the whole connection, and no timer.
+class _Waits:
+    """All greenlets that wait: one timer looks for those whose time is up, one watcher for work that is done.
 
-    Looking for overdue deadlines now and then is cheaper than a timer for each wait.
+    A timer for each wait would cost more than the wait.
     """
 
-    __slots__ = ("_descriptor", "_events", "_hub", "_switch", "_watcher", "deadline")
+    def __init__(self, file_threads: int) -> None:
+        self.hub = gevent.get_hub()
+        self.files = FileThreads(file_threads, monkey.get_original("_thread", "start_new_thread"))
+        self.waits: set[_HubWait] = set()
+        self._timer = self.hub.loop.timer(SWEEP_SECONDS, SWEEP_SECONDS)
+        self._timer.start(self._sweep)
+        self._watcher = self.hub.loop.io(self.files.fileno(), READ)
+        self._watcher.start(self.files.resume)
 
-    def __init__(self, descriptor: int) -> None:
-        self.deadline = _NEVER
-        self._descriptor = descriptor
-        self._hub: Any = gevent.get_hub()
-        self._switch = gevent.getcurrent().switch
+    def _sweep(self) -> None:
+        now = monotonic()
+        for wait in [each for each in self.waits if each.deadline <= now]:
+            wait.wake(False)  # noqa: FBT003  (what the conversation is sent)
+
+    def close(self) -> None:
+        for watcher in (self._timer, self._watcher):
+            watcher.stop()
+            watcher.close()
+        self.files.close()
+
+
+class _HubWait:
+    """Lets a greenlet sleep until its socket is ready: one watcher for the whole connection, and no timer."""
+
+    __slots__ = ("_descriptor", "_events", "_waits", "_watcher", "deadline", "wake")
+
+    def __init__(self, sock: socket.socket, waits: _Waits) -> None:
+        self._descriptor = sock.fileno()
+        self._events = NOTHING
         self._watcher: Any = None
-        self._events = 0
+        self._waits = waits
+        self.deadline = FOREVER  # of the wait under way
+        self.wake: Callable[[bool], object] = gevent.getcurrent().switch
+        waits.waits.add(self)
 
     def __call__(self, _sock: socket.socket, wait: Wait) -> bool:
-        events, self.deadline = wait
+        events, deadline, work = wait
+        if events == NOTHING:
+            return self._do(work) if work is not None else self._pause(deadline)
         if events != self._events:
-            self.close()
-            self._watcher, self._events = self._hub.loop.io(self._descriptor, events), events
-        watcher = self._watcher
-        watcher.start(self._switch, True)  # noqa: FBT003  (what the switch below returns)
+            self._unwatch()
+            self._watcher, self._events = self._waits.hub.loop.io(self._descriptor, events), events
+        watcher, self.deadline = self._watcher, deadline
+        watcher.start(self.wake, True)  # noqa: FBT003  (what the conversation is sent)
         try:
-            return bool(self._hub.switch())
+            return bool(self._waits.hub.switch())
         finally:
             watcher.stop()
-            self.deadline = _NEVER
+            self.deadline = FOREVER
 
-    def give_up(self) -> None:
-        """End the wait, unsuccessful."""
-        self._switch(False)  # noqa: FBT003  (what the switch above returns)
+    def _do(self, work: Work[object]) -> bool:
+        self._waits.files.do(work, partial(self.wake, True))  # noqa: FBT003  (what the conversation is sent)
+        return bool(self._waits.hub.switch())
+
+    def _pause(self, deadline: float) -> bool:
+        gevent.sleep(seconds_left(deadline))
+        return False
+
+    def _unwatch(self) -> None:
+        if self._watcher is not None:
+            self._watcher.close()
+            self._watcher, self._events = None, NOTHING
 
     def close(self) -> None:
         """Give the watcher back."""
-        if self._watcher is not None:
-            self._watcher.close()
-            self._watcher, self._events = None, 0
+        self._waits.waits.discard(self)
+        self._unwatch()

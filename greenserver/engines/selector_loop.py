@@ -1,30 +1,40 @@
 """One loop, one selector: conversations are suspended, and resumed when their sockets are ready."""
 
+import _thread
+import heapq
 import selectors
 from collections.abc import Collection
+from functools import partial
+from itertools import count
 from socket import socket
 from time import monotonic
 from typing import Final
 
-from greenserver import limits
 from greenserver.connection import Connection
 from greenserver.engines import Welcome, drain
+from greenserver.file_threads import FileThreads
+from greenserver.limits import ACCEPT_PAUSE_SECONDS, DEFAULTS, SWEEP_SECONDS, Limits
 from greenserver.listening import accept, close_listener
-from greenserver.waiting import Steps, Stop
+from greenserver.waiting import FOREVER, NOTHING, Steps, Stop, Wait
 
 _LISTENER: Final = "listener"
-_STOP: Final = "stop"
+_FILES: Final = "files"
 
 
-def serve(listener: socket, welcome: Welcome, stop: Stop) -> None:
+def serve(listener: socket, welcome: Welcome, stop: Stop, granted: Limits = DEFAULTS) -> None:
     """Serve all clients in this thread until the switch is turned."""
+    files = FileThreads(granted.file_threads, _thread.start_new_thread)
     with selectors.DefaultSelector() as selector:
-        selector.register(stop.fileno(), selectors.EVENT_READ, _STOP)
-        _Loop(selector, listener, welcome).serve(stop)
+        selector.register(stop.fileno(), selectors.EVENT_READ, stop)
+        selector.register(files.fileno(), selectors.EVENT_READ, _FILES)
+        try:
+            _Loop(selector, listener, welcome, files).serve(stop, granted.grace_seconds)
+        finally:
+            files.close()
 
 
 class _Suspended:
-    """A conversation that waits for its socket, or for its deadline."""
+    """A conversation that waits for its socket, for work to be done, or for its deadline."""
 
     __slots__ = ("connection", "deadline", "descriptor", "events", "steps")
 
@@ -37,23 +47,28 @@ class _Suspended:
 
 
 class _Loop:
-    def __init__(self, selector: selectors.BaseSelector, listener: socket, welcome: Welcome) -> None:
+    def __init__(
+        self, selector: selectors.BaseSelector, listener: socket, welcome: Welcome, files: FileThreads
+    ) -> None:
         self._selector = selector
         self._listener = listener
         self._welcome = welcome
+        self._files = files
         self._suspended: dict[Connection, _Suspended] = {}
+        self._pauses: list[tuple[float, int, _Suspended]] = []  # a heap; the numbers keep equal moments apart
+        self._numbers = count()
         self._accept_from = 0.0  # when to look at the listener again; only while it is unregistered
         self._is_listening = False
         self._next_sweep = monotonic()
 
-    def serve(self, stop: Stop) -> None:
+    def serve(self, stop: Stop, grace_seconds: float) -> None:
         while not stop.is_set:
             self._listen()
-            self._turn(limits.SWEEP_SECONDS)
+            self._turn(SWEEP_SECONDS)
         self._selector.unregister(stop.fileno())
         self._ignore_listener()
         close_listener(self._listener)
-        drain(self._conversations, self._run)
+        drain(self._conversations, self._run, grace_seconds)
 
     @property
     def _conversations(self) -> Collection[Connection]:
@@ -62,18 +77,26 @@ class _Loop:
     def _run(self, seconds: float) -> None:
         deadline = monotonic() + seconds
         while self._suspended and monotonic() < deadline:
-            self._turn(min(seconds, limits.SWEEP_SECONDS))
+            self._turn(min(seconds, SWEEP_SECONDS))
 
     def _turn(self, seconds: float) -> None:
         """Resume what is ready, after waiting for at most so long; then what is past its deadline."""
+        if self._pauses:
+            seconds = min(seconds, max(0.0, self._pauses[0][0] - monotonic()))
         for key, _ in self._selector.select(seconds):
             if key.data is _LISTENER:
                 self._accept()
-            elif key.data is not _STOP:
+            elif key.data is _FILES:
+                self._files.resume()
+            elif isinstance(key.data, Stop):
+                key.data.absorb()
+            else:
                 self._resume(key.data, is_ready=True)
         now = monotonic()
+        while self._pauses and self._pauses[0][0] <= now:
+            self._resume(heapq.heappop(self._pauses)[2], is_ready=False)
         if now >= self._next_sweep:
-            self._next_sweep = now + limits.SWEEP_SECONDS
+            self._next_sweep = now + SWEEP_SECONDS
             for suspended in [each for each in self._suspended.values() if each.deadline <= now]:
                 self._resume(suspended, is_ready=False)
 
@@ -92,10 +115,11 @@ class _Loop:
             accepted = accept(self._listener)
         except OSError:
             self._ignore_listener()
-            self._accept_from = monotonic() + limits.ACCEPT_PAUSE_SECONDS
+            self._accept_from = monotonic() + ACCEPT_PAUSE_SECONDS
             return
         if accepted is not None:
             connection = self._welcome(*accepted)
+            connection.may_block = False
             self._suspended[connection] = suspended = _Suspended(connection)
             self._resume(suspended, is_ready=None)
 
@@ -111,6 +135,23 @@ class _Loop:
             return
         suspended.deadline = wait.deadline
         if wait.events != suspended.events:
-            change = self._selector.modify if suspended.events else self._selector.register
-            change(suspended.descriptor, wait.events, suspended)
-            suspended.events = wait.events
+            self._watch(suspended, wait.events)
+        if wait.events == NOTHING:
+            self._pause(suspended, wait)
+
+    def _watch(self, suspended: _Suspended, events: int) -> None:
+        if events == NOTHING:
+            self._selector.unregister(suspended.descriptor)
+        elif suspended.events:
+            self._selector.modify(suspended.descriptor, events, suspended)
+        else:
+            self._selector.register(suspended.descriptor, events, suspended)
+        suspended.events = events
+
+    def _pause(self, suspended: _Suspended, wait: Wait) -> None:
+        """Leave a conversation alone until its work is done, or until its moment has come."""
+        suspended.deadline = FOREVER  # what resumes it is not the sweep
+        if wait.work is not None:
+            self._files.do(wait.work, partial(self._resume, suspended, is_ready=True))
+        else:
+            heapq.heappush(self._pauses, (wait.deadline, next(self._numbers), suspended))

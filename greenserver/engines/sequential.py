@@ -3,36 +3,42 @@
 import socket
 from time import monotonic
 
-from greenserver import limits
 from greenserver.connection import Connection
 from greenserver.engines import Welcome
+from greenserver.limits import DEFAULTS, LINGER_QUIET_SECONDS, Limits
 from greenserver.listening import accept_until
-from greenserver.waiting import Stop, Wait, poll
+from greenserver.waiting import Stop, Wait, poll, wait_blocking
 
 
-def serve(listener: socket.socket, welcome: Welcome, stop: Stop) -> None:
+def serve(listener: socket.socket, welcome: Welcome, stop: Stop, granted: Limits = DEFAULTS) -> None:
     """Serve one client after the other until the switch is turned."""
     for sock, client in accept_until(stop, listener):
         conversation = welcome(sock, client)
-        conversation.wait = _StoppableWait(conversation, stop)
+        conversation.wait = _StoppableWait(conversation, stop, granted.grace_seconds)
         conversation.handle()
 
 
 class _StoppableWait:
     """Waits for the client and for the switch, since nobody else is there to watch it."""
 
-    def __init__(self, conversation: Connection, stop: Stop) -> None:
+    def __init__(self, conversation: Connection, stop: Stop, grace_seconds: float) -> None:
         self._conversation = conversation
+        self._grace_seconds = grace_seconds
         self._stop = stop
         self._last = float("inf")  # when the grace ends, once the switch is turned
 
     def __call__(self, sock: socket.socket, wait: Wait) -> bool:
+        if wait.work is not None:
+            return wait_blocking(sock, wait)
         if not self._is_told:
             ready = poll(sock.fileno(), wait.events, wait.deadline - monotonic(), self._stop)
             if not self._stop.is_set:
                 return bool(ready)
             self._conversation.stop()
-            self._last = monotonic() + limits.GRACE_SECONDS
+            self._last = monotonic() + self._grace_seconds
+            if poll(sock.fileno(), wait.events, min(wait.deadline, monotonic() + LINGER_QUIET_SECONDS) - monotonic()):
+                return True
+            self._conversation.stop()  # for one who does not end its half of the stream
         return bool(poll(sock.fileno(), wait.events, min(wait.deadline, self._last) - monotonic()))
 
     @property

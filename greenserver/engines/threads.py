@@ -6,11 +6,12 @@ from time import monotonic
 
 from greenserver.connection import Connection
 from greenserver.engines import Welcome, drain, seconds_left
-from greenserver.listening import accept_until, close_listener
+from greenserver.limits import DEFAULTS, Limits
+from greenserver.listening import accept_until, close_listener, report_no_room
 from greenserver.waiting import Stop
 
 
-def serve(listener: socket, welcome: Welcome, stop: Stop) -> None:
+def serve(listener: socket, welcome: Welcome, stop: Stop, granted: Limits = DEFAULTS) -> None:
     """Serve each client in a thread of its own until the switch is turned."""
     threads: dict[Connection, Thread] = {}
 
@@ -25,7 +26,8 @@ def serve(listener: socket, welcome: Welcome, stop: Stop) -> None:
         threads[conversation] = thread = Thread(target=converse, args=(conversation,), name=client, daemon=True)
         try:
             thread.start()
-        except RuntimeError:  # the system has no room for another thread
+        except RuntimeError as error:  # the system has no room for another thread
+            report_no_room(error)
             del threads[conversation]
             sock.close()
 
@@ -35,4 +37,4 @@ def serve(listener: socket, welcome: Welcome, stop: Stop) -> None:
             thread.join(seconds_left(deadline))
 
     close_listener(listener)
-    drain(threads, join)
+    drain(threads, join, granted.grace_seconds)

@@ -34,6 +34,7 @@ class Server:
         scratch: Path,
         *options: str,
         environment: dict[str, str] | None = None,
+        is_directory_option: bool = True,
         prepare: Callable[[], None] | None = None,
     ) -> None:
         scratch.mkdir(parents=True, exist_ok=True)
@@ -48,7 +49,8 @@ class Server:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "tests.greenserver.instrumented", str(self._counts)),
-                    *("--directory", str(directory), *where, *options),
+                    *(("--directory", str(directory)) if is_directory_option else ()),
+                    *(*where, *options),
                 ],
                 cwd=ROOT,
                 env={**os.environ, **(environment or {})},

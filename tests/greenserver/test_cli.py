@@ -14,6 +14,7 @@ import pytest
 
 import greenserver
 from greenserver import __version__, cli
+from greenserver.configuration import Settings
 from tests.greenserver.conftest import SERVED, Start
 from tests.greenserver.oracle import BAD_ARGUMENTS, NO_COMMAND, OK
 from tests.greenserver.serving import ROOT, Client, Server
@@ -227,7 +228,7 @@ def test_ipv6_is_served(start: Start, directory: Path) -> None:
 
 def test_the_wildcard_address_is_tried_on_this_machine(directory: Path) -> None:
     with greenserver.Server(directory, address="0.0.0.0", port=0) as server:
-        assert cli.introduction(server).endswith(f"nc 127.0.0.1 {server.port}")
+        assert cli.introduction(server.host, server.port, Settings()).endswith(f"nc 127.0.0.1 {server.port}")
 
 
 # --- The port file -------------------------------------------------------------------------------

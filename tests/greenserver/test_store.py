@@ -209,8 +209,10 @@ def test_a_file_that_shrinks_cannot_be_read_on(tmp_path: Path) -> None:
 
 
 def test_short_reads_are_put_together(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    real_pread = os.pread
-    monkeypatch.setattr(os, "pread", lambda descriptor, count, offset: real_pread(descriptor, min(count, 1000), offset))
+    real_preadv = os.preadv
+    monkeypatch.setattr(
+        os, "preadv", lambda descriptor, buffers, offset: real_preadv(descriptor, [buffers[0][:1000]], offset)
+    )
     part = store.slice("large.bin", 5, 4321)
     try:
         assert part.read(0, 10_000) == LARGE[5 : 5 + 4321]

@@ -1,0 +1,119 @@
+"""Where the processes of one server leave their numbers and their state for whoever asks: a directory."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import struct
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_PREFIX: Final = "greenserver-"
+_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"  # where prometheus_client keeps its files, read when it is imported
+_IN_USE: Final = "in-use"
+_READING: Final = "reading"
+_SERVING: Final = "serving"
+_DRAINING: Final = "draining"
+_THE_DEAD: Final = "dead"  # in the place of a process id
+_SUMMED: Final = ("counter", "histogram")
+
+
+class Board:
+    """A directory that lasts as long as the process that enters it, in $RUNTIME_DIRECTORY or among temporary files.
+
+    Every file in it is small, and none is left: not of processes that have ended, nor of servers that were killed.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str] | None = None) -> None:
+        self._parent = Path(os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0] or tempfile.gettempdir())
+        self.directory = Path(directory or os.devnull)
+
+    def __enter__(self) -> "Self":
+        _remove_abandoned(self._parent)
+        self.directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent))
+        self._owner = os.getpid()
+        self._in_use = os.open(self.directory / _IN_USE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._in_use, fcntl.LOCK_EX)
+        (self.directory / _READING).touch()
+        os.environ[_VARIABLE] = str(self.directory)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if os.getpid() == self._owner:  # a process that it forked leaves it alone
+            os.close(self._in_use)
+            shutil.rmtree(self.directory, ignore_errors=True)
+            os.environ.pop(_VARIABLE, None)
+
+    def give_to(self, user: int, group: int) -> None:
+        """Let processes of a user write there."""
+        for path in (self.directory, self.directory / _READING):
+            os.chown(path, user, group)
+
+    def set_serving(self) -> None:
+        """Say that clients are served."""
+        (self.directory / _SERVING).touch()
+
+    def set_draining(self) -> None:
+        """Say that no more clients are accepted; that stays so."""
+        with contextlib.suppress(OSError):
+            (self.directory / _DRAINING).touch()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether clients are served, and will be."""
+        return (self.directory / _SERVING).exists() and not (self.directory / _DRAINING).exists()
+
+    @contextlib.contextmanager
+    def reading(self, *, alone: bool = False) -> Iterator[None]:
+        """Keep the numbers of the dead from being added up while they are read."""
+        with (self.directory / _READING).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            yield
+
+    def bury(self, process: int) -> None:
+        """Add the numbers of a process that has ended to those of all that ended before it.
+
+        Otherwise they would stay in files of their own for ever, some for every reload.
+        """
+        # A process that was killed in the middle of a change may leave a file that cannot be read.
+        with contextlib.suppress(OSError, RuntimeError, ValueError, struct.error), self.reading(alone=True):
+            for path in self.directory.glob(f"gauge_live*_{process}.db"):
+                path.unlink()
+            for kind in _SUMMED:
+                mortal = self.directory / f"{kind}_{process}.db"
+                if mortal.exists():
+                    try:
+                        _add(mortal, self.directory / f"{kind}_{_THE_DEAD}.db")
+                    finally:
+                        mortal.unlink()
+
+
+def _add(source: Path, target: Path) -> None:
+    """Add the values in a file of prometheus_client to those in another."""
+    from prometheus_client.mmap_dict import MmapedDict  # noqa: PLC0415  (only where there are metrics)
+
+    sums: Any = MmapedDict(str(target))  # type: ignore[no-untyped-call]  # the library has no types here
+    try:
+        values: Any = MmapedDict.read_all_values_from_file(str(source))  # type: ignore[no-untyped-call]  # the same
+        for key, value, stamp, _ in values:
+            sums.write_value(key, sums.read_value(key)[0] + value, stamp)
+    finally:
+        sums.close()
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove the directories of servers that were killed: nobody holds their locks any more."""
+    for directory in parent.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError), (directory / _IN_USE).open("rb") as lock:
+            if os.fstat(lock.fileno()).st_uid != os.geteuid():
+                continue  # somebody else's
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(directory, ignore_errors=True)

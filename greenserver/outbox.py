@@ -1,0 +1,164 @@
+"""What a client is sent: replies gathered into few writes, large bodies piece by piece, each at the client's pace."""
+
+import socket
+from typing import TYPE_CHECKING
+
+from greenserver.cached import NotCachedError
+from greenserver.limits import CHUNK_BYTES, COALESCE_BYTES, Limits
+from greenserver.pacing import Bucket, Progress
+from greenserver.responses import Body, Data
+from greenserver.tls import SecureChannel
+from greenserver.waiting import FOREVER, NOTHING, WRITE, Steps, Wait, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class BrokenOffError(Exception):
+    """The source of a body failed after `position` bytes of it were sent or gathered."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(position)
+        self.position = position
+
+
+class Outbox:
+    """The way to one client.
+
+    All steps raise TooSlowError if the client takes too little for too long, OSError if the connection broke.
+    """
+
+    __slots__ = ("_bucket", "_channel", "_chunk_bytes", "_granted", "_progress", "_send", "_socket", "replies")
+
+    def __init__(self, sock: socket.socket, granted: Limits) -> None:
+        self.replies = bytearray()
+        """Gathered, and not yet sent."""
+        self._socket = sock
+        self._granted = granted
+        self._channel: SecureChannel | None = None
+        self._send: Callable[[Data], int] = sock.send
+        self._bucket = Bucket(granted.rate) if granted.rate else None
+        self._chunk_bytes = CHUNK_BYTES if self._bucket is None else self._bucket.piece_bytes
+        self._progress: Progress | None = None
+
+    def use(self, channel: SecureChannel) -> None:
+        """Send through TLS from now on."""
+        self._channel = channel
+        self._send = channel.send
+
+    def flush_at_once(self) -> bool:
+        """Send what goes of the replies without waiting, and tell whether that is all."""
+        if self._channel is not None or self._bucket is not None:
+            return False
+        if self.replies:
+            try:  # noqa: SIM105  (after each command: contextlib.suppress costs as much as a small send's Python)
+                del self.replies[: self._send(self.replies)]
+            except BlockingIOError:
+                pass
+        return not self.replies
+
+    def flush(self) -> Steps[None]:
+        """Send all replies that are gathered."""
+        replies, bucket, progress = self.replies, self._bucket, None
+        while replies or (self._channel is not None and not self._channel.flush()):
+            if bucket is not None and (moment := bucket.next_moment()):
+                yield Wait(NOTHING, moment)
+            try:
+                sent = self._send(replies if bucket is None else replies[: bucket.piece_bytes])
+            except BlockingIOError:
+                sent = 0
+            del replies[:sent]
+            if bucket is not None:
+                bucket.spend(sent)
+            if progress is not None and sent:
+                progress.writes(sent)
+            if replies or not sent:
+                progress = progress or self._watch()
+                while not (yield Wait(WRITE, progress.deadline)):
+                    progress.look()
+
+    def gather(self, body: Body, *, may_block: bool) -> Steps[int]:
+        """Add a small body to the replies, and return its length in bytes. Raises BrokenOffError."""
+        position = 0
+        while True:
+            try:
+                part = body.part(position, self._chunk_bytes, patient=may_block)
+            except NotCachedError:
+                part = yield from self._part_from_disk(body, position)
+            except Exception as error:
+                raise BrokenOffError(position) from error
+            if not part:
+                return position
+            if len(self.replies) + len(part) > COALESCE_BYTES:
+                yield from self.flush()
+            self.replies += part
+            position += len(part)
+
+    def pour(self, body: Body, *, may_block: bool) -> Steps[int]:
+        """Send the replies and a large body, and return its length in bytes. Raises BrokenOffError.
+
+        A part is read when the client is ready for it, so that a client that is not costs no memory.
+        """
+        replies, position = self.replies, 0
+        progress = self._watch()
+        while True:
+            if self._bucket is not None:
+                yield from self._pause(self._bucket, progress)
+            while not (yield Wait(WRITE, progress.deadline)):
+                progress.look()
+            try:
+                part = body.part(position, self._chunk_bytes, patient=may_block)
+            except NotCachedError:
+                part = yield from self._part_from_disk(body, position)
+                progress.goes_on()
+            except Exception as error:
+                raise BrokenOffError(position) from error
+            if not part:
+                return position
+            if self._bucket is None and len(replies) + len(part) <= COALESCE_BYTES:  # the first or last of a body
+                replies += part
+                position += len(part)
+                continue
+            position += self._send_with_replies(part, progress)
+
+    def _send_with_replies(self, part: Data, progress: Progress) -> int:
+        """Send the replies and as much of a part as goes, and return how much of the part went."""
+        replies = self.replies
+        if replies:
+            part = replies + part
+        if self._bucket is not None:
+            part = part[: self._bucket.piece_bytes]
+        try:
+            sent = self._send(part)
+        except BlockingIOError:
+            return 0
+        progress.writes(sent)
+        if self._bucket is not None:
+            self._bucket.spend(sent)
+        if not replies:
+            return sent
+        of_part = max(0, sent - len(replies))
+        del replies[:sent]
+        return of_part
+
+    def _part_from_disk(self, body: Body, position: int) -> Steps[Data]:
+        work = Work(lambda: body.part(position, self._chunk_bytes))
+        yield Wait(NOTHING, FOREVER, work)
+        try:
+            return work.result()
+        except Exception as error:
+            raise BrokenOffError(position) from error
+
+    @staticmethod
+    def _pause(bucket: Bucket, progress: Progress) -> Steps[None]:
+        """Wait until the rate allows the next piece."""
+        if moment := bucket.next_moment():
+            yield Wait(NOTHING, moment)
+            progress.goes_on()
+
+    def _watch(self) -> Progress:
+        """Return what judges the client from now on."""
+        if self._progress is None:
+            self._progress = Progress(self._socket, self._granted)
+        self._progress.begin()
+        return self._progress

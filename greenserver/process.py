@@ -1,0 +1,169 @@
+"""One process that serves: a server put together from settings, with its signals, its reload and its reports."""
+
+import contextlib
+import signal
+import socket
+import ssl
+from _thread import start_new_thread
+from types import FrameType
+from typing import TYPE_CHECKING, Final, TypedDict
+
+from greenserver import inheritance, privileges, tls
+from greenserver.admin import Admin, load_meter
+from greenserver.configuration import Settings, kept_until_restart
+from greenserver.heartbeat import start_heartbeat
+from greenserver.limits import Limits
+from greenserver.meter import SILENT, Meter
+from greenserver.operation import Announce, Reread, adjust_log, configure_log, report_refusal, report_reload
+from greenserver.server import Server
+from greenserver.store import FileStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from greenserver.arrival import Network
+
+_FIXED_LIMITS: Final = ("grace_seconds", "file_threads")  # an engine takes them when it begins
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class Terms(TypedDict):
+    """What of a server's settings can change while it serves."""
+
+    dialect: str
+    hidden: bool
+    limits: Limits
+    tls: ssl.SSLContext | None
+    proxy_from: "Sequence[Network]"
+
+
+def terms(settings: Settings) -> Terms:
+    """Return what clients are served by.
+
+    Raises OSError with a message for people if a certificate or a key is of no use.
+    """
+    secure = None
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        secure = tls.server_context(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+    return {
+        "dialect": settings.dialect,
+        "hidden": settings.hidden,
+        "limits": settings.limits,
+        "tls": secure,
+        "proxy_from": settings.trusted_proxies,
+    }
+
+
+def check(settings: Settings) -> None:
+    """Try all that can be tried without listening.
+
+    Raises OSError with a message for people: no such directory, user or group, a certificate of no use.
+    """
+    try:
+        FileStore(settings.directory, hidden=settings.hidden).close()
+    except OSError as error:
+        message = f"cannot serve {settings.directory}: {error.strerror}"
+        raise OSError(message) from error
+    terms(settings)
+    privileges.find(settings)
+
+
+def run(settings: Settings, announce: Announce, reread: Reread) -> None:
+    """Serve with this process alone, until a signal stops it.
+
+    Raises OSError with a message for people if that cannot be.
+    """
+    configure_log(settings)
+    with contextlib.ExitStack() as stack:
+        admin = stack.enter_context(Admin(settings.admin)) if settings.admin is not None else None
+        meter = SILENT if admin is None else load_meter()
+        listener = inheritance.inherited_listener(settings.address)
+        server = stack.enter_context(make_server(settings, listener, meter))
+        _obey(server, settings, reread, admin)
+        announce(server.host, server.port)
+        if admin is not None:
+            admin.give_to(privileges.find(settings))
+        privileges.drop(settings)
+        if admin is not None:
+            admin.begin()
+            admin.board.set_serving()
+            start_heartbeat(meter.beat, admin.watch)
+        inheritance.notify("READY=1")
+        try:
+            server.serve()
+        finally:
+            signal.set_wakeup_fd(-1)
+
+
+def make_server(settings: Settings, listener: socket.socket | None, meter: Meter) -> Server:
+    """Return a server that settings ask for, on a listener of its own unless it is given one.
+
+    Raises OSError with a message for people if a certificate or a key is of no use.
+    """
+    return Server(
+        settings.directory,
+        address=settings.address,
+        port=settings.port,
+        engine=settings.engine,
+        meter=meter,
+        listener=listener,
+        **terms(settings),
+    )
+
+
+def _obey(server: Server, settings: Settings, reread: Reread, admin: "Admin | None") -> None:
+    """Make SIGHUP reload, and the first SIGINT or SIGTERM stop; the second one ends the process, as if never caught."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        for number in _STOPPING:
+            signal.signal(number, signal.SIG_DFL)
+        if admin is not None:
+            admin.board.set_draining()
+        inheritance.notify("STOPPING=1")
+        server.stop()
+
+    # Without it, a signal that comes just before a wait, or to another thread, would not end the wait.
+    signal.set_wakeup_fd(server.wakeup_fileno(), warn_on_full_buffer=False)
+    reload = _Reload(server, settings, reread)
+    signal.signal(signal.SIGHUP, lambda _number, _frame: reload.ask())
+    for number in _STOPPING:
+        signal.signal(number, stop)
+
+
+class _Reload:
+    """Reads the configuration anew, outside of the signal handler, once for all who ask meanwhile."""
+
+    def __init__(self, server: Server, settings: Settings, reread: Reread) -> None:
+        self._server = server
+        self._settings = settings
+        self._reread = reread
+        self._asked = 0
+
+    def ask(self) -> None:
+        """Reload soon."""
+        self._asked += 1
+        if self._asked == 1:
+            start_new_thread(self._reload_while_asked, ())
+
+    def _reload_while_asked(self) -> None:
+        while self._asked:
+            answered = self._asked
+            try:
+                self._reload()
+            except Exception as error:  # noqa: BLE001  (whatever it is, serving goes on)
+                report_refusal(str(error))
+            self._asked -= answered
+
+    def _reload(self) -> None:
+        settings, kept = kept_until_restart(self._settings, self._reread())
+        if settings.workers:
+            kept.append("workers")
+        kept += [
+            name.replace("_", "-")
+            for name in _FIXED_LIMITS
+            if getattr(settings.limits, name) != getattr(self._settings.limits, name)
+        ]
+        self._server.reload(settings.directory, **terms(settings))
+        adjust_log(settings)
+        self._settings = settings
+        report_reload(kept)

@@ -1,0 +1,93 @@
+"""Clients that never pause, and what becomes of their replies while servers come and go."""
+
+import collections
+import socket
+import threading
+from pathlib import Path
+
+from typing_extensions import Self
+
+CONTENT = bytes(range(256)) * 2048
+"""512 KiB: more than a socket holds, so that replies are under way at any moment."""
+
+_REQUEST = b"get_slice content 0 %d raw\r\n" % len(CONTENT)
+_REPLY = b"0 OK\r\nContent-Length: %d\r\n\r\n" % len(CONTENT) + CONTENT
+_PATIENCE_SECONDS = 30.0
+
+WHOLE = "whole"
+NOT_BEGUN = "closed before it began"
+REFUSED = "refused"
+BROKEN = frozenset({"lost", "wrong", "reset", "reset while connecting", "hung"})
+"""What must never happen."""
+
+
+def populate(directory: Path) -> None:
+    """Make the one file that is asked for."""
+    (directory / "content").write_bytes(CONTENT)
+
+
+class Load:
+    """So many clients, each in a thread, that ask and ask again from `__enter__` to `__exit__`; counts outcomes."""
+
+    def __init__(self, port: int, clients: int) -> None:
+        self._port = port
+        self._is_over = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._ask_on, daemon=True) for _ in range(clients)]
+        self.outcomes: collections.Counter[str] = collections.Counter()
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join(_PATIENCE_SECONDS * 2)
+
+    @property
+    def broken(self) -> dict[str, int]:
+        """What happened that must not, and how often."""
+        return {outcome: count for outcome, count in self.outcomes.items() if outcome in BROKEN}
+
+    def _ask_on(self) -> None:
+        while not self._is_over.is_set():
+            outcome = ask(self._port)
+            with self._lock:
+                self.outcomes[outcome] += 1
+            if outcome == REFUSED:
+                self._is_over.wait(0.01)
+
+
+def ask(port: int) -> str:
+    """Ask twice on one connection, as a client that keeps it, and return what became of it."""
+    with socket.socket() as client:
+        client.settimeout(_PATIENCE_SECONDS)
+        try:
+            client.connect(("127.0.0.1", port))
+        except ConnectionRefusedError:
+            return REFUSED
+        except ConnectionResetError:
+            return "reset while connecting"
+        except TimeoutError:
+            return "hung"
+        try:
+            first = _ask(client)
+            return _ask(client) if first == WHOLE else first
+        except (ConnectionResetError, BrokenPipeError):
+            return "reset"
+        except TimeoutError:
+            return "hung"
+
+
+def _ask(client: socket.socket) -> str:
+    client.sendall(_REQUEST)
+    reply = bytearray()
+    while len(reply) < len(_REPLY) and (data := client.recv(1 << 16)):
+        reply += data
+    if not reply:
+        return NOT_BEGUN
+    if len(reply) < len(_REPLY):
+        return "lost"
+    return WHOLE if reply == _REPLY else "wrong"

@@ -1,0 +1,170 @@
+"""Stops, reloads or kills a server's processes many times under full load, and shows that no reply is lost.
+
+``python -m tests.cycles [--cycles 1000] [--workers 4] [--engine gevent] [--clients 8] [--kind term|hup|kill|all]``
+prints one line a kind; the exit status is 1 if a reply that had begun was lost, or a connection was reset.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.cycles import NOT_BEGUN, REFUSED, WHOLE, Load, populate
+
+if TYPE_CHECKING:
+    import collections
+
+_PATIENCE_SECONDS = 60.0
+_ROOT = Path(__file__).parents[2]
+
+
+class Cycled:
+    """A greenserver with workers, started again and again on one port."""
+
+    def __init__(self, directory: Path, workers: int, engine: str) -> None:
+        self._directory = directory
+        self._options = ["--engine", engine, "-q", *(("--workers", str(workers)) if workers else ())]
+        self.workers = workers
+        self.port = 0
+        self.log = directory.parent / "log"
+        self.process = self.start()
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        """Start it, and return once it listens."""
+        port_file = self._directory.parent / "port"
+        port_file.unlink(missing_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "greenserver", "-d", str(self._directory), "-p", str(self.port)),
+                    *("--port-file", str(port_file), *self._options),
+                ],
+                cwd=_ROOT,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
+        wait_until(lambda: port_file.exists() or self.process.poll() is not None, "it listens")
+        assert self.process.poll() is None, self.log.read_text()
+        self.port = int(port_file.read_text())
+        return self.process
+
+    def children(self) -> list[int]:
+        """Return the processes that serve."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii")
+        return [int(child) for child in children.split()]
+
+    def zombies(self) -> int:
+        """Return how many processes have ended and were not taken note of."""
+        return sum(state_of(child) == "Z" for child in self.children())
+
+    def close(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.wait()
+
+
+def state_of(process: int) -> str:
+    """Return the state of a process as the kernel writes it; X if there is none."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
+
+
+def term(server: Cycled) -> None:
+    """Stop the server by SIGTERM and start it again."""
+    server.process.send_signal(signal.SIGTERM)
+    status = server.process.wait(_PATIENCE_SECONDS)
+    assert status == 0, (status, server.log.read_text())
+    server.start()
+
+
+def hup(server: Cycled) -> None:
+    """Reload by SIGHUP, and wait until only new workers are there."""
+    old = set(server.children())
+    server.process.send_signal(signal.SIGHUP)
+    if server.workers:
+        wait_until(lambda: not old & set(server.children()) and len(server.children()) == server.workers, "new workers")
+
+
+def kill(server: Cycled) -> None:
+    """Kill a worker, and wait until another one is in its place."""
+    victim = server.children()[0]
+    os.kill(victim, signal.SIGKILL)
+    wait_until(
+        lambda: victim not in server.children() and len(server.children()) == server.workers and not server.zombies(),
+        "another worker",
+    )
+
+
+KINDS: dict[str, Callable[[Cycled], None]] = {"term": term, "hup": hup, "kill": kill}
+MAY_RESET = frozenset({"kill"})
+"""Whoever is served by a process that is killed loses the connection; no one else does."""
+
+
+def run(kind: str, cycles: int, workers: int, engine: str, clients: int) -> "collections.Counter[str]":
+    """Do it so many times under load, and return what became of the clients."""
+    with cycled(workers, engine) as server, Load(server.port, clients) as load:
+        wait_until(lambda: len(server.children()) == server.workers, "the workers")
+        for _ in range(cycles):
+            before = load.outcomes[WHOLE]
+            KINDS[kind](server)
+            wait_until(lambda before=before: load.outcomes[WHOLE] > before + 1, "clients are served")  # type: ignore[misc]
+        assert server.process.poll() is None
+        assert not server.zombies()
+    return load.outcomes
+
+
+@contextmanager
+def cycled(workers: int, engine: str) -> Iterator[Cycled]:
+    """Start a server on a directory of its own."""
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch, "served")
+        directory.mkdir()
+        populate(directory)
+        server = Cycled(directory, workers, engine)
+        try:
+            yield server
+        finally:
+            server.close()
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Wait until something is so; fail if it does not become so."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        time.sleep(0.01)
+
+
+def main() -> int:
+    """Run as the command line says; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.cycles", description=__doc__)
+    parser.add_argument("--cycles", type=int, default=1000, help="of each kind")
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--engine", default="gevent")
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--kind", choices=[*KINDS, "all"], default="all")
+    asked = parser.parse_args()
+    is_broken = False
+    for kind in KINDS if asked.kind == "all" else [asked.kind]:
+        began = time.monotonic()
+        outcomes = run(kind, asked.cycles, asked.workers, asked.engine, asked.clients)
+        broken = {what: n for what, n in outcomes.items() if what not in (WHOLE, NOT_BEGUN, REFUSED)}
+        is_broken |= bool(broken) and kind not in MAY_RESET
+        seconds = time.monotonic() - began
+        what = f"{kind}: {asked.cycles} cycles, {asked.workers} workers, {asked.engine}, {seconds:.0f} s"
+        sys.stdout.write(f"{what}: {dict(outcomes)}\n")
+        sys.stdout.flush()
+    return is_broken
+
+
+if __name__ == "__main__":
+    sys.exit(main())

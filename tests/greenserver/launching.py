@@ -1,0 +1,80 @@
+"""Servers whose limits, certificates and proxies a test chooses, in processes of their own."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.greenserver.serving import ENGINES, ROOT, Server, wait_until
+
+CONCURRENT = tuple(name for name in ENGINES if name != "sequential")
+"""The engines that serve several clients at once."""
+
+SHARING = ("gevent", "selectors")
+"""The engines that serve all clients in one thread."""
+
+
+class LaunchedServer(Server):
+    """A server of the library in a process of its own, with its log as JSON in a file.
+
+    `limits` are fields of `greenserver.limits.Limits`; `tls` is certificate, key and client authority;
+    `descriptors` is RLIMIT_NOFILE; while the file `hang` exists, reads of files named hung* hang; `strace` are
+    options of strace, under which it then runs; `stderr` is written to instead of the file.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        scratch: Path,
+        engine: str,
+        *,
+        strace: Sequence[str] = (),
+        stderr: int | None = None,
+        **settings: Any,  # noqa: ANN401  (whatever JSON can say)
+    ) -> None:
+        scratch.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self.stdout = scratch / "stdout"
+        self.stderr = scratch / "stderr"
+        self._counts = scratch / "counts"
+        settings |= {"directory": str(directory), "engine": engine, "counts": str(self._counts)}
+        with self.stdout.open("wb") as out, self.stderr.open("wb") as err:
+            self.process = subprocess.Popen(
+                [*tracing(strace), sys.executable, "-m", "tests.greenserver.launcher", json.dumps(settings)],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err if stderr is None else stderr,
+            )
+        wait_until(lambda: b"\n" in self.stdout.read_bytes() or self.process.poll() is not None, "the server starts")
+        assert self.process.poll() is None, self.log()
+        self.port = int(self.stdout.read_text())
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return what the server has logged; each line must be one object."""
+        return [json.loads(line) for line in self.log().splitlines()]
+
+    def events_named(self, *words: str) -> list[dict[str, Any]]:
+        """Return the logged events whose names contain one of these words."""
+        return [event for event in self.events() if any(word in event["event"] for word in words)]
+
+
+def tracing(options: Sequence[str]) -> list[str]:
+    """Return the start of a command line that runs a program under strace, if there are options for it."""
+    if not options:
+        return []
+    strace = shutil.which("strace")
+    assert strace is not None, "strace is needed: apt-get install strace"
+    return [strace, "-D", "-f", "-qq", "-o", os.devnull, *options]
+
+
+@contextlib.contextmanager
+def closing_all(things: Iterable[Any]) -> Any:  # noqa: ANN401  (a generator of a context)
+    """Close what was made, whatever happens."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(thing) for thing in things]

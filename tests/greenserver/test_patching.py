@@ -1,0 +1,30 @@
+"""Only the engine of greenlets patches, and whoever starts the program finds all of it patched in time."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.greenserver.serving import ROOT
+
+_SCRIPT = """
+import sys
+from greenserver.patching import patch_for
+assert "socket" not in sys.modules, "patched too late"
+patch_for(sys.argv[1])
+print("gevent.monkey" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("engine", "is_patched"), [("gevent", True), ("threads", False), ("selectors", False), ("sequential", False)]
+)
+def test_only_gevent_patches(engine: str, is_patched: bool) -> None:
+    done = subprocess.run([sys.executable, "-c", _SCRIPT, engine], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == (f"{is_patched}\n", "")
+
+
+def test_the_command_line_is_known_without_a_socket() -> None:
+    script = "import sys, greenserver.cli; print({'socket', 'ssl', 'gevent', 'gunicorn', 'logging'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("set()\n", "")
