@@ -49,8 +49,14 @@ UNSENT_BYTES: Final = 256 * KIB
 """A socket is ready for more once the kernel holds less than this unsent. Without it the kernel holds up to
 4 MiB for a client that has stopped reading; with half of it a client with small buffers is slower."""
 
-SPARE_BUFFERS: Final = 8
-"""Read buffers of `CHUNK_BYTES` that are kept: one is in use at a time, more only where several threads read."""
+KNOWN_NAME_SECONDS: Final = 1.0
+"""For so long a name that was in memory is taken to be there still: to ask costs four times the look-up itself."""
+
+KNOWN_NAMES: Final = 10_000
+"""How many such names are kept at most."""
+
+SPARE_ROOMS: Final = 8
+"""Rooms for `CHUNK_BYTES` of a file that are kept: one is in use at a time, more only where several threads read."""
 
 FRAGMENT_BYTES: Final = 48 * KIB
 """The length of a fragment in the dialect that sends slices so."""

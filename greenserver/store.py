@@ -6,11 +6,12 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 from functools import partial
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
 from greenserver import limits
-from greenserver.cached import NotCachedError, is_all_in_memory, is_name_cached, read_cached
+from greenserver.cached import NotCachedError, is_all_in_memory, is_name_cached, keeps_names, read_cached
 from greenserver.flights import Flight, Flights
 from greenserver.status import Refusal, Status
 from greenserver.waiting import Work
@@ -66,7 +67,7 @@ class FileStore:
     """The regular files directly in one directory, whose names the protocol can say.
 
     Everything is looked up at the moment it is asked for, relative to the directory itself: no path is
-    ever put together, and nothing is remembered.
+    ever put together, and nothing is remembered but which names the kernel has in its memory.
 
     Raises OSError if the directory does not exist or is none.
     """
@@ -76,6 +77,9 @@ class FileStore:
         self._hidden = hidden
         self._descriptor = os.open(self.directory, _HOLD_DIRECTORY)
         self._is_all_in_memory = is_all_in_memory(self._descriptor)
+        self._known_seconds = limits.KNOWN_NAME_SECONDS if keeps_names(self._descriptor) else 0.0
+        self._known_until = 0.0
+        self._known: set[str] = set()
         self._listings = Flights(self._list)
         self._last_listing = b""
 
@@ -117,7 +121,17 @@ class FileStore:
 
     def is_cached(self, name: str) -> bool:
         """Tell whether a name can be looked up at once."""
-        return self._is_all_in_memory or is_name_cached(self._descriptor, name)
+        now = monotonic()
+        if now >= self._known_until:
+            self._known.clear()
+            self._known_until = now + self._known_seconds
+        if name in self._known or self._is_all_in_memory:
+            return True
+        if not is_name_cached(self._descriptor, name):
+            return False
+        if len(self._known) < limits.KNOWN_NAMES:
+            self._known.add(name)
+        return True
 
     def unservable_names(self) -> Iterator[str]:
         """Yield the names of files that cannot be asked for, because of a character in them."""
@@ -253,18 +267,18 @@ class FileSlice:
     def read(self, position: int, count: int, *, patient: bool = True) -> bytearray:
         """Return the bytes from a position in the slice on: `count`, or all that are left of it; see `read_into`."""
         data = bytearray(min(count, self.size - position))
-        self.read_into(position, memoryview(data), patient=patient)
+        self.read_into(memoryview(data), position, patient=patient)
         return data
 
-    def read_into(self, position: int, buffer: memoryview, *, patient: bool = True) -> int:
-        """Fill a buffer from a position in the slice on, or with all that is left of it; return how much that is.
+    def read_into(self, buffer: memoryview, position: int, *, patient: bool = True) -> memoryview:
+        """Fill a buffer from a position in the slice on, or with all that is left of it; return what is filled.
 
         Raises FileChangedError if the file no longer holds that, or holds other bytes than it did; OSError if it
         cannot be read; NotCachedError if it must not wait for them (`patient`), and would.
         """
         buffer = buffer[: self.size - position]
         if not buffer:
-            return 0
+            return buffer
         if patient or self._is_cached:
             self._fill(buffer, self._offset + position)
         else:
@@ -273,7 +287,7 @@ class FileSlice:
         if self._has_read and position + len(buffer) == self.size:
             self._require_unchanged()
         self._has_read = True
-        return len(buffer)
+        return buffer
 
     def close(self) -> None:
         """Give the file back."""
