@@ -22,7 +22,7 @@ from gunicorn.config import Config  # type: ignore[import-untyped]  # it has non
 from greenserver import inheritance, privileges
 from greenserver.admin import Admin
 from greenserver.configuration import ConfigurationError, Settings, kept_until_restart
-from greenserver.doors import turn_away, wait_until_empty
+from greenserver.doors import dismiss, is_anybody_waiting, turn_away, wait_until_empty
 from greenserver.listening import close_listener
 from greenserver.logs import report
 from greenserver.operation import Reread, adjust_log, report_refusal, report_reload
@@ -218,6 +218,8 @@ class Overseer(Arbiter):  # type: ignore[misc]  # gunicorn has no types
             for listener in self.LISTENERS:
                 turn_away(listener)
                 wait_until_empty(listener)  # the workers still accept
+                if is_anybody_waiting(listener):  # none of them is ready
+                    dismiss(listener)
         for listener in self.LISTENERS:
             close_listener(listener)
         self.LISTENERS = []

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import struct
@@ -100,10 +101,11 @@ def _add(source: Path, target: Path) -> None:
     """Add the values in a file of prometheus_client to those in another."""
     from prometheus_client.mmap_dict import MmapedDict  # noqa: PLC0415  (only where there are metrics)
 
-    sums: Any = MmapedDict(str(target))  # type: ignore[no-untyped-call]  # the library has no types here
+    values: Any = MmapedDict.read_all_values_from_file(str(source))  # type: ignore[no-untyped-call]  # no types here
+    counted = [(key, value, stamp) for key, value, stamp, _ in values if json.loads(key)]  # all of it, or nothing
+    sums: Any = MmapedDict(str(target))  # type: ignore[no-untyped-call]  # the same
     try:
-        values: Any = MmapedDict.read_all_values_from_file(str(source))  # type: ignore[no-untyped-call]  # the same
-        for key, value, stamp, _ in values:
+        for key, value, stamp in counted:
             sums.write_value(key, sums.read_value(key)[0] + value, stamp)
     finally:
         sums.close()

@@ -12,11 +12,11 @@ import ssl
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from greenserver.arrival import Network, TurnedAwayError, introduce, shake_hands
+from greenserver.arrival import Network, TurnedAwayError, introduce, linger, prepare, shake_hands, turn_back
 from greenserver.cached import NotCachedError
 from greenserver.dialects import Dialect
 from greenserver.gate import Gate, Visit
-from greenserver.limits import COALESCE_BYTES, DEFAULTS, LINGER_QUIET_SECONDS, RECEIVE_BYTES, UNSENT_BYTES, Limits
+from greenserver.limits import COALESCE_BYTES, DEFAULTS, RECEIVE_BYTES, Limits
 from greenserver.lines import LineBuffer
 from greenserver.logs import report, shown
 from greenserver.meter import SILENT, Meter
@@ -26,7 +26,7 @@ from greenserver.responses import Body, Response
 from greenserver.status import Refusal, Status
 from greenserver.store import Files, FileStore, ImpatientStore
 from greenserver.tls import SecureChannel
-from greenserver.waiting import FOREVER, NOTHING, READ, Steps, Wait, Waiter, exhaust, wait_blocking
+from greenserver.waiting import FOREVER, NOTHING, READ, Steps, Wait, Waiter, exhaust, has_input, wait_blocking
 
 _log = logging.getLogger(__name__)
 
@@ -59,12 +59,7 @@ class Connection:
         tls: ssl.SSLContext | None = None,
         proxy_from: Sequence[Network] = (),
     ) -> None:
-        sock.setblocking(False)  # noqa: FBT003  (the standard library takes it by position)
-        if sock.family != socket.AF_UNIX:
-            with contextlib.suppress(OSError):  # a client that is gone again
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+        prepare(sock)
         self.socket = sock
         self.client = client
         self.wait = wait
@@ -101,7 +96,8 @@ class Connection:
         try:
             yield from self._arrive()
             yield from self._converse()
-            yield from self._linger()
+            if not self._ended_by_client:
+                yield from linger(self.socket, self._limits.linger_seconds, self._channel)
         except TooSlowError as error:
             outcome, limit = "timed out", error.what
             self._meter.stalled(limit)
@@ -143,32 +139,30 @@ class Connection:
             raise Refusal(Status.BAD_REQUEST)
         return name, arguments
 
-    # --- Being told to stop ----------------------------------------------------------------------
+    # --- Being told to begin and to stop ---------------------------------------------------------
+
+    def enter(self) -> bool:
+        """Count the client from now on, rather than once it is served; return whether serving it takes any time."""
+        self._visit.begin()
+        return not self._visit.is_cut_short
+
+    def abandon(self) -> None:
+        """Close a connection that nobody has begun to serve."""
+        self.socket.close()
+        self._visit.end()
 
     def stop(self) -> None:
         """End the conversation after the reply under way; soon, if there is none.
 
-        An idle client is told by the end of our half of the stream. One that has not ended its own half when
-        this is called again is waited for no longer; before that it would be reset if it says something.
+        An idle client sees the end of our half of the stream; if it has not ended its own by the next call, it is cut.
         """
         self._going_on = False
-        if not self._idle or self._has_input():
+        if not self._idle or has_input(self.socket):
             return
         is_parting = self._channel is None and not self._has_parted
         self._has_parted = is_parting or self._has_parted
-        with contextlib.suppress(OSError):
-            # The second wakes whoever waits for the socket, in any thread.
+        with contextlib.suppress(OSError):  # the second one wakes whoever waits for the socket
             self.socket.shutdown(socket.SHUT_WR if is_parting else socket.SHUT_RD)
-
-    def _has_input(self) -> bool:
-        """Tell whether the client has said something, or its end of the stream, that is not read yet."""
-        try:
-            self.socket.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            pass  # reading will tell
-        return True
 
     def abort(self) -> None:
         """End the conversation now, whatever is under way."""
@@ -187,8 +181,7 @@ class Connection:
         while not (command := self._complete_command()):
             if not self._outbox.flush_at_once():
                 yield from self._outbox.flush()
-            data = yield from self._receive()
-            if not data:
+            if not (data := (yield from self._receive())):
                 return ""
             self._lines.feed(data)
         self._line_since = 0.0
@@ -258,8 +251,7 @@ class Connection:
             self._going_on = self._going_on and not response.closes
             outbox.replies += response.status.line
             if response.body.is_at_hand:
-                text = response.body.part(0)
-                outbox.replies += text
+                outbox.replies += (text := response.body.part(0))
                 sent = len(text)
                 if len(outbox.replies) > COALESCE_BYTES:
                     yield from outbox.flush()
@@ -284,16 +276,8 @@ class Connection:
     def _report_command(self, command: str, status: Status, sent: int, seconds: float) -> None:
         size = len(status.line) + sent
         self._meter.command(self._dialect.known_name(command), status, size, seconds)
-        report(
-            _log,
-            logging.INFO,
-            "command",
-            client=self.client,
-            command=shown(command),
-            status=int(status),
-            bytes=size,
-            milliseconds=round(seconds * 1000, 3),
-        )
+        facts = {"client": self.client, "command": shown(command), "status": int(status), "bytes": size}
+        report(_log, logging.INFO, "command", error=None, **facts, milliseconds=round(seconds * 1000, 3))
 
     # --- Beginning and ending --------------------------------------------------------------------
 
@@ -327,38 +311,10 @@ class Connection:
             return
         self._ended_by_client = True  # so that nothing is waited for
         if self._tls is None:
-            with contextlib.suppress(OSError):
-                self.socket.send(Status.INTERNAL_SERVER_ERROR.line)
-                self.socket.recv(RECEIVE_BYTES)  # unread input would turn the close into a reset
+            turn_back(self.socket)
 
     def _report_end(self, outcome: str, limit: str, seconds: float) -> None:
         self._meter.disconnected(outcome, seconds)
-        facts: dict[str, object] = {"limit": limit} if limit else {}
-        report(
-            _log,
-            logging.INFO,
-            "disconnected",
-            client=self.client,
-            error=None,
-            outcome=outcome,
-            **facts,
-            commands=self._commands,
-            seconds=round(seconds, 3),
-        )
-
-    def _linger(self) -> Steps[None]:
-        """End our half of the stream, then drop input until the client ends its own.
-
-        Closing with unread input would send a reset, which can destroy the last reply on its way.
-        """
-        if self._ended_by_client:
-            return
-        if self._channel is not None:
-            self._channel.say_goodbye()
-        if not self._has_parted:
-            self.socket.shutdown(socket.SHUT_WR)
-        last = monotonic() + self._limits.linger_seconds
-        while (yield Wait(READ, min(last, monotonic() + LINGER_QUIET_SECONDS))):
-            with contextlib.suppress(BlockingIOError):
-                if not self.socket.recv(RECEIVE_BYTES) or monotonic() > last:
-                    return
+        cause = {"outcome": outcome, **({"limit": limit} if limit else {})}
+        facts = {"client": self.client, **cause, "commands": self._commands, "seconds": round(seconds, 3)}
+        report(_log, logging.INFO, "disconnected", error=None, **facts)

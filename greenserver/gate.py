@@ -114,10 +114,11 @@ class Gate:
 class Visit:
     """One client's way through a gate, and out again; without a gate all are welcome."""
 
-    __slots__ = ("_gate", "_is_counted", "_is_refusal", "_name", "is_cut_short")
+    __slots__ = ("_gate", "_has_begun", "_is_counted", "_is_refusal", "_name", "is_cut_short")
 
     def __init__(self, gate: Gate | None) -> None:
         self._gate = gate
+        self._has_begun = False
         self._is_counted = False
         self._is_refusal = False
         self._name: str | None = None
@@ -125,8 +126,9 @@ class Visit:
         """Whether there is not even time to refuse the client properly."""
 
     def begin(self) -> None:
-        """Count the client, if there is room."""
-        if self._gate is not None:
+        """Count the client, if there is room; once is enough."""
+        if self._gate is not None and not self._has_begun:
+            self._has_begun = True
             self._is_counted = self._gate.enter()
             self._is_refusal = not self._is_counted and self._gate.begin_refusal()
             self.is_cut_short = not (self._is_counted or self._is_refusal)

@@ -24,11 +24,10 @@ from greenserver import limits
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_FLUSH_PAUSE_SECONDS: Final = 0.01
-
 # Loaded from its file now: when the first command is logged, there may be no descriptor left for that.
 codecs.lookup("unicode_escape")
 
+_FLUSH_PAUSE_SECONDS: Final = 0.01
 _FACTS: Final = "facts"  # the attribute of a log record that carries the event's facts
 
 

@@ -12,8 +12,8 @@ from itertools import islice
 import pybase64
 
 from greenserver import limits
+from greenserver.file_slice import FileSlice
 from greenserver.status import Status
-from greenserver.store import FileSlice
 
 EOL = b"\r\n"
 

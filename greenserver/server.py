@@ -215,6 +215,8 @@ class Server:
 class _HeldStore(FileStore):
     """Closes once its last user has gone: conversations may outlive a reload."""
 
+    _descriptor = -1  # until there is one
+
     def __del__(self) -> None:
         self.close()
 

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
 from greenserver import limits
-from greenserver.cached import NotCachedError, is_all_in_memory, is_name_cached, keeps_names, read_cached
+from greenserver.cached import NotCachedError, is_all_in_memory, is_name_cached, keeps_names
+from greenserver.file_slice import FileSlice, version_of
 from greenserver.flights import Flight, Flights
 from greenserver.status import Refusal, Status
 from greenserver.waiting import Work
@@ -46,10 +47,6 @@ _EFFECTIVE: Final = os.access in os.supports_effective_ids
 Answer = TypeVar("Answer")
 
 
-class FileChangedError(Exception):
-    """A file became shorter, or was written to, while it was being sent."""
-
-
 class Files(Protocol):
     """What commands ask of a store."""
 
@@ -59,7 +56,7 @@ class Files(Protocol):
     def size(self, name: str) -> int:
         """Return a file's length in bytes."""
 
-    def slice(self, name: str, offset: int, size: int) -> "FileSlice":
+    def slice(self, name: str, offset: int, size: int) -> FileSlice:
         """Open a part of a file; the caller closes it."""
 
 
@@ -155,7 +152,7 @@ class FileStore:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
         return found.st_size
 
-    def slice(self, name: str, offset: int, size: int) -> "FileSlice":
+    def slice(self, name: str, offset: int, size: int) -> FileSlice:
         """Open a part of a file; the caller closes it.
 
         Raises Refusal: as `size`, and OFFSET_EXCEEDS_FILE_SIZE if the part ends past the file's end.
@@ -168,7 +165,7 @@ class FileStore:
         found = os.fstat(descriptor)
         is_file = stat.S_ISREG(found.st_mode)
         if is_file and offset + size <= found.st_size:
-            return FileSlice(descriptor, offset, size, version=_version(found), is_cached=self._is_all_in_memory)
+            return FileSlice(descriptor, offset, size, version=version_of(found), is_cached=self._is_all_in_memory)
         os.close(descriptor)
         raise Refusal(Status.OFFSET_EXCEEDS_FILE_SIZE if is_file else Status.FILE_NOT_FOUND)
 
@@ -230,7 +227,7 @@ class ImpatientStore:
         self.work = Work(partial(self._store.size, name))
         raise NotCachedError
 
-    def slice(self, name: str, offset: int, size: int) -> "FileSlice":
+    def slice(self, name: str, offset: int, size: int) -> FileSlice:
         """Open a part of a file; see `FileStore.slice`."""
         if self.work is not None:
             return self._found(self._store.slice)
@@ -243,77 +240,6 @@ class ImpatientStore:
         """Return what the work of a call found."""
         work, self.work = self.work, None
         return cast("Work[Answer]", work).result()
-
-
-class FileSlice:
-    """The bytes [offset, offset + size) of an open file.
-
-    They are those of one version of the file: a read that completes the slice fails if the file was written
-    to since it was opened, unless that one read is all there was.
-    """
-
-    __slots__ = ("_descriptor", "_has_read", "_is_cached", "_offset", "_version", "size")
-
-    def __init__(
-        self, descriptor: int, offset: int, size: int, *, version: "_Version | None" = None, is_cached: bool = False
-    ) -> None:
-        self._descriptor = descriptor
-        self._offset = offset
-        self._version = version
-        self._is_cached = is_cached
-        self._has_read = False
-        self.size = size
-
-    def read(self, position: int, count: int, *, patient: bool = True) -> bytearray:
-        """Return the bytes from a position in the slice on: `count`, or all that are left of it; see `read_into`."""
-        data = bytearray(min(count, self.size - position))
-        self.read_into(memoryview(data), position, patient=patient)
-        return data
-
-    def read_into(self, buffer: memoryview, position: int, *, patient: bool = True) -> memoryview:
-        """Fill a buffer from a position in the slice on, or with all that is left of it; return what is filled.
-
-        Raises FileChangedError if the file no longer holds that, or holds other bytes than it did; OSError if it
-        cannot be read; NotCachedError if it must not wait for them (`patient`), and would.
-        """
-        buffer = buffer[: self.size - position]
-        if not buffer:
-            return buffer
-        if patient or self._is_cached:
-            self._fill(buffer, self._offset + position)
-        else:
-            read_cached(self._descriptor, buffer, self._offset + position)
-        # Looked at after reading: what is written from here on can no longer be in it.
-        if self._has_read and position + len(buffer) == self.size:
-            self._require_unchanged()
-        self._has_read = True
-        return buffer
-
-    def close(self) -> None:
-        """Give the file back."""
-        os.close(self._descriptor)
-
-    def _fill(self, buffer: memoryview, offset: int) -> None:
-        filled = 0
-        while filled < len(buffer):  # a read may be short before the end; an empty one is the end
-            more = os.preadv(self._descriptor, [buffer[filled:]], offset + filled)
-            if not more:
-                message = "the file became shorter while it was sent"
-                raise FileChangedError(message)
-            filled += more
-
-    def _require_unchanged(self) -> None:
-        if self._version is not None and _version(os.fstat(self._descriptor)) != self._version:
-            message = "the file was written to while it was sent"
-            raise FileChangedError(message)
-
-
-_Version = tuple[int, int]
-
-
-def _version(found: os.stat_result) -> _Version:
-    """Return what changes when a file is written to, and not when it is renamed or removed."""
-    return found.st_mtime_ns, found.st_size
 
 
 def require_name(name: str) -> None:

@@ -8,7 +8,7 @@ import contextlib
 import os
 import select
 from collections.abc import Callable, Generator
-from socket import socket
+from socket import MSG_PEEK, socket
 from time import monotonic
 from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
@@ -138,6 +138,17 @@ def wait_blocking(sock: socket, wait: Wait) -> bool:
         wait.work()
         return True
     return bool(poll(sock.fileno(), wait.events, wait.deadline - monotonic()))
+
+
+def has_input(sock: socket) -> bool:
+    """Tell whether a non-blocking socket has something to read, be it an error or the end of the stream."""
+    try:
+        sock.recv(1, MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # reading will tell
+    return True
 
 
 _POLL_EVENTS: Final = {READ: select.POLLIN, WRITE: select.POLLOUT}

@@ -23,13 +23,16 @@ def serve(listener: socket, welcome: Welcome, stop: Stop, granted: Limits = DEFA
 
     for sock, client in accept_until(stop, listener):
         conversation = welcome(sock, client)
+        if not conversation.enter():  # counted here, lest clients be accepted faster than their threads count them
+            conversation.handle()
+            continue
         threads[conversation] = thread = Thread(target=converse, args=(conversation,), name=client, daemon=True)
         try:
             thread.start()
         except RuntimeError as error:  # the system has no room for another thread
             report_no_room(error)
             del threads[conversation]
-            sock.close()
+            conversation.abandon()
 
     def join(seconds: float) -> None:
         deadline = monotonic() + seconds

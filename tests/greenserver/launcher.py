@@ -33,12 +33,13 @@ def main(settings: dict[str, Any]) -> None:
     if settings.get("descriptors"):
         resource.setrlimit(resource.RLIMIT_NOFILE, (settings["descriptors"],) * 2)
     if settings["engine"] == "gevent":
-        from gevent import monkey
+        from gevent import monkey  # noqa: PLC0415  (the other engines do not patch)
 
         monkey.patch_all()
-    from greenserver import Server, logs
-    from greenserver.limits import DEFAULTS
-    from greenserver.tls import server_context
+    # These must find the sockets patched.
+    from greenserver import Server, logs  # noqa: PLC0415
+    from greenserver.limits import DEFAULTS  # noqa: PLC0415
+    from greenserver.tls import server_context  # noqa: PLC0415
 
     logs.configure("json", logging.INFO)
     if settings.get("hang"):
@@ -53,21 +54,22 @@ def main(settings: dict[str, Any]) -> None:
         proxy_from=[ipaddress.ip_network(network) for network in settings.get("proxy_from", ())],
     ) as server:
         signal.signal(signal.SIGTERM, lambda *_: server.stop())
-        print(server.port, flush=True)
+        sys.stdout.write(f"{server.port}\n")
+        sys.stdout.flush()
         server.serve()
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(settings["counts"])
+        Path(settings["counts"]).unlink()
 
 
 def hang_reading(while_exists: Path) -> None:
     """Replace the disk under the store: files named hung* are never in memory, and reads of them hang."""
-    from greenserver import cached, store
+    from greenserver import cached, file_slice, store  # noqa: PLC0415  (they must find the sockets patched)
 
     hung: set[int] = set()
-    real_open, real_preadv, real_is_cached = os.open, os.preadv, store.is_name_cached
+    real_open, real_preadv, real_is_cached = os.open, os.preadv, cached.is_name_cached
 
-    def open_(path: Any, flags: int, *args: Any, **more: Any) -> int:
-        descriptor = real_open(path, flags, *args, **more)
+    def open_(path: object, *args: object, **more: object) -> int:
+        descriptor = real_open(path, *args, **more)  # type: ignore[arg-type]
         (hung.add if str(path).startswith("hung") else hung.discard)(descriptor)
         return descriptor
 
@@ -76,10 +78,10 @@ def hang_reading(while_exists: Path) -> None:
         while while_exists.exists() and time.monotonic() < deadline:
             _real_sleep(0.01)
 
-    def preadv(descriptor: int, *args: Any) -> int:
+    def preadv(descriptor: int, buffers: list[memoryview], *args: int) -> int:
         if descriptor in hung:
             wait()
-        return real_preadv(descriptor, *args)
+        return real_preadv(descriptor, buffers, *args)
 
     def read_cached(descriptor: int, buffer: memoryview, offset: int) -> None:
         if descriptor in hung:
@@ -89,8 +91,9 @@ def hang_reading(while_exists: Path) -> None:
     def is_name_cached(directory: int, name: str) -> bool:
         return not name.startswith("hung") and real_is_cached(directory, name)
 
-    os.open, os.preadv = open_, preadv  # type: ignore[assignment]
-    store.read_cached, store.is_name_cached = read_cached, is_name_cached
+    os.open, os.preadv = open_, preadv  # type: ignore[assignment]  # as the server calls it
+    for module, double in ((file_slice, read_cached), (store, is_name_cached)):
+        setattr(module, double.__name__, double)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -62,12 +61,12 @@ def value(text: str, name: str) -> float:
 
 
 @pytest.fixture(params=["one process", "workers"])
-def watched(request: pytest.FixtureRequest, start: Start, directory: Path) -> Iterator[Server]:
+def watched(request: pytest.FixtureRequest, start: Start, directory: Path) -> Server:
     workers = ("--workers", "2") if request.param == "workers" else ()
     server: Server = start(directory, "--admin", "127.0.0.1:0", *workers)
     server.ask(b"quit\r\n")
     wait_until(lambda: get(server, "/readyz") == (200, "ready\n"), "it is ready")
-    yield server
+    return server
 
 
 def test_every_engine_counts(start: Start, directory: Path, engine: str, scratch: Path) -> None:
@@ -211,7 +210,6 @@ def test_what_is_no_good_request_is_refused_and_a_slow_one_is_cut(watched: Serve
 
 
 def test_an_address_that_cannot_be_had_is_told(scratch: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        with pytest.raises(OSError, match="^cannot listen on 127.0.0.1:"):
-            Admin(taken.getsockname()).__enter__()
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match=r"^cannot listen on 127\.0"):
+        Admin(taken.getsockname()).__enter__()
     assert list(scratch.iterdir()) == []

@@ -26,8 +26,8 @@ def test_only_warnings_of_gunicorn_are_an_operators(caplog: pytest.LogCaptureFix
         log.warning("careful")
         log.critical("100%")
         try:
-            raise RuntimeError
-        except RuntimeError:
+            _ = 1 // 0
+        except ZeroDivisionError:
             log.exception("broken")
         log.reopen_files()
         log.close_on_exec()

@@ -20,9 +20,9 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_the_names_to_choose_among_are_those_of_the_real_tables() -> None:
-    assert configuration.ENGINES == tuple(engines.MODULES)
-    assert configuration.DIALECTS == tuple(dialects.DIALECTS)
-    assert configuration.LOG_FORMATS == tuple(logs.FORMATTERS)
+    assert tuple(engines.MODULES) == configuration.ENGINES
+    assert tuple(dialects.DIALECTS) == configuration.DIALECTS
+    assert tuple(logs.FORMATTERS) == configuration.LOG_FORMATS
 
 
 def test_every_setting_and_every_limit_is_in_the_table_once() -> None:
@@ -50,7 +50,8 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
 
 def test_a_file_can_set_every_kind(file: Path) -> None:
     file.write_text(
-        'directory = "/srv"\nport = 7\nhidden = true\nverbose = 2\nproxy-protocol = true\nproxy-from = ["10.0.0.0/8", "::1"]\n'
+        'directory = "/srv"\nport = 7\nhidden = true\nverbose = 2\n'
+        'proxy-protocol = true\nproxy-from = ["10.0.0.0/8", "::1"]\n'
         'workers = "auto"\nadmin = "[::1]:9500"\numask = "027"\nidle-seconds = 1.5\nmax-connections = 9\n'
     )
     settings = cli.read(["-c", str(file)])
@@ -129,6 +130,7 @@ def check(*arguments: str) -> "subprocess.CompletedProcess[str]":
         capture_output=True,
         text=True,
         timeout=60,
+        check=False,
     )
 
 

@@ -55,7 +55,7 @@ def test_the_wait_for_an_empty_queue_is_over_when_it_is_empty_and_has_an_end() -
 
 def test_who_is_dismissed_sees_the_end_of_the_stream() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.setblocking(False)
+        listener.settimeout(0)
         doors.dismiss(listener)
         clients = [socket.create_connection(listener.getsockname(), 10) for _ in range(3)]
         for client in clients:

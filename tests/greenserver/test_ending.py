@@ -5,9 +5,9 @@ import ctypes
 import json
 import os
 import platform
-import resource
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +65,8 @@ def test_a_signal_lets_the_reply_under_way_finish(start: Start, own: Path, engin
         if engine != "sequential":
             assert idle.rest() == b""
             wait_until(lambda: is_refused(server), "the server accepts no more clients")
+        else:
+            time.sleep(1)  # it looks for those who have come already, for a tenth of that
         assert server.process.poll() is None
         assert reader.skip(SIZE) == SIZE
         assert reader.rest() == b""
@@ -124,7 +126,7 @@ def test_a_second_signal_ends_it_at_once(start: Start, own: Path, engine: str) -
 
 
 def test_a_reply_that_takes_too_long_is_cut_once_the_grace_is_over(start: Start, own: Path, engine: str) -> None:
-    server = start_hurried(start, own, engine, GRACE_SECONDS=0.3, SWEEP_SECONDS=0.1)
+    server = start_hurried(start, own, engine, grace_seconds=0.3, SWEEP_SECONDS=0.1)
     with server.connect() as reader:
         ask_slice(reader)
         assert server.stop() == 0
@@ -132,34 +134,13 @@ def test_a_reply_that_takes_too_long_is_cut_once_the_grace_is_over(start: Start,
 
 
 def test_clients_that_say_or_take_nothing_are_let_go(start: Start, own: Path, engine: str) -> None:
-    server = start_hurried(start, own, engine, IDLE_SECONDS=0.2, STALL_SECONDS=0.2, SWEEP_SECONDS=0.05)
+    server = start_hurried(start, own, engine, idle_seconds=0.2, stall_seconds=0.2, SWEEP_SECONDS=0.05)
     with server.connect() as silent:
         assert silent.rest() == b""
     with server.connect() as stalled:
         ask_slice(stalled)
         wait_until(lambda: server.log().count('outcome="timed out"') == 2, "the server gives both up")
         assert len(stalled.rest()) < SIZE
-    assert server.ask(b"get_metadata one\r\n") == SIZE_OF_ONE
-
-
-@pytest.mark.parametrize("engine", ["gevent", "threads", "selectors"])
-def test_clients_past_the_last_descriptor_wait_until_there_is_room(start: Start, own: Path, engine: str) -> None:
-    descriptors = 40
-    server = start(
-        *(own, "--engine", engine, "--quiet"),
-        prepare=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors)),
-    )
-    with contextlib.ExitStack() as clients:
-        waiting = [clients.enter_context(server.connect()) for _ in range(descriptors)]
-        wait_until(lambda: "no room for a client" in server.log(), "the server lacks descriptors")
-        waiting[0].send(b"get_metadata one\r\n")
-        assert waiting[0].line() in {OK, b"199 INTERNAL SERVER ERROR\r\n"}
-        for client in waiting[:10]:
-            client.socket.close()
-        for client in waiting[10:]:
-            client.send(b"get_metadata one\r\nquit\r\n")
-            assert client.rest() == SIZE_OF_ONE + OK
-            client.socket.close()
     assert server.ask(b"get_metadata one\r\n") == SIZE_OF_ONE
 
 

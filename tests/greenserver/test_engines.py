@@ -69,9 +69,9 @@ def test_conversations_are_told_to_stop_and_the_last_ones_are_cut() -> None:
     told: list[str] = []
     going_on: set[Any] = set()
     going_on |= {Conversation(told, going_on, "stop"), Conversation(told, going_on, "abort")}
-    engines.drain(going_on, lambda seconds: told.append(f"run {seconds}"))
-    grace, sweep = f"run {limits.GRACE_SECONDS}", f"run {limits.SWEEP_SECONDS}"
-    assert told == ["stop", "stop", grace, "abort", sweep]
+    engines.drain(going_on, lambda seconds: told.append(f"run {seconds}"), 30.0)
+    quiet, grace = f"run {limits.LINGER_QUIET_SECONDS}", f"run {30.0 - limits.LINGER_QUIET_SECONDS}"
+    assert told == ["stop", "stop", quiet, "stop", grace, "abort", f"run {limits.SWEEP_SECONDS}"]
     assert not going_on
 
 

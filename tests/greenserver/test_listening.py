@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from greenserver import limits
+from greenserver import limits, listening
+from greenserver.episodes import Episode
 from greenserver.listening import (
     accept,
     accept_until,
     close_listener,
-    describe,
     describe_peer,
     is_client_gone,
     open_listener,
@@ -113,14 +113,6 @@ def test_a_bad_address_is_told_in_one_sentence(address: str, port: int) -> None:
         open_listener(address, port)
 
 
-@pytest.mark.parametrize(
-    ("host", "port", "written"),
-    [("127.0.0.1", 5, "127.0.0.1:5"), ("::1", 5, "[::1]:5"), ("unix:/a:b", 0, "unix:/a:b"), ("host", 7, "host:7")],
-)
-def test_addresses_are_written_as_people_do(host: str, port: int, written: str) -> None:
-    assert describe(host, port) == written
-
-
 def test_peers_are_written_as_people_do() -> None:
     assert describe_peer(("::1", 5, 0, 0)) == "[::1]:5"
     assert describe_peer("") == "unix"
@@ -153,6 +145,7 @@ def test_a_lack_of_room_is_told_and_passes(
     stop: Stop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
 ) -> None:
     monkeypatch.setattr(limits, "ACCEPT_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(listening, "_no_room", Episode("no room for a client", "there was none"))
     with open_listener("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname(), 20):
         failing = FailingListener(listener, number, errno.ECONNABORTED)
         clients = accept_until(stop, failing)  # type: ignore[arg-type]

@@ -10,28 +10,34 @@ from greenserver import cli
 from greenserver.patching import patch_for
 
 
+def run_program() -> None:
+    """Run what never returns, unless it is replaced."""
+    program.main()
+
+
 def test_the_program_is_the_command_line_with_the_patching(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[object] = []
     monkeypatch.setattr(cli, "main", lambda **settings: given.append(settings))
-    program.main()
+    run_program()
     assert given == [{"prepare": patch_for}]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "file", "engine"),
+    ("arguments", "said_elsewhere", "engine"),
     [
-        ([], "", "", "gevent"),
-        ([], "threads", "", "threads"),
-        ([], "", "sequential", "sequential"),
-        ([], "threads", "sequential", "threads"),
-        (["--engine", "selectors"], "", "", "selectors"),
-        (["--engine=selectors"], "threads", "sequential", "selectors"),
-        (["--engine=threads", "--engine", "sequential"], "", "", "sequential"),
+        ([], ("", ""), "gevent"),
+        ([], ("threads", ""), "threads"),
+        ([], ("", "sequential"), "sequential"),
+        ([], ("threads", "sequential"), "threads"),
+        (["--engine", "selectors"], ("", ""), "selectors"),
+        (["--engine=selectors"], ("threads", "sequential"), "selectors"),
+        (["--engine=threads", "--engine", "sequential"], ("", ""), "sequential"),
     ],
 )
 def test_the_engine_is_told_before_anything_is_imported_that_it_may_want_patched(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], environment: str, file: str, engine: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], said_elsewhere: tuple[str, str], engine: str
 ) -> None:
+    environment, file = said_elsewhere
     if environment:
         monkeypatch.setenv("GREENSERVER_ENGINE", environment)
     config = tmp_path / "config.toml"

@@ -20,11 +20,15 @@ print("gevent.monkey" in sys.modules)
     ("engine", "is_patched"), [("gevent", True), ("threads", False), ("selectors", False), ("sequential", False)]
 )
 def test_only_gevent_patches(engine: str, is_patched: bool) -> None:
-    done = subprocess.run([sys.executable, "-c", _SCRIPT, engine], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", _SCRIPT, engine], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.stdout, done.stderr) == (f"{is_patched}\n", "")
 
 
 def test_the_command_line_is_known_without_a_socket() -> None:
     script = "import sys, greenserver.cli; print({'socket', 'ssl', 'gevent', 'gunicorn', 'logging'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.stdout, done.stderr) == ("set()\n", "")

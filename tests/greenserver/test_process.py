@@ -1,4 +1,4 @@
-"""One process reads its configuration anew on SIGHUP, whatever the engine, and keeps the old one if the new one is bad."""
+"""One process reads its configuration anew on SIGHUP, on every engine, and keeps the old one if the new one is bad."""
 
 import signal
 import socket
@@ -109,9 +109,9 @@ def test_a_client_that_has_come_before_the_stop_is_not_reset(start: Start, direc
 
 def test_what_is_wrong_is_found_without_listening(tmp_path: Path) -> None:
     process.check(Settings(directory=str(tmp_path), port=1))
-    with pytest.raises(OSError, match="^cannot serve "):
+    with pytest.raises(OSError, match=r"^cannot serve "):
         process.check(Settings(directory=str(tmp_path / "no")))
-    with pytest.raises(OSError, match="^cannot read "):
+    with pytest.raises(OSError, match=r"^cannot read "):
         process.check(Settings(directory=str(tmp_path), tls_cert="/no/cert", tls_key="/no/key"))
 
 

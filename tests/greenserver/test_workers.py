@@ -1,11 +1,10 @@
-"""Several processes serve as one: who crashes is replaced, who is old drains, and a signal means what it meant for one."""
+"""Several processes serve as one: who crashes is replaced, who is old drains, signals mean what they mean for one."""
 
 import contextlib
 import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -199,12 +198,12 @@ def test_a_unix_socket_outlives_a_reload_and_goes_with_the_server(
 
 
 @pytest.fixture
-def nobody() -> Iterator[tuple[str, int]]:
+def nobody() -> tuple[str, int]:
     """Return a user that this test may become: nobody for root, else oneself."""
     import pwd  # noqa: PLC0415  (only here)
 
     entry = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
-    yield entry.pw_name, entry.pw_uid
+    return entry.pw_name, entry.pw_uid
 
 
 def test_workers_become_another_user_and_their_arbiter_does_not(

@@ -1,0 +1,272 @@
+"""The command line of the suite: options to a session, events to reports; the only printing and the only exit codes."""
+
+import contextlib
+import io
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from time import monotonic
+from types import FrameType
+from typing import Any, Final, NoReturn
+
+import click
+from rich.console import Console
+
+from conformance import __version__
+from conformance.dialling import AddressError, check_proxy, dial, parse_address
+from conformance.engine import Session
+from conformance.events import Event, EventError, RunEnd, read_events
+from conformance.explaining import explained
+from conformance.fixtures import LARGE_BYTES
+from conformance.fixtures_local import FixturesError, write_for_others
+from conformance.options import DEFAULT_CLIENTS, DEFAULT_SEED, PROGRAM, Options
+from conformance.outlets import WRITTEN, rendered, reports, writable
+from conformance.patience import patience_seconds
+from conformance.replay import ReplayError, find_result, replay
+from conformance.scenario import ScenarioError
+from conformance.scenarios import catalogue
+from conformance.selection import SelectionError, check_patterns, matches
+from conformance.sizes import Scale, Size
+from conformance.spec import DIALECTS, specification
+from conformance.target import TargetError
+from conformance.verdict import FAIL_ON, Exit
+
+USAGE_ERRORS: Final = (
+    AddressError,
+    EventError,
+    FixturesError,
+    ReplayError,
+    ScenarioError,
+    SelectionError,
+    TargetError,
+)
+"""Each carries one line for people, and means that the run was not what the user wanted."""
+_HELP: Final = getattr(click.exceptions, "NoArgsIsHelpError", ())  # from click 8.2 on; before, click exits by itself
+REPLAY_SECONDS: Final = 120.0
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: with the run's status, or 2 and one line for a wrong command line."""
+    try:
+        status = commands.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+    except _HELP as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(Exit.USAGE)
+    except click.ClickException as error:
+        _complain(f"{error.format_message()} (see {PROGRAM} --help)")
+        sys.exit(Exit.USAGE)
+    except USAGE_ERRORS as error:
+        _complain(str(error))
+        sys.exit(Exit.USAGE)
+    except click.Abort:
+        _complain("interrupted")
+        sys.exit(Exit.INCOMPLETE)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(Exit.INCOMPLETE)
+    sys.exit(status if isinstance(status, int) else Exit.CONFORMANT)
+
+
+def _complain(text: str) -> None:
+    click.echo(f"{PROGRAM}: {' '.join(text.split())}", err=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
+def commands() -> None:
+    """Judge any HFTP server, in any language, at any address.
+
+    The exit status is 0 for a conformant server, 1 for one that is not, 2 for a wrong command line, 3 if something
+    could not be played, 4 if the suite itself failed.
+    """
+
+
+def _file_options(function: Callable[..., int]) -> Callable[..., int]:
+    for name in reversed(("ndjson", *WRITTEN)):
+        function = click.option(
+            f"--{name}", type=click.Path(dir_okay=False), metavar="FILE", help="Write that report."
+        )(function)
+    return function
+
+
+_scenario_files = click.option("--scenarios", multiple=True, metavar="FILE.py", help="Scenarios of your own, too.")
+_seed = click.option("--seed", type=int, default=DEFAULT_SEED, help="Of contents and random choices.")
+_size = click.option(
+    "--size", "large_bytes", type=Size(), default=LARGE_BYTES, show_default="32M", help="Of the large file."
+)
+
+
+@commands.command()
+@click.argument("address", metavar="[HOST:PORT]", default="")
+@click.option(
+    "--serve",
+    default="",
+    show_default=False,
+    metavar="CMD",
+    help="Start the server by this; {port} and {dir} are filled in.",
+)
+@click.option("--cwd", default="", show_default=False, metavar="DIR", help="Where --serve starts it.")
+@click.option("--fixtures", type=click.Path(path_type=Path), metavar="DIR", help="The served directory, if local.")
+@click.option("--proxy", default="", show_default=False, metavar="URL", help="socks5h://HOST:PORT.")
+@click.option("--dialect", default="auto", type=click.Choice(["auto", *DIALECTS]), help="auto asks the server.")
+@click.option(
+    "-t", "--test", "select", multiple=True, metavar="PATTERN", help="Only these: id, chapter, HFTP-x.y, level."
+)
+@click.option("--skip", multiple=True, metavar="PATTERN", help="All but these.")
+@click.option("--baseline", type=click.Path(path_type=Path), metavar="FILE", help="Known failures (TOML).")
+@_seed
+@_size
+@click.option("--clients", type=click.IntRange(2, 20000), default=DEFAULT_CLIENTS, help="How many make a crowd.")
+@click.option("-j", "--jobs", type=click.IntRange(1, 64), default=1, help="Scenarios at a time.")
+@click.option("--timeout-scale", type=Scale(), default=1.0, help="For slow servers and networks.")
+@click.option("--fail-on", type=click.Choice(FAIL_ON), default="must", help="Which level decides.")
+@_scenario_files
+@click.option("-v", "--verbose", is_flag=True, help="Tell every scenario.")
+@_file_options
+def run(*, verbose: bool, ndjson: str | None, junit: str | None, html: str | None, **given: Any) -> int:  # noqa: ANN401  (fields of Options)
+    """Judge the server at HOST:PORT, [V6]:PORT or unix:PATH, or the one that --serve starts."""
+    options = Options(**given)
+    _check_target(options)
+    found = catalogue(options.scenarios)
+    console = Console(highlight=False)
+    with (
+        reports(console, ndjson, {"junit": junit, "html": html}, is_verbose=verbose) as sink,
+        _ended_by_signals(),
+        Session(options, found, sink) as session,
+    ):
+        return session.run().exit
+
+
+def _check_target(options: Options) -> None:
+    if not options.address and not options.serve:
+        message = "where is the server? HOST:PORT, or --serve CMD"
+        raise click.UsageError(message)
+    if options.address:
+        parse_address(options.address)
+    elif "{port}" not in options.serve:
+        message = "--serve needs {port} in the command, or HOST:PORT beside it"
+        raise click.UsageError(message)
+    if options.cwd and not options.serve:
+        message = "--cwd is where --serve starts the server, and there is no --serve"
+        raise click.UsageError(message)
+    if options.cwd and not Path(options.cwd).is_dir():
+        message = f"--cwd {options.cwd}: no such directory"
+        raise click.UsageError(message)
+    if options.proxy:
+        check_proxy(options.proxy)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Make SIGTERM and SIGHUP end the run as Ctrl-C does, so that nothing is left behind."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@commands.command("list")
+@click.option("-t", "--test", "select", multiple=True, metavar="PATTERN", help="Only these.")
+@click.option("--dialect", default=DIALECTS[0], type=click.Choice(DIALECTS), help="Of the levels.")
+@click.option("--requirements", is_flag=True, help="The requirements instead of the scenarios.")
+@_scenario_files
+def list_(*, select: tuple[str, ...], dialect: str, requirements: bool, scenarios: tuple[str, ...]) -> int:
+    """List the scenarios, by chapter."""
+    found = catalogue(scenarios)
+    if requirements:
+        for rule in specification():
+            click.echo(f"{rule.id:<10} {rule.level_for(dialect):<6} {rule.chapter}.{rule.slug}: {rule.text}")
+        return Exit.CONFORMANT
+    check_patterns(found, select)
+    chosen = [row for row in found if not select or any(matches(row, pattern, dialect) for pattern in select)]
+    width = max(len(row.id) for row in chosen)
+    for row in chosen:
+        where = "" if row.applies_to(dialect) else f" (not in {dialect})"
+        click.echo(f"{row.id:<{width}} {row.requirement:<10} {row.level_for(dialect):<6} {row.title}{where}")
+    return Exit.CONFORMANT
+
+
+@commands.command()
+@click.argument("identifier", metavar="ID")
+@_scenario_files
+def explain(*, identifier: str, scenarios: tuple[str, ...]) -> int:
+    """Say what a scenario shows, or a requirement asks, and how it is tested."""
+    click.echo(explained(identifier, catalogue(scenarios)))
+    return Exit.CONFORMANT
+
+
+@commands.group()
+def fixtures() -> None:
+    """Make the files that a server should hold."""
+
+
+@fixtures.command()
+@click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
+@_seed
+@_size
+def write(*, directory: Path, seed: int, large_bytes: int) -> int:
+    """Write the files into DIR, for a server that serves them elsewhere; runs find them again by content."""
+    names = write_for_others(directory, seed, large_bytes)
+    click.echo(f"{directory}: {len(names)} files, seed {seed}")
+    return Exit.CONFORMANT
+
+
+@commands.command("replay")
+@click.argument("recording", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="RUN.ndjson")
+@click.argument("identifier", metavar="ID")
+@click.argument("address", metavar="[HOST:PORT]", default="")
+@click.option("--proxy", default="", show_default=False, metavar="URL", help="socks5h://HOST:PORT.")
+@click.option("--timeout-scale", type=Scale(), default=1.0, help="For slow servers.")
+def replay_(*, recording: Path, identifier: str, address: str, proxy: str, timeout_scale: float) -> int:
+    """Send the bytes of a recorded scenario again: to the same address, or to another."""
+    start, result = find_result(_events(recording), identifier)
+    place = parse_address(address or (start.target if start else ""))
+    through = check_proxy(proxy) if proxy else ""
+    replay(
+        result.transcript,
+        lambda seconds, buffer: dial(place, seconds, through, buffer),
+        patience_seconds(0.0, timeout_scale),
+        click.echo,
+        deadline=monotonic() + REPLAY_SECONDS * timeout_scale,
+    )
+    return Exit.CONFORMANT
+
+
+@commands.command()
+@click.argument("recordings", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-v", "--verbose", is_flag=True, help="Tell every scenario.")
+@_file_options
+def report(
+    *, recordings: tuple[Path, ...], verbose: bool, ndjson: str | None, junit: str | None, html: str | None
+) -> int:
+    """Make the reports of recorded runs again; the exit status is the gravest of theirs."""
+    events = [event for recording in recordings for event in _events(recording)]
+    console = Console(highlight=False)
+    statuses = {Exit(event.exit) for event in events if isinstance(event, RunEnd)}
+    with reports(console, ndjson, {}, is_verbose=verbose) as sink:
+        for event in events:
+            sink(event)
+    for name, path in (("junit", junit), ("html", html)):
+        if path is not None:
+            with writable(path) as file:
+                file.write(rendered(name, events))
+    return next((s for s in (Exit.SUITE_FAULT, Exit.NOT_CONFORMANT, Exit.CONFORMANT) if s in statuses), Exit.INCOMPLETE)
+
+
+def _events(path: Path) -> Iterator[Event]:
+    """Yield the events of a recorded run; raise EventError, in one line that names the file."""
+    try:
+        yield from read_events(io.StringIO(path.read_text(encoding="utf-8")))
+    except EventError as error:
+        message = f"{path} is no recorded run: {error}"
+        raise EventError(message) from error
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"cannot read {path}: {error}"
+        raise EventError(message) from error

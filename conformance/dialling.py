@@ -1,0 +1,153 @@
+"""Addresses: how they are written, and how one gets a socket to them, through a proxy too."""
+
+import socket
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import Any
+from urllib.parse import urlsplit
+
+DEFAULT_PORT = 19500
+_UNIX = "unix:"
+_LARGEST_PORT = 65535
+
+
+class AddressError(ValueError):
+    """What is wrong with an address, in one line."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server is: a host and a port, or the path of a Unix socket."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        if self.path:
+            return _UNIX + self.path
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def nc_words(self) -> str:
+        """What follows `nc` on a command line that reaches it."""
+        return f"-U {self.path}" if self.path else f"{self.host} {self.port}"
+
+
+def parse_address(text: str) -> Address:
+    """Return the address that HOST, HOST:PORT, [V6]:PORT or unix:PATH means; raise AddressError."""
+    if text.startswith(_UNIX):
+        if not text[len(_UNIX) :]:
+            message = "unix: needs a path"
+            raise AddressError(message)
+        return Address(path=text[len(_UNIX) :])
+    if text.startswith("["):
+        host, closing, rest = text[1:].partition("]")
+        if not closing or (rest and not rest.startswith(":")):
+            message = f"{text}: an IPv6 address with a port looks like [::1]:{DEFAULT_PORT}"
+            raise AddressError(message)
+        port = rest[1:]
+    elif text.count(":") > 1:
+        if not _is_v6(text):
+            message = f"{text}: an IPv6 address with a port looks like [::1]:{DEFAULT_PORT}"
+            raise AddressError(message)
+        host, port = text, ""
+    else:
+        host, _, port = text.partition(":")
+    if not host or any(character.isspace() or character == "/" for character in host):
+        message = f"{text!r} is no address: HOST:PORT, [V6]:PORT or unix:PATH"
+        raise AddressError(message)
+    return Address(host, _port(port, text))
+
+
+def _is_v6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _port(digits: str, text: str) -> int:
+    if not digits:
+        return DEFAULT_PORT
+    if not (digits.isascii() and digits.isdigit() and 0 < int(digits[:6]) <= _LARGEST_PORT):
+        message = f"{text!r}: a port is a number from 1 to {_LARGEST_PORT}"
+        raise AddressError(message)
+    return int(digits)
+
+
+def check_proxy(url: str) -> str:
+    """Return a proxy's URL if it is one; raise AddressError."""
+    try:
+        parts = urlsplit(url)
+        is_right = parts.scheme in {"socks5", "socks5h"} and parts.hostname and parts.port
+    except ValueError:
+        is_right = False
+    if not is_right:
+        message = f"{url!r} is no proxy: socks5h://HOST:PORT"
+        raise AddressError(message)
+    return url
+
+
+def check_names(address: Address, proxy: str = "") -> None:
+    """Raise AddressError if the name that is to be resolved here, the proxy's or the server's, means nothing."""
+    host = urlsplit(proxy).hostname if proxy else address.host
+    try:
+        if host:
+            socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        message = f"{host}: {getattr(error, 'strerror', None) or error}"
+        raise AddressError(message) from error
+
+
+def dial(address: Address, timeout_seconds: float, proxy: str = "", receive_buffer_bytes: int = 0) -> socket.socket:
+    """Return a connected socket.
+
+    `proxy` is a socks5h:// URL: names are then resolved at its far end, as Tor needs it. `receive_buffer_bytes`
+    keeps the kernel from reading ahead. Raises OSError.
+    """
+    if address.path:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        return _connected(sock, address.path, timeout_seconds)
+    if proxy:
+        return _dial_through(proxy, address, timeout_seconds)
+    failure: OSError = OSError(f"{address.host}: no address")
+    for family, kind, protocol, _, place in socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM):
+        sock = socket.socket(family, kind, protocol)
+        if receive_buffer_bytes:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            return _connected(sock, place, timeout_seconds)
+        except OSError as error:
+            failure = error
+    raise failure
+
+
+def _connected(sock: socket.socket, place: str | tuple[Any, ...], timeout_seconds: float) -> socket.socket:
+    try:
+        sock.settimeout(timeout_seconds)
+        sock.connect(place)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _dial_through(proxy: str, address: Address, timeout_seconds: float) -> socket.socket:
+    """Connect through a proxy.
+
+    python-socks, and not PySocks: it is typed and maintained, gives back a plain socket, and patches nothing.
+    """
+    from python_socks import ProxyError  # noqa: PLC0415  (only who names a proxy pays for it)
+    from python_socks.sync import Proxy  # noqa: PLC0415
+
+    try:
+        plain = proxy.replace("socks5h://", "socks5://", 1)
+        sock = Proxy.from_url(plain, rdns=True).connect(address.host, address.port, timeout=timeout_seconds)
+    except ProxyError as error:
+        message = f"the proxy says: {error}"
+        raise ConnectionRefusedError(message) from error
+    sock.settimeout(timeout_seconds)
+    return sock

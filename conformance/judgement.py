@@ -1,0 +1,47 @@
+"""Makes a result of an outcome: the verdict, and everything that explains it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from conformance.events import Result
+from conformance.failure import CAUSES, Failure, Kind
+from conformance.playing import Outcome
+from conformance.scenario import Scenario
+from conformance.verdict import MEANINGS, verdict_of_failure, verdict_of_success
+
+
+def judged(
+    scenario: Scenario, outcome: Outcome, *, dialect: str, attempts: int = 1, reproduce: Sequence[str] = ()
+) -> Result:
+    """Return the result of a scenario; `reproduce` are command lines that show it again."""
+    level = scenario.level_for(dialect)
+    failure = outcome.failure
+    verdict = outcome.verdict or (
+        verdict_of_success(level) if failure is None else verdict_of_failure(level, failure.kind)
+    )
+    return Result(
+        scenario=scenario.id,
+        requirement=scenario.requirement,
+        level=level,
+        verdict=verdict.value,
+        title=scenario.title,
+        chapter=scenario.chapter,
+        text=scenario.row.text,
+        kind=failure.kind.value if failure else "",
+        expected=failure.expected if failure else "",
+        got=failure.got if failure else outcome.reason or "; ".join(dict.fromkeys(outcome.seen)),
+        sent=(failure.asked or outcome.record.last_sent()) if failure else "",
+        cause=(failure.cause or scenario.causes.get(failure.kind) or CAUSES[failure.kind]) if failure else "",
+        reproduce=list(reproduce) if MEANINGS[verdict].has_run else [],
+        seconds=round(outcome.seconds, 4),
+        attempts=attempts,
+        transcript=outcome.record.describe(),
+    )
+
+
+def gone(outcome: Outcome, whose: str = "") -> Outcome:
+    """Return the outcome of a scenario that the server did not survive."""
+    got = str(outcome.failure.got) if outcome.failure else "the right answer"
+    expected = outcome.failure.expected if outcome.failure else "a server that serves other clients afterwards"
+    failure = Failure(Kind.GONE, expected, f"{got}; and afterwards the server serves nobody{whose}")
+    return replace(outcome, failure=failure, verdict=None, is_hasty=False)

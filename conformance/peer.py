@@ -1,0 +1,258 @@
+"""A client that says exactly what it is told, and records every byte both ways."""
+
+import contextlib
+import select
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from time import monotonic
+from typing import Final
+
+from conformance.failure import Failure, Kind
+from conformance.record import Record, shown
+
+RECEIVE_BYTES: Final = 1 << 18
+LINE_PATIENCES: Final = 2.0
+"""A line that drips in may take so many times the patience of one wait."""
+READ_AHEAD_BYTES: Final = 1 << 23
+"""How much is read while sending, at most."""
+LINE_BYTES: Final = 1 << 16
+"""No line of a reply is longer, except for base64, which is read in pieces."""
+
+Dial = Callable[[float, int], socket.socket]
+"""Gives a connected socket for a time-out in seconds and a receive buffer in bytes (0: the usual one)."""
+
+
+class Peer:
+    """One connection to a server.
+
+    Each wait ends after `patience_seconds` without a byte, and all of them at `deadline`, a time of `monotonic`.
+    What goes wrong is a `Failure`. A send that fails is no failure: what the server said before is read first.
+    """
+
+    def __init__(  # noqa: PLR0913  (one call, in Stage.connect)
+        self,
+        dial: Dial,
+        record: Record,
+        number: int,
+        *,
+        patience_seconds: float,
+        deadline: float,
+        receive_buffer_bytes: int = 0,
+    ) -> None:
+        self.number = number
+        self.patience_seconds = patience_seconds
+        self.deadline = deadline
+        self._record = record
+        self._received = bytearray()
+        self._ending = ""  # how the stream ended: "end" or "reset"
+        self._is_sending_broken = False
+        try:
+            self._socket = dial(patience_seconds, receive_buffer_bytes)
+        except TimeoutError:
+            record.note(number, "refused", "timed out")
+            raise Failure(Kind.TIMEOUT, "a connection", f"none within {patience_seconds:.1f} s") from None
+        except OSError as error:
+            reason = error.strerror or str(error)
+            record.note(number, "refused", reason)
+            raise Failure(Kind.REFUSED, "a connection", reason) from None
+        record.note(number, "connected")
+
+    # --- Saying ----------------------------------------------------------------------------------
+
+    def send(self, data: bytes, *, is_apart: bool = True) -> bool:
+        """Send bytes; return whether the connection took them all.
+
+        What arrives meanwhile is read, for a server may wait for that before it reads on. Gives up when nothing is
+        taken for the peer's patience. `is_apart` only concerns the record.
+        """
+        if self._is_sending_broken:
+            return False
+        view = memoryview(data)
+        try:
+            self._socket.settimeout(0)
+            while view:
+                if not self._wait_to_send():
+                    continue
+                count = self._socket.send(view[:RECEIVE_BYTES])
+                self._record.sent(self.number, bytes(view[:count]), is_apart=is_apart)
+                view, is_apart = view[count:], False
+        except OSError as error:  # a time-out is one, too
+            self._is_sending_broken = True
+            self._record.note(self.number, "note", f"sending failed: {error.strerror or error}")
+            return False
+        return True
+
+    def _wait_to_send(self) -> bool:
+        """Wait until the socket takes bytes, and take in what arrives meanwhile; return whether it takes bytes.
+
+        Raises TimeoutError.
+        """
+        poll = select.poll()
+        wants_input = not self._ending and len(self._received) < READ_AHEAD_BYTES
+        poll.register(self._socket, select.POLLOUT | (select.POLLIN if wants_input else 0))
+        happened = poll.poll(self._left() * 1000)
+        if not happened:
+            raise TimeoutError
+        if wants_input and happened[0][1] & select.POLLIN:
+            with contextlib.suppress(_Ended):
+                self._take(self._socket.recv(RECEIVE_BYTES))
+        return bool(happened[0][1] & ~select.POLLIN)
+
+    def send_bytewise(self, data: bytes) -> None:
+        """Send bytes one by one, each in a packet of its own as far as the kernel lets it."""
+        for byte in data:
+            self.send(bytes([byte]))
+
+    def half_close(self) -> None:
+        """End our half of the stream."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+        self._record.note(self.number, "half-closed")
+
+    def reset(self) -> None:
+        """Leave with RST."""
+        with contextlib.suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
+        self._record.note(self.number, "reset")
+
+    def close(self) -> None:
+        """Leave; a second time does nothing."""
+        if self._socket.fileno() >= 0:
+            self._socket.close()
+            self._record.note(self.number, "closed")
+
+    # --- Hearing ---------------------------------------------------------------------------------
+
+    def read_line(self, expected: str, most: int = LINE_BYTES) -> bytes:
+        """Return the next line without its CR LF.
+
+        Raises Failure: timeout, closed, reset, malformed (a LF without CR), too-much.
+        """
+        position = 0
+        last = monotonic() + LINE_PATIENCES * self.patience_seconds
+        while (found := self._received.find(b"\n", position)) < 0:
+            position = len(self._received)
+            if position > most:
+                raise Failure(
+                    Kind.TOO_MUCH, expected, f"a line of more than {most} bytes: {shown(bytes(self._received))}"
+                )
+            if monotonic() > last:
+                raise Failure(Kind.TIMEOUT, expected, f"a line that does not end: {shown(bytes(self._received))}")
+            self._receive(expected)
+        line = bytes(self._received[: found + 1])
+        del self._received[: found + 1]
+        if not line.endswith(b"\r\n"):
+            raise Failure(Kind.MALFORMED, f"{expected}, ended by CR LF", f"{shown(line)}, ended by a bare LF")
+        return line[:-2]
+
+    def read_pieces(self, size: int, expected: str) -> Iterator[bytes]:
+        """Yield the next `size` bytes in pieces of any length; raise Failure if they do not come."""
+        left = size
+        while left:
+            if not self._received:
+                self._receive(expected)
+            piece = bytes(self._received[:left])
+            del self._received[:left]
+            left -= len(piece)
+            yield piece
+
+    def read(self, size: int, expected: str) -> bytes:
+        """Return exactly the next `size` bytes; for small numbers of them."""
+        return b"".join(self.read_pieces(size, expected))
+
+    def read_until_line_end(self, expected: str) -> Iterator[bytes]:
+        """Yield a line of any length in pieces, without its CR LF; raise Failure if it does not end."""
+        while True:
+            if (found := self._received.find(b"\n")) >= 0:
+                line = bytes(self._received[: found + 1])
+                del self._received[: found + 1]
+                if not line.endswith(b"\r\n"):
+                    raise Failure(
+                        Kind.MALFORMED, f"{expected}, ended by CR LF", f"...{shown(line[-60:])}, ended by LF alone"
+                    )
+                yield line[:-2]
+                return
+            held = 1 if self._received.endswith(b"\r") else 0
+            piece = bytes(self._received[: len(self._received) - held])
+            del self._received[: len(piece)]
+            if piece:
+                yield piece
+            self._receive(expected)
+
+    def read_end(self, expected: str = "the end of the stream") -> None:
+        """Require that the server closes, having said nothing more; an RST is an end, too.
+
+        Raises Failure: extra (there are bytes), open (neither bytes nor an end in time).
+        """
+        if not self._received and not self._ending:
+            with contextlib.suppress(_Ended):
+                self._receive_raw(expected, Kind.OPEN)
+        if self._received:
+            raise Failure(Kind.EXTRA, expected, shown(bytes(self._received)))
+
+    def read_rest(self, most: int = 1 << 20) -> bytes:
+        """Return all that comes before the end of the stream; raise Failure if there is no end."""
+        expected = "the end of the stream"
+        with contextlib.suppress(_Ended):
+            while len(self._received) <= most:
+                self._receive_raw(expected, Kind.OPEN)
+            raise Failure(Kind.TOO_MUCH, expected, f"more than {most} bytes")
+        data = bytes(self._received)
+        self._received.clear()
+        return data
+
+    def wait(self) -> None:
+        """Wait until the server closes, resets or has been silent for a while, and drop what it says."""
+        with contextlib.suppress(_Ended, Failure):
+            while True:
+                self._received.clear()
+                self._receive_raw("", Kind.OPEN)
+
+    @property
+    def unread(self) -> bytes:
+        """What was received and not read yet."""
+        return bytes(self._received)
+
+    def _receive(self, expected: str) -> None:
+        try:
+            self._receive_raw(expected, Kind.TIMEOUT)
+        except _Ended:
+            how = "the end of the stream" if self._ending == "end" else "a reset connection"
+            after = f" after {shown(bytes(self._received))}" if self._received else ""
+            raise Failure(Kind.CLOSED if self._ending == "end" else Kind.RESET, expected, how + after) from None
+
+    def _receive_raw(self, expected: str, kind: Kind) -> None:
+        if self._ending:
+            raise _Ended
+        try:
+            self._socket.settimeout(self._left())
+            data = self._socket.recv(RECEIVE_BYTES)
+        except TimeoutError:
+            self._record.note(self.number, "silence", f"{self.patience_seconds:.1f} s")
+            after = f" after {shown(bytes(self._received))}" if self._received else ""
+            raise Failure(kind, expected, f"nothing within {self.patience_seconds:.1f} s{after}") from None
+        except OSError as error:
+            self._ending = "reset"
+            self._record.note(self.number, "reset by server", error.strerror or str(error))
+            raise _Ended from None
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        if not data:
+            self._ending = "end"
+            self._record.note(self.number, "end")
+            raise _Ended
+        self._record.received(self.number, data)
+        self._received += data
+
+    def _left(self) -> float:
+        left = self.deadline - monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return min(left, self.patience_seconds)
+
+
+class _Ended(Exception):  # noqa: N818
+    """The stream is at its end, or reset."""

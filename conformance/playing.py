@@ -1,0 +1,87 @@
+"""Plays one scenario once: to an outcome, which nobody has judged yet."""
+
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+from conformance.failure import Failure, Incomplete, Kind, Unsupported
+from conformance.fixtures import Fixtures
+from conformance.record import Record
+from conformance.scenario import NEEDS, Scenario
+from conformance.stage import Circumstances, Stage
+from conformance.verdict import Verdict
+
+WIRE: Final = frozenset({Kind.TIMEOUT, Kind.REFUSED, Kind.CLOSED, Kind.RESET, Kind.OPEN})
+"""Failures after which the server may be dead."""
+VAIN: Final = frozenset({Kind.TIMEOUT, Kind.OPEN})
+"""Failures that are a wait in vain."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one playing ended; without a failure or a verdict it ended well."""
+
+    record: Record
+    seconds: float = 0.0
+    seen: tuple[str, ...] = ()
+    failure: Failure | None = None
+    verdict: Verdict | None = None
+    """A verdict that does not depend on the level."""
+    reason: str = ""
+    is_hasty: bool = False
+    """Whether the waits were shorter than a server may need."""
+
+    @property
+    def is_in_vain(self) -> bool:
+        """Whether it ended with a wait in vain."""
+        return self.failure is not None and self.failure.kind in VAIN
+
+
+def play(scenario: Scenario, circumstances: Circumstances, factor: float = 1.0) -> Outcome:
+    """Play a scenario, with waits of `factor` times the usual patience."""
+    stage = Stage(
+        circumstances,
+        is_crowded="concurrency" in scenario.all_needs,
+        scenario_id=scenario.id,
+        duration_factor=factor,
+    )
+    stage.allow(scenario.patiences)
+    started = monotonic()
+    failure, verdict, reason = None, None, ""
+    try:
+        scenario.play(stage)
+    except Failure as why:
+        failure = why
+    except Incomplete as why:
+        verdict, reason = Verdict.INCOMPLETE, str(why)
+    except Unsupported as why:
+        verdict, reason = Verdict.UNSUPPORTED, str(why)
+    except Exception as error:  # noqa: BLE001  (a scenario's fault is a verdict, too)
+        verdict, reason = Verdict.ERROR, _fault(error)
+    finally:
+        stage.close()
+    seconds = monotonic() - started
+    return Outcome(stage.record, seconds, tuple(stage.seen), failure, verdict, reason, is_hasty=factor < 1.0)
+
+
+def require(scenario: Scenario, fixtures: Fixtures) -> None:
+    """Raise Incomplete unless there is everything that a scenario needs, other clients apart."""
+    needs = scenario.all_needs
+    if "local" in needs:
+        _ = fixtures.directory
+    if "own-files" in needs and not fixtures.knows_all:
+        message = "needs a directory of which every file is known (--fixtures, or conformance fixtures write)"
+        raise Incomplete(message)
+    if "outside" in needs and fixtures.secret is None:
+        message = "needs a file outside the served directory (--serve, or --fixtures DIR)"
+        raise Incomplete(message)
+    for key in sorted(needs - NEEDS):
+        fixtures.get(key)
+
+
+def _fault(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
+    return f"{type(error).__name__}: {error}{where}"

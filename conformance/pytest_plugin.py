@@ -1,0 +1,282 @@
+"""The pytest front: every scenario a test, judged by the same engine; does nothing unless it is asked to.
+
+    pytest --pyargs conformance --hftp HOST:PORT
+    pytest --pyargs conformance --hftp-serve 'python server.py -p {port} -d {dir}'
+
+A failure fails, a warning passes and is shown (or fails, with --hftp-fail-on should), and what was not played is
+skipped, with the reason. Under pytest-xdist each worker starts a server of its own with --hftp-serve; without it the
+workers take turns wherever a scenario wants the server for itself.
+
+Everything else of the suite is imported when the first option is seen: whoever only has it installed pays nothing.
+"""
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from _pytest._code.code import ExceptionInfo, TerminalRepr
+
+    from conformance.engine import Session
+    from conformance.events import Result
+    from conformance.options import Options
+    from conformance.scenario import Scenario
+
+_PACKAGE: Final = Path(__file__).resolve().parent
+_LOCK: Final = "hftp_lock"
+_ASKING: Final = ("hftp", "hftp_serve")
+
+
+class HftpWarning(pytest.PytestWarning):
+    """What a server should do, and did not."""
+
+
+class ScenarioFailed(Exception):  # noqa: N818  (the server's failure, not an error of this program's)
+    """A scenario failed; the text explains it."""
+
+
+# --- Options -----------------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options, which are those of `conformance run` that concern what is judged and how."""
+    group = parser.getgroup("hftp", "conformance of HFTP servers (pytest --pyargs conformance ...)")
+    add = group.addoption
+    add("--hftp", metavar="HOST:PORT", default="", help="judge the server there; also [V6]:PORT and unix:PATH")
+    add("--hftp-serve", metavar="CMD", default="", help="start the server by this; {port} and {dir} are filled in")
+    add("--hftp-cwd", metavar="DIR", default="", help="where --hftp-serve starts it")
+    add("--hftp-fixtures", metavar="DIR", type=Path, help="the served directory, if local")
+    add("--hftp-proxy", metavar="URL", default="", help="socks5h://HOST:PORT")
+    add("--hftp-dialect", metavar="DIALECT", default="auto", help="2026, 2019, 2018 or 2016; auto asks the server")
+    add("--hftp-test", metavar="PATTERN", action="append", default=[], help="only these: id, chapter, HFTP-x.y, level")
+    add("--hftp-skip", metavar="PATTERN", action="append", default=[], help="all but these")
+    add("--hftp-scenarios", metavar="FILE.py", action="append", default=[], help="scenarios of your own, too")
+    add("--hftp-seed", metavar="N", type=int, help="of contents and random choices")
+    add("--hftp-size", metavar="BYTES", type=int, help="of the large file")
+    add("--hftp-clients", metavar="N", type=int, help="how many make a crowd")
+    add("--hftp-timeout-scale", metavar="X", type=float, default=1.0, help="for slow servers and networks")
+    add("--hftp-fail-on", choices=("must", "should"), default="must", help="whether a warning fails")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check the options, if there are any."""
+    if not _is_asked(config):
+        return
+    config.addinivalue_line("filterwarnings", f"always::{HftpWarning.__module__}.{HftpWarning.__qualname__}")
+    config.stash[_FRONT] = _Front(config)
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say what is judged."""
+    return [f"hftp: {config.stash[_FRONT].options.target}"] if _is_asked(config) else []
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the server, and remove what was made."""
+    if _FRONT in config.stash:
+        config.stash[_FRONT].close()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # noqa: ANN401  (a class of xdist, which may be missing)
+    """Tell a worker of pytest-xdist which file it shares with the others."""
+    config: pytest.Config = node.config
+    if _FRONT in config.stash:
+        node.workerinput[_LOCK] = config.stash[_FRONT].make_lock()
+
+
+def _is_asked(config: pytest.Config) -> bool:
+    return any(config.getoption(name) for name in _ASKING)
+
+
+def _options(config: pytest.Config) -> "Options":
+    """Return the options; raise UsageError, in one line."""
+    from conformance.dialling import AddressError, check_proxy, parse_address  # noqa: PLC0415  (see above)
+    from conformance.options import Options  # noqa: PLC0415
+    from conformance.spec import DIALECTS  # noqa: PLC0415
+
+    def given(name: str) -> Any:  # noqa: ANN401  (of several types)
+        return config.getoption(f"hftp_{name}")
+
+    numbers = {"seed": given("seed"), "large_bytes": given("size"), "clients": given("clients")}
+    options = Options(
+        address=config.getoption("hftp"),
+        serve=given("serve"),
+        cwd=given("cwd"),
+        fixtures=given("fixtures"),
+        proxy=given("proxy"),
+        dialect=given("dialect"),
+        select=tuple(given("test")),
+        skip=tuple(given("skip")),
+        timeout_scale=given("timeout_scale"),
+        fail_on=given("fail_on"),
+        scenarios=tuple(given("scenarios")),
+        **{name: number for name, number in numbers.items() if number is not None},
+    )
+    if options.address or options.proxy:
+        try:
+            _ = options.address and parse_address(options.address)
+            _ = options.proxy and check_proxy(options.proxy)
+        except AddressError as error:
+            raise pytest.UsageError(str(error)) from error
+    is_shared = hasattr(config, "workerinput") or bool(getattr(config.option, "numprocesses", None))
+    for is_wrong, what in (
+        (not options.address and "{port}" not in options.serve, "--hftp-serve needs {port}, or --hftp beside it"),
+        (options.dialect not in {"auto", *DIALECTS}, f"--hftp-dialect is auto, {', '.join(DIALECTS)}"),
+        (options.timeout_scale <= 0, "--hftp-timeout-scale is a number above 0"),
+        (options.clients <= 1, "--hftp-clients is a number above 1"),
+        (options.large_bytes <= 0, "--hftp-size is a number above 0"),
+        (
+            is_shared and bool(options.fixtures or (options.address and options.serve)),
+            "workers of pytest-xdist cannot share a directory or an address: --hftp-serve alone gives each its own",
+        ),
+    ):
+        if is_wrong:
+            raise pytest.UsageError(what)
+    return options
+
+
+# --- The session -------------------------------------------------------------------------------------
+
+
+class _Front:
+    """The server under judgement, from collection to the end; in the controller of pytest-xdist there is none."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.options = _options(config)
+        self._lock_path: str = getattr(config, "workerinput", {}).get(_LOCK, "")
+        self._is_lock_ours = False
+        self._session: Session | None = None
+        self._stack = contextlib.ExitStack()
+
+    def session(self) -> "Session":
+        """Return the session, and start it first; raise ValueError or an Exception of the suite's, with one line."""
+        if self._session is None:
+            from conformance.engine import Session  # noqa: PLC0415  (see above)
+            from conformance.scenarios import catalogue  # noqa: PLC0415
+
+            found = catalogue(self.options.scenarios)
+            with self.turn(alone=True):
+                self._session = self._stack.enter_context(Session(self.options, found, lambda _event: None))
+        return self._session
+
+    def judge(self, scenario: "Scenario") -> "Result":
+        """Play a scenario, after those that it depends on and that were not played here."""
+        session = self.session()
+        for name in scenario.depends:
+            if name in session.catalogue and not session.has_judged(name):
+                self.judge(session.catalogue[name])
+        with self.turn(alone=not session.may_share(scenario)):
+            return session.judge(scenario)
+
+    @contextlib.contextmanager
+    def turn(self, *, alone: bool) -> Iterator[None]:
+        """Have the server together with other workers, or alone."""
+        if not self._lock_path or not self.options.address:
+            yield
+            return
+        with Path(self._lock_path).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            yield
+
+    def make_lock(self) -> str:
+        """Return the path of a file that workers can lock; it is made once."""
+        if not self._lock_path:
+            descriptor, self._lock_path = tempfile.mkstemp(prefix="hftp-conformance-", suffix=".lock")
+            os.close(descriptor)
+            self._is_lock_ours = True
+        return self._lock_path
+
+    def close(self) -> None:
+        """Stop the server, and remove what was made."""
+        self._stack.close()
+        if self._is_lock_ours:
+            Path(self._lock_path).unlink(missing_ok=True)
+
+
+_FRONT: Final = pytest.StashKey[_Front]()
+
+# --- Tests -------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> "ScenarioCollector | None":
+    """Collect scenarios where the package is asked for its tests."""
+    if _is_asked(parent.config) and path.resolve() == _PACKAGE:
+        return ScenarioCollector.from_parent(parent, path=path, nodeid=_PACKAGE.name)
+    return None
+
+
+class ScenarioCollector(pytest.Directory):
+    """The catalogue: what was selected, and applies to the server's dialect."""
+
+    def collect(self) -> Iterable["ScenarioItem"]:
+        """Start the server, and yield a test for each scenario, in the order in which `conformance run` plays them."""
+        from conformance.cli import USAGE_ERRORS  # noqa: PLC0415  (see above)
+
+        try:
+            session = self.config.stash[_FRONT].session()
+        except USAGE_ERRORS as error:
+            raise self.CollectError(str(error)) from error
+        for scenario in session.in_order():
+            yield ScenarioItem.from_parent(self, name=scenario.id, scenario=scenario)
+
+
+class ScenarioItem(pytest.Item):
+    """One scenario."""
+
+    def __init__(self, *, scenario: "Scenario", **more: Any) -> None:  # noqa: ANN401  (of pytest)
+        super().__init__(**more)
+        self.scenario = scenario
+
+    def runtest(self) -> None:
+        """Judge the server; raise ScenarioFailed, or skip."""
+        from conformance.verdict import MEANINGS, Verdict  # noqa: PLC0415  (see above)
+
+        front = self.config.stash[_FRONT]
+        result = front.judge(self.scenario)
+        self.user_properties += [
+            ("verdict", result.verdict),
+            ("requirement", result.requirement),
+            ("level", result.level),
+        ]
+        verdict = Verdict(result.verdict)
+        if not MEANINGS[verdict].has_run:
+            pytest.skip(f"{verdict.value}: {result.got}")
+        is_failure = verdict in {Verdict.FAIL, Verdict.ERROR}
+        if is_failure or (verdict is Verdict.WARN and front.options.fail_on == "should"):
+            raise ScenarioFailed(_told(result))
+        if verdict in {Verdict.WARN, Verdict.FLAKY}:
+            self.warn(HftpWarning(f"{verdict.value}: {_told(result)}"))
+        elif result.got:
+            self.add_report_section("call", "hftp", f"{result.scenario}: {result.got}\n")
+
+    def repr_failure(
+        self,
+        excinfo: "ExceptionInfo[BaseException]",
+        *args: Any,  # noqa: ANN401  (of pytest)
+        **more: Any,  # noqa: ANN401  (of pytest)
+    ) -> "str | TerminalRepr":
+        """Return the explanation of a failure, and no traceback."""
+        if isinstance(excinfo.value, ScenarioFailed):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, *args, **more)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Return what stands above a failure; a warning needs a line's number, too."""
+        return self.path, 0, f"{self.scenario.id}: {self.scenario.title}"
+
+
+def _told(result: "Result") -> str:
+    from conformance.reports.wording import conversation, explanation, printable  # noqa: PLC0415  (see above)
+
+    lines = [f"{result.scenario}: {result.title}"]
+    lines += [f"  {name:<9} {value}" for name, value in explanation(result)]
+    lines += [f"  {mark} {text}" for mark, text in conversation(result.transcript)]
+    return printable("\n".join(lines))

@@ -1,0 +1,152 @@
+"""What was said on the wire, both ways and in order, in bounded memory: long payloads keep their length and hash."""
+
+import base64
+import hashlib
+import threading
+import zlib
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Final
+
+HEAD_BYTES: Final = 512
+"""How much of the beginning of a long payload is kept."""
+TAIL_BYTES: Final = 64
+WHOLE_BYTES: Final = 2048
+"""Up to this, a payload is kept as it is."""
+PACKED_BYTES: Final = 16384
+"""What was sent is kept compressed if that is no longer than this, so that it can be sent again."""
+_QUICKLY: Final = 1
+"""The level of that compression."""
+MOMENTS: Final = 2000
+"""How many moments of one scenario are kept; those after them are counted."""
+
+
+class Payload:
+    """Bytes of one direction, gathered; only so much of them is held."""
+
+    __slots__ = ("_hash", "_is_sent", "_packer", "_tail", "head", "packed", "size")
+
+    def __init__(self, *, is_sent: bool) -> None:
+        self.size = 0
+        self.head = b""
+        self.packed: bytes | None = None
+        self._tail = b""
+        self._hash = hashlib.sha256()
+        self._is_sent = is_sent
+        self._packer: zlib._Compress | None = None
+
+    def add(self, data: bytes) -> None:
+        """Take more bytes."""
+        if self._is_sent and self.size <= WHOLE_BYTES < self.size + len(data):  # short ones, by far the most, need none
+            self._packer = zlib.compressobj(_QUICKLY)
+            self.packed = self._packer.compress(self.head)
+        self.size += len(data)
+        self._hash.update(data)
+        if len(self.head) < WHOLE_BYTES:
+            self.head += data[: WHOLE_BYTES - len(self.head)]
+        self._tail = (self._tail + data[-TAIL_BYTES:])[-TAIL_BYTES:]
+        if self._packer is not None and self.packed is not None:
+            self.packed += self._packer.compress(data)
+            if len(self.packed) > PACKED_BYTES:
+                self.packed = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return it for a report: `bytes`, and `data` as Latin-1 or, of a long one, head, tail, hash and packing."""
+        if self.size <= WHOLE_BYTES:
+            return {"bytes": self.size, "data": self.head.decode("latin-1")}
+        found: dict[str, Any] = {
+            "bytes": self.size,
+            "head": self.head[:HEAD_BYTES].decode("latin-1"),
+            "tail": self._tail.decode("latin-1"),
+            "sha256": self._hash.hexdigest(),
+        }
+        if self._packer is not None and self.packed is not None:
+            packed = self.packed + self._packer.copy().flush()
+            if len(packed) <= PACKED_BYTES:
+                found["zlib"] = base64.b64encode(packed).decode()
+        return found
+
+
+@dataclass
+class Moment:
+    """One thing that happened on a connection."""
+
+    at_seconds: float
+    peer: int
+    """Which connection of the scenario, from 1 on."""
+    what: str
+    """connected, refused, sent, received, half-closed, closed, reset, end, reset by server, silence, note."""
+    payload: Payload | None = None
+    note: str = ""
+
+    def describe(self) -> dict[str, Any]:
+        """Return it for a report."""
+        found: dict[str, Any] = {"at": round(self.at_seconds, 4), "peer": self.peer, "what": self.what}
+        if self.payload is not None:
+            found |= self.payload.describe()
+        if self.note:
+            found["note"] = self.note
+        return found
+
+
+@dataclass
+class Record:
+    """All that happened in one scenario; may be written by several threads."""
+
+    moments: list[Moment] = field(default_factory=list)
+    dropped: int = 0
+    _started: float = field(default_factory=monotonic)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _latest: dict[int, Moment] = field(default_factory=dict)
+
+    def note(self, peer: int, what: str, note: str = "") -> None:
+        """Write down what happened on a connection."""
+        with self._lock:
+            self._add(Moment(monotonic() - self._started, peer, what, note=note))
+
+    def sent(self, peer: int, data: bytes, *, is_apart: bool = True) -> None:
+        """Write down what was sent; one that is not apart continues the one before."""
+        self._data(peer, "sent", data, is_apart=is_apart)
+
+    def received(self, peer: int, data: bytes) -> None:
+        """Write down what was received; it continues what was received just before."""
+        self._data(peer, "received", data, is_apart=False)
+
+    def _data(self, peer: int, what: str, data: bytes, *, is_apart: bool) -> None:
+        with self._lock:
+            latest = self._latest.get(peer)
+            if is_apart or latest is None or latest.what != what or latest.payload is None:
+                latest = Moment(monotonic() - self._started, peer, what, Payload(is_sent=what == "sent"))
+                self._add(latest)
+            if latest.payload is not None:
+                latest.payload.add(data)
+
+    def _add(self, moment: Moment) -> None:
+        self._latest[moment.peer] = moment
+        if len(self.moments) < MOMENTS:
+            self.moments.append(moment)
+        else:
+            self.dropped += 1
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return the moments for a report."""
+        with self._lock:
+            found = [moment.describe() for moment in self.moments]
+        if self.dropped:
+            found.append({"at": found[-1]["at"], "peer": 0, "what": "note", "note": f"{self.dropped} moments more"})
+        return found
+
+    def last_sent(self) -> str:
+        """Return what was sent last before the end, for people."""
+        with self._lock:
+            for moment in reversed(self.moments):
+                if moment.what == "sent" and moment.payload is not None:
+                    return shown(moment.payload.head, moment.payload.size)
+        return "nothing"
+
+
+def shown(data: bytes, size: int | None = None, most: int = 120) -> str:
+    r"""Return bytes for people: printable ASCII as it is, the rest as \r \n \x00; a long one by its length."""
+    size = len(data) if size is None else size
+    text = data[:most].decode("latin-1").encode("unicode_escape").decode()
+    return text if size <= most else f"{text}... ({size} bytes)"

@@ -1,0 +1,107 @@
+"""JUnit's XML, for whatever collects test results: a test suite a run, a test case a scenario.
+
+A warning is a test case that passed and says so in its output, unless the run was to fail on what a server should do.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+from xml.etree import ElementTree as ET
+
+from conformance.events import Event, Result
+from conformance.reports.wording import Run, conversation, explanation, gathered
+from conformance.verdict import MEANINGS, Verdict
+
+SUITE: Final = "hftp-conformance"
+_NO_XML: Final = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def junit(events: Iterable[Event]) -> str:
+    """Return the XML document of an event stream."""
+    root = ET.Element("testsuites", name=SUITE)
+    totals = {"tests": 0, "failures": 0, "errors": 0}
+    seconds = 0.0
+    for run in gathered(events):
+        suite = _suite(run)
+        root.append(suite)
+        seconds += run.end.seconds if run.end else sum(result.seconds for result in run.results)
+        for name in totals:
+            totals[name] += int(suite.attrib[name])
+    root.attrib.update({name: str(count) for name, count in totals.items()}, time=f"{seconds:.3f}")
+    ET.indent(root)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+
+
+def _suite(run: Run) -> ET.Element:
+    suite = ET.Element("testsuite", name=SUITE)
+    properties = ET.SubElement(suite, "properties")
+    for name, value in (*run.facts.items(), ("outcome", run.outcome)):
+        ET.SubElement(properties, "property", name=name, value=_clean(value))
+    counts = {"failure": 0, "error": 0, "skipped": 0}
+    for result in run.results:
+        case, kind = _case(result, fails_on_warning=run.start.fail_on == "should")
+        suite.append(case)
+        if kind:
+            counts[kind] += 1
+    seconds = run.end.seconds if run.end else sum(result.seconds for result in run.results)
+    suite.attrib.update(
+        tests=str(len(run.results)),
+        failures=str(counts["failure"]),
+        errors=str(counts["error"]),
+        skipped=str(counts["skipped"]),
+        time=f"{seconds:.3f}",
+        timestamp=run.start.started[:19],
+        hostname=_clean(run.start.target),
+    )
+    if run.end is not None and run.end.output:
+        _say(suite, "system-out", run.end.output)
+    if run.end is None or run.end.problems:
+        _say(suite, "system-err", "\n".join(run.end.problems if run.end else [run.outcome]))
+    return suite
+
+
+def _case(result: Result, *, fails_on_warning: bool) -> tuple[ET.Element, str]:
+    """Return a test case, and what it is counted as: failure, error, skipped, or nothing if it passed."""
+    case = ET.Element(
+        "testcase",
+        name=_clean(result.scenario),
+        classname=_clean(f"{SUITE}.{result.chapter}"),
+        time=f"{result.seconds:.3f}",
+    )
+    verdict = Verdict(result.verdict)
+    kind = _kind(result, verdict, fails_on_warning=fails_on_warning)
+    if kind == "skipped":
+        ET.SubElement(case, kind, message=_clean(f"{verdict.value}: {result.known or result.got}"))
+    elif kind:
+        expected = f"expected {result.expected}, got {result.got}" if result.expected else result.got
+        found = ET.SubElement(
+            case, kind, type=result.kind or verdict.value, message=_clean(f"{result.title}: {expected}")
+        )
+        found.text = _clean(_told(result))
+    elif verdict is not Verdict.PASS or result.got:
+        _say(case, "system-out", f"{verdict.value}: {MEANINGS[verdict].sentence}\n{_told(result)}")
+    return case, kind
+
+
+def _kind(result: Result, verdict: Verdict, *, fails_on_warning: bool) -> str:
+    if result.known or not MEANINGS[verdict].has_run:
+        return "skipped"
+    if verdict is Verdict.ERROR:
+        return "error"
+    return "failure" if verdict is Verdict.FAIL or (verdict is Verdict.WARN and fails_on_warning) else ""
+
+
+def _told(result: Result) -> str:
+    """Return a result in full: the explanation, and what was on the wire."""
+    lines = [f"{name:<9} {value}" for name, value in explanation(result)]
+    lines += ["", *(f"{mark} {text}" for mark, text in conversation(result.transcript))] if result.transcript else []
+    return "\n".join(lines)
+
+
+def _say(parent: ET.Element, name: str, text: str) -> None:
+    ET.SubElement(parent, name).text = _clean(text)
+
+
+def _clean(text: str) -> str:
+    r"""Return a text with what XML cannot carry written as \x1b."""
+    return _NO_XML.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -1,0 +1,23 @@
+"""The event stream itself: one JSON object a line, flushed as it happens, so that a killed run leaves what it knew."""
+
+import json
+from typing import TextIO
+
+from conformance.events import Event, to_object
+
+
+class NdjsonReport:
+    """A sink that writes each event to an open file."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def __call__(self, event: Event) -> None:
+        """Write an event."""
+        self._file.write(line(event) + "\n")
+        self._file.flush()
+
+
+def line(event: Event) -> str:
+    """Return the line of an event."""
+    return json.dumps(to_object(event), ensure_ascii=True, separators=(",", ":"))

@@ -1,0 +1,175 @@
+"""What people read in a terminal: progress, failures that explain themselves, and a summary that fits a screen."""
+
+from collections import defaultdict
+from typing import Final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from conformance.events import Event, Result, RunEnd, RunStart
+from conformance.reports.wording import printable
+from conformance.verdict import MEANINGS, Exit, Verdict
+
+EXPLAINED: Final = (Verdict.FAIL, Verdict.ERROR, Verdict.WARN, Verdict.FLAKY)
+"""The verdicts that are told in full, the gravest first."""
+MENTIONED: Final = (Verdict.UNSUPPORTED, Verdict.INCOMPLETE, Verdict.BLOCKED)
+_REASONS: Final = 6
+_IN_FULL: Final = 20
+"""So many failures are told in full, and those after them in a line each: nobody reads more, and one cause has many."""
+_SENTENCES: Final = {
+    Exit.CONFORMANT: ("green", "conformant"),
+    Exit.NOT_CONFORMANT: ("bold red", "not conformant"),
+    Exit.INCOMPLETE: ("yellow", "incomplete: nothing failed, but not everything was played"),
+    Exit.SUITE_FAULT: ("bold white on red", "no verdict: the suite itself failed"),
+}
+
+
+class TerminalReport:
+    """A sink that prints; `is_verbose` tells every scenario, and what was seen where a server may do either."""
+
+    def __init__(self, console: Console, *, is_verbose: bool = False) -> None:
+        self._console = console
+        self._is_verbose = is_verbose
+        self._results: list[Result] = []
+        self._explained = 0
+        self._start: RunStart | None = None
+        self._progress: Progress | None = None
+        self._task = TaskID(0)
+
+    def __call__(self, event: Event) -> None:
+        """Print what an event gives to print."""
+        if isinstance(event, RunStart):
+            self._begin(event)
+        elif isinstance(event, Result):
+            self._take(event)
+        elif isinstance(event, RunEnd):
+            self.close()
+            self._finish(event)
+
+    def close(self) -> None:
+        """End the progress display."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def _begin(self, start: RunStart) -> None:
+        self._start = start
+        self._results = []
+        self._explained = 0
+        left = f", {len(start.deselected)} deselected" if start.deselected else ""
+        clients = "" if start.is_concurrent else ", one client at a time"
+        self._console.print(
+            f"[bold]{escape(start.target)}[/]: dialect {start.dialect}, files {start.fixtures}{clients}; "
+            f"{start.selected} scenario{'' if start.selected == 1 else 's'}{left}; suite {start.suite}, "
+            f"catalogue {start.catalogue[:12]}, seed {start.seed}",
+            soft_wrap=True,
+            highlight=False,
+        )
+        if self._console.is_terminal:
+            self._progress = Progress(
+                TextColumn("{task.description:<34}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                console=self._console,
+                transient=True,
+            )
+            self._progress.start()
+            self._task = self._progress.add_task("", total=start.selected)
+
+    def _take(self, result: Result) -> None:
+        self._results.append(result)
+        if self._progress is not None:
+            self._progress.update(self._task, advance=1, description=result.scenario[:34])
+        verdict = Verdict(result.verdict)
+        if verdict in EXPLAINED and not result.known:
+            self._explained += 1
+            if self._explained <= _IN_FULL or self._is_verbose:
+                self._explain(result, verdict)
+            else:
+                self._tell_shortly(result, verdict)
+        elif self._is_verbose:
+            said = f": {result.known or result.got}" if result.known or result.got else ""
+            self._console.print(
+                Text.assemble(
+                    (f"{verdict.value:<11} ", MEANINGS[verdict].style), result.scenario, (printable(said), "dim")
+                ),
+                soft_wrap=True,
+            )
+
+    def _explain(self, result: Result, verdict: Verdict) -> None:
+        """Say the requirement, what was sent, expected and got, what is likely wrong, and how to see it again."""
+        head = Text.assemble(
+            (verdict.value.upper(), MEANINGS[verdict].style), f" {result.scenario}: ", (result.title, "bold")
+        )
+        self._console.print(head, soft_wrap=True)
+        rows = [(result.requirement, f"{result.level}: {result.text}")]
+        if result.sent:
+            rows.append(("sent", result.sent))
+        if result.expected:
+            rows.append(("expected", result.expected))
+        rows.append(("got", result.got))
+        if result.cause:
+            rows.append(("likely", result.cause))
+        rows += [("again", command) for command in result.reproduce]
+        for name, value in rows:
+            self._console.print(Text.assemble((f"  {name:<9} ", "dim"), printable(value)), soft_wrap=True)
+
+    def _tell_shortly(self, result: Result, verdict: Verdict) -> None:
+        if self._explained == _IN_FULL + 1:
+            self._console.print("more of them, in short (all in full: -v, --html, or -t ID)", style="dim")
+        said = f": expected {result.expected}, got {result.got}" if result.expected else f": {result.got}"
+        head = (verdict.value.upper(), MEANINGS[verdict].style)
+        self._console.print(Text.assemble(head, f" {result.scenario}", printable(said)), soft_wrap=True)
+
+    def _finish(self, end: RunEnd) -> None:
+        print_ = self._console.print
+        if self._results:
+            print_(self._table())
+        for verdict in MENTIONED:
+            self._mention(verdict)
+        if end.problems:
+            for problem in end.problems:
+                print_(Text(f"  {problem}", style="yellow"), soft_wrap=True)
+        if end.output.strip() and end.exit not in {Exit.CONFORMANT, Exit.INCOMPLETE}:
+            print_("the server's output ends with:", style="dim")
+            for line in end.output.strip().splitlines()[-5:]:
+                print_(Text(f"  {printable(line.rstrip())}", style="dim"), soft_wrap=True)
+        style, sentence = _SENTENCES.get(Exit(end.exit), ("", str(end.exit)))
+        counts = ", ".join(f"{count} {name}" for name, count in end.counts.items())
+        print_(
+            Text.assemble((sentence, style), f" ({counts or 'nothing was played'}; {end.seconds:.1f} s)"),
+            soft_wrap=True,
+        )
+
+    def _table(self) -> Table:
+        """Return the counts by chapter."""
+        counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for result in self._results:
+            counts[result.chapter]["known" if result.known else result.verdict] += 1
+        columns = [
+            name for name in (*[v.value for v in Verdict], "known") if any(name in row for row in counts.values())
+        ]
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        table.add_column("chapter")
+        for name in columns:
+            style = MEANINGS[Verdict(name)].style if name in {v.value for v in Verdict} else "dim"
+            table.add_column(name, justify="right", style=style)
+        for chapter, row in counts.items():
+            table.add_row(chapter, *(str(row[name]) if row[name] else "" for name in columns))
+        return table
+
+    def _mention(self, verdict: Verdict) -> None:
+        """Say why scenarios were not played, by reason."""
+        reasons: dict[str, list[str]] = defaultdict(list)
+        for result in self._results:
+            if result.verdict == verdict:
+                reasons[result.got].append(result.scenario)
+        for reason, names in list(reasons.items())[:_REASONS]:
+            which = names[0] if len(names) == 1 else f"{len(names)} scenarios, {names[0]} the first"
+            self._console.print(
+                Text.assemble((verdict.value, MEANINGS[verdict].style), f" {which}: {printable(reason)}"),
+                soft_wrap=True,
+            )

@@ -1,0 +1,489 @@
+"""Commands, known and unknown: their names, their arguments, the order of the checks, quit and help."""
+
+from typing import Final
+
+from conformance.client import CODES, UNKNOWN
+from conformance.failure import Failure
+from conformance.record import shown
+from conformance.scenario import EXCLUSIVE, Chapter, Kind, Stage
+
+chapter = Chapter()
+
+_MISSING: Final = "hftp-conformance-no-such-file"
+_NO_END: Final = {
+    Kind.OPEN: "the server answers quit, and waits for the client to close",
+    Kind.CLOSED: "quit closes the connection without a reply",
+    Kind.RESET: "quit closes the connection without a reply",
+    Kind.EXTRA: "what follows quit in the same packet is executed",
+}
+
+# --- Unknown commands --------------------------------------------------------------------------------
+
+_UNKNOWN_LINES: Final = (
+    ("unknown", "frobnicate", "An unknown command", "the last else of the dispatch gives another code"),
+    ("unknown-with-arguments", "frobnicate a b c d e", "An unknown command with many arguments", ""),
+    ("unknown-with-file", "frobnicate {text}", "An unknown command with a file's name", ""),
+    ("unknown-with-missing-file", f"frobnicate {_MISSING}", "An unknown command with a missing file's name", ""),
+    ("unknown-with-slice", "get_slices {text} 0 1", "A command that is nearly get_slice", "startswith('get_slice')"),
+    ("suffix-of-metadata", "get_metadatax {text}", "get_metadatax", "startswith('get_metadata')"),
+    ("suffix-of-listing", "get_file_listings", "get_file_listings", "startswith('get_file_listing')"),
+    ("suffix-of-quit", "quitx", "quitx", "startswith('quit')"),
+    ("prefix-of-metadata", "get_meta {text}", "get_meta", "abbreviations are completed, or `in` on a string"),
+    ("prefix-of-listing", "get_file", "get_file", "abbreviations are completed, or `in` on a string"),
+    ("prefix-of-quit", "qui", "qui", "abbreviations are completed, or `in` on a string"),
+    ("one-letter", "q", "A command of one letter", "abbreviations are completed, or `in` on a string"),
+    ("inside-of-a-name", "slice {text} 0 1", "The end of a command's name", "`in` or endswith() on a string"),
+    ("hyphens", "get-metadata {text}", "get-metadata, with a hyphen", "- and _ are taken for the same"),
+    ("status-as-command", "200 OK", "A status line as a command", ""),
+    ("other-protocol", "GET /{text} HTTP/1.1", "A request line of HTTP", "GET is taken for something that it is not"),
+)
+
+for _slug, _said, _what, _cause in _UNKNOWN_LINES:
+    _because = (
+        f"commands are not compared as a whole: {_cause}" if _slug not in {"unknown", "other-protocol"} else _cause
+    )
+    chapter.transcript(
+        f"commands.{_slug}",
+        "HFTP-3.1",
+        f"{_what} is answered by 200",
+        f"""
+        C: {_said}
+        S: 200 *
+        <in step>
+        """,
+        causes={Kind.STATUS: _because} if _cause else {},
+    )
+
+
+@chapter.play(
+    "commands.names-of-methods",
+    "HFTP-3.1",
+    "Words that are no commands, but may be methods of the server's objects, are answered by 200",
+    causes={
+        Kind.STATUS: "commands are looked up by getattr(self, name), which finds every method that there is",
+        Kind.CLOSED: "commands are looked up by getattr(self, name), which finds every method that there is",
+        Kind.RESET: "commands are looked up by getattr(self, name), which finds every method that there is",
+        Kind.TIMEOUT: "commands are looked up by getattr(self, name), which finds every method that there is",
+    },
+)
+def names_of_methods(stage: Stage) -> None:
+    """Say names that a dispatcher without a table of commands would find."""
+    client = stage.connect()
+    for name in ("handle", "run", "send", "recv", "close", "stop", "start", "serve", "__init__", "__class__", "socket"):
+        client.say(name)
+        client.status(200)
+    client.finish()
+
+
+for _slug, _said, _what in (
+    ("upper-case-quit", "QUIT", "QUIT"),
+    ("title-case-quit", "Quit", "Quit"),
+    ("upper-case-listing", "GET_FILE_LISTING", "GET_FILE_LISTING"),
+    ("upper-case-metadata", "GET_METADATA {text}", "GET_METADATA"),
+    ("mixed-case-slice", "get_Slice {text} 0 1", "get_Slice"),
+):
+    chapter.transcript(
+        f"commands.{_slug}",
+        "HFTP-3.2",
+        f"{_what} is an unknown command",
+        f"""
+        C: {_said}
+        S: 200 *
+        <in step>
+        """,
+        causes={Kind.STATUS: "lower() is applied to the command before it is looked up"},
+    )
+
+# --- How many arguments ------------------------------------------------------------------------------
+
+_TOO_FEW: Final = {
+    Kind.CLOSED: "the argument is taken without a look at how many there are: IndexError",
+    Kind.RESET: "the argument is taken without a look at how many there are: IndexError",
+    Kind.TIMEOUT: "the argument is taken without a look at how many there are: IndexError",
+    Kind.GONE: "the argument is taken without a look at how many there are: IndexError, and it ends the process",
+    Kind.STATUS: "a missing argument is replaced by something, or its absence is reported by another code",
+}
+_TOO_MANY: Final = {
+    Kind.STATUS: "arguments after the ones that are needed are not looked at: compare len(arguments) with ==",
+    Kind.CLOSED: "unpacking too many arguments raises ValueError",
+    Kind.RESET: "unpacking too many arguments raises ValueError",
+}
+
+_COUNTS: Final = (
+    ("metadata-0", "get_metadata", _TOO_FEW, "get_metadata without an argument"),
+    ("metadata-2", "get_metadata {text} {text}", _TOO_MANY, "get_metadata with two arguments"),
+    ("metadata-3", "get_metadata {text} 0 1", _TOO_MANY, "get_metadata with three arguments"),
+    ("slice-0", "get_slice", _TOO_FEW, "get_slice without arguments"),
+    ("slice-1", "get_slice {text}", _TOO_FEW, "get_slice with the name alone"),
+    ("slice-2", "get_slice {text} 0", _TOO_FEW, "get_slice without SIZE"),
+    ("slice-4", "get_slice {text} 0 1 1", _TOO_MANY, "get_slice with a third number"),
+    ("slice-5", "get_slice {text} 0 1 raw raw", _TOO_MANY, "get_slice with five arguments"),
+    ("slice-10", "get_slice {text} 0 1 2 3 4 5 6 7 8", _TOO_MANY, "get_slice with ten arguments"),
+    ("listing-1", "get_file_listing {text}", _TOO_MANY, "get_file_listing with an argument"),
+    ("listing-2", "get_file_listing a b", _TOO_MANY, "get_file_listing with two arguments"),
+    ("quit-1", "quit now", _TOO_MANY, "quit with an argument"),
+    ("quit-2", "quit 0 OK", _TOO_MANY, "quit with two arguments"),
+    ("metadata-200", "get_metadata" + " a" * 200, _TOO_MANY, "get_metadata with 200 arguments"),
+)
+
+for _slug, _said, _causes, _what in _COUNTS:
+    chapter.transcript(
+        f"commands.{_slug}",
+        "HFTP-3.3",
+        f"{_what} is answered by 201",
+        f"""
+        C: {_said}
+        S: 201 *
+        <in step>
+        """,
+        causes=_causes,
+    )
+
+# --- Files that are not there ------------------------------------------------------------------------
+
+_NOT_FOUND: Final = {
+    Kind.STATUS: "a file that does not exist has a code of its own, 202; 199 is for the server's own failures",
+    Kind.CLOSED: "opening the file raises FileNotFoundError, and nobody catches it",
+    Kind.RESET: "opening the file raises FileNotFoundError, and nobody catches it",
+    Kind.GONE: "opening the file raises FileNotFoundError, and it ends the process",
+}
+
+for _slug, _said, _what, _needs in (
+    ("missing-metadata", f"get_metadata {_MISSING}", "get_metadata of a missing file", []),
+    ("missing-slice", f"get_slice {_MISSING} 0 1", "get_slice of a missing file", []),
+    ("missing-empty-slice", f"get_slice {_MISSING} 0 0", "An empty slice of a missing file", []),
+    ("missing-by-prefix", "get_metadata {text}.bak", "A name that begins with that of a file", ["own-files"]),
+    ("missing-by-suffix", "get_metadata x{text}", "A name that ends with that of a file", ["own-files"]),
+):
+    chapter.transcript(
+        f"commands.{_slug}",
+        "HFTP-3.4",
+        f"{_what} is answered by 202",
+        f"""
+        C: {_said}
+        S: 202 *
+        <in step>
+        """,
+        needs=_needs,
+        causes=_NOT_FOUND,
+    )
+
+# --- The order of the checks -------------------------------------------------------------------------
+
+_FORM_FIRST: Final = "the file is opened before the numbers are looked at"
+_ORDERS: Final = (
+    ("unknown-before-all", f"frobnicate {_MISSING} x -1", 200, "An unknown command, with everything else wrong", ""),
+    ("offset-before-file", f"get_slice {_MISSING} x 1", 201, "A missing file with a wrong OFFSET", _FORM_FIRST),
+    ("size-before-file", f"get_slice {_MISSING} 0 x", 201, "A missing file with a wrong SIZE", _FORM_FIRST),
+    ("negative-before-file", f"get_slice {_MISSING} -1 1", 201, "A missing file with a negative OFFSET", _FORM_FIRST),
+    ("negative-size-before-file", f"get_slice {_MISSING} 0 -1", 201, "A missing file, negative SIZE", _FORM_FIRST),
+    ("count-before-file", f"get_slice {_MISSING} 0", 201, "A missing file without SIZE", _FORM_FIRST),
+    ("too-many-before-file", f"get_metadata {_MISSING} x", 201, "A missing file and an argument more", _FORM_FIRST),
+    ("size-before-range", "get_slice {text} {text.size+1} x", 201, "OFFSET past the end, wrong SIZE", ""),
+    ("offset-before-range", "get_slice {text} x {text.size+1}", 201, "SIZE past the end, wrong OFFSET", ""),
+    ("count-before-range", "get_slice {text} {text.size+1}", 201, "OFFSET past the end, no SIZE", ""),
+    ("file-before-offset", f"get_slice {_MISSING} 1000000 1", 202, "A missing file and a large OFFSET", "203"),
+    ("file-before-size", f"get_slice {_MISSING} 0 1000000", 202, "A missing file and a large SIZE", "203"),
+    ("form-before-all", f"get_slice {_MISSING} 1000000 x", 201, "A missing file, large OFFSET, wrong SIZE", ""),
+)
+
+for _slug, _said, _code, _what, _cause in _ORDERS:
+    if _cause == "203":
+        _cause = "a missing file counts as an empty one, so that every slice exceeds it"
+    chapter.transcript(
+        f"commands.{_slug}",
+        "HFTP-3.5",
+        f"{_what}: {_code}",
+        f"""
+        C: {_said}
+        S: {_code} *
+        <in step>
+        """,
+        causes={Kind.STATUS: _cause or "the checks are made in another order than 200, 201, 202, 203"},
+    )
+
+# --- quit --------------------------------------------------------------------------------------------
+
+chapter.transcript(
+    "commands.quit",
+    "HFTP-3.6",
+    "quit is answered by 0, and the server closes",
+    """
+    C: quit
+    S: 0 *
+    <close>
+    """,
+    causes=_NO_END,
+)
+
+chapter.transcript(
+    "commands.quit-after-others",
+    "HFTP-3.6",
+    "quit ends a conversation of successes and errors",
+    f"""
+    C: get_metadata {{text}}
+    S: 0 *
+    S: {{text.size}}
+    C: get_metadata {_MISSING}
+    S: 202 *
+    C: get_slice {{text}} 0 1
+    S: 0 *
+    S: <slice text 0 1>
+    C: quit
+    S: 0 *
+    <close>
+    """,
+    causes=_NO_END,
+)
+
+chapter.transcript(
+    "commands.quit-pipelined",
+    "HFTP-3.6",
+    "Commands behind quit in the same packet are not executed",
+    """
+    C| quit\\r\\nget_file_listing\\r\\nget_metadata {text}\\r\\nfrobnicate\\r\\n
+    S: 0 *
+    <close>
+    """,
+    causes=_NO_END,
+)
+
+chapter.transcript(
+    "commands.quit-twice",
+    "HFTP-3.6",
+    "Of two quits in one packet the first is answered, and the second never seen",
+    """
+    C| quit\\r\\nquit\\r\\n
+    S: 0 *
+    <close>
+    """,
+    causes=_NO_END,
+)
+
+chapter.transcript(
+    "commands.quit-before-bad-eol",
+    "HFTP-3.6",
+    "A bad line end behind quit is not seen any more",
+    """
+    C| quit\\r\\nfrobnicate\\nquit\\r\\n
+    S: 0 *
+    <close>
+    """,
+    causes=_NO_END | {Kind.STATUS: "all that has arrived is searched for a LF before the first command is executed"},
+)
+
+chapter.transcript(
+    "commands.quit-with-argument-goes-on",
+    "HFTP-3.6",
+    "quit with an argument is an error, and does not end the conversation",
+    """
+    C: quit now
+    S: 201 *
+    C: get_metadata {text}
+    S: 0 *
+    S: {text.size}
+    C: quit
+    S: 0 *
+    <close>
+    """,
+    causes=_NO_END | {Kind.STATUS: "startswith('quit'): the arguments of quit are not looked at"},
+)
+
+
+@chapter.play(
+    "commands.quit-behind-slice",
+    "HFTP-3.6",
+    "A quit that is sent together with get_slice does not cut the slice off",
+    needs=["medium"],
+    causes=_NO_END | {Kind.CLOSED: "the connection is closed before all that was gathered is sent"},
+)
+def quit_behind_slice(stage: Stage) -> None:
+    """Ask for a whole file and say quit in one packet."""
+    file = stage.fixture("medium")
+    client = stage.connect()
+    client.send(b"get_slice %b 0 %d\r\nquit\r\n" % (file.name, file.size))
+    client.status(0)
+    client.slice(file.content, 0, file.size)
+    client.status(0)
+    client.read_end("the end of the stream after quit")
+
+
+@chapter.play(
+    "commands.quit-behind-many",
+    "HFTP-3.6",
+    "A quit that is sent together with many commands does not lose the replies to them",
+    causes=_NO_END
+    | {
+        Kind.CLOSED: "the connection is closed before all that was gathered is sent",
+        Kind.RESET: "SO_LINGER with 0 seconds, or an abort, throws away what the client has not received yet",
+    },
+)
+def quit_behind_many(stage: Stage) -> None:
+    """Ask for more replies than a small buffer holds, and read them once the server has most likely closed."""
+    client = stage.connect(receive_buffer_bytes=4096)
+    count = 800
+    client.send(f"get_metadata {_MISSING}\r\n".encode() * count + b"quit\r\n")
+    for _ in range(20):
+        stage.pause()
+    for _ in range(count):
+        client.status(202)
+    client.status(0)
+    client.read_end("the end of the stream after quit")
+
+
+# --- What cannot be read -----------------------------------------------------------------------------
+
+_UNREADABLE: Final = {
+    Kind.STATUS: "every OSError is taken for a missing file; PermissionError is the server's own failure: 199",
+    Kind.CLOSED: "opening the file raises PermissionError, and nobody catches it",
+    Kind.RESET: "opening the file raises PermissionError, and nobody catches it",
+    Kind.GONE: "opening the file raises PermissionError, and it ends the process",
+}
+
+chapter.transcript(
+    "commands.unreadable-slice",
+    "HFTP-3.7",
+    "A slice of a file that the server cannot read is answered by 199, and the server closes",
+    """
+    C: get_slice {unreadable} 0 1
+    S: 199 *
+    <close>
+    """,
+    causes=_UNREADABLE,
+)
+
+chapter.transcript(
+    "commands.unreadable-metadata",
+    "HFTP-3.7",
+    "The size of a file that the server cannot read is not told: 199, and the server closes",
+    """
+    C: get_metadata {unreadable}
+    S: 199 *
+    <close>
+    """,
+    level="SHOULD",  # stat() needs no permission to read, and the protocol does not say which call has to fail
+    causes=_UNREADABLE | {Kind.STATUS: "stat() works on a file that open() does not: the size of nothing to be had"},
+)
+
+
+@chapter.play(
+    "commands.unreadable-directory",
+    "HFTP-3.7",
+    "A directory that the server cannot read is answered by 199, and the server closes",
+    needs=["local", "unreadable", "text"],
+    isolation=EXCLUSIVE,
+    causes=_UNREADABLE
+    | {
+        Kind.STATUS: "a directory that cannot be read is taken for an empty or a missing one",
+        Kind.BODY: "a directory that cannot be read is taken for an empty one",
+    },
+)
+def unreadable_directory(stage: Stage) -> None:
+    """Take the permission to read the directory away for a while; a server that has it open already may go on."""
+    directory = stage.fixtures.directory
+    mode = directory.stat().st_mode & 0o7777
+    directory.chmod(mode & 0o333)
+    try:
+        client = stage.connect()
+        client.say("get_file_listing")
+        if client.status(0, 199).code == 0:
+            names = client.listing()
+            if stage.fixture("text").name not in names:
+                raise Failure(Kind.BODY, "199, or the files all the same", f"a listing of {len(names)} names")
+            stage.saw("the server keeps its directory open")
+            client.finish()
+        else:
+            client.read_end("the end of the stream after 199")
+    finally:
+        directory.chmod(mode)
+
+
+# --- help --------------------------------------------------------------------------------------------
+
+_NAMES: Final = (b"get_file_listing", b"get_metadata", b"get_slice", b"help", b"quit")
+_HELP: Final = {
+    Kind.STATUS: "help is not known, or its arguments are not looked at",
+    Kind.TIMEOUT: "the empty line that ends the names is missing",
+    Kind.MALFORMED: "the names are not one a line, each ended by CR LF",
+}
+
+
+def _helped(stage: Stage) -> list[bytes]:
+    client = stage.connect()
+    client.say("help")
+    client.status(0)
+    names = client.listing()
+    client.in_step()
+    return names
+
+
+@chapter.play("commands.help", "HFTP-3.8", "help is answered by 0, names and an empty line", causes=_HELP)
+def help_form(stage: Stage) -> None:
+    """Ask for help, and then for something else."""
+    if not _helped(stage):
+        raise Failure(Kind.BODY, "the names of the commands", "none")
+
+
+@chapter.play(
+    "commands.help-complete",
+    "HFTP-3.8",
+    "help names each command once, and nothing but its name",
+    causes=_HELP | {Kind.BODY: "the list was written by hand, or shows how a command is used instead of its name"},
+)
+def help_complete(stage: Stage) -> None:
+    """Compare the names with those of the protocol; a server may have more."""
+    names = _helped(stage)
+    for name in _NAMES:
+        if names.count(name) != 1:
+            got = b", ".join(names)
+            raise Failure(Kind.BODY, f"the line {name.decode()}, once", shown(got) or "no names")
+
+
+@chapter.play(
+    "commands.help-usable",
+    "HFTP-3.8",
+    "Every command that help names is known",
+    causes=_HELP | {Kind.STATUS: "help names a command that is not there, or says more about one than its name"},
+)
+def help_usable(stage: Stage) -> None:
+    """Say each of the names with more arguments than the protocol's commands take: anything but 200 is an answer."""
+    for name in _helped(stage)[:50]:
+        client = stage.connect()
+        client.say(name + b" 1 2 3 4 5 6")
+        client.status(*(code for code in CODES if code != 200))  # noqa: PLR2004  (a code of the protocol)
+
+
+for _slug, _said in (("1", "help get_slice"), ("2", "help help me")):
+    chapter.transcript(
+        f"commands.help-{_slug}",
+        "HFTP-3.8",
+        f"{_said} is answered by 201",
+        f"""
+        C: {_said}
+        S: 201 *
+        <in step>
+        """,
+        causes={Kind.STATUS: "the arguments of help are not looked at"},
+    )
+
+chapter.transcript(
+    "commands.help-in-case",
+    "HFTP-3.2",
+    "HELP is an unknown command",
+    """
+    C: HELP
+    S: 200 *
+    <in step>
+    """,
+    dialects=["2026"],
+    causes={Kind.STATUS: "lower() is applied to the command before it is looked up"},
+)
+
+
+@chapter.play("commands.more", "HFTP-3.9", "Whether the server knows what came later: help and raw slices")
+def more(stage: Stage) -> None:
+    """Ask for help, and for a raw slice of a file that is not there."""
+    for said in (b"help", b"get_slice %b 0 1 raw" % _MISSING.encode(), UNKNOWN):
+        client = stage.connect()
+        client.say(said)
+        stage.saw(f"{shown(said)}: {client.status()}")

@@ -1,0 +1,118 @@
+"""get_file_listing: nothing that cannot be fetched, and what a server may do either way."""
+
+from typing import Final
+
+from conformance.client import Client
+from conformance.failure import Failure, Incomplete
+from conformance.record import shown
+from conformance.scenario import Chapter, Kind, Stage
+from conformance.scenarios.listings import list_files
+
+chapter = Chapter()
+
+_ASKED_NAMES: Final = 100
+"""How many names of a listing are asked for."""
+
+_UNFETCHABLE: Final = {
+    Kind.BODY: "everything that the directory has is listed: leave out what no command can ask for",
+    Kind.STATUS: "everything that the directory has is listed: leave out what get_metadata and get_slice refuse",
+    Kind.CLOSED: "something is listed, and asking for it makes the server fail",
+    Kind.RESET: "something is listed, and asking for it makes the server fail",
+}
+
+
+def _require_fetchable(client: Client, name: bytes) -> None:
+    """Require size and beginning of a file that was listed."""
+    if b" " in name or not name:
+        raise Failure(Kind.BODY, "names that a command can hold", shown(name) + ", which has a space")
+    client.say(b"get_metadata " + name)
+    status = client.status()
+    if status.code != 0:
+        raise Failure(Kind.STATUS, f"0 for {shown(name)}, which is listed", str(status))
+    size = client.size()
+    client.say(b"get_slice %b 0 %d" % (name, min(size, 10)))
+    status = client.status()
+    if status.code != 0:
+        raise Failure(Kind.STATUS, f"0 for a slice of {shown(name)}, which is listed", str(status))
+    client.slice(None, 0, min(size, 10))
+
+
+@chapter.play(
+    "listings.all-fetchable",
+    "HFTP-4.5",
+    "Everything that is listed can be fetched",
+    patiences=30.0,
+    causes=_UNFETCHABLE,
+)
+def all_fetchable(stage: Stage) -> None:
+    """Ask for the size and the first bytes of each name."""
+    client = stage.connect()
+    names = list_files(client)
+    if not names:
+        message = "no files are listed"
+        raise Incomplete(message)
+    for name in names if len(names) <= _ASKED_NAMES else stage.random.sample(names, _ASKED_NAMES):
+        _require_fetchable(client, name)
+    client.finish()
+
+
+for _key, _what in (
+    ("subdirectory", "A directory"),
+    ("inner", "A file in a subdirectory"),
+    ("spaced", "A name with a space"),
+    ("link-inside", "A link to a file"),
+    ("link-outside", "A link that leads out of the directory"),
+    ("unreadable", "A file that the server cannot read"),
+    ("hidden", "A file whose name begins with a dot"),
+):
+
+    @chapter.play(
+        f"listings.only-fetchable-{_key}",
+        "HFTP-4.5",
+        f"{_what} is not listed, unless it can be fetched",
+        needs=["local", _key],
+        causes=_UNFETCHABLE,
+    )
+    def only_fetchable(stage: Stage, key: str = _key) -> None:
+        """Look for it under the names that it could be listed by."""
+        thing = stage.fixture(key)
+        client = stage.connect()
+        wanted = {thing.name, thing.name + b"/", b"./" + thing.name, thing.name.rpartition(b"/")[2]}
+        found = [name for name in list_files(client) if name in wanted]
+        for name in found:
+            _require_fetchable(client, name)
+        client.in_step()
+        stage.saw(f"listed, and can be fetched: {shown(found[0])}" if found else "not listed")
+
+
+# --- Choices -----------------------------------------------------------------------------------------
+
+
+@chapter.play("listings.order", "HFTP-4.4", "In which order the names come")
+def order(stage: Stage) -> None:
+    """Compare the order with some that are usual."""
+    names = list_files(stage.connect())
+    for what, usual in (
+        ("by their bytes", sorted(names)),
+        ("without regard to case", sorted(names, key=bytes.lower)),
+        ("backwards", sorted(names, reverse=True)),
+    ):
+        if names == usual:
+            stage.saw(f"sorted {what}")
+            return
+    stage.saw("in no order that is known here")
+
+
+@chapter.play(
+    "listings.dot-files",
+    "HFTP-4.6",
+    "Whether files whose names begin with a dot are listed and served",
+    needs=["local", "hidden"],
+)
+def dot_files(stage: Stage) -> None:
+    """Look for one in the listing, and ask for it."""
+    name = stage.fixture("hidden").name
+    client = stage.connect()
+    stage.saw("listed" if name in list_files(client) else "not listed")
+    client.say(b"get_metadata " + name)
+    stage.saw(f"asked for: {client.status()}")

@@ -1,0 +1,293 @@
+"""get_metadata: a size on a line of its own, and the true one, now."""
+
+import os
+from typing import Final
+
+from conformance.client import Client, fetch
+from conformance.content import Known
+from conformance.failure import Failure, Incomplete
+from conformance.fixtures import SERVABLE
+from conformance.scenario import DESTRUCTIVE, EXCLUSIVE, Chapter, Kind, Stage
+
+chapter = Chapter()
+
+_ASKED_NAMES: Final = 40
+"""How many names of a listing are looked at."""
+_FORM: Final = {
+    Kind.MALFORMED: "the size stands on the status line, has separators or a unit, or does not end in CR LF",
+    Kind.TIMEOUT: "the size stands on the status line, or has no line end",
+    Kind.STATUS: "the size is taken for the next status line: it has no line end, or is one line too many",
+    Kind.EXTRA: "something follows the size: an empty line, or more about the file",
+    Kind.BODY: "the size is not the number of bytes in the file",
+}
+_STALE: Final = {
+    Kind.BODY: "the size is looked up once and kept; it has to be asked of the file system each time",
+    Kind.STATUS: "the files are looked up once, at the start; they have to be asked of the file system each time",
+    Kind.CLOSED: "a file that has changed its size since the start makes the server fail",
+}
+
+
+chapter.transcript(
+    "metadata.form",
+    "HFTP-5.1",
+    "get_metadata is answered by 0 and a line of digits, and nothing else",
+    """
+    C: get_metadata {text}
+    S: 0 *
+    S: <size text>
+    <in step>
+    """,
+    causes=_FORM,
+)
+
+chapter.transcript(
+    "metadata.form-of-large",
+    "HFTP-5.1",
+    "A large size has no separators and no unit",
+    """
+    C: get_metadata {large}
+    S: 0 *
+    S: <size large>
+    <in step>
+    """,
+    causes=_FORM,
+)
+
+chapter.transcript(
+    "metadata.form-of-empty",
+    "HFTP-5.1",
+    "The size of an empty file is the digit 0",
+    """
+    C: get_metadata {empty}
+    S: 0 *
+    S: 0
+    <in step>
+    """,
+    causes=_FORM | {Kind.STATUS: "an empty file is taken for a missing one: `if size` is false for 0"},
+)
+
+chapter.transcript(
+    "metadata.pipelined",
+    "HFTP-5.1",
+    "Sizes that are asked for together come one a line, each behind its status line",
+    """
+    C: get_metadata {text}
+    C: get_metadata {one}
+    C: get_metadata hftp-conformance-no-such-file
+    C: get_metadata {text}
+    S: 0 *
+    S: <size text>
+    S: 0 *
+    S: <size one>
+    S: 202 *
+    S: 0 *
+    S: <size text>
+    <in step>
+    """,
+    causes=_FORM,
+)
+
+for _key, _what in (
+    ("text", "a text"),
+    ("one", "a file of one byte"),
+    ("empty", "an empty file"),
+    ("binary", "a file full of CR, LF and NUL"),
+    ("bytes", "a file of all 256 bytes"),
+    ("long-name", "a file with a name of 255 bytes"),
+    ("names", "a file with every kind of character in its name"),
+    ("no-extension", "a file without an extension"),
+    ("medium", "a file of 300,007 bytes"),
+    ("large", "a large file"),
+):
+    chapter.transcript(
+        f"metadata.size-of-{_key}",
+        "HFTP-5.2",
+        f"The size of {_what} is told",
+        f"""
+        C: get_metadata {{{_key}}}
+        S: 0 *
+        S: <size {_key}>
+        <in step>
+        """,
+        causes={
+            Kind.BODY: "the size is not the number of bytes: characters of a decoded text, blocks on the disk,"
+            " the length of the base64, or a number kept in 16 bits",
+            Kind.STATUS: "a file that is listed and can be fetched is not found here",
+        },
+    )
+
+
+def _size_of(client: Client, name: bytes) -> int:
+    client.say(b"get_metadata " + name)
+    client.status(0)
+    return client.size()
+
+
+@chapter.play(
+    "metadata.agrees-with-slices",
+    "HFTP-5.2",
+    "Of each listed file exactly as many bytes can be fetched as its size says",
+    patiences=20.0,
+    causes={
+        Kind.STATUS: "get_metadata and get_slice ask for the size in different ways",
+        Kind.BODY: "get_metadata and get_slice ask for the size in different ways",
+    },
+)
+def agrees_with_slices(stage: Stage) -> None:
+    """Ask for the last byte of each file, and for one more."""
+    client = stage.connect()
+    client.say("get_file_listing")
+    client.status(0)
+    names = [name for name in client.listing() if SERVABLE.fullmatch(name)]
+    if not names:
+        message = "no files are listed"
+        raise Incomplete(message)
+    for name in stage.random.sample(names, min(len(names), _ASKED_NAMES)):
+        client.say(b"get_metadata " + name)
+        if client.status().code != 0:  # whether all that is listed can be fetched is another scenario's
+            if client.latest is not None and client.latest.is_fatal:
+                client = stage.connect()
+            continue
+        size = client.size()
+        if size:
+            fetch(client, name, size - 1, 1)
+        fetch(client, name, size, 0)
+        client.say(b"get_slice %b %d 1" % (name, size))
+        client.status(203)
+    client.finish()
+
+
+_CHANGING: Final = b"hftp-conformance-changing.txt"
+
+for _slug, _what, _before, _after in (
+    ("grown", "grew", b"short", b"a good deal longer than it was"),
+    ("shrunk", "shrank", b"a good deal longer than it will be", b"short"),
+    ("emptied", "was emptied", b"something", b""),
+    ("filled", "was empty and is no more", b"", b"something"),
+    ("rewritten", "was rewritten with as many bytes", b"one content", b"another one"),
+):
+
+    @chapter.play(
+        f"metadata.{_slug}",
+        "HFTP-5.2",
+        f"A file that {_what} has its new size and its new bytes at once",
+        needs=["local"],
+        isolation=EXCLUSIVE,
+        causes=_STALE,
+    )
+    def changed(stage: Stage, before: bytes = _before, after: bytes = _after) -> None:
+        """Change the file between two questions of one client, and ask as another client too."""
+        with stage.fixtures.added({_CHANGING: before}):
+            client = stage.connect()
+            _check(client, before)
+            with stage.fixtures.added({_CHANGING: after}):
+                _check(client, after)
+                _check(stage.connect(), after)
+
+    def _check(client: Client, data: bytes) -> None:
+        """Compare size, bytes and end with what the file holds."""
+        if (size := _size_of(client, _CHANGING)) != len(data):
+            raise Failure(Kind.BODY, f"the size {len(data)}, as it is now", str(size))
+        fetch(client, _CHANGING, 0, len(data), Known(data))
+        client.say(b"get_slice %b 0 %d" % (_CHANGING, len(data) + 1))
+        client.status(203)
+
+
+@chapter.play(
+    "metadata.replaced",
+    "HFTP-5.2",
+    "A file that another one has replaced under its name is the other one at once",
+    needs=["local"],
+    isolation=EXCLUSIVE,
+    causes=_STALE | {Kind.BODY: "the file is kept open, so that the old one is served after it was replaced"},
+)
+def replaced(stage: Stage) -> None:
+    """Rename another file to its name, as editors and installers do."""
+    other = _CHANGING + b".new"
+    with stage.fixtures.added({_CHANGING: b"the old one", other: b"the new one, which is longer"}):
+        client = stage.connect()
+        if (size := _size_of(client, _CHANGING)) != len(b"the old one"):
+            raise Failure(Kind.BODY, "the size 11", str(size))
+        directory = stage.fixtures.directory
+        (directory / os.fsdecode(other)).rename(directory / os.fsdecode(_CHANGING))
+        if (size := _size_of(client, _CHANGING)) != len(b"the new one, which is longer"):
+            raise Failure(Kind.BODY, "the size 28, as it is now", str(size))
+        fetch(client, _CHANGING, 0, 28, Known(b"the new one, which is longer"))
+        client.finish()
+
+
+@chapter.play(
+    "metadata.removed",
+    "HFTP-3.4",
+    "A file that was removed is not found any more, and found again when it is back",
+    needs=["local"],
+    isolation=EXCLUSIVE,
+    causes=_STALE,
+)
+def removed(stage: Stage) -> None:
+    """Ask for a file before it is there, while it is, and afterwards."""
+    client = stage.connect()
+    for _ in range(2):
+        client.say(b"get_metadata " + _CHANGING)
+        client.status(202)
+        with stage.fixtures.added({_CHANGING: b"here"}):
+            if (size := _size_of(client, _CHANGING)) != len(b"here"):
+                raise Failure(Kind.BODY, "the size 4", str(size))
+    client.say(b"get_slice %b 0 1" % _CHANGING)
+    client.status(202)
+    client.finish()
+
+
+_DIRECTORY: Final = {
+    Kind.STATUS: "stat() has a size for directories too, or opening one raises IsADirectoryError: look at the type",
+    Kind.CLOSED: "opening a directory raises IsADirectoryError, and nobody catches it",
+    Kind.RESET: "opening a directory raises IsADirectoryError, and nobody catches it",
+    Kind.GONE: "opening a directory raises IsADirectoryError, and it ends the process",
+}
+for _slug, _said, _what in (
+    ("directory", "get_metadata {subdirectory}", "The size of a directory"),
+    ("directory-slice", "get_slice {subdirectory} 0 1", "A slice of a directory"),
+    ("directory-empty-slice", "get_slice {subdirectory} 0 0", "An empty slice of a directory"),
+):
+    chapter.transcript(
+        f"metadata.{_slug}",
+        "HFTP-5.3",
+        f"{_what} is asked for: 202 or 201",
+        f"""
+        C: {_said}
+        S: 201|202 *
+        <in step>
+        """,
+        causes=_DIRECTORY,
+    )
+
+
+@chapter.play(
+    "metadata.fifo",
+    "HFTP-5.3",
+    "A name in the directory that is neither a file nor a directory does not block the server",
+    needs=["local"],
+    isolation=DESTRUCTIVE,
+    causes={
+        Kind.TIMEOUT: "opening a FIFO waits for somebody to write into it: look at the type, or open with O_NONBLOCK",
+        Kind.GONE: "opening a FIFO waits for somebody to write into it: look at the type, or open with O_NONBLOCK",
+        Kind.STATUS: "whatever can be opened is taken for a file with bytes in it",
+    },
+)
+def fifo(stage: Stage) -> None:
+    """Put a FIFO into the directory, and ask for its size and for bytes of it; any answer but a byte will do."""
+    path = stage.fixtures.directory / "hftp-conformance-fifo"
+    os.mkfifo(path, 0o644)
+    try:
+        client = stage.connect()
+        client.say(f"get_metadata {path.name}")
+        if client.status(0, 199, 201, 202).code == 0:
+            client.size()
+        client.in_step()
+        client = stage.connect()
+        client.say(f"get_slice {path.name} 0 1")
+        client.status(199, 201, 202, 203)
+        client.in_step()
+    finally:
+        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))  # whoever waits for it goes on
+        path.unlink()

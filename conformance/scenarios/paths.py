@@ -1,0 +1,347 @@
+"""File names: which must work, and what they must not reach, whatever they look like.
+
+The proof that a name leads out of the directory is a file there whose name is random, so that no file inside can be
+meant: a server that says 0 has found it. Where the suite cannot write such a file, files that every system has serve.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from conformance.client import Client, Status
+from conformance.failure import Failure, Incomplete
+from conformance.fixtures import Fixture
+from conformance.record import shown
+from conformance.scenario import EXCLUSIVE, Chapter, Kind, Stage
+
+chapter = Chapter()
+
+_JOINED = {
+    Kind.STATUS: "the name is joined to the directory, and where that leads is not looked at, or only in one spelling",
+    Kind.CLOSED: "a name that leads elsewhere raised an exception that nobody caught",
+}
+_REFUSALS: Final = "a refusal (201, 202 or 101)"
+_SHOWN_BYTES: Final = 40
+COMMANDS: Final = (b"get_metadata %b", b"get_slice %b 0 0", b"get_slice %b 0 1")
+
+
+def answers(stage: Stage, lines: Iterable[bytes]) -> Iterator[tuple[bytes, Client, Status]]:
+    """Send lines, one after the other, and yield their status lines; come back after a fatal one."""
+    client: Client | None = None
+    for line in lines:
+        client = client or stage.connect()
+        client.say(line)
+        status = client.status()
+        yield line, client, status
+        if status.is_fatal:
+            client.read_end("the end of the stream after a fatal status")
+            client = None
+    if client is not None:
+        client.finish()
+
+
+def require_refusal(stage: Stage, names: Iterable[bytes]) -> None:
+    """Ask for the size and for bytes by each name; raise Failure if one is told or served."""
+    for line, client, status in answers(stage, (command % name for name in names for command in COMMANDS)):
+        if status.code == 0:
+            raise Failure(Kind.STATUS, f"{_REFUSALS} to {shown(line)}", f"{status}, and then {_following(client)}")
+
+
+def _following(client: Client) -> str:
+    """Return the beginning of what follows a status line, for people."""
+    client.half_close()
+    with contextlib.suppress(Failure):
+        for piece in client.read_pieces(_SHOWN_BYTES, "what follows"):
+            return shown(piece[:_SHOWN_BYTES])
+    return "nothing"
+
+
+# --- Out of the directory ----------------------------------------------------------------------------
+
+_Names = Callable[[bytes, bytes, bytes], Sequence[bytes]]
+"""Gives names for a secret's name, the served directory's path, and a name of a file or a directory in it."""
+
+_ESCAPES: Final[tuple[tuple[str, str, _Names], ...]] = (
+    ("parent", "Two dots", lambda secret, _at, _in: [b"../" + secret]),
+    (
+        "parents",
+        "Two dots, many times",
+        lambda secret, at, _in: [
+            b"../../" + at.split(b"/")[-2] + b"/" + secret,
+            b"../" * 30 + at.rpartition(b"/")[0].lstrip(b"/") + b"/" + secret,
+            b"../" + at.rpartition(b"/")[2] + b"/../" + secret,
+        ],
+    ),
+    (
+        "down-and-up",
+        "Two dots after a name that is fine",
+        lambda secret, _at, inside: [
+            inside + b"/../../" + secret,
+            b"no-such-directory/../../" + secret,
+            b"a/b/../../../" + secret,
+        ],
+    ),
+    (
+        "dotted",
+        "Two dots among single dots and doubled slashes",
+        lambda secret, _at, _in: [b"./../" + secret, b".//..//" + secret, b"..//" + secret, b".././" + secret],
+    ),
+    (
+        "absolute",
+        "An absolute path",
+        lambda secret, at, _in: [
+            at.rpartition(b"/")[0] + b"/" + secret,
+            b"/" + at.rpartition(b"/")[0] + b"/" + secret,
+            at + b"/../" + secret,
+        ],
+    ),
+    (
+        "removed-once",
+        "Two dots that are left when two dots are removed",
+        lambda secret, _at, _in: [b"....//" + secret, b"..././" + secret, b".../...//" + secret],
+    ),
+    (
+        "encoded",
+        "Two dots as URLs encode them",
+        lambda secret, _at, _in: [
+            b"%2e%2e/" + secret,
+            b"..%2f" + secret,
+            b"%2e%2e%2f" + secret,
+            b"%2E%2E%2F" + secret,
+            b"%252e%252e%252f" + secret,
+        ],
+    ),
+    (
+        "backslash",
+        "Two dots and a backslash",
+        lambda secret, _at, _in: [b"..\\" + secret, b".\\..\\" + secret, b"..\\/" + secret, b"..%5c" + secret],
+    ),
+    (
+        "trailing",
+        "Two dots, and something after the name",
+        lambda secret, _at, _in: [b"../" + secret + end for end in (b"/", b"/.", b"//", b".", b"/..", b"?", b"#a")],
+    ),
+    (
+        "expanded",
+        "A tilde, a variable or a URL",
+        lambda secret, at, _in: [
+            b"~" + at.rpartition(b"/")[0] + b"/" + secret,
+            b"~/../../../.." + at.rpartition(b"/")[0] + b"/" + secret,
+            b"$PWD/../" + secret,
+            b"file://" + at.rpartition(b"/")[0] + b"/" + secret,
+            b"file:../" + secret,
+        ],
+    ),
+    (
+        "proc",
+        "A way through /proc",
+        lambda secret, at, _in: [
+            b"/proc/self/root" + at.rpartition(b"/")[0] + b"/" + secret,
+            b"../" * 30 + b"proc/self/root" + at.rpartition(b"/")[0] + b"/" + secret,
+        ],
+    ),
+)
+
+
+def _secret(stage: Stage) -> Fixture:
+    if stage.fixtures.secret is None:
+        message = "needs a file outside the served directory (--serve, or --fixtures DIR)"
+        raise Incomplete(message)
+    return stage.fixtures.secret
+
+
+def _served(stage: Stage) -> bytes:
+    return os.fsencode(stage.fixtures.directory.resolve())
+
+
+def _add_escape(slug: str, what: str, names: _Names) -> None:
+    """Add a scenario that tries to leave the directory in one way."""
+
+    @chapter.play(
+        f"paths.{slug}",
+        "HFTP-8.1",
+        f"{what}: nothing outside is told or served",
+        needs=["outside", "subdirectory"],
+        causes=_JOINED,
+    )
+    def refused(stage: Stage) -> None:
+        inside = stage.fixture("subdirectory").name
+        require_refusal(stage, names(_secret(stage).name, _served(stage), inside))
+
+    refused.__doc__ = f"Ask for a file outside. {what}."
+
+
+for _escape in _ESCAPES:
+    _add_escape(*_escape)
+
+
+@chapter.play(
+    "paths.size-outside",
+    "HFTP-8.1",
+    "get_metadata does not tell the size of a file outside",
+    needs=["outside", "subdirectory"],
+    causes=_JOINED | {Kind.STATUS: "get_slice checks the name, and get_metadata does not"},
+)
+def size_outside(stage: Stage) -> None:
+    """Ask for sizes alone."""
+    secret, at, inside = _secret(stage).name, _served(stage), stage.fixture("subdirectory").name
+    names = [name for _, _, names in _ESCAPES for name in names(secret, at, inside)]
+    for line, client, status in answers(stage, (b"get_metadata " + name for name in names)):
+        if status.code == 0:
+            raise Failure(Kind.STATUS, f"{_REFUSALS} to {shown(line)}", f"{status}, and then {_following(client)}")
+
+
+@chapter.play(
+    "paths.nul",
+    "HFTP-8.1",
+    "A NUL in a name leads nowhere",
+    needs=["outside", "text"],
+    causes=_JOINED | {Kind.STATUS: "the name is checked up to its end, and used up to the NUL, or the other way round"},
+)
+def nul(stage: Stage) -> None:
+    """Put a NUL behind, before and between what is good and what is not; a server may drop the connection."""
+    secret, text = _secret(stage).name, stage.fixture("text").name
+    for name in (b"../%b\0" % secret, b"../%b\0.txt" % secret, b"%b\0/../../%b" % (text, secret), b"\0../" + secret):
+        for command in COMMANDS:
+            with contextlib.suppress(_Dropped):
+                _require_refusal_of_foreign(stage, command % name)
+    stage.probe()
+
+
+class _Dropped(Exception):  # noqa: N818
+    """The server closed instead of answering."""
+
+
+def _require_refusal_of_foreign(stage: Stage, line: bytes) -> None:
+    client = stage.connect()
+    client.say(line)
+    try:
+        status = client.status()
+    except Failure as failure:
+        if failure.kind in {Kind.CLOSED, Kind.RESET}:
+            raise _Dropped from None
+        raise
+    if status.code == 0:
+        raise Failure(Kind.STATUS, f"{_REFUSALS} to {shown(line)}", f"{status}, and then {_following(client)}")
+    client.close()
+
+
+@chapter.play(
+    "paths.spaces",
+    "HFTP-8.1",
+    "A space around a name that leads out does not help it",
+    needs=["outside"],
+    causes=_JOINED,
+)
+def spaces(stage: Stage) -> None:
+    """Put spaces where they do not belong; an answer of any kind is right, except for 0."""
+    secret = _secret(stage).name
+    lines = (b"get_metadata  ../" + secret, b"get_metadata ../%b " % secret, b"get_slice  ../%b 0 1" % secret)
+    for line, client, status in answers(stage, lines):
+        if status.code == 0:
+            raise Failure(Kind.STATUS, f"{_REFUSALS} to {shown(line)}", f"{status}, and then {_following(client)}")
+
+
+@chapter.play(
+    "paths.neighbour",
+    "HFTP-8.1",
+    "A file beside the directory is not served, though its name begins like the directory's",
+    needs=["outside", "local"],
+    isolation=EXCLUSIVE,
+    causes=_JOINED | {Kind.STATUS: "paths are compared as text: /served-not begins with /served"},
+)
+def neighbour(stage: Stage) -> None:
+    """Put a file there for a while, and ask for it by relative and absolute paths."""
+    directory = stage.fixtures.directory.resolve()
+    path = directory.with_name(f"{directory.name}-{_secret(stage).name.decode('latin-1')}")
+    with made(path, lambda: path.write_bytes(b"Not served.\n")):
+        name = os.fsencode(path.name)
+        require_refusal(stage, [b"../" + name, os.fsencode(path), os.fsencode(directory) + b"/../" + name])
+
+
+@contextlib.contextmanager
+def made(path: Path, make: Callable[[], object]) -> Iterator[None]:
+    """Have a thing for a while; raise Incomplete if it cannot be made."""
+    try:
+        make()
+    except OSError as error:
+        message = f"cannot make {path.name}: {error.strerror}"
+        raise Incomplete(message) from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+_WAYS_UP: Final = (
+    *(b"/", b"//", b"../" * 12, b"a/../" + b"../" * 12, b"....//" * 12, b"..././" * 12),
+    *(b"..\\" * 12, b"%2e%2e/" * 12, b"..%2f" * 12, b"%2e%2e%2f" * 12, b"file:///"),
+)
+_KNOWN_FILES: Final = (b"etc/passwd", b"etc/hosts", b"etc/services", b"bin/sh", b"Windows/win.ini")
+
+
+@chapter.play("paths.known-files", "HFTP-8.1", "Files that every system has are not told or served", causes=_JOINED)
+def known_files(stage: Stage) -> None:
+    """Ask for them by absolute paths and by two dots, unless the server holds files of their names itself."""
+    controls = [name for file in _KNOWN_FILES for name in (file, file.rpartition(b"/")[2])]
+    answers = {line: status.code for line, _, status in sizes(stage, (b"get_metadata " + name for name in controls))}
+    absent = [
+        file
+        for file in _KNOWN_FILES
+        if all(answers[b"get_metadata " + name] for name in (file, file.rpartition(b"/")[2]))
+    ]
+    names = [way + (file.replace(b"/", b"%2f") if b"%2f" in way else file) for file in absent for way in _WAYS_UP]
+    for line, size, status in sizes(stage, (b"get_metadata " + name for name in names)):
+        if status.code == 0 and size:
+            raise Failure(Kind.STATUS, f"{_REFUSALS} to {shown(line)}", f"{status}, and the size {size}")
+
+
+def sizes(stage: Stage, lines: Iterable[bytes]) -> Iterator[tuple[bytes, int, Status]]:
+    """Send get_metadata lines, and yield the sizes that are told, 0 if none is."""
+    for line, client, status in answers(stage, lines):
+        yield line, 0 if status.code else client.size(), status
+
+
+chapter.transcript(
+    "paths.outside-answer",
+    "HFTP-8.2",
+    "A name that tries to leave the directory: which answer",
+    """
+    C: get_metadata ../secret
+    S: 101|201|202 *
+    <in step>
+    """,
+)
+
+# --- Links that lead out of the directory --------------------------------------------------------------
+
+
+@chapter.play(
+    "paths.link-out",
+    "HFTP-8.3",
+    "A link to a file outside is not served",
+    needs=["outside", "link-outside"],
+    causes={Kind.STATUS: "symbolic links are followed wherever they lead"},
+)
+def link_out(stage: Stage) -> None:
+    """Ask for its size and its bytes."""
+    require_refusal(stage, [stage.fixture("link-outside").name])
+
+
+@chapter.play(
+    "paths.link-chain",
+    "HFTP-8.3",
+    "A link to a link, and a link to the directory above, do not lead out",
+    needs=["outside", "link-outside", "local"],
+    isolation=EXCLUSIVE,
+    causes={Kind.STATUS: "symbolic links are followed wherever they lead"},
+)
+def link_chain(stage: Stage) -> None:
+    """Make such links for a while."""
+    secret, directory = _secret(stage).name, stage.fixtures.directory
+    chain, above = directory / "hftp-link-to-link", directory / "hftp-link-above"
+    link = os.fsdecode(stage.fixture("link-outside").name)
+    with made(chain, lambda: chain.symlink_to(link)), made(above, lambda: above.symlink_to("..")):
+        require_refusal(stage, [os.fsencode(chain.name), os.fsencode(above.name) + b"/" + secret])

@@ -1,0 +1,1 @@
+"""Servers with one planted bug each: what the suite has to find, and who has to find it."""

@@ -1,0 +1,32 @@
+"""Runs one broken server: `python -m tests.broken_servers NAME --port 0 --port-file FILE -d DIRECTORY`."""
+
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.broken_servers import running
+from tests.broken_servers.all_bugs import BUGS, STYLES
+from tests.broken_servers.commands import DIALECTS, Commands
+
+
+def prepare(name: str, directory: Path, dialect: str) -> tuple[Callable[[str, int], socket.socket], running.Serve]:
+    """Return how a server listens and serves."""
+    if name in BUGS:
+        server = BUGS[name].server(directory, dialect)
+    else:
+        server = STYLES[name.removeprefix("correct-")](Commands(directory, dialect))
+    return server.listen, server.serve
+
+
+def first_dialect(name: str) -> str:
+    """Return what a server speaks unless it is told otherwise."""
+    return BUGS[name].dialects[0] if name in BUGS else DIALECTS[0]
+
+
+NAMES = {name: bug.sentence for name, bug in BUGS.items()} | {
+    f"correct-{name}": "Nothing: this style has no bug." for name in STYLES
+}
+
+if __name__ == "__main__":
+    sys.exit(running.run(sys.argv[1:], NAMES, prepare, first_dialect))

@@ -1,0 +1,1 @@
+"""Tests of the package conformance, and of the servers that it is tried on."""

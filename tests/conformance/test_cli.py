@@ -1,0 +1,141 @@
+"""The command line as a whole: exit statuses, selection, baselines, recordings, and their being sent again."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CORRECT = f"{sys.executable} -m tests.conformance.correct_server -p {{port}} -d {{dir}}"
+BROKEN = f"{sys.executable} -m tests.broken_servers lf-ends-a-line -p {{port}} -d {{dir}}"
+SILENT = f"{sys.executable} -m tests.broken_servers.hostile silent -p {{port}} -d {{dir}}"
+
+
+def conformance(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "conformance", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def run(server: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return conformance("run", "--serve", server, "--cwd", str(ROOT), "--size", "100K", *words)
+
+
+def events(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_conformant_server_is_told_to_be_one_and_recorded(tmp_path: Path) -> None:
+    recording = tmp_path / "run.ndjson"
+    done = run(CORRECT, "-t", "framing", "--ndjson", str(recording), "-j", "4")
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, *between, last = events(recording)
+    assert (first["type"], last["type"], last["exit"]) == ("run-start", "run-end", 0)
+    assert {"suite", "catalogue", "seed", "dialect", "deselected"} <= set(first)
+    results = [event for event in between if event["type"] == "result"]
+    assert len(results) == first["selected"] == sum(last["counts"].values())
+    for result in results:
+        assert {"scenario", "requirement", "level", "verdict"} <= set(result)
+        assert any(moment["what"] == "sent" for moment in result["transcript"]), result["scenario"]
+    again = conformance("report", str(recording), "--ndjson", str(tmp_path / "again.ndjson"))
+    assert again.returncode == 0, again.stderr
+    assert events(tmp_path / "again.ndjson") == events(recording)
+
+
+def test_a_failure_explains_itself_and_says_how_to_see_it_again() -> None:
+    done = run(BROKEN, "-t", "framing.lf-only")
+    assert done.returncode == 1
+    for part in (
+        "HFTP-1.3",
+        "sent      quit\\n",
+        "expected  100 BAD EOL",
+        "got       0 OK",
+        "likely",
+        "-t framing.lf-only",
+    ):
+        assert part in done.stdout
+    assert "printf 'quit\\n' | nc 127.0.0.1" in done.stdout
+
+
+def test_a_server_that_answers_nothing_passes_nothing(tmp_path: Path) -> None:
+    recording = tmp_path / "run.ndjson"
+    assert run(SILENT, "-t", "framing", "--timeout-scale", "0.2", "--ndjson", str(recording)).returncode == 1
+    verdicts = [event["verdict"] for event in events(recording) if event["type"] == "result"]
+    assert verdicts.count("fail") == 1
+    assert set(verdicts) == {"fail", "blocked"}
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ([], "where is the server?"),
+        (["127.0.0.1:x"], "a port is a number"),
+        (["127.0.0.1:1", "-t", "nothing.*"], "matches no scenario"),
+        (["127.0.0.1:1", "--proxy", "http://a"], "is no proxy"),
+        (["127.0.0.1:1", "--size", "0"], "is no size"),
+        (["127.0.0.1:1", "--cwd", "/"], "there is no --serve"),
+        (["127.0.0.1:1", "--baseline", "/no/such"], "No such file"),
+        (["127.0.0.1:1", "--scenarios", "/no/such.py"], "no such file"),
+        (["--serve", "true"], "needs {port}"),
+        (["--serve", "/no/such {port}"], "cannot run /no/such"),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_one_line(words: list[str], complaint: str) -> None:
+    done = conformance("run", *words)
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_baseline_excuses_what_it_knows_and_fails_where_it_does_not_fit(tmp_path: Path) -> None:
+    baseline = tmp_path / "known.toml"
+    baseline.write_text('[[known]]\nscenario = "framing.lf-only"\nreason = "old"\n', encoding="ascii")
+    known = run(BROKEN, "-t", "framing.lf-only", "-t", "framing.quit*", "--baseline", str(baseline))
+    assert known.returncode == 2  # a pattern that matches nothing
+    assert run(BROKEN, "-t", "framing.lf-only", "--baseline", str(baseline)).returncode == 0
+    unexpected = run(CORRECT, "-t", "framing.lf-only", "--baseline", str(baseline))
+    assert unexpected.returncode == 1
+    assert "framing.lf-only passes" in unexpected.stdout
+    baseline.write_text('[[known]]\nscenario = "no.such"\nreason = "old"\n', encoding="ascii")
+    assert "matches no scenario" in run(CORRECT, "-t", "framing.lf-only", "--baseline", str(baseline)).stdout
+
+
+def test_scenarios_of_ones_own_are_played_and_their_faults_are_the_suites(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from conformance.scenario import Chapter\nchapter = Chapter()\n"
+        "chapter.transcript('mine.quit', 'HFTP-3.6', 'It quits', 'C: quit\\nS: 0 *\\n<close>')\n"
+        "@chapter.play('mine.fault', 'HFTP-3.6', 'It divides')\ndef fault(stage):\n    1 / 0\n",
+        encoding="ascii",
+    )
+    assert run(CORRECT, "--scenarios", str(file), "-t", "mine.quit").returncode == 0
+    fault = run(CORRECT, "--scenarios", str(file), "-t", "mine")
+    assert fault.returncode == 4
+    assert "ZeroDivisionError" in fault.stdout
+
+
+def test_listing_and_explaining_need_no_server() -> None:
+    listed = conformance("list", "-t", "framing")
+    assert listed.returncode == 0
+    assert "framing.lf-only" in listed.stdout
+    explained = conformance("explain", "framing.lf-only")
+    assert "C| quit\\n" in explained.stdout
+    assert "framing.lf-only" in conformance("explain", "HFTP-1.3").stdout
+    assert conformance("explain", "nothing").returncode == 2
+
+
+def test_a_recorded_scenario_is_sent_again(tmp_path: Path) -> None:
+    recording = tmp_path / "run.ndjson"
+    run(CORRECT, "-t", "framing.lf-only", "--ndjson", str(recording))
+    done = conformance("replay", str(recording), "framing.lf-only", "127.0.0.1:1")
+    assert done.returncode == 0
+    assert "a connection" in done.stdout
+    assert conformance("replay", str(recording), "framing.none").returncode == 2

@@ -1,0 +1,117 @@
+"""The page stands alone, is well-formed, and explains failures before it lists everything."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from conformance.events import Event
+from conformance.reports.html import html
+from tests.conformance.golden import events
+
+VOID = {"meta", "br"}
+
+
+class Page(HTMLParser):
+    """Checks that elements nest, and gathers their names, attributes and the text."""
+
+    def __init__(self, document: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.text = ""
+        self.feed(document)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.text += data
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [events(), events()[:-1], events()[:1], [], [*events(), *events()]],
+    ids=["whole", "without an end", "nothing played", "nothing", "two runs"],
+)
+def test_it_is_well_formed(stream: list[Event]) -> None:
+    assert Page(html(stream)).tags[:2] == ["html", "head"]
+
+
+def test_it_needs_nothing_else() -> None:
+    document = html(events())
+    page = Page(document)
+    assert not {"script", "link", "img", "iframe", "object", "form"} & set(page.tags)
+    assert not [name for name, _ in page.attributes if name.startswith("on") or name in {"src", "style"}]
+    assert all(value.startswith("#") for name, value in page.attributes if name == "href")
+    assert not re.search(r"url\(|@import", document)
+
+
+def test_links_lead_somewhere() -> None:
+    page = Page(html(events()))
+    targets = {f"#{value}" for name, value in page.attributes if name == "id"}
+    links = {value for name, value in page.attributes if name == "href"}
+    assert links
+    assert links <= targets
+
+
+def test_failures_come_before_everything_and_explain_themselves() -> None:
+    text = Page(html(events())).text
+    wrong, left, everything = (
+        text.index(head) for head in ("What went wrong", "What was not played", "Everything that")
+    )
+    assert wrong < left < everything
+    explained = text[wrong:left]
+    for words in (
+        "framing.hostile",
+        "HFTP-1.2",
+        "MUST: What is required.",
+        "100 BAD EOL",
+        "no HFTP server",
+        "| nc ::1",
+    ):
+        assert words in explained
+    assert explained.index("framing.hostile") < explained.index("your-own.scenario") < explained.index("lengths.huge")
+    assert "slices.past-end" not in explained  # the baseline knows it
+
+
+def test_every_scenario_is_there_with_its_conversation() -> None:
+    text = Page(html(events())).text
+    for event in events():
+        if hasattr(event, "scenario"):
+            assert text.count(event.scenario) >= 1
+    assert text.count("get_slice text.txt 41 1\\r\\nquit\\r\\n") >= 4
+    assert "and more, which the event stream has" in text
+
+
+def test_it_carries_what_identifies_the_run() -> None:
+    text = Page(html(events())).text
+    for words in ("1.2.3", "c0ffeec0ffee", "2008", "2026", "[::1]:19500", "slices.large, slices.huge"):
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    ("stream", "words"),
+    [(events(), "No verdict: the suite itself failed"), (events()[:-1], "Cut short")],
+    ids=["whole", "without an end"],
+)
+def test_the_outcome_stands_at_the_top(stream: list[Event], words: str) -> None:
+    text = Page(html(stream)).text
+    assert 0 < text.index(words) < text.index("What went wrong")
+
+
+def test_what_a_server_says_is_text() -> None:
+    document = html(events())
+    assert "<script" not in document
+    assert "&lt;script&gt;alert(1)" in document
+    assert "\\x1b[31mKeyError" in document

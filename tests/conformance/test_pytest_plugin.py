@@ -1,0 +1,229 @@
+"""The pytest front judges as the command line does, and does nothing unless it is asked to."""
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PYTHON = sys.executable
+QUICK = ("framing.*", "paths.*", "clients.two-at-once", "clients.idle", "clients.errors-of-others")
+"""Scenarios of every isolation and level, and some that need two clients at once."""
+SIZE = 1 << 20
+
+CORRECT = f"{PYTHON} -m tests.conformance.correct_server -d {{dir}} -p {{port}}"
+BROKEN = f"{PYTHON} -m tests.broken_servers {{name}} -d {{{{dir}}}} -p {{{{port}}}}"
+
+
+def started(arguments: list[str], cwd: Path) -> "subprocess.CompletedProcess[str]":
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    environment.pop("PYTEST_ADDOPTS", None)
+    for name in [name for name in environment if name.startswith(("PYTEST_XDIST", "COV_"))]:
+        del environment[name]
+    return subprocess.run(arguments, cwd=cwd, env=environment, capture_output=True, text=True, timeout=100, check=False)
+
+
+def pytest_(cwd: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    usual = ("-p", "conformance.pytest_plugin", "-p", "no:cacheprovider", "--junit-xml=out.xml")
+    return started([PYTHON, "-m", "pytest", *usual, *arguments], cwd)
+
+
+def verdicts_of_pytest(cwd: Path) -> dict[str, tuple[str, str]]:
+    """Return the verdict and the outcome of each test."""
+    found = {}
+    for case in ET.parse(cwd / "out.xml").iter("testcase"):
+        facts = {row.get("name"): row.get("value", "") for row in case.iter("property")}
+        outcome = next((child.tag for child in case if child.tag in {"failure", "error", "skipped"}), "passed")
+        found[case.get("name", "")] = (facts["verdict"] or "", outcome)
+    return found
+
+
+def verdicts_of_command_line(cwd: Path, serve: str) -> dict[str, str]:
+    words = [word for pattern in QUICK for word in ("-t", pattern)]
+    command = [
+        PYTHON,
+        "-m",
+        "conformance",
+        "run",
+        "--serve",
+        serve,
+        "--size",
+        str(SIZE),
+        *words,
+        "--ndjson",
+        "out.ndjson",
+    ]
+    done = started(command, cwd)
+    assert done.returncode in {0, 1}, done.stderr
+    events = [json.loads(line) for line in (cwd / "out.ndjson").read_text().splitlines()]
+    return {event["scenario"]: event["verdict"] for event in events if event["type"] == "result"}
+
+
+def asked(serve: str, *more: str) -> list[str]:
+    words = [word for pattern in QUICK for word in ("--hftp-test", pattern)]
+    return ["--pyargs", "conformance", "--hftp-serve", serve, f"--hftp-size={SIZE}", *words, *more]
+
+
+@contextmanager
+def serving(directory: Path) -> Iterator[str]:
+    """Serve a directory that holds a file, and give the address."""
+    directory.mkdir()
+    (directory / "text.txt").write_bytes(b"Some text.\n")
+    port_file = directory.with_suffix(".port")
+    command = [PYTHON, "-m", "tests.conformance.correct_server", "-p", "0", "--port-file", str(port_file)]
+    server = subprocess.Popen([*command, "-d", str(directory)], cwd=ROOT)
+    try:
+        while not port_file.exists():
+            with pytest.raises(subprocess.TimeoutExpired):
+                server.wait(0.05)  # it would be over, and the test as well, if it did not start
+        yield f"127.0.0.1:{port_file.read_text().strip()}"
+    finally:
+        server.kill()
+        server.wait()
+
+
+OUTCOMES = dict.fromkeys(("pass", "info", "warn", "flaky"), "passed")
+OUTCOMES |= dict.fromkeys(("fail", "error"), "failure")
+OUTCOMES |= dict.fromkeys(("unsupported", "incomplete", "blocked"), "skipped")
+
+
+@pytest.mark.parametrize(
+    ("serve", "workers", "expected"),
+    [
+        (CORRECT, [], {"pass", "info"}),
+        (BROKEN.format(name="path-joined"), [], {"pass", "info", "fail", "warn"}),
+        (BROKEN.format(name="link-followed"), [], {"pass", "info", "warn"}),
+        (BROKEN.format(name="correct-sequential"), [], {"pass", "info", "unsupported"}),
+        (BROKEN.format(name="directory-crashes"), ["-p", "xdist", "-n", "2"], {"pass", "info", "fail", "unsupported"}),
+    ],
+    ids=["correct", "fails", "warns", "sequential", "two workers"],
+)
+def test_both_fronts_have_the_same_verdicts(tmp_path: Path, serve: str, workers: list[str], expected: set[str]) -> None:
+    by_command_line = verdicts_of_command_line(tmp_path, serve)
+    done = pytest_(tmp_path, *asked(serve, *workers))
+    by_pytest = verdicts_of_pytest(tmp_path)
+    assert {name: verdict for name, (verdict, _) in by_pytest.items()} == by_command_line, done.stdout
+    assert set(by_command_line.values()) == expected
+    assert all(outcome == OUTCOMES[verdict] for verdict, outcome in by_pytest.values())
+    assert done.returncode == ("fail" in expected), done.stdout
+
+
+def test_a_failure_explains_itself_without_a_traceback(tmp_path: Path) -> None:
+    serve = BROKEN.format(name="path-joined")
+    done = pytest_(tmp_path, "--pyargs", "conformance", "--hftp-serve", serve, "--hftp-test", "paths.parent")
+    assert done.returncode == 1
+    for words in (
+        "HFTP-8.1 ",
+        "expected  a refusal",
+        "likely  ",
+        "conformance run --serve",
+        "1 C get_metadata ../hftp-s",
+    ):
+        assert words in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "1 failed in" in done.stdout
+
+
+def test_a_warning_is_shown_and_fails_where_that_is_asked(tmp_path: Path) -> None:
+    serve = BROKEN.format(name="link-followed")
+    asking = ["--pyargs", "conformance", "--hftp-serve", serve, "--hftp-test", "paths.link-out"]
+    shown = pytest_(tmp_path, *asking, "-W", "error::DeprecationWarning")
+    assert shown.returncode == 0
+    assert "HftpWarning: warn: paths.link-out" in shown.stdout
+    assert "1 passed, 1 warning" in shown.stdout
+    assert pytest_(tmp_path, *asking, "--hftp-fail-on", "should").returncode == 1
+
+
+def test_a_server_elsewhere_is_judged_by_what_it_holds(tmp_path: Path) -> None:
+    with serving(tmp_path / "served") as address:
+        words = ["--hftp-test", "framing.*", "--hftp-test", "paths.parent", "--hftp-clients", "10"]
+        done = pytest_(tmp_path, "--pyargs", "conformance", "--hftp", address, *words, "-p", "xdist", "-n", "2")
+    verdicts = verdicts_of_pytest(tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert verdicts["paths.parent"] == ("incomplete", "skipped")
+    assert verdicts["framing.byte-by-byte"] == ("pass", "passed")
+
+
+def test_a_server_that_answers_nothing_passes_nothing(tmp_path: Path) -> None:
+    done = pytest_(tmp_path, "--pyargs", "conformance", "--hftp", "127.0.0.1:9", "--hftp-test", "paths.outside-answer")
+    verdicts = {name: verdict for name, (verdict, _) in verdicts_of_pytest(tmp_path).items()}
+    assert verdicts == {"framing.one-command": "fail", "paths.outside-answer": "blocked"}
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--hftp-serve", "true"], "--hftp-serve needs {port}"),
+        (["--hftp", "host:port"], "host:port"),
+        (["--hftp", "127.0.0.1:9", "--hftp-dialect", "1999"], "--hftp-dialect is auto, 2026, 2019, 2018, 2016"),
+        (["--hftp", "127.0.0.1:9", "--hftp-proxy", "ftp://x"], "is no proxy"),
+        (["--hftp", "127.0.0.1:9", "--hftp-clients", "1"], "--hftp-clients"),
+        (["--hftp", "127.0.0.1:9", "--hftp-size", "0"], "--hftp-size"),
+        (["--hftp", "127.0.0.1:9", "--hftp-timeout-scale", "0"], "--hftp-timeout-scale"),
+        (["--hftp", "127.0.0.1:9", "--hftp-fixtures", "x", "-p", "xdist", "-n", "2"], "cannot share a directory"),
+        (["--hftp", "127.0.0.1:9", "--hftp-test", "no-such"], "'no-such' matches no scenario"),
+        (["--hftp-serve", "false {port}"], "ended before it accepted a connection"),
+        (["--hftp", "127.0.0.1:9", "--hftp-scenarios", "missing.py"], "missing.py: no such file"),
+    ],
+)
+def test_a_wrong_option_is_one_line(tmp_path: Path, arguments: list[str], words: str) -> None:
+    done = pytest_(tmp_path, "--pyargs", "conformance", *arguments)
+    assert done.returncode not in {0, 1}
+    assert words in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_nothing_is_imported_or_changed_unless_it_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "test_own.py").write_text(
+        "import sys\n\n\ndef test_own():\n"
+        "    loaded = {name for name in sys.modules if name.startswith('conformance.')}\n"
+        "    assert loaded == {'conformance.pytest_plugin'}\n"
+    )
+    done = pytest_(tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "hftp" not in done.stdout
+    assert "1 passed" in done.stdout
+    assert pytest_(tmp_path, "--pyargs", "conformance").returncode == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_own_tests_stay_own_tests(tmp_path: Path) -> None:
+    (tmp_path / "test_own.py").write_text("def test_own():\n    pass\n")
+    done = pytest_(tmp_path, "--hftp", "127.0.0.1:9")
+    assert done.returncode == 0
+    assert "1 passed" in done.stdout
+
+
+def test_nothing_is_left_behind(tmp_path: Path) -> None:
+    private = tmp_path / "tmp"
+    private.mkdir()
+    words = [
+        "env",
+        f"TMPDIR={private}",
+        PYTHON,
+        "-m",
+        "pytest",
+        "-p",
+        "conformance.pytest_plugin",
+        "-p",
+        "xdist",
+        "-n",
+        "2",
+    ]
+    done = started([*words, *asked(CORRECT, "--hftp-skip", "framing.*")], tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert not list(private.glob("hftp-*"))
+    assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(private).encode() in _read(path)]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

@@ -1,0 +1,264 @@
+"""Scenarios of replies, commands, listings, metadata, slices and arguments, against servers made of a table.
+
+What a server may choose is no failure, and each scenario fails on the mistake that it is about. The servers here
+answer from a table, so that each case differs from a good server in one reply.
+"""
+
+import base64
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from conformance.content import Known
+from conformance.failure import Failure, Kind
+from conformance.fixtures import Fixture
+from conformance.fixtures_found import FoundFixtures
+from conformance.fixtures_local import LocalFixtures
+from conformance.scenarios import catalogue
+from conformance.scenarios.listings import _many_files
+from conformance.spec import specification
+from conformance.stage import Circumstances, Stage
+
+TEXT = b"Hello,\r\nstudents"
+FILES = {"text": (b"text.txt", TEXT), "one": (b"one", b"!"), "empty": (b"empty", b""), "binary": (b"b", b"\r\n\0" * 20)}
+CONTENTS = dict(FILES.values())
+ALL = catalogue()
+CHAPTERS = ("replies", "commands", "listings", "metadata", "slices", "arguments")
+PATIENCE_SECONDS = 1.0
+OK, MALFORMED, UNKNOWN, INVALID, MISSING, PAST = (b"%d TEXT\r\n" % code for code in (0, 101, 200, 201, 202, 203))
+
+Answer = Callable[[bytes], bytes]
+"""Gives the reply to a line without its end."""
+
+
+def answer(line: bytes) -> bytes:  # noqa: PLR0911  (a return for each command)
+    """Answer as a good server does, in the dialect of 2026."""
+    match line.split(b" "):
+        case [b"get_file_listing"]:
+            return OK + b"".join(name + b"\r\n" for name in CONTENTS) + b"\r\n"
+        case [b"get_metadata", name]:
+            return OK + b"%d\r\n" % len(CONTENTS[name]) if name in CONTENTS else MISSING
+        case [b"get_slice", name, offset, size, *form] if form in ([], [b"raw"]):
+            return answer_slice(name, offset, size, is_raw=bool(form))
+        case [b"help"]:
+            return OK + b"get_file_listing\r\nget_metadata\r\nget_slice\r\nhelp\r\nquit\r\n\r\n"
+        case [b"quit"]:
+            return OK
+        case [b""]:
+            return MALFORMED
+        case [b"get_file_listing" | b"get_metadata" | b"get_slice" | b"help" | b"quit", *_]:
+            return INVALID
+    return UNKNOWN
+
+
+def answer_slice(name: bytes, offset: bytes, size: bytes, *, is_raw: bool = False) -> bytes:
+    """Answer get_slice."""
+    if not (offset.isdigit() and size.isdigit()):
+        return INVALID
+    if name not in CONTENTS:
+        return MISSING
+    if len(offset) > 4000 or len(size) > 4000:
+        return PAST
+    start, end = int(offset), int(offset) + int(size)
+    if end > len(CONTENTS[name]):
+        return PAST
+    data = CONTENTS[name][start:end]
+    return OK + (b"Content-Length: %d\r\n\r\n%b" % (len(data), data) if is_raw else base64.b64encode(data) + b"\r\n")
+
+
+def but(**changes: bytes | Answer) -> Answer:
+    """Answer as a good server does, except for lines that contain something."""
+
+    def changed(line: bytes) -> bytes:
+        for part, reply in changes.items():
+            if part.encode() in line:
+                return reply if isinstance(reply, bytes) else reply(line)
+        return answer(line)
+
+    return changed
+
+
+def serve(listener: socket.socket, reply_to: Answer) -> None:
+    """Serve one client at a time, until the listener is closed."""
+    while True:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        with client, contextlib.suppress(OSError):  # a client may leave before its reply is out
+            client.settimeout(10.0)
+            converse(client, reply_to)
+
+
+def converse(client: socket.socket, reply_to: Answer) -> None:
+    """Answer one client up to quit, a fatal status or its end."""
+    with client.makefile("rb") as lines:
+        while line := lines.readline():
+            reply = reply_to(line[:-2]) if line.endswith(b"\r\n") else b"100 BAD EOL\r\n"
+            client.sendall(reply)
+            if reply.startswith(b"1") or line == b"quit\r\n":
+                client.shutdown(socket.SHUT_WR)
+                while client.recv(1 << 16):
+                    pass
+                return
+
+
+@contextlib.contextmanager
+def stage_for(reply_to: Answer, scenario_id: str) -> Iterator[Stage]:
+    """Give a stage on which a server of this table stands."""
+    files = {key: Fixture(key, name, len(data), Known(data)) for key, (name, data) in FILES.items()}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        thread = threading.Thread(target=serve, args=(listener, reply_to), daemon=True)
+        thread.start()
+        circumstances = Circumstances(
+            dial=lambda seconds, _buffer: socket.create_connection(address, seconds),
+            fixtures=FoundFixtures(files, knows_all=True),
+            dialect="2026",
+            patience_seconds=PATIENCE_SECONDS,
+        )
+        stage = Stage(circumstances, is_crowded=False, scenario_id=scenario_id)
+        try:
+            yield stage
+        finally:
+            stage.close()
+            listener.shutdown(socket.SHUT_RDWR)
+    thread.join(10.0)
+
+
+def play(scenario_id: str, reply_to: Answer) -> str:
+    """Return the kind of failure of a scenario; empty if there is none."""
+    with stage_for(reply_to, scenario_id) as stage:
+        try:
+            ALL[scenario_id].play(stage)
+        except Failure as failure:
+            return failure.kind.value
+    return ""
+
+
+def ours() -> list[str]:
+    """Return the ids of the scenarios that need nothing but the files above, in 2026."""
+    return [
+        row.id
+        for row in ALL
+        if row.chapter in CHAPTERS and row.all_needs <= FILES.keys() | {"own-files"} and row.applies_to("2026")
+    ]
+
+
+def test_a_server_of_a_table_passes_everything() -> None:
+    failed = {scenario_id: kind for scenario_id in ours() if (kind := play(scenario_id, answer))}
+    assert not failed
+    assert len(ours()) > 200
+
+
+@pytest.mark.parametrize(
+    ("scenario_id", "reply_to"),
+    [
+        ("arguments.2-63-offset", but(get_slice=lambda line: INVALID if len(line) > 30 else answer(line))),
+        ("arguments.5000-digits-size", but(get_slice=lambda line: INVALID if len(line) > 30 else answer(line))),
+        ("arguments.leading-zeros-offset", but(get_slice=lambda line: INVALID if b" 0001" in line else answer(line))),
+        ("arguments.zeros-5000-size", but(get_slice=lambda line: INVALID if len(line) > 30 else answer(line))),
+        ("arguments.arabic-size", lambda line: answer(line) if line.isascii() else MALFORMED),
+        ("replies.alone-203", but(get_slice=INVALID)),
+        ("replies.has-text", but(quit=b"0  \r\n")),
+    ],
+)
+def test_what_a_server_may_choose_is_no_failure(scenario_id: str, reply_to: Answer) -> None:
+    assert play(scenario_id, reply_to) == ""
+
+
+def doubled(line: bytes) -> bytes:
+    return answer(line) + b"\r\n"
+
+
+def unpadded(line: bytes) -> bytes:
+    return answer(line).replace(b"=", b"")
+
+
+def past_the_end(line: bytes) -> bytes:
+    reply = answer(line)
+    return OK + b"\r\n" if reply == PAST else reply
+
+
+WRONG = (
+    ("replies.status-line", but(quit=b"000 OK\r\n"), "malformed"),
+    ("replies.status-line", but(quit=b"OK\r\n"), "malformed"),
+    ("replies.status-line", but(quit=b"0 OK\n"), "malformed"),
+    ("replies.known-codes", but(get_metadata=b"404 NOT FOUND\r\n"), "status"),
+    ("replies.has-text", but(quit=b"0\r\n"), "malformed"),
+    ("replies.has-text", but(quit=b"0 \r\n"), "malformed"),
+    ("replies.alone-202", but(get_metadata=MISSING + b"\r\n"), "malformed"),
+    ("replies.alone-raw", but(get_slice=MISSING + b"Content-Length: 1\r\n"), "malformed"),
+    ("replies.goes-on-200", but(hftp_conformance_probe=MALFORMED), "status"),
+    ("commands.unknown", but(frobnicate=INVALID), "status"),
+    ("commands.names-of-methods", but(close=OK), "status"),
+    ("commands.upper-case-quit", but(QUIT=OK), "status"),
+    ("commands.slice-4", but(get_slice=lambda line: answer(b" ".join(line.split(b" ")[:4]))), "status"),
+    ("commands.offset-before-file", but(get_slice=MISSING), "status"),
+    ("commands.file-before-size", but(get_slice=PAST), "status"),
+    ("commands.help-complete", but(help=OK + b"get_file_listing\r\nquit\r\n\r\n"), "body"),
+    ("commands.help-usable", but(help=OK + b"get_directory\r\n\r\n"), "status"),
+    ("listings.form", but(get_file_listing=OK + b"text.txt one\r\n\r\n"), "body"),
+    ("listings.form", but(get_file_listing=OK + b"text.txt\n\r\n"), "malformed"),
+    ("listings.form", but(get_file_listing=OK + b"text.txt\r\n"), "timeout"),
+    ("listings.no-doubles", but(get_file_listing=OK + b"a\r\na\r\n\r\n"), "body"),
+    ("listings.all-fetchable", but(get_file_listing=OK + b"directory\r\n\r\n"), "status"),
+    ("listings.all-fetchable", but(get_file_listing=OK + b"with space\r\n\r\n"), "body"),
+    ("metadata.form", but(get_metadata=OK + b"0016\r\n"), "malformed"),
+    ("metadata.form", but(get_metadata=OK + b"16 bytes\r\n"), "malformed"),
+    ("metadata.form", but(get_metadata=doubled), "malformed"),
+    ("metadata.size-of-text", but(get_metadata=OK + b"15\r\n"), "body"),
+    ("metadata.agrees-with-slices", but(get_metadata=OK + b"1\r\n"), "status"),
+    ("slices.whole-text", but(get_slice=OK + base64.b64encode(TEXT.replace(b"\r", b"")) + b"\r\n"), "body"),
+    ("slices.padding", but(get_slice=unpadded), "malformed"),
+    ("slices.base64-ends", but(get_slice=doubled), "malformed"),
+    ("slices.past-end-by-size", but(get_slice=past_the_end), "status"),
+    ("slices.empty", but(get_slice=OK), "timeout"),
+    ("slices.raw-text", but(get_slice=doubled), "malformed"),
+    ("slices.fourth-capitals", but(RAW=lambda line: answer(line.lower())), "status"),
+    ("arguments.plus-size", but(get_slice=lambda line: answer(line.replace(b"+", b""))), "status"),
+    ("arguments.fraction-offset", but(get_slice=lambda line: answer(line.replace(b"1.0", b"1"))), "status"),
+    ("arguments.minus-one-size", but(get_slice=lambda line: answer(line.replace(b"-1", b"16"))), "status"),
+    ("arguments.2-64-and-1-offset", but(get_slice=OK + b"\r\n"), "status"),
+)
+
+
+@pytest.mark.parametrize(
+    ("scenario_id", "reply_to", "kind"), WRONG, ids=[f"{row[0]}-{i}" for i, row in enumerate(WRONG)]
+)
+def test_a_mistake_is_found(scenario_id: str, reply_to: Answer, kind: str) -> None:
+    assert play(scenario_id, reply_to) == kind
+
+
+def test_every_requirement_of_these_chapters_is_judged() -> None:
+    judged = {row.requirement for row in ALL}
+    wanted = {row.id for row in specification() if not row.untestable and "2" <= row.id[5] <= "7"}
+    assert wanted <= judged
+
+
+def test_titles_and_causes_are_sentences_for_people() -> None:
+    rows = [row for row in ALL if row.chapter in CHAPTERS]
+    titles = [row.title for row in rows]
+    assert len({(row.title, *sorted(row.dialects)) for row in rows}) == len(titles)
+    for row in rows:
+        assert not row.title.endswith("."), row.id
+        assert len(row.title) < 120, row.id
+        assert set(row.causes) <= set(Kind), row.id
+        assert all(cause.strip() for cause in row.causes.values()), row.id
+
+
+def test_many_files_come_and_go(tmp_path: Path) -> None:
+    fixtures = LocalFixtures(tmp_path / "served", 1, 1000)
+    fixtures.write()
+    before = sorted(fixtures.directory.iterdir())
+    names = [b"many-%d" % number for number in range(50)]
+    with stage_for(answer, "x") as stage:
+        stage.fixtures = fixtures
+        with _many_files(stage, names):
+            assert {path.name for path in fixtures.directory.glob("many-*")} == {name.decode() for name in names}
+    assert sorted(fixtures.directory.iterdir()) == before
+    fixtures.remove()

@@ -1,0 +1,253 @@
+"""What the system may refuse, and what files may do while they are sent: no reply that is wrong looks whole."""
+
+import base64
+import contextlib
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from greenserver.file_slice import FileChangedError
+from greenserver.responses import Base64Slice, Data, FragmentedSlice, MeasuredSlice, PlainSlice
+from greenserver.store import FileStore
+from tests.greenserver.launching import LaunchedServer
+from tests.greenserver.serving import ENGINES, wait_until
+
+CONTENT = b"".join(number.to_bytes(4, "big") for number in range(3_000_000))
+"""12 MB: more than the kernel holds for a client that does not read."""
+
+IN_ONE_THREAD = tuple(engine for engine in ENGINES if engine != "threads")
+"""Where the faults, which strace counts for each thread, come in the order of the clients."""
+
+ACCEPT_FAULTS = [
+    *((engine, error) for engine in ENGINES for error in ("EMFILE", "ECONNABORTED")),
+    ("gevent", "ENFILE"),
+    ("threads", "ENOMEM"),
+    ("selectors", "ENOBUFS"),
+    ("sequential", "EINTR"),
+    ("gevent", "EINTR"),
+    ("selectors", "ENFILE"),
+]
+
+FILE_FAULTS = [
+    *((engine, "openat", "EMFILE") for engine in IN_ONE_THREAD),
+    ("gevent", "openat", "ENFILE"),
+    ("selectors", "openat", "ENOMEM"),
+    ("threads", "openat", "EINTR"),
+    ("gevent", "openat2", "ENOMEM"),
+    ("selectors", "openat2", "ENOSYS"),
+    ("gevent", "preadv2", "EOPNOTSUPP"),
+    ("selectors", "preadv2", "EAGAIN"),
+    ("gevent", "preadv2", "ENOMEM"),
+]
+
+Launch = Callable[..., LaunchedServer]
+each_engine = pytest.mark.parametrize("engine", ENGINES)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "file.bin").write_bytes(CONTENT)
+    return files
+
+
+@pytest.fixture
+def launch(files: Path, tmp_path: Path) -> Iterator[Launch]:
+    servers: list[LaunchedServer] = []
+
+    def start(engine: str, **settings: object) -> LaunchedServer:
+        servers.append(LaunchedServer(files, tmp_path / f"launched-{len(servers)}", engine, **settings))  # type: ignore[arg-type]
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def inject(call: str, error: str, when: str, path: Path | None = None) -> list[str]:
+    """Return the options by which strace lets calls fail, counted for each thread; of one path, if one is given."""
+    return [f"--trace={call}", f"--inject={call}:error={error}:when={when}", *(["-P", str(path)] if path else [])]
+
+
+# --- What the system refuses ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("engine", "error"), ACCEPT_FAULTS)
+def test_a_client_that_cannot_be_accepted_at_first_is_served_later(launch: Launch, engine: str, error: str) -> None:
+    server = launch(engine, strace=inject("accept4", error, "2..4"))
+    for _ in range(6):
+        assert server.ask(b"get_metadata file.bin\r\n") == b"0 OK\r\n%d\r\n" % len(CONTENT)
+    troubles = server.events_named("no room for a client")
+    assert len(troubles) == (error not in {"ECONNABORTED", "EINTR"}), "once an episode"
+
+
+@pytest.mark.parametrize(("engine", "call", "error"), FILE_FAULTS)
+def test_a_file_that_cannot_be_had_is_a_failure_of_one_reply(
+    launch: Launch, files: Path, engine: str, call: str, error: str
+) -> None:
+    path = files / "file.bin" if call == "preadv2" else files
+    server = launch(engine, strace=inject(call, error, "3..6", path))
+    whole = b"0 OK\r\nContent-Length: 100000\r\n\r\n" + CONTENT[:100_000]
+    replies = [server.ask(b"get_slice file.bin 0 100000 raw\r\n") for _ in range(12)]
+    assert all(reply == whole or reply.startswith(b"199 ") or len(reply) < len(whole) for reply in replies)
+    assert all(whole.startswith(reply) or reply == b"199 INTERNAL SERVER ERROR\r\n" for reply in replies)
+    assert replies[-1] == whole
+    if error in {"EINTR", "ENOSYS", "EOPNOTSUPP", "EAGAIN"} or call == "openat2":
+        assert replies.count(whole) == len(replies), "none of these is a failure"
+    else:
+        assert replies.count(whole) < len(replies), "the fault was met"
+
+
+@each_engine
+def test_a_disk_that_fails_in_the_middle_cuts_the_reply(launch: Launch, files: Path, engine: str) -> None:
+    reads = "preadv2" if engine in {"gevent", "selectors"} else "preadv"
+    server = launch(engine, strace=inject(reads, "EIO", "4+", files / "file.bin"))
+    reply = server.ask(b"get_slice file.bin 0 %d raw\r\nget_metadata file.bin\r\n" % len(CONTENT))
+    head = b"0 OK\r\nContent-Length: %d\r\n\r\n" % len(CONTENT)
+    assert reply.startswith(head)
+    assert len(head) <= len(reply) < len(CONTENT)
+    assert CONTENT.startswith(reply[len(head) :])
+    wait_until(lambda: bool(server.events_named("cut")), "the cut is logged")
+    assert "Input/output error" in server.events_named("cut")[0]["traceback"]
+    assert server.ask(b"get_metadata file.bin\r\n") == b"0 OK\r\n%d\r\n" % len(CONTENT)
+
+
+@pytest.mark.parametrize(
+    ("engine", "error"), [*((engine, "ENOBUFS") for engine in IN_ONE_THREAD), ("gevent", "ENOMEM")]
+)
+def test_a_reply_that_cannot_be_sent_ends_its_conversation_alone(launch: Launch, engine: str, error: str) -> None:
+    server = launch(engine, strace=inject("sendto", error, "3..4"))
+    replies = [server.ask(b"get_metadata file.bin\r\n") for _ in range(10)]
+    right = b"0 OK\r\n%d\r\n" % len(CONTENT)
+    assert set(replies) == {right, b""}
+    assert replies[-1] == right
+
+
+def test_a_fault_in_one_thread_is_not_felt_in_another(launch: Launch, files: Path) -> None:
+    server = launch("threads", strace=inject("openat", "EMFILE", "2+", files))
+    ask, reply = b"get_slice file.bin 0 9\r\n", b"0 OK\r\n" + base64.b64encode(CONTENT[:9]) + b"\r\n"
+    for _ in range(3):
+        assert server.ask(ask * 3) == reply + b"199 INTERNAL SERVER ERROR\r\n"
+        assert server.ask(ask) == reply
+
+
+def test_a_thread_that_cannot_send_ends_alone(launch: Launch) -> None:
+    server = launch("threads", strace=inject("sendto", "ENOBUFS", "2+"))
+    for _ in range(3):
+        with server.connect() as client:
+            for expected in (b"200 NO SUCH COMMAND\r\n", b""):
+                client.send(b"say_it\r\n")
+                assert client.line() == expected
+
+
+# --- What files do while they are sent -----------------------------------------------------------
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, 1000)
+
+
+def shorten_by_a_byte(path: Path) -> None:
+    os.truncate(path, len(CONTENT) - 1)
+
+
+def overwrite(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(bytes(len(CONTENT)))
+
+
+def rewrite_the_end(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(-10, os.SEEK_END)
+        file.write(b"0123456789")
+
+
+def truncate_and_restore_its_length(path: Path) -> None:
+    os.truncate(path, 0)
+    os.truncate(path, len(CONTENT))
+
+
+def replace(path: Path) -> None:
+    draft = path.with_name("draft")
+    draft.write_bytes(bytes(len(CONTENT)))
+    draft.replace(path)
+
+
+def delete(path: Path) -> None:
+    path.unlink()
+
+
+SPOILING = (truncate, shorten_by_a_byte, overwrite, rewrite_the_end, truncate_and_restore_its_length)
+HARMLESS = (replace, delete)
+
+FORMS = {
+    ("2026", " raw"): b"Content-Length: %d\r\n\r\n" % len(CONTENT) + CONTENT,
+    ("2026", ""): base64.b64encode(CONTENT) + b"\r\n",
+    ("2018", ""): CONTENT,
+}
+
+
+@each_engine
+@pytest.mark.parametrize("change", [*SPOILING, *HARMLESS], ids=lambda change: change.__name__)
+def test_a_file_that_changes_while_it_is_sent_gives_no_wrong_reply_that_looks_whole(
+    launch: Launch, files: Path, engine: str, change: Callable[[Path], None]
+) -> None:
+    server = launch(engine)
+    whole = b"0 OK\r\n" + FORMS["2026", " raw"]
+    with server.connect() as client:
+        client.send(b"get_slice file.bin 0 %d raw\r\n" % len(CONTENT))
+        begun = client.exactly(100_000)
+        time.sleep(0.2)  # the server fills what the kernel takes, and waits
+        change(files / "file.bin")
+        client.end()
+        reply = begun + client.rest()
+    if change in HARMLESS:
+        assert reply == whole, "what was opened is what is sent"
+    else:
+        assert len(reply) < len(whole), "cut"
+        assert server.events_named("cut")
+
+
+@pytest.mark.parametrize("body", [Base64Slice, PlainSlice, MeasuredSlice, FragmentedSlice])
+@pytest.mark.parametrize("change", SPOILING, ids=lambda change: change.__name__)
+@pytest.mark.parametrize("stop_before", [1, 100, 200_000])
+def test_a_last_part_that_was_partly_sent_is_not_completed_from_another_version(
+    files: Path, body: type[PlainSlice], change: Callable[[Path], None], stop_before: int
+) -> None:
+    with FileStore(files) as store:
+        reply = body(store.slice("file.bin", 0, len(CONTENT)))
+        length = sum(len(part) for part in parts(body(store.slice("file.bin", 0, len(CONTENT)))))
+        with contextlib.closing(reply):
+            position = 0
+            while position < length - stop_before:
+                position = min(position + len(reply.part(position)), length - stop_before)
+            change(files / "file.bin")
+            rest = b""
+            with contextlib.suppress(FileChangedError):
+                while part := reply.part(position + len(rest)):
+                    rest += part
+            assert len(rest) < stop_before or re.fullmatch(rb"\r?\n", rest[-2:]), (
+                "cut, or all of the file was sent before"
+            )
+            if stop_before > 10:
+                assert len(rest) < stop_before
+
+
+def parts(body: PlainSlice) -> Iterator[Data]:
+    position = 0
+    with contextlib.closing(body):
+        while part := body.part(position):
+            yield part
+            position += len(part)
+
+
+def test_a_slice_of_one_read_is_served_from_a_file_that_grows(files: Path) -> None:
+    with FileStore(files) as store, contextlib.closing(store.slice("file.bin", 0, 1000)) as slice_:
+        with (files / "file.bin").open("ab") as file:
+            file.write(b"more")
+        assert slice_.read(0, 1000) == CONTENT[:1000]

@@ -1,0 +1,162 @@
+"""Nobody who does not read the log can hold the server, and who reads again learns what was lost."""
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from greenserver import limits, logs
+from tests.greenserver.launching import LaunchedServer
+from tests.greenserver.serving import ENGINES, wait_until
+
+
+class Reader:
+    """The reading end of a log, which reads only when it is told to."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._received = b""
+        os.set_blocking(descriptor, False)
+
+    def read(self) -> bytes:
+        """Return all that has ever come, after reading what is there."""
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self._descriptor, 1 << 16):
+                self._received += data
+        return self._received
+
+    def events(self) -> list[dict[str, object]]:
+        """Return all complete lines, each of which must be one object."""
+        return [json.loads(line) for line in self.read().splitlines()]
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    yield reader, writer
+    for descriptor in (reader, writer):
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_server_serves_while_nobody_reads_its_log_and_then_says_how_much_was_lost(
+    directory: Path, tmp_path: Path, engine: str, pipe: tuple[int, int]
+) -> None:
+    reader = Reader(pipe[0])
+    server = LaunchedServer(directory, tmp_path / "server", engine, stderr=pipe[1])
+    os.close(pipe[1])
+    try:
+        commands = 3 * limits.LOG_BACKLOG_LINES
+        assert server.ask(b"say_it\r\n" * commands) == b"200 NO SUCH COMMAND\r\n" * commands
+        with server.connect() as client:
+
+            def loss_is_told() -> bool:
+                client.send(b"say_it\r\n")
+                assert client.line() == b"200 NO SUCH COMMAND\r\n"
+                return b"log lines were dropped" in reader.read()
+
+            wait_until(loss_is_told, "the loss is told")
+        os.set_blocking(pipe[0], True)
+        assert server.stop() == 0
+    finally:
+        server.close()
+    events = reader.events()
+    lost = [event for event in events if event["event"] == "log lines were dropped, for nobody read them"]
+    assert events[-1]["event"] == "stopped"
+    answered = sum(event["event"] == "command" for event in events)
+    assert answered >= commands - sum(int(str(event["count"])) for event in lost)
+    assert answered + sum(int(str(event["count"])) for event in lost) >= commands
+
+
+def handler_on(descriptor: int) -> logs.LineHandler:
+    handler = logs.LineHandler(descriptor)
+    handler.setFormatter(logs.JsonFormatter())
+    return handler
+
+
+def emit(handler: logs.LineHandler, event: str) -> None:
+    handler.handle(logging.LogRecord("x", logging.INFO, __file__, 0, event, None, None))
+
+
+def test_what_is_kept_comes_in_order_and_what_is_lost_is_counted_exactly(pipe: tuple[int, int]) -> None:
+    reader, handler = Reader(pipe[0]), handler_on(pipe[1])
+    count = 2 * limits.LOG_BACKLOG_LINES
+    for number in range(count):
+        emit(handler, str(number))
+    for _ in range(200):  # as many reads of a page as it takes, several times over
+        reader.read()
+        emit(handler, str(count))
+        count += 1
+    reader.read()
+    handler.close()
+    events = reader.events()
+    (told,) = (event for event in events if "count" in event)
+    numbers = [int(str(event["event"])) for event in events if "count" not in event]
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) + int(str(told["count"])) == count
+
+
+def test_a_line_longer_than_the_pipe_comes_whole(pipe: tuple[int, int]) -> None:
+    reader, handler = Reader(pipe[0]), handler_on(pipe[1])
+    emit(handler, "x" * 10_000)
+    for _ in range(5):
+        reader.read()
+        emit(handler, "y")
+    handler.close()
+    reader.read()
+    assert [event["event"] for event in reader.events()] == ["x" * 10_000, *"yyyyy"]
+
+
+def test_a_log_that_nobody_will_ever_read_is_no_trouble(pipe: tuple[int, int]) -> None:
+    handler = handler_on(pipe[1])
+    os.close(pipe[0])
+    for _ in range(10):
+        emit(handler, "into the void")
+    handler.close()
+
+
+def test_a_socket_as_a_log_is_not_waited_for_either() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        handler = handler_on(ours.fileno())
+        for _ in range(5000):
+            emit(handler, "x" * 100)
+        assert theirs.recv(1000).startswith(b'{"time"')
+        theirs.close()
+        handler.close()
+
+
+def test_a_pipe_that_may_not_be_opened_anew_is_not_waited_for_either(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        handler = handler_on(pipe[1])
+    reader = Reader(pipe[0])
+    for number in range(3 * limits.LOG_BACKLOG_LINES):
+        emit(handler, str(number))
+    assert reader.events()[0]["event"] == "0"
+    handler.close()
+
+
+def refuse(*_: object, **__: object) -> int:
+    raise PermissionError
+
+
+def test_a_file_as_a_log_gets_every_line(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with path.open("wb") as file:
+        handler = handler_on(file.fileno())
+        for number in range(3000):
+            emit(handler, str(number))
+        handler.close()
+    events = [json.loads(line)["event"] for line in path.read_text(encoding="ascii").splitlines()]
+    assert events == [str(number) for number in range(3000)]
