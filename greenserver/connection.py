@@ -75,8 +75,7 @@ class Connection:
         self._recv: Callable[[int], bytes] = sock.recv
         self._outbox = Outbox(sock, limits)
         self._lines = LineBuffer(limits.line_bytes)
-        self._line_since = 0.0  # when the line under way began; 0 between lines
-        self._line_bytes = 0
+        self._line_since, self._line_bytes = 0.0, 0  # of the line under way; 0 between lines
         self._going_on = True
         self._ended_by_client = False
         self._has_early = False  # words that came along with a handshake: the socket will not tell of them

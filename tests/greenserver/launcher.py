@@ -53,6 +53,8 @@ def main(settings: dict[str, Any]) -> None:
         tls=server_context(*settings["tls"]) if settings.get("tls") else None,
         proxy_from=[ipaddress.ip_network(network) for network in settings.get("proxy_from", ())],
     ) as server:
+        # Without it, a signal that comes to another thread would not end the wait of the first.
+        signal.set_wakeup_fd(server.wakeup_fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, lambda *_: server.stop())
         sys.stdout.write(f"{server.port}\n")
         sys.stdout.flush()

@@ -1,0 +1,193 @@
+"""The trials: each a hard use of one server, with what it must keep to."""
+
+import contextlib
+import os
+import random
+import socket
+import struct
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.greenserver.launching import LaunchedServer
+from tests.greenserver.serving import settled, wait_until
+from tests.soak.crowd import Crowd, allow_descriptors, probing, resident_kib
+
+Figures = dict[str, Any]
+GIB = 1 << 30
+
+COMMANDS = (
+    b"get_file_listing\r\n",
+    b"get_metadata one\r\n",
+    b"get_slice large.bin 0 300000\r\n",
+    b"get_slice large.bin 7 99999 raw\r\n",
+    b"get_metadata absent\r\n",
+    b"help\r\n",
+    b"quit\r\n",
+    b"get_metadata " + b"n" * 50_000 + b"\r\n",
+    b"qui\nt\r\n",
+)
+
+
+def populate(directory: Path) -> Path:
+    """Make a directory for the trials: small, large and sparse files."""
+    directory.mkdir(exist_ok=True)
+    (directory / "one").write_bytes(b"1")
+    (directory / "large.bin").write_bytes(os.urandom(300_000))
+    (directory / "gigabyte").touch()
+    os.truncate(directory / "gigabyte", GIB)
+    (directory / "hung.bin").write_bytes(b"hung" * 100_000)
+    return directory
+
+
+def churn(scratch: Path, engine: str, *, seconds: float, **_: object) -> Figures:
+    """Connect, talk, talk nonsense, leave in every way; nothing must stay behind."""
+    server = LaunchedServer(populate(scratch / "files"), scratch / "server", engine)
+    dice = random.Random(seconds)
+    with contextlib.closing(server):
+        _misbehave(server, dice, 300)
+        sizes: list[int] = []
+        connections = 300
+        with settled(server):
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                _misbehave(server, dice, 100)
+                connections += 100
+                sizes.append(resident_kib(server))
+        half = sizes[len(sizes) // 2 :]
+        grown = half[-1] - half[0]
+        assert grown < 4096 + seconds, f"resident memory grew by {grown} KiB in half of {seconds} s: {sizes[::50]}"
+        assert server.ask(b"get_metadata one\r\n") == b"0 OK\r\n1\r\n"
+        return {"connections": connections, "grown_kib": grown, "resident_kib": sizes[-1], **server.counts()}
+
+
+def _misbehave(server: LaunchedServer, dice: random.Random, times: int) -> None:
+    for _ in range(times):
+        sock = socket.socket()
+        sock.settimeout(20)
+        sock.connect(("127.0.0.1", server.port))
+        with contextlib.closing(sock), contextlib.suppress(ConnectionError):
+            sent = b"".join(dice.choices(COMMANDS, k=dice.randrange(4)))
+            if dice.random() < 0.3:
+                sent += dice.randbytes(dice.randrange(300))
+            sock.sendall(sent)
+            leaving = dice.random()
+            if leaving < 0.4:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            elif leaving < 0.8:
+                sock.shutdown(socket.SHUT_WR)
+                while sock.recv(1 << 16):
+                    pass
+
+
+def slowloris(scratch: Path, engine: str, *, count: int, limit_seconds: float, **_: object) -> Figures:
+    """Hold connections that send a byte a second: each is cut at its deadline, and others feel nothing."""
+    allow_descriptors(count)
+    server = LaunchedServer(
+        populate(scratch / "files"), scratch / "server", engine, limits={"line_seconds": limit_seconds}
+    )
+    with contextlib.closing(server), probing(server) as prober, Crowd(server.port, count) as crowd:
+        crowd.say(b"g")
+        crowd.watch()
+        for _each_second in range(int(limit_seconds) + 20):
+            crowd.wait(1.0)
+            crowd.say(b"x")
+            if len(crowd.cut_after) == count:
+                break
+        figures = _judge(crowd, count, limit_seconds)
+    return {**figures, "others_p99_ms": prober.p99_milliseconds}
+
+
+def never_reading(scratch: Path, engine: str, *, count: int, limit_seconds: float, **_: object) -> Figures:
+    """Ask for a GiB and read nothing of it: each costs little, and is cut at its deadline."""
+    allow_descriptors(count)
+    server = LaunchedServer(
+        populate(scratch / "files"), scratch / "server", engine, limits={"stall_seconds": limit_seconds}
+    )
+    with contextlib.closing(server):
+        server.ask(b"get_slice gigabyte 0 300000\r\n")
+        before = resident_kib(server)
+        with probing(server) as prober, Crowd(server.port, count, receive_bytes=4096) as crowd:
+            crowd.say(b"get_slice gigabyte 0 1073741824\r\n")
+            time.sleep(limit_seconds / 2)
+            per_client_kib = (resident_kib(server) - before) / count
+            assert per_client_kib < 60 + 8192 / count, f"{per_client_kib} KiB for each client"
+            wait_until(lambda: server.log().count('"limit": "write"') == count, "all are cut")
+        ends = [event["seconds"] for event in server.events_named("disconnected") if event.get("limit") == "write"]
+        return {
+            "kib_per_client": round(per_client_kib, 1),
+            "cut_after": (round(min(ends), 2), round(max(ends), 2)),
+            "others_p99_ms": prober.p99_milliseconds,
+        }
+
+
+def endless_line(scratch: Path, engine: str, *, megabytes: int, **_: object) -> Figures:
+    """Send a line that never ends: it is refused, in little memory."""
+    server = LaunchedServer(populate(scratch / "files"), scratch / "server", engine)
+    with contextlib.closing(server), server.connect() as client:
+        before, sent, block = server.peak_kib(), 0, b"x" * (1 << 20)
+        with contextlib.suppress(OSError):
+            while sent < megabytes << 20:
+                sent += client.socket.send(block)
+        reply = client.rest()
+        assert reply == b"101 BAD REQUEST\r\n", reply[:100]
+        grown = server.peak_kib() - before
+        assert grown < 8192, f"{grown} KiB more"
+        return {"sent_mib": sent >> 20, "peak_grown_kib": grown}
+
+
+def silent_scanner(
+    scratch: Path, engine: str, *, count: int, limit_seconds: float, certificate: tuple[str, str], **_: object
+) -> Figures:
+    """Connect to a TLS port and say nothing: each is cut at its deadline."""
+    allow_descriptors(count)
+    server = LaunchedServer(
+        populate(scratch / "files"),
+        scratch / "server",
+        engine,
+        tls=list(certificate),
+        limits={"handshake_seconds": limit_seconds},
+    )
+    with contextlib.closing(server), Crowd(server.port, count) as crowd:
+        crowd.watch()
+        crowd.wait(limit_seconds + 20)
+        return _judge(crowd, count, limit_seconds)
+
+
+def hung_disk(scratch: Path, engine: str, *, count: int, limit_seconds: float, **_: object) -> Figures:
+    """Ask for what is on a disk that hangs: those who do not are served as ever."""
+    allow_descriptors(count)
+    hang = scratch / "hang"
+    hang.touch()
+    server = LaunchedServer(populate(scratch / "files"), scratch / "server", engine, hang=str(hang))
+    with contextlib.closing(server):
+        try:
+            with probing(server) as prober, Crowd(server.port, count) as crowd:
+                crowd.say(b"get_slice hung.bin 0 300000 raw\r\n")
+                time.sleep(limit_seconds)
+            assert prober.p99_milliseconds < 500
+        finally:
+            hang.unlink()
+        return {"others_p99_ms": prober.p99_milliseconds, "probes": len(prober.delays)}
+
+
+def _judge(crowd: Crowd, count: int, limit_seconds: float) -> Figures:
+    assert len(crowd.cut_after) == count, f"{count - len(crowd.cut_after)} were not cut"
+    first, last = min(crowd.cut_after), max(crowd.cut_after)
+    assert limit_seconds - 1 < first
+    assert last < limit_seconds + 10, "the promise is 1 s, on a machine that does nothing else"
+    return {"cut_after": (round(first, 2), round(last, 2))}
+
+
+TRIALS: dict[str, Callable[..., Figures]] = {
+    "churn": churn,
+    "slowloris": slowloris,
+    "never-reading": never_reading,
+    "endless-line": endless_line,
+    "silent-scanner": silent_scanner,
+    "hung-disk": hung_disk,
+}
+
+SHARED_THREAD_ONLY = {"hung-disk"}
+"""Trials for the engines that serve many clients in one thread."""
