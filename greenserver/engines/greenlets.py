@@ -93,6 +93,7 @@ class _Waits:
 
     def __init__(self, file_threads: int) -> None:
         self.hub = gevent.get_hub()
+        self.switch = self.hub.switch
         self.files = FileThreads(file_threads, monkey.get_original("_thread", "start_new_thread"))
         self.waits: set[_HubWait] = set()
         self._timer = self.hub.loop.timer(SWEEP_SECONDS, SWEEP_SECONDS)
@@ -113,7 +114,10 @@ class _Waits:
 
 
 class _HubWait:
-    """Lets a greenlet sleep until its socket is ready: one watcher for the whole connection, and no timer."""
+    """Lets a greenlet sleep until its socket is ready: one watcher, which stays on, and no timer.
+
+    Starting and stopping a watcher for each wait would cost more than the two switches.
+    """
 
     __slots__ = ("_descriptor", "_events", "_waits", "_watcher", "deadline", "wake")
 
@@ -128,33 +132,33 @@ class _HubWait:
 
     def __call__(self, _sock: socket.socket, wait: Wait) -> bool:
         events, deadline, work = wait
-        if events == NOTHING:
-            return self._do(work) if work is not None else self._pause(deadline)
         if events != self._events:
-            self._unwatch()
-            self._watcher, self._events = self._waits.hub.loop.io(self._descriptor, events), events
-        watcher, self.deadline = self._watcher, deadline
-        watcher.start(self.wake, True)  # noqa: FBT003  (what the conversation is sent)
-        try:
-            return bool(self._waits.hub.switch())
-        finally:
-            watcher.stop()
+            self._watch(events)
+        if events == NOTHING:
             self.deadline = FOREVER
+            return self._do(work) if work is not None else self._pause(deadline)
+        self.deadline = deadline
+        return bool(self._waits.switch())
 
     def _do(self, work: Work[object]) -> bool:
         self._waits.files.do(work, partial(self.wake, True))  # noqa: FBT003  (what the conversation is sent)
-        return bool(self._waits.hub.switch())
+        return bool(self._waits.switch())
 
     def _pause(self, deadline: float) -> bool:
         gevent.sleep(seconds_left(deadline))
         return False
 
-    def _unwatch(self) -> None:
+    def _watch(self, events: int) -> None:
         if self._watcher is not None:
+            self._watcher.stop()
             self._watcher.close()
-            self._watcher, self._events = None, NOTHING
+            self._watcher = None
+        self._events = events
+        if events != NOTHING:
+            self._watcher = self._waits.hub.loop.io(self._descriptor, events)
+            self._watcher.start(self.wake, True)  # noqa: FBT003  (what the conversation is sent)
 
     def close(self) -> None:
         """Give the watcher back."""
         self._waits.waits.discard(self)
-        self._unwatch()
+        self._watch(NOTHING)

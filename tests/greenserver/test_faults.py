@@ -105,8 +105,7 @@ def test_a_file_that_cannot_be_had_is_a_failure_of_one_reply(
 
 @each_engine
 def test_a_disk_that_fails_in_the_middle_cuts_the_reply(launch: Launch, files: Path, engine: str) -> None:
-    reads = "preadv2" if engine in {"gevent", "selectors"} else "preadv"
-    server = launch(engine, strace=inject(reads, "EIO", "4+", files / "file.bin"))
+    server = launch(engine, strace=inject("preadv2", "EIO", "4+", files / "file.bin"))
     reply = server.ask(b"get_slice file.bin 0 %d raw\r\nget_metadata file.bin\r\n" % len(CONTENT))
     head = b"0 OK\r\nContent-Length: %d\r\n\r\n" % len(CONTENT)
     assert reply.startswith(head)
