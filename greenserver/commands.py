@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from greenserver import limits
+from greenserver.file_slice import FileSlice
 from greenserver.responses import Lines, Listing, Response, SliceBody, Text
 from greenserver.status import Refusal, Status
-from greenserver.store import Files, FileSlice, require_name
+from greenserver.store import Files, require_name
 
 SliceForms = Mapping[str, Callable[[FileSlice], SliceBody]]
 """How a slice can be sent, by the word that asks for it; the empty word is the usual way."""

@@ -29,8 +29,14 @@ LAYERS = (
     ("greenserver.operation", "greenserver.patching", "greenserver.privileges", "greenserver.board"),
     ("greenserver.configuration",),
     ("greenserver.store", "greenserver.lines", "greenserver.episodes", "greenserver.doors", "greenserver.heartbeat"),
-    ("greenserver.file_threads", "greenserver.flights", "greenserver.pacing", "greenserver.proxy_protocol"),
-    ("greenserver.tls", "greenserver.logs", "greenserver.kinds", "greenserver.inheritance"),
+    (
+        "greenserver.file_slice",
+        "greenserver.file_threads",
+        "greenserver.flights",
+        "greenserver.pacing",
+        "greenserver.proxy_protocol",
+    ),
+    ("greenserver.tls", "greenserver.logs", "greenserver.kinds", "greenserver.inheritance", "greenserver.file_slice"),
     ("greenserver.status", "greenserver.waiting", "greenserver.meter", "greenserver.cached", "greenserver.addresses"),
     ("greenserver.limits", "greenserver"),
 )
