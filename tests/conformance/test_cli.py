@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 CORRECT = f"{sys.executable} -m tests.conformance.correct_server -p {{port}} -d {{dir}}"
 BROKEN = f"{sys.executable} -m tests.broken_servers lf-ends-a-line -p {{port}} -d {{dir}}"

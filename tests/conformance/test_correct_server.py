@@ -19,6 +19,8 @@ import pytest
 
 from tests.broken_servers.starting import PYTHON
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 20.0
 

@@ -16,6 +16,8 @@ from conformance.scenarios import catalogue
 from tests.broken_servers.hostile import HOSTILE
 from tests.broken_servers.starting import PYTHON
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 ANSWERING = {"always-missing"}
 """What they say is a reply, and to some commands the right one."""

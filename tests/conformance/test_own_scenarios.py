@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conformance.test_cli import CORRECT, ROOT, conformance, run
+
+pytestmark = pytest.mark.once
 
 EXAMPLE = ROOT / "tests" / "conformance" / "example_scenarios.py"
 UNRULED = """

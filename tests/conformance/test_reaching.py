@@ -16,6 +16,8 @@ import pytest
 
 from tests.conformance.test_cli import CORRECT, ROOT, conformance, events
 
+pytestmark = pytest.mark.once
+
 FEW = ("-t", "framing.lf-only", "-t", "slices.whole*", "-t", "listings.empty*", "--size", "100K")
 PATIENCE_SECONDS = 30.0
 
