@@ -36,7 +36,7 @@ LAYERS = (
         "greenserver.pacing",
         "greenserver.proxy_protocol",
     ),
-    ("greenserver.tls", "greenserver.logs", "greenserver.kinds", "greenserver.inheritance", "greenserver.file_slice"),
+    ("greenserver.tls", "greenserver.logs", "greenserver.kinds", "greenserver.inheritance", "greenserver.descriptors"),
     ("greenserver.status", "greenserver.waiting", "greenserver.meter", "greenserver.cached", "greenserver.addresses"),
     ("greenserver.limits", "greenserver"),
 )
