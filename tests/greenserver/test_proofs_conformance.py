@@ -1,4 +1,4 @@
-"""The conformance suite finds no fault in a server that is reached by TLS, proxies, several processes, at a limited rate.
+"""The conformance suite finds no fault in a server behind TLS and proxies, of several processes, at a limited rate.
 
 Here with a part of its catalogue in the ways that combine most; ``tox run -e proofs`` tries all of it in every way.
 """
