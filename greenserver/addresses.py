@@ -12,3 +12,8 @@ def describe(host: str, port: int) -> str:
     if host.startswith(UNIX_PREFIX):
         return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def strip_brackets(host: str) -> str:
+    """Return an IPv6 address without the brackets that people put around it; anything else as it is."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host

@@ -108,8 +108,10 @@ class LineBuffer:
         if line.length > self._limit:
             self._lines.append(line.abridged() + OVERLONG)
             self._finish()
+        elif line_feed:  # a CR of its own before it would make the line look whole
+            self._lines.append(line.abridged().rstrip(b"\r") + line_feed)
         else:
-            self._lines.append(line.abridged() + line_feed)
+            self._lines.append(line.abridged())
 
     def _finish(self) -> None:
         self._finished = True

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from greenserver import limits
-from greenserver.addresses import HIGHEST_PORT, UNIX_PREFIX, describe
+from greenserver.addresses import HIGHEST_PORT, UNIX_PREFIX, describe, strip_brackets
 from greenserver.episodes import Episode
 from greenserver.waiting import READ, Stop, poll
 
@@ -26,6 +26,7 @@ def open_listener(address: str, port: int) -> socket.socket:
 
     Raises OSError with a message for people if that cannot be done.
     """
+    address = strip_brackets(address)
     try:
         if address.startswith(UNIX_PREFIX):
             listener = _open_unix(Path(address.removeprefix(UNIX_PREFIX)))

@@ -8,7 +8,7 @@ from _thread import start_new_thread
 from types import FrameType
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from greenserver import inheritance, privileges, tls
+from greenserver import descriptors, inheritance, privileges, tls
 from greenserver.admin import Admin, load_meter
 from greenserver.configuration import Settings, kept_until_restart
 from greenserver.heartbeat import start_heartbeat
@@ -74,6 +74,7 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
     Raises OSError with a message for people if that cannot be.
     """
     configure_log(settings)
+    descriptors.raise_limit()
     with contextlib.ExitStack() as stack:
         admin = stack.enter_context(Admin(settings.admin)) if settings.admin is not None else None
         meter = SILENT if admin is None else load_meter()

@@ -4,7 +4,7 @@ import contextlib
 import os
 import socket
 
-from greenserver import inheritance, privileges
+from greenserver import descriptors, inheritance, privileges
 from greenserver.addresses import UNIX_PREFIX
 from greenserver.admin import Admin
 from greenserver.arbiter import Overseer, Service, try_out
@@ -22,6 +22,7 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
     problem = try_out(settings)
     if problem:
         raise OSError(problem)
+    descriptors.raise_limit()
     with contextlib.ExitStack() as stack:
         listener = inheritance.inherited_listener(settings.address)
         is_own = listener is None

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("greenserver", "conformance")
 LONGEST_MODULE_LINES = 320
@@ -36,7 +38,7 @@ LAYERS = (
         "greenserver.pacing",
         "greenserver.proxy_protocol",
     ),
-    ("greenserver.tls", "greenserver.logs", "greenserver.kinds", "greenserver.inheritance", "greenserver.file_slice"),
+    ("greenserver.tls", "greenserver.logs", "greenserver.kinds", "greenserver.inheritance", "greenserver.descriptors"),
     ("greenserver.status", "greenserver.waiting", "greenserver.meter", "greenserver.cached", "greenserver.addresses"),
     ("greenserver.limits", "greenserver"),
 )

@@ -41,6 +41,12 @@ class Bug:
     requirement: str
     """The requirement that it breaks: a scenario of this one has to find it."""
 
+    @property
+    def module(self) -> str:
+        """Return the name of the module that plants it."""
+        planted = self.style if self.commands is Commands else self.commands
+        return planted.__module__.rpartition(".")[2]
+
     def server(self, directory: Path, dialect: str) -> Style:
         """Return the server."""
         return self.style(self.commands(directory, dialect))

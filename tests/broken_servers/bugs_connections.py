@@ -1,12 +1,15 @@
 """Mistakes with a connection: sending, ending, waiting."""
 
-import asyncio
+from __future__ import annotations
+
 import contextlib
 import socket
 import struct
 import threading
 import time
+from typing import TYPE_CHECKING
 
+from tests.broken_servers import late
 from tests.broken_servers.bug import plant
 from tests.broken_servers.commands import Commands, Parts
 from tests.broken_servers.style_files import Lines
@@ -15,6 +18,11 @@ from tests.broken_servers.style_loop import Client, Loop
 from tests.broken_servers.style_sequential import Sequential
 from tests.broken_servers.style_streams import Streams
 from tests.broken_servers.style_threads import Threads
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = late.load("asyncio")
 
 
 @plant("send-without-all", "HFTP-6.12")

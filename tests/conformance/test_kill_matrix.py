@@ -6,6 +6,8 @@ from conformance.scenarios import catalogue
 from tests.broken_servers.all_bugs import BUGS
 from tests.conformance.kill_matrix import finds, is_about, judge_bug, read
 
+pytestmark = pytest.mark.once
+
 MATRIX = read()
 
 

@@ -24,16 +24,17 @@ class Oracle:
 
     dialect: str
     files: Mapping[str, bytes]
+    longest_line: int = LONGEST_LINE
 
     def replies(self, sent: bytes) -> bytes:
         """Return all that comes back for what a client sends before it ends its half of the stream."""
         replies = []
         while sent:
             line, line_feed, sent = sent.partition(b"\n")
-            if not line_feed and len(line) <= LONGEST_LINE:
-                break
-            if len(line) > LONGEST_LINE + 1:
+            if len(line.removesuffix(b"\r")) > self.longest_line:
                 replies.append(BAD_REQUEST)
+                break
+            if not line_feed:
                 break
             if not line.endswith(b"\r"):
                 replies.append(BAD_EOL)

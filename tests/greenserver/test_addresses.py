@@ -2,7 +2,7 @@
 
 import pytest
 
-from greenserver.addresses import describe
+from greenserver.addresses import describe, strip_brackets
 
 
 @pytest.mark.parametrize(
@@ -11,3 +11,10 @@ from greenserver.addresses import describe
 )
 def test_an_address_is_written_as_people_do(host: str, port: int, text: str) -> None:
     assert describe(host, port) == text
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("[::1]", "::1"), ("::1", "::1"), ("a.b", "a.b"), ("unix:[x]", "unix:[x]"), ("[", "[")]
+)
+def test_brackets_around_an_address_are_for_people(written: str, meant: str) -> None:
+    assert strip_brackets(written) == meant

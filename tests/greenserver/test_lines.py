@@ -53,6 +53,12 @@ CASES = {
     "a LF before a CR": (b"quit\n\r", [b"quit\n"], True),
     "a line at the limit of whole lines": (LONG[1:] + b"\r\n", [LONG[1:]], False),
     "a long element": (LONG + b"\r\n", [SHORTENED], False),
+    "a long line with a CR, then a LF": (b"a\rb" + LONG + b"\n", [b"a\rb" + SHORTENED[3:] + b"\n"], True),
+    "a long line whose start ends in a CR, with a LF": (
+        SHORTENED[1:] + b"\r" + LONG + b"\n",
+        [SHORTENED[1:] + b"\n"],
+        True,
+    ),
     "a long line of short elements": (
         b"get_metadata " + LONG + b" b\r\n",
         [b"get_metadata " + SHORTENED + b" b"],

@@ -40,6 +40,11 @@ def test_a_free_port_is_taken_and_clients_are_accepted(address: str) -> None:
                 assert accepted[1] == describe_peer(client.getsockname())
 
 
+def test_an_ipv6_address_may_stand_in_brackets() -> None:
+    with open_listener("[::1]", 0) as listener:
+        assert listener.getsockname()[0] == "::1"
+
+
 def test_ipv6_is_served_and_its_wildcard_takes_both() -> None:
     with open_listener("::", 0) as listener:
         port = listener.getsockname()[1]

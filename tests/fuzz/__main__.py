@@ -1,0 +1,108 @@
+"""Drives the targets by coverage: ``python -m tests.fuzz SECONDS [--target NAME]... [--corpus DIR]``.
+
+The time is shared out among the targets. What it finds new is kept in the corpus of each target, minimised at the end;
+an input that breaks a promise is written to ``crash-*`` in the current directory, and ends the run with its status.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+CORPUS = Path(__file__).parent / "corpus"
+NAMES = ("parser", "conversation", "arrival")  # of TARGETS, which only an instrumented process may import
+
+FOUND = Path(__file__).parent / "found"
+"""Inputs that once broke a promise, by target; they are replayed, and never minimised away."""
+
+_VERSION_2 = b"\r\n\r\n\0\r\nQUIT\n"
+HEADERS = (
+    b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
+    b"PROXY TCP6 2001:db8::1 2001:db8::2 1 65535\r\n",
+    b"PROXY UNKNOWN\r\n",
+    _VERSION_2 + b"\x20\0\0\0",
+    _VERSION_2 + b"\x21\x11\0\x0c" + bytes(range(12)),
+    _VERSION_2 + b"\x21\x21\0\x28" + bytes(range(40)),
+)
+"""Where one must come first."""
+
+_MOST_BYTES = 1000
+"""The longest input: below what is kept of an element of a long line, lest zeros without end differ."""
+
+_SEEDS = 400
+_HANG_SECONDS = 20
+_INSIDE = "--inside"
+
+
+def main() -> int:
+    """Fuzz as the command line says; return the status of the first target that failed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("seconds", type=int, nargs="?", default=60, help="in all")
+    parser.add_argument("--target", action="append", choices=NAMES)
+    parser.add_argument("--corpus", type=Path, default=CORPUS)
+    options = parser.parse_args()
+    targets = options.target or NAMES
+    for name in targets:
+        corpus = options.corpus / name
+        with tempfile.TemporaryDirectory(prefix="fuzz-corpus-") as scratch:
+            found = Path(scratch, "found")
+            found.mkdir()
+            plant_seeds(Path(scratch, "seeds"), HEADERS if name == "arrival" else (b"",))
+            corpus.mkdir(parents=True, exist_ok=True)
+            seconds = max(1, options.seconds // len(targets))
+            status = drive(name, f"-max_total_time={seconds}", found, corpus, Path(scratch, "seeds"))
+            if status:
+                return status
+            smallest = Path(scratch, "smallest")
+            smallest.mkdir()
+            if drive(name, "-merge=1", smallest, corpus, found, Path(scratch, "seeds")) == 0:
+                shutil.rmtree(corpus)
+                shutil.copytree(smallest, corpus)
+    return 0
+
+
+def drive(target: str, how: str, *corpora: Path) -> int:
+    """Run libFuzzer in a process of its own, and return its status."""
+    options = [how, f"-max_len={_MOST_BYTES}", f"-timeout={_HANG_SECONDS}", "-rss_limit_mb=1024", "-verbosity=1"]
+    with tempfile.TemporaryDirectory(prefix="fuzz-again-") as scratch:
+        again = Path(
+            scratch, "again"
+        )  # it merges in processes of its own, and begins them by the name that it was given
+        again.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.fuzz {_INSIDE} "$0" {target} "$@"\n')
+        again.chmod(0o700)
+        return subprocess.run([again, *options, *map(str, corpora)], check=False).returncode
+
+
+def plant_seeds(directory: Path, headers: Sequence[bytes]) -> None:
+    """Write conversations that are nearly good, each met in its own way, and after one of these headers."""
+    import random  # noqa: PLC0415  (not inside)
+
+    from tests.greenserver.conversations import make_up  # noqa: PLC0415  (the same)
+
+    directory.mkdir()
+    for seed in range(_SEEDS):
+        head = random.Random(seed).randbytes(6)
+        (directory / f"seed-{seed:04}").write_bytes((head + headers[seed % len(headers)] + make_up(seed))[:_MOST_BYTES])
+
+
+def fuzz(program: str, target: str, *options: str) -> None:
+    """Hand this process to libFuzzer, which begins others like it by the name of a program."""
+    import atheris  # type: ignore[import-untyped]  # noqa: PLC0415  (it has no types, and only `fuzz` installs it)
+
+    with atheris.instrument_imports(include=["greenserver"]):
+        from tests.fuzz import targets  # noqa: PLC0415  (instrumented while it is imported)
+
+    with targets.grounded() as ground:
+        judge = targets.TARGETS[target]
+        atheris.Setup([program, *options], lambda data: judge(ground, data))
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == [_INSIDE]:
+        fuzz(*sys.argv[2:])
+    else:
+        sys.exit(main())
