@@ -68,6 +68,14 @@ HELP = Command("help", range(1), show_help)
 QUIT = Command("quit", range(1), leave)
 
 
+def split(command: str) -> tuple[str, list[str]]:
+    """Return a command's name and its arguments; raises Refusal, see `Connection.normalize_command`."""
+    name, *arguments = elements = command.split(" ")
+    if "" in elements or not (command.isascii() and command.isprintable()):
+        raise Refusal(Status.BAD_REQUEST)
+    return name, arguments
+
+
 def parse_number(text: str) -> int:
     """Return a non-negative decimal of ASCII digits; past 18 digits, a number larger than any file.
 

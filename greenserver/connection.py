@@ -14,7 +14,8 @@ from time import monotonic
 
 from greenserver.arrival import Network, TurnedAwayError, introduce, linger, prepare, shake_hands, turn_back
 from greenserver.cached import NotCachedError
-from greenserver.dialects import Dialect
+from greenserver.commands import split
+from greenserver.dialects import Dialect, understand
 from greenserver.gate import Gate, Visit
 from greenserver.limits import COALESCE_BYTES, DEFAULTS, RECEIVE_BYTES, Limits
 from greenserver.lines import LineBuffer
@@ -133,10 +134,7 @@ class Connection:
         Raises Refusal: BAD_REQUEST for what is not printable ASCII, elements not separated by exactly one
         space, and no element at all.
         """
-        name, *arguments = elements = command.split(" ")
-        if "" in elements or not (command.isascii() and command.isprintable()):
-            raise Refusal(Status.BAD_REQUEST)
-        return name, arguments
+        return split(command)
 
     # --- Being told to begin and to stop ---------------------------------------------------------
 
@@ -220,11 +218,8 @@ class Connection:
 
     def _answer(self, store: Files, command: str) -> Response:
         """Run one command; raises NotCachedError if the store does."""
-        line = command.removesuffix("\r\n")
-        if "\n" in line:
-            return Response(Status.BAD_EOL)
         try:
-            return self._dialect.answer(store, *self.normalize_command(line))
+            return self._dialect.run(store, *understand(self._dialect, command))
         except Refusal as refusal:
             return Response(refusal.status)
         except NotCachedError:
@@ -241,7 +236,7 @@ class Connection:
         # What is complete is answered without a generator of its own: pipelined commands come by the hundred.
         while self._going_on and (command := self._complete_command() or (yield from self._next_command())):
             self._commands += 1
-            begun = monotonic()
+            begun = monotonic() if is_told_of else 0.0
             try:
                 response = self._answer(files, command)
             except NotCachedError:

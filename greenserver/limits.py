@@ -49,6 +49,9 @@ UNSENT_BYTES: Final = 256 * KIB
 """A socket is ready for more once the kernel holds less than this unsent. Without it the kernel holds up to
 4 MiB for a client that has stopped reading; with half of it a client with small buffers is slower."""
 
+KNOWN_COMMANDS: Final = 512
+"""Commands whose meaning is kept, lest those that are said again and again be taken apart each time."""
+
 KNOWN_NAME_SECONDS: Final = 1.0
 """For so long a name that was in memory is taken to be there still: to ask costs four times the look-up itself."""
 

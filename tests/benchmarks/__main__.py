@@ -36,7 +36,7 @@ FULL: Final = {
 }
 QUICK: Final = {
     "large_bytes": 64 * MIB,
-    "rounds": 3,
+    "rounds": 2,
     "slow_rounds": 1,
     "seconds": 0.1,
     "idle": 4_000,
