@@ -37,6 +37,9 @@ def acquainted(options: Options, place: Place, gate: Scenario, patience: Patienc
     if first.failure is not None:
         care.dead = f"the server does not answer as it must: {first.failure}"
         return care, first
+    if first.verdict is not None:  # the suite cannot even play that
+        care.dead = first.reason
+        return care, first
     with care.enquiring() as connect:
         try:
             round_trip_seconds = enquiry.round_trip_seconds(connect)

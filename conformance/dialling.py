@@ -53,7 +53,8 @@ def parse_address(text: str) -> Address:
             raise AddressError(message)
         host, port = text, ""
     else:
-        host, _, port = text.partition(":")
+        host, colon, port = text.partition(":")
+        port = port or colon  # which is no port
     if not host or any(character.isspace() or character == "/" for character in host):
         message = f"{text!r} is no address: HOST:PORT, [V6]:PORT or unix:PATH"
         raise AddressError(message)

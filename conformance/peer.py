@@ -1,6 +1,7 @@
 """A client that says exactly what it is told, and records every byte both ways."""
 
 import contextlib
+import errno
 import select
 import socket
 import struct
@@ -8,7 +9,7 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Final
 
-from conformance.failure import Failure, Kind
+from conformance.failure import Failure, Incomplete, Kind
 from conformance.record import Record, shown
 
 RECEIVE_BYTES: Final = 1 << 18
@@ -18,6 +19,9 @@ READ_AHEAD_BYTES: Final = 1 << 23
 """How much is read while sending, at most."""
 LINE_BYTES: Final = 1 << 16
 """No line of a reply is longer, except for base64, which is read in pieces."""
+
+_OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Errors of the suite's own machine, which no server can help."""
 
 Dial = Callable[[float, int], socket.socket]
 """Gives a connected socket for a time-out in seconds and a receive buffer in bytes (0: the usual one)."""
@@ -55,6 +59,9 @@ class Peer:
         except OSError as error:
             reason = error.strerror or str(error)
             record.note(number, "refused", reason)
+            if error.errno in _OURS:
+                message = f"this machine gives the suite no more connections: {reason} (ulimit -n, or fewer --clients)"
+                raise Incomplete(message) from None
             raise Failure(Kind.REFUSED, "a connection", reason) from None
         record.note(number, "connected")
 

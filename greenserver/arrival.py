@@ -13,6 +13,7 @@ from greenserver.addresses import describe
 from greenserver.gate import address_of
 from greenserver.pacing import TooSlowError
 from greenserver.proxy_protocol import Header, HeaderError, parse
+from greenserver.status import Status
 from greenserver.tls import SecureChannel
 from greenserver.waiting import READ, Steps, Wait
 
@@ -29,6 +30,16 @@ class TurnedAwayError(Exception):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+def prepare(sock: socket.socket) -> None:
+    """Make a client's socket non-blocking and quick, and let the kernel hold little for who stops reading."""
+    sock.setblocking(False)  # noqa: FBT003  (the standard library takes it by position)
+    if sock.family != socket.AF_UNIX:
+        with contextlib.suppress(OSError):  # a client that is gone again
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, limits.UNSENT_BYTES)
 
 
 def introduce(sock: socket.socket, peer: str, proxies: Sequence[Network], deadline: float) -> Steps[tuple[str, bytes]]:
@@ -69,11 +80,20 @@ def shake_hands(channel: SecureChannel, deadline: float) -> Steps[None]:
             raise TooSlowError(_HANDSHAKE)
 
 
-def linger(sock: socket.socket, seconds: float) -> Steps[None]:
+def turn_back(sock: socket.socket) -> None:
+    """Say in passing that there is no room."""
+    with contextlib.suppress(OSError):
+        sock.send(Status.INTERNAL_SERVER_ERROR.line)
+        sock.recv(limits.RECEIVE_BYTES)  # unread input would turn the close into a reset
+
+
+def linger(sock: socket.socket, seconds: float, channel: SecureChannel | None = None) -> Steps[None]:
     """End our half of the stream, then drop input until the client ends its own, for at most so long.
 
     Closing with unread input would send a reset, which can destroy the last reply on its way.
     """
+    if channel is not None:
+        channel.say_goodbye()
     with contextlib.suppress(OSError):  # the client may have gone
         sock.shutdown(socket.SHUT_WR)
     last = monotonic() + seconds

@@ -10,6 +10,8 @@ _OPENAT2: Final = 437
 _RESOLVE_CACHED: Final = 0x20
 _UNSUPPORTED: Final = frozenset({errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.E2BIG})
 _MEMORY_FILE_SYSTEMS: Final = frozenset({"tmpfs", "ramfs", "devtmpfs"})
+# Not those of a network or of a program (FUSE): whom they ask may hang a moment later.
+_DISK_FILE_SYSTEMS: Final = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "overlay"})
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 
 
@@ -42,29 +44,37 @@ def is_name_cached(directory: int, name: str) -> bool:
     return ctypes.get_errno() not in _UNSUPPORTED | {errno.EAGAIN}
 
 
-def read_cached(descriptor: int, count: int, offset: int) -> bytearray:
-    """Return so many bytes of a file, which must all be in memory.
+def read_cached(descriptor: int, buffer: memoryview, offset: int) -> None:
+    """Fill a buffer from an offset of a file on, all of which must be in memory.
 
     Raises NotCachedError if not all are, or the file ends before them; OSError if it cannot be read.
     """
-    data = bytearray(count)
     try:
-        got = os.preadv(descriptor, [data], offset, os.RWF_NOWAIT)
+        got = os.preadv(descriptor, [buffer], offset, os.RWF_NOWAIT)
     except OSError as error:
         if error.errno in {errno.EAGAIN, errno.EOPNOTSUPP}:
             raise NotCachedError from error
         raise
-    if got < count:
+    if got < len(buffer):
         raise NotCachedError
-    return data
 
 
 def is_all_in_memory(descriptor: int) -> bool:
     """Tell whether a file lies on a file system that has no disk; those refuse to say what is cached."""
+    return _file_system(descriptor) in _MEMORY_FILE_SYSTEMS
+
+
+def keeps_names(descriptor: int) -> bool:
+    """Tell whether a file lies on a file system that asks nobody again about a name that the kernel knows."""
+    return _file_system(descriptor) in _DISK_FILE_SYSTEMS
+
+
+def _file_system(descriptor: int) -> str:
+    """Return the kind of file system that a file lies on; nothing if that is not known."""
     device = os.fstat(descriptor).st_dev
     number = f"{os.major(device)}:{os.minor(device)}"
     try:
         mounts = [line.split() for line in _MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError:
-        return False
-    return any(mount[2] == number and mount[mount.index("-") + 1] in _MEMORY_FILE_SYSTEMS for mount in mounts)
+        return ""
+    return next((mount[mount.index("-") + 1] for mount in mounts if mount[2] == number), "")

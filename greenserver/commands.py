@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from greenserver import limits
+from greenserver.file_slice import FileSlice
 from greenserver.responses import Lines, Listing, Response, SliceBody, Text
 from greenserver.status import Refusal, Status
-from greenserver.store import Files, FileSlice, require_name
+from greenserver.store import Files, require_name
 
 SliceForms = Mapping[str, Callable[[FileSlice], SliceBody]]
 """How a slice can be sent, by the word that asks for it; the empty word is the usual way."""
@@ -65,6 +66,14 @@ GET_METADATA = Command("get_metadata", range(1, 2), get_metadata)
 GET_SLICE = Command("get_slice", range(3, 5), get_slice)
 HELP = Command("help", range(1), show_help)
 QUIT = Command("quit", range(1), leave)
+
+
+def split(command: str) -> tuple[str, list[str]]:
+    """Return a command's name and its arguments; raises Refusal, see `Connection.normalize_command`."""
+    name, *arguments = elements = command.split(" ")
+    if "" in elements or not (command.isascii() and command.isprintable()):
+        raise Refusal(Status.BAD_REQUEST)
+    return name, arguments
 
 
 def parse_number(text: str) -> int:

@@ -12,17 +12,18 @@ import ssl
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from greenserver.arrival import Network, TurnedAwayError, introduce, linger, shake_hands
+from greenserver.arrival import Network, TurnedAwayError, introduce, linger, prepare, shake_hands, turn_back
 from greenserver.cached import NotCachedError
-from greenserver.dialects import Dialect
+from greenserver.commands import split
+from greenserver.dialects import Dialect, understand
 from greenserver.gate import Gate, Visit
-from greenserver.limits import DEFAULTS, RECEIVE_BYTES, Limits
+from greenserver.limits import COALESCE_BYTES, DEFAULTS, RECEIVE_BYTES, Limits
 from greenserver.lines import LineBuffer
 from greenserver.logs import report, shown
 from greenserver.meter import SILENT, Meter
 from greenserver.outbox import BrokenOffError, Outbox
 from greenserver.pacing import TooSlowError
-from greenserver.responses import Response
+from greenserver.responses import Body, Response
 from greenserver.status import Refusal, Status
 from greenserver.store import Files, FileStore, ImpatientStore
 from greenserver.tls import SecureChannel
@@ -59,10 +60,7 @@ class Connection:
         tls: ssl.SSLContext | None = None,
         proxy_from: Sequence[Network] = (),
     ) -> None:
-        sock.setblocking(False)  # noqa: FBT003  (the standard library takes it by position)
-        if sock.family != socket.AF_UNIX:
-            with contextlib.suppress(OSError):  # a client that is gone again
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        prepare(sock)
         self.socket = sock
         self.client = client
         self.wait = wait
@@ -97,11 +95,9 @@ class Connection:
         started, outcome, limit = monotonic(), "closed", ""
         try:
             yield from self._arrive()
-            while self._going_on and (command := (yield from self._next_command())):
-                self._commands += 1
-                yield from self._reply(command)
-            yield from self._outbox.flush()
-            yield from self._leave()
+            yield from self._converse()
+            if not self._ended_by_client:
+                yield from linger(self.socket, self._limits.linger_seconds, self._channel)
         except TooSlowError as error:
             outcome, limit = "timed out", error.what
             self._meter.stalled(limit)
@@ -138,10 +134,7 @@ class Connection:
         Raises Refusal: BAD_REQUEST for what is not printable ASCII, elements not separated by exactly one
         space, and no element at all.
         """
-        name, *arguments = elements = command.split(" ")
-        if "" in elements or not (command.isascii() and command.isprintable()):
-            raise Refusal(Status.BAD_REQUEST)
-        return name, arguments
+        return split(command)
 
     # --- Being told to begin and to stop ---------------------------------------------------------
 
@@ -176,15 +169,20 @@ class Connection:
 
     # --- Receiving -------------------------------------------------------------------------------
 
+    def _complete_command(self) -> str:
+        """Return the next command if it is there, as `read_buffer` does, or nothing."""
+        line = self._lines.next_line()
+        return "" if line is None else line.decode("latin-1") or "\r\n"
+
     def _next_command(self) -> Steps[str]:
-        while (line := self._lines.next_line()) is None:
-            yield from self._outbox.flush()
-            data = yield from self._receive()
-            if not data:
+        while not (command := self._complete_command()):
+            if not self._outbox.flush_at_once():
+                yield from self._outbox.flush()
+            if not (data := (yield from self._receive())):
                 return ""
             self._lines.feed(data)
         self._line_since = 0.0
-        return line.decode("latin-1") or "\r\n"
+        return command
 
     def _receive(self) -> Steps[bytes]:
         """Return what the client says next; nothing at the end of the stream, or when told to stop."""
@@ -220,11 +218,8 @@ class Connection:
 
     def _answer(self, store: Files, command: str) -> Response:
         """Run one command; raises NotCachedError if the store does."""
-        line = command.removesuffix("\r\n")
-        if "\n" in line:
-            return Response(Status.BAD_EOL)
         try:
-            return self._dialect.answer(store, *self.normalize_command(line))
+            return self._dialect.run(store, *understand(self._dialect, command))
         except Refusal as refusal:
             return Response(refusal.status)
         except NotCachedError:
@@ -233,42 +228,50 @@ class Connection:
             report(_log, logging.ERROR, "failed", client=self.client, command=shown(command), error=error)
             return Response(Status.INTERNAL_SERVER_ERROR)
 
-    def _reply(self, command: str) -> Steps[None]:
-        started = monotonic()
-        if self.may_block:
-            response = self.parser_command(command)
-        else:
+    def _converse(self) -> Steps[None]:
+        """Answer one command after the other until the conversation ends."""
+        outbox = self._outbox
+        files: Files = self._store if self.may_block else self._files
+        is_told_of = self._meter is not SILENT or _log.isEnabledFor(logging.INFO)
+        # What is complete is answered without a generator of its own: pipelined commands come by the hundred.
+        while self._going_on and (command := self._complete_command() or (yield from self._next_command())):
+            self._commands += 1
+            begun = monotonic() if is_told_of else 0.0
             try:
-                response = self._answer(self._files, command)
+                response = self._answer(files, command)
             except NotCachedError:
                 yield Wait(NOTHING, FOREVER, self._files.work)
-                response = self._answer(self._files, command)
-        self._going_on = self._going_on and not response.closes
-        head, body, outbox = response.status.line, response.body, self._outbox
-        outbox.replies += head
+                response = self._answer(files, command)
+            self._going_on = self._going_on and not response.closes
+            outbox.replies += response.status.line
+            if response.body.is_at_hand:
+                outbox.replies += (text := response.body.part(0))
+                sent = len(text)
+                if len(outbox.replies) > COALESCE_BYTES:
+                    yield from outbox.flush()
+            else:
+                sent = yield from self._send_body(response.body)
+            if is_told_of:
+                self._report_command(command, response.status, sent, monotonic() - begun)
+        yield from outbox.flush()
+
+    def _send_body(self, body: Body) -> Steps[int]:
+        """Send a body, or gather it if it is small; close it, and return its length in bytes."""
+        outbox = self._outbox
         try:
-            sent = yield from (outbox.pour if body.is_large else outbox.gather)(body, may_block=self.may_block)
+            return (yield from (outbox.pour if body.is_large else outbox.gather)(body, may_block=self.may_block))
         except BrokenOffError as cut:  # after the status line only a cut can tell the client
-            sent, error = cut.position, cut.__cause__
-            report(_log, logging.ERROR, "cut", client=self.client, position=sent, error=error)
+            report(_log, logging.ERROR, "cut", client=self.client, position=cut.position, error=cut.__cause__)
             self._going_on = False
+            return cut.position
         finally:
             body.close()
-        seconds = monotonic() - started
-        if self._meter is not SILENT:
-            name = self._dialect.known_name(command)
-            self._meter.command(name, response.status, len(head) + sent, seconds)
-        if _log.isEnabledFor(logging.INFO):
-            report(
-                _log,
-                logging.INFO,
-                "command",
-                client=self.client,
-                command=shown(command),
-                status=int(response.status),
-                bytes=len(head) + sent,
-                milliseconds=round(seconds * 1000, 3),
-            )
+
+    def _report_command(self, command: str, status: Status, sent: int, seconds: float) -> None:
+        size = len(status.line) + sent
+        self._meter.command(self._dialect.known_name(command), status, size, seconds)
+        facts = {"client": self.client, "command": shown(command), "status": int(status), "bytes": size}
+        report(_log, logging.INFO, "command", error=None, **facts, milliseconds=round(seconds * 1000, 3))
 
     # --- Beginning and ending --------------------------------------------------------------------
 
@@ -302,18 +305,10 @@ class Connection:
             return
         self._ended_by_client = True  # so that nothing is waited for
         if self._tls is None:
-            with contextlib.suppress(OSError):
-                self.socket.send(Status.INTERNAL_SERVER_ERROR.line)
-                self.socket.recv(RECEIVE_BYTES)  # unread input would turn the close into a reset
+            turn_back(self.socket)
 
     def _report_end(self, outcome: str, limit: str, seconds: float) -> None:
         self._meter.disconnected(outcome, seconds)
-        facts: dict[str, object] = {"client": self.client, "outcome": outcome}
-        facts.update({"limit": limit} if limit else {}, commands=self._commands, seconds=round(seconds, 3))
+        cause = {"outcome": outcome, **({"limit": limit} if limit else {})}
+        facts = {"client": self.client, **cause, "commands": self._commands, "seconds": round(seconds, 3)}
         report(_log, logging.INFO, "disconnected", error=None, **facts)
-
-    def _leave(self) -> Steps[None]:
-        if not self._ended_by_client:
-            if self._channel is not None:
-                self._channel.say_goodbye()
-            yield from linger(self.socket, self._limits.linger_seconds)

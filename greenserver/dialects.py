@@ -1,9 +1,21 @@
 """The protocol's dialects: each a named table of commands and of ways to send a slice."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
-from greenserver.commands import GET_FILE_LISTING, GET_METADATA, GET_SLICE, HELP, QUIT, Command, Language, SliceForms
+from greenserver.commands import (
+    GET_FILE_LISTING,
+    GET_METADATA,
+    GET_SLICE,
+    HELP,
+    QUIT,
+    Command,
+    Language,
+    SliceForms,
+    split,
+)
+from greenserver.limits import KNOWN_COMMANDS
 from greenserver.responses import Base64Slice, FragmentedSlice, MeasuredSlice, PlainSlice, Response
 from greenserver.status import Refusal, Status
 from greenserver.store import Files
@@ -24,14 +36,38 @@ class Dialect:
     def answer(self, store: Files, name: str, arguments: Sequence[str]) -> Response:
         """Run a command.
 
-        Raises Refusal: NO_SUCH_COMMAND, INVALID_ARGUMENTS_FOR_COMMAND, or what the command refuses.
+        Raises Refusal: as `find`, or what the command refuses.
+        """
+        return self.run(store, self.find(name, arguments), arguments)
+
+    def run(self, store: Files, command: Command, arguments: Sequence[str]) -> Response:
+        """Run a command that was found; raises Refusal if it refuses."""
+        return command.run(store, self._language, arguments)
+
+    def find(self, name: str, arguments: Sequence[str]) -> Command:
+        """Return the command of a name, if it takes so many arguments.
+
+        Raises Refusal: NO_SUCH_COMMAND or INVALID_ARGUMENTS_FOR_COMMAND.
         """
         command = self._language.commands.get(name)
         if command is None:
             raise Refusal(Status.NO_SUCH_COMMAND)
         if len(arguments) not in command.arguments:
             raise Refusal(Status.INVALID_ARGUMENTS_FOR_COMMAND)
-        return command.run(store, self._language, arguments)
+        return command
+
+
+@lru_cache(KNOWN_COMMANDS)
+def understand(dialect: Dialect, command: str) -> tuple[Command, list[str]]:
+    """Return what a command asks for: that depends on its text alone, and clients repeat themselves.
+
+    Raises Refusal: BAD_EOL for a line broken by a LF of its own, or as `split` and `Dialect.find`.
+    """
+    line = command.removesuffix("\r\n")
+    if "\n" in line:
+        raise Refusal(Status.BAD_EOL)
+    name, arguments = split(line)
+    return dialect.find(name, arguments), arguments
 
 
 _COMMON: Final = (GET_FILE_LISTING, GET_METADATA, GET_SLICE, QUIT)

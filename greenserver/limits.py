@@ -45,6 +45,22 @@ NUMBER_DIGITS: Final = 18
 CHUNK_BYTES: Final = 192 * KIB
 """What a slice reads of its file at a time: a multiple of 3, so that base64 pieces concatenate."""
 
+UNSENT_BYTES: Final = 256 * KIB
+"""A socket is ready for more once the kernel holds less than this unsent. Without it the kernel holds up to
+4 MiB for a client that has stopped reading; with half of it a client with small buffers is slower."""
+
+KNOWN_COMMANDS: Final = 512
+"""Commands whose meaning is kept, lest those that are said again and again be taken apart each time."""
+
+KNOWN_NAME_SECONDS: Final = 1.0
+"""For so long a name that was in memory is taken to be there still: to ask costs four times the look-up itself."""
+
+KNOWN_NAMES: Final = 10_000
+"""How many such names are kept at most."""
+
+SPARE_ROOMS: Final = 8
+"""Rooms for `CHUNK_BYTES` of a file that are kept: one is in use at a time, more only where several threads read."""
+
 FRAGMENT_BYTES: Final = 48 * KIB
 """The length of a fragment in the dialect that sends slices so."""
 

@@ -42,8 +42,11 @@ class LineBuffer:
         if text.count(b"\n") != len(lines):
             self._feed_broken([*lines, self._rest])
             return
-        for line in lines:
-            self._end_line(line)
+        if not lines or len(max(lines, key=len)) <= self._whole:
+            self._lines.extend(lines)
+        else:
+            for line in lines:
+                self._end_line(line)
         # A CR at the end may be half a line end: it must not make the line longer than it will have been.
         if len(self._rest.removesuffix(b"\r")) > self._whole:
             text, self._rest = self._rest, b""

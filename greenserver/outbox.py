@@ -1,17 +1,41 @@
 """What a client is sent: replies gathered into few writes, large bodies piece by piece, each at the client's pace."""
 
 import socket
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, Final
 
 from greenserver.cached import NotCachedError
-from greenserver.limits import CHUNK_BYTES, COALESCE_BYTES, Limits
+from greenserver.limits import CHUNK_BYTES, COALESCE_BYTES, SPARE_ROOMS, Limits
 from greenserver.pacing import Bucket, Progress
-from greenserver.responses import Body, Data
+from greenserver.responses import Body, Data, new_room
 from greenserver.tls import SecureChannel
 from greenserver.waiting import FOREVER, NOTHING, WRITE, Steps, Wait, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+_spare_rooms: Final[deque[memoryview]] = deque(maxlen=SPARE_ROOMS)
+
+
+class _Room:
+    """Lends room for what a slice reads at a time: the last in use, but for threads that read at once.
+
+    With a new one each time the allocator gives memory back and takes it again, and the page faults cost three
+    times the encoding.
+    """
+
+    __slots__ = ("_room",)
+
+    def __enter__(self) -> memoryview:
+        try:
+            self._room = _spare_rooms.pop()
+        except IndexError:
+            self._room = new_room()
+        return self._room
+
+    def __exit__(self, *_: object) -> None:
+        _spare_rooms.append(self._room)
 
 
 class BrokenOffError(Exception):
@@ -46,6 +70,17 @@ class Outbox:
         self._channel = channel
         self._send = channel.send
 
+    def flush_at_once(self) -> bool:
+        """Send what goes of the replies without waiting, and tell whether that is all."""
+        if self._channel is not None or self._bucket is not None:
+            return False
+        if self.replies:
+            try:  # noqa: SIM105  (after each command: contextlib.suppress costs as much as a small send's Python)
+                del self.replies[: self._send(self.replies)]
+            except BlockingIOError:
+                pass
+        return not self.replies
+
     def flush(self) -> Steps[None]:
         """Send all replies that are gathered."""
         replies, bucket, progress = self.replies, self._bucket, None
@@ -70,17 +105,16 @@ class Outbox:
         """Add a small body to the replies, and return its length in bytes. Raises BrokenOffError."""
         position = 0
         while True:
-            try:
-                part = body.part(position, self._chunk_bytes, patient=may_block)
-            except NotCachedError:
+            if len(self.replies) > COALESCE_BYTES:
+                yield from self.flush()
+            with _Room() as room:
+                part = self._part(body, position, room, patient=may_block)
+                self.replies += part or b""
+            if part is None:
                 part = yield from self._part_from_disk(body, position)
-            except Exception as error:
-                raise BrokenOffError(position) from error
+                self.replies += part
             if not part:
                 return position
-            if len(self.replies) + len(part) > COALESCE_BYTES:
-                yield from self.flush()
-            self.replies += part
             position += len(part)
 
     def pour(self, body: Body, *, may_block: bool) -> Steps[int]:
@@ -88,32 +122,31 @@ class Outbox:
 
         A part is read when the client is ready for it, so that a client that is not costs no memory.
         """
-        replies, position = self.replies, 0
+        position = 0
         progress = self._watch()
         while True:
             if self._bucket is not None:
                 yield from self._pause(self._bucket, progress)
             while not (yield Wait(WRITE, progress.deadline)):
                 progress.look()
-            try:
-                part = body.part(position, self._chunk_bytes, patient=may_block)
-            except NotCachedError:
+            with _Room() as room:
+                part = self._part(body, position, room, patient=may_block)
+                sent = self._send_with_replies(part, progress) if part else 0
+            if part is None:
                 part = yield from self._part_from_disk(body, position)
                 progress.goes_on()
-            except Exception as error:
-                raise BrokenOffError(position) from error
+                sent = self._send_with_replies(part, progress) if part else 0
             if not part:
                 return position
-            if self._bucket is None and len(replies) + len(part) <= COALESCE_BYTES:  # the first or last of a body
-                replies += part
-                position += len(part)
-                continue
-            position += self._send_with_replies(part, progress)
+            position += sent
             del part  # a suspended generator keeps what its names refer to: 256 KiB for each client that stalls
 
     def _send_with_replies(self, part: Data, progress: Progress) -> int:
-        """Send the replies and as much of a part as goes, and return how much of the part went."""
+        """Send the replies and as much of a part as goes, and return how much of the part went or was gathered."""
         replies = self.replies
+        if self._bucket is None and len(replies) + len(part) <= COALESCE_BYTES:  # the first or last of a body
+            replies += part
+            return len(part)
         if replies:
             part = replies + part
         if self._bucket is not None:
@@ -131,8 +164,17 @@ class Outbox:
         del replies[:sent]
         return of_part
 
+    def _part(self, body: Body, position: int, room: memoryview, *, patient: bool) -> Data | None:
+        """Return a part of a body; nothing if it would have to be waited for. Raises BrokenOffError."""
+        try:
+            return body.part(position, room[: self._chunk_bytes], patient=patient)
+        except NotCachedError:
+            return None
+        except Exception as error:
+            raise BrokenOffError(position) from error
+
     def _part_from_disk(self, body: Body, position: int) -> Steps[Data]:
-        work = Work(lambda: body.part(position, self._chunk_bytes))
+        work = Work(lambda: body.part(position, new_room()[: self._chunk_bytes]))
         yield Wait(NOTHING, FOREVER, work)
         try:
             return work.result()

@@ -12,13 +12,18 @@ from itertools import islice
 import pybase64
 
 from greenserver import limits
+from greenserver.file_slice import FileSlice
 from greenserver.status import Status
-from greenserver.store import FileSlice
 
 EOL = b"\r\n"
 
 
-Data = bytes | bytearray
+def new_room() -> memoryview:
+    """Return room for what a slice reads at a time."""
+    return memoryview(bytearray(limits.CHUNK_BYTES))
+
+
+Data = bytes | bytearray | memoryview
 
 
 class Body(ABC):
@@ -26,15 +31,19 @@ class Body(ABC):
 
     __slots__ = ()
 
+    is_at_hand = False
+    """Whether the first part is short, known, and all of the body."""
+
     is_large = False
     """Whether its parts are too large to be held while a client is waited for."""
 
     @abstractmethod
-    def part(self, position: int, chunk_bytes: int = limits.CHUNK_BYTES, *, patient: bool = True) -> Data:
+    def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:
         """Return some bytes of the body from a position on; none at its end.
 
-        `chunk_bytes` is about how many, a multiple of 3. Positions never go back before the start of the part
-        that was returned last. Raises what reading the source raises; the reply can then not be completed.
+        `room` may be used for what is read, and limits it; a multiple of 3 bytes. A part can be a view of it.
+        Positions never go back before the start of the part that was returned last.
+        Raises what reading the source raises; the reply can then not be completed.
         Raises NotCachedError if it must not wait for the source (`patient`), and would.
         """
 
@@ -43,24 +52,29 @@ class Body(ABC):
 
 
 class Text(Body):
-    """Bytes that are known."""
+    """Bytes that are known, and few."""
 
     __slots__ = ("_data",)
+
+    is_at_hand = True
 
     def __init__(self, data: bytes = b"") -> None:
         self._data = data
 
-    def part(self, position: int, chunk_bytes: int = limits.CHUNK_BYTES, *, patient: bool = True) -> Data:  # noqa: ARG002  (at hand)
-        return self._data[position : position + limits.TEXT_PART_BYTES]
+    def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:  # noqa: ARG002  (at hand)
+        return self._data[position:]
 
 
-class Lines(Text):
+class Lines(Body):
     """Lines that are known, and an empty one; they can be many, and shared by many."""
 
-    __slots__ = ()
+    __slots__ = ("_data",)
 
-    def part(self, position: int, chunk_bytes: int = limits.CHUNK_BYTES, *, patient: bool = True) -> Data:
-        return super().part(position, chunk_bytes, patient=patient) or EOL[position - len(self._data) :]
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:  # noqa: ARG002  (at hand)
+        return self._data[position : position + limits.TEXT_PART_BYTES] or EOL[position - len(self._data) :]
 
 
 class Listing(Body):
@@ -76,7 +90,7 @@ class Listing(Body):
         self._start = 0
         self._part = self._next_part()
 
-    def part(self, position: int, chunk_bytes: int = limits.CHUNK_BYTES, *, patient: bool = True) -> Data:  # noqa: ARG002  (at hand)
+    def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:  # noqa: ARG002  (at hand)
         end = self._start + len(self._part)
         if position == end and self._part:
             self._start, self._part = end, self._next_part()
@@ -113,14 +127,14 @@ class Base64Slice(SliceBody):
 
     __slots__ = ()
 
-    def part(self, position: int, chunk_bytes: int = limits.CHUNK_BYTES, *, patient: bool = True) -> Data:
+    def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:
         size = self._slice.size
         groups, skip = divmod(position, 4)
         start = 3 * groups
         if start >= size:
             end_of_text = (size + 2) // 3 * 4
             return EOL[position - end_of_text :]
-        data = self._slice.read(start, chunk_bytes, patient=patient)
+        data = self._slice.read_into(new_room() if room is None else room, start, patient=patient)
         text: bytes = pybase64.b64encode(data)
         if start + len(data) == size:
             text += EOL
@@ -132,8 +146,8 @@ class PlainSlice(SliceBody):
 
     __slots__ = ()
 
-    def part(self, position: int, chunk_bytes: int = limits.CHUNK_BYTES, *, patient: bool = True) -> Data:
-        return self._slice.read(position, chunk_bytes, patient=patient)
+    def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:
+        return self._slice.read_into(new_room() if room is None else room, position, patient=patient)
 
 
 class MeasuredSlice(PlainSlice):
@@ -145,8 +159,8 @@ class MeasuredSlice(PlainSlice):
         super().__init__(file_slice)
         self._header = b"Content-Length: %d\r\n\r\n" % file_slice.size
 
-    def part(self, position: int, chunk_bytes: int = limits.CHUNK_BYTES, *, patient: bool = True) -> Data:
-        return self._header[position:] or super().part(position - len(self._header), chunk_bytes, patient=patient)
+    def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:
+        return self._header[position:] or super().part(position - len(self._header), room, patient=patient)
 
 
 class FragmentedSlice(SliceBody):
@@ -163,7 +177,7 @@ class FragmentedSlice(SliceBody):
         last = len(b"%d " % rest) + rest + len(EOL) if rest else 0
         self._length = full * self._STRIDE + last + len(self._END)
 
-    def part(self, position: int, chunk_bytes: int = limits.CHUNK_BYTES, *, patient: bool = True) -> Data:  # noqa: ARG002  (fragments have one length)
+    def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:  # noqa: ARG002  (fragments have one length)
         if position >= self._length:
             return b""
         index = min(position // self._STRIDE, self._slice.size // limits.FRAGMENT_BYTES)

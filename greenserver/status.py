@@ -18,13 +18,12 @@ class Status(IntEnum):
     line: bytes
     """The status line on the wire, line end included."""
 
+    is_fatal: bool
+    """Whether the server closes the connection after it."""
+
     def __init__(self, code: int) -> None:
         self.line = f"{code} {self.name.replace('_', ' ')}\r\n".encode("ascii")
-
-    @property
-    def is_fatal(self) -> bool:
-        """Whether the server closes the connection after it."""
-        return 100 <= self < 200  # noqa: PLR2004  (the protocol's range of fatal codes)
+        self.is_fatal = 100 <= code < 200  # noqa: PLR2004  (the protocol's range of fatal codes)
 
 
 class Refusal(Exception):  # noqa: N818  (a client's mistake, not an error of the server)

@@ -6,11 +6,13 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 from functools import partial
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
 from greenserver import limits
-from greenserver.cached import NotCachedError, is_all_in_memory, is_name_cached, read_cached
+from greenserver.cached import NotCachedError, is_all_in_memory, is_name_cached, keeps_names
+from greenserver.file_slice import FileSlice, version_of
 from greenserver.flights import Flight, Flights
 from greenserver.status import Refusal, Status
 from greenserver.waiting import Work
@@ -36,15 +38,13 @@ _ABSENT: Final = frozenset(
     }
 )
 
+_READABLE_BY_ALL: Final = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
+
 # Ask with the rights that open() will have, where the platform can tell them from the real user's.
 _EFFECTIVE: Final = os.access in os.supports_effective_ids
 
 
 Answer = TypeVar("Answer")
-
-
-class FileChangedError(Exception):
-    """A file became shorter, or was written to, while it was being sent."""
 
 
 class Files(Protocol):
@@ -56,7 +56,7 @@ class Files(Protocol):
     def size(self, name: str) -> int:
         """Return a file's length in bytes."""
 
-    def slice(self, name: str, offset: int, size: int) -> "FileSlice":
+    def slice(self, name: str, offset: int, size: int) -> FileSlice:
         """Open a part of a file; the caller closes it."""
 
 
@@ -64,7 +64,7 @@ class FileStore:
     """The regular files directly in one directory, whose names the protocol can say.
 
     Everything is looked up at the moment it is asked for, relative to the directory itself: no path is
-    ever put together, and nothing is remembered.
+    ever put together, and nothing is remembered but which names the kernel has in its memory.
 
     Raises OSError if the directory does not exist or is none.
     """
@@ -74,6 +74,9 @@ class FileStore:
         self._hidden = hidden
         self._descriptor = os.open(self.directory, _HOLD_DIRECTORY)
         self._is_all_in_memory = is_all_in_memory(self._descriptor)
+        self._known_seconds = limits.KNOWN_NAME_SECONDS if keeps_names(self._descriptor) else 0.0
+        self._known_until = 0.0
+        self._known: set[str] = set()
         self._listings = Flights(self._list)
         self._last_listing = b""
 
@@ -115,7 +118,17 @@ class FileStore:
 
     def is_cached(self, name: str) -> bool:
         """Tell whether a name can be looked up at once."""
-        return self._is_all_in_memory or is_name_cached(self._descriptor, name)
+        now = monotonic()
+        if now >= self._known_until:
+            self._known.clear()
+            self._known_until = now + self._known_seconds
+        if name in self._known or self._is_all_in_memory:
+            return True
+        if not is_name_cached(self._descriptor, name):
+            return False
+        if len(self._known) < limits.KNOWN_NAMES:
+            self._known.add(name)
+        return True
 
     def unservable_names(self) -> Iterator[str]:
         """Yield the names of files that cannot be asked for, because of a character in them."""
@@ -134,11 +147,12 @@ class FileStore:
             raise _as_refusal(error) from error
         if not stat.S_ISREG(found.st_mode):
             raise Refusal(Status.FILE_NOT_FOUND)
-        if not self._is_readable(name):
+        # Asking costs as much as the look-up itself, and open() has the last word.
+        if found.st_mode & _READABLE_BY_ALL != _READABLE_BY_ALL and not self._is_readable(name):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
         return found.st_size
 
-    def slice(self, name: str, offset: int, size: int) -> "FileSlice":
+    def slice(self, name: str, offset: int, size: int) -> FileSlice:
         """Open a part of a file; the caller closes it.
 
         Raises Refusal: as `size`, and OFFSET_EXCEEDS_FILE_SIZE if the part ends past the file's end.
@@ -151,7 +165,7 @@ class FileStore:
         found = os.fstat(descriptor)
         is_file = stat.S_ISREG(found.st_mode)
         if is_file and offset + size <= found.st_size:
-            return FileSlice(descriptor, offset, size, version=_version(found), is_cached=self._is_all_in_memory)
+            return FileSlice(descriptor, offset, size, version=version_of(found), is_cached=self._is_all_in_memory)
         os.close(descriptor)
         raise Refusal(Status.OFFSET_EXCEEDS_FILE_SIZE if is_file else Status.FILE_NOT_FOUND)
 
@@ -182,7 +196,7 @@ class FileStore:
 
     def _require_servable(self, name: str) -> None:
         require_name(name)
-        if not self._is_shown(name) or len(name) > limits.NAME_BYTES:
+        if len(name) > limits.NAME_BYTES or (name[0] == "." and not self._hidden):
             raise Refusal(Status.FILE_NOT_FOUND)
 
 
@@ -213,7 +227,7 @@ class ImpatientStore:
         self.work = Work(partial(self._store.size, name))
         raise NotCachedError
 
-    def slice(self, name: str, offset: int, size: int) -> "FileSlice":
+    def slice(self, name: str, offset: int, size: int) -> FileSlice:
         """Open a part of a file; see `FileStore.slice`."""
         if self.work is not None:
             return self._found(self._store.slice)
@@ -226,73 +240,6 @@ class ImpatientStore:
         """Return what the work of a call found."""
         work, self.work = self.work, None
         return cast("Work[Answer]", work).result()
-
-
-class FileSlice:
-    """The bytes [offset, offset + size) of an open file.
-
-    They are those of one version of the file: a read that completes the slice fails if the file was written
-    to since it was opened, unless that one read is all there was.
-    """
-
-    __slots__ = ("_descriptor", "_has_read", "_is_cached", "_offset", "_version", "size")
-
-    def __init__(
-        self, descriptor: int, offset: int, size: int, *, version: "_Version | None" = None, is_cached: bool = False
-    ) -> None:
-        self._descriptor = descriptor
-        self._offset = offset
-        self._version = version
-        self._is_cached = is_cached
-        self._has_read = False
-        self.size = size
-
-    def read(self, position: int, count: int, *, patient: bool = True) -> bytes | bytearray:
-        """Return the bytes from a position in the slice on: `count`, or all that are left of it.
-
-        Raises FileChangedError if the file no longer holds them, or holds others than it did; OSError if it
-        cannot be read; NotCachedError if it must not wait for them (`patient`), and would.
-        """
-        wanted = min(count, self.size - position)
-        if not wanted:
-            return b""
-        data: bytes | bytearray
-        if patient or self._is_cached:
-            data = self._read(position, wanted)
-        else:
-            data = read_cached(self._descriptor, wanted, self._offset + position)
-        # Looked at after reading: what is written from here on can no longer be in it.
-        if self._has_read and position + wanted == self.size:
-            self._require_unchanged()
-        self._has_read = True
-        return data
-
-    def close(self) -> None:
-        """Give the file back."""
-        os.close(self._descriptor)
-
-    def _read(self, position: int, wanted: int) -> bytes:
-        data = os.pread(self._descriptor, wanted, self._offset + position)
-        while len(data) < wanted:  # a read may be short before the end; an empty one is the end
-            more = os.pread(self._descriptor, wanted - len(data), self._offset + position + len(data))
-            if not more:
-                message = "the file became shorter while it was sent"
-                raise FileChangedError(message)
-            data += more
-        return data
-
-    def _require_unchanged(self) -> None:
-        if self._version is not None and _version(os.fstat(self._descriptor)) != self._version:
-            message = "the file was written to while it was sent"
-            raise FileChangedError(message)
-
-
-_Version = tuple[int, int]
-
-
-def _version(found: os.stat_result) -> _Version:
-    """Return what changes when a file is written to, and not when it is renamed or removed."""
-    return found.st_mtime_ns, found.st_size
 
 
 def require_name(name: str) -> None:

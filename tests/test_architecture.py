@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("greenserver", "conformance")
 LONGEST_MODULE_LINES = 320
@@ -29,7 +31,13 @@ LAYERS = (
     ("greenserver.operation", "greenserver.patching", "greenserver.privileges", "greenserver.board"),
     ("greenserver.configuration",),
     ("greenserver.store", "greenserver.lines", "greenserver.episodes", "greenserver.doors", "greenserver.heartbeat"),
-    ("greenserver.file_threads", "greenserver.flights", "greenserver.pacing", "greenserver.proxy_protocol"),
+    (
+        "greenserver.file_slice",
+        "greenserver.file_threads",
+        "greenserver.flights",
+        "greenserver.pacing",
+        "greenserver.proxy_protocol",
+    ),
     ("greenserver.tls", "greenserver.logs", "greenserver.kinds", "greenserver.inheritance", "greenserver.descriptors"),
     ("greenserver.status", "greenserver.waiting", "greenserver.meter", "greenserver.cached", "greenserver.addresses"),
     ("greenserver.limits", "greenserver"),

@@ -20,4 +20,4 @@ class NdjsonReport:
 
 def line(event: Event) -> str:
     """Return the line of an event."""
-    return json.dumps(to_object(event), ensure_ascii=True, separators=(",", ":"))
+    return json.dumps(to_object(event), ensure_ascii=True)

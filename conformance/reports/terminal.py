@@ -16,7 +16,8 @@ from conformance.verdict import MEANINGS, Exit, Verdict
 EXPLAINED: Final = (Verdict.FAIL, Verdict.ERROR, Verdict.WARN, Verdict.FLAKY)
 """The verdicts that are told in full, the gravest first."""
 MENTIONED: Final = (Verdict.UNSUPPORTED, Verdict.INCOMPLETE, Verdict.BLOCKED)
-_REASONS: Final = 6
+_REASONS: Final = 3
+"""How many reasons are told of each verdict that means that something was not played."""
 _IN_FULL: Final = 20
 """So many failures are told in full, and those after them in a line each: nobody reads more, and one cause has many."""
 _SENTENCES: Final = {
@@ -167,9 +168,13 @@ class TerminalReport:
         for result in self._results:
             if result.verdict == verdict:
                 reasons[result.got].append(result.scenario)
-        for reason, names in list(reasons.items())[:_REASONS]:
+        told = sorted(reasons.items(), key=lambda row: -len(row[1]))
+        for reason, names in told[:_REASONS]:
             which = names[0] if len(names) == 1 else f"{len(names)} scenarios, {names[0]} the first"
             self._console.print(
                 Text.assemble((verdict.value, MEANINGS[verdict].style), f" {which}: {printable(reason)}"),
                 soft_wrap=True,
             )
+        if left := sum(len(names) for _, names in told[_REASONS:]):
+            others = Text.assemble((verdict.value, MEANINGS[verdict].style), f" {left} more, for other reasons (-v)")
+            self._console.print(others)

@@ -13,7 +13,10 @@ CHAPTERS: Final = (
     "framing",
     "framing_lines",
     "replies",
+    "replies_afterwards",
     "commands",
+    "commands_quit",
+    "commands_help",
     "listings",
     "listings_fetched",
     "metadata",
@@ -22,9 +25,11 @@ CHAPTERS: Final = (
     "slices_forms",
     "arguments",
     "paths",
+    "paths_links",
     "names",
     "lengths",
     "clients",
+    "clients_mixing",
     "crowds",
 )
 """The modules, in the order of the specification; each has a `chapter`."""

@@ -145,7 +145,8 @@ _ESCAPES: Final[tuple[tuple[str, str, _Names], ...]] = (
 )
 
 
-def _secret(stage: Stage) -> Fixture:
+def secret_of(stage: Stage) -> Fixture:
+    """Return the file outside the directory; raise Incomplete if there is none."""
     if stage.fixtures.secret is None:
         message = "needs a file outside the served directory (--serve, or --fixtures DIR)"
         raise Incomplete(message)
@@ -168,7 +169,7 @@ def _add_escape(slug: str, what: str, names: _Names) -> None:
     )
     def refused(stage: Stage) -> None:
         inside = stage.fixture("subdirectory").name
-        require_refusal(stage, names(_secret(stage).name, _served(stage), inside))
+        require_refusal(stage, names(secret_of(stage).name, _served(stage), inside))
 
     refused.__doc__ = f"Ask for a file outside. {what}."
 
@@ -186,7 +187,7 @@ for _escape in _ESCAPES:
 )
 def size_outside(stage: Stage) -> None:
     """Ask for sizes alone."""
-    secret, at, inside = _secret(stage).name, _served(stage), stage.fixture("subdirectory").name
+    secret, at, inside = secret_of(stage).name, _served(stage), stage.fixture("subdirectory").name
     names = [name for _, _, names in _ESCAPES for name in names(secret, at, inside)]
     for line, client, status in answers(stage, (b"get_metadata " + name for name in names)):
         if status.code == 0:
@@ -202,7 +203,7 @@ def size_outside(stage: Stage) -> None:
 )
 def nul(stage: Stage) -> None:
     """Put a NUL behind, before and between what is good and what is not; a server may drop the connection."""
-    secret, text = _secret(stage).name, stage.fixture("text").name
+    secret, text = secret_of(stage).name, stage.fixture("text").name
     for name in (b"../%b\0" % secret, b"../%b\0.txt" % secret, b"%b\0/../../%b" % (text, secret), b"\0../" + secret):
         for command in COMMANDS:
             with contextlib.suppress(_Dropped):
@@ -237,7 +238,7 @@ def _require_refusal_of_foreign(stage: Stage, line: bytes) -> None:
 )
 def spaces(stage: Stage) -> None:
     """Put spaces where they do not belong; an answer of any kind is right, except for 0."""
-    secret = _secret(stage).name
+    secret = secret_of(stage).name
     lines = (b"get_metadata  ../" + secret, b"get_metadata ../%b " % secret, b"get_slice  ../%b 0 1" % secret)
     for line, client, status in answers(stage, lines):
         if status.code == 0:
@@ -255,7 +256,7 @@ def spaces(stage: Stage) -> None:
 def neighbour(stage: Stage) -> None:
     """Put a file there for a while, and ask for it by relative and absolute paths."""
     directory = stage.fixtures.directory.resolve()
-    path = directory.with_name(f"{directory.name}-{_secret(stage).name.decode('latin-1')}")
+    path = directory.with_name(f"{directory.name}-{secret_of(stage).name.decode('latin-1')}")
     with made(path, lambda: path.write_bytes(b"Not served.\n")):
         name = os.fsencode(path.name)
         require_refusal(stage, [b"../" + name, os.fsencode(path), os.fsencode(directory) + b"/../" + name])
@@ -314,34 +315,3 @@ chapter.transcript(
     <in step>
     """,
 )
-
-# --- Links that lead out of the directory --------------------------------------------------------------
-
-
-@chapter.play(
-    "paths.link-out",
-    "HFTP-8.3",
-    "A link to a file outside is not served",
-    needs=["outside", "link-outside"],
-    causes={Kind.STATUS: "symbolic links are followed wherever they lead"},
-)
-def link_out(stage: Stage) -> None:
-    """Ask for its size and its bytes."""
-    require_refusal(stage, [stage.fixture("link-outside").name])
-
-
-@chapter.play(
-    "paths.link-chain",
-    "HFTP-8.3",
-    "A link to a link, and a link to the directory above, do not lead out",
-    needs=["outside", "link-outside", "local"],
-    isolation=EXCLUSIVE,
-    causes={Kind.STATUS: "symbolic links are followed wherever they lead"},
-)
-def link_chain(stage: Stage) -> None:
-    """Make such links for a while."""
-    secret, directory = _secret(stage).name, stage.fixtures.directory
-    chain, above = directory / "hftp-link-to-link", directory / "hftp-link-above"
-    link = os.fsdecode(stage.fixture("link-outside").name)
-    with made(chain, lambda: chain.symlink_to(link)), made(above, lambda: above.symlink_to("..")):
-        require_refusal(stage, [os.fsencode(chain.name), os.fsencode(above.name) + b"/" + secret])

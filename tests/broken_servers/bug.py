@@ -1,9 +1,8 @@
 """What a planted bug is, and the register of them all."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from tests.broken_servers.commands import DIALECTS, Commands
 from tests.broken_servers.style import Style
@@ -27,8 +26,7 @@ STYLES: dict[str, type[Style]] = {
 Replacement = TypeVar("Replacement", bound=type[Commands] | type[Style])
 
 
-@dataclass(frozen=True)
-class Bug:
+class Bug(NamedTuple):
     """One mistake, and the server that makes it."""
 
     name: str
@@ -40,6 +38,12 @@ class Bug:
     """Where the mistake shows; the first is what the server speaks unless told otherwise."""
     requirement: str
     """The requirement that it breaks: a scenario of this one has to find it."""
+
+    @property
+    def module(self) -> str:
+        """Return the name of the module that plants it."""
+        planted = self.style if self.commands is Commands else self.commands
+        return planted.__module__.rpartition(".")[2]
 
     def server(self, directory: Path, dialect: str) -> Style:
         """Return the server."""

@@ -1,12 +1,15 @@
 """Mistakes with a connection: sending, ending, waiting."""
 
-import asyncio
+from __future__ import annotations
+
 import contextlib
 import socket
 import struct
 import threading
 import time
+from typing import TYPE_CHECKING
 
+from tests.broken_servers import late
 from tests.broken_servers.bug import plant
 from tests.broken_servers.commands import Commands, Parts
 from tests.broken_servers.style_files import Lines
@@ -15,6 +18,11 @@ from tests.broken_servers.style_loop import Client, Loop
 from tests.broken_servers.style_sequential import Sequential
 from tests.broken_servers.style_streams import Streams
 from tests.broken_servers.style_threads import Threads
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = late.load("asyncio")
 
 
 @plant("send-without-all", "HFTP-6.12")
@@ -121,7 +129,7 @@ class FlushForgotten(Lines):
 
 @plant("slow-typist-dropped", "HFTP-1.1")
 class SlowTypistDropped(Threads):
-    """A command has to arrive within 20 ms of its first byte."""
+    """A command has to arrive within half a millisecond of its first byte."""
 
     def converse(self, sock: socket.socket) -> None:
         """Have no patience with a line under way."""
@@ -134,7 +142,7 @@ class SlowTypistDropped(Threads):
                     sock.settimeout(None)
                     if self.answer(sock, line):
                         return
-                sock.settimeout(0.02 if buffer and len(buffer) < 4096 else None)
+                sock.settimeout(0.0005 if buffer and len(buffer) < 4096 else None)
         except TimeoutError:
             return
 

@@ -1,9 +1,11 @@
 """Mistakes with lines: where they end, what may be in them, and how long they are."""
 
-import asyncio
-import re
-import socket
+from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING
+
+from tests.broken_servers import late
 from tests.broken_servers.bug import plant
 from tests.broken_servers.commands import Commands, Parts, Refusal
 from tests.broken_servers.style_files import Lines
@@ -12,6 +14,12 @@ from tests.broken_servers.style_loop import Client, Loop
 from tests.broken_servers.style_sequential import Sequential
 from tests.broken_servers.style_streams import Streams
 from tests.broken_servers.style_threads import Threads
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+else:
+    asyncio = late.load("asyncio")
 
 
 @plant("recv-is-a-command", "HFTP-1.1")

@@ -5,7 +5,6 @@ import contextlib
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -60,6 +59,6 @@ def run(
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a file that appears whole."""
-    with tempfile.NamedTemporaryFile("w", encoding="ascii", dir=path.parent, delete=False) as file:
-        file.write(text)
-    Path(file.name).replace(path)
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.write_text(text, encoding="ascii")
+    unfinished.replace(path)

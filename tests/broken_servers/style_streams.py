@@ -1,11 +1,19 @@
 """asyncio streams: a coroutine for each client."""
 
-import asyncio
-import contextlib
-import socket
+from __future__ import annotations
 
+import contextlib
+from typing import TYPE_CHECKING
+
+from tests.broken_servers import late
 from tests.broken_servers.commands import LINE_LIMIT_BYTES, Commands
 from tests.broken_servers.style import DRAIN_SECONDS, Style
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+else:
+    asyncio = late.load("asyncio")
 
 
 class Streams(Style):

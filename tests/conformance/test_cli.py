@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 CORRECT = f"{sys.executable} -m tests.conformance.correct_server -p {{port}} -d {{dir}}"
 BROKEN = f"{sys.executable} -m tests.broken_servers lf-ends-a-line -p {{port}} -d {{dir}}"
@@ -84,6 +86,18 @@ def test_a_server_that_answers_nothing_passes_nothing(tmp_path: Path) -> None:
         (["127.0.0.1:1", "--cwd", "/"], "there is no --serve"),
         (["127.0.0.1:1", "--baseline", "/no/such"], "No such file"),
         (["127.0.0.1:1", "--scenarios", "/no/such.py"], "no such file"),
+        (["127.0.0.1:0"], "a port is a number"),
+        (["::1:x"], "looks like [::1]"),
+        (["no such host"], "is no address"),
+        (["no-such-host.invalid:1"], "no-such-host.invalid: "),
+        (["127.0.0.1:1", "-t", "framing.lf-onyl"], "near it: framing.lf-only"),
+        (["127.0.0.1:1", "--junit", "/no/such/file"], "cannot write /no/such/file"),
+        (["127.0.0.1:1", "--fixtures", str(ROOT)], "nothing was touched"),
+        (["127.0.0.1:1", "--timeout-scale", "nan"], "is no number"),
+        (["127.0.0.1:1", "-j", "0"], "not in the range"),
+        (["127.0.0.1:1", "--dialect", "2017"], "is not one of"),
+        (["127.0.0.1:1", "--dialekt", "2019"], "No such option"),
+        (["--serve", "x {port}", "--cwd", "/no/such"], "no such directory"),
         (["--serve", "true"], "needs {port}"),
         (["--serve", "/no/such {port}"], "cannot run /no/such"),
     ],

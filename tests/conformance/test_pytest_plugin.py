@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 PYTHON = sys.executable
 QUICK = ("framing.*", "paths.*", "clients.two-at-once", "clients.idle", "clients.errors-of-others")

@@ -12,6 +12,8 @@ import pytest
 from conformance.dialling import Address, AddressError, parse_address
 from conformance.target import Start, Target, TargetError
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 SERVER = f"{sys.executable} -m tests.conformance.correct_server -p {{port}} -d {{dir}}"
 DAEMON = """

@@ -5,6 +5,8 @@ import pytest
 from tests.cycles import WHOLE
 from tests.cycles.__main__ import KINDS, MAY_RESET, run
 
+pytestmark = pytest.mark.once
+
 CYCLES = 2
 """For the matrix; `python -m tests.cycles` does a thousand."""
 

@@ -65,10 +65,10 @@ def main(settings: dict[str, Any]) -> None:
 
 def hang_reading(while_exists: Path) -> None:
     """Replace the disk under the store: files named hung* are never in memory, and reads of them hang."""
-    from greenserver import cached, store  # noqa: PLC0415  (they must find the sockets patched)
+    from greenserver import cached, file_slice, store  # noqa: PLC0415  (they must find the sockets patched)
 
     hung: set[int] = set()
-    real_open, real_pread, real_is_cached = os.open, os.pread, cached.is_name_cached
+    real_open, real_preadv, real_is_cached = os.open, os.preadv, cached.is_name_cached
 
     def open_(path: object, *args: object, **more: object) -> int:
         descriptor = real_open(path, *args, **more)  # type: ignore[arg-type]
@@ -80,22 +80,22 @@ def hang_reading(while_exists: Path) -> None:
         while while_exists.exists() and time.monotonic() < deadline:
             _real_sleep(0.01)
 
-    def pread(descriptor: int, *args: int) -> bytes:
+    def preadv(descriptor: int, buffers: list[memoryview], *args: int) -> int:
         if descriptor in hung:
             wait()
-        return real_pread(descriptor, *args)
+        return real_preadv(descriptor, buffers, *args)
 
-    def read_cached(descriptor: int, count: int, offset: int) -> bytearray:
+    def read_cached(descriptor: int, buffer: memoryview, offset: int) -> None:
         if descriptor in hung:
             raise cached.NotCachedError
-        return cached.read_cached(descriptor, count, offset)
+        cached.read_cached(descriptor, buffer, offset)
 
     def is_name_cached(directory: int, name: str) -> bool:
         return not name.startswith("hung") and real_is_cached(directory, name)
 
-    os.open, os.pread = open_, pread
-    for name, double in (("read_cached", read_cached), ("is_name_cached", is_name_cached)):
-        setattr(store, name, double)
+    os.open, os.preadv = open_, preadv  # type: ignore[assignment]  # as the server calls it
+    for module, double in ((file_slice, read_cached), (store, is_name_cached)):
+        setattr(module, double.__name__, double)
 
 
 if __name__ == "__main__":

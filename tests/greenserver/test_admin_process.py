@@ -15,6 +15,8 @@ from greenserver import admin_process
 from greenserver.board import Board
 from tests.greenserver.serving import PATIENCE_SECONDS, ROOT
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:

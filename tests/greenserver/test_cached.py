@@ -15,16 +15,18 @@ def test_a_file_that_was_just_written_is_in_memory_and_one_that_nobody_looked_up
     (tmp_path / "file").write_bytes(b"0123456789")
     directory = os.open(tmp_path, os.O_PATH)
     descriptor = os.open(tmp_path / "file", os.O_RDONLY)
+    buffer = memoryview(bytearray(4))
     try:
         assert is_name_cached(directory, "file")
         assert not is_name_cached(directory, "never-asked-for")
         if is_all_in_memory(descriptor):
             with pytest.raises(NotCachedError):
-                read_cached(descriptor, 4, 3)
+                read_cached(descriptor, buffer, 3)
         else:
-            assert read_cached(descriptor, 4, 3) == b"3456"
+            read_cached(descriptor, buffer, 3)
+            assert bytes(buffer) == b"3456"
         with pytest.raises(NotCachedError):
-            read_cached(descriptor, 4, 8)
+            read_cached(descriptor, buffer, 8)
     finally:
         os.close(descriptor)
         os.close(directory)
@@ -37,7 +39,7 @@ def test_what_the_file_system_does_not_say_is_not_cached(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(os, "preadv", refuse)
     with pytest.raises(NotCachedError):
-        read_cached(0, 1, 0)
+        read_cached(0, memoryview(bytearray(1)), 0)
 
 
 def test_a_disk_that_fails_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +48,7 @@ def test_a_disk_that_fails_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(os, "preadv", fail)
     with pytest.raises(OSError, match="Input/output"):
-        read_cached(0, 1, 0)
+        read_cached(0, memoryview(bytearray(1)), 0)
 
 
 def test_a_kernel_that_cannot_tell_knows_no_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ def test_a_body_that_fails_after_its_status_cuts_the_reply(
     def fail(*_: object) -> bytes:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(os, "pread", fail)
+    monkeypatch.setattr(os, "preadv", fail)
     assert handled(meet, "2018", b"get_slice text.txt 0 41\r\nget_metadata one\r\n") == OK
     assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == ["cut"]
 

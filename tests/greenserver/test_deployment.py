@@ -15,6 +15,8 @@ from greenserver import __version__, deployment
 from greenserver.configuration import OPTIONS
 from tests.greenserver.serving import PATIENCE_SECONDS, ROOT, wait_until
 
+pytestmark = pytest.mark.once
+
 
 def printed(what: str) -> str:
     done = subprocess.run(

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from greenserver.responses import Base64Slice, FragmentedSlice, MeasuredSlice, PlainSlice
-from greenserver.store import FileChangedError, FileStore
+from greenserver.file_slice import FileChangedError
+from greenserver.responses import Base64Slice, Data, FragmentedSlice, MeasuredSlice, PlainSlice
+from greenserver.store import FileStore
 from tests.greenserver.launching import LaunchedServer
 from tests.greenserver.serving import ENGINES, wait_until
 
@@ -104,8 +105,7 @@ def test_a_file_that_cannot_be_had_is_a_failure_of_one_reply(
 
 @each_engine
 def test_a_disk_that_fails_in_the_middle_cuts_the_reply(launch: Launch, files: Path, engine: str) -> None:
-    reads = "preadv2" if engine in {"gevent", "selectors"} else "pread64"
-    server = launch(engine, strace=inject(reads, "EIO", "4+", files / "file.bin"))
+    server = launch(engine, strace=inject("preadv2", "EIO", "4+", files / "file.bin"))
     reply = server.ask(b"get_slice file.bin 0 %d raw\r\nget_metadata file.bin\r\n" % len(CONTENT))
     head = b"0 OK\r\nContent-Length: %d\r\n\r\n" % len(CONTENT)
     assert reply.startswith(head)
@@ -237,7 +237,7 @@ def test_a_last_part_that_was_partly_sent_is_not_completed_from_another_version(
                 assert len(rest) < stop_before
 
 
-def parts(body: PlainSlice) -> Iterator[bytes | bytearray]:
+def parts(body: PlainSlice) -> Iterator[Data]:
     position = 0
     with contextlib.closing(body):
         while part := body.part(position):

@@ -11,6 +11,8 @@ import pytest
 from greenserver.inheritance import inherited_listener, notify
 from tests.greenserver.serving import PATIENCE_SECONDS, ROOT
 
+pytestmark = pytest.mark.once
+
 HANDED_OVER = {
     "by its number": 'exec "$0" -m greenserver -q --address fd://3 "$@"',
     "by systemd": 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" -m greenserver -q "$@"',

@@ -12,6 +12,8 @@ from tests.greenserver.conftest import LARGE, TEXT
 from tests.greenserver.launching import CONCURRENT, LaunchedServer
 from tests.greenserver.serving import ENGINES, PATIENCE_SECONDS, Client, wait_until
 
+pytestmark = pytest.mark.once
+
 REFUSED = b"199 INTERNAL SERVER ERROR\r\n"
 Launch = Callable[..., LaunchedServer]
 each_engine = pytest.mark.parametrize("engine", ENGINES)

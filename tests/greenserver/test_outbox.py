@@ -25,12 +25,12 @@ class Known(Body):
         self._cold = cold
         self._breaks_at = breaks_at
 
-    def part(self, position: int, chunk_bytes: int = CHUNK_BYTES, *, patient: bool = True) -> Data:
+    def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:
         if self._breaks_at is not None and position >= self._breaks_at:
             raise OSError(5, "Input/output error")
         if self._cold and not patient:
             raise NotCachedError
-        return self.content[position : position + chunk_bytes]
+        return self.content[position : position + (CHUNK_BYTES if room is None else len(room))]
 
 
 class Reader:

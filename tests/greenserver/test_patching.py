@@ -26,6 +26,19 @@ def test_only_gevent_patches(engine: str, is_patched: bool) -> None:
     assert (done.stdout, done.stderr) == (f"{is_patched}\n", "")
 
 
+def test_patching_looks_for_no_plugins_and_loads_no_more_than_it_needs() -> None:
+    script = (
+        "import sys; from greenserver.patching import patch_for; patch_for('gevent'); "
+        "from gevent import monkey; "
+        "print(sorted({'importlib.metadata', 'ssl', 'subprocess'} & set(sys.modules)), "
+        "[monkey.is_module_patched(each) for each in ('socket', 'select', 'threading', 'time')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == ("[] [True, True, True, True]\n", "")
+
+
 def test_the_command_line_is_known_without_a_socket() -> None:
     script = "import sys, greenserver.cli; print({'socket', 'ssl', 'gevent', 'gunicorn', 'logging'} & set(sys.modules))"
     done = subprocess.run(

@@ -8,6 +8,8 @@ import pytest
 from tests.greenserver.launching import find_program
 from tests.greenserver.ways import judge
 
+pytestmark = pytest.mark.once
+
 CHAPTERS = ("framing", "lengths")
 COMBINED = ("tls-proxy-v1", "tls-proxy-v2-selectors", "workers-tls-proxy-v2", "rate-tls")
 

@@ -17,6 +17,8 @@ from tests.greenserver.oracle import OK
 from tests.greenserver.serving import ENGINES, Client
 from tests.greenserver.test_protocol import unframed
 
+pytestmark = pytest.mark.once
+
 DIALECT_OF = dict(zip(ENGINES, ("2026", "2019", "2018", "2016"), strict=True))
 SKIPPED = {"__pycache__", "site-packages", "dist-packages"}
 """What others have put into the tree."""

@@ -9,6 +9,7 @@ import pytest
 
 from greenserver import limits
 from greenserver.dialects import DIALECTS
+from greenserver.file_slice import FileSlice
 from greenserver.responses import (
     Base64Slice,
     Body,
@@ -21,7 +22,7 @@ from greenserver.responses import (
     Text,
 )
 from greenserver.status import Status
-from greenserver.store import FileSlice, FileStore
+from greenserver.store import FileStore
 from tests.greenserver.conftest import LARGE
 from tests.greenserver.oracle import in_form
 

@@ -8,6 +8,8 @@ from tests.greenserver.launching import CONCURRENT, SHARING
 from tests.soak.__main__ import make_certificate
 from tests.soak.trials import SHARED_THREAD_ONLY, TRIALS
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize(
     ("trial", "engine"),

@@ -5,9 +5,13 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.greenserver.conftest import Start
 from tests.greenserver.serving import wait_until
 from tests.greenserver.test_workers import wait_for_workers, workers_of
+
+pytestmark = pytest.mark.once
 
 
 def test_a_worker_that_cannot_begin_says_why_and_others_try_again(start: Start, tmp_path: Path) -> None:

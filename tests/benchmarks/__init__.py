@@ -1,0 +1,1 @@
+"""The benchmark: greenserver beside its peers, in one run, by ratios."""

@@ -1,0 +1,203 @@
+"""The client: builds the one written in C, stands in for it where no compiler is, and runs either.
+
+Used as ``python -m tests.benchmarks.client ARGUMENT...`` it is client.c in Python: the same arguments, the
+same output. Both count replies by length into one buffer that is used again and again.
+"""
+
+import contextlib
+import json
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+ROOT = Path(__file__).parents[2]
+HOST = "127.0.0.1"
+BUFFER_BYTES = 256 * 1024
+STALL_SECONDS = 30.0
+"""A server that says nothing for so long has failed."""
+
+RUN_SECONDS = 120.0
+"""No run takes longer; one that does is ended."""
+
+
+class ClientError(Exception):
+    """A run that failed, in one line."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What each connection asks for, again and again, and how long all of the answer is."""
+
+    requests: bytes
+    reply_bytes: int
+    commands: int = 1
+    connections: int = 1
+    preamble: bytes = b""
+    preamble_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a client saw: whole batches, bytes, seconds, and how long a batch took."""
+
+    batches: int
+    bytes: int
+    seconds: float
+    cpu_seconds: float
+    p50_us: float
+    p99_us: float
+    max_us: float
+
+
+def build(scratch: Path) -> tuple[list[str], str]:
+    """Return the command that runs the client, and what it is: the one in C if it can be compiled."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is not None:
+        program = scratch / "client"
+        source = Path(__file__).with_name("client.c")
+        done = subprocess.run([compiler, "-O2", "-o", program, source], capture_output=True, timeout=60, check=False)
+        if done.returncode == 0:
+            return [str(program)], "C"
+    return [sys.executable, "-m", "tests.benchmarks.client"], "Python"
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str], port: int, load: Load, *, seconds: float, batches: int = 0
+) -> Iterator["subprocess.Popen[str]"]:
+    """Run a client that has connected when the block begins, and is gone when it ends."""
+    arguments = (HOST, port, load.connections, seconds, batches, load.requests.decode("ascii"), load.reply_bytes)
+    process = subprocess.Popen(
+        [*command, *map(str, arguments), load.preamble.decode("ascii"), str(load.preamble_bytes)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        ready, _, _ = select.select([process.stdout], [], [], STALL_SECONDS)
+        if not ready or process.stdout.readline() != "started\n":
+            process.kill()
+            raise ClientError(process.communicate(timeout=STALL_SECONDS)[1].strip() or "the client did not start")
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def outcome(process: "subprocess.Popen[str]", *, stop: bool = False) -> Outcome:
+    """Return what a running client saw in all, after asking it to stop if so told."""
+    if stop:
+        process.terminate()
+    try:
+        output, errors = process.communicate(timeout=RUN_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        message = f"the client did not end in {RUN_SECONDS:.0f} s"
+        raise ClientError(message) from error
+    if process.returncode != 0:
+        raise ClientError(errors.strip() or f"the client ended with {process.returncode}")
+    return Outcome(**json.loads(output))
+
+
+def drive(command: Sequence[str], port: int, load: Load, *, seconds: float, batches: int = 0) -> Outcome:
+    """Run a load for so long, or for so many batches, and return what the client saw."""
+    with running(command, port, load, seconds=seconds, batches=batches) as process:
+        return outcome(process)
+
+
+# --- The client in Python ------------------------------------------------------------------------
+
+
+class _Channel:
+    """One connection, and what is missing of its reply."""
+
+    def __init__(self, load: Load, port: int, host: str) -> None:
+        self.socket = socket.create_connection((host, port), STALL_SECONDS)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._load = load
+        self.missing = load.preamble_bytes
+        self.began = 0
+        self.socket.sendall(load.preamble)
+
+    def begin(self) -> None:
+        self.missing = self._load.reply_bytes
+        self.began = time.monotonic_ns()
+        self.socket.sendall(self._load.requests)
+
+    def take(self, buffer: memoryview) -> int:
+        got = self.socket.recv_into(buffer, min(self.missing, BUFFER_BYTES))
+        if not got:
+            message = "receive: the server closed the connection"
+            raise ClientError(message)
+        self.missing -= got
+        return got
+
+
+def run(port: int, load: Load, *, host: str = HOST, seconds: float, batches: int) -> Outcome:
+    """Do in this process what client.c does."""
+    stopped: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        stopped.append(number)
+
+    signal.signal(signal.SIGTERM, stop)
+    buffer = memoryview(bytearray(BUFFER_BYTES))
+    channels = [_Channel(load, port, host) for _ in range(load.connections)]
+    poller = select.epoll()
+    for channel in channels:
+        while channel.missing:
+            channel.take(buffer)
+        poller.register(channel.socket, select.EPOLLIN)
+    by_descriptor = {channel.socket.fileno(): channel for channel in channels}
+    sys.stdout.write("started\n")
+    sys.stdout.flush()
+    received = 0
+    samples: list[int] = []
+    cpu, start = time.process_time(), time.monotonic()
+    for channel in channels:
+        channel.begin()
+    while not stopped and time.monotonic() < start + seconds and not (batches and len(samples) >= batches):
+        for descriptor, _ in poller.poll(0.1):
+            channel = by_descriptor[descriptor]
+            received += channel.take(buffer)
+            if channel.missing:
+                continue
+            samples.append(time.monotonic_ns() - channel.began)
+            if batches and len(samples) >= batches:
+                break
+            channel.begin()
+    elapsed, cpu = time.monotonic() - start, time.process_time() - cpu
+    samples.sort()
+    p50, p99, most = (samples[int(part * (len(samples) - 1))] / 1000 if samples else 0.0 for part in (0.5, 0.99, 1.0))
+    return Outcome(len(samples), received, elapsed, cpu, p50, p99, most)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Read the arguments of client.c, run, and print."""
+    host, port, connections, seconds, batches, requests, reply_bytes, preamble, preamble_bytes = arguments
+    load = Load(
+        requests.encode("ascii"),
+        int(reply_bytes),
+        connections=int(connections),
+        preamble=preamble.encode("ascii"),
+        preamble_bytes=int(preamble_bytes),
+    )
+    try:
+        seen = run(int(port), load, host=host, seconds=float(seconds), batches=int(batches))
+    except (OSError, ClientError) as error:
+        sys.exit(f"client: {error}")
+    sys.stdout.write(json.dumps(vars(seen)) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,9 @@
+"""How the tests start their own servers: quickly, for there are hundreds of them."""
+
+import sys
+import tempfile
+from typing import Final
+
+_BYTECODE: Final = tempfile.TemporaryDirectory(prefix="hftp-bytecode-")
+PYTHON: Final = ("env", "PYTHONDONTWRITEBYTECODE=", sys.executable, "-S", "-X", f"pycache_prefix={_BYTECODE.name}")
+"""Words that start Python for a server: to compile it takes longer than all that it does, so that is done once."""

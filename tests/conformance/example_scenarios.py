@@ -1,0 +1,33 @@
+"""An example of scenarios of one's own: what this school wants of a server, beyond the protocol."""
+
+from conformance.scenario import Chapter, Stage
+
+chapter = Chapter()
+
+chapter.transcript(
+    "school.sizes-in-order",
+    "HFTP-1.6",
+    "Two sizes that are asked for together come in order",
+    """
+    C: get_metadata {text}
+    C: get_metadata {empty}
+    S: 0 *
+    S: {text.size}
+    S: 0 *
+    S: {empty.size}
+    <in step>
+    """,
+)
+
+
+@chapter.play("school.many-readers", "HFTP-10.1", "Ten readers get the same slice", needs=["concurrency", "text"])
+def many_readers(stage: Stage) -> None:
+    """Let ten clients ask for the same file, and only then read the replies."""
+    text = stage.fixture("text")
+    clients = [stage.connect() for _ in range(10)]
+    for client in clients:
+        client.say(b"get_slice %b 0 %d" % (text.name, text.size))
+    for client in clients:
+        client.status(0)
+        client.slice(text.content, 0, text.size)
+        client.finish()
