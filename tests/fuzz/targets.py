@@ -237,6 +237,7 @@ class Talk:
     ) -> None:
         self._plan = plan
         self._client = theirs
+        self._began = monotonic()
         self._received = bytearray()
         self._pieces = plan.cut((header if plan.is_introduced else b"") + plan.sent)
         theirs.settimeout(0)
@@ -269,7 +270,7 @@ class Talk:
 
     def _happen(self, step: int, wait: Wait) -> bool:
         """Let time pass until the wait is over; return False if its deadline came first."""
-        assert wait.deadline > monotonic() - 1, "a wait that ends"
+        assert wait.deadline >= self._began, "a wait that could be met"
         if step == self._plan.event_step and (kind := self._plan.event):
             if kind == "timeout":
                 return False
