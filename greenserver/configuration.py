@@ -1,6 +1,7 @@
 """What an operator may set: one table for the command line, the environment and the file."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -264,11 +265,11 @@ def _suggest(key: str) -> str:
 
 
 def _toml_loads() -> Callable[[str], dict[str, Any]]:
-    try:
-        from tomllib import loads  # noqa: PLC0415  (only for whoever has a file)
-    except ImportError:
-        from tomli import loads  # noqa: PLC0415  (Python 3.10 has none of its own)
-    return loads
+    if sys.version_info >= (3, 11):
+        import tomllib  # noqa: PLC0415  (only for whoever has a file)
+    else:
+        import tomli as tomllib  # noqa: PLC0415  (the same, for an interpreter that has none of its own)
+    return tomllib.loads
 
 
 def _parameter(option: Option) -> click.Option:

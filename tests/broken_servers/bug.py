@@ -1,9 +1,8 @@
 """What a planted bug is, and the register of them all."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from tests.broken_servers.commands import DIALECTS, Commands
 from tests.broken_servers.style import Style
@@ -27,8 +26,7 @@ STYLES: dict[str, type[Style]] = {
 Replacement = TypeVar("Replacement", bound=type[Commands] | type[Style])
 
 
-@dataclass(frozen=True)
-class Bug:
+class Bug(NamedTuple):
     """One mistake, and the server that makes it."""
 
     name: str

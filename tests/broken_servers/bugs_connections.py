@@ -129,7 +129,7 @@ class FlushForgotten(Lines):
 
 @plant("slow-typist-dropped", "HFTP-1.1")
 class SlowTypistDropped(Threads):
-    """A command has to arrive within 20 ms of its first byte."""
+    """A command has to arrive within half a millisecond of its first byte."""
 
     def converse(self, sock: socket.socket) -> None:
         """Have no patience with a line under way."""
@@ -142,7 +142,7 @@ class SlowTypistDropped(Threads):
                     sock.settimeout(None)
                     if self.answer(sock, line):
                         return
-                sock.settimeout(0.02 if buffer and len(buffer) < 4096 else None)
+                sock.settimeout(0.0005 if buffer and len(buffer) < 4096 else None)
         except TimeoutError:
             return
 

@@ -1,7 +1,8 @@
 """Plays scenarios against broken servers, and keeps which of them find which bug, and why.
 
 `python -m tests.conformance.kill_matrix` shows the matrix. With `--write` it is made anew, by playing the whole
-catalogue against every bug. The tests check it: each bug is played again, by the scenarios that are to find it.
+catalogue against every bug; `--bug` and `-t` play some of it and keep the rest. The tests check it: each bug is played
+again, by those scenarios that are needed to prove that every bug is found, and that every scenario finds one.
 """
 
 import argparse
@@ -19,27 +20,37 @@ from conformance.scenario import Catalogue, Scenario
 from conformance.scenarios import catalogue
 from tests.broken_servers.all_bugs import BUGS
 from tests.broken_servers.bug import Bug
+from tests.broken_servers.starting import PYTHON
 
 ROOT = Path(__file__).parents[2]
 MATRIX = Path(__file__).with_name("kill_matrix.json")
 FINDERS = 4
 """How many scenarios are kept for a bug, beside those that are needed because they find nothing else."""
 GATE = "framing.one-command"
-
+LARGE_BYTES = 16 << 20
+SMALL_BYTES = 1 << 16
+"""Of the large file, where no scenario asks for it."""
+CLIENTS = 120
+USUAL_SCALE = 0.5
+HASTY_SCALE = 0.2
+"""Of the time-outs, where a server is to let the suite wait in vain and does nothing else."""
 Finds = dict[str, str]
 """Scenario to reason, of one bug."""
 
 
-def options(words: Iterable[str], dialect: str, select: Iterable[str] = ()) -> Options:
+def options(words: Iterable[str], dialect: str, select: Iterable[str] = (), *, is_hasty: bool = False) -> Options:
     """Return the options with which a server of these tests is judged: smaller and less patient than by default."""
+    select = tuple(select)
+    scenarios = catalogue()
+    needs_large = not select or any("large" in scenarios[name].all_needs for name in select)
     return Options(
-        serve=shlex.join([sys.executable, "-m", *words, "-p", "{port}", "-d", "{dir}", "--dialect", dialect]),
+        serve=shlex.join([*PYTHON, "-m", *words, "-p", "{port}", "-d", "{dir}", "--dialect", dialect]),
         cwd=str(ROOT),
         dialect=dialect,
-        select=tuple(select),
-        large_bytes=16 << 20,
-        clients=120,
-        timeout_scale=0.5,
+        select=select,
+        large_bytes=LARGE_BYTES if needs_large else SMALL_BYTES,
+        clients=CLIENTS,
+        timeout_scale=HASTY_SCALE if is_hasty else USUAL_SCALE,
     )
 
 
@@ -51,9 +62,9 @@ def judge(asked: Options) -> list[Result]:
     return [event for event in events if isinstance(event, Result)]
 
 
-def judge_bug(bug: Bug, select: Iterable[str] = ()) -> list[Result]:
+def judge_bug(bug: Bug, select: Iterable[str] = (), *, is_hasty: bool = False) -> list[Result]:
     """Return the results of a bug's server."""
-    return judge(options(["tests.broken_servers", bug.name], bug.dialects[0], select))
+    return judge(options(["tests.broken_servers", bug.name], bug.dialects[0], select, is_hasty=is_hasty))
 
 
 def reason(result: Result) -> str:
@@ -94,6 +105,31 @@ def kept(every: Mapping[str, Finds], scenarios: Catalogue) -> dict[str, Finds]:
     return {name: {scenario: every[name][scenario] for scenario in sorted(chosen)} for name, chosen in matrix.items()}
 
 
+def is_in_vain(why: str) -> bool:
+    """Tell whether a reason is that nothing came, or nothing any more, which takes time to find out."""
+    return why.startswith(("timeout", "open", "gone"))
+
+
+def proof(matrix: Mapping[str, Finds], scenarios: Catalogue) -> dict[str, Finds]:
+    """Return the part of a matrix that proves as much as the whole of it, at the least cost.
+
+    Of each bug there is a scenario of its own requirement, and each scenario is there with one bug.
+    """
+    chosen: dict[str, Finds] = {name: {} for name in matrix}
+    for name, found in matrix.items():
+        about = [row for row in found if is_about(scenarios[row], BUGS[name])]
+        if about:
+            cheapest = min(about, key=lambda row: (is_in_vain(found[row]), row))
+            chosen[name][cheapest] = found[cheapest]
+    for row in scenarios:
+        killers = [name for name, found in matrix.items() if row.id in found]
+        if killers and not any(row.id in found for found in chosen.values()):
+            ranks = {name: (is_in_vain(matrix[name][row.id]), not is_about(row, BUGS[name])) for name in killers}
+            killer = min(killers, key=lambda name: ranks[name])
+            chosen[killer][row.id] = matrix[killer][row.id]
+    return chosen
+
+
 def read() -> dict[str, Finds]:
     """Return the matrix: of each bug, the scenarios that have to find it, and their reasons."""
     matrix: dict[str, Finds] = json.loads(MATRIX.read_text(encoding="utf-8"))
@@ -121,15 +157,34 @@ def main() -> int:
     parser.add_argument(
         "--write", action="store_true", help="play everything against every bug, and keep what is found"
     )
+    parser.add_argument("--bug", action="append", choices=BUGS, metavar="NAME", help="play against this one only")
+    parser.add_argument("-t", action="append", default=[], metavar="ID", help="play this scenario only")
     parser.add_argument("-j", "--jobs", type=int, default=2, help="how many servers are judged at once")
     asked = parser.parse_args()
     scenarios = catalogue()
     if asked.write:
-        with ThreadPoolExecutor(asked.jobs) as pool:
-            every = dict(zip(BUGS, map(finds, pool.map(judge_bug, BUGS.values())), strict=True))
-        MATRIX.write_text(json.dumps(kept(every, scenarios), indent=1) + "\n", encoding="utf-8")
+        write(asked.bug or list(BUGS), asked.t, asked.jobs, scenarios)
     sys.stdout.writelines(f"{line}\n" for line in show(read(), scenarios))
     return 0
+
+
+def write(names: Iterable[str], select: Iterable[str], jobs: int, scenarios: Catalogue) -> None:
+    """Play scenarios, or all of them, against bugs, and put what they find in the place of what they found."""
+    select = set(select) or {row.id for row in scenarios}
+
+    def play(name: str) -> Finds:
+        playable = [row.id for row in scenarios if row.id in select and row.applies_to(BUGS[name].dialects[0])]
+        return finds(judge_bug(BUGS[name], playable)) if playable else {}
+
+    before = read()
+    every = {
+        name: {row: why for row, why in before.get(name, {}).items() if row in {known.id for known in scenarios}}
+        for name in BUGS
+    }
+    with ThreadPoolExecutor(jobs) as pool:
+        for name, found in zip(names, pool.map(play, names), strict=True):
+            every[name] = {row: why for row, why in every[name].items() if row not in select} | found
+    MATRIX.write_text(json.dumps(kept(every, scenarios), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ MORE are options of greenserver. SIGTERM ends both.
 
 import argparse
 import contextlib
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.greenserver.launching import find_program
 from tests.soak.__main__ import make_certificate
 
 _PATIENCE_SECONDS = 30.0
@@ -65,18 +65,11 @@ def main() -> int:
         backend = port_file.read_text(encoding="ascii").strip()
         configuration = scratch / "haproxy.cfg"
         configuration.write_text(_CONFIGURATION.format(port=asked.port, backend=backend, how=how))
-        proxy = subprocess.Popen([find_haproxy(), "-db", "-f", configuration])
+        proxy = subprocess.Popen([find_program("haproxy"), "-db", "-f", configuration])
         stack.callback(end, proxy)
         while server.poll() is None and proxy.poll() is None:
             time.sleep(0.1)
         return 1
-
-
-def find_haproxy() -> str:
-    """Return the path of HAProxy, which Debian puts where not every PATH looks."""
-    found = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin")
-    assert found is not None, "HAProxy is needed: apt-get install haproxy"
-    return found
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.greenserver.serving import ENGINES, ROOT, Server, wait_until
 
 CONCURRENT = tuple(name for name in ENGINES if name != "sequential")
@@ -68,9 +70,15 @@ def tracing(options: Sequence[str]) -> list[str]:
     """Return the start of a command line that runs a program under strace, if there are options for it."""
     if not options:
         return []
-    strace = shutil.which("strace")
-    assert strace is not None, "strace is needed: apt-get install strace"
-    return [strace, "-D", "-f", "-qq", "-o", os.devnull, *options]
+    return [find_program("strace"), "-D", "-f", "-qq", "-o", os.devnull, *options]
+
+
+def find_program(name: str) -> str:
+    """Return the path of a program of the system; without it the test is skipped, and says what is missing."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/local/sbin:/usr/sbin:/sbin")
+    if found is None:
+        pytest.skip(f"{name} is missing: apt-get install {name}")
+    return found
 
 
 @contextlib.contextmanager

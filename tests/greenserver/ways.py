@@ -1,7 +1,7 @@
 """Judges greenserver by the conformance suite in each way that clients may reach it.
 
-Used as ``python -m tests.greenserver.ways``; arguments are handed on to the suite (``-t framing``). The suite speaks plain TCP: where the server must hear TLS or a
-PROXY protocol header, HAProxy stands between the two, and says them.
+Used as ``python -m tests.greenserver.ways``; arguments are handed on to the suite (``-t framing``). The suite speaks
+plain TCP: where the server must hear TLS or a PROXY protocol header, HAProxy stands between the two, and says them.
 """
 
 import subprocess

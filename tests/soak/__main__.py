@@ -1,6 +1,7 @@
 """Runs the trials: ``python -m tests.soak SECONDS [--count N] [--engine NAME]... [TRIAL]...``.
 
-SECONDS is how long the churn lasts in all; the other trials last as long as the limits that they try.
+SECONDS is how long the churn lasts in all, and the swaps of names; the other trials last as long as the limits that
+they try.
 """
 
 import argparse

@@ -13,6 +13,7 @@ from typing import Any
 from tests.greenserver.launching import LaunchedServer
 from tests.greenserver.serving import settled, wait_until
 from tests.soak.crowd import Crowd, allow_descriptors, probing, resident_kib
+from tests.soak.swap import swap
 
 Figures = dict[str, Any]
 GIB = 1 << 30
@@ -187,6 +188,7 @@ TRIALS: dict[str, Callable[..., Figures]] = {
     "endless-line": endless_line,
     "silent-scanner": silent_scanner,
     "hung-disk": hung_disk,
+    "swap": swap,
 }
 
 SHARED_THREAD_ONLY = {"hung-disk"}
