@@ -9,6 +9,7 @@ from functools import partial
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
+from weakref import WeakMethod
 
 from greenserver import limits
 from greenserver.cached import NotCachedError, is_all_in_memory, is_name_cached, keeps_names
@@ -77,7 +78,9 @@ class FileStore:
         self._known_seconds = limits.KNOWN_NAME_SECONDS if keeps_names(self._descriptor) else 0.0
         self._known_until = 0.0
         self._known: set[str] = set()
-        self._listings = Flights(self._list)
+        # No cycle: a store that a reload has replaced is closed as soon as its last user has gone.
+        listing = WeakMethod(self._list)
+        self._listings = Flights(lambda: listing()())  # type: ignore[misc]  # noqa: PLW0108  (who asks keeps it alive)
         self._last_listing = b""
 
     def __enter__(self) -> "Self":

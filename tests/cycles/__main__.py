@@ -1,6 +1,6 @@
 """Stops, reloads or kills a server's processes many times under full load, and shows that no reply is lost.
 
-``python -m tests.cycles [--cycles 1000] [--workers 4] [--engine gevent] [--clients 8] [--kind term|hup|kill|all]``
+``python -m tests.cycles [--cycles 1000] [--seconds S] [--workers 4] [--engine gevent] [--clients 8] [--kind KIND]``
 prints one line a kind; the exit status is 1 if a reply that had begun was lost, or a connection was reset.
 """
 
@@ -20,6 +20,9 @@ from tests.cycles import NOT_BEGUN, REFUSED, WHOLE, Load, populate
 
 if TYPE_CHECKING:
     import collections
+
+CYCLES = "cycles"
+"""Counted beside the outcomes."""
 
 _PATIENCE_SECONDS = 60.0
 _ROOT = Path(__file__).parents[2]
@@ -109,14 +112,21 @@ MAY_RESET = frozenset({"kill"})
 """Whoever is served by a process that is killed loses the connection; no one else does."""
 
 
-def run(kind: str, cycles: int, workers: int, engine: str, clients: int) -> "collections.Counter[str]":
-    """Do it so many times under load, and return what became of the clients."""
+def run(  # noqa: PLR0913  (as many as the command line has)
+    kind: str, cycles: int, workers: int, engine: str, clients: int, *, seconds: float = float("inf")
+) -> "collections.Counter[str]":
+    """Do it so many times under load, or for so long; return what became of the clients, and how often it was done."""
+    last = time.monotonic() + seconds
     with cycled(workers, engine) as server, Load(server.port, clients) as load:
         wait_until(lambda: len(server.children()) == server.workers, "the workers")
-        for _ in range(cycles):
+        for cycle in range(cycles):
+            load.outcomes[CYCLES] = cycle
+            if time.monotonic() > last:
+                break
             before = load.outcomes[WHOLE]
             KINDS[kind](server)
             wait_until(lambda before=before: load.outcomes[WHOLE] > before + 1, "clients are served")  # type: ignore[misc]
+            load.outcomes[CYCLES] = cycle + 1
         assert server.process.poll() is None
         assert not server.zombies()
     return load.outcomes
@@ -148,6 +158,7 @@ def main() -> int:
     """Run as the command line says; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.cycles", description=__doc__)
     parser.add_argument("--cycles", type=int, default=1000, help="of each kind")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="for each kind at most")
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--engine", default="gevent")
     parser.add_argument("--clients", type=int, default=8)
@@ -156,11 +167,12 @@ def main() -> int:
     is_broken = False
     for kind in KINDS if asked.kind == "all" else [asked.kind]:
         began = time.monotonic()
-        outcomes = run(kind, asked.cycles, asked.workers, asked.engine, asked.clients)
+        outcomes = run(kind, asked.cycles, asked.workers, asked.engine, asked.clients, seconds=asked.seconds)
+        done = outcomes.pop(CYCLES)
         broken = {what: n for what, n in outcomes.items() if what not in (WHOLE, NOT_BEGUN, REFUSED)}
         is_broken |= bool(broken) and kind not in MAY_RESET
         seconds = time.monotonic() - began
-        what = f"{kind}: {asked.cycles} cycles, {asked.workers} workers, {asked.engine}, {seconds:.0f} s"
+        what = f"{kind}: {done} cycles, {asked.workers} workers, {asked.engine}, {seconds:.0f} s"
         sys.stdout.write(f"{what}: {dict(outcomes)}\n")
         sys.stdout.flush()
     return is_broken

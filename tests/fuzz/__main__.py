@@ -5,11 +5,11 @@ an input that breaks a promise is written to ``crash-*`` in the current director
 """
 
 import argparse
-import shutil
+import base64
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -46,22 +46,33 @@ def main() -> int:
     options = parser.parse_args()
     targets = options.target or NAMES
     for name in targets:
-        corpus = options.corpus / name
         with tempfile.TemporaryDirectory(prefix="fuzz-corpus-") as scratch:
-            found = Path(scratch, "found")
-            found.mkdir()
-            plant_seeds(Path(scratch, "seeds"), HEADERS if name == "arrival" else (b"",))
-            corpus.mkdir(parents=True, exist_ok=True)
+            kept, new, smallest, seeds = (Path(scratch, part) for part in ("kept", "new", "smallest", "seeds"))
+            for directory in (kept, new, smallest, seeds):
+                directory.mkdir()
+            for number, data in enumerate(read_corpus(options.corpus, name)):
+                (kept / str(number)).write_bytes(data)
+            plant_seeds(seeds, HEADERS if name == "arrival" else (b"",))
             seconds = max(1, options.seconds // len(targets))
-            status = drive(name, f"-max_total_time={seconds}", found, corpus, Path(scratch, "seeds"))
+            status = drive(name, f"-max_total_time={seconds}", new, kept, seeds)
             if status:
                 return status
-            smallest = Path(scratch, "smallest")
-            smallest.mkdir()
-            if drive(name, "-merge=1", smallest, corpus, found, Path(scratch, "seeds")) == 0:
-                shutil.rmtree(corpus)
-                shutil.copytree(smallest, corpus)
+            if drive(name, "-merge=1", smallest, kept, new, seeds) == 0:
+                write_corpus(options.corpus, name, [path.read_bytes() for path in smallest.iterdir()])
     return 0
+
+
+def read_corpus(directory: Path, target: str) -> list[bytes]:
+    """Return the inputs of a corpus: a file for each target, with an input in base64 a line."""
+    path = directory / f"{target}.txt"
+    return [base64.b64decode(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+
+
+def write_corpus(directory: Path, target: str, inputs: Iterable[bytes]) -> None:
+    """Keep inputs as a corpus, the short ones first."""
+    directory.mkdir(parents=True, exist_ok=True)
+    lines = [base64.b64encode(data) + b"\n" for data in sorted(inputs, key=lambda data: (len(data), data))]
+    (directory / f"{target}.txt").write_bytes(b"".join(lines))
 
 
 def drive(target: str, how: str, *corpora: Path) -> int:
@@ -82,7 +93,6 @@ def plant_seeds(directory: Path, headers: Sequence[bytes]) -> None:
 
     from tests.greenserver.conversations import make_up  # noqa: PLC0415  (the same)
 
-    directory.mkdir()
     for seed in range(_SEEDS):
         head = random.Random(seed).randbytes(6)
         (directory / f"seed-{seed:04}").write_bytes((head + headers[seed % len(headers)] + make_up(seed))[:_MOST_BYTES])

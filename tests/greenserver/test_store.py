@@ -1,8 +1,10 @@
 """Only regular files with sayable names, directly in one directory, looked at when they are asked for."""
 
 import contextlib
+import gc
 import os
 import socket
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -187,3 +189,16 @@ def test_closing_twice_is_closing(directory: Path) -> None:
     store = FileStore(directory)
     store.close()
     store.close()
+
+
+def test_a_store_goes_with_its_last_user(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    gc.disable()
+    try:
+        store.listing()
+        store.close()
+        gone = weakref.ref(store)
+        del store
+        assert gone() is None
+    finally:
+        gc.enable()
