@@ -17,7 +17,7 @@ from greenserver.cached import NotCachedError
 from greenserver.commands import split
 from greenserver.dialects import Dialect, understand
 from greenserver.gate import Gate, Visit
-from greenserver.limits import COALESCE_BYTES, DEFAULTS, RECEIVE_BYTES, Limits
+from greenserver.limits import COALESCE_BYTES, DEFAULTS, TURN_BYTES, Limits
 from greenserver.lines import LineBuffer
 from greenserver.logs import report, shown
 from greenserver.meter import SILENT, Meter
@@ -206,7 +206,7 @@ class Connection:
             if self._has_parted:  # nothing could be replied
                 return b""
             try:
-                data = self._recv(RECEIVE_BYTES)
+                data = self._recv(TURN_BYTES)
             except BlockingIOError:
                 continue
             self._ended_by_client = not data

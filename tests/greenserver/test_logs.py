@@ -108,9 +108,11 @@ def test_events_below_the_level_cost_and_write_nothing(log: logging.Logger, capf
 def test_a_line_that_nobody_takes_stops_nothing() -> None:
     reader, writer = os.pipe()
     os.close(reader)
+    handler = LineHandler(writer)
     try:
-        LineHandler(writer).emit(record_of("lost"))
+        handler.emit(record_of("lost"))
     finally:
+        handler.close()
         os.close(writer)
 
 
