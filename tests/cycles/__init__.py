@@ -4,8 +4,10 @@ import collections
 import socket
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from typing_extensions import Self
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 CONTENT = bytes(range(256)) * 2048
 """512 KiB: more than a socket holds, so that replies are under way at any moment."""
@@ -36,7 +38,7 @@ class Load:
         self._threads = [threading.Thread(target=self._ask_on, daemon=True) for _ in range(clients)]
         self.outcomes: collections.Counter[str] = collections.Counter()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Self":
         for thread in self._threads:
             thread.start()
         return self

@@ -28,9 +28,10 @@ TEXT_LINE = re.compile(
 def log() -> Iterator[logging.Logger]:
     """Return the package's logger, and leave it as it was."""
     package = logging.getLogger("greenserver")
-    before = package.handlers, package.level, package.propagate
+    before, level = (package.handlers, package.propagate), package.level
     yield package
-    package.handlers, package.level, package.propagate = before
+    package.handlers, package.propagate = before
+    package.setLevel(level)  # which forgets what was enabled, too
 
 
 def record_of(event: str, *, error: BaseException | None = None, **facts: object) -> logging.LogRecord:

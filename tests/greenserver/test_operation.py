@@ -31,7 +31,8 @@ def test_the_log_is_as_loud_as_it_is_asked_to_be(verbose: int, quiet: int, level
         assert [type(each.formatter).__name__ for each in log.handlers] == ["JsonFormatter"]
         log.handlers[0].close()
     finally:
-        log.level, log.handlers, log.propagate = before
+        log.handlers, log.propagate = before[1:]
+        log.setLevel(before[0])  # which forgets what was enabled, too
 
 
 def test_what_became_of_a_configuration_is_logged(caplog: pytest.LogCaptureFixture) -> None:
