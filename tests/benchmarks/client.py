@@ -6,6 +6,7 @@ same output. Both count replies by length into one buffer that is used again and
 
 import contextlib
 import json
+import os
 import select
 import shutil
 import signal
@@ -85,7 +86,7 @@ def running(
     try:
         assert process.stdout is not None
         ready, _, _ = select.select([process.stdout], [], [], STALL_SECONDS)
-        if not ready or process.stdout.readline() != "started\n":
+        if not ready or _read_line(process.stdout.fileno()) != b"started\n":
             process.kill()
             raise ClientError(process.communicate(timeout=STALL_SECONDS)[1].strip() or "the client did not start")
         yield process
@@ -93,6 +94,14 @@ def running(
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+def _read_line(descriptor: int) -> bytes:
+    """Read a line and nothing after it: what a buffer holds back, `communicate` would not find."""
+    line = b""
+    while not line.endswith(b"\n") and (byte := os.read(descriptor, 1)):
+        line += byte
+    return line
 
 
 def outcome(process: "subprocess.Popen[str]", *, stop: bool = False) -> Outcome:
