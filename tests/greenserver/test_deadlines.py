@@ -16,7 +16,7 @@ from tests.greenserver.serving import ENGINES, PATIENCE_SECONDS, Client, wait_un
 MARGIN_SECONDS = 10.0
 """How much later than its deadline a cut may be seen on a machine that does other things; it is within 1 s else."""
 
-pytestmark = pytest.mark.parametrize("engine", ENGINES)
+pytestmark = [pytest.mark.once, pytest.mark.parametrize("engine", ENGINES)]
 
 Launch = Callable[..., LaunchedServer]
 

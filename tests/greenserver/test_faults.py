@@ -16,6 +16,8 @@ from greenserver.store import FileStore
 from tests.greenserver.launching import LaunchedServer
 from tests.greenserver.serving import ENGINES, wait_until
 
+pytestmark = pytest.mark.once
+
 CONTENT = b"".join(number.to_bytes(4, "big") for number in range(3_000_000))
 """12 MB: more than the kernel holds for a client that does not read."""
 

@@ -28,7 +28,8 @@ def test_only_gevent_patches(engine: str, is_patched: bool) -> None:
 
 def test_patching_looks_for_no_plugins_and_loads_no_more_than_it_needs() -> None:
     script = (
-        "import sys, click; before = set(sys.modules); "  # on Python 3.10 click itself needs subprocess
+        # On Python 3.10 platform, which click and gevent need, brings subprocess.
+        "import platform, sys, uuid; before = set(sys.modules); "
         "from greenserver.patching import patch_for; patch_for('gevent'); from gevent import monkey; "
         "print(sorted({'importlib.metadata', 'ssl', 'subprocess'} & (set(sys.modules) - before)), "
         "[monkey.is_module_patched(each) for each in ('socket', 'select', 'threading', 'time')])"

@@ -7,6 +7,8 @@ import pytest
 from tests.greenserver.launching import LaunchedServer
 from tests.greenserver.test_faults import inject
 
+pytestmark = pytest.mark.once
+
 CONTENT = bytes(range(256)) * 1000
 
 

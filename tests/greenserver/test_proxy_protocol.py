@@ -14,6 +14,8 @@ from greenserver.proxy_protocol import Header, HeaderError, parse
 from tests.greenserver.launching import CONCURRENT, LaunchedServer
 from tests.greenserver.serving import ENGINES, settled, wait_until
 
+pytestmark = pytest.mark.once
+
 PURE = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 Launch = Callable[..., LaunchedServer]

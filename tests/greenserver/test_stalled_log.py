@@ -15,6 +15,8 @@ from greenserver import limits, logs
 from tests.greenserver.launching import LaunchedServer
 from tests.greenserver.serving import ENGINES, wait_until
 
+pytestmark = pytest.mark.once
+
 
 class Reader:
     """The reading end of a log, which reads only when it is told to."""
