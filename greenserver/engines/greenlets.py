@@ -93,6 +93,8 @@ class _Waits:
 
     def __init__(self, file_threads: int) -> None:
         self.hub = gevent.get_hub()
+        # libuv stops a watcher by itself once its socket has failed, though there may be more to read.
+        self.is_watching_on = "libuv" not in type(self.hub.loop).__module__
         self.switch = self.hub.switch
         self.files = FileThreads(file_threads, monkey.get_original("_thread", "start_new_thread"))
         self.waits: set[_HubWait] = set()
@@ -114,7 +116,7 @@ class _Waits:
 
 
 class _HubWait:
-    """Lets a greenlet sleep until its socket is ready: one watcher, which stays on, and no timer.
+    """Lets a greenlet sleep until its socket is ready: one watcher, which stays on where it can, and no timer.
 
     Starting and stopping a watcher for each wait would cost more than the two switches.
     """
@@ -132,7 +134,7 @@ class _HubWait:
 
     def __call__(self, _sock: socket.socket, wait: Wait) -> bool:
         events, deadline, work = wait
-        if events != self._events:
+        if events != self._events or not self._waits.is_watching_on:
             self._watch(events)
         if events == NOTHING:
             self.deadline = FOREVER

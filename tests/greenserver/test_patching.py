@@ -7,6 +7,8 @@ import pytest
 
 from tests.greenserver.serving import ROOT
 
+pytestmark = pytest.mark.once
+
 _SCRIPT = """
 import sys
 from greenserver.patching import patch_for

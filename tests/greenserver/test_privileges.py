@@ -11,6 +11,8 @@ from greenserver import privileges
 from greenserver.configuration import Settings
 from tests.greenserver.serving import ROOT
 
+pytestmark = pytest.mark.once
+
 _SCRIPT = """
 import os, sys
 from greenserver import privileges
