@@ -1,6 +1,5 @@
 """Engines load by name when they are asked for, and let conversations finish within limits."""
 
-import logging
 import socket
 import subprocess
 import sys
@@ -122,5 +121,9 @@ def test_gevent_without_patched_sockets_refuses_to_serve() -> None:
     stop.close()
 
 
-def test_the_log_of_this_process_is_quiet_by_default() -> None:
-    assert not logging.getLogger("greenserver").isEnabledFor(logging.INFO)
+def test_the_log_of_a_process_is_quiet_by_default() -> None:
+    script = (
+        "import logging, greenserver.connection as c; print(logging.getLogger(c.__name__).isEnabledFor(logging.INFO))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "False\n"
