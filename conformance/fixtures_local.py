@@ -31,7 +31,6 @@ class LocalFixtures(Fixtures):
         self._files = plan(seed, large_bytes)
         self._extras: dict[str, Fixture] = {}
         self._made: list[Path] = []  # everything that is ours, the newest last
-        self._is_made_directory = False
 
     @property
     def directory(self) -> Path:

@@ -59,17 +59,17 @@ def read_cached(descriptor: int, buffer: memoryview, offset: int) -> None:
         raise NotCachedError
 
 
-def is_all_in_memory(descriptor: int) -> bool:
-    """Tell whether a file lies on a file system that has no disk; those refuse to say what is cached."""
-    return _file_system(descriptor) in _MEMORY_FILE_SYSTEMS
+def is_all_in_memory(file_system: str) -> bool:
+    """Tell whether a kind of file system has no disk; such a one refuses to say what is cached."""
+    return file_system in _MEMORY_FILE_SYSTEMS
 
 
-def keeps_names(descriptor: int) -> bool:
-    """Tell whether a file lies on a file system that asks nobody again about a name that the kernel knows."""
-    return _file_system(descriptor) in _DISK_FILE_SYSTEMS
+def keeps_names(file_system: str) -> bool:
+    """Tell whether a kind of file system asks nobody again about a name that the kernel knows."""
+    return file_system in _DISK_FILE_SYSTEMS
 
 
-def _file_system(descriptor: int) -> str:
+def file_system_of(descriptor: int) -> str:
     """Return the kind of file system that a file lies on; nothing if that is not known."""
     device = os.fstat(descriptor).st_dev
     number = f"{os.major(device)}:{os.minor(device)}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from greenserver import limits
 from greenserver.file_slice import FileSlice
-from greenserver.responses import Lines, Listing, Response, SliceBody, Text
+from greenserver.responses import Lines, Response, SliceBody, Text
 from greenserver.status import Refusal, Status
 from greenserver.store import Files, require_name
 
@@ -53,7 +53,7 @@ def get_slice(store: Files, language: Language, arguments: Sequence[str]) -> Res
 
 def show_help(_store: Files, language: Language, _arguments: Sequence[str]) -> Response:
     """Answer with the names of the commands."""
-    return Response(Status.OK, Listing(language.commands))
+    return Response(Status.OK, Lines("".join(f"{name}\r\n" for name in language.commands).encode("ascii")))
 
 
 def leave(_store: Files, _language: Language, _arguments: Sequence[str]) -> Response:

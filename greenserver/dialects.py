@@ -33,13 +33,6 @@ class Dialect:
         name = command.partition(" ")[0]
         return name if name in self._language.commands else ""
 
-    def answer(self, store: Files, name: str, arguments: Sequence[str]) -> Response:
-        """Run a command.
-
-        Raises Refusal: as `find`, or what the command refuses.
-        """
-        return self.run(store, self.find(name, arguments), arguments)
-
     def run(self, store: Files, command: Command, arguments: Sequence[str]) -> Response:
         """Run a command that was found; raises Refusal if it refuses."""
         return command.run(store, self._language, arguments)

@@ -77,9 +77,6 @@ SMALL_SLICE_BYTES: Final = 46 * KIB
 TEXT_PART_BYTES: Final = 32 * KIB
 """What a listing gives at a time."""
 
-LISTING_NAMES: Final = 256
-"""File names that are looked at between two chances for other clients."""
-
 # --- Patience ------------------------------------------------------------------------------------
 
 IDLE_SECONDS: Final = 300.0

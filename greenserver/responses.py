@@ -6,8 +6,6 @@ size of the slice.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from itertools import islice
 
 import pybase64
 
@@ -66,7 +64,7 @@ class Text(Body):
 
 
 class Lines(Body):
-    """Lines that are known, and an empty one; they can be many, and shared by many."""
+    """Lines that are known, each with its line end, and an empty one; they can be many, and shared by many."""
 
     __slots__ = ("_data",)
 
@@ -75,38 +73,6 @@ class Lines(Body):
 
     def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:  # noqa: ARG002  (at hand)
         return self._data[position : position + limits.TEXT_PART_BYTES] or EOL[position - len(self._data) :]
-
-
-class Listing(Body):
-    """Names, one a line, and an empty line.
-
-    The first names are asked for at once, so that a source that fails does so before the status line.
-    """
-
-    __slots__ = ("_names", "_part", "_start")
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self._names: Iterator[str] | None = iter(names)
-        self._start = 0
-        self._part = self._next_part()
-
-    def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:  # noqa: ARG002  (at hand)
-        end = self._start + len(self._part)
-        if position == end and self._part:
-            self._start, self._part = end, self._next_part()
-        return self._part[position - self._start :]
-
-    def _next_part(self) -> bytes:
-        if self._names is None:
-            return b""
-        names = list(islice(self._names, limits.LISTING_NAMES))
-        if len(names) < limits.LISTING_NAMES:
-            self._names = None
-            names.append("")
-        return "".join(f"{name}\r\n" for name in names).encode("ascii")
-
-    def close(self) -> None:
-        self._names = None  # a generator closes its directory when nothing refers to it
 
 
 class SliceBody(Body):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 from weakref import WeakMethod
 
 from greenserver import limits
-from greenserver.cached import NotCachedError, is_all_in_memory, is_name_cached, keeps_names
+from greenserver.cached import NotCachedError, file_system_of, is_all_in_memory, is_name_cached, keeps_names
 from greenserver.file_slice import FileSlice, version_of
 from greenserver.flights import Flight, Flights
 from greenserver.status import Refusal, Status
@@ -74,8 +74,9 @@ class FileStore:
         self.directory = os.path.realpath(directory)
         self._hidden = hidden
         self._descriptor = os.open(self.directory, _HOLD_DIRECTORY)
-        self._is_all_in_memory = is_all_in_memory(self._descriptor)
-        self._known_seconds = limits.KNOWN_NAME_SECONDS if keeps_names(self._descriptor) else 0.0
+        file_system = file_system_of(self._descriptor)
+        self._is_all_in_memory = is_all_in_memory(file_system)
+        self._known_seconds = limits.KNOWN_NAME_SECONDS if keeps_names(file_system) else 0.0
         self._known_until = 0.0
         self._known: set[str] = set()
         # No cycle: a store that a reload has replaced is closed as soon as its last user has gone.
@@ -223,20 +224,18 @@ class ImpatientStore:
 
     def size(self, name: str) -> int:
         """Return a file's length in bytes; see `FileStore.size`."""
-        if self.work is not None:
-            return self._found(self._store.size)
-        if self._store.is_cached(name):
-            return self._store.size(name)
-        self.work = Work(partial(self._store.size, name))
-        raise NotCachedError
+        return self._ask(self._store.size, name)
 
     def slice(self, name: str, offset: int, size: int) -> FileSlice:
         """Open a part of a file; see `FileStore.slice`."""
+        return self._ask(self._store.slice, name, offset, size)
+
+    def _ask(self, call: Callable[..., Answer], name: str, *more: int) -> Answer:
         if self.work is not None:
-            return self._found(self._store.slice)
+            return self._found(call)
         if self._store.is_cached(name):
-            return self._store.slice(name, offset, size)
-        self.work = Work(partial(self._store.slice, name, offset, size))
+            return call(name, *more)
+        self.work = Work(partial(call, name, *more))
         raise NotCachedError
 
     def _found(self, _by: Callable[..., Answer]) -> Answer:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from greenserver import cached
-from greenserver.cached import NotCachedError, is_all_in_memory, is_name_cached, read_cached
+from greenserver.cached import NotCachedError, file_system_of, is_all_in_memory, is_name_cached, read_cached
 
 
 def test_a_file_that_was_just_written_is_in_memory_and_one_that_nobody_looked_up_is_not(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_a_file_that_was_just_written_is_in_memory_and_one_that_nobody_looked_up
     try:
         assert is_name_cached(directory, "file")
         assert not is_name_cached(directory, "never-asked-for")
-        if is_all_in_memory(descriptor):
+        if is_all_in_memory(file_system_of(descriptor)):
             with pytest.raises(NotCachedError):
                 read_cached(descriptor, buffer, 3)
         else:
@@ -70,8 +70,8 @@ def test_only_a_file_system_without_a_disk_is_all_in_memory(monkeypatch: pytest.
         number = f"{os.major(device)}:{os.minor(device)}"
         for kind, expected in (("tmpfs", True), ("ext4", False)):
             mounts.write_text(f"1 2 0:99 / / rw - tmpfs t rw\n3 4 {number} / /x rw shared:1 - {kind} x rw\n")
-            assert is_all_in_memory(descriptor) is expected
+            assert is_all_in_memory(file_system_of(descriptor)) is expected
         monkeypatch.setattr(cached, "_MOUNTS", tmp_path / "absent")
-        assert not is_all_in_memory(descriptor)
+        assert not is_all_in_memory(file_system_of(descriptor))
     finally:
         os.close(descriptor)

@@ -39,6 +39,17 @@ def run(command: Command, store: FileStore, *arguments: str) -> bytes:
         response.body.close()
 
 
+def test_a_listing_that_fails_does_so_before_anything_is_sent(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listing() -> bytes:
+        raise PermissionError
+
+    monkeypatch.setattr(store, "listing", listing)
+    with pytest.raises(OSError):
+        GET_FILE_LISTING.run(store, LANGUAGE, ())
+
+
 def test_commands_answer(store: FileStore) -> None:
     assert sorted(run(GET_FILE_LISTING, store).decode().split("\r\n")) == sorted([*SERVED, "", ""])
     assert run(GET_METADATA, store, "text.txt") == b"41\r\n"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from greenserver.dialects import DEFAULT_DIALECT, DIALECTS
+from greenserver.responses import Response
 from greenserver.status import Refusal, Status
 from greenserver.store import FileStore
 from tests.greenserver.conftest import TEXT
@@ -19,9 +20,14 @@ def store(directory: Path) -> Iterator[FileStore]:
         yield store
 
 
+def answer(store: FileStore, dialect: str, name: str, *arguments: str) -> Response:
+    found = DIALECTS[dialect]
+    return found.run(store, found.find(name, arguments), arguments)
+
+
 def status_of(store: FileStore, dialect: str, name: str, *arguments: str) -> Status:
     try:
-        response = DIALECTS[dialect].answer(store, name, arguments)
+        response = answer(store, dialect, name, *arguments)
     except Refusal as refusal:
         return refusal.status
     response.body.close()
@@ -35,7 +41,7 @@ def test_there_are_four_and_the_newest_is_the_default() -> None:
 
 
 def test_a_slice_has_the_dialects_form(store: FileStore, dialect: str) -> None:
-    response = DIALECTS[dialect].answer(store, "get_slice", ("text.txt", "0", "41"))
+    response = answer(store, dialect, "get_slice", "text.txt", "0", "41")
     try:
         assert response.body.part(0) == in_form(dialect, TEXT)
     finally:

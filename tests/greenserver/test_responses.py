@@ -1,6 +1,5 @@
 """Bodies say the same from any position, so that half a part can be sent and the rest asked for again."""
 
-import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from greenserver.responses import (
     Base64Slice,
     Body,
     FragmentedSlice,
-    Listing,
+    Lines,
     MeasuredSlice,
     PlainSlice,
     Response,
@@ -94,36 +93,13 @@ def test_no_part_is_large_whatever_the_slice(tmp_path: Path, form: str) -> None:
             body.close()
 
 
-@pytest.mark.parametrize(
-    "count", [0, 1, 2, limits.LISTING_NAMES - 1, limits.LISTING_NAMES, 2 * limits.LISTING_NAMES + 1]
-)
+@pytest.mark.parametrize("count", [0, 1, 2, limits.TEXT_PART_BYTES // 10 - 1, limits.TEXT_PART_BYTES // 4])
 @pytest.mark.parametrize("bites", [(1 << 30,), (1, 2, 3000)], ids=str)
 def test_a_listing_is_a_name_a_line_and_an_empty_line(count: int, bites: tuple[int, ...]) -> None:
     names = [f"file-{number}" for number in range(count)]
+    lines = "".join(f"{name}\r\n" for name in names).encode()
     expected = "".join(f"{name}\r\n" for name in [*names, ""]).encode()
-    assert taken(Listing(names), random.Random(count), bites) == expected
-
-
-def test_a_listing_that_fails_does_so_before_anything_is_sent() -> None:
-    def names() -> Iterator[str]:
-        yield from os.listdir("/nowhere/at/all")
-
-    with pytest.raises(OSError):
-        Listing(names())
-
-
-def test_a_listing_that_is_closed_lets_go_of_its_source() -> None:
-    closed = []
-
-    def names() -> Iterator[str]:
-        try:
-            yield from map(str, range(10_000))
-        finally:
-            closed.append(True)
-
-    listing = Listing(names())
-    listing.close()
-    assert closed
+    assert taken(Lines(lines), random.Random(count), bites) == expected
 
 
 def test_a_text_is_given_from_any_position() -> None:
