@@ -6,10 +6,12 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 
+from tests.greenserver.launching import Launch, LaunchedServer
 from tests.greenserver.serving import DIALECTS, ENGINES, Server, settled, wait_until
 
 TEXT = b"Hello, HFTP! This is text, 41 bytes long."
@@ -130,6 +132,20 @@ def start(tmp_path: Path) -> Iterator[Start]:
         return servers[-1]
 
     yield start_server
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def launch(directory: Path, tmp_path: Path) -> Iterator[Launch]:
+    """Return what starts a server of the library with settings of the test's own."""
+    servers: list[LaunchedServer] = []
+
+    def launch_server(engine: str, directory: Path = directory, **settings: Any) -> LaunchedServer:  # noqa: ANN401  (as LaunchedServer)
+        servers.append(LaunchedServer(directory, tmp_path / f"launched-{len(servers)}", engine, **settings))
+        return servers[-1]
+
+    yield launch_server
     for server in servers:
         server.close()
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ CONCURRENT = tuple(name for name in ENGINES if name != "sequential")
 
 SHARING = ("gevent", "selectors")
 """The engines that serve all clients in one thread."""
+
+Launch = Callable[..., "LaunchedServer"]
+"""Starts a server with an engine, and whatever `LaunchedServer` takes by name."""
 
 
 class LaunchedServer(Server):

@@ -4,13 +4,12 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.greenserver.conftest import LARGE
-from tests.greenserver.launching import LaunchedServer
+from tests.greenserver.launching import Launch, LaunchedServer
 from tests.greenserver.serving import ENGINES, PATIENCE_SECONDS, Client, wait_until
 
 MARGIN_SECONDS = 10.0
@@ -18,20 +17,15 @@ MARGIN_SECONDS = 10.0
 
 pytestmark = [pytest.mark.once, pytest.mark.parametrize("engine", ENGINES)]
 
-Launch = Callable[..., LaunchedServer]
-
 
 @pytest.fixture
-def launch(directory: Path, tmp_path: Path) -> Iterator[Launch]:
-    servers: list[LaunchedServer] = []
+def launch(launch: Launch) -> Launch:
+    """Start servers whose limits are all that matters."""
 
-    def start(engine: str, directory: Path = directory, **limits: object) -> LaunchedServer:
-        servers.append(LaunchedServer(directory, tmp_path / f"launched-{len(servers)}", engine, limits=limits))
-        return servers[-1]
+    def launch_limited(engine: str, *where: Path, **limits: float) -> LaunchedServer:
+        return launch(engine, *where, limits=limits)
 
-    yield start
-    for server in servers:
-        server.close()
+    return launch_limited
 
 
 def seconds_until_cut(client: Client) -> float:

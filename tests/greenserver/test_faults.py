@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from greenserver.file_slice import FileChangedError
 from greenserver.responses import Base64Slice, Data, FragmentedSlice, MeasuredSlice, PlainSlice
 from greenserver.store import FileStore
-from tests.greenserver.launching import LaunchedServer
+from tests.greenserver.launching import Launch
 from tests.greenserver.serving import ENGINES, wait_until
 
 pytestmark = pytest.mark.once
@@ -46,7 +47,6 @@ FILE_FAULTS = [
     ("gevent", "preadv2", "ENOMEM"),
 ]
 
-Launch = Callable[..., LaunchedServer]
 each_engine = pytest.mark.parametrize("engine", ENGINES)
 
 
@@ -59,16 +59,9 @@ def files(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def launch(files: Path, tmp_path: Path) -> Iterator[Launch]:
-    servers: list[LaunchedServer] = []
-
-    def start(engine: str, **settings: object) -> LaunchedServer:
-        servers.append(LaunchedServer(files, tmp_path / f"launched-{len(servers)}", engine, **settings))  # type: ignore[arg-type]
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
+def launch(launch: Launch, files: Path) -> Launch:
+    """Start servers of files that the test may change."""
+    return partial(launch, directory=files)
 
 
 def inject(call: str, error: str, when: str, path: Path | None = None) -> list[str]:

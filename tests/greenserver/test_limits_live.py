@@ -3,34 +3,18 @@
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.greenserver.conftest import LARGE, TEXT
-from tests.greenserver.launching import CONCURRENT, LaunchedServer
+from tests.greenserver.launching import CONCURRENT, Launch, LaunchedServer
 from tests.greenserver.serving import ENGINES, PATIENCE_SECONDS, Client, wait_until
 
 pytestmark = pytest.mark.once
 
 REFUSED = b"199 INTERNAL SERVER ERROR\r\n"
-Launch = Callable[..., LaunchedServer]
 each_engine = pytest.mark.parametrize("engine", ENGINES)
 each_concurrent_engine = pytest.mark.parametrize("engine", CONCURRENT)
-
-
-@pytest.fixture
-def launch(directory: Path, tmp_path: Path) -> Iterator[Launch]:
-    servers: list[LaunchedServer] = []
-
-    def start(engine: str, **settings: object) -> LaunchedServer:
-        servers.append(LaunchedServer(directory, tmp_path / f"launched-{len(servers)}", engine, **settings))  # type: ignore[arg-type]
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
 
 
 def served(client: Client) -> bool:

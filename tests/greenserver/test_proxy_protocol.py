@@ -3,22 +3,19 @@
 import ipaddress
 import socket
 import struct
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenserver.proxy_protocol import Header, HeaderError, parse
-from tests.greenserver.launching import CONCURRENT, LaunchedServer
+from tests.greenserver.launching import CONCURRENT, Launch
 from tests.greenserver.serving import ENGINES, settled, wait_until
 
 pytestmark = pytest.mark.once
 
 PURE = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
-Launch = Callable[..., LaunchedServer]
 each_engine = pytest.mark.parametrize("engine", ENGINES)
 
 LINES = {
@@ -126,19 +123,6 @@ def test_any_bytes_are_a_header_or_none_or_too_few_and_more_bytes_change_no_verd
     decided = [verdict for verdict in verdicts if verdict is not None]
     assert all(verdict == decided[0] for verdict in decided)
     assert verdicts == [None] * (len(verdicts) - len(decided)) + decided
-
-
-@pytest.fixture
-def launch(directory: Path, tmp_path: Path) -> Iterator[Launch]:
-    servers: list[LaunchedServer] = []
-
-    def start(engine: str, **settings: object) -> LaunchedServer:
-        servers.append(LaunchedServer(directory, tmp_path / f"launched-{len(servers)}", engine, **settings))  # type: ignore[arg-type]
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
 
 
 @each_engine

@@ -5,7 +5,7 @@ import hashlib
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,10 +14,9 @@ from cryptography.hazmat.primitives import serialization
 
 from greenserver.tls import SecureChannel, server_context
 from tests.greenserver.conftest import BINARY, LARGE
-from tests.greenserver.launching import CONCURRENT, LaunchedServer
+from tests.greenserver.launching import CONCURRENT, Launch, LaunchedServer
 from tests.greenserver.serving import ENGINES, PATIENCE_SECONDS, Client, wait_until
 
-Launch = Callable[..., LaunchedServer]
 each_engine = pytest.mark.parametrize("engine", ENGINES)
 
 
@@ -41,19 +40,6 @@ def authority_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFacto
     path = tmp_path_factory.mktemp("authority") / "ca.pem"
     authority.cert_pem.write_to_path(path)
     return str(path)
-
-
-@pytest.fixture
-def launch(directory: Path, tmp_path: Path) -> Iterator[Launch]:
-    servers: list[LaunchedServer] = []
-
-    def start(engine: str, **settings: object) -> LaunchedServer:
-        servers.append(LaunchedServer(directory, tmp_path / f"launched-{len(servers)}", engine, **settings))  # type: ignore[arg-type]
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
 
 
 def client_context(authority: trustme.CA) -> ssl.SSLContext:
