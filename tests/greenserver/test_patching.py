@@ -7,7 +7,6 @@ import pytest
 
 from tests.greenserver.serving import ROOT
 
-pytestmark = pytest.mark.once
 
 _SCRIPT = """
 import sys
@@ -40,6 +39,17 @@ def test_patching_looks_for_no_plugins_and_loads_no_more_than_it_needs() -> None
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.stdout, done.stderr) == ("[] [True, True, True, True]\n", "")
+
+
+def test_a_process_can_be_started_once_greenlets_run() -> None:
+    script = (
+        "from greenserver.patching import patch_for; patch_for('gevent'); import gevent, subprocess, sys; "
+        "gevent.sleep(); print(subprocess.run([sys.executable, '-c', ''], timeout=30).returncode)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == ("0\n", "")
 
 
 def test_the_command_line_is_known_without_a_socket() -> None:
