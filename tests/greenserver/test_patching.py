@@ -7,7 +7,6 @@ import pytest
 
 from tests.greenserver.serving import ROOT
 
-
 _SCRIPT = """
 import sys
 from greenserver.patching import patch_for
