@@ -48,7 +48,7 @@ class LaunchedServer(Server):
         self.stderr = scratch / "stderr"
         self._counts = scratch / "counts"
         settings |= {"directory": str(directory), "engine": engine, "counts": str(self._counts)}
-        with self.stdout.open("wb") as out, self.stderr.open("wb") as err:
+        with self.stdout.open("wb") as out, self.stderr.open("ab") as err:
             self.process = subprocess.Popen(
                 [*tracing(strace), sys.executable, "-m", "tests.greenserver.launcher", json.dumps(settings)],
                 cwd=ROOT,

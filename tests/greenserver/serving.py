@@ -45,7 +45,7 @@ class Server:
         port_file = scratch / "port"
         is_unix = any(option.startswith("unix:") for option in options)
         where = () if is_unix else ("--port", "0", "--port-file", str(port_file))
-        with self.stdout.open("wb") as stdout, self.stderr.open("wb") as stderr:
+        with self.stdout.open("wb") as stdout, self.stderr.open("ab") as stderr:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "tests.greenserver.instrumented", str(self._counts)),
@@ -194,6 +194,11 @@ def obey_permissions() -> None:
         for capability in (dac_override, dac_read_search):
             if libc.prctl(drop_from_bounding_set, capability, 0, 0, 0):
                 raise OSError(ctypes.get_errno(), "cannot drop a capability")
+
+
+def unmeasured() -> dict[str, str]:
+    """Return the environment for a process in which coverage would disturb what the test looks at."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

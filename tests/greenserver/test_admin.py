@@ -18,7 +18,7 @@ from tests.greenserver.conftest import Start
 from tests.greenserver.serving import PATIENCE_SECONDS, Server, wait_until
 from tests.greenserver.test_workers import wait_for_workers, workers_of
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.measured]
 
 ANSWERED = re.compile(r'greenserver_commands_total\{command="get_metadata",status="0"\} (\d+)')
 

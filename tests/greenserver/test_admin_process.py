@@ -15,7 +15,7 @@ from greenserver import admin_process
 from greenserver.board import Board
 from tests.greenserver.serving import PATIENCE_SECONDS, ROOT
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.measured]
 
 
 @pytest.fixture

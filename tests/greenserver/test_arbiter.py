@@ -10,7 +10,7 @@ import pytest
 from greenserver.arbiter import Overseer, Service, _ArbiterLog, try_out
 from greenserver.configuration import Settings
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.measured]
 
 
 def test_what_is_wrong_with_settings_is_found_in_another_process(tmp_path: Path) -> None:

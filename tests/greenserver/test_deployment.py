@@ -15,7 +15,7 @@ from greenserver import __version__, deployment
 from greenserver.configuration import OPTIONS
 from tests.greenserver.serving import PATIENCE_SECONDS, ROOT, wait_until
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.measured]
 
 
 def printed(what: str) -> str:

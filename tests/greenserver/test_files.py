@@ -4,28 +4,64 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.greenserver.conftest import Start
 from tests.greenserver.oracle import FAILED, NO_FILE, OK, PAST_END
-from tests.greenserver.serving import Server, obey_permissions, wait_until
+from tests.greenserver.serving import Server, obey_permissions, settled, wait_until
 
 MIB = 1 << 20
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Path:
-    """Return an empty directory of the test's own."""
-    path = tmp_path / "own"
+def fresh(tmp_path: Path) -> Path:
+    """Return an empty directory, for a server of the test's own."""
+    path = tmp_path / "fresh"
     path.mkdir()
     return path
 
 
+@pytest.fixture(scope="module")
+def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
+    """Return what starts a server of an empty directory when its engine is first asked for."""
+    servers: dict[str, Server] = {}
+
+    def server_for(engine: str) -> Server:
+        if engine not in servers:
+            scratch = tmp_path_factory.mktemp(engine)
+            directory = scratch / "own"
+            directory.mkdir()
+            options = ("--engine", engine, "--log-format", "json")
+            servers[engine] = Server(directory, scratch / "server", *options, prepare=obey_permissions)
+            servers[engine].ask(b"get_file_listing\r\n")  # what a first client makes for good is made now
+        return servers[engine]
+
+    yield server_for
+    for server in servers.values():
+        server.close()
+
+
 @pytest.fixture
-def own_server(start: Start, own: Path, engine: str) -> Server:
-    return start(own, "--engine", engine, "--log-format", "json", prepare=obey_permissions)
+def own_server(own_servers: Callable[[str], Server], engine: str) -> Iterator[Server]:
+    """Return a server for each engine in turn, which must hold no more after the test than before."""
+    server = own_servers(engine)
+    os.truncate(server.stderr, 0)
+    with settled(server):
+        yield server
+    for entry in server.directory.iterdir():
+        if entry.is_dir():
+            entry.rmdir()
+        else:
+            entry.unlink()
+
+
+@pytest.fixture
+def own(own_server: Server) -> Path:
+    """Return that server's directory: empty, and the test's until it ends."""
+    return own_server.directory
 
 
 def test_an_empty_directory_is_an_empty_listing(own_server: Server) -> None:
@@ -63,13 +99,13 @@ def test_what_cannot_be_read_is_the_servers_failure(own_server: Server, own: Pat
     assert "PermissionError" in own_server.log()
 
 
-def test_a_directory_that_cannot_be_read_at_the_start_is_warned_of(start: Start, own: Path, engine: str) -> None:
-    own.chmod(0o300)
+def test_a_directory_that_cannot_be_read_at_the_start_is_warned_of(start: Start, fresh: Path, engine: str) -> None:
+    fresh.chmod(0o300)
     try:
-        server = start(own, "--engine", engine, prepare=obey_permissions)
+        server = start(fresh, "--engine", engine, prepare=obey_permissions)
         assert server.ask(b"get_file_listing\r\n") == FAILED
     finally:
-        own.chmod(0o755)
+        fresh.chmod(0o755)
     assert "the directory cannot be read" in server.log()
     assert server.ask(b"get_file_listing\r\n") == OK + b"\r\n"
 
@@ -139,9 +175,9 @@ def test_a_large_directory_is_listed_whole(own_server: Server, own: Path) -> Non
     assert set(listed) == names
 
 
-def test_hidden_files_are_served_when_asked_for(start: Start, own: Path, engine: str) -> None:
-    (own / ".profile").write_bytes(b"abc")
-    server = start(own, "--engine", engine, "--hidden")
+def test_hidden_files_are_served_when_asked_for(start: Start, fresh: Path, engine: str) -> None:
+    (fresh / ".profile").write_bytes(b"abc")
+    server = start(fresh, "--engine", engine, "--hidden")
     sent = b"get_file_listing\r\nget_metadata .profile\r\nget_metadata ..\r\nget_metadata .\r\n"
     assert server.ask(sent) == OK + b".profile\r\n\r\n" + OK + b"3\r\n" + NO_FILE * 2
 
@@ -154,11 +190,13 @@ def test_names_that_cannot_be_said_are_counted_in_one_warning(start: Start, dire
     assert 'example="my file.txt"' in warning
 
 
-def test_a_slice_of_any_size_and_a_line_of_any_length_cost_little_memory(start: Start, own: Path, engine: str) -> None:
+def test_a_slice_of_any_size_and_a_line_of_any_length_cost_little_memory(
+    start: Start, fresh: Path, engine: str
+) -> None:
     size = 192 * MIB
-    (own / "sparse").touch()
-    os.truncate(own / "sparse", size)
-    server = start(own, "--engine", engine, "--dialect", "2018", "--quiet")
+    (fresh / "sparse").touch()
+    os.truncate(fresh / "sparse", size)
+    server = start(fresh, "--engine", engine, "--dialect", "2018", "--quiet")
     server.ask(b"get_slice sparse 0 1000000\r\n")
     before = server.peak_kib()
     with server.connect() as client:
@@ -173,11 +211,11 @@ def test_a_slice_of_any_size_and_a_line_of_any_length_cost_little_memory(start: 
     assert server.peak_kib() < 60 * 1024
 
 
-def test_many_slow_readers_cost_no_buffers(start: Start, own: Path, engine: str) -> None:
+def test_many_slow_readers_cost_no_buffers(start: Start, fresh: Path, engine: str) -> None:
     size = 1024 * MIB
-    (own / "sparse").touch()
-    os.truncate(own / "sparse", size)
-    server = start(own, "--engine", engine, "--quiet")
+    (fresh / "sparse").touch()
+    os.truncate(fresh / "sparse", size)
+    server = start(fresh, "--engine", engine, "--quiet")
     before = server.peak_kib()
     clients = [server.connect() for _ in range(20)]
     try:

@@ -11,7 +11,7 @@ import pytest
 from greenserver.inheritance import inherited_listener, notify
 from tests.greenserver.serving import PATIENCE_SECONDS, ROOT
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.measured]
 
 HANDED_OVER = {
     "by its number": 'exec "$0" -m greenserver -q --address fd://3 "$@"',

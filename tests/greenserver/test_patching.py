@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.greenserver.serving import ROOT
+from tests.greenserver.serving import ROOT, unmeasured
 
 _SCRIPT = """
 import sys
@@ -16,14 +16,25 @@ print("gevent.monkey" in sys.modules)
 """
 
 
+def output_of(script: str, *arguments: str) -> tuple[str, str]:
+    """Return what a fresh interpreter writes to its standard output and to its standard error stream."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=ROOT,
+        env=unmeasured(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout, done.stderr
+
+
 @pytest.mark.parametrize(
     ("engine", "is_patched"), [("gevent", True), ("threads", False), ("selectors", False), ("sequential", False)]
 )
 def test_only_gevent_patches(engine: str, is_patched: bool) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT, engine], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.stdout, done.stderr) == (f"{is_patched}\n", "")
+    assert output_of(_SCRIPT, engine) == (f"{is_patched}\n", "")
 
 
 def test_patching_looks_for_no_plugins_and_loads_no_more_than_it_needs() -> None:
@@ -34,10 +45,7 @@ def test_patching_looks_for_no_plugins_and_loads_no_more_than_it_needs() -> None
         "print(sorted({'importlib.metadata', 'ssl', 'subprocess'} & (set(sys.modules) - before)), "
         "[monkey.is_module_patched(each) for each in ('socket', 'select', 'threading', 'time')])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.stdout, done.stderr) == ("[] [True, True, True, True]\n", "")
+    assert output_of(script) == ("[] [True, True, True, True]\n", "")
 
 
 def test_a_process_can_be_started_once_greenlets_run() -> None:
@@ -45,15 +53,9 @@ def test_a_process_can_be_started_once_greenlets_run() -> None:
         "from greenserver.patching import patch_for; patch_for('gevent'); import gevent, subprocess, sys; "
         "gevent.sleep(); print(subprocess.run([sys.executable, '-c', ''], timeout=30).returncode)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.stdout, done.stderr) == ("0\n", "")
+    assert output_of(script) == ("0\n", "")
 
 
 def test_the_command_line_is_known_without_a_socket() -> None:
     script = "import sys, greenserver.cli; print({'socket', 'ssl', 'gevent', 'gunicorn', 'logging'} & set(sys.modules))"
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.stdout, done.stderr) == ("set()\n", "")
+    assert output_of(script) == ("set()\n", "")

@@ -12,7 +12,7 @@ from greenserver.proxy_protocol import Header, HeaderError, parse
 from tests.greenserver.launching import CONCURRENT, Launch
 from tests.greenserver.serving import ENGINES, settled, wait_until
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.measured]
 
 PURE = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"

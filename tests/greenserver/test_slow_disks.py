@@ -12,7 +12,7 @@ from greenserver.store import FileStore, ImpatientStore
 from tests.greenserver.launching import SHARING, LaunchedServer
 from tests.greenserver.serving import PATIENCE_SECONDS, settled
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.measured]
 
 HUNG = b"".join(number.to_bytes(4, "big") for number in range(150_000))
 each_sharing_engine = pytest.mark.parametrize("engine", SHARING)

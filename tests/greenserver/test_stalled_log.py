@@ -15,7 +15,7 @@ from greenserver import limits, logs
 from tests.greenserver.launching import LaunchedServer
 from tests.greenserver.serving import ENGINES, wait_until
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.measured]
 
 
 class Reader:

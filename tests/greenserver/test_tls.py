@@ -5,7 +5,7 @@ import hashlib
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,6 +40,23 @@ def authority_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFacto
     path = tmp_path_factory.mktemp("authority") / "ca.pem"
     authority.cert_pem.write_to_path(path)
     return str(path)
+
+
+@pytest.fixture(scope="module")
+def secured_servers(
+    directory: Path, certificate: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], LaunchedServer]]:
+    """Return what starts a server with TLS and no more when its engine is first asked for."""
+    servers: dict[str, LaunchedServer] = {}
+
+    def server_for(engine: str) -> LaunchedServer:
+        if engine not in servers:
+            servers[engine] = LaunchedServer(directory, tmp_path_factory.mktemp(engine), engine, tls=[*certificate])
+        return servers[engine]
+
+    yield server_for
+    for server in servers.values():
+        server.close()
 
 
 def client_context(authority: trustme.CA) -> ssl.SSLContext:
@@ -86,9 +103,9 @@ def test_a_conversation_is_the_same_through_tls(
 
 @each_engine
 def test_many_commands_in_many_records_are_all_answered(
-    launch: Launch, engine: str, authority: trustme.CA, certificate: tuple[str, str]
+    secured_servers: Callable[[str], LaunchedServer], engine: str, authority: trustme.CA
 ) -> None:
-    server = launch(engine, tls=[*certificate])
+    server = secured_servers(engine)
     with secured(server, client_context(authority)) as client:
         for _ in range(100):
             client.send(b"get_metadata one\r\n" * 20)
@@ -119,15 +136,16 @@ def test_a_scanner_that_stays_silent_is_cut(launch: Launch, engine: str, certifi
 
 @each_engine
 def test_what_is_no_handshake_ends_with_an_alert_and_the_next_client_is_served(
-    launch: Launch, engine: str, authority: trustme.CA, certificate: tuple[str, str]
+    secured_servers: Callable[[str], LaunchedServer], engine: str, authority: trustme.CA
 ) -> None:
-    server = launch(engine, tls=[*certificate])
+    server = secured_servers(engine)
+    before = len(server.events_named("turned away"))
     for noise in (b"get_file_listing\r\n", bytes(range(256)), b"\x16\x03\x01\x00\x05hello" * 100):
         assert b"OK" not in server.ask(noise)
     with secured(server, client_context(authority)) as client:
         client.send(b"get_metadata one\r\nquit\r\n")
         assert client.rest() == b"0 OK\r\n1\r\n0 OK\r\n"
-    assert len(server.events_named("turned away")) == 3
+    assert len(server.events_named("turned away")) == before + 3
 
 
 @each_engine
@@ -149,9 +167,9 @@ def test_a_client_without_a_certificate_is_turned_away_where_one_is_asked_for(
 @each_engine
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda version: version.name)
 def test_each_version_from_1_2_on_is_spoken(
-    launch: Launch, engine: str, authority: trustme.CA, certificate: tuple[str, str], version: ssl.TLSVersion
+    secured_servers: Callable[[str], LaunchedServer], engine: str, authority: trustme.CA, version: ssl.TLSVersion
 ) -> None:
-    server = launch(engine, tls=[*certificate])
+    server = secured_servers(engine)
     context = client_context(authority)
     context.minimum_version = context.maximum_version = version
     with secured(server, context) as client:

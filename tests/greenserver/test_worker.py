@@ -11,7 +11,7 @@ from tests.greenserver.conftest import Start
 from tests.greenserver.serving import wait_until
 from tests.greenserver.test_workers import wait_for_workers, workers_of
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.measured]
 
 
 def test_a_worker_that_cannot_begin_says_why_and_others_try_again(start: Start, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tests.cycles.__main__ import state_of
 from tests.greenserver.conftest import LARGE, Start
 from tests.greenserver.serving import PATIENCE_SECONDS, Client, Server, wait_until
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.measured]
 
 SIZE_OF_ONE = b"0 OK\r\n1\r\n"
 

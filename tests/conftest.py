@@ -1,0 +1,17 @@
+"""Chooses what to collect: a module of which no test would run is not even imported."""
+
+from pathlib import Path
+
+import pytest
+
+_MARK = "pytest.mark.once"
+"""Marks whole modules, in their `pytestmark`."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out a module that is marked if only others are wanted, and the other way round."""
+    wanted = config.getoption("markexpr")
+    if not (wanted.startswith(("once", "not once")) and collection_path.match("test_*.py")):
+        return None
+    is_marked = _MARK in collection_path.read_text(encoding="utf-8")
+    return is_marked != wanted.startswith("once") or None
