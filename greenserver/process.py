@@ -9,7 +9,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from greenserver import descriptors, inheritance, privileges, tls
-from greenserver.admin import Admin, load_meter
 from greenserver.configuration import Settings, kept_until_restart
 from greenserver.heartbeat import start_heartbeat
 from greenserver.limits import Limits
@@ -21,6 +20,7 @@ from greenserver.store import FileStore
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from greenserver.admin import Admin
     from greenserver.arrival import Network
 
 _FIXED_LIMITS: Final = ("grace_seconds", "file_threads")  # an engine takes them when it begins
@@ -76,8 +76,7 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
     configure_log(settings)
     descriptors.raise_limit()
     with contextlib.ExitStack() as stack:
-        admin = stack.enter_context(Admin(settings.admin)) if settings.admin is not None else None
-        meter = SILENT if admin is None else load_meter()
+        admin, meter = _watched(stack, settings.admin)
         listener = inheritance.inherited_listener(settings.address)
         server = stack.enter_context(make_server(settings, listener, meter))
         _obey(server, settings, reread, admin)
@@ -94,6 +93,15 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
             server.serve()
         finally:
             signal.set_wakeup_fd(-1)
+
+
+def _watched(stack: contextlib.ExitStack, address: tuple[str, int] | None) -> "tuple[Admin | None, Meter]":
+    """Return what answers at an admin address, and what counts for it; without an address, nobody does."""
+    if address is None:
+        return None, SILENT
+    from greenserver.admin import Admin, load_meter  # noqa: PLC0415  (few ask for it, and starting must be quick)
+
+    return stack.enter_context(Admin(address)), load_meter()
 
 
 def make_server(settings: Settings, listener: socket.socket | None, meter: Meter) -> Server:
