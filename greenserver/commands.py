@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from greenserver import limits
 from greenserver.file_slice import FileSlice
-from greenserver.responses import Lines, Response, SliceBody, Text
+from greenserver.responses import Lines, Response, SliceBody
 from greenserver.status import Refusal, Status
 from greenserver.store import Files, require_name
 
@@ -27,36 +27,36 @@ class Command:
 
     name: str
     arguments: range
-    run: Callable[[Files, Language, Sequence[str]], Response]
+    run: Callable[[Language, Sequence[str], Files], Response]
 
 
-def get_file_listing(store: Files, _language: Language, _arguments: Sequence[str]) -> Response:
+def get_file_listing(_language: Language, _arguments: Sequence[str], store: Files) -> Response:
     """Answer with the names of the files that can be fetched."""
-    return Response(Status.OK, Lines(store.listing()))
+    return Response(Status.OK, body=Lines(store.listing()))
 
 
-def get_metadata(store: Files, _language: Language, arguments: Sequence[str]) -> Response:
+def get_metadata(_language: Language, arguments: Sequence[str], store: Files) -> Response:
     """Answer with a file's length in bytes."""
     (name,) = arguments
-    return Response(Status.OK, Text(b"%d\r\n" % store.size(name)))
+    return Response(Status.OK, b"%d\r\n" % store.size(name))
 
 
-def get_slice(store: Files, language: Language, arguments: Sequence[str]) -> Response:
+def get_slice(language: Language, arguments: Sequence[str], store: Files) -> Response:
     """Answer with a part of a file."""
     name, offset, size, *form = arguments
     body = language.slice_forms.get(form[0] if form else "")
     if body is None:
         raise Refusal(Status.INVALID_ARGUMENTS_FOR_COMMAND)
     require_name(name)  # the form of every argument comes before the file
-    return Response(Status.OK, body(store.slice(name, parse_number(offset), parse_number(size))))
+    return Response(Status.OK, body=body(store.slice(name, parse_number(offset), parse_number(size))))
 
 
-def show_help(_store: Files, language: Language, _arguments: Sequence[str]) -> Response:
+def show_help(language: Language, _arguments: Sequence[str], _store: Files) -> Response:
     """Answer with the names of the commands."""
-    return Response(Status.OK, Lines("".join(f"{name}\r\n" for name in language.commands).encode("ascii")))
+    return Response(Status.OK, body=Lines("".join(f"{name}\r\n" for name in language.commands).encode("ascii")))
 
 
-def leave(_store: Files, _language: Language, _arguments: Sequence[str]) -> Response:
+def leave(_language: Language, _arguments: Sequence[str], _store: Files) -> Response:
     """Answer, and end the connection."""
     return Response(Status.OK, closes=True)
 

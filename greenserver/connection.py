@@ -219,7 +219,7 @@ class Connection:
     def _answer(self, store: Files, command: str) -> Response:
         """Run one command; raises NotCachedError if the store does."""
         try:
-            return self._dialect.run(store, *understand(self._dialect, command))
+            return understand(self._dialect, command)(store)
         except Refusal as refusal:
             return Response(refusal.status)
         except NotCachedError:
@@ -244,13 +244,12 @@ class Connection:
                 response = self._answer(files, command)
             self._going_on = self._going_on and not response.closes
             outbox.replies += response.status.line
-            if response.body.is_at_hand:
-                outbox.replies += (text := response.body.part(0))
-                sent = len(text)
-                if len(outbox.replies) > COALESCE_BYTES:
-                    yield from outbox.flush()
-            else:
+            outbox.replies += response.text
+            sent = len(response.text)
+            if response.body is not None:
                 sent = yield from self._send_body(response.body)
+            elif len(outbox.replies) > COALESCE_BYTES:
+                yield from outbox.flush()
             if is_told_of:
                 self._report_command(command, response.status, sent, monotonic() - begun)
         yield from outbox.flush()

@@ -1,8 +1,8 @@
 """The protocol's dialects: each a named table of commands and of ways to send a slice."""
 
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import Final
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import Final, TypeAlias
 
 from greenserver.commands import (
     GET_FILE_LISTING,
@@ -20,6 +20,9 @@ from greenserver.responses import Base64Slice, FragmentedSlice, MeasuredSlice, P
 from greenserver.status import Refusal, Status
 from greenserver.store import Files
 
+Request: TypeAlias = Callable[[Files], Response]
+"""A command with its arguments: asks a store, and returns the reply; raises Refusal if there is none but a status."""
+
 
 class Dialect:
     """What a server of certain years understands."""
@@ -33,12 +36,8 @@ class Dialect:
         name = command.partition(" ")[0]
         return name if name in self._language.commands else ""
 
-    def run(self, store: Files, command: Command, arguments: Sequence[str]) -> Response:
-        """Run a command that was found; raises Refusal if it refuses."""
-        return command.run(store, self._language, arguments)
-
-    def find(self, name: str, arguments: Sequence[str]) -> Command:
-        """Return the command of a name, if it takes so many arguments.
+    def find(self, name: str, arguments: Sequence[str]) -> Request:
+        """Return what a command of a name asks for, if it takes so many arguments.
 
         Raises Refusal: NO_SUCH_COMMAND or INVALID_ARGUMENTS_FOR_COMMAND.
         """
@@ -47,11 +46,11 @@ class Dialect:
             raise Refusal(Status.NO_SUCH_COMMAND)
         if len(arguments) not in command.arguments:
             raise Refusal(Status.INVALID_ARGUMENTS_FOR_COMMAND)
-        return command
+        return partial(command.run, self._language, arguments)
 
 
 @lru_cache(KNOWN_COMMANDS)
-def understand(dialect: Dialect, command: str) -> tuple[Command, list[str]]:
+def understand(dialect: Dialect, command: str) -> Request:
     """Return what a command asks for: that depends on its text alone, and clients repeat themselves.
 
     Raises Refusal: BAD_EOL for a line broken by a LF of its own, or as `split` and `Dialect.find`.
@@ -60,7 +59,7 @@ def understand(dialect: Dialect, command: str) -> tuple[Command, list[str]]:
     if "\n" in line:
         raise Refusal(Status.BAD_EOL)
     name, arguments = split(line)
-    return dialect.find(name, arguments), arguments
+    return dialect.find(name, arguments)
 
 
 _COMMON: Final = (GET_FILE_LISTING, GET_METADATA, GET_SLICE, QUIT)

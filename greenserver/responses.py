@@ -25,12 +25,9 @@ Data = bytes | bytearray | memoryview
 
 
 class Body(ABC):
-    """What follows a status line."""
+    """What follows a status line, if it is more than a few bytes that are known."""
 
     __slots__ = ()
-
-    is_at_hand = False
-    """Whether the first part is short, known, and all of the body."""
 
     is_large = False
     """Whether its parts are too large to be held while a client is waited for."""
@@ -45,22 +42,8 @@ class Body(ABC):
         Raises NotCachedError if it must not wait for the source (`patient`), and would.
         """
 
-    def close(self) -> None:  # noqa: B027  (most bodies hold nothing)
+    def close(self) -> None:  # noqa: B027  (a listing holds nothing)
         """Give back what the body holds."""
-
-
-class Text(Body):
-    """Bytes that are known, and few."""
-
-    __slots__ = ("_data",)
-
-    is_at_hand = True
-
-    def __init__(self, data: bytes = b"") -> None:
-        self._data = data
-
-    def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:  # noqa: ARG002  (at hand)
-        return self._data[position:]
 
 
 class Lines(Body):
@@ -155,11 +138,12 @@ class FragmentedSlice(SliceBody):
 
 
 class Response:
-    """A whole reply: a status, a body, and whether the connection ends with it."""
+    """A whole reply: a status, then a short text or a body, and whether the connection ends with it."""
 
-    __slots__ = ("body", "closes", "status")
+    __slots__ = ("body", "closes", "status", "text")
 
-    def __init__(self, status: Status, body: Body | None = None, *, closes: bool = False) -> None:
+    def __init__(self, status: Status, text: bytes = b"", *, body: Body | None = None, closes: bool = False) -> None:
         self.status = status
-        self.body = Text() if body is None else body
+        self.text = text
+        self.body = body
         self.closes = closes or status.is_fatal

@@ -79,6 +79,7 @@ class FileStore:
         self._known_seconds = limits.KNOWN_NAME_SECONDS if keeps_names(file_system) else 0.0
         self._known_until = 0.0
         self._known: set[str] = set()
+        self._servable: set[str] = set()  # names that were looked at: clients repeat themselves
         # No cycle: a store that a reload has replaced is closed as soon as its last user has gone.
         listing = WeakMethod(self._list)
         self._listings = Flights(lambda: listing()())  # type: ignore[misc]  # noqa: PLW0108  (who asks keeps it alive)
@@ -121,7 +122,11 @@ class FileStore:
         return self._listings.join()
 
     def is_cached(self, name: str) -> bool:
-        """Tell whether a name can be looked up at once."""
+        """Tell whether a name can be looked up at once.
+
+        Raises Refusal: as `size` does for what can be no file's name.
+        """
+        self._require_servable(name)
         now = monotonic()
         if now >= self._known_until:
             self._known.clear()
@@ -199,9 +204,13 @@ class FileStore:
         return os.access(name, os.R_OK, dir_fd=self._descriptor, effective_ids=_EFFECTIVE)
 
     def _require_servable(self, name: str) -> None:
+        if name in self._servable:
+            return
         require_name(name)
         if len(name) > limits.NAME_BYTES or (name[0] == "." and not self._hidden):
             raise Refusal(Status.FILE_NOT_FOUND)
+        if len(self._servable) < limits.KNOWN_NAMES:
+            self._servable.add(name)
 
 
 class ImpatientStore:

@@ -160,13 +160,13 @@ def try_parser(ground: Ground, data: bytes) -> None:
         replies = b""
         for line in lines:
             response = connection.parser_command(line.decode("latin-1") or "\r\n")
-            reply = bytearray(response.status.line)
-            with contextlib.closing(response.body) as body:
-                at = 0
-                while part := body.part(at):
-                    reply += part
-                    at += len(part)
-            replies += reply
+            replies += response.status.line + response.text
+            if response.body is not None:
+                with contextlib.closing(response.body) as body:
+                    at = 0
+                    while part := body.part(at):
+                        replies += part
+                        at += len(part)
             if response.closes:
                 assert response.status.is_fatal or line == b"quit"
                 break

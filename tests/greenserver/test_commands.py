@@ -1,5 +1,6 @@
 """Commands take numbers as the protocol writes them, and check arguments before files before ranges."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,16 +28,17 @@ def store(directory: Path) -> Iterator[FileStore]:
 def run(command: Command, store: FileStore, *arguments: str) -> bytes:
     """Return the body of the answer to a command."""
     assert len(arguments) in command.arguments
-    response = command.run(store, LANGUAGE, arguments)
+    response = command.run(LANGUAGE, arguments, store)
     assert response.status is Status.OK
     assert response.closes == (command is QUIT)
-    try:
-        body = b""
-        while part := response.body.part(len(body)):
-            body += part
-        return body
-    finally:
-        response.body.close()
+    if response.body is None:
+        return response.text
+    assert not response.text
+    with contextlib.closing(response.body) as body:
+        taken = b""
+        while part := body.part(len(taken)):
+            taken += part
+        return taken
 
 
 def test_a_listing_that_fails_does_so_before_anything_is_sent(
@@ -47,7 +49,7 @@ def test_a_listing_that_fails_does_so_before_anything_is_sent(
 
     monkeypatch.setattr(store, "listing", listing)
     with pytest.raises(OSError):
-        GET_FILE_LISTING.run(store, LANGUAGE, ())
+        GET_FILE_LISTING.run(LANGUAGE, (), store)
 
 
 def test_commands_answer(store: FileStore) -> None:
@@ -74,7 +76,7 @@ def test_arguments_come_before_the_file_and_the_file_before_the_range(
     store: FileStore, arguments: tuple[str, ...], status: Status
 ) -> None:
     with pytest.raises(Refusal) as refusal:
-        GET_SLICE.run(store, LANGUAGE, arguments)
+        GET_SLICE.run(LANGUAGE, arguments, store)
     assert refusal.value.status is status
 
 

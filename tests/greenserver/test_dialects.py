@@ -1,5 +1,6 @@
 """A dialect is its commands, their numbers of arguments, and the forms of a slice."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,8 +22,7 @@ def store(directory: Path) -> Iterator[FileStore]:
 
 
 def answer(store: FileStore, dialect: str, name: str, *arguments: str) -> Response:
-    found = DIALECTS[dialect]
-    return found.run(store, found.find(name, arguments), arguments)
+    return DIALECTS[dialect].find(name, arguments)(store)
 
 
 def status_of(store: FileStore, dialect: str, name: str, *arguments: str) -> Status:
@@ -30,7 +30,8 @@ def status_of(store: FileStore, dialect: str, name: str, *arguments: str) -> Sta
         response = answer(store, dialect, name, *arguments)
     except Refusal as refusal:
         return refusal.status
-    response.body.close()
+    if response.body is not None:
+        response.body.close()
     return response.status
 
 
@@ -41,11 +42,10 @@ def test_there_are_four_and_the_newest_is_the_default() -> None:
 
 
 def test_a_slice_has_the_dialects_form(store: FileStore, dialect: str) -> None:
-    response = answer(store, dialect, "get_slice", "text.txt", "0", "41")
-    try:
-        assert response.body.part(0) == in_form(dialect, TEXT)
-    finally:
-        response.body.close()
+    body = answer(store, dialect, "get_slice", "text.txt", "0", "41").body
+    assert body is not None
+    with contextlib.closing(body):
+        assert body.part(0) == in_form(dialect, TEXT)
 
 
 def test_only_the_newest_has_help_and_raw_slices(store: FileStore, dialect: str) -> None:

@@ -18,7 +18,6 @@ from greenserver.responses import (
     PlainSlice,
     Response,
     SliceBody,
-    Text,
 )
 from greenserver.status import Status
 from greenserver.store import FileStore
@@ -102,14 +101,10 @@ def test_a_listing_is_a_name_a_line_and_an_empty_line(count: int, bites: tuple[i
     assert taken(Lines(lines), random.Random(count), bites) == expected
 
 
-def test_a_text_is_given_from_any_position() -> None:
-    assert [Text(b"abc").part(position) for position in range(4)] == [b"abc", b"bc", b"c", b""]
-
-
 @pytest.mark.parametrize("status", Status)
 def test_a_fatal_status_closes(status: Status) -> None:
     assert Response(status).closes == status.is_fatal
-    assert Response(status).body.part(0) == b""
+    assert (Response(status).text, Response(status).body) == (b"", None)
     assert Response(status, closes=True).closes
 
 
