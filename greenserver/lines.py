@@ -1,7 +1,5 @@
 """Turns received bytes into command lines, in bounded memory and whatever pieces they come in."""
 
-from collections import deque
-
 from greenserver import limits
 
 PRINTABLE = bytes(range(0x20, 0x7F))
@@ -26,7 +24,7 @@ class LineBuffer:
     def __init__(self, line_bytes: int = limits.LINE_BYTES) -> None:
         self._limit = line_bytes
         self._whole = min(line_bytes, limits.WHOLE_LINE_BYTES)
-        self._lines: deque[bytes] = deque()
+        self._lines: list[bytes] = []  # the next one last; an empty deque has ten times the size
         self._rest = b""  # of the line under way: all of it, or a held-back CR once it is long
         self._long: _LongLine | None = None
         self._finished = False
@@ -43,7 +41,7 @@ class LineBuffer:
             self._feed_broken([*lines, self._rest])
             return
         if not lines or len(max(lines, key=len)) <= self._whole:
-            self._lines.extend(lines)
+            self._lines[:0] = reversed(lines)
         else:
             for line in lines:
                 self._end_line(line)
@@ -55,7 +53,7 @@ class LineBuffer:
 
     def next_line(self) -> bytes | None:
         """Return the next line, or None if none is complete."""
-        return self._lines.popleft() if self._lines else None
+        return self._lines.pop() if self._lines else None
 
     @property
     def is_mid_line(self) -> bool:
@@ -98,7 +96,7 @@ class LineBuffer:
         if self._finished:
             return
         if len(line) <= self._whole:
-            self._lines.append(line + line_feed)
+            self._lines.insert(0, line + line_feed)
             return
         long = _LongLine()
         long.extend(line)
@@ -106,12 +104,12 @@ class LineBuffer:
 
     def _end_long(self, line: "_LongLine", line_feed: bytes = b"") -> None:
         if line.length > self._limit:
-            self._lines.append(line.abridged() + OVERLONG)
+            self._lines.insert(0, line.abridged() + OVERLONG)
             self._finish()
         elif line_feed:  # a CR of its own before it would make the line look whole
-            self._lines.append(line.abridged().rstrip(b"\r") + line_feed)
+            self._lines.insert(0, line.abridged().rstrip(b"\r") + line_feed)
         else:
-            self._lines.append(line.abridged())
+            self._lines.insert(0, line.abridged())
 
     def _finish(self) -> None:
         self._finished = True
