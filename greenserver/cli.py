@@ -90,7 +90,7 @@ serve.params[1:1] = configuration.parameters()  # after --config, before --check
 @click.argument("what", type=click.Choice(["systemd", "container"]))
 def deploy(what: str) -> None:
     """Print a systemd unit or a Containerfile that runs greenserver well guarded."""
-    from greenserver import deployment  # noqa: PLC0415  (not to serve)
+    from greenserver.operation import deployment  # noqa: PLC0415  (not to serve)
 
     click.echo(deployment.render(what), nl=False)
 
@@ -146,7 +146,7 @@ def write_port(path: str, port: int) -> None:
 
 
 def _check(settings: Settings) -> None:
-    from greenserver import process  # noqa: PLC0415  (what it imports must find the sockets patched, if it serves)
+    from greenserver.operation import process  # noqa: PLC0415  (what it imports must find the sockets patched, if it serves)
 
     process.check(settings)
     click.echo(f"{PROGRAM}: the configuration is good")
@@ -163,12 +163,12 @@ def _serve(settings: Settings, arguments: Sequence[str], prepare: Callable[[str]
         return read(arguments)
 
     if settings.workers:
-        from greenserver import workers  # noqa: PLC0415  (one process does without)
+        from greenserver.operation import workers  # noqa: PLC0415  (one process does without)
 
         workers.run(settings, announce, reread)
     else:
         prepare(settings.engine)
-        from greenserver import process  # noqa: PLC0415  (what it imports must find the sockets patched)
+        from greenserver.operation import process  # noqa: PLC0415  (what it imports must find the sockets patched)
 
         process.run(settings, announce, reread)
 

@@ -17,20 +17,31 @@ LONGEST_MODULE_LINES = 320
 LAYERS = (
     ("greenserver.__main__",),
     ("greenserver.cli",),
-    ("greenserver.workers",),
-    ("greenserver.arbiter",),
-    ("greenserver.worker",),
-    ("greenserver.process", "greenserver.deployment"),
+    ("greenserver.operation.workers",),
+    ("greenserver.operation.arbiter",),
+    ("greenserver.operation.worker",),
+    ("greenserver.operation.process", "greenserver.operation.deployment"),
     ("greenserver.server",),
     ("greenserver.engines.*",),
     ("greenserver.engines",),
     ("greenserver.connection",),
-    ("greenserver.dialects", "greenserver.admin"),
-    ("greenserver.arrival", "greenserver.outbox", "greenserver.commands", "greenserver.admin_process"),
-    ("greenserver.responses", "greenserver.gate", "greenserver.listening", "greenserver.metrics"),
-    ("greenserver.operation", "greenserver.patching", "greenserver.privileges", "greenserver.board"),
+    ("greenserver.dialects", "greenserver.operation.admin"),
+    ("greenserver.arrival", "greenserver.outbox", "greenserver.commands", "greenserver.operation.admin_process"),
+    ("greenserver.responses", "greenserver.gate", "greenserver.listening", "greenserver.operation.metrics"),
+    (
+        "greenserver.operation.notices",
+        "greenserver.patching",
+        "greenserver.operation.privileges",
+        "greenserver.operation.board",
+    ),
     ("greenserver.configuration",),
-    ("greenserver.store", "greenserver.lines", "greenserver.episodes", "greenserver.doors", "greenserver.heartbeat"),
+    (
+        "greenserver.store",
+        "greenserver.lines",
+        "greenserver.episodes",
+        "greenserver.doors",
+        "greenserver.operation.heartbeat",
+    ),
     (
         "greenserver.file_slice",
         "greenserver.file_threads",
@@ -38,9 +49,15 @@ LAYERS = (
         "greenserver.pacing",
         "greenserver.proxy_protocol",
     ),
-    ("greenserver.tls", "greenserver.logs", "greenserver.kinds", "greenserver.inheritance", "greenserver.descriptors"),
+    (
+        "greenserver.tls",
+        "greenserver.logs",
+        "greenserver.kinds",
+        "greenserver.operation.inheritance",
+        "greenserver.operation.descriptors",
+    ),
     ("greenserver.status", "greenserver.waiting", "greenserver.meter", "greenserver.cached", "greenserver.addresses"),
-    ("greenserver.limits", "greenserver"),
+    ("greenserver.limits", "greenserver.operation", "greenserver"),
 )
 
 
@@ -123,10 +140,22 @@ def test_no_name_of_a_client_ever_chooses_an_attribute(module: str) -> None:
     assert called.isdisjoint({"eval", "exec", "globals", "__import__"})
 
 
-def test_there_is_a_test_module_for_each_module() -> None:
-    expected = {name.split(".")[1] for name in MODULES if name.startswith("greenserver.")} - {"__main__"} | {"main"}
-    found = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "greenserver").glob("test_*.py")}
-    assert expected <= found
+@each_module
+def test_there_is_a_test_module_for_each_module(module: str) -> None:
+    if module in PACKAGES:
+        return
+    package, *folders, name = module.replace("__main__", "main").split(".")
+    if package == "greenserver":
+        there = ROOT / "tests" / package
+        # Beside its like in a folder of the same name, or one for all of a folder.
+        places = (there.joinpath(*folders, f"test_{name}.py"), there.joinpath(*folders, name, "__init__.py"))
+        assert any(place.exists() for place in (*places, there / f"test_{(*folders, name)[0]}.py"))
+
+
+@each_module
+def test_only_the_command_line_knows_how_a_server_is_operated(module: str) -> None:
+    if module != "greenserver.cli" and not module.startswith("greenserver.operation"):
+        assert not [name for name in imported_by(module) if name.startswith("greenserver.operation")]
 
 
 @pytest.mark.parametrize("name", __import__("greenserver").__all__)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from greenserver import descriptors, limits
+from greenserver import limits
+from greenserver.operation import descriptors
 from tests.greenserver.conftest import Start
 from tests.greenserver.serving import Client
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.greenserver.conftest import Start
+from tests.greenserver.operation.test_workers import wait_for_workers, workers_of
 from tests.greenserver.serving import wait_until
-from tests.greenserver.test_workers import wait_for_workers, workers_of
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 

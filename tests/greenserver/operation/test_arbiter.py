@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from greenserver.arbiter import Overseer, Service, _ArbiterLog, try_out
 from greenserver.configuration import Settings
+from greenserver.operation.arbiter import Overseer, Service, _ArbiterLog, try_out
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from greenserver.admin import Admin
+from greenserver.operation.admin import Admin
 from tests.cycles.__main__ import state_of
 from tests.greenserver.conftest import Start
+from tests.greenserver.operation.test_workers import wait_for_workers, workers_of
 from tests.greenserver.serving import PATIENCE_SECONDS, Server, wait_until
-from tests.greenserver.test_workers import wait_for_workers, workers_of
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 

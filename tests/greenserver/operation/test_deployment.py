@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from greenserver import __version__, deployment
+from greenserver import __version__
 from greenserver.configuration import OPTIONS
+from greenserver.operation import deployment
 from tests.greenserver.serving import PATIENCE_SECONDS, ROOT, wait_until
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from greenserver import admin_process
-from greenserver.board import Board
+from greenserver.operation import admin_process
+from greenserver.operation.board import Board
 from tests.greenserver.serving import PATIENCE_SECONDS, ROOT
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
@@ -46,7 +46,7 @@ def test_more_requests_than_there_is_room_for_are_closed_at_once_and_it_ends_wit
     with listener, contextlib.ExitStack() as stack:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "greenserver.admin_process"),
+                *(sys.executable, "-m", "greenserver.operation.admin_process"),
                 *(str(listener.fileno()), str(board.directory), str(os.getpid())),
             ],
             cwd=ROOT,
@@ -66,7 +66,14 @@ def test_more_requests_than_there_is_room_for_are_closed_at_once_and_it_ends_wit
 def test_it_ends_when_somebody_else_is_its_parent(board: Board) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         done = subprocess.run(
-            [sys.executable, "-m", "greenserver.admin_process", str(listener.fileno()), str(board.directory), "1"],
+            [
+                sys.executable,
+                "-m",
+                "greenserver.operation.admin_process",
+                str(listener.fileno()),
+                str(board.directory),
+                "1",
+            ],
             cwd=ROOT,
             pass_fds=(listener.fileno(),),
             timeout=PATIENCE_SECONDS,

@@ -1,7 +1,7 @@
 """Answers /metrics, /healthz and /readyz by HTTP, with nothing of a client that could hold it up.
 
-Run as ``python -m greenserver.admin_process LISTENER-DESCRIPTOR BOARD-DIRECTORY PARENT-PROCESS``; it ends with
-its parent.
+Run as ``python -m greenserver.operation.admin_process LISTENER-DESCRIPTOR BOARD-DIRECTORY PARENT-PROCESS``; it ends
+with its parent.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from typing import Any, Final
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from greenserver.board import Board
+from greenserver.operation.board import Board
 
 _REQUESTS: Final = 16
 """Requests at once; further ones are closed. A scraper, a probe and a person need three."""

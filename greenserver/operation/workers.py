@@ -4,13 +4,13 @@ import contextlib
 import os
 import socket
 
-from greenserver import descriptors, inheritance, privileges
 from greenserver.addresses import UNIX_PREFIX
-from greenserver.admin import Admin
-from greenserver.arbiter import Overseer, Service, try_out
 from greenserver.configuration import Settings
 from greenserver.listening import close_listener, open_listener
-from greenserver.operation import Announce, Reread, configure_log
+from greenserver.operation import descriptors, inheritance, privileges
+from greenserver.operation.admin import Admin
+from greenserver.operation.arbiter import Overseer, Service, try_out
+from greenserver.operation.notices import Announce, Reread, configure_log
 
 
 def run(settings: Settings, announce: Announce, reread: Reread) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from greenserver.inheritance import inherited_listener, notify
+from greenserver.operation.inheritance import inherited_listener, notify
 from tests.greenserver.serving import PATIENCE_SECONDS, ROOT
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]

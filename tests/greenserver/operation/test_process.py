@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from greenserver import process
 from greenserver.configuration import Settings
+from greenserver.operation import process
 from tests.greenserver.conftest import Start
 from tests.greenserver.serving import Server, wait_until
 

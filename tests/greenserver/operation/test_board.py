@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from greenserver import admin_process
-from greenserver.board import Board
+from greenserver.operation import admin_process
+from greenserver.operation.board import Board
 from tests.greenserver.serving import ROOT
 
 _COUNT = """
 import os
-from greenserver.admin import load_meter
+from greenserver.operation.admin import load_meter
 meter = load_meter()
 meter.connected()
 meter.command("quit", 0, 10, 0.001)

@@ -8,20 +8,21 @@ from _thread import start_new_thread
 from types import FrameType
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from greenserver import descriptors, inheritance, privileges, tls
+from greenserver import tls
 from greenserver.configuration import Settings, kept_until_restart
-from greenserver.heartbeat import start_heartbeat
 from greenserver.limits import Limits
 from greenserver.meter import SILENT, Meter
-from greenserver.operation import Announce, Reread, adjust_log, configure_log, report_refusal, report_reload
+from greenserver.operation import descriptors, inheritance, privileges
+from greenserver.operation.heartbeat import start_heartbeat
+from greenserver.operation.notices import Announce, Reread, adjust_log, configure_log, report_refusal, report_reload
 from greenserver.server import Server
 from greenserver.store import FileStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from greenserver.admin import Admin
     from greenserver.arrival import Network
+    from greenserver.operation.admin import Admin
 
 _FIXED_LIMITS: Final = ("grace_seconds", "file_threads")  # an engine takes them when it begins
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
@@ -99,7 +100,7 @@ def _watched(stack: contextlib.ExitStack, address: tuple[str, int] | None) -> "t
     """Return what answers at an admin address, and what counts for it; without an address, nobody does."""
     if address is None:
         return None, SILENT
-    from greenserver.admin import Admin, load_meter  # noqa: PLC0415  (few ask for it, and starting must be quick)
+    from greenserver.operation.admin import Admin, load_meter  # noqa: PLC0415  (few ask for it, and starting must be quick)
 
     return stack.enter_context(Admin(address)), load_meter()
 

@@ -3,12 +3,12 @@
 import subprocess
 import sys
 
-from greenserver.board import Board
 from greenserver.meter import Meter
+from greenserver.operation.board import Board
 from tests.greenserver.serving import ROOT
 
 _SCRIPT = """
-from greenserver.admin import load_meter
+from greenserver.operation.admin import load_meter
 meter = load_meter()
 for _ in range(2):
     meter.connected()
@@ -22,8 +22,8 @@ meter.received(11)
 for lag in (0.5, 0.25):
     meter.beat(lag)
 from prometheus_client import generate_latest
-import greenserver.admin_process as answers
-from greenserver.board import Board
+import greenserver.operation.admin_process as answers
+from greenserver.operation.board import Board
 import os
 print(answers.metrics(Board(os.environ["PROMETHEUS_MULTIPROC_DIR"]))[2].decode())
 """

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from greenserver.configuration import Settings
-from greenserver.operation import adjust_log, configure_log, report_refusal, report_reload
+from greenserver.operation.notices import adjust_log, configure_log, report_refusal, report_reload
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,14 @@ from typing import Final, NoReturn
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]  # it has none
 from gunicorn.config import Config  # type: ignore[import-untyped]  # it has none
 
-from greenserver import inheritance, privileges
-from greenserver.admin import Admin
 from greenserver.configuration import ConfigurationError, Settings, kept_until_restart
 from greenserver.doors import dismiss, is_anybody_waiting, turn_away, wait_until_empty
 from greenserver.listening import close_listener
 from greenserver.logs import report
-from greenserver.operation import Reread, adjust_log, report_refusal, report_reload
-from greenserver.worker import ARBITER_SIGNALS, HELD_SIGNALS, MARGIN_SECONDS, Worker
+from greenserver.operation import inheritance, privileges
+from greenserver.operation.admin import Admin
+from greenserver.operation.notices import Reread, adjust_log, report_refusal, report_reload
+from greenserver.operation.worker import ARBITER_SIGNALS, HELD_SIGNALS, MARGIN_SECONDS, Worker
 
 _log = logging.getLogger(__name__)
 
@@ -268,7 +268,7 @@ def try_out(settings: Settings) -> str:
 
 def _tell_problem(settings: Settings, writer: int) -> NoReturn:
     try:
-        from greenserver import process  # noqa: PLC0415  (only here)
+        from greenserver.operation import process  # noqa: PLC0415  (only here)
 
         process.check(settings)
     except Exception as error:  # noqa: BLE001  (whatever it is, the arbiter must hear of it)

@@ -7,15 +7,15 @@ import sys
 
 import pytest
 
-from greenserver import privileges
 from greenserver.configuration import Settings
+from greenserver.operation import privileges
 from tests.greenserver.serving import ROOT, unmeasured
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 
 _SCRIPT = """
 import os, sys
-from greenserver import privileges
+from greenserver.operation import privileges
 from greenserver.configuration import Settings
 privileges.drop(Settings(user=sys.argv[1], umask=0o27))
 print(os.getresuid(), os.getresgid(), os.getgroups(), oct(os.umask(0)))

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Final, Protocol
 from gunicorn.config import Config  # type: ignore[import-untyped]  # it has none
 from gunicorn.workers.workertmp import WorkerTmp  # type: ignore[import-untyped]  # it has none
 
-from greenserver import privileges
 from greenserver.logs import report
-from greenserver.operation import configure_log
+from greenserver.operation import privileges
+from greenserver.operation.notices import configure_log
 from greenserver.patching import patch_for
 
 if TYPE_CHECKING:
-    from greenserver.admin import Admin
     from greenserver.configuration import Settings
+    from greenserver.operation.admin import Admin
     from greenserver.server import Server
 
 _log = logging.getLogger(__name__)
@@ -97,10 +97,10 @@ class Worker:
             sys.exit(1)
 
     def _serve(self) -> None:
-        from greenserver import process  # noqa: PLC0415  (what it imports must find the sockets patched)
-        from greenserver.admin import load_meter  # noqa: PLC0415  (the same)
-        from greenserver.heartbeat import start_heartbeat  # noqa: PLC0415  (the same)
         from greenserver.meter import SILENT  # noqa: PLC0415  (the same)
+        from greenserver.operation import process  # noqa: PLC0415  (what it imports must find the sockets patched)
+        from greenserver.operation.admin import load_meter  # noqa: PLC0415  (the same)
+        from greenserver.operation.heartbeat import start_heartbeat  # noqa: PLC0415  (the same)
 
         settings = self._settings
         # The listener was made by the unpatched module: the same descriptor in a socket of this one's.

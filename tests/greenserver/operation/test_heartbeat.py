@@ -9,7 +9,7 @@ _SCRIPT = """
 import sys, time
 from greenserver.patching import patch_for
 patch_for(sys.argv[1])
-from greenserver import heartbeat
+from greenserver.operation import heartbeat
 heartbeat.BEAT_SECONDS = 0.05
 lags = []
 def fail(lag):

@@ -8,15 +8,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from greenserver.addresses import describe
-from greenserver.board import Board
 from greenserver.listening import open_listener
 from greenserver.logs import report
+from greenserver.operation.board import Board
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from greenserver.metrics import PrometheusMeter
-    from greenserver.privileges import Identity
+    from greenserver.operation.metrics import PrometheusMeter
+    from greenserver.operation.privileges import Identity
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Admin:
         becoming = self._identity is not None and os.geteuid() == 0
         self._process = subprocess.Popen(  # noqa: S603  (this interpreter, no shell)
             [
-                *(sys.executable, "-m", "greenserver.admin_process"),
+                *(sys.executable, "-m", "greenserver.operation.admin_process"),
                 *(str(self._listener.fileno()), str(self.board.directory), str(os.getpid())),
             ],
             stdin=subprocess.DEVNULL,
@@ -87,6 +87,6 @@ class Admin:
 
 def load_meter() -> "PrometheusMeter":
     """Return what counts on the board of this process."""
-    from greenserver.metrics import PrometheusMeter  # noqa: PLC0415  (after the board has said where)
+    from greenserver.operation.metrics import PrometheusMeter  # noqa: PLC0415  (after the board has said where)
 
     return PrometheusMeter()
