@@ -49,6 +49,10 @@ NUMBER_DIGITS: Final = 18
 CHUNK_BYTES: Final = 192 * KIB
 """What a slice reads of its file at a time: a multiple of 3, so that base64 pieces concatenate."""
 
+SHARED_CHUNK_BYTES: Final = 96 * KIB
+"""The same while several clients are sent slices in turn: beside eight of them a small reply comes four times as soon,
+which costs them a fifth of their speed. One alone would lose as much."""
+
 UNSENT_BYTES: Final = 256 * KIB
 """A socket is ready for more once the kernel holds less than this unsent. Without it the kernel holds up to
 4 MiB for a client that has stopped reading; with half of it a client with small buffers is slower."""

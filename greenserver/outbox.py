@@ -2,10 +2,10 @@
 
 import socket
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from greenserver.cached import NotCachedError
-from greenserver.limits import CHUNK_BYTES, COALESCE_BYTES, SPARE_ROOMS, Limits
+from greenserver.limits import CHUNK_BYTES, COALESCE_BYTES, SHARED_CHUNK_BYTES, SPARE_ROOMS, Limits
 from greenserver.pacing import Bucket, Progress
 from greenserver.responses import Body, Data, new_room
 from greenserver.tls import SecureChannel
@@ -53,6 +53,9 @@ class Outbox:
     """
 
     __slots__ = ("_bucket", "_channel", "_chunk_bytes", "_granted", "_progress", "_send", "_socket", "replies")
+
+    _latest: ClassVar[int] = 0
+    """Whose part of a large body was read last, of all in this process."""
 
     def __init__(self, sock: socket.socket, granted: Limits) -> None:
         self.replies = bytearray()
@@ -108,7 +111,7 @@ class Outbox:
             if len(self.replies) > COALESCE_BYTES:
                 yield from self.flush()
             with _Room() as room:
-                part = self._part(body, position, room, patient=may_block)
+                part = self._part(body, position, room[: self._chunk_bytes], patient=may_block)
                 self.replies += part or b""
             if part is None:
                 part = yield from self._part_from_disk(body, position)
@@ -130,7 +133,7 @@ class Outbox:
             while not (yield Wait(WRITE, progress.deadline)):
                 progress.look()
             with _Room() as room:
-                part = self._part(body, position, room, patient=may_block)
+                part = self._part(body, position, room[: self._share()], patient=may_block)
                 sent = self._send_with_replies(part, progress) if part else 0
             if part is None:
                 part = yield from self._part_from_disk(body, position)
@@ -140,6 +143,11 @@ class Outbox:
                 return position
             position += sent
             del part  # a suspended generator keeps what its names refer to: 256 KiB for each client that stalls
+
+    def _share(self) -> int:
+        """Return how much to read now: less if another client was sent to since, for all wait for each."""
+        is_alone, Outbox._latest = Outbox._latest == id(self), id(self)
+        return self._chunk_bytes if is_alone else min(self._chunk_bytes, SHARED_CHUNK_BYTES)
 
     def _send_with_replies(self, part: Data, progress: Progress) -> int:
         """Send the replies and as much of a part as goes, and return how much of the part went or was gathered."""
@@ -167,7 +175,7 @@ class Outbox:
     def _part(self, body: Body, position: int, room: memoryview, *, patient: bool) -> Data | None:
         """Return a part of a body; nothing if it would have to be waited for. Raises BrokenOffError."""
         try:
-            return body.part(position, room[: self._chunk_bytes], patient=patient)
+            return body.part(position, room, patient=patient)
         except NotCachedError:
             return None
         except Exception as error:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from greenserver.cached import NotCachedError
-from greenserver.limits import CHUNK_BYTES, DEFAULTS
+from greenserver.limits import CHUNK_BYTES, DEFAULTS, SHARED_CHUNK_BYTES
 from greenserver.outbox import BrokenOffError, Outbox
 from greenserver.pacing import TooSlowError
 from greenserver.responses import Body, Data
@@ -24,10 +24,12 @@ class Known(Body):
         self.is_large = len(content) > 1 << 16
         self._cold = cold
         self._breaks_at = breaks_at
+        self.rooms: list[int] = []
 
     def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:
         if self._breaks_at is not None and position >= self._breaks_at:
             raise OSError(5, "Input/output error")
+        self.rooms.append(0 if room is None else len(room))
         if self._cold and not patient:
             raise NotCachedError
         return self.content[position : position + (CHUNK_BYTES if room is None else len(room))]
@@ -86,6 +88,25 @@ def test_a_large_body_comes_whole_after_the_replies(pair: tuple[socket.socket, R
     assert reader.received == b"before " + CONTENT + b" after"
     assert (NOTHING in reader.waits) == cold
     assert not outbox.replies
+
+
+def test_who_is_alone_is_sent_large_parts_and_several_smaller_ones() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(0)
+        bodies = [Known(CONTENT), Known(CONTENT)]
+        first, second = (Outbox(ours, DEFAULTS).pour(body, may_block=False) for body in bodies)
+        for steps in (first, second):
+            next(steps)
+        for steps in (first, first, first, second, first, second, second):
+            steps.send(True)  # noqa: FBT003  (what a wait is answered with)
+            theirs.recv(1 << 20)
+        assert [body.rooms for body in bodies] == [
+            [SHARED_CHUNK_BYTES, CHUNK_BYTES, CHUNK_BYTES, SHARED_CHUNK_BYTES],
+            [SHARED_CHUNK_BYTES, SHARED_CHUNK_BYTES, CHUNK_BYTES],
+        ]
+        first.close()
+        second.close()
 
 
 @pytest.mark.parametrize("cold", [False, True])
