@@ -66,6 +66,12 @@ KNOWN_NAME_SECONDS: Final = 1.0
 KNOWN_NAMES: Final = 10_000
 """How many such names are kept at most."""
 
+KEPT_BLOCK_BYTES: Final = 1024 * KIB
+"""What is allocated at once up to here stays with the process when it is freed: four encoded chunks."""
+
+KEPT_BYTES: Final = 4096 * KIB
+"""The most that a process keeps so. Taking pages anew for each chunk costs a seventh of a base64 slice."""
+
 SPARE_ROOMS: Final = 8
 """Rooms for `CHUNK_BYTES` of a file that are kept: one is in use at a time, more only where several threads read."""
 

@@ -53,6 +53,7 @@ LAYERS = (
         "greenserver.tls",
         "greenserver.logs",
         "greenserver.kinds",
+        "greenserver.allocator",
         "greenserver.operation.inheritance",
         "greenserver.operation.descriptors",
     ),

@@ -8,7 +8,7 @@ from _thread import start_new_thread
 from types import FrameType
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from greenserver import tls
+from greenserver import allocator, tls
 from greenserver.configuration import Settings, kept_until_restart
 from greenserver.limits import Limits
 from greenserver.meter import SILENT, Meter
@@ -110,6 +110,7 @@ def make_server(settings: Settings, listener: socket.socket | None, meter: Meter
 
     Raises OSError with a message for people if a certificate or a key is of no use.
     """
+    allocator.keep_chunks()
     return Server(
         settings.directory,
         address=settings.address,
