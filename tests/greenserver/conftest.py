@@ -5,6 +5,8 @@ import gc
 import os
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import hypothesis
 import pytest
 
 from tests.greenserver.launching import Launch, LaunchedServer
-from tests.greenserver.serving import DIALECTS, ENGINES, Server, settled, wait_until
+from tests.greenserver.serving import DIALECTS, ENGINES, Server, closing_all_made, settled, wait_until
 
 TEXT = b"Hello, HFTP! This is text, 41 bytes long."
 BINARY = bytes(range(256)) * 3 + b"\r\n\0\r\n"
@@ -90,20 +92,16 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def session_servers(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerFor]:
     """Return what starts a server when its engine and dialect are first asked for."""
-    servers: dict[tuple[str, str], Server] = {}
+    with closing_all_made(Server) as start:
 
-    def server_for(engine: str, dialect: str) -> Server:
-        if (engine, dialect) not in servers:
-            server = Server(
-                directory, tmp_path_factory.mktemp("server"), "--engine", engine, "--dialect", dialect, "--quiet"
-            )
+        @cache
+        def server_for(engine: str, dialect: str) -> Server:
+            options = ("--engine", engine, "--dialect", dialect, "--quiet")
+            server = start(directory, tmp_path_factory.mktemp("server"), *options)
             server.ask(b"quit\r\n")  # what a first client makes for good is made now
-            servers[engine, dialect] = server
-        return servers[engine, dialect]
+            return server
 
-    yield server_for
-    for server in servers.values():
-        server.close()
+        yield server_for
 
 
 @pytest.fixture
@@ -125,29 +123,25 @@ def server_for(session_servers: ServerFor) -> Iterator[ServerFor]:
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Return what starts a server of the test's own, given a directory and options."""
-    servers: list[Server] = []
+    numbers = count()
 
-    def start_server(directory: Path, *options: str, **more: object) -> Server:
-        servers.append(Server(directory, tmp_path / f"server-{len(servers)}", *options, **more))  # type: ignore[arg-type]
-        return servers[-1]
+    def start_server(directory: Path, *options: str, **more: Any) -> Server:  # noqa: ANN401  (as Server)
+        return Server(directory, tmp_path / f"server-{next(numbers)}", *options, **more)
 
-    yield start_server
-    for server in servers:
-        server.close()
+    with closing_all_made(start_server) as start:
+        yield start
 
 
 @pytest.fixture
 def launch(directory: Path, tmp_path: Path) -> Iterator[Launch]:
     """Return what starts a server of the library with settings of the test's own."""
-    servers: list[LaunchedServer] = []
+    numbers = count()
 
     def launch_server(engine: str, directory: Path = directory, **settings: Any) -> LaunchedServer:  # noqa: ANN401  (as LaunchedServer)
-        servers.append(LaunchedServer(directory, tmp_path / f"launched-{len(servers)}", engine, **settings))
-        return servers[-1]
+        return LaunchedServer(directory, tmp_path / f"launched-{next(numbers)}", engine, **settings)
 
-    yield launch_server
-    for server in servers:
-        server.close()
+    with closing_all_made(launch_server) as launch:
+        yield launch
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+Asked = ParamSpec("Asked")
+Made = TypeVar("Made", bound="Server")
 
 ENGINES = ("gevent", "threads", "selectors", "sequential")
 DIALECTS = ("2026", "2019", "2018", "2016")
@@ -199,6 +202,34 @@ def obey_permissions() -> None:
 def unmeasured() -> dict[str, str]:
     """Return the environment for a process in which coverage would disturb what the test looks at."""
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+
+
+def run_script(
+    script: str, *arguments: str, environment: dict[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run a script in an interpreter of its own, which knows the project, and return how it ended."""
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@contextlib.contextmanager
+def closing_all_made(make: Callable[Asked, Made]) -> Iterator[Callable[Asked, Made]]:
+    """Give what makes servers as `make` does, and close all that it has made when the block ends."""
+    with contextlib.ExitStack() as stack:
+
+        def make_one(*args: Asked.args, **kwargs: Asked.kwargs) -> Made:
+            server = make(*args, **kwargs)
+            stack.callback(server.close)
+            return server
+
+        yield make_one
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

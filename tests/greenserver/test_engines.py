@@ -17,7 +17,7 @@ from greenserver.listening import open_listener
 from greenserver.store import FileStore
 from greenserver.waiting import Stop
 from tests.greenserver.oracle import OK
-from tests.greenserver.serving import ENGINES, Client
+from tests.greenserver.serving import ENGINES, Client, run_script
 
 
 def test_there_are_four_and_gevent_is_the_default() -> None:
@@ -125,5 +125,6 @@ def test_the_log_of_a_process_is_quiet_by_default() -> None:
     script = (
         "import logging, greenserver.connection as c; print(logging.getLogger(c.__name__).isEnabledFor(logging.INFO))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    done = run_script(script)
+    done.check_returncode()
     assert done.stdout == "False\n"

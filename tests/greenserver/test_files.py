@@ -5,13 +5,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.greenserver.conftest import Start
 from tests.greenserver.oracle import FAILED, NO_FILE, OK, PAST_END
-from tests.greenserver.serving import Server, obey_permissions, settled, wait_until
+from tests.greenserver.serving import Server, closing_all_made, obey_permissions, settled, wait_until
 
 MIB = 1 << 20
 
@@ -27,21 +28,19 @@ def fresh(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
     """Return what starts a server of an empty directory when its engine is first asked for."""
-    servers: dict[str, Server] = {}
+    with closing_all_made(Server) as start:
 
-    def server_for(engine: str) -> Server:
-        if engine not in servers:
+        @cache
+        def server_for(engine: str) -> Server:
             scratch = tmp_path_factory.mktemp(engine)
             directory = scratch / "own"
             directory.mkdir()
             options = ("--engine", engine, "--log-format", "json")
-            servers[engine] = Server(directory, scratch / "server", *options, prepare=obey_permissions)
-            servers[engine].ask(b"get_file_listing\r\n")  # what a first client makes for good is made now
-        return servers[engine]
+            server = start(directory, scratch / "server", *options, prepare=obey_permissions)
+            server.ask(b"get_file_listing\r\n")  # what a first client makes for good is made now
+            return server
 
-    yield server_for
-    for server in servers.values():
-        server.close()
+        yield server_for
 
 
 @pytest.fixture

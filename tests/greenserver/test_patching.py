@@ -1,11 +1,8 @@
 """Only the engine of greenlets patches, and whoever starts the program finds all of it patched in time."""
 
-import subprocess
-import sys
-
 import pytest
 
-from tests.greenserver.serving import ROOT, unmeasured
+from tests.greenserver.serving import run_script, unmeasured
 
 _SCRIPT = """
 import sys
@@ -18,15 +15,7 @@ print("gevent.monkey" in sys.modules)
 
 def output_of(script: str, *arguments: str) -> tuple[str, str]:
     """Return what a fresh interpreter writes to its standard output and to its standard error stream."""
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        cwd=ROOT,
-        env=unmeasured(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_script(script, *arguments, environment=unmeasured())
     return done.stdout, done.stderr
 
 

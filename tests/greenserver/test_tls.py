@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from greenserver.tls import SecureChannel, server_context
 from tests.greenserver.conftest import BINARY, LARGE
 from tests.greenserver.launching import CONCURRENT, Launch, LaunchedServer
-from tests.greenserver.serving import ENGINES, PATIENCE_SECONDS, Client, wait_until
+from tests.greenserver.serving import ENGINES, PATIENCE_SECONDS, Client, closing_all_made, wait_until
 
 each_engine = pytest.mark.parametrize("engine", ENGINES)
 
@@ -47,16 +48,12 @@ def secured_servers(
     directory: Path, certificate: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], LaunchedServer]]:
     """Return what starts a server with TLS and no more when its engine is first asked for."""
-    servers: dict[str, LaunchedServer] = {}
 
-    def server_for(engine: str) -> LaunchedServer:
-        if engine not in servers:
-            servers[engine] = LaunchedServer(directory, tmp_path_factory.mktemp(engine), engine, tls=[*certificate])
-        return servers[engine]
+    def start(engine: str) -> LaunchedServer:
+        return LaunchedServer(directory, tmp_path_factory.mktemp(engine), engine, tls=[*certificate])
 
-    yield server_for
-    for server in servers.values():
-        server.close()
+    with closing_all_made(start) as start_one:
+        yield cache(start_one)
 
 
 def client_context(authority: trustme.CA) -> ssl.SSLContext:

@@ -1,8 +1,6 @@
 """A board lasts as long as its server, and keeps what its processes counted when they have ended."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +8,7 @@ import pytest
 
 from greenserver.operation import admin_process
 from greenserver.operation.board import Board
-from tests.greenserver.serving import ROOT
+from tests.greenserver.serving import run_script
 
 _COUNT = """
 import os
@@ -30,9 +28,8 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
 
 
 def count_in_a_process() -> int:
-    done = subprocess.run(
-        [sys.executable, "-c", _COUNT], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
-    )
+    done = run_script(_COUNT)
+    done.check_returncode()
     return int(done.stdout)
 
 

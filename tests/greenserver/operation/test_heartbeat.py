@@ -1,9 +1,6 @@
 """The heart goes on beating, and notices how late it is."""
 
-import subprocess
-import sys
-
-from tests.greenserver.serving import ROOT
+from tests.greenserver.serving import run_script
 
 _SCRIPT = """
 import sys, time
@@ -28,15 +25,9 @@ print(len(lags) >= 4, min(lags) >= 0, max(lags) > 0.4 if sys.argv[1] == "gevent"
 """
 
 
-def run(engine: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-c", _SCRIPT, engine], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
-
-
 def test_a_loop_that_is_held_is_noticed_and_a_beat_that_fails_stops_nothing() -> None:
-    assert run("gevent").stdout == "True True True\n"
+    assert run_script(_SCRIPT, "gevent").stdout == "True True True\n"
 
 
 def test_a_thread_beats_too() -> None:
-    assert run("threads").stdout == "True True True\n"
+    assert run_script(_SCRIPT, "threads").stdout == "True True True\n"

@@ -1,11 +1,8 @@
 """The meter of a watched server counts what it is told, in a process that keeps its numbers in files."""
 
-import subprocess
-import sys
-
 from greenserver.meter import Meter
 from greenserver.operation.board import Board
-from tests.greenserver.serving import ROOT
+from tests.greenserver.serving import run_script
 
 _SCRIPT = """
 from greenserver.operation.admin import load_meter
@@ -31,9 +28,7 @@ print(answers.metrics(Board(os.environ["PROMETHEUS_MULTIPROC_DIR"]))[2].decode()
 
 def test_the_meter_counts_what_it_is_told() -> None:
     with Board() as board:
-        done = subprocess.run(
-            [sys.executable, "-c", _SCRIPT], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-        )
+        done = run_script(_SCRIPT)
     assert not board.directory.exists()
     assert done.stderr == ""
     lines = set(done.stdout.splitlines())

@@ -9,7 +9,7 @@ import pytest
 
 from greenserver.configuration import Settings
 from greenserver.operation import privileges
-from tests.greenserver.serving import ROOT, unmeasured
+from tests.greenserver.serving import ROOT, run_script, unmeasured
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 
@@ -49,15 +49,8 @@ def test_whoever_is_not_there_is_named(settings: Settings, says: str) -> None:
 def test_who_drops_privileges_has_none_left() -> None:
     is_root = os.geteuid() == 0
     entry = pwd.getpwnam("nobody") if is_root else pwd.getpwuid(os.geteuid())
-    done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT, entry.pw_name],
-        cwd=ROOT,
-        env=unmeasured(),  # the user that it becomes could not write down which lines ran
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    # Unmeasured: the user that it becomes could not write down which lines ran.
+    done = run_script(_SCRIPT, entry.pw_name, environment=unmeasured())
     assert done.stderr == ""
     users, groups = (entry.pw_uid,) * 3, (entry.pw_gid,) * 3
     assert done.stdout.startswith(f"{users} {groups} ")
