@@ -14,4 +14,4 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if not (wanted.startswith(("once", "not once")) and collection_path.match("test_*.py")):
         return None
     is_marked = _MARK in collection_path.read_text(encoding="utf-8")
-    return is_marked != wanted.startswith("once") or None
+    return None if is_marked == wanted.startswith("once") else True

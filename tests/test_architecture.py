@@ -148,9 +148,10 @@ def test_there_is_a_test_module_for_each_module(module: str) -> None:
     package, *folders, name = module.replace("__main__", "main").split(".")
     if package == "greenserver":
         there = ROOT / "tests" / package
-        # Beside its like in a folder of the same name, or one for all of a folder.
-        places = (there.joinpath(*folders, f"test_{name}.py"), there.joinpath(*folders, name, "__init__.py"))
-        assert any(place.exists() for place in (*places, there / f"test_{(*folders, name)[0]}.py"))
+        # In a folder of the same name, or one for all of a folder.
+        places = [there.joinpath(*folders, f"test_{name}.py"), there.joinpath(*folders, name, "__init__.py")]
+        places += [there / f"test_{folder}.py" for folder in folders]
+        assert any(place.exists() for place in places)
 
 
 @each_module

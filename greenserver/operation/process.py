@@ -108,6 +108,8 @@ def _watched(stack: contextlib.ExitStack, address: tuple[str, int] | None) -> "t
 def make_server(settings: Settings, listener: socket.socket | None, meter: Meter) -> Server:
     """Return a server that settings ask for, on a listener of its own unless it is given one.
 
+    The process is told to keep what it frees for the chunks to come.
+
     Raises OSError with a message for people if a certificate or a key is of no use.
     """
     allocator.keep_chunks()

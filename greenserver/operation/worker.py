@@ -97,8 +97,8 @@ class Worker:
             sys.exit(1)
 
     def _serve(self) -> None:
-        from greenserver.meter import SILENT  # noqa: PLC0415  (the same)
-        from greenserver.operation import process  # noqa: PLC0415  (what it imports must find the sockets patched)
+        from greenserver.meter import SILENT  # noqa: PLC0415  (what it imports must find the sockets patched)
+        from greenserver.operation import process  # noqa: PLC0415  (the same)
         from greenserver.operation.admin import load_meter  # noqa: PLC0415  (the same)
         from greenserver.operation.heartbeat import start_heartbeat  # noqa: PLC0415  (the same)
 
