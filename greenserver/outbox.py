@@ -54,7 +54,7 @@ class Outbox:
 
     __slots__ = ("_bucket", "_channel", "_chunk_bytes", "_granted", "_progress", "_send", "_socket", "replies")
 
-    _latest: ClassVar[int] = 0
+    _latest: ClassVar["Outbox | None"] = None
     """Whose part of a large body was read last, of all in this process."""
 
     def __init__(self, sock: socket.socket, granted: Limits) -> None:
@@ -146,7 +146,7 @@ class Outbox:
 
     def _share(self) -> int:
         """Return how much to read now: less if another client was sent to since, for all wait for each."""
-        is_alone, Outbox._latest = Outbox._latest == id(self), id(self)
+        is_alone, Outbox._latest = Outbox._latest is self, self
         return self._chunk_bytes if is_alone else min(self._chunk_bytes, SHARED_CHUNK_BYTES)
 
     def _send_with_replies(self, part: Data, progress: Progress) -> int:
