@@ -27,4 +27,10 @@ def render(what: str) -> str:
 def _executable() -> str:
     """Return the command that is beside the interpreter; the interpreter's own way where there is none."""
     script = os.path.join(os.path.dirname(sys.executable), "greenserver")  # noqa: PTH118, PTH120  (links are kept)
-    return script if os.access(script, os.X_OK) else f"{sys.executable} -m greenserver"
+    return _as_word(script) if os.access(script, os.X_OK) else f"{_as_word(sys.executable)} -m greenserver"
+
+
+def _as_word(path: str) -> str:
+    """Return a path as one word of a unit, whatever characters are in it; see systemd.syntax(7), "Quoting"."""
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"' if set(escaped) & set(" \t\"'\\;") else escaped

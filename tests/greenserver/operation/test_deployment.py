@@ -107,6 +107,18 @@ def test_what_the_unit_starts_is_there_and_takes_its_settings(unit: dict[str, li
     assert (done.returncode, done.stdout) == (0, "greenserver: the configuration is good\n")
 
 
+def test_a_unit_can_start_what_lies_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / 'two "words", 50%'
+    folder.mkdir()
+    shutil.copy("/bin/true", folder / "greenserver")
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    text = deployment.render("systemd")
+    (start,) = [line.partition("=")[2] for line in text.splitlines() if line.startswith("ExecStart=")]
+    assert shlex.split(start.replace("%%", "%"))[0] == str(folder / "greenserver")
+    (folder / "greenserver").unlink()
+    assert 'two \\"words\\", 50%%/python" -m greenserver --config' in deployment.render("systemd")
+
+
 def test_the_container_serves_and_its_health_is_seen(tmp_path: Path) -> None:
     steps = [line.split(" ", 1) for line in printed("container").splitlines() if line and line[0] != "#"]
     assert {step for step, _ in steps} == {
