@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tests import INTERPRETER
 from tests.benchmarks import loads, peers
 from tests.benchmarks.client import BUFFER_BYTES, HOST, ROOT, STALL_SECONDS, Load, drive, outcome, running
 from tests.benchmarks.files import Files
@@ -255,7 +256,7 @@ def start(bench: Bench, running: Running) -> Figures:
 
 def conform(_bench: Bench, running: Running) -> Figures:
     """Measure how long the conformance suite takes to judge a server, in parallel."""
-    serve = f"{sys.executable} -m greenserver --quiet -p {{port}} -d {{dir}}"
+    serve = f"{INTERPRETER} -m greenserver --quiet -p {{port}} -d {{dir}}"
     command = [sys.executable, "-m", "conformance", "run", "--serve", serve, "-j", "4"]
     begun = time.monotonic()
     try:

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from tests import INTERPRETER
+
 pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[2]
-CORRECT = f"{sys.executable} -m tests.conformance.correct_server -p {{port}} -d {{dir}}"
-BROKEN = f"{sys.executable} -m tests.broken_servers lf-ends-a-line -p {{port}} -d {{dir}}"
-SILENT = f"{sys.executable} -m tests.broken_servers.hostile silent -p {{port}} -d {{dir}}"
+CORRECT = f"{INTERPRETER} -m tests.conformance.correct_server -p {{port}} -d {{dir}}"
+BROKEN = f"{INTERPRETER} -m tests.broken_servers lf-ends-a-line -p {{port}} -d {{dir}}"
+SILENT = f"{INTERPRETER} -m tests.broken_servers.hostile silent -p {{port}} -d {{dir}}"
 
 
 def conformance(*words: str) -> subprocess.CompletedProcess[str]:

@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import INTERPRETER
+
 ROOT = Path(__file__).parents[2]
-CORRECT = f"{sys.executable} -m tests.conformance.correct_server -p {{port}} -d {{dir}}"
-CRASHING = f"{sys.executable} -m tests.broken_servers decode-kills-the-process -p {{port}} -d {{dir}}"
+CORRECT = f"{INTERPRETER} -m tests.conformance.correct_server -p {{port}} -d {{dir}}"
+CRASHING = f"{INTERPRETER} -m tests.broken_servers decode-kills-the-process -p {{port}} -d {{dir}}"
 SCENARIOS = """
 from conformance.failure import Failure, Incomplete, Kind, Unsupported
 from conformance.scenario import Chapter

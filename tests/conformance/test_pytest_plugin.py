@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import INTERPRETER
+
 pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[2]
@@ -19,8 +21,8 @@ QUICK = ("framing.*", "paths.*", "clients.two-at-once", "clients.idle", "clients
 """Scenarios of every isolation and level, and some that need two clients at once."""
 SIZE = 1 << 20
 
-CORRECT = f"{PYTHON} -m tests.conformance.correct_server -d {{dir}} -p {{port}}"
-BROKEN = f"{PYTHON} -m tests.broken_servers {{name}} -d {{{{dir}}}} -p {{{{port}}}}"
+CORRECT = f"{INTERPRETER} -m tests.conformance.correct_server -d {{dir}} -p {{port}}"
+BROKEN = f"{INTERPRETER} -m tests.broken_servers {{name}} -d {{{{dir}}}} -p {{{{port}}}}"
 
 
 def started(arguments: list[str], cwd: Path) -> "subprocess.CompletedProcess[str]":

@@ -1,5 +1,6 @@
 """Servers at every kind of address are judged by the real command line; recordings are sent again; Ctrl-C ends all."""
 
+import shlex
 import signal
 import socket
 import socketserver
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import INTERPRETER
 from tests.conformance.test_cli import CORRECT, ROOT, conformance, events
 
 pytestmark = pytest.mark.once
@@ -82,7 +84,7 @@ def test_an_ipv6_address_and_a_name(shown: str, listened: str) -> None:
 
 def test_a_unix_socket(tmp_path: Path) -> None:
     path = tmp_path / "socket"
-    server = f"{sys.executable} -m greenserver -q -a unix:{path} -d {{dir}}"
+    server = f"{INTERPRETER} -m greenserver -q -a unix:{path} -d {{dir}}"
     done = conformance("run", f"unix:{path}", "--serve", server, "--cwd", str(ROOT), *FEW)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -91,7 +93,7 @@ def test_a_server_behind_a_proxy_which_resolves_its_name() -> None:
     port = free_port()
     with (
         proxy() as (url, names),
-        subprocess.Popen([*CORRECT.split()[:3], "-p", str(port), "-d", "tests"], cwd=ROOT) as server,
+        subprocess.Popen([*shlex.split(CORRECT)[:3], "-p", str(port), "-d", "tests"], cwd=ROOT) as server,
     ):
         try:
             for _ in range(200):
@@ -110,7 +112,7 @@ def test_a_server_behind_a_proxy_which_resolves_its_name() -> None:
 def test_a_server_with_its_port_and_directory_wired_in(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     port = free_port()
-    wired = f"{sys.executable} {ROOT}/tests/conformance/correct_server.py -p {port} -d data"
+    wired = f"{INTERPRETER} {shlex.quote(str(ROOT))}/tests/conformance/correct_server.py -p {port} -d data"
     done = conformance(
         "run", f"127.0.0.1:{port}", "--serve", wired, "--cwd", str(tmp_path), "--fixtures", f"{tmp_path}/data", *FEW
     )
@@ -126,7 +128,7 @@ def test_a_recording_is_sent_again_to_a_server_that_is_there(tmp_path: Path) -> 
     assert conformance("run", *serve, "-t", "framing.lf-only", "-t", "framing.pipelining", *files).returncode == 0
     assert len(list(ET.parse(tmp_path / "run.xml").iter("testcase"))) == 2
     assert "framing.lf-only" in (tmp_path / "run.html").read_text(encoding="utf-8")
-    with subprocess.Popen([*CORRECT.split()[:3], "-p", str(port), "-d", str(tmp_path)], cwd=ROOT) as server:
+    with subprocess.Popen([*shlex.split(CORRECT)[:3], "-p", str(port), "-d", str(tmp_path)], cwd=ROOT) as server:
         try:
             for _ in range(200):
                 done = conformance("replay", str(recording), "framing.lf-only", f"127.0.0.1:{port}")
@@ -142,7 +144,7 @@ def test_a_recording_is_sent_again_to_a_server_that_is_there(tmp_path: Path) -> 
 
 def test_the_server_may_die_under_many_scenarios_and_only_its_killers_are_blamed(tmp_path: Path) -> None:
     recording = tmp_path / "run.ndjson"
-    crashing = f"{sys.executable} -m tests.broken_servers decode-kills-the-process -p {{port}} -d {{dir}}"
+    crashing = f"{INTERPRETER} -m tests.broken_servers decode-kills-the-process -p {{port}} -d {{dir}}"
     alone = tmp_path / "alone.ndjson"
     for path, jobs in ((recording, "8"), (alone, "1")):
         words = ("-t", "framing", "-j", jobs, "--size", "100K", "--ndjson", str(path))
@@ -167,7 +169,7 @@ def test_an_interrupted_run_says_so_and_leaves_no_process(
     tmp_path: Path, server: str, jobs: int, number: signal.Signals, results: int
 ) -> None:
     recording, pid_file, script = tmp_path / "run.ndjson", tmp_path / "pid", tmp_path / "server.sh"
-    script.write_text(f"echo $$ > {pid_file}\nexec {sys.executable} -m {server} $*\n", encoding="utf-8")
+    script.write_text(f"echo $$ > {pid_file}\nexec {INTERPRETER} -m {server} $*\n", encoding="utf-8")
     command = [sys.executable, "-m", "conformance", "run", "--serve", f"sh {script} -p {{port}} -d {{dir}}"]
     with subprocess.Popen(
         [*command, "--cwd", str(ROOT), "--ndjson", str(recording), "-j", str(jobs)],

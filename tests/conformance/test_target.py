@@ -11,11 +11,12 @@ import pytest
 
 from conformance.dialling import Address, AddressError, parse_address
 from conformance.target import Start, Target, TargetError
+from tests import INTERPRETER
 
 pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[2]
-SERVER = f"{sys.executable} -m tests.conformance.correct_server -p {{port}} -d {{dir}}"
+SERVER = f"{INTERPRETER} -m tests.conformance.correct_server -p {{port}} -d {{dir}}"
 DAEMON = """
 import os, sys, time
 if os.fork() == 0:
@@ -66,7 +67,7 @@ def test_a_server_is_ready_when_it_is_entered_and_can_be_started_again(tmp_path:
 def test_daemons_that_left_the_group_are_ended_too(tmp_path: Path) -> None:
     script, number = tmp_path / "daemon.py", tmp_path / "number"
     script.write_text(DAEMON, encoding="ascii")
-    with Target(None, Start(f"{sys.executable} {script} {{port}} {number}"), directory=tmp_path):
+    with Target(None, Start(f"{INTERPRETER} {script} {{port}} {number}"), directory=tmp_path):
         daemon = read_number(number)
         assert is_alive(daemon)
     assert wait_until_gone(daemon)
@@ -79,7 +80,7 @@ def test_a_suite_that_is_killed_leaves_nothing(tmp_path: Path, number: signal.Si
     suite = subprocess.Popen(
         [
             *(sys.executable, "-m", "conformance", "run"),
-            *("--serve", f"{sys.executable} {script} {{port}} {pid_file}", "--timeout-scale", "20"),
+            *("--serve", f"{INTERPRETER} {script} {{port}} {pid_file}", "--timeout-scale", "20"),
         ],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
@@ -95,8 +96,8 @@ def test_a_suite_that_is_killed_leaves_nothing(tmp_path: Path, number: signal.Si
     ("command", "complaint"),
     [
         ("/no/such/server {port}", "cannot run /no/such/server"),
-        (f"{sys.executable} -c pass", "ended before it accepted a connection"),
-        (f"{sys.executable} -c 'print(1)", "No closing quotation"),
+        (f"{INTERPRETER} -c pass", "ended before it accepted a connection"),
+        (f"{INTERPRETER} -c 'print(1)", "No closing quotation"),
         ("", "empty command"),
     ],
 )

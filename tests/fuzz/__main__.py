@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from tests import INTERPRETER
+
 CORPUS = Path(__file__).parent / "corpus"
 NAMES = ("parser", "conversation", "arrival")  # of TARGETS, which only an instrumented process may import
 
@@ -82,7 +84,7 @@ def drive(target: str, how: str, *corpora: Path) -> int:
         again = Path(
             scratch, "again"
         )  # it merges in processes of its own, and begins them by the name that it was given
-        again.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.fuzz {_INSIDE} "$0" {target} "$@"\n')
+        again.write_text(f'#!/bin/sh\nexec {INTERPRETER} -m tests.fuzz {_INSIDE} "$0" {target} "$@"\n')
         again.chmod(0o700)
         return subprocess.run([again, *options, *map(str, corpora)], check=False).returncode
 

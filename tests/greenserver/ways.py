@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from tests import INTERPRETER
 from tests.greenserver.serving import ROOT
 
 _RATE = "--rate 4000000"
@@ -35,7 +36,7 @@ _SIZE = ("--size", "2M", "--clients", "60")
 
 def judge(way: str, options: Sequence[str]) -> "subprocess.CompletedProcess[str]":
     """Run the suite on a server that is reached so."""
-    serve = f"{sys.executable} {WAYS[way]}"
+    serve = f"{INTERPRETER} {WAYS[way]}"
     command = [sys.executable, "-m", "conformance", "run", "-j", "2", "--fail-on", "should", "--dialect", "2026"]
     return subprocess.run(
         [*command, *_SIZE, "--cwd", str(ROOT), "--serve", serve, *options],
