@@ -11,6 +11,7 @@ import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,8 @@ def test_an_interrupted_run_says_so_and_leaves_no_process(
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # A shell has what it starts in the background ignore it, the tests and all that they start included.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (before any thread of the child)
     ) as running:
         await_(lambda: pid_file.exists() and bool(pid_file.read_text("ascii").strip()))
         await_(lambda: recording.read_text("utf-8").count('"type": "result"') >= results)
