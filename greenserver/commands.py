@@ -5,12 +5,18 @@ from dataclasses import dataclass
 
 from greenserver import limits
 from greenserver.file_slice import FileSlice
-from greenserver.responses import Lines, Response, SliceBody
+from greenserver.responses import NUMBER_LINE, OK_NUMBER, Lines, Response, SliceBody
 from greenserver.status import Refusal, Status
-from greenserver.store import Files, require_name
+from greenserver.store import Files, FileStore, require_name
 
 SliceForms = Mapping[str, Callable[[FileSlice], SliceBody]]
 """How a slice can be sent, by the word that asks for it; the empty word is the usual way."""
+
+ShortRequest = Callable[[FileStore, float], bytes]
+"""Asks a store for what is at hand now (on the clock of `time.monotonic`), and returns a whole reply: its status is OK.
+
+Raises whatever prevents that.
+"""
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,8 @@ class Command:
     name: str
     arguments: range
     run: Callable[[Language, Sequence[str], Files], Response]
+    short: Callable[[Sequence[str]], ShortRequest] | None = None
+    """What answers it from what is at hand, if its reply is short."""
 
 
 def get_file_listing(_language: Language, _arguments: Sequence[str], store: Files) -> Response:
@@ -38,7 +46,13 @@ def get_file_listing(_language: Language, _arguments: Sequence[str], store: File
 def get_metadata(_language: Language, arguments: Sequence[str], store: Files) -> Response:
     """Answer with a file's length in bytes."""
     (name,) = arguments
-    return Response(Status.OK, b"%d\r\n" % store.size(name))
+    return Response(Status.OK, NUMBER_LINE % store.size(name))
+
+
+def get_metadata_at_hand(arguments: Sequence[str]) -> ShortRequest:
+    """Return what answers with a file's length in bytes."""
+    (name,) = arguments
+    return lambda store, now: OK_NUMBER % store.size_at_hand(name, now)
 
 
 def get_slice(language: Language, arguments: Sequence[str], store: Files) -> Response:
@@ -62,7 +76,7 @@ def leave(_language: Language, _arguments: Sequence[str], _store: Files) -> Resp
 
 
 GET_FILE_LISTING = Command("get_file_listing", range(1), get_file_listing)
-GET_METADATA = Command("get_metadata", range(1, 2), get_metadata)
+GET_METADATA = Command("get_metadata", range(1, 2), get_metadata, get_metadata_at_hand)
 GET_SLICE = Command("get_slice", range(3, 5), get_slice)
 HELP = Command("help", range(1), show_help)
 QUIT = Command("quit", range(1), leave)

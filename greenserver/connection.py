@@ -6,30 +6,28 @@ that keeps up cannot keep a server to itself.
 """
 
 import contextlib
-import logging
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import monotonic
 
 from greenserver.arrival import Network, TurnedAwayError, introduce, linger, prepare, shake_hands, turn_back
 from greenserver.cached import NotCachedError
+from greenserver.chronicle import Chronicle
 from greenserver.commands import split
 from greenserver.dialects import Dialect, understand
 from greenserver.gate import Gate, Visit
-from greenserver.limits import COALESCE_BYTES, DEFAULTS, TURN_BYTES, Limits
-from greenserver.lines import LineBuffer
-from greenserver.logs import report, shown
+from greenserver.inbox import Inbox
+from greenserver.limits import COALESCE_BYTES, DEFAULTS, Limits
 from greenserver.meter import SILENT, Meter
 from greenserver.outbox import BrokenOffError, Outbox
 from greenserver.pacing import TooSlowError
+from greenserver.reflex import Reflex
 from greenserver.responses import Body, Response
 from greenserver.status import Refusal, Status
 from greenserver.store import Files, FileStore, ImpatientStore
 from greenserver.tls import SecureChannel
 from greenserver.waiting import FOREVER, NOTHING, READ, Steps, Wait, Waiter, exhaust, has_input, wait_blocking
-
-_log = logging.getLogger(__name__)
 
 
 class Connection:
@@ -62,27 +60,24 @@ class Connection:
     ) -> None:
         prepare(sock)
         self.socket = sock
-        self.client = client
         self.wait = wait
         self._store = store
         self._files = ImpatientStore(store)
         self._dialect = dialect
         self._limits = limits
-        self._meter = meter
         self._visit = Visit(gate)
         self._tls = tls
         self._proxy_from = proxy_from
         self._channel: SecureChannel | None = None
-        self._recv: Callable[[int], bytes] = sock.recv
+        self._chronicle = Chronicle(client, dialect, meter)
+        self._inbox = Inbox(sock, limits, self._chronicle)
         self._outbox = Outbox(sock, limits)
-        self._lines = LineBuffer(limits.line_bytes)
-        self._line_since, self._line_bytes = 0.0, 0  # of the line under way; 0 between lines
+        self._reflex = Reflex(dialect.short, store, self._chronicle)
         self._going_on = True
-        self._ended_by_client = False
-        self._has_early = False  # words that came along with a handshake: the socket will not tell of them
         self._idle = False  # waiting for a command, owing nothing
+        self._has_reflex = False
+        self._heard: bool | OSError | None = None  # by the reflex, for the conversation
         self._has_parted = False  # told to stop when idle, and has told the client
-        self._commands = 0
 
     # --- The public face -------------------------------------------------------------------------
 
@@ -92,17 +87,17 @@ class Connection:
 
     def steps(self) -> Steps[None]:
         """Serve the client until the conversation ends, one wait at a time."""
-        started, outcome, limit = monotonic(), "closed", ""
+        outcome, limit = "closed", ""
         try:
             yield from self._arrive()
             yield from self._converse()
-            if not self._ended_by_client:
+            if not self._inbox.is_at_end:
                 yield from linger(self.socket, self._limits.linger_seconds, self._channel)
         except TooSlowError as error:
             outcome, limit = "timed out", error.what
-            self._meter.stalled(limit)
+            self._chronicle.stalled(limit)
         except TurnedAwayError as error:
-            self._visit.turn_away(error.kind, self.client, error)
+            self._visit.turn_away(error.kind, self._chronicle.client, error)
         except OSError as error:
             outcome = error.strerror or str(error)
         except GeneratorExit:
@@ -110,7 +105,7 @@ class Connection:
         finally:
             self.socket.close()
             if self._visit.is_welcome:
-                self._report_end(outcome, limit, monotonic() - started)
+                self._chronicle.disconnected(outcome, limit)
             self._visit.end()
 
     def read_buffer(self) -> str:
@@ -169,50 +164,36 @@ class Connection:
 
     # --- Receiving -------------------------------------------------------------------------------
 
-    def _complete_command(self) -> str:
-        """Return the next command if it is there, as `read_buffer` does, or nothing."""
-        line = self._lines.next_line()
-        return "" if line is None else line.decode("latin-1") or "\r\n"
-
     def _next_command(self) -> Steps[str]:
-        while not (command := self._complete_command()):
+        while not (command := self._inbox.next_command()):
             if not self._outbox.flush_at_once():
                 yield from self._outbox.flush()
-            if not (data := (yield from self._receive())):
+            if not (yield from self._hear()):
                 return ""
-            self._lines.feed(data)
-        self._line_since = 0.0
         return command
 
-    def _receive(self) -> Steps[bytes]:
-        """Return what the client says next; nothing at the end of the stream, or when told to stop."""
-        granted = self._limits
-        if self._lines.is_mid_line:
-            if not self._line_since:
-                self._line_since, self._line_bytes = monotonic(), 0
-            extra_seconds = self._line_bytes / granted.line_floor if granted.line_floor else 0.0
-            deadline, what = self._line_since + granted.line_seconds + extra_seconds, "line"
-        else:
-            deadline, what = monotonic() + granted.idle_seconds, "idle"
+    def _hear(self) -> Steps[bool]:
+        """Let the client say more; return False at the end of the stream, or when told to stop."""
+        inbox = self._inbox
+        wait = Wait(READ, inbox.deadline(), reflex=self._answer_at_once if self._has_reflex else None)
         while True:
             self._idle = True
             if not self._going_on:
-                return b""
-            if self._has_early:
-                self._has_early = False
-            elif not (yield Wait(READ, deadline)):
-                raise TooSlowError(what)
+                return False
+            if inbox.has_early:
+                inbox.has_early = False
+            elif not (yield wait):
+                raise TooSlowError("line" if inbox.lines.is_mid_line else "idle")
             self._idle = False
             if self._has_parted:  # nothing could be replied
-                return b""
-            try:
-                data = self._recv(TURN_BYTES)
-            except BlockingIOError:
-                continue
-            self._ended_by_client = not data
-            self._line_bytes += len(data)
-            self._meter.received(len(data))
-            return data
+                return False
+            heard, self._heard = self._heard, None
+            if isinstance(heard, OSError):
+                raise heard
+            if heard is not None:
+                return heard
+            with contextlib.suppress(BlockingIOError):
+                return inbox.take(inbox.receive())
 
     # --- Replying --------------------------------------------------------------------------------
 
@@ -225,34 +206,71 @@ class Connection:
         except NotCachedError:
             raise
         except Exception as error:  # noqa: BLE001  (the client must be told, whatever it is)
-            report(_log, logging.ERROR, "failed", client=self.client, command=shown(command), error=error)
+            self._chronicle.failed(command, error)
             return Response(Status.INTERNAL_SERVER_ERROR)
 
     def _converse(self) -> Steps[None]:
         """Answer one command after the other until the conversation ends."""
-        outbox = self._outbox
+        outbox, chronicle = self._outbox, self._chronicle
         files: Files = self._store if self.may_block else self._files
-        is_told_of = self._meter is not SILENT or _log.isEnabledFor(logging.INFO)
+        self._has_reflex = outbox.is_plain
         # What is complete is answered without a generator of its own: pipelined commands come by the hundred.
-        while self._going_on and (command := self._complete_command() or (yield from self._next_command())):
-            self._commands += 1
-            begun = monotonic() if is_told_of else 0.0
+        while self._going_on and (command := self._inbox.next_command() or (yield from self._next_command())):
+            chronicle.commands += 1
+            begun = monotonic() if chronicle.is_wanted else 0.0
             try:
                 response = self._answer(files, command)
             except NotCachedError:
-                yield Wait(NOTHING, FOREVER, self._files.work)
+                yield Wait(NOTHING, FOREVER, work=self._files.work)
                 response = self._answer(files, command)
             self._going_on = self._going_on and not response.closes
             outbox.replies += response.status.line
             outbox.replies += response.text
-            sent = len(response.text)
+            size = len(response.status.line) + len(response.text)
             if response.body is not None:
-                sent = yield from self._send_body(response.body)
+                size += yield from self._send_body(response.body)
             elif len(outbox.replies) > COALESCE_BYTES:
                 yield from outbox.flush()
-            if is_told_of:
-                self._report_command(command, response.status, sent, monotonic() - begun)
+            if chronicle.is_wanted:
+                chronicle.answered(command, response.status, size, monotonic() - begun)
         yield from outbox.flush()
+
+    def _answer_at_once(self, wait: Wait) -> bool:
+        """Answer the commands that have come as long as that takes no waiting; return whether to wait for more.
+
+        This is the conversation's reflex while it waits for commands: most are short, and so are their replies. To wake
+        the conversation for each would cost as much as the rest of our work. It goes on where this stops.
+        """
+        self._idle = False
+        if self._has_parted:
+            return False
+        inbox = self._inbox
+        try:
+            data = inbox.receive()
+            now = monotonic()
+            self._heard = True
+            if not inbox.lines.is_mid_line and (reply := self._reflex.reply_to_lone(data, now)):
+                is_done = self._outbox.send_at_once(reply)
+                deadline = now + self._limits.idle_seconds
+            else:
+                self._heard = inbox.take(data)
+                is_done = (
+                    self._heard
+                    and self._reflex.answer(inbox.lines.complete, self._outbox.replies, now)
+                    and self._outbox.flush_at_once()
+                )
+                deadline = inbox.deadline()
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self._heard = error
+            return False
+        if not is_done:
+            return False
+        self._heard = None
+        self._idle = True
+        wait.deadline = deadline
+        return self._going_on
 
     def _send_body(self, body: Body) -> Steps[int]:
         """Send a body, or gather it if it is small; close it, and return its length in bytes."""
@@ -260,39 +278,33 @@ class Connection:
         try:
             return (yield from (outbox.pour if body.is_large else outbox.gather)(body, may_block=self.may_block))
         except BrokenOffError as cut:  # after the status line only a cut can tell the client
-            report(_log, logging.ERROR, "cut", client=self.client, position=cut.position, error=cut.__cause__)
+            self._chronicle.cut(cut.position, cut.__cause__)
             self._going_on = False
             return cut.position
         finally:
             body.close()
 
-    def _report_command(self, command: str, status: Status, sent: int, seconds: float) -> None:
-        size = len(status.line) + sent
-        self._meter.command(self._dialect.known_name(command), status, size, seconds)
-        facts = {"client": self.client, "command": shown(command), "status": int(status), "bytes": size}
-        report(_log, logging.INFO, "command", error=None, **facts, milliseconds=round(seconds * 1000, 3))
-
     # --- Beginning and ending --------------------------------------------------------------------
 
     def _arrive(self) -> Steps[None]:
         """Learn for whom a proxy speaks, agree on TLS, and see whether there is room."""
+        chronicle = self._chronicle
         self._visit.begin()
         if (self._proxy_from or self._tls is not None) and not self._visit.is_cut_short:
             deadline = monotonic() + self._limits.handshake_seconds
             early = b""
             if self._proxy_from:
-                self.client, early = yield from introduce(self.socket, self.client, self._proxy_from, deadline)
+                introduction = introduce(self.socket, chronicle.client, self._proxy_from, deadline)
+                chronicle.client, early = yield from introduction
             if self._tls is None:
-                self._lines.feed(early)
+                self._inbox.lines.feed(early)
             else:
                 channel = self._channel = SecureChannel(self.socket, self._tls, early)
-                self._recv = channel.recv
                 self._outbox.use(channel)
                 yield from shake_hands(channel, deadline)
-                self._has_early = True
-        if self._visit.is_let_in_as(self.client):
-            self._meter.connected()
-            report(_log, logging.INFO, "connected", client=self.client)
+                self._inbox.use(channel)
+        if self._visit.is_let_in_as(chronicle.client):
+            chronicle.connected()
         else:
             self._refuse()
 
@@ -302,12 +314,6 @@ class Connection:
         if not self._visit.is_cut_short:
             self._outbox.replies += Status.INTERNAL_SERVER_ERROR.line
             return
-        self._ended_by_client = True  # so that nothing is waited for
+        self._inbox.is_at_end = True  # so that nothing is waited for
         if self._tls is None:
             turn_back(self.socket)
-
-    def _report_end(self, outcome: str, limit: str, seconds: float) -> None:
-        self._meter.disconnected(outcome, seconds)
-        cause = {"outcome": outcome, **({"limit": limit} if limit else {})}
-        facts = {"client": self.client, **cause, "commands": self._commands, "seconds": round(seconds, 3)}
-        report(_log, logging.INFO, "disconnected", error=None, **facts)

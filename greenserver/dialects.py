@@ -12,11 +12,12 @@ from greenserver.commands import (
     QUIT,
     Command,
     Language,
+    ShortRequest,
     SliceForms,
     split,
 )
 from greenserver.limits import KNOWN_COMMANDS
-from greenserver.responses import Base64Slice, FragmentedSlice, MeasuredSlice, PlainSlice, Response
+from greenserver.responses import EOL, Base64Slice, FragmentedSlice, MeasuredSlice, PlainSlice, Response
 from greenserver.status import Refusal, Status
 from greenserver.store import Files
 
@@ -30,6 +31,7 @@ class Dialect:
     def __init__(self, name: str, commands: Sequence[Command], slice_forms: SliceForms) -> None:
         self.name = name
         self._language = Language({command.name: command for command in commands}, slice_forms)
+        self.short = ShortRequests(self)
 
     def known_name(self, command: str) -> str:
         """Return the name with which a command begins; an empty one if it is none of this dialect."""
@@ -41,12 +43,43 @@ class Dialect:
 
         Raises Refusal: NO_SUCH_COMMAND or INVALID_ARGUMENTS_FOR_COMMAND.
         """
+        return partial(self._find(name, arguments).run, self._language, arguments)
+
+    def find_short(self, name: str, arguments: Sequence[str]) -> ShortRequest | None:
+        """Return what answers a command of a name at once, if something does; raises Refusal as `find`."""
+        short = self._find(name, arguments).short
+        return None if short is None else short(arguments)
+
+    def _find(self, name: str, arguments: Sequence[str]) -> Command:
         command = self._language.commands.get(name)
         if command is None:
             raise Refusal(Status.NO_SUCH_COMMAND)
         if len(arguments) not in command.arguments:
             raise Refusal(Status.INVALID_ARGUMENTS_FOR_COMMAND)
-        return partial(command.run, self._language, arguments)
+        return command
+
+
+class ShortRequests(dict[bytes, ShortRequest]):
+    """What answers a command line at once: found when it is asked for, and kept, since clients repeat themselves.
+
+    Raises Refusal or KeyError for a line that is not answered at once.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        super().__init__()
+        self._dialect = dialect
+        self.with_end: dict[bytes, ShortRequest] = {}
+        """Those that are kept, by the line with its line end."""
+
+    def __missing__(self, line: bytes) -> ShortRequest:
+        request = self._dialect.find_short(*split(line.decode("latin-1")))
+        if request is None:
+            raise KeyError(line)
+        if len(self) >= KNOWN_COMMANDS:
+            self.clear()
+            self.with_end.clear()
+        self[line] = self.with_end[line + EOL] = request
+        return request
 
 
 @lru_cache(KNOWN_COMMANDS)

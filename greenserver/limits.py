@@ -23,6 +23,9 @@ TURN_BYTES: Final = KIB
 """The most that a client is heard of before others have their turn: some dozens of pipelined commands. Reading all
 that has come saves a tenth of a pipelining client's time, and lets the others wait for half as long again."""
 
+LONG_TURN_BYTES: Final = 4 * KIB
+"""The same for a client who was the last to be heard, too: nobody else is waiting."""
+
 RECEIVE_BYTES: Final = 64 * KIB
 """The most that one read takes of what is not commands: of TLS, or of what is dropped."""
 

@@ -19,12 +19,13 @@ class LineBuffer:
     A line longer than `limits.WHOLE_LINE_BYTES` is abridged while it arrives (see `_LongLine`).
     """
 
-    __slots__ = ("_finished", "_limit", "_lines", "_long", "_rest", "_whole")
+    __slots__ = ("_finished", "_limit", "_long", "_rest", "_whole", "complete")
 
     def __init__(self, line_bytes: int = limits.LINE_BYTES) -> None:
+        self.complete: list[bytes] = []  # an empty deque has ten times the size
+        """The lines that have ended, the next one last."""
         self._limit = line_bytes
         self._whole = min(line_bytes, limits.WHOLE_LINE_BYTES)
-        self._lines: list[bytes] = []  # the next one last; an empty deque has ten times the size
         self._rest = b""  # of the line under way: all of it, or a held-back CR once it is long
         self._long: _LongLine | None = None
         self._finished = False
@@ -36,15 +37,17 @@ class LineBuffer:
             text = self._feed_long(self._long, text)
         if self._finished or self._long is not None:
             return
-        *lines, self._rest = text.split(b"\r\n")
-        if text.count(b"\n") != len(lines):
-            self._feed_broken([*lines, self._rest])
+        lines = text.split(b"\r\n")
+        if text.count(b"\n") >= len(lines):
+            self._feed_broken(lines)
             return
-        if not lines or len(max(lines, key=len)) <= self._whole:
-            self._lines[:0] = reversed(lines)
-        else:
-            for line in lines:
-                self._end_line(line)
+        self._rest = lines.pop()
+        if len(text) <= self._whole:  # and so is each of them
+            lines.reverse()
+            self.complete = lines + self.complete if self.complete else lines
+            return
+        for line in lines:
+            self._end_line(line)
         # A CR at the end may be half a line end: it must not make the line longer than it will have been.
         if len(self._rest.removesuffix(b"\r")) > self._whole:
             text, self._rest = self._rest, b""
@@ -53,7 +56,7 @@ class LineBuffer:
 
     def next_line(self) -> bytes | None:
         """Return the next line, or None if none is complete."""
-        return self._lines.pop() if self._lines else None
+        return self.complete.pop() if self.complete else None
 
     @property
     def is_mid_line(self) -> bool:
@@ -96,7 +99,7 @@ class LineBuffer:
         if self._finished:
             return
         if len(line) <= self._whole:
-            self._lines.insert(0, line + line_feed)
+            self.complete.insert(0, line + line_feed)
             return
         long = _LongLine()
         long.extend(line)
@@ -104,12 +107,12 @@ class LineBuffer:
 
     def _end_long(self, line: "_LongLine", line_feed: bytes = b"") -> None:
         if line.length > self._limit:
-            self._lines.insert(0, line.abridged() + OVERLONG)
+            self.complete.insert(0, line.abridged() + OVERLONG)
             self._finish()
         elif line_feed:  # a CR of its own before it would make the line look whole
-            self._lines.insert(0, line.abridged().rstrip(b"\r") + line_feed)
+            self.complete.insert(0, line.abridged().rstrip(b"\r") + line_feed)
         else:
-            self._lines.insert(0, line.abridged())
+            self.complete.insert(0, line.abridged())
 
     def _finish(self) -> None:
         self._finished = True

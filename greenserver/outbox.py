@@ -52,7 +52,17 @@ class Outbox:
     All steps raise TooSlowError if the client takes too little for too long, OSError if the connection broke.
     """
 
-    __slots__ = ("_bucket", "_channel", "_chunk_bytes", "_granted", "_progress", "_send", "_socket", "replies")
+    __slots__ = (
+        "_bucket",
+        "_channel",
+        "_chunk_bytes",
+        "_granted",
+        "_progress",
+        "_send",
+        "_socket",
+        "is_plain",
+        "replies",
+    )
 
     _latest: ClassVar["Outbox | None"] = None
     """Whose part of a large body was read last, of all in this process."""
@@ -65,24 +75,38 @@ class Outbox:
         self._channel: SecureChannel | None = None
         self._send: Callable[[Data], int] = sock.send
         self._bucket = Bucket(granted.rate) if granted.rate else None
+        self.is_plain = self._bucket is None
+        """Whether what is sent goes to the socket at once and as it is, neither at a rate nor through TLS."""
         self._chunk_bytes = CHUNK_BYTES if self._bucket is None else self._bucket.piece_bytes
         self._progress: Progress | None = None
 
     def use(self, channel: SecureChannel) -> None:
         """Send through TLS from now on."""
         self._channel = channel
+        self.is_plain = False
         self._send = channel.send
+
+    def send_at_once(self, reply: bytes) -> bool:
+        """Send a reply while none is gathered; gather what does not go without waiting, and tell whether all went."""
+        try:
+            sent = self._send(reply)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(reply):
+            self.replies += reply[sent:]
+            return False
+        return True
 
     def flush_at_once(self) -> bool:
         """Send what goes of the replies without waiting, and tell whether that is all."""
-        if self._channel is not None or self._bucket is not None:
-            return False
-        if self.replies:
-            try:  # noqa: SIM105  (after each command: contextlib.suppress costs as much as a small send's Python)
-                del self.replies[: self._send(self.replies)]
+        replies = self.replies
+        if replies and self.is_plain:
+            try:
+                sent = self._send(replies)
             except BlockingIOError:
-                pass
-        return not self.replies
+                return False
+            del replies[:sent]
+        return not replies
 
     def flush(self) -> Steps[None]:
         """Send all replies that are gathered."""
@@ -183,7 +207,7 @@ class Outbox:
 
     def _part_from_disk(self, body: Body, position: int) -> Steps[Data]:
         work = Work(lambda: body.part(position, new_room()[: self._chunk_bytes]))
-        yield Wait(NOTHING, FOREVER, work)
+        yield Wait(NOTHING, FOREVER, work=work)
         try:
             return work.result()
         except Exception as error:

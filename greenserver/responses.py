@@ -15,6 +15,10 @@ from greenserver.status import Status
 
 EOL = b"\r\n"
 
+NUMBER_LINE = b"%d" + EOL
+OK_NUMBER = Status.OK.line + NUMBER_LINE
+"""A whole reply that tells a number."""
+
 
 def new_room() -> memoryview:
     """Return room for what a slice reads at a time."""

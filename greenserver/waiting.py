@@ -10,7 +10,7 @@ import select
 from collections.abc import Callable, Generator
 from socket import MSG_PEEK, socket
 from time import monotonic
-from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 READ: Final = 1
 """Ready to be read, as in `selectors.EVENT_READ` and gevent's io watchers."""
@@ -55,16 +55,33 @@ class Work(Generic[Found]):
         return self._result
 
 
-class Wait(NamedTuple):
+class Wait:
     """A conversation's wish to go on once its socket is ready, work is done, or a moment has passed."""
 
-    events: int
-    """`READ`, `WRITE` or `NOTHING`."""
-    deadline: float
-    """On the clock of `time.monotonic`, in seconds."""
-    work: "Work[object] | None" = None
-    """What to do elsewhere before the conversation goes on, however long it takes."""
+    __slots__ = ("deadline", "events", "reflex", "work")
 
+    def __init__(
+        self, events: int, deadline: float, *, work: "Work[object] | None" = None, reflex: "Reflex | None" = None
+    ) -> None:
+        self.events = events
+        """`READ`, `WRITE` or `NOTHING`."""
+        self.deadline = deadline
+        """On the clock of `time.monotonic`, in seconds. A reflex may put it off."""
+        self.work = work
+        """What to do elsewhere before the conversation goes on, however long it takes."""
+        self.reflex = reflex
+        """What to do first whenever the socket is ready."""
+
+    def is_over(self) -> bool:
+        """Tell, when the socket is ready, whether the conversation is to go on."""
+        return self.reflex is None or not self.reflex(self)
+
+
+NEVER: Final = Wait(NOTHING, FOREVER)
+"""The wait of whoever is not waiting, or is called by something else."""
+
+Reflex: TypeAlias = Callable[[Wait], bool]
+"""Does what can be done at once, without the conversation; returns whether that goes on waiting. Raises nothing."""
 
 Steps: TypeAlias = Generator[Wait, bool, Result]
 """A conversation, or a part of one: is sent True when what it waits for has come, False past the deadline."""
@@ -137,7 +154,10 @@ def wait_blocking(sock: socket, wait: Wait) -> bool:
     if wait.work is not None:
         wait.work()
         return True
-    return bool(poll(sock.fileno(), wait.events, wait.deadline - monotonic()))
+    while poll(sock.fileno(), wait.events, wait.deadline - monotonic()):
+        if wait.is_over():
+            return True
+    return False
 
 
 def has_input(sock: socket) -> bool:

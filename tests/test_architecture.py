@@ -25,6 +25,8 @@ LAYERS = (
     ("greenserver.engines.*",),
     ("greenserver.engines",),
     ("greenserver.connection",),
+    ("greenserver.inbox", "greenserver.reflex"),
+    ("greenserver.chronicle",),
     ("greenserver.dialects", "greenserver.operation.admin"),
     ("greenserver.arrival", "greenserver.outbox", "greenserver.commands", "greenserver.operation.admin_process"),
     ("greenserver.responses", "greenserver.gate", "greenserver.listening", "greenserver.operation.metrics"),

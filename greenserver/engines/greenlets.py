@@ -15,7 +15,7 @@ from greenserver.engines import Welcome, drain, seconds_left
 from greenserver.file_threads import FileThreads
 from greenserver.limits import ACCEPT_BURST, ACCEPT_PAUSE_SECONDS, DEFAULTS, SWEEP_SECONDS, Limits
 from greenserver.listening import close_listener, describe_peer, is_client_gone, report_no_room, report_room
-from greenserver.waiting import FOREVER, NOTHING, READ, Stop, Wait, Work
+from greenserver.waiting import NEVER, NOTHING, READ, Stop, Wait, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +105,7 @@ class _Waits:
 
     def _sweep(self) -> None:
         now = monotonic()
-        for wait in [each for each in self.waits if each.deadline <= now]:
+        for wait in [each for each in self.waits if each.asked.deadline <= now]:
             wait.wake(False)  # noqa: FBT003  (what the conversation is sent)
 
     def close(self) -> None:
@@ -121,25 +121,25 @@ class _HubWait:
     Starting and stopping a watcher for each wait would cost more than the two switches.
     """
 
-    __slots__ = ("_descriptor", "_events", "_waits", "_watcher", "deadline", "wake")
+    __slots__ = ("_descriptor", "_events", "_waits", "_watcher", "asked", "wake")
 
     def __init__(self, sock: socket.socket, waits: _Waits) -> None:
         self._descriptor = sock.fileno()
         self._events = NOTHING
         self._watcher: Any = None
         self._waits = waits
-        self.deadline = FOREVER  # of the wait under way
+        self.asked = NEVER
+        """The wait under way whose deadline is to be watched."""
         self.wake: Callable[[bool], object] = gevent.getcurrent().switch
         waits.waits.add(self)
 
     def __call__(self, _sock: socket.socket, wait: Wait) -> bool:
-        events, deadline, work = wait
-        if events != self._events or not self._waits.is_watching_on:
-            self._watch(events)
-        if events == NOTHING:
-            self.deadline = FOREVER
-            return self._do(work) if work is not None else self._pause(deadline)
-        self.deadline = deadline
+        if wait.events != self._events or not self._waits.is_watching_on:
+            self._watch(wait.events)
+        if wait.events == NOTHING:
+            self.asked = NEVER
+            return self._do(wait.work) if wait.work is not None else self._pause(wait.deadline)
+        self.asked = wait
         return bool(self._waits.switch())
 
     def _do(self, work: Work[object]) -> bool:
@@ -158,7 +158,14 @@ class _HubWait:
         self._events = events
         if events != NOTHING:
             self._watcher = self._waits.hub.loop.io(self._descriptor, events)
-            self._watcher.start(self.wake, True)  # noqa: FBT003  (what the conversation is sent)
+            self._watcher.start(self._meet)
+
+    def _meet(self) -> None:
+        """Answer a ready socket in the hub, by the reflex; only if that is not all, by the conversation's greenlet."""
+        if self.asked.is_over():
+            self.wake(True)  # noqa: FBT003  (what the conversation is sent)
+        elif not self._waits.is_watching_on:
+            self._watch(self._events)
 
     def close(self) -> None:
         """Give the watcher back."""

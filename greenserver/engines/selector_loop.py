@@ -15,7 +15,7 @@ from greenserver.engines import Welcome, drain
 from greenserver.file_threads import FileThreads
 from greenserver.limits import ACCEPT_PAUSE_SECONDS, DEFAULTS, SWEEP_SECONDS, Limits
 from greenserver.listening import accept, close_listener
-from greenserver.waiting import FOREVER, NOTHING, Steps, Stop, Wait
+from greenserver.waiting import NEVER, NOTHING, Steps, Stop, Wait
 
 _LISTENER: Final = "listener"
 _FILES: Final = "files"
@@ -36,14 +36,15 @@ def serve(listener: socket, welcome: Welcome, stop: Stop, granted: Limits = DEFA
 class _Suspended:
     """A conversation that waits for its socket, for work to be done, or for its deadline."""
 
-    __slots__ = ("connection", "deadline", "descriptor", "events", "steps")
+    __slots__ = ("asked", "connection", "descriptor", "events", "steps")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.descriptor = connection.socket.fileno()
         self.steps: Steps[None] = connection.steps()
         self.events = 0  # not registered
-        self.deadline = 0.0
+        self.asked = NEVER
+        """The wait under way whose deadline is to be watched."""
 
 
 class _Loop:
@@ -90,14 +91,14 @@ class _Loop:
                 self._files.resume()
             elif isinstance(key.data, Stop):
                 key.data.absorb()
-            else:
+            elif key.data.asked.is_over():
                 self._resume(key.data, is_ready=True)
         now = monotonic()
         while self._pauses and self._pauses[0][0] <= now:
             self._resume(heapq.heappop(self._pauses)[2], is_ready=False)
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
-            for suspended in [each for each in self._suspended.values() if each.deadline <= now]:
+            for suspended in [each for each in self._suspended.values() if each.asked.deadline <= now]:
                 self._resume(suspended, is_ready=False)
 
     def _listen(self) -> None:
@@ -133,7 +134,7 @@ class _Loop:
                 self._selector.unregister(suspended.descriptor)
             del self._suspended[suspended.connection]
             return
-        suspended.deadline = wait.deadline
+        suspended.asked = wait
         if wait.events != suspended.events:
             self._watch(suspended, wait.events)
         if wait.events == NOTHING:
@@ -150,7 +151,7 @@ class _Loop:
 
     def _pause(self, suspended: _Suspended, wait: Wait) -> None:
         """Leave a conversation alone until its work is done, or until its moment has come."""
-        suspended.deadline = FOREVER  # what resumes it is not the sweep
+        suspended.asked = NEVER  # what resumes it is not the sweep
         if wait.work is not None:
             self._files.do(wait.work, partial(self._resume, suspended, is_ready=True))
         else:

@@ -30,6 +30,12 @@ class _StoppableWait:
     def __call__(self, sock: socket.socket, wait: Wait) -> bool:
         if wait.work is not None:
             return wait_blocking(sock, wait)
+        while self._is_ready(sock, wait):
+            if wait.is_over():
+                return True
+        return False
+
+    def _is_ready(self, sock: socket.socket, wait: Wait) -> bool:
         if not self._is_told:
             ready = poll(sock.fileno(), wait.events, wait.deadline - monotonic(), self._stop)
             if not self._stop.is_set:

@@ -201,10 +201,16 @@ def try_conversation(ground: Ground, data: bytes) -> None:
     Whatever happens, the socket is closed at the end, no descriptor stays behind and no error is logged.
     """
     plan = Plan.of(data)
+    for has_reflex in (False, True):
+        hold_conversation(ground, plan, has_reflex=has_reflex)
+
+
+def hold_conversation(ground: Ground, plan: Plan, *, has_reflex: bool) -> None:
+    """Hold it once, through the reflex of the conversation or past it: what is said is the same."""
     before = len(os.listdir("/proc/self/fd"))
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        received = Talk(ground, plan, ours, theirs).run()
+        received = Talk(ground, plan, ours, theirs, has_reflex=has_reflex).run()
         assert ours.fileno() < 0, "closed"
     assert len(os.listdir("/proc/self/fd")) == before, "no descriptor stays behind"
     assert SECRET not in received
@@ -232,10 +238,18 @@ def try_arrival(ground: Ground, data: bytes) -> None:
 class Talk:
     """One conversation, driven a wait at a time in this thread, and its client."""
 
-    def __init__(
-        self, ground: Ground, plan: Plan, ours: socket.socket, theirs: socket.socket, header: bytes = PROXY_HEADER
+    def __init__(  # noqa: PLR0913  (two settings beside what it is made of)
+        self,
+        ground: Ground,
+        plan: Plan,
+        ours: socket.socket,
+        theirs: socket.socket,
+        *,
+        header: bytes = PROXY_HEADER,
+        has_reflex: bool = False,
     ) -> None:
         self._plan = plan
+        self._has_reflex = has_reflex
         self._client = theirs
         self._began = monotonic()
         self._received = bytearray()
@@ -271,25 +285,30 @@ class Talk:
     def _happen(self, step: int, wait: Wait) -> bool:
         """Let time pass until the wait is over; return False if its deadline came first."""
         assert wait.deadline >= self._began, "a wait that could be met"
-        if step == self._plan.event_step and (kind := self._plan.event):
-            if kind == "timeout":
+        if step == self._plan.event_step:
+            if self._plan.event == "timeout":
                 return False
-            if kind == "leave":
-                self._take(1 << 20)
-                self._client.close()
-            elif kind == "abort":
-                self.connection.abort()
-            elif kind.startswith("stop"):
-                self.connection.stop()
-                if kind.endswith("twice"):
-                    self.connection.stop()
+            self._disturb(self._plan.event)
         if wait.work is not None:
             wait.work()
         elif wait.events == READ:
             self._say()
+            while self._has_reflex and not wait.is_over():
+                self._say()
         elif wait.events == WRITE:
             self._take(self._plan.take_bytes)
         return True
+
+    def _disturb(self, kind: str) -> None:
+        if kind == "leave":
+            self._take(1 << 20)
+            self._client.close()
+        elif kind == "abort":
+            self.connection.abort()
+        elif kind.startswith("stop"):
+            self.connection.stop()
+            if kind.endswith("twice"):
+                self.connection.stop()
 
     def _say(self) -> None:
         with contextlib.suppress(OSError):

@@ -54,6 +54,7 @@ def test_any_bytes_in_any_pieces_get_the_same_replies(server_for: ServerFor, dir
     @LIVE
     @given(COMMAND_BYTES, PIECES, st.sampled_from(sorted(servers)))
     @example(b"get_metadata one\r\nqui\nt\n\r\n", [16, 1, 1], "2026")
+    @example(b"get_metadata one\r\nget_metadata one\r\nqui\nt\n\r\n", [18, 16], "2026")  # known, and not ended yet
     @example(b"get_slice binary.dat 0 773\r\nquit\r\nhelp\r\n", [1] * 28, "2016")
     def replies_are_right(sent: bytes, pieces: list[int], dialect: str) -> None:
         expected = oracle_for(dialect, directory).replies(sent)
