@@ -1,5 +1,7 @@
 """Command lines that show a result again: this one scenario, and, where it can be that simple, the bytes alone."""
 
+from typing import Final
+
 from conformance.dialling import Address
 from conformance.options import Options
 from conformance.record import Record
@@ -32,8 +34,13 @@ def _said(record: Record) -> str | None:
 
 def printf_text(data: bytes) -> str:
     """Return bytes as the format of printf between single quotes, in octal where need be (all shells know that)."""
+    return "".join(map(_PRINTF.__getitem__, data))
+
+
+def _printf_of(byte: int) -> str:
     named = {ord("\r"): r"\r", ord("\n"): r"\n", ord("\t"): r"\t", ord("\\"): r"\\", ord("%"): "%%"}
-    return "".join(
-        named.get(byte) or (chr(byte) if 32 <= byte < 127 and byte != ord("'") else f"\\{byte:03o}")  # noqa: PLR2004
-        for byte in data
-    )
+    is_plain = 32 <= byte < 127 and byte != ord("'")  # noqa: PLR2004  (printable ASCII)
+    return named.get(byte) or (chr(byte) if is_plain else f"\\{byte:03o}")
+
+
+_PRINTF: Final = [_printf_of(byte) for byte in range(256)]

@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,10 +72,11 @@ class Specification:
 
     def __getitem__(self, identifier: str) -> Requirement:
         """Return a requirement by id; raise KeyError."""
-        for requirement in self:
-            if requirement.id == identifier:
-                return requirement
-        raise KeyError(identifier)
+        return self._by_id[identifier]
+
+    @cached_property
+    def _by_id(self) -> dict[str, Requirement]:
+        return {requirement.id: requirement for requirement in self}
 
 
 @cache

@@ -110,6 +110,7 @@ class Stage:
         """Close all clients."""
         for client in self._clients:
             client.close()
+        self._clients.clear()
 
 
 Play = Callable[[Stage], None]

@@ -192,27 +192,37 @@ def twice(stage: Stage) -> None:
             )
 
 
-def _put(path: Path, original: Path) -> None:
-    try:
-        path.hardlink_to(original)
-    except OSError:  # a file system without links
-        path.write_bytes(original.read_bytes())
-
-
 @contextlib.contextmanager
 def _many_files(stage: Stage, names: list[bytes]) -> Iterator[None]:
     """Have many files for a while: one is written, the others are hard links to it, which is far faster."""
     first, *others = names
-    directory = stage.fixtures.directory
-    paths = [directory / os.fsdecode(name) for name in others]
-    with stage.fixtures.added({first: b"."}):
+    with stage.fixtures.added({first: b"."}), _opened(stage.fixtures.directory) as directory:
         try:
-            for path in paths:
-                _put(path, directory / os.fsdecode(first))
+            for name in others:
+                _put(directory, name, first)
             yield
         finally:
-            for path in paths:
-                path.unlink(missing_ok=True)
+            for name in others:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=directory)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """Hold a directory open: names in it are then found without their paths."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _put(directory: int, name: bytes, original: bytes) -> None:
+    try:
+        os.link(original, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except OSError:  # a file system without links
+        with os.fdopen(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, dir_fd=directory), "wb") as file:
+            file.write(b".")
 
 
 def _add_many(slug: str, title: str, names: list[bytes]) -> None:
