@@ -183,7 +183,7 @@ class Limits:
     linger_seconds: float = LINGER_SECONDS
     """How long input is read and dropped after the last reply."""
 
-    grace_seconds: float = 10.0
+    grace_seconds: float = 30.0
     """How long the replies under way may take once the server is told to stop."""
 
     rate: int = 0

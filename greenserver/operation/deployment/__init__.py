@@ -19,7 +19,7 @@ def render(what: str) -> str:
         executable=_executable(),
         port=limits.DEFAULT_PORT,
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
-        # systemd ends what has not drained by then, somewhat later than the server itself would.
+        # Ends what has not drained by then, somewhat later than the server itself would.
         stop_seconds=int(limits.DEFAULTS.grace_seconds) + 15,
     )
 
