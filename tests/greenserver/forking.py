@@ -8,6 +8,7 @@ its standard input, a unix socket: each a JSON object, and three descriptors: th
 id is told, and then how it ended.
 """
 
+import atexit
 import contextlib
 import json
 import os
@@ -77,7 +78,7 @@ _unended: set[ForkedProcess] = set()
 
 
 class Stem:
-    """A process that servers are forked from; it ends with this one."""
+    """A process that servers are forked from."""
 
     def __init__(self, module: str, engine: str) -> None:
         self._asking, asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -97,10 +98,18 @@ class Stem:
         return ForkedProcess(told)
 
 
+    def close(self) -> None:
+        """Let it end, and wait for that."""
+        self._asking.close()
+        self._process.wait(60)
+
+
 @cache
 def stem(module: str, engine: str) -> Stem:
     """Return what servers are forked from that are like those of a module, with an engine."""
-    return Stem(module, engine)
+    started = Stem(module, engine)
+    atexit.register(started.close)
+    return started
 
 
 def count_descriptors() -> int:

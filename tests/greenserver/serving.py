@@ -121,8 +121,8 @@ def begin(  # noqa: PLR0913  (a process has these)
     prepare: Callable[[], None] | None = None,
     under: Sequence[str] = (),
 ) -> "subprocess.Popen[bytes] | ForkedProcess":
-    """Start a module as a program; fork what only is to serve with an engine, unless coverage measures programs."""
-    if engine is not None and not any(name.startswith("COVERAGE_PROCESS") for name in environment):
+    """Start a module as a program; fork what is only to serve with an engine."""
+    if engine is not None:
         kind = "gevent" if engine == "gevent" else "others"
         return stem(module, kind).fork(arguments, outputs, dict(environment))
     return subprocess.Popen(
