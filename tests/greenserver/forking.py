@@ -97,7 +97,6 @@ class Stem:
         told.settimeout(60)
         return ForkedProcess(told)
 
-
     def close(self) -> None:
         """Let it end, and wait for that."""
         self._asking.close()

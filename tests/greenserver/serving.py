@@ -52,8 +52,8 @@ class Server:
         where = () if is_unix else ("--port", "0", "--port-file", str(port_file))
         directory_option = ("--directory", str(directory)) if is_directory_option else ()
         arguments = [str(self._counts), *directory_option, *where, *options]
-        engine = options[options.index("--engine") + 1] if "--engine" in options else ENGINES[0]
-        is_forked = not (prepare or environment or {"--config", "-c", "--workers", "--admin"}.intersection(options))
+        engine = options[options.index("--engine") + 1] if "--engine" in options else None
+        is_forked = not (prepare or environment or {"--workers", "--admin"}.intersection(options))
         with self.stdout.open("wb") as stdout, self.stderr.open("ab") as stderr:
             self.process = begin(
                 "tests.greenserver.instrumented",

@@ -1,7 +1,8 @@
-"""Shows tox the interpreters that version managers have installed without putting them on PATH, and where uv is.
+"""Suits tox to the matrix: shows it interpreters and uv, and how many environments to run at a time.
 
 A plugin of tox: it puts the directories of pyenv's, asdf's, mise's and uv's interpreters at the end of
 PATH before tox looks for any, so that what was there first still wins. `install.py` uses uv if it is installed.
+Of the environments of a parallel run one more runs at a time than there are processors: much of what tests do is to wait.
 """
 
 import contextlib
@@ -31,7 +32,8 @@ def interpreter_directories(environment: Mapping[str, str], home: Path) -> Itera
 
 @impl
 def tox_add_option(parser: ToxParser) -> None:  # noqa: ARG001  (the first hook that tox calls)
-    """Extend PATH, and tell where uv is."""
+    """Extend PATH, tell where uv is, and let one more environment run at a time than there are processors."""
+    os.environ.setdefault("TOX_PARALLEL", str((os.cpu_count() or 1) + 1))
     present = os.environ.get("PATH", os.defpath)
     os.environ["PATH"] = os.pathsep.join([present, *interpreter_directories(os.environ, Path.home())])
     with contextlib.suppress(ImportError, FileNotFoundError):  # no uv for this machine: pip installs
