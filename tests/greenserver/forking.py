@@ -18,14 +18,14 @@ import signal
 import socket
 import subprocess
 import sys
-from _signal import SIG_DFL, set_wakeup_fd
-from _signal import signal as handle_signal
 from _socket import socket as RawSocket  # noqa: N812  (the one of C: nothing patches it, nor what is below it here)
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from posix import fork, waitpid
 from select import poll as Poll  # noqa: N812
+from signal import SIG_DFL, set_wakeup_fd
+from signal import signal as handle_signal
 from typing import Any, Final
 
 _ROOT: Final = Path(__file__).parents[2]
@@ -59,7 +59,7 @@ class ForkedProcess:
             try:
                 self.returncode = int(self._told.recv(100))
             except (BlockingIOError, TimeoutError):
-                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0.0) from None
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0) from None
             self._told.close()
             _unended.discard(self)
         return self.returncode
@@ -84,7 +84,10 @@ class Stem:
         self._asking, asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with asked:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, module, engine], cwd=_ROOT, stdin=asked, stdout=subprocess.DEVNULL
+                [sys.executable, "-m", __name__, module, engine],
+                cwd=_ROOT,
+                stdin=asked.fileno(),
+                stdout=subprocess.DEVNULL,
             )
 
     def fork(self, arguments: list[str], outputs: tuple[int, int], environment: dict[str, str]) -> ForkedProcess:

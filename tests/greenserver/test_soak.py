@@ -7,7 +7,7 @@ import pytest
 
 from tests.greenserver.launching import CONCURRENT, SHARING
 from tests.soak.__main__ import make_certificate
-from tests.soak.trials import SHARED_THREAD_ONLY, TRIALS
+from tests.soak.trials import SHARED_THREAD_ONLY, TRIALS, Figures
 
 pytestmark = pytest.mark.once
 
@@ -39,7 +39,7 @@ def test_a_small_trial(tmp_path: Path, trial: str, engine: str) -> None:
 
 
 def test_after_a_minute_of_churn_nothing_stays_behind_on_any_engine(tmp_path: Path) -> None:
-    def churn(engine: str) -> dict[str, object]:
+    def churn(engine: str) -> Figures:
         scratch = tmp_path / engine
         scratch.mkdir()
         return TRIALS["churn"](scratch, engine, seconds=CHURN_SECONDS, per_second=CHURN_PER_SECOND)

@@ -27,9 +27,8 @@ def main(arguments: list[str]) -> int:
         except (OSError, subprocess.TimeoutExpired) as error:
             sys.stderr.write(f"{error}\n")
         sys.stderr.write("uv did not install it; pip does\n")
-    return subprocess.run(
-        [sys.executable, "-I", "-m", "pip", "install", "--no-compile", *arguments], check=False
-    ).returncode
+    pip = [sys.executable, "-I", "-m", "pip", "install", "--no-compile"]
+    return subprocess.run([*pip, *arguments], check=False).returncode
 
 
 def has_own_index(environment: Mapping[str, str]) -> bool:

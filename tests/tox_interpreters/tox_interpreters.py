@@ -1,8 +1,8 @@
-"""Suits tox to the matrix: shows it interpreters and uv, and how many environments to run at a time.
+"""Suits tox to the matrix: tells it of interpreters, of uv, and how many environments to run at a time.
 
 A plugin of tox: it puts the directories of pyenv's, asdf's, mise's and uv's interpreters at the end of
 PATH before tox looks for any, so that what was there first still wins. `install.py` uses uv if it is installed.
-Of the environments of a parallel run one more runs at a time than there are processors: much of what tests do is to wait.
+A parallel run has one more environment at a time than there are processors: much of what tests do is to wait.
 """
 
 import contextlib
