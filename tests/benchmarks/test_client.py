@@ -12,6 +12,8 @@ import pytest
 
 from tests.benchmarks.client import ClientError, Load, build, drive, outcome, running
 
+pytestmark = pytest.mark.once
+
 PYTHON = [sys.executable, "-m", "tests.benchmarks.client"]
 GREETING = b"220 welcome\r\n"
 REPLY = b"0 OK\r\n100\r\n"

@@ -13,6 +13,8 @@ from tests.benchmarks.measure import Result, quartiles
 from tests.benchmarks.peers import GEVENT, NGINX_COPY, NGINX_SENDFILE, PEERS, TEXTBOOK
 from tests.benchmarks.works import ONE_CORE, WORKS
 
+pytestmark = pytest.mark.once
+
 MACHINE = {"machine": "one core", "date": "today"}
 
 

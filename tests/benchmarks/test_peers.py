@@ -9,6 +9,8 @@ from tests.benchmarks import loads, peers
 from tests.benchmarks.files import Files
 from tests.benchmarks.measure import pinned
 
+pytestmark = pytest.mark.once
+
 LARGE_BYTES = 100_001
 
 

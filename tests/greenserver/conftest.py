@@ -13,6 +13,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.greenserver.forking import count_descriptors
 from tests.greenserver.launching import Launch, LaunchedServer
 from tests.greenserver.serving import DIALECTS, ENGINES, Server, closing_all_made, settled, wait_until
 
@@ -149,7 +150,7 @@ def nothing_left_here() -> Iterator[None]:
     """Check that the test itself leaves no descriptor and no thread behind in its own process."""
 
     def held() -> tuple[int, int]:
-        return len(os.listdir("/proc/self/fd")), threading.active_count()
+        return len(os.listdir("/proc/self/fd")) - count_descriptors(), threading.active_count()
 
     before = held()
     yield

@@ -17,9 +17,12 @@ from dataclasses import fields
 from typing import Any
 
 from greenserver import limits
-from greenserver.__main__ import main
+from greenserver.__main__ import main as run_command_line
+from greenserver.patching import patch_for
 
-_RealSocket = socket.socket  # before anything patches it
+__all__ = ["RealSocket", "answer_counts", "main", "patch_for"]
+
+RealSocket = socket.socket  # before anything patches it
 
 
 def count() -> dict[str, int]:
@@ -39,7 +42,7 @@ def _is_alive(thing: Any, kind: type) -> bool:  # noqa: ANN401  (the collector k
 def answer_counts(listener: socket.socket) -> None:
     """Answer each connection with the counts, for ever."""
     while True:
-        client, _ = _RealSocket.accept(listener)
+        client, _ = RealSocket.accept(listener)
         with client:
             client.sendall(json.dumps(count()).encode())
 
@@ -55,11 +58,17 @@ def set_limit(name: str, value: float) -> None:
 
 FIELDS = [field.name for field in fields(limits.Limits)]
 
-if __name__ == "__main__":
-    counts = _RealSocket(socket.AF_UNIX)
+
+def main() -> None:
+    """Run the command line, and count meanwhile."""
+    counts = RealSocket(socket.AF_UNIX)
     counts.bind(sys.argv.pop(1))
     counts.listen()
     for name, value in json.loads(os.environ.get("TEST_LIMITS", "{}")).items():
         set_limit(name, value)
     start_new_thread(answer_counts, (counts,))
+    run_command_line()
+
+
+if __name__ == "__main__":
     main()

@@ -18,24 +18,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.greenserver.instrumented import answer_counts
+from tests.greenserver.instrumented import RealSocket, answer_counts
 
 _real_sleep = time.sleep  # before anything patches it
 _PATIENCE_SECONDS = 60.0
 
 
-def main(settings: dict[str, Any]) -> None:
+def patch_for(engine: str) -> None:
+    """Monkey-patch this process if the engine runs on greenlets."""
+    if engine == "gevent":
+        from gevent import monkey  # noqa: PLC0415  (the other engines do not patch)
+
+        monkey.patch_all()
+
+
+def main() -> None:
     """Serve until SIGTERM."""
-    counts = socket.socket(socket.AF_UNIX)
+    settings: dict[str, Any] = json.loads(sys.argv[1])
+    counts = RealSocket(socket.AF_UNIX)
     counts.bind(settings["counts"])
     counts.listen()
     start_new_thread(answer_counts, (counts,))
     if settings.get("descriptors"):
         resource.setrlimit(resource.RLIMIT_NOFILE, (settings["descriptors"],) * 2)
-    if settings["engine"] == "gevent":
-        from gevent import monkey  # noqa: PLC0415  (the other engines do not patch)
-
-        monkey.patch_all()
+    patch_for(settings["engine"])
     # These must find the sockets patched.
     from greenserver import Server, logs  # noqa: PLC0415
     from greenserver.limits import DEFAULTS  # noqa: PLC0415
@@ -99,4 +105,4 @@ def hang_reading(while_exists: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main()

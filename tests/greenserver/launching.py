@@ -4,15 +4,13 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.greenserver.serving import ENGINES, ROOT, Server, wait_until
+from tests.greenserver.serving import ENGINES, Server, begin, wait_until
 
 CONCURRENT = tuple(name for name in ENGINES if name != "sequential")
 """The engines that serve several clients at once."""
@@ -49,12 +47,12 @@ class LaunchedServer(Server):
         self._counts = scratch / "counts"
         settings |= {"directory": str(directory), "engine": engine, "counts": str(self._counts)}
         with self.stdout.open("wb") as out, self.stderr.open("ab") as err:
-            self.process = subprocess.Popen(
-                [*tracing(strace), sys.executable, "-m", "tests.greenserver.launcher", json.dumps(settings)],
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err if stderr is None else stderr,
+            self.process = begin(
+                "tests.greenserver.launcher",
+                [json.dumps(settings)],
+                (out.fileno(), err.fileno() if stderr is None else stderr),
+                engine=None if strace else engine,
+                under=tracing(strace),
             )
         wait_until(lambda: b"\n" in self.stdout.read_bytes() or self.process.poll() is not None, "the server starts")
         assert self.process.poll() is None, self.log()

@@ -10,9 +10,11 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from tests.greenserver.forking import ForkedProcess, stem
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -48,19 +50,18 @@ class Server:
         port_file = scratch / "port"
         is_unix = any(option.startswith("unix:") for option in options)
         where = () if is_unix else ("--port", "0", "--port-file", str(port_file))
+        directory_option = ("--directory", str(directory)) if is_directory_option else ()
+        arguments = [str(self._counts), *directory_option, *where, *options]
+        engine = options[options.index("--engine") + 1] if "--engine" in options else None
+        is_forked = not (prepare or environment or {"--workers", "--admin"}.intersection(options))
         with self.stdout.open("wb") as stdout, self.stderr.open("ab") as stderr:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "tests.greenserver.instrumented", str(self._counts)),
-                    *(("--directory", str(directory)) if is_directory_option else ()),
-                    *(*where, *options),
-                ],
-                cwd=ROOT,
-                env={**os.environ, **(environment or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                preexec_fn=prepare,  # noqa: PLW1509  (before any thread of the child)
+            self.process = begin(
+                "tests.greenserver.instrumented",
+                arguments,
+                (stdout.fileno(), stderr.fileno()),
+                engine=engine if is_forked else None,
+                environment={**os.environ, **(environment or {})},
+                prepare=prepare,
             )
         wait_until(lambda: self.stdout.stat().st_size > 0 or self.process.poll() is not None, "the server starts")
         assert self.process.poll() is None, self.log()
@@ -108,6 +109,31 @@ class Server:
             self.process.wait()
             message = f"the server did not end when it was told to: {self.log()[-2000:]}"
             raise AssertionError(message)
+
+
+def begin(  # noqa: PLR0913  (a process has these)
+    module: str,
+    arguments: list[str],
+    outputs: tuple[int, int],
+    *,
+    engine: str | None,
+    environment: Mapping[str, str] = os.environ,
+    prepare: Callable[[], None] | None = None,
+    under: Sequence[str] = (),
+) -> "subprocess.Popen[bytes] | ForkedProcess":
+    """Start a module as a program; fork what is only to serve with an engine."""
+    if engine is not None:
+        kind = "gevent" if engine == "gevent" else "others"
+        return stem(module, kind).fork(arguments, outputs, dict(environment))
+    return subprocess.Popen(
+        [*under, sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=outputs[0],
+        stderr=outputs[1],
+        preexec_fn=prepare,  # noqa: PLW1509  (before any thread of the child)
+    )
 
 
 class Client:

@@ -33,7 +33,7 @@ def own(tmp_path: Path) -> Path:
 
 
 def start_hurried(start: Start, own: Path, engine: str, **limits: float) -> Server:
-    environment = {"TEST_LIMITS": json.dumps(limits)}
+    environment = {"TEST_LIMITS": json.dumps(limits)} if limits else {}
     return start(own, "--engine", engine, "--dialect", "2018", environment=environment)
 
 

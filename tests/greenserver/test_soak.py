@@ -1,19 +1,29 @@
 """The trials of `tests.soak`, small: each says its figures, and fails if a promise is broken."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.greenserver.launching import CONCURRENT, SHARING
 from tests.soak.__main__ import make_certificate
-from tests.soak.trials import SHARED_THREAD_ONLY, TRIALS
+from tests.soak.trials import SHARED_THREAD_ONLY, TRIALS, Figures
 
 pytestmark = pytest.mark.once
+
+CHURN_SECONDS = 60.0
+CHURN_PER_SECOND = 100.0
+"""Connections to each engine: so many that a leak shows, so few that the other tests have the processors."""
 
 
 @pytest.mark.parametrize(
     ("trial", "engine"),
-    [(trial, engine) for trial in TRIALS for engine in (SHARING if trial in SHARED_THREAD_ONLY else CONCURRENT)],
+    [
+        (trial, engine)
+        for trial in TRIALS
+        if trial != "churn"
+        for engine in (SHARING if trial in SHARED_THREAD_ONLY else CONCURRENT)
+    ],
 )
 def test_a_small_trial(tmp_path: Path, trial: str, engine: str) -> None:
     figures = TRIALS[trial](
@@ -26,3 +36,15 @@ def test_a_small_trial(tmp_path: Path, trial: str, engine: str) -> None:
         certificate=make_certificate(tmp_path),
     )
     assert figures
+
+
+def test_after_a_minute_of_churn_nothing_stays_behind_on_any_engine(tmp_path: Path) -> None:
+    def churn(engine: str) -> Figures:
+        scratch = tmp_path / engine
+        scratch.mkdir()
+        return TRIALS["churn"](scratch, engine, seconds=CHURN_SECONDS, per_second=CHURN_PER_SECOND)
+
+    with ThreadPoolExecutor(len(CONCURRENT)) as pool:
+        all_figures = dict(zip(CONCURRENT, pool.map(churn, CONCURRENT), strict=True))
+    for engine, figures in all_figures.items():
+        assert figures["connections"] >= 0.5 * CHURN_SECONDS * CHURN_PER_SECOND, (engine, figures)

@@ -1,6 +1,7 @@
 """The trials: each a hard use of one server, with what it must keep to."""
 
 import contextlib
+import math
 import os
 import random
 import socket
@@ -8,6 +9,7 @@ import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import linear_regression
 from typing import Any
 
 from tests.greenserver.launching import LaunchedServer
@@ -42,25 +44,40 @@ def populate(directory: Path) -> Path:
     return directory
 
 
-def churn(scratch: Path, engine: str, *, seconds: float, **_: object) -> Figures:
-    """Connect, talk, talk nonsense, leave in every way; nothing must stay behind."""
+def churn(scratch: Path, engine: str, *, seconds: float, per_second: float = math.inf, **_: object) -> Figures:
+    """Connect, talk, talk nonsense, leave in every way; nothing must stay behind.
+
+    There are at most `per_second` connections in a second.
+    """
     server = LaunchedServer(populate(scratch / "files"), scratch / "server", engine)
     dice = random.Random(seconds)
     with contextlib.closing(server):
         _misbehave(server, dice, 300)
         sizes: list[int] = []
-        connections = 300
+        connections = 0
         with settled(server):
-            deadline = time.monotonic() + seconds
-            while time.monotonic() < deadline:
-                _misbehave(server, dice, 100)
-                connections += 100
+            began = time.monotonic()
+            while time.monotonic() < began + seconds:
+                _misbehave(server, dice, 50)
+                connections += 50
                 sizes.append(resident_kib(server))
+                time.sleep(max(0.0, began + connections / per_second - time.monotonic()))
         half = sizes[len(sizes) // 2 :]
         grown = half[-1] - half[0]
         assert grown < 4096 + seconds, f"resident memory grew by {grown} KiB in half of {seconds} s: {sizes[::50]}"
         assert server.ask(b"get_metadata one\r\n") == b"0 OK\r\n1\r\n"
-        return {"connections": connections, "grown_kib": grown, "resident_kib": sizes[-1], **server.counts()}
+        return {
+            "connections": connections,
+            "grown_kib": grown,
+            "kib_per_minute": round(60 * _slope(half) * len(sizes) / seconds, 1),
+            "resident_kib": sizes[-1],
+            **server.counts(),
+        }
+
+
+def _slope(values: list[int]) -> float:
+    """Return by how much values grow from each to the next, by the least squares."""
+    return linear_regression(range(len(values)), values).slope if len(values) > 1 else 0.0
 
 
 def _misbehave(server: LaunchedServer, dice: random.Random, times: int) -> None:

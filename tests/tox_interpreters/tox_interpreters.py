@@ -1,9 +1,11 @@
-"""Shows tox the interpreters that version managers have installed without putting them on PATH.
+"""Suits tox to the matrix: tells it of interpreters, of uv, and how many environments to run at a time.
 
 A plugin of tox: it puts the directories of pyenv's, asdf's, mise's and uv's interpreters at the end of
-PATH before tox looks for any, so that what was there first still wins.
+PATH before tox looks for any, so that what was there first still wins. `install.py` uses uv if it is installed.
+A parallel run has one more environment at a time than there are processors: much of what tests do is to wait.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -30,6 +32,11 @@ def interpreter_directories(environment: Mapping[str, str], home: Path) -> Itera
 
 @impl
 def tox_add_option(parser: ToxParser) -> None:  # noqa: ARG001  (the first hook that tox calls)
-    """Extend PATH."""
+    """Extend PATH, tell where uv is, and let one more environment run at a time than there are processors."""
+    os.environ.setdefault("TOX_PARALLEL", str((os.cpu_count() or 1) + 1))
     present = os.environ.get("PATH", os.defpath)
     os.environ["PATH"] = os.pathsep.join([present, *interpreter_directories(os.environ, Path.home())])
+    with contextlib.suppress(ImportError, FileNotFoundError):  # no uv for this machine: pip installs
+        from uv import find_uv_bin  # noqa: PLC0415
+
+        os.environ["MATRIX_UV"] = find_uv_bin()

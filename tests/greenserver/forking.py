@@ -1,0 +1,186 @@
+"""Servers forked from a process that has imported all that they need: a start costs a fork, not 300 imports.
+
+Each is a process of its own, as it is when a command line starts it. What tests the start itself, or needs something
+done before it, starts a program instead.
+
+``python -m tests.greenserver.forking MODULE ENGINE`` is the process that they are forked from. It takes requests on
+its standard input, a unix socket: each a JSON object, and three descriptors: the new process's outputs, and where its
+id is told, and then how it ended.
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import subprocess
+import sys
+from _socket import socket as RawSocket  # noqa: N812  (the one of C: nothing patches it, nor what is below it here)
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from posix import fork, waitpid
+from select import poll as Poll  # noqa: N812
+from signal import SIG_DFL, set_wakeup_fd
+from signal import signal as handle_signal
+from typing import Any, Final
+
+_ROOT: Final = Path(__file__).parents[2]
+_MOST_BYTES: Final = 1 << 17
+_USED: Final = (
+    *("cached", "file_slice", "logs", "operation.notices", "operation.process", "server", "store", "tls"),
+    *("engines.selector_loop", "engines.sequential", "engines.threads"),
+)
+"""Modules of the server that a running one has imported."""
+
+
+class ForkedProcess:
+    """A process that another one has forked for us: what tests need of a `subprocess.Popen`."""
+
+    def __init__(self, told: socket.socket) -> None:
+        self._told = told
+        _unended.add(self)
+        self.pid = int(told.recv(100))
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Return the exit status; nothing while the process runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+        return None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until the process ends, and return the exit status; it is minus a signal that has ended it."""
+        if self.returncode is None:
+            self._told.settimeout(timeout)
+            try:
+                self.returncode = int(self._told.recv(100))
+            except (BlockingIOError, TimeoutError):
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0) from None
+            self._told.close()
+            _unended.discard(self)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, if the process has not ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self.send_signal(signal.SIGKILL)
+
+
+_unended: set[ForkedProcess] = set()
+
+
+class Stem:
+    """A process that servers are forked from."""
+
+    def __init__(self, module: str, engine: str) -> None:
+        self._asking, asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with asked:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__, module, engine],
+                cwd=_ROOT,
+                stdin=asked.fileno(),
+                stdout=subprocess.DEVNULL,
+            )
+
+    def fork(self, arguments: list[str], outputs: tuple[int, int], environment: dict[str, str]) -> ForkedProcess:
+        """Return a new process, with our limit of descriptors."""
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        request = {"arguments": arguments, "environment": environment, "descriptors": soft}
+        told, telling = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with telling:
+            socket.send_fds(self._asking, [json.dumps(request).encode()], [*outputs, telling.fileno()])
+        told.settimeout(60)
+        return ForkedProcess(told)
+
+    def close(self) -> None:
+        """Let it end, and wait for that."""
+        self._asking.close()
+        self._process.wait(60)
+
+
+@cache
+def stem(module: str, engine: str) -> Stem:
+    """Return what servers are forked from that are like those of a module, with an engine."""
+    started = Stem(module, engine)
+    atexit.register(started.close)
+    return started
+
+
+def count_descriptors() -> int:
+    """Return how many are held here: one for each process that can be forked from or has been forked, until it ends."""
+    return stem.cache_info().currsize + len(_unended)
+
+
+def await_request(asked: RawSocket) -> dict[str, Any] | None:
+    """Fork for each request, and return it in the new process; return nothing when nobody asks any more."""
+    woken, wakes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    handle_signal(signal.SIGCHLD, lambda *_: None)
+    set_wakeup_fd(wakes)
+    told: dict[int, int] = {}
+    poll = Poll()
+    for descriptor in (asked.fileno(), woken):
+        poll.register(descriptor, select.POLLIN)
+    while True:
+        ready = [descriptor for descriptor, _ in poll.poll()]
+        if woken in ready:
+            os.read(woken, 1000)
+            _tell_of_the_dead(told)
+        if asked.fileno() in ready:
+            request, descriptors, *_ = socket.recv_fds(asked, _MOST_BYTES, 3)  # type: ignore[arg-type]
+            if not request:
+                return None
+            if not (process := fork()):
+                break
+            os.write(descriptors[2], b"%d" % process)
+            told[process] = descriptors[2]
+            for descriptor in descriptors[:2]:
+                os.close(descriptor)
+    set_wakeup_fd(-1)
+    handle_signal(signal.SIGCHLD, SIG_DFL)
+    null = os.open(os.devnull, os.O_RDONLY)
+    for descriptor, number in zip((null, *descriptors), (asked.detach(), 1, 2), strict=False):
+        os.dup2(descriptor, number)
+    for descriptor in (null, woken, wakes, *descriptors, *told.values()):
+        os.close(descriptor)
+    return dict(json.loads(request))
+
+
+def _tell_of_the_dead(told: dict[int, int]) -> None:
+    """Tell how those have ended that have ended."""
+    with contextlib.suppress(ChildProcessError):
+        while (ended := waitpid(-1, os.WNOHANG))[0]:
+            process, status = ended
+            descriptor = told.pop(process)
+            with contextlib.suppress(BrokenPipeError):
+                os.write(descriptor, b"%d" % os.waitstatus_to_exitcode(status))
+            os.close(descriptor)
+
+
+def main(module: str, engine: str) -> None:
+    """Be what servers are forked from, and in the end one of them."""
+    program = import_module(module)
+    program.patch_for(engine)
+    for name in _USED:
+        import_module(f"greenserver.{name}")
+    if engine == "gevent":
+        import_module("greenserver.engines.greenlets")
+    request = await_request(RawSocket(fileno=0))
+    if request is not None:
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (request["descriptors"], hard))
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        sys.argv[1:] = request["arguments"]
+        program.main()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
