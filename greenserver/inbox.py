@@ -16,17 +16,10 @@ if TYPE_CHECKING:
 class _Floor:
     """Who was heard last, of all in this process: nobody is heard for long while others have something to say."""
 
-    __slots__ = ("_holder",)
+    __slots__ = ("holder",)
 
     def __init__(self) -> None:
-        self._holder: object = None
-
-    def grant(self, holder: object) -> int:
-        """Return how many bytes to hear now."""
-        if holder is self._holder:
-            return LONG_TURN_BYTES
-        self._holder = holder
-        return TURN_BYTES
+        self.holder: Inbox | None = None
 
 
 _floor: Final = _Floor()
@@ -58,7 +51,10 @@ class Inbox:
 
         Raises BlockingIOError if it says nothing now, OSError if the connection broke.
         """
-        return self._recv(_floor.grant(self))
+        if _floor.holder is self:
+            return self._recv(LONG_TURN_BYTES)
+        _floor.holder = self
+        return self._recv(TURN_BYTES)
 
     def take(self, data: bytes) -> bool:
         """Cut into lines what the client said; return whether it was anything."""

@@ -19,11 +19,13 @@ class LineBuffer:
     A line longer than `limits.WHOLE_LINE_BYTES` is abridged while it arrives (see `_LongLine`).
     """
 
-    __slots__ = ("_finished", "_limit", "_long", "_rest", "_whole", "complete")
+    __slots__ = ("_finished", "_limit", "_long", "_rest", "_whole", "complete", "is_mid_line")
 
     def __init__(self, line_bytes: int = limits.LINE_BYTES) -> None:
         self.complete: list[bytes] = []  # an empty deque has ten times the size
         """The lines that have ended, the next one last."""
+        self.is_mid_line = False
+        """Whether a line has begun and not ended."""
         self._limit = line_bytes
         self._whole = min(line_bytes, limits.WHOLE_LINE_BYTES)
         self._rest = b""  # of the line under way: all of it, or a held-back CR once it is long
@@ -33,6 +35,23 @@ class LineBuffer:
     def feed(self, data: bytes) -> None:
         """Take the bytes that were received next."""
         text = self._rest + data
+        if self._long is None and not self._finished and len(text) <= self._whole:  # and so is each line of it
+            lines = text.split(b"\r\n")
+            if text.count(b"\n") < len(lines):
+                self._rest = lines.pop()
+                self.is_mid_line = self._rest != b""
+                lines.reverse()
+                self.complete = lines + self.complete if self.complete else lines
+                return
+        self._feed_any(text)
+        self.is_mid_line = self._rest != b"" or self._long is not None
+
+    def next_line(self) -> bytes | None:
+        """Return the next line, or None if none is complete."""
+        return self.complete.pop() if self.complete else None
+
+    def _feed_any(self, text: bytes) -> None:
+        """Take the beginning of the line under way that is kept whole, and what came next."""
         if self._long is not None:
             text = self._feed_long(self._long, text)
         if self._finished or self._long is not None:
@@ -42,10 +61,6 @@ class LineBuffer:
             self._feed_broken(lines)
             return
         self._rest = lines.pop()
-        if len(text) <= self._whole:  # and so is each of them
-            lines.reverse()
-            self.complete = lines + self.complete if self.complete else lines
-            return
         for line in lines:
             self._end_line(line)
         # A CR at the end may be half a line end: it must not make the line longer than it will have been.
@@ -53,15 +68,6 @@ class LineBuffer:
             text, self._rest = self._rest, b""
             self._long = _LongLine()
             self._feed_long(self._long, text)
-
-    def next_line(self) -> bytes | None:
-        """Return the next line, or None if none is complete."""
-        return self.complete.pop() if self.complete else None
-
-    @property
-    def is_mid_line(self) -> bool:
-        """Whether a line has begun and not ended."""
-        return bool(self._rest) or self._long is not None
 
     def _feed_broken(self, lines: list[bytes]) -> None:
         """Take lines of which one holds a LF of its own; that one is the last."""

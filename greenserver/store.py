@@ -152,7 +152,7 @@ class FileStore:
         """
         self._require_servable(name)
         try:
-            found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+            found = os.lstat(name, dir_fd=self._descriptor)
         except OSError as error:
             raise _as_refusal(error) from error
         if found.st_mode & _KIND_AND_READERS != _FILE_FOR_ALL:
@@ -168,7 +168,7 @@ class FileStore:
         """
         if (name not in self._known or now >= self._known_until) and not self.is_cached(name, now):
             raise NotCachedError
-        found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        found = os.lstat(name, dir_fd=self._descriptor)
         if found.st_mode & _KIND_AND_READERS != _FILE_FOR_ALL:
             self._require_readable_file(name, found)
         return found.st_size
