@@ -67,6 +67,7 @@ def main() -> None:
     for name, value in json.loads(os.environ.get("TEST_LIMITS", "{}")).items():
         set_limit(name, value)
     start_new_thread(answer_counts, (counts,))
+    gc.freeze()  # what there is by now need not be looked through at each count
     run_command_line()
 
 

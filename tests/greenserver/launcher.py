@@ -5,6 +5,7 @@ Used as ``python -m tests.greenserver.launcher SETTINGS``; see `tests.greenserve
 
 import contextlib
 import ipaddress
+import gc
 import json
 import logging
 import os
@@ -47,6 +48,7 @@ def main() -> None:
     from greenserver.limits import DEFAULTS  # noqa: PLC0415
     from greenserver.tls import server_context  # noqa: PLC0415
 
+    gc.freeze()  # what there is by now need not be looked through at each count
     logs.configure("json", logging.INFO)
     if settings.get("hang"):
         hang_reading(Path(settings["hang"]))

@@ -120,7 +120,7 @@ def test_a_failing_look_up_is_the_servers_failure_not_an_absent_file(
     monkeypatch.setattr(os, "open", fail)
     with pytest.raises(type(refused)):
         store.slice("text.txt", 0, 1)
-    monkeypatch.setattr(os, "stat", fail)
+    monkeypatch.setattr(os, "lstat", fail)
     with pytest.raises(type(refused)):
         store.size("text.txt")
 
