@@ -4,8 +4,8 @@ Used as ``python -m tests.greenserver.launcher SETTINGS``; see `tests.greenserve
 """
 
 import contextlib
-import ipaddress
 import gc
+import ipaddress
 import json
 import logging
 import os
