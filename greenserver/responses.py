@@ -6,6 +6,7 @@ size of the slice.
 """
 
 from abc import ABC, abstractmethod
+from mmap import mmap
 
 import pybase64
 
@@ -21,8 +22,12 @@ OK_NUMBER = Status.OK.line + NUMBER_LINE
 
 
 def new_room() -> memoryview:
-    """Return room for what a slice reads at a time."""
-    return memoryview(bytearray(limits.CHUNK_BYTES))
+    """Return room for what a slice reads at a time, on pages of its own.
+
+    The kernel copies the pages of a file twice as fast to the start of a page as to 16 bytes past it, where malloc
+    would have it: there each load waits for a store whose address differs only in the page.
+    """
+    return memoryview(mmap(-1, limits.CHUNK_BYTES))
 
 
 Data = bytes | bytearray | memoryview
