@@ -8,7 +8,7 @@ that keeps up cannot keep a server to itself.
 import contextlib
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 
 from greenserver.arrival import Network, TurnedAwayError, introduce, linger, prepare, shake_hands, turn_back
@@ -75,7 +75,6 @@ class Connection:
         self._reflex = Reflex(dialect.short, store, self._chronicle)
         self._going_on = True
         self._idle = False  # waiting for a command, owing nothing
-        self._has_reflex = False
         self._heard: bool | OSError | None = None  # by the reflex, for the conversation
         self._has_parted = False  # told to stop when idle, and has told the client
 
@@ -164,18 +163,18 @@ class Connection:
 
     # --- Receiving -------------------------------------------------------------------------------
 
-    def _next_command(self) -> Steps[str]:
+    def _next_command(self, reflex: Callable[[Wait], bool] | None = None) -> Steps[str]:
         while not (command := self._inbox.next_command()):
             if not self._outbox.flush_at_once():
                 yield from self._outbox.flush()
-            if not (yield from self._hear()):
+            if not (yield from self._hear(reflex)):
                 return ""
         return command
 
-    def _hear(self) -> Steps[bool]:
+    def _hear(self, reflex: Callable[[Wait], bool] | None) -> Steps[bool]:
         """Let the client say more; return False at the end of the stream, or when told to stop."""
         inbox = self._inbox
-        wait = Wait(READ, inbox.deadline(), reflex=self._answer_at_once if self._has_reflex else None)
+        wait = Wait(READ, inbox.deadline(), reflex=reflex)
         while True:
             self._idle = True
             if not self._going_on:
@@ -213,9 +212,9 @@ class Connection:
         """Answer one command after the other until the conversation ends."""
         outbox, chronicle = self._outbox, self._chronicle
         files: Files = self._store if self.may_block else self._files
-        self._has_reflex = outbox.is_plain
+        reflex = self._answer_at_once if outbox.is_plain else None
         # What is complete is answered without a generator of its own: pipelined commands come by the hundred.
-        while self._going_on and (command := self._inbox.next_command() or (yield from self._next_command())):
+        while self._going_on and (command := self._inbox.next_command() or (yield from self._next_command(reflex))):
             chronicle.commands += 1
             begun = monotonic() if chronicle.is_wanted else 0.0
             try:

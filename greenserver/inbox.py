@@ -7,22 +7,14 @@ from typing import TYPE_CHECKING, Final
 from greenserver.chronicle import Chronicle
 from greenserver.limits import LONG_TURN_BYTES, TURN_BYTES, Limits
 from greenserver.lines import LineBuffer
+from greenserver.pacing import Floor
 from greenserver.tls import SecureChannel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class _Floor:
-    """Who was heard last, of all in this process: nobody is heard for long while others have something to say."""
-
-    __slots__ = ("holder",)
-
-    def __init__(self) -> None:
-        self.holder: Inbox | None = None
-
-
-_floor: Final = _Floor()
+_floor: Final = Floor()
 
 
 class Inbox:
@@ -51,10 +43,7 @@ class Inbox:
 
         Raises BlockingIOError if it says nothing now, OSError if the connection broke.
         """
-        if _floor.holder is self:
-            return self._recv(LONG_TURN_BYTES)
-        _floor.holder = self
-        return self._recv(TURN_BYTES)
+        return self._recv(LONG_TURN_BYTES if _floor.is_kept_by(self) else TURN_BYTES)
 
     def take(self, data: bytes) -> bool:
         """Cut into lines what the client said; return whether it was anything."""

@@ -2,11 +2,11 @@
 
 import socket
 from collections import deque
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 from greenserver.cached import NotCachedError
 from greenserver.limits import CHUNK_BYTES, COALESCE_BYTES, SHARED_CHUNK_BYTES, SPARE_ROOMS, Limits
-from greenserver.pacing import Bucket, Progress
+from greenserver.pacing import Bucket, Floor, Progress
 from greenserver.responses import Body, Data, new_room
 from greenserver.tls import SecureChannel
 from greenserver.waiting import FOREVER, NOTHING, WRITE, Steps, Wait, Work
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 
 _spare_rooms: Final[deque[memoryview]] = deque(maxlen=SPARE_ROOMS)
+
+_floor: Final = Floor()
+"""Whose part of a large body was read last."""
 
 
 class _Room:
@@ -63,9 +66,6 @@ class Outbox:
         "is_plain",
         "replies",
     )
-
-    _latest: ClassVar["Outbox | None"] = None
-    """Whose part of a large body was read last, of all in this process."""
 
     def __init__(self, sock: socket.socket, granted: Limits) -> None:
         self.replies = bytearray()
@@ -170,8 +170,7 @@ class Outbox:
 
     def _share(self) -> int:
         """Return how much to read now: less if another client was sent to since, for all wait for each."""
-        is_alone, Outbox._latest = Outbox._latest is self, self
-        return self._chunk_bytes if is_alone else min(self._chunk_bytes, SHARED_CHUNK_BYTES)
+        return self._chunk_bytes if _floor.is_kept_by(self) else min(self._chunk_bytes, SHARED_CHUNK_BYTES)
 
     def _send_with_replies(self, part: Data, progress: Progress) -> int:
         """Send the replies and as much of a part as goes, and return how much of the part went or was gathered."""

@@ -34,6 +34,20 @@ class Bucket:
         self._tokens -= count
 
 
+class Floor:
+    """Who was served last, of all in this process: whoever is served twice in a row is alone for now."""
+
+    __slots__ = ("_holder",)
+
+    def __init__(self) -> None:
+        self._holder: object = None
+
+    def is_kept_by(self, holder: object) -> bool:
+        """Give somebody the floor, and return whether they had it."""
+        is_kept, self._holder = holder is self._holder, holder
+        return is_kept
+
+
 class TooSlowError(TimeoutError):
     """A client was too slow at something: "idle", "line", "write" or "handshake"."""
 

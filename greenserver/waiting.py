@@ -61,7 +61,12 @@ class Wait:
     __slots__ = ("deadline", "events", "reflex", "work")
 
     def __init__(
-        self, events: int, deadline: float, *, work: "Work[object] | None" = None, reflex: "Reflex | None" = None
+        self,
+        events: int,
+        deadline: float,
+        *,
+        work: "Work[object] | None" = None,
+        reflex: "Callable[[Wait], bool] | None" = None,
     ) -> None:
         self.events = events
         """`READ`, `WRITE` or `NOTHING`."""
@@ -70,7 +75,7 @@ class Wait:
         self.work = work
         """What to do elsewhere before the conversation goes on, however long it takes."""
         self.reflex = reflex
-        """What to do first whenever the socket is ready."""
+        """What needs no waiting, done when the socket is ready; returns whether to wait on, and raises nothing."""
 
     def is_over(self) -> bool:
         """Tell, when the socket is ready, whether the conversation is to go on."""
@@ -79,9 +84,6 @@ class Wait:
 
 NEVER: Final = Wait(NOTHING, FOREVER)
 """The wait of whoever is not waiting, or is called by something else."""
-
-Reflex: TypeAlias = Callable[[Wait], bool]
-"""Does what can be done at once, without the conversation; returns whether that goes on waiting. Raises nothing."""
 
 Steps: TypeAlias = Generator[Wait, bool, Result]
 """A conversation, or a part of one: is sent True when what it waits for has come, False past the deadline."""
