@@ -29,6 +29,14 @@ else:
 class SendWithoutAll(Threads):
     """send() is called once for each piece, and what the kernel does not take is lost."""
 
+    buffer_bytes = 4096
+    """Of the kernel, for what is sent: less than a piece, so that not even the fastest client hides the loss."""
+
+    def converse(self, sock: socket.socket) -> None:
+        """Keep the kernel's buffer small."""
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.buffer_bytes)
+        super().converse(sock)
+
     def send(self, sock: socket.socket, part: bytes) -> None:
         """Send some of it."""
         sock.send(part, socket.MSG_DONTWAIT)
