@@ -135,7 +135,7 @@ class Outbox:
             if len(self.replies) > COALESCE_BYTES:
                 yield from self.flush()
             with _Room() as room:
-                part = self._part(body, position, room[: self._chunk_bytes], patient=may_block)
+                part = _part_at_hand(body, position, room[: self._chunk_bytes], patient=may_block)
                 self.replies += part or b""
             if part is None:
                 part = yield from self._part_from_disk(body, position)
@@ -149,30 +149,28 @@ class Outbox:
 
         A part is read when the client is ready for it, so that a client that is not costs no memory.
         """
-        position = 0
         progress = self._watch()
-        while True:
+        flow = _Flow(self, body, progress, may_block=may_block)
+        wait = Wait(WRITE, progress.deadline, reflex=flow.go_on if self._bucket is None else None)
+        while not flow.is_complete:
             if self._bucket is not None:
                 yield from self._pause(self._bucket, progress)
-            while not (yield Wait(WRITE, progress.deadline)):
+            wait.deadline = progress.deadline
+            while not (yield wait):
                 progress.look()
-            with _Room() as room:
-                part = self._part(body, position, room[: self._share()], patient=may_block)
-                sent = self._send_with_replies(part, progress) if part else 0
-            if part is None:
-                part = yield from self._part_from_disk(body, position)
+                wait.deadline = progress.deadline
+            if not flow.send_part():
+                part = yield from self._part_from_disk(body, flow.position)
                 progress.goes_on()
-                sent = self._send_with_replies(part, progress) if part else 0
-            if not part:
-                return position
-            position += sent
-            del part  # a suspended generator keeps what its names refer to: 256 KiB for each client that stalls
+                flow.send(part)
+                del part  # a suspended generator keeps what its names refer to: 256 KiB for each client that stalls
+        return flow.position
 
-    def _share(self) -> int:
+    def share(self) -> int:
         """Return how much to read now: less if another client was sent to since, for all wait for each."""
         return self._chunk_bytes if _floor.is_kept_by(self) else min(self._chunk_bytes, SHARED_CHUNK_BYTES)
 
-    def _send_with_replies(self, part: Data, progress: Progress) -> int:
+    def send_with_replies(self, part: Data, progress: Progress) -> int:
         """Send the replies and as much of a part as goes, and return how much of the part went or was gathered."""
         replies = self.replies
         if self._bucket is None and len(replies) + len(part) <= COALESCE_BYTES:  # the first or last of a body
@@ -195,15 +193,6 @@ class Outbox:
         del replies[:sent]
         return of_part
 
-    def _part(self, body: Body, position: int, room: memoryview, *, patient: bool) -> Data | None:
-        """Return a part of a body; nothing if it would have to be waited for. Raises BrokenOffError."""
-        try:
-            return body.part(position, room, patient=patient)
-        except NotCachedError:
-            return None
-        except Exception as error:
-            raise BrokenOffError(position) from error
-
     def _part_from_disk(self, body: Body, position: int) -> Steps[Data]:
         work = Work(lambda: body.part(position, new_room()[: self._chunk_bytes]))
         yield Wait(NOTHING, FOREVER, work=work)
@@ -225,3 +214,60 @@ class Outbox:
             self._progress = Progress(self._socket, self._granted)
         self._progress.begin()
         return self._progress
+
+
+class _Flow:
+    """A large body on its way to a client: how much of it has gone, and how it goes on."""
+
+    __slots__ = ("_body", "_failure", "_may_block", "_outbox", "_progress", "is_complete", "position")
+
+    def __init__(self, outbox: Outbox, body: Body, progress: Progress, *, may_block: bool) -> None:
+        self._outbox = outbox
+        self._body = body
+        self._progress = progress
+        self._may_block = may_block
+        self._failure: Exception | None = None
+        self.position = 0
+        self.is_complete = False
+
+    def go_on(self, wait: Wait) -> bool:
+        """Send a part; return whether to wait for the client again, and to leave the conversation asleep until then.
+
+        The reflex of who waits for the client. To wake the conversation for each part costs as much as encoding it.
+        """
+        try:
+            is_at_hand = self.send_part()
+        except Exception as error:  # noqa: BLE001  (raised again where the conversation goes on)
+            self._failure = error
+            return False
+        wait.deadline = self._progress.deadline
+        return is_at_hand and not self.is_complete
+
+    def send_part(self) -> bool:
+        """Send a part, and return whether it was at hand. Raises BrokenOffError, and what the reflex met."""
+        if self._failure is not None:
+            raise self._failure
+        outbox = self._outbox
+        with _Room() as room:
+            part = _part_at_hand(self._body, self.position, room[: outbox.share()], patient=self._may_block)
+            if part is None:
+                return False
+            self.send(part)
+        return True
+
+    def send(self, part: Data) -> None:
+        """Send as much of a part as goes; nothing is the end."""
+        if part:
+            self.position += self._outbox.send_with_replies(part, self._progress)
+        else:
+            self.is_complete = True
+
+
+def _part_at_hand(body: Body, position: int, room: memoryview, *, patient: bool) -> Data | None:
+    """Return a part of a body; nothing if it would have to be waited for. Raises BrokenOffError."""
+    try:
+        return body.part(position, room, patient=patient)
+    except NotCachedError:
+        return None
+    except Exception as error:
+        raise BrokenOffError(position) from error

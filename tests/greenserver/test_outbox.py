@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from time import monotonic
 
 import pytest
 
@@ -36,10 +37,11 @@ class Known(Body):
 
 
 class Reader:
-    """Runs steps, does what work they ask for, and reads when they wait to write."""
+    """Runs steps, with their reflex or without it, does the work they ask for, and reads when they wait to write."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *, has_reflex: bool) -> None:
         self._socket = sock
+        self._has_reflex = has_reflex
         self.received = b""
         self.waits: list[int] = []
 
@@ -58,6 +60,11 @@ class Reader:
             wait.work()
         elif wait.events == WRITE:
             self.read()
+            while self._has_reflex and not wait.is_over():
+                self.read()
+
+    def close(self) -> None:
+        self._socket.close()
 
     def read(self) -> None:
         try:
@@ -67,13 +74,13 @@ class Reader:
             pass
 
 
-@pytest.fixture
-def pair() -> Iterator[tuple[socket.socket, Reader]]:
+@pytest.fixture(params=[False, True], ids=["conversation", "reflex"])
+def pair(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, Reader]]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.settimeout(0)
         theirs.settimeout(0)
-        yield ours, Reader(theirs)
+        yield ours, Reader(theirs, has_reflex=request.param)
 
 
 @pytest.mark.parametrize("cold", [False, True])
@@ -88,6 +95,28 @@ def test_a_large_body_comes_whole_after_the_replies(pair: tuple[socket.socket, R
     assert reader.received == b"before " + CONTENT + b" after"
     assert (NOTHING in reader.waits) == cold
     assert not outbox.replies
+
+
+def test_a_large_body_goes_without_the_conversation_but_for_its_end(pair: tuple[socket.socket, Reader]) -> None:
+    sock, reader = pair
+    steps = Outbox(sock, DEFAULTS).pour(Known(CONTENT), may_block=False)
+    wait = next(steps)
+    while not wait.is_over():
+        reader.read()
+        assert wait.deadline > monotonic()
+    with pytest.raises(StopIteration) as end:
+        steps.send(True)  # noqa: FBT003  (what a wait is answered with)
+    assert end.value.value == len(CONTENT)
+
+
+def test_a_client_who_is_gone_ends_the_conversation_not_the_engine(pair: tuple[socket.socket, Reader]) -> None:
+    sock, reader = pair
+    steps = Outbox(sock, DEFAULTS).pour(Known(CONTENT), may_block=False)
+    wait = next(steps)
+    reader.close()
+    assert wait.is_over()
+    with pytest.raises(BrokenPipeError):
+        steps.send(True)  # noqa: FBT003  (what a wait is answered with)
 
 
 def test_who_is_alone_is_sent_large_parts_and_several_smaller_ones() -> None:
