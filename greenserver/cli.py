@@ -3,7 +3,6 @@
 import os
 import shlex
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -129,6 +128,8 @@ def write_port(path: str, port: int) -> None:
 
     Raises OSError with a message for people.
     """
+    import tempfile  # noqa: PLC0415  (few ask for it, and starting must be quick)
+
     target = Path(path)
     try:
         descriptor, draft = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
