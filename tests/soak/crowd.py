@@ -6,7 +6,7 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -15,6 +15,8 @@ from tests.greenserver.launching import LaunchedServer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+_DRIPS = 100
 
 
 class Crowd:
@@ -45,11 +47,17 @@ class Crowd:
         for sock in self.members:
             sock.close()
 
-    def say(self, data: bytes) -> None:
-        """Let all who are still there say the same."""
-        for sock in self.members:
+    def say(self, data: bytes, members: Iterable[socket.socket] | None = None) -> None:
+        """Let all who are still there say the same at once, or some of them."""
+        for sock in self.members if members is None else members:
             with contextlib.suppress(OSError):
                 sock.send(data)
+
+    def drip(self, data: bytes, seconds: float) -> None:
+        """Watch for so long, while all say the same, each at a moment of its own."""
+        for part in range(_DRIPS):
+            self.say(data, self.members[part::_DRIPS])
+            self.wait(seconds / _DRIPS)
 
     def watch(self) -> None:
         """Note from now on when each is cut; what it is sent before is read."""

@@ -109,8 +109,7 @@ def slowloris(scratch: Path, engine: str, *, count: int, limit_seconds: float, *
         crowd.say(b"g")
         crowd.watch()
         for _each_second in range(int(limit_seconds) + 20):
-            crowd.wait(1.0)
-            crowd.say(b"x")
+            crowd.drip(b"x", 1.0)
             if len(crowd.cut_after) == count:
                 break
         figures = _judge(crowd, count, limit_seconds)
