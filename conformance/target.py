@@ -8,10 +8,11 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -23,11 +24,41 @@ START_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 10.0
 OUTPUT_BYTES: Final = 4096
 """How much of the end of a server's output a report has."""
-_POLL_SECONDS: Final = 0.02
+_POLL_SECONDS: Final = 0.005
 
 
 class TargetError(Exception):
     """Why the server cannot be started, in one line."""
+
+
+class Process(Protocol):
+    """A guard, and with it the server that it guards: what is asked of a `subprocess.Popen`."""
+
+    def poll(self) -> int | None:
+        """Return the exit status; nothing while the process runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end; raise TimeoutExpired."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
+Launch = Callable[[Sequence[str], str, int, int], Process]
+"""Starts a guarded server: from words, a directory ("": this one), the guard's end of a pipe, and where output goes."""
+
+
+def launch(words: Sequence[str], cwd: str, suite: int, output: int) -> Process:
+    """Start a guard that runs a command; raise OSError."""
+    return subprocess.Popen(  # noqa: S603  (the user's own command)
+        [sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py")), str(suite), *words],
+        cwd=cwd or None,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        pass_fds=(suite,),
+        start_new_session=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -38,6 +69,7 @@ class Start:
     """Split into words as a shell would; {port} and {dir} are filled in."""
     cwd: str = ""
     timeout_scale: float = 1.0
+    launch: Launch = launch
 
 
 class Target:
@@ -53,7 +85,7 @@ class Target:
         self._directory = directory
         self._proxy = proxy
         self._is_port_free_to_choose = address is None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._leash = -1  # closing it ends the process
         self._output: IO[bytes] | None = None
         self._lock = threading.Lock()
@@ -128,22 +160,14 @@ class Target:
         if not words:
             message = "--serve: an empty command"
             raise TargetError(message)
-        leash, self._leash = os.pipe()
+        suite, self._leash = os.pipe()
         try:
-            self._process = subprocess.Popen(  # noqa: S603  (the user's own command)
-                [sys.executable, "-I", str(Path(__file__).with_name("guard.py")), str(leash), *words],
-                cwd=start.cwd or None,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=(leash,),
-                start_new_session=True,
-            )
+            self._process = start.launch(words, start.cwd, suite, output.fileno())
         except OSError as error:
             message = f"--serve: {error.strerror}: {start.cwd or start.command}"
             raise TargetError(message) from error
         finally:
-            os.close(leash)
+            os.close(suite)
         self.starts += 1
 
     def _await_readiness(self, start: Start) -> None:

@@ -4,14 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from conformance.scenarios import catalogue
 from tests.broken_servers.all_bugs import BUGS
-from tests.conformance.kill_matrix import Finds, finds, is_about, is_in_vain, judge_bug, proof, read
+from tests.conformance.kill_matrix import SCENARIOS, Finds, finds, is_about, is_in_vain, judge_bug, proof, read
 
 pytestmark = pytest.mark.once
 
 MATRIX = read()
-PROOF = proof(MATRIX, catalogue())
+PROOF = proof(MATRIX, SCENARIOS)
 CHAPTERS = sorted({bug.module for bug in BUGS.values()})
 AT_ONCE = 6
 """How many servers are judged at a time: most of what they do is to let the suite wait."""
@@ -27,13 +26,12 @@ def test_the_matrix_has_every_bug() -> None:
 
 @pytest.mark.parametrize("name", MATRIX)
 def test_a_bug_is_found_by_a_scenario_of_the_requirement_that_it_breaks(name: str) -> None:
-    scenarios = catalogue()
-    assert any(is_about(scenarios[scenario], BUGS[name]) for scenario in PROOF[name]), MATRIX[name]
+    assert any(is_about(SCENARIOS[scenario], BUGS[name]) for scenario in PROOF[name]), MATRIX[name]
 
 
 def test_every_scenario_finds_a_bug() -> None:
     finding = {scenario for found in PROOF.values() for scenario in found}
-    assert [row.id for row in catalogue() if row.id not in finding] == []
+    assert [row.id for row in SCENARIOS if row.id not in finding] == []
 
 
 def kinds(found: Finds) -> Finds:
