@@ -108,6 +108,11 @@ def is_in_vain(why: str) -> bool:
     return why.startswith(("timeout", "open", "gone"))
 
 
+def may_be_hasty(why: str) -> bool:
+    """Tell whether a reason is found as well in haste; not with connections: the kernel tries again after a second."""
+    return is_in_vain(why) and not why.endswith("a connection")
+
+
 def proof(matrix: Mapping[str, Finds], scenarios: Catalogue) -> dict[str, Finds]:
     """Return the part of a matrix that proves as much as the whole of it, at the least cost.
 
