@@ -118,7 +118,7 @@ class Client(Peer):
         """
         self._replies += 1
         allowed = codes or tuple(CODES)
-        expected = " or ".join(f"{code} {CODES.get(code, '')}".rstrip() for code in codes) or "a status line"
+        expected = _named(codes)
         line = self.read_line(expected)
         found = _STATUS_LINE.fullmatch(line)
         if found is None:
@@ -267,6 +267,11 @@ def replies(client: Client, codes: Sequence[int]) -> None:
     """Read status lines that have these codes, one after the other."""
     for code in codes:
         client.status(code)
+
+
+@functools.cache
+def _named(codes: tuple[int, ...]) -> str:
+    return " or ".join(f"{code} {CODES.get(code, '')}".rstrip() for code in codes) or "a status line"
 
 
 class _Count:
