@@ -23,6 +23,7 @@ from conformance.fixtures_local import FixturesError, write_for_others
 from conformance.options import DEFAULT_CLIENTS, DEFAULT_SEED, PROGRAM, Options
 from conformance.outlets import WRITTEN, rendered, reports, writable
 from conformance.patience import patience_seconds
+from conformance.place import Place
 from conformance.replay import ReplayError, find_result, replay
 from conformance.scenario import ScenarioError
 from conformance.scenarios import catalogue
@@ -128,14 +129,15 @@ def run(*, verbose: bool, ndjson: str | None, junit: str | None, html: str | Non
     """Judge the server at HOST:PORT, [V6]:PORT or unix:PATH, or the one that --serve starts."""
     options = Options(**given)
     _check_target(options)
-    found = catalogue(options.scenarios)
     console = Console(highlight=False)
     with (
         reports(console, ndjson, {"junit": junit, "html": html}, is_verbose=verbose) as sink,
         _ended_by_signals(),
-        Session(options, found, sink) as session,
+        Place(options) as place,
     ):
-        return session.run().exit
+        found = catalogue(options.scenarios)  # while the server starts
+        with Session(options, found, sink, place) as session:
+            return session.run().exit
 
 
 def _check_target(options: Options) -> None:

@@ -251,6 +251,10 @@ class Client(Peer):
     def finish(self) -> None:
         """Say quit, require its reply and the end of the stream (nothing else was said), and leave."""
         self.say("quit")
+        self.leave()
+
+    def leave(self) -> None:
+        """Require the reply to quit and the end of the stream, and leave."""
         self.status(0)
         self.read_end("the end of the stream after quit")
         self.close()  # a server that lingers for it would count it among its clients

@@ -23,7 +23,6 @@ from conformance.record import Record
 from conformance.reproduction import command_lines
 from conformance.scenario import DESTRUCTIVE, SHARED, Catalogue, Scenario
 from conformance.selection import Baseline, SelectionError, check_patterns, read_baseline, select
-from conformance.target import Launch, launch
 from conformance.verdict import Verdict, exit_status
 
 if TYPE_CHECKING:
@@ -41,17 +40,17 @@ class Session:
     """A server, ready to be judged: started, filled with files, and asked what it speaks.
 
     A context manager. Raises on entering: SelectionError, TargetError, FixturesError, AddressError, each with one
-    line for people. Events go to `sink`, one at a time. `launch` starts the server, where `options` name one.
+    line for people. Events go to `sink`, one at a time. Whoever gives a `place` has entered it, and leaves it.
     """
 
-    def __init__(self, options: Options, catalogue: Catalogue, sink: Sink, launch: Launch = launch) -> None:
+    def __init__(self, options: Options, catalogue: Catalogue, sink: Sink, place: Place | None = None) -> None:
         self.options = options
         self.catalogue = catalogue
         self.scenarios: list[Scenario] = []
         self.deselected: list[Scenario] = []
         self._sink = sink
+        self._given_place = place
         self._sink_lock = threading.Lock()
-        self._launch = launch
         self._door = Door()
         self._results: dict[str, Result] = {}
         self._baseline = read_baseline(options.baseline) if options.baseline else Baseline()
@@ -61,8 +60,9 @@ class Session:
 
     def __enter__(self) -> "Self":
         check_patterns(self.catalogue, (*self.options.select, *self.options.skip))
-        self._place = self._stack.enter_context(Place(self.options, self._launch))
+        self._place = self._given_place or self._stack.enter_context(Place(self.options))
         try:
+            self._stack.enter_context(self._place.target)
             self._care, self._gate = acquainted(self.options, self._place, self.catalogue[GATE], self._patience)
             self._start()
         except BaseException:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Place:
     """A server at its address, and the local directory that it serves, if there is one; `launch` starts it.
 
-    A context manager. Raises on entering: AddressError, FixturesError, TargetError.
+    A context manager. Once entered, the server starts; it is ready when the target is entered.
+    Raises on entering: AddressError, FixturesError, TargetError.
     """
 
     target: Target
@@ -57,6 +58,6 @@ class Place:
             self._stack.callback(self.fixtures.remove)
             self.fixtures.write()
         start = Start(options.serve, options.cwd, options.timeout_scale, self._launch) if options.serve else None
-        self.target = self._stack.enter_context(
-            Target(address, start, directory=(directory or Path()).absolute(), proxy=proxy)
-        )
+        self.target = Target(address, start, directory=(directory or Path()).absolute(), proxy=proxy)
+        self._stack.callback(self.target.close)
+        self.target.begin()

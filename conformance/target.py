@@ -75,7 +75,7 @@ class Start:
 class Target:
     """A server at an address, started and restarted by `start` if there is one.
 
-    Usable as a context manager; at its end nothing that it started is left.
+    Usable as a context manager: once entered it is ready, and at its end nothing that it started is left.
     """
 
     def __init__(
@@ -93,14 +93,21 @@ class Target:
         self.starts = 0
         """How often it was started."""
 
+    def begin(self) -> None:
+        """Start the server, if the suite does that, without waiting until it is ready; raises TargetError."""
+        if self._start is not None and self._output is None:
+            self._output = tempfile.TemporaryFile(prefix="hftp-server-output-")  # noqa: SIM115  (close() closes it)
+            with self._lock:
+                self._spawn(self._start, self._output)
+
     def __enter__(self) -> "Self":
-        if self._start is not None:
-            self._output = tempfile.TemporaryFile(prefix="hftp-server-output-")
-            try:
-                self.restart()
-            except BaseException:
-                self.close()
-                raise
+        try:
+            self.begin()
+            if self._start is not None:
+                self._await_readiness(self._start)
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -127,8 +134,6 @@ class Target:
             raise TargetError(message)
         with self._lock:
             self._end()
-            if self._is_port_free_to_choose:
-                self.address = Address("127.0.0.1", _free_port())
             self._spawn(self._start, self._output)
             self._await_readiness(self._start)
 
@@ -149,6 +154,8 @@ class Target:
             self._output = None
 
     def _spawn(self, start: Start, output: IO[bytes]) -> None:
+        if self._is_port_free_to_choose:
+            self.address = Address("127.0.0.1", _free_port())
         fields = {"{port}": str(self.address.port), "{dir}": str(self._directory), "{host}": self.address.host}
         try:
             words = shlex.split(start.command)

@@ -16,6 +16,7 @@ from pathlib import Path
 from conformance.engine import Session
 from conformance.events import Event, Result
 from conformance.options import Options
+from conformance.place import Place
 from conformance.scenario import Catalogue, Scenario
 from conformance.scenarios import catalogue
 from tests.broken_servers import forking
@@ -55,7 +56,7 @@ def options(name: str, dialect: str, select: Iterable[str] = (), *, is_hasty: bo
 def judge(asked: Options) -> list[Result]:
     """Return the results of a run."""
     events: list[Event] = []
-    with Session(asked, SCENARIOS, events.append, forking.launch) as session:
+    with Place(asked, forking.launch) as place, Session(asked, SCENARIOS, events.append, place) as session:
         session.run()
     return [event for event in events if isinstance(event, Result)]
 
