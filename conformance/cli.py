@@ -11,7 +11,6 @@ from types import FrameType
 from typing import Any, Final, NoReturn
 
 import click
-from rich.console import Console
 
 from conformance import __version__
 from conformance.dialling import AddressError, check_proxy, dial, parse_address
@@ -129,15 +128,13 @@ def run(*, verbose: bool, ndjson: str | None, junit: str | None, html: str | Non
     """Judge the server at HOST:PORT, [V6]:PORT or unix:PATH, or the one that --serve starts."""
     options = Options(**given)
     _check_target(options)
-    console = Console(highlight=False)
     with (
-        reports(console, ndjson, {"junit": junit, "html": html}, is_verbose=verbose) as sink,
+        reports(ndjson, {"junit": junit, "html": html}, is_verbose=verbose) as sink,
         _ended_by_signals(),
-        Place(options) as place,
+        Place(options) as place,  # the server starts while the catalogue is loaded
+        Session(options, catalogue(options.scenarios), sink, place) as session,
     ):
-        found = catalogue(options.scenarios)  # while the server starts
-        with Session(options, found, sink, place) as session:
-            return session.run().exit
+        return session.run().exit
 
 
 def _check_target(options: Options) -> None:
@@ -250,9 +247,8 @@ def report(
 ) -> int:
     """Make the reports of recorded runs again; the exit status is the gravest of theirs."""
     events = [event for recording in recordings for event in _events(recording)]
-    console = Console(highlight=False)
     statuses = {Exit(event.exit) for event in events if isinstance(event, RunEnd)}
-    with reports(console, ndjson, {}, is_verbose=verbose) as sink:
+    with reports(ndjson, {}, is_verbose=verbose) as sink:
         for event in events:
             sink(event)
     for name, path in (("junit", junit), ("html", html)):
