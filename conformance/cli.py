@@ -11,7 +11,6 @@ from types import FrameType
 from typing import Any, Final, NoReturn
 
 import click
-from rich.console import Console
 
 from conformance import __version__
 from conformance.dialling import AddressError, check_proxy, dial, parse_address
@@ -23,6 +22,7 @@ from conformance.fixtures_local import FixturesError, write_for_others
 from conformance.options import DEFAULT_CLIENTS, DEFAULT_SEED, PROGRAM, Options
 from conformance.outlets import WRITTEN, rendered, reports, writable
 from conformance.patience import patience_seconds
+from conformance.place import Place
 from conformance.replay import ReplayError, find_result, replay
 from conformance.scenario import ScenarioError
 from conformance.scenarios import catalogue
@@ -128,12 +128,11 @@ def run(*, verbose: bool, ndjson: str | None, junit: str | None, html: str | Non
     """Judge the server at HOST:PORT, [V6]:PORT or unix:PATH, or the one that --serve starts."""
     options = Options(**given)
     _check_target(options)
-    found = catalogue(options.scenarios)
-    console = Console(highlight=False)
     with (
-        reports(console, ndjson, {"junit": junit, "html": html}, is_verbose=verbose) as sink,
+        reports(ndjson, {"junit": junit, "html": html}, is_verbose=verbose) as sink,
         _ended_by_signals(),
-        Session(options, found, sink) as session,
+        Place(options) as place,  # the server starts while the catalogue is loaded
+        Session(options, catalogue(options.scenarios), sink, place) as session,
     ):
         return session.run().exit
 
@@ -248,9 +247,8 @@ def report(
 ) -> int:
     """Make the reports of recorded runs again; the exit status is the gravest of theirs."""
     events = [event for recording in recordings for event in _events(recording)]
-    console = Console(highlight=False)
     statuses = {Exit(event.exit) for event in events if isinstance(event, RunEnd)}
-    with reports(console, ndjson, {}, is_verbose=verbose) as sink:
+    with reports(ndjson, {}, is_verbose=verbose) as sink:
         for event in events:
             sink(event)
     for name, path in (("junit", junit), ("html", html)):

@@ -118,7 +118,7 @@ class Client(Peer):
         """
         self._replies += 1
         allowed = codes or tuple(CODES)
-        expected = " or ".join(f"{code} {CODES.get(code, '')}".rstrip() for code in codes) or "a status line"
+        expected = _named(codes)
         line = self.read_line(expected)
         found = _STATUS_LINE.fullmatch(line)
         if found is None:
@@ -251,6 +251,10 @@ class Client(Peer):
     def finish(self) -> None:
         """Say quit, require its reply and the end of the stream (nothing else was said), and leave."""
         self.say("quit")
+        self.leave()
+
+    def leave(self) -> None:
+        """Require the reply to quit and the end of the stream, and leave."""
         self.status(0)
         self.read_end("the end of the stream after quit")
         self.close()  # a server that lingers for it would count it among its clients
@@ -267,6 +271,11 @@ def replies(client: Client, codes: Sequence[int]) -> None:
     """Read status lines that have these codes, one after the other."""
     for code in codes:
         client.status(code)
+
+
+@functools.cache
+def _named(codes: tuple[int, ...]) -> str:
+    return " or ".join(f"{code} {CODES.get(code, '')}".rstrip() for code in codes) or "a status line"
 
 
 class _Count:

@@ -1,6 +1,8 @@
 """Addresses: how they are written, and how one gets a socket to them, through a proxy too."""
 
+import functools
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Any
@@ -114,7 +116,7 @@ def dial(address: Address, timeout_seconds: float, proxy: str = "", receive_buff
     if proxy:
         return _dial_through(proxy, address, timeout_seconds)
     failure: OSError = OSError(f"{address.host}: no address")
-    for family, kind, protocol, _, place in socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM):
+    for family, kind, protocol, _, place in _resolved(address.host, address.port):
         sock = socket.socket(family, kind, protocol)
         if receive_buffer_bytes:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
@@ -124,6 +126,12 @@ def dial(address: Address, timeout_seconds: float, proxy: str = "", receive_buff
         except OSError as error:
             failure = error
     raise failure
+
+
+@functools.cache
+def _resolved(host: str, port: int) -> Sequence[tuple[Any, ...]]:
+    """Return what a name means, asked once: a run connects two thousand times."""
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 def _connected(sock: socket.socket, place: str | tuple[Any, ...], timeout_seconds: float) -> socket.socket:

@@ -40,15 +40,16 @@ class Session:
     """A server, ready to be judged: started, filled with files, and asked what it speaks.
 
     A context manager. Raises on entering: SelectionError, TargetError, FixturesError, AddressError, each with one
-    line for people. Events go to `sink`, one at a time.
+    line for people. Events go to `sink`, one at a time. Whoever gives a `place` has entered it, and leaves it.
     """
 
-    def __init__(self, options: Options, catalogue: Catalogue, sink: Sink) -> None:
+    def __init__(self, options: Options, catalogue: Catalogue, sink: Sink, place: Place | None = None) -> None:
         self.options = options
         self.catalogue = catalogue
         self.scenarios: list[Scenario] = []
         self.deselected: list[Scenario] = []
         self._sink = sink
+        self._given_place = place
         self._sink_lock = threading.Lock()
         self._door = Door()
         self._results: dict[str, Result] = {}
@@ -59,8 +60,9 @@ class Session:
 
     def __enter__(self) -> "Self":
         check_patterns(self.catalogue, (*self.options.select, *self.options.skip))
-        self._place = self._stack.enter_context(Place(self.options))
+        self._place = self._given_place or self._stack.enter_context(Place(self.options))
         try:
+            self._stack.enter_context(self._place.target)
             self._care, self._gate = acquainted(self.options, self._place, self.catalogue[GATE], self._patience)
             self._start()
         except BaseException:
@@ -173,7 +175,8 @@ class Session:
             return
         with ThreadPoolExecutor(jobs, thread_name_prefix="scenario") as pool:
             try:
-                list(pool.map(self.judge, batch))
+                # What may take longest comes first, so that at the end nobody waits for it.
+                list(pool.map(self.judge, sorted(batch, key=lambda row: -row.patiences)))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

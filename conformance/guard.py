@@ -3,57 +3,68 @@
 The guard holds one end of a pipe; the other end belongs to the suite. When that closes, by a call or because the suite
 was killed, everything that the command has started is killed, daemons with a session of their own included: the guard
 is their subreaper, so orphans become its children. As root, the command loses the right to read what is unreadable.
+
+It is started before every server, and imports little: with contextlib, pathlib and typing it took twice as long.
 """
 
-import contextlib
 import ctypes
 import os
 import select
 import signal
 import sys
 import time
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable
 
-_PR_SET_PDEATHSIG: Final = 1
-_PR_CAPBSET_DROP: Final = 24
-_PR_SET_CHILD_SUBREAPER: Final = 36
-_CAP_DAC_OVERRIDE: Final = 1
-_CAP_DAC_READ_SEARCH: Final = 2
-_GRACE_SECONDS: Final = 1.0
-_ROUNDS: Final = 50
-_CANNOT_RUN: Final = 127
+_PR_SET_PDEATHSIG = 1
+_PR_CAPBSET_DROP = 24
+_PR_SET_CHILD_SUBREAPER = 36
+CAP_DAC_OVERRIDE = 1
+CAP_DAC_READ_SEARCH = 2
+_GRACE_SECONDS = 1.0
+_ROUNDS = 50
+_CANNOT_RUN = 127
 
 
 def main(arguments: list[str]) -> int:
     """Run the command until it ends or the suite wants it to; return its exit status."""
-    suite, command = int(arguments[0]), arguments[1:]
+    return watch(int(arguments[0]), lambda: _become(arguments[1:]))
+
+
+def watch(suite: int, run: Callable[[], None]) -> int:
+    """Run a function in a process of its own until it ends or the suite wants it to; return its exit status."""
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the pipe says when it is time
     child = os.fork()
     if child == 0:
-        _become(command, suite, prctl)
+        try:
+            _come_of_age(suite, prctl)
+            run()
+        finally:
+            os._exit(_CANNOT_RUN)
     status = _wait(child, suite)
     _end_all(child)
     return status
 
 
-def _become(command: list[str], suite: int, prctl: "ctypes._FuncPointer") -> None:
+def _come_of_age(suite: int, prctl: "ctypes._FuncPointer") -> None:
+    """Be the head of a group that can be signalled, and that ends with the guard."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    os.close(suite)
+    os.setpgid(0, 0)
+    prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.geteuid() == 0:
+        for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
+            prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+def _become(command: list[str]) -> None:
     try:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
-        os.close(suite)
-        os.setpgid(0, 0)
-        prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-        if os.geteuid() == 0:
-            for capability in (_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH):
-                prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
         os.execvp(command[0], command)  # noqa: S606  (the user's own command, which was split into words)
     except OSError as error:
         sys.stderr.write(f"cannot run {command[0]}: {error.strerror}\n")
-    os._exit(_CANNOT_RUN)
 
 
 def _wait(child: int, suite: int) -> int:
@@ -63,8 +74,7 @@ def _wait(child: int, suite: int) -> int:
     if descriptor in ready:
         _, status = os.waitpid(child, 0)
         return os.waitstatus_to_exitcode(status) & 0xFF
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGTERM)
+    _send(os.killpg, child, signal.SIGTERM)
     select.select([descriptor], [], [], _GRACE_SECONDS)
     return 0
 
@@ -72,11 +82,9 @@ def _wait(child: int, suite: int) -> int:
 def _end_all(group: int) -> None:
     """Kill the group, and whatever was orphaned on the way, until nothing is left."""
     for _ in range(_ROUNDS):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(group, signal.SIGKILL)
+        _send(os.killpg, group, signal.SIGKILL)
         for child in _children():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
+            _send(os.kill, child, signal.SIGKILL)
         try:
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass
@@ -85,10 +93,20 @@ def _end_all(group: int) -> None:
         time.sleep(0.01)
 
 
+def _send(kill: Callable[[int, int], None], whom: int, number: int) -> None:
+    """Send a signal to whoever is still there."""
+    try:  # noqa: SIM105  (contextlib takes a while to import)
+        kill(whom, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
 def _children() -> list[int]:
-    with contextlib.suppress(OSError):
-        return [int(word) for word in Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii").split()]
-    return []
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:  # noqa: PTH123  (so does pathlib)
+            return [int(word) for word in file.read().split()]
+    except OSError:
+        return []
 
 
 if __name__ == "__main__":

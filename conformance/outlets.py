@@ -7,25 +7,28 @@ from pathlib import Path
 from typing import Final, TextIO
 
 import click
-from rich.console import Console
 
 from conformance.events import Event, RunEnd, Sink
 from conformance.reports.ndjson import NdjsonReport
-from conformance.reports.terminal import TerminalReport
 
 WRITTEN: Final = ("junit", "html")
 """The reports that are written from the whole stream: a module and a function of that name in `conformance.reports`."""
 
 
 @contextlib.contextmanager
-def reports(
-    console: Console, ndjson: str | None, written: dict[str, str | None], *, is_verbose: bool
-) -> Iterator[Sink]:
-    """Give a sink for all reports that were asked for; those of the whole stream are written in the end."""
+def reports(ndjson: str | None, written: dict[str, str | None], *, is_verbose: bool) -> Iterator[Sink]:
+    """Give a sink for all reports that were asked for; those of the whole stream are written in the end.
+
+    What prints is only imported here: that takes 50 ms, and most commands print nothing with it.
+    """
+    from rich.console import Console  # noqa: PLC0415
+
+    from conformance.reports.terminal import TerminalReport  # noqa: PLC0415
+
     wanted = {name: path for name, path in written.items() if path is not None}
     events: list[Event] = []
     with contextlib.ExitStack() as stack:
-        terminal = TerminalReport(console, is_verbose=is_verbose)
+        terminal = TerminalReport(Console(highlight=False), is_verbose=is_verbose)
         stack.callback(terminal.close)
         sinks: list[Sink] = [terminal]
         if wanted:

@@ -79,9 +79,12 @@ class Peer:
         try:
             self._socket.settimeout(0)
             while view:
-                if not self._wait_to_send():
+                self._left()  # raises when the time is over, which no wait would tell of a server that takes it all
+                try:
+                    count = self._socket.send(view[:RECEIVE_BYTES])
+                except BlockingIOError:
+                    self._wait_to_send()
                     continue
-                count = self._socket.send(view[:RECEIVE_BYTES])
                 self._record.sent(self.number, bytes(view[:count]), is_apart=is_apart)
                 view, is_apart = view[count:], False
         except OSError as error:  # a time-out is one, too
@@ -90,11 +93,8 @@ class Peer:
             return False
         return True
 
-    def _wait_to_send(self) -> bool:
-        """Wait until the socket takes bytes, and take in what arrives meanwhile; return whether it takes bytes.
-
-        Raises TimeoutError.
-        """
+    def _wait_to_send(self) -> None:
+        """Wait until the socket may take bytes, and take in what arrives meanwhile; raise TimeoutError."""
         poll = select.poll()
         wants_input = not self._ending and len(self._received) < READ_AHEAD_BYTES
         poll.register(self._socket, select.POLLOUT | (select.POLLIN if wants_input else 0))
@@ -104,7 +104,6 @@ class Peer:
         if wants_input and happened[0][1] & select.POLLIN:
             with contextlib.suppress(_Ended):
                 self._take(self._socket.recv(RECEIVE_BYTES))
-        return bool(happened[0][1] & ~select.POLLIN)
 
     def send_bytewise(self, data: bytes) -> None:
         """Send bytes one by one, each in a packet of its own as far as the kernel lets it."""
@@ -116,6 +115,10 @@ class Peer:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
         self._record.note(self.number, "half-closed")
+
+    def read_ahead(self) -> None:
+        """Let the kernel take in more for us from now on than was allowed in the beginning."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
 
     def reset(self) -> None:
         """Leave with RST."""

@@ -9,23 +9,25 @@ from typing import TYPE_CHECKING
 from conformance.dialling import Address, check_names, check_proxy, parse_address
 from conformance.fixtures_local import LocalFixtures
 from conformance.options import Options
-from conformance.target import Start, Target
+from conformance.target import Launch, Start, Target, launch
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
 class Place:
-    """A server at its address, and the local directory that it serves, if there is one.
+    """A server at its address, and the local directory that it serves, if there is one; `launch` starts it.
 
-    A context manager. Raises on entering: AddressError, FixturesError, TargetError.
+    A context manager. Once entered, the server starts; it is ready when the target is entered.
+    Raises on entering: AddressError, FixturesError, TargetError.
     """
 
     target: Target
     fixtures: LocalFixtures | None = None
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, launch: Launch = launch) -> None:
         self._options = options
+        self._launch = launch
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "Self":
@@ -55,7 +57,7 @@ class Place:
             )
             self._stack.callback(self.fixtures.remove)
             self.fixtures.write()
-        start = Start(options.serve, options.cwd, options.timeout_scale) if options.serve else None
-        self.target = self._stack.enter_context(
-            Target(address, start, directory=(directory or Path()).absolute(), proxy=proxy)
-        )
+        start = Start(options.serve, options.cwd, options.timeout_scale, self._launch) if options.serve else None
+        self.target = Target(address, start, directory=(directory or Path()).absolute(), proxy=proxy)
+        self._stack.callback(self.target.close)
+        self.target.begin()

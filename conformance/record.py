@@ -31,19 +31,30 @@ class Payload:
         self.head = b""
         self.packed: bytes | None = None
         self._tail = b""
-        self._hash = hashlib.sha256()
+        self._hash: hashlib._Hash | None = None
         self._is_sent = is_sent
         self._packer: zlib._Compress | None = None
 
     def add(self, data: bytes) -> None:
         """Take more bytes."""
-        if self._is_sent and self.size <= WHOLE_BYTES < self.size + len(data):  # short ones, by far the most, need none
-            self._packer = zlib.compressobj(_QUICKLY)
-            self.packed = self._packer.compress(self.head)
+        if self.size <= WHOLE_BYTES < self.size + len(data):
+            self._prepare_for_more()
         self.size += len(data)
-        self._hash.update(data)
         if len(self.head) < WHOLE_BYTES:
             self.head += data[: WHOLE_BYTES - len(self.head)]
+        if self._hash is not None:
+            self._take_more(self._hash, data)
+
+    def _prepare_for_more(self) -> None:
+        """Begin with what only a long one needs; by far the most are short."""
+        self._hash = hashlib.sha256(self.head)
+        self._tail = self.head
+        if self._is_sent:
+            self._packer = zlib.compressobj(_QUICKLY)
+            self.packed = self._packer.compress(self.head)
+
+    def _take_more(self, found: "hashlib._Hash", data: bytes) -> None:
+        found.update(data)
         self._tail = (self._tail + data[-TAIL_BYTES:])[-TAIL_BYTES:]
         if self._packer is not None and self.packed is not None:
             self.packed += self._packer.compress(data)
@@ -52,7 +63,7 @@ class Payload:
 
     def describe(self) -> dict[str, Any]:
         """Return it for a report: `bytes`, and `data` as Latin-1 or, of a long one, head, tail, hash and packing."""
-        if self.size <= WHOLE_BYTES:
+        if self._hash is None:
             return {"bytes": self.size, "data": self.head.decode("latin-1")}
         found: dict[str, Any] = {
             "bytes": self.size,

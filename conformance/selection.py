@@ -1,11 +1,13 @@
 """Which scenarios are played: patterns over id, chapter, requirement and level, and a baseline of known failures."""
 
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Final
 
 from conformance.events import Result
 from conformance.scenario import Scenario
@@ -18,14 +20,16 @@ else:
     import tomli as tomllib
 
 
+_WILD: Final = frozenset("*?[")
+
+
 class SelectionError(ValueError):
     """What is wrong with a pattern or a baseline, in one line."""
 
 
 def matches(scenario: Scenario, pattern: str, dialect: str) -> bool:
     """Tell whether a pattern (with * and ?) means a scenario, by its id, chapter, requirement or level."""
-    words = (scenario.id, scenario.chapter, scenario.requirement, scenario.row.chapter, scenario.level_for(dialect))
-    return any(fnmatchcase(word, pattern) for word in words)
+    return any(fnmatchcase(word, pattern) for word in _words(scenario, (dialect,)))
 
 
 def select(
@@ -36,15 +40,16 @@ def select(
     Raises SelectionError for a pattern that matches nothing, and if nothing is left.
     """
     scenarios = list(scenarios)
-    for pattern in (*wanted, *unwanted):
-        if not any(matches(scenario, pattern, dialect) for scenario in scenarios):
+    meant = _meant((*wanted, *unwanted), scenarios, (dialect,))
+    for pattern, found in meant.items():
+        if not found:
             message = f"{_unmatched(pattern, scenarios)}; in {dialect}, at least"
             raise SelectionError(message)
     chosen: list[Scenario] = []
     left: list[Scenario] = []
     for scenario in scenarios:
-        is_wanted = not wanted or any(matches(scenario, pattern, dialect) for pattern in wanted)
-        is_unwanted = any(matches(scenario, pattern, dialect) for pattern in unwanted)
+        is_wanted = not wanted or any(scenario.id in meant[pattern] for pattern in wanted)
+        is_unwanted = any(scenario.id in meant[pattern] for pattern in unwanted)
         (chosen if is_wanted and not is_unwanted else left).append(scenario)
     if not chosen:
         message = "the patterns leave no scenario to play"
@@ -55,9 +60,32 @@ def select(
 def check_patterns(scenarios: Iterable[Scenario], patterns: Iterable[str]) -> None:
     """Raise SelectionError for a pattern that matches nothing in any dialect."""
     known = list(scenarios)
-    for pattern in patterns:
-        if not any(matches(row, pattern, dialect) for row in known for dialect in DIALECTS):
+    for pattern, found in _meant(tuple(patterns), known, DIALECTS).items():
+        if not found:
             raise SelectionError(_unmatched(pattern, known))
+
+
+def _words(scenario: Scenario, dialects: Iterable[str]) -> set[str]:
+    """Return what a pattern can mean a scenario by."""
+    row = scenario.row
+    return {scenario.id, scenario.chapter, row.id, row.chapter, *map(scenario.level_for, dialects)}
+
+
+def _meant(patterns: Sequence[str], scenarios: Iterable[Scenario], dialects: Sequence[str]) -> dict[str, set[str]]:
+    """Return the ids of the scenarios that each pattern means."""
+    if not patterns:
+        return {}
+    ids: dict[str, set[str]] = defaultdict(set)
+    for scenario in scenarios:
+        for word in _words(scenario, dialects):
+            ids[word].add(scenario.id)
+
+    def mean(pattern: str) -> set[str]:
+        if not _WILD.intersection(pattern):
+            return ids.get(pattern, set())
+        return set().union(*(found for word, found in ids.items() if fnmatchcase(word, pattern)))
+
+    return {pattern: mean(pattern) for pattern in patterns}
 
 
 def _unmatched(pattern: str, scenarios: Sequence[Scenario]) -> str:

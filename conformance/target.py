@@ -8,10 +8,11 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -23,11 +24,41 @@ START_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 10.0
 OUTPUT_BYTES: Final = 4096
 """How much of the end of a server's output a report has."""
-_POLL_SECONDS: Final = 0.02
+_POLL_SECONDS: Final = 0.005
 
 
 class TargetError(Exception):
     """Why the server cannot be started, in one line."""
+
+
+class Process(Protocol):
+    """A guard, and with it the server that it guards: what is asked of a `subprocess.Popen`."""
+
+    def poll(self) -> int | None:
+        """Return the exit status; nothing while the process runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end; raise TimeoutExpired."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
+Launch = Callable[[Sequence[str], str, int, int], Process]
+"""Starts a guarded server: from words, a directory ("": this one), the guard's end of a pipe, and where output goes."""
+
+
+def launch(words: Sequence[str], cwd: str, suite: int, output: int) -> Process:
+    """Start a guard that runs a command; raise OSError."""
+    return subprocess.Popen(  # noqa: S603  (the user's own command)
+        [sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py")), str(suite), *words],
+        cwd=cwd or None,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        pass_fds=(suite,),
+        start_new_session=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -38,12 +69,13 @@ class Start:
     """Split into words as a shell would; {port} and {dir} are filled in."""
     cwd: str = ""
     timeout_scale: float = 1.0
+    launch: Launch = launch
 
 
 class Target:
     """A server at an address, started and restarted by `start` if there is one.
 
-    Usable as a context manager; at its end nothing that it started is left.
+    Usable as a context manager: once entered it is ready, and at its end nothing that it started is left.
     """
 
     def __init__(
@@ -53,7 +85,7 @@ class Target:
         self._directory = directory
         self._proxy = proxy
         self._is_port_free_to_choose = address is None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._leash = -1  # closing it ends the process
         self._output: IO[bytes] | None = None
         self._lock = threading.Lock()
@@ -61,14 +93,21 @@ class Target:
         self.starts = 0
         """How often it was started."""
 
+    def begin(self) -> None:
+        """Start the server, if the suite does that, without waiting until it is ready; raises TargetError."""
+        if self._start is not None and self._output is None:
+            self._output = tempfile.TemporaryFile(prefix="hftp-server-output-")  # noqa: SIM115  (close() closes it)
+            with self._lock:
+                self._spawn(self._start, self._output)
+
     def __enter__(self) -> "Self":
-        if self._start is not None:
-            self._output = tempfile.TemporaryFile(prefix="hftp-server-output-")
-            try:
-                self.restart()
-            except BaseException:
-                self.close()
-                raise
+        try:
+            self.begin()
+            if self._start is not None:
+                self._await_readiness(self._start)
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -95,8 +134,6 @@ class Target:
             raise TargetError(message)
         with self._lock:
             self._end()
-            if self._is_port_free_to_choose:
-                self.address = Address("127.0.0.1", _free_port())
             self._spawn(self._start, self._output)
             self._await_readiness(self._start)
 
@@ -117,6 +154,8 @@ class Target:
             self._output = None
 
     def _spawn(self, start: Start, output: IO[bytes]) -> None:
+        if self._is_port_free_to_choose:
+            self.address = Address("127.0.0.1", _free_port())
         fields = {"{port}": str(self.address.port), "{dir}": str(self._directory), "{host}": self.address.host}
         try:
             words = shlex.split(start.command)
@@ -128,22 +167,14 @@ class Target:
         if not words:
             message = "--serve: an empty command"
             raise TargetError(message)
-        leash, self._leash = os.pipe()
+        suite, self._leash = os.pipe()
         try:
-            self._process = subprocess.Popen(  # noqa: S603  (the user's own command)
-                [sys.executable, "-I", str(Path(__file__).with_name("guard.py")), str(leash), *words],
-                cwd=start.cwd or None,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=(leash,),
-                start_new_session=True,
-            )
+            self._process = start.launch(words, start.cwd, suite, output.fileno())
         except OSError as error:
             message = f"--serve: {error.strerror}: {start.cwd or start.command}"
             raise TargetError(message) from error
         finally:
-            os.close(leash)
+            os.close(suite)
         self.starts += 1
 
     def _await_readiness(self, start: Start) -> None:

@@ -1,17 +1,19 @@
 """What people read in a terminal: progress, failures that explain themselves, and a summary that fits a screen."""
 
 from collections import defaultdict
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from conformance.events import Event, Result, RunEnd, RunStart
 from conformance.reports.wording import printable
 from conformance.verdict import MEANINGS, Exit, Verdict
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 EXPLAINED: Final = (Verdict.FAIL, Verdict.ERROR, Verdict.WARN, Verdict.FLAKY)
 """The verdicts that are told in full, the gravest first."""
@@ -38,7 +40,7 @@ class TerminalReport:
         self._explained = 0
         self._start: RunStart | None = None
         self._progress: Progress | None = None
-        self._task = TaskID(0)
+        self._task: TaskID
 
     def __call__(self, event: Event) -> None:
         """Print what an event gives to print."""
@@ -70,15 +72,20 @@ class TerminalReport:
             highlight=False,
         )
         if self._console.is_terminal:
-            self._progress = Progress(
-                TextColumn("{task.description:<34}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                console=self._console,
-                transient=True,
-            )
-            self._progress.start()
-            self._task = self._progress.add_task("", total=start.selected)
+            self._show_progress(start.selected)
+
+    def _show_progress(self, total: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415  (takes a while)
+
+        self._progress = Progress(
+            TextColumn("{task.description:<34}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._progress.start()
+        self._task = self._progress.add_task("", total=total)
 
     def _take(self, result: Result) -> None:
         self._results.append(result)

@@ -223,6 +223,7 @@ def not_reading_replies(stage: Stage) -> None:
     client.send((b"get_slice %b 0 %d\r\n" % (medium.name, medium.size)) * 30)
     for _ in range(3):
         stage.probe()
+    client.read_ahead()
     for _ in range(30):
         client.status(0)
         client.slice(medium.content, 0, medium.size)
@@ -252,5 +253,6 @@ def slow_reader(stage: Stage) -> None:
         other = stage.connect()
         fetch(other, text.name, 0, text.size, text.content)
         other.finish()
+    slow.read_ahead()
     slow.slice(medium.content, 1, medium.size - 1)
     slow.finish()

@@ -108,9 +108,9 @@ chapter.transcript(
     causes=_NO_END | {Kind.CLOSED: "the connection is closed before all that was gathered is sent"},
 )
 def quit_behind_slice(stage: Stage) -> None:
-    """Ask for a whole file and say quit in one packet."""
+    """Ask for a whole file and say quit in one packet; little of it fits into the client's buffer when it is sent."""
     file = stage.fixture("medium")
-    client = stage.connect()
+    client = stage.connect(receive_buffer_bytes=4096)
     client.send(b"get_slice %b 0 %d\r\nquit\r\n" % (file.name, file.size))
     client.status(0)
     client.slice(file.content, 0, file.size)

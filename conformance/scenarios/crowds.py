@@ -34,6 +34,14 @@ def _crowd(stage: Stage, number: int) -> list[Client]:
     return [stage.connect() for _ in range(number)]
 
 
+def _finish(clients: list[Client]) -> None:
+    """Have them all say quit, and then each leave."""
+    for client in clients:
+        client.say("quit")
+    for client in clients:
+        client.leave()
+
+
 def _make_room(number: int) -> None:
     """Let this process have so many descriptors."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -66,8 +74,7 @@ def many(stage: Stage) -> None:
         for client in clients:
             client.status(200)
     stage.probe()
-    for client in clients:
-        client.finish()
+    _finish(clients)
 
 
 @chapter.play(
@@ -108,8 +115,7 @@ def burst(stage: Stage) -> None:
     together([work] * stage.clients, _DIALLERS)
     for client in clients:
         client.status(200)
-    for client in clients:
-        client.finish()
+    _finish(clients)
 
 
 @chapter.play(

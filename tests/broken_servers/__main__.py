@@ -28,5 +28,11 @@ NAMES = {name: bug.sentence for name, bug in BUGS.items()} | {
     f"correct-{name}": "Nothing: this style has no bug." for name in STYLES
 }
 
+
+def main(arguments: list[str]) -> int:
+    """Serve by the command line; return the exit status."""
+    return running.run(arguments, NAMES, prepare, first_dialect)
+
+
 if __name__ == "__main__":
-    sys.exit(running.run(sys.argv[1:], NAMES, prepare, first_dialect))
+    sys.exit(main(sys.argv[1:]))

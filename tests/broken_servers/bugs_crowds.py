@@ -30,6 +30,7 @@ class BufferShared(Loop):
     """All clients share one receive buffer, so what one has begun another ends."""
 
     shared = bytearray()
+    receive_bytes = 1  # so they take turns, however late this server comes to them
 
     def client(self, sock: socket.socket) -> Client:
         """Give every client the same buffer."""

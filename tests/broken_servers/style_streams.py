@@ -36,10 +36,12 @@ class Streams(Style):
 
     async def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client to the end, and survive its disappearance."""
-        with contextlib.suppress(OSError, asyncio.TimeoutError):
-            await self.converse(reader, writer)
-            await asyncio.wait_for(self.end(reader, writer), DRAIN_SECONDS)
-        writer.close()
+        try:
+            with contextlib.suppress(OSError, asyncio.TimeoutError):
+                await self.converse(reader, writer)
+                await asyncio.wait_for(self.end(reader, writer), DRAIN_SECONDS)
+        finally:
+            writer.close()  # of a task that fails, asyncio closes the connection by itself only from Python 3.11 on
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer line after line."""

@@ -16,13 +16,14 @@ from pathlib import Path
 from conformance.engine import Session
 from conformance.events import Event, Result
 from conformance.options import Options
+from conformance.place import Place
 from conformance.scenario import Catalogue, Scenario
 from conformance.scenarios import catalogue
+from tests.broken_servers import forking
 from tests.broken_servers.all_bugs import BUGS
 from tests.broken_servers.bug import Bug
-from tests.broken_servers.starting import PYTHON
 
-ROOT = Path(__file__).parents[2]
+SCENARIOS = catalogue()
 MATRIX = Path(__file__).with_name("kill_matrix.json")
 FINDERS = 4
 """How many scenarios are kept for a bug, beside those that are needed because they find nothing else."""
@@ -38,14 +39,12 @@ Finds = dict[str, str]
 """Scenario to reason, of one bug."""
 
 
-def options(words: Iterable[str], dialect: str, select: Iterable[str] = (), *, is_hasty: bool = False) -> Options:
-    """Return the options with which a server of these tests is judged: smaller and less patient than by default."""
+def options(name: str, dialect: str, select: Iterable[str] = (), *, is_hasty: bool = False) -> Options:
+    """Return the options with which a broken server is judged: smaller and less patient than by default."""
     select = tuple(select)
-    scenarios = catalogue()
-    needs_large = not select or any("large" in scenarios[name].all_needs for name in select)
+    needs_large = not select or any("large" in SCENARIOS[row].all_needs for row in select)
     return Options(
-        serve=shlex.join([*PYTHON, "-m", *words, "-p", "{port}", "-d", "{dir}", "--dialect", dialect]),
-        cwd=str(ROOT),
+        serve=shlex.join([name, "-p", "{port}", "-d", "{dir}", "--dialect", dialect]),
         dialect=dialect,
         select=select,
         large_bytes=LARGE_BYTES if needs_large else SMALL_BYTES,
@@ -57,14 +56,14 @@ def options(words: Iterable[str], dialect: str, select: Iterable[str] = (), *, i
 def judge(asked: Options) -> list[Result]:
     """Return the results of a run."""
     events: list[Event] = []
-    with Session(asked, catalogue(), events.append) as session:
+    with Place(asked, forking.launch) as place, Session(asked, SCENARIOS, events.append, place) as session:
         session.run()
     return [event for event in events if isinstance(event, Result)]
 
 
 def judge_bug(bug: Bug, select: Iterable[str] = (), *, is_hasty: bool = False) -> list[Result]:
     """Return the results of a bug's server."""
-    return judge(options(["tests.broken_servers", bug.name], bug.dialects[0], select, is_hasty=is_hasty))
+    return judge(options(bug.name, bug.dialects[0], select, is_hasty=is_hasty))
 
 
 def reason(result: Result) -> str:
@@ -108,6 +107,11 @@ def kept(every: Mapping[str, Finds], scenarios: Catalogue) -> dict[str, Finds]:
 def is_in_vain(why: str) -> bool:
     """Tell whether a reason is that nothing came, or nothing any more, which takes time to find out."""
     return why.startswith(("timeout", "open", "gone"))
+
+
+def may_be_hasty(why: str) -> bool:
+    """Tell whether a reason is found as well in haste; not with connections: the kernel tries again after a second."""
+    return is_in_vain(why) and not why.endswith("a connection")
 
 
 def proof(matrix: Mapping[str, Finds], scenarios: Catalogue) -> dict[str, Finds]:
@@ -161,10 +165,9 @@ def main() -> int:
     parser.add_argument("-t", action="append", default=[], metavar="ID", help="play this scenario only")
     parser.add_argument("-j", "--jobs", type=int, default=2, help="how many servers are judged at once")
     asked = parser.parse_args()
-    scenarios = catalogue()
     if asked.write:
-        write(asked.bug or list(BUGS), asked.t, asked.jobs, scenarios)
-    sys.stdout.writelines(f"{line}\n" for line in show(read(), scenarios))
+        write(asked.bug or list(BUGS), asked.t, asked.jobs, SCENARIOS)
+    sys.stdout.writelines(f"{line}\n" for line in show(read(), SCENARIOS))
     return 0
 
 
