@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -143,6 +144,22 @@ def launch(directory: Path, tmp_path: Path) -> Iterator[Launch]:
 
     with closing_all_made(launch_server) as launch:
         yield launch
+
+
+@pytest.fixture
+def log() -> Iterator[logging.Logger]:
+    """Return the package's logger, and leave it as it was.
+
+    What a test has it write to may be closed later, and then something else has that descriptor.
+    """
+    package = logging.getLogger("greenserver")
+    level, handlers, propagate = package.level, package.handlers, package.propagate
+    yield package
+    for each in package.handlers:
+        if each not in handlers:
+            each.close()
+    package.handlers, package.propagate = handlers, propagate
+    package.setLevel(level)  # which forgets what was enabled, too
 
 
 @pytest.fixture(autouse=True)

@@ -85,6 +85,7 @@ BAD_USE = {
 }
 
 
+@pytest.mark.usefixtures("log")
 @pytest.mark.parametrize(("arguments", "status", "message"), BAD_USE.values(), ids=BAD_USE)
 def test_bad_use_is_one_clear_line(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], status: int, message: str

@@ -6,7 +6,6 @@ import os
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,16 +21,6 @@ HOSTILE = b'get_metadata \x1b[2J\0\xff\x85\rfake=1 "quoted" \\'
 TEXT_LINE = re.compile(
     r"""\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 [A-Z]+ +[a-z, ]+?( [a-z]+=([^ "=\\]+|"([^"\\]|\\.)*"))*"""
 )
-
-
-@pytest.fixture
-def log() -> Iterator[logging.Logger]:
-    """Return the package's logger, and leave it as it was."""
-    package = logging.getLogger("greenserver")
-    before, level = (package.handlers, package.propagate), package.level
-    yield package
-    package.handlers, package.propagate = before
-    package.setLevel(level)  # which forgets what was enabled, too
 
 
 def record_of(event: str, *, error: BaseException | None = None, **facts: object) -> logging.LogRecord:

@@ -20,19 +20,12 @@ from greenserver.operation.notices import adjust_log, configure_log, report_refu
         (1, 1, "INFO"),
     ],
 )
-def test_the_log_is_as_loud_as_it_is_asked_to_be(verbose: int, quiet: int, level: str) -> None:
-    log = logging.getLogger("greenserver")
-    before = log.level, log.handlers, log.propagate
-    try:
-        configure_log(Settings(verbose=verbose, quiet=quiet))
-        assert logging.getLevelName(log.level) == level
-        adjust_log(Settings(log_format="json", verbose=1))
-        assert logging.getLevelName(log.level) == "DEBUG"
-        assert [type(each.formatter).__name__ for each in log.handlers] == ["JsonFormatter"]
-        log.handlers[0].close()
-    finally:
-        log.handlers, log.propagate = before[1:]
-        log.setLevel(before[0])  # which forgets what was enabled, too
+def test_the_log_is_as_loud_as_it_is_asked_to_be(log: logging.Logger, verbose: int, quiet: int, level: str) -> None:
+    configure_log(Settings(verbose=verbose, quiet=quiet))
+    assert logging.getLevelName(log.level) == level
+    adjust_log(Settings(log_format="json", verbose=1))
+    assert logging.getLevelName(log.level) == "DEBUG"
+    assert [type(each.formatter).__name__ for each in log.handlers] == ["JsonFormatter"]
 
 
 def test_what_became_of_a_configuration_is_logged(caplog: pytest.LogCaptureFixture) -> None:
