@@ -82,10 +82,11 @@ class Worker:
         """Serve until SIGTERM; what goes wrong before is logged, and the next worker tries again."""
         self._stop_asked = False
         self._server: Server | None = None
-        for number in ARBITER_SIGNALS:
+        # Never ignored, not even for a moment: that would discard the one that may have come since the fork.
+        signal.signal(signal.SIGTERM, self._stop)
+        for number in set(ARBITER_SIGNALS) - {signal.SIGTERM}:
             signal.signal(number, signal.SIG_IGN)  # the terminal's and systemd's are for the arbiter
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, self._stop)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_SIGNALS)
         try:
             patch_for(self._settings.engine)

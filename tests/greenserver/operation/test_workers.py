@@ -11,11 +11,29 @@ import pytest
 
 from tests.cycles.__main__ import state_of
 from tests.greenserver.conftest import LARGE, Start
-from tests.greenserver.serving import PATIENCE_SECONDS, Client, Server, wait_until
+from tests.greenserver.serving import PATIENCE_SECONDS, Client, Server, run_script, wait_until
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 
 SIZE_OF_ONE = b"0 OK\r\n1\r\n"
+
+TOLD_BEFORE_IT_COULD = """
+import os, signal, socket, sys
+
+from greenserver.configuration import Settings
+from greenserver.operation.arbiter import Service
+from greenserver.operation.worker import HELD_SIGNALS, Worker
+
+service = Service(Settings(directory=sys.argv[1], workers=1), reread=None, admin=None)
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    worker = Worker(1, os.getppid(), [listener], service, 60, service.cfg, None)
+    signal.pthread_sigmask(signal.SIG_BLOCK, HELD_SIGNALS)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("held", flush=True)
+    signal.alarm(30)  # a worker that does not obey is ended by it
+    worker.init_process()
+    print("ended", flush=True)
+"""
 
 
 def workers_of(server: Server) -> list[int]:
@@ -126,6 +144,11 @@ def test_workers_end_when_their_arbiter_is_killed(served: Server) -> None:
 
 def test_a_signal_at_once_is_obeyed(start: Start, directory: Path) -> None:
     assert start(directory, "--workers", "2").stop() == 0
+
+
+def test_a_signal_is_obeyed_that_came_before_the_worker_could(directory: Path) -> None:
+    ended = run_script(TOLD_BEFORE_IT_COULD, str(directory))
+    assert (ended.returncode, ended.stdout) == (0, "held\nended\n"), ended.stderr
 
 
 def test_a_terminal_interrupts_the_whole_group_and_it_still_drains(start: Start, directory: Path) -> None:
