@@ -71,7 +71,7 @@ def tracing(options: Sequence[str]) -> list[str]:
     """Return the start of a command line that runs a program under strace, if there are options for it."""
     if not options:
         return []
-    return [find_program("strace"), "-D", "-f", "-qq", "-o", os.devnull, *options]
+    return [find_program("strace"), "-D", "-f", "--seccomp-bpf", "-qq", "-o", os.devnull, *options]
 
 
 def find_program(name: str) -> str:
