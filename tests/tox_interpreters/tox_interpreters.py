@@ -2,8 +2,8 @@
 
 A plugin of tox: it puts the directories of pyenv's, asdf's, mise's and uv's interpreters at the end of
 PATH before tox looks for any, so that what was there first still wins. `install.py` uses uv if it is installed.
-A parallel run has three environments at a time for each processor: most of them are one process that waits more than
-half of its time.
+A parallel run has two environments at a time for each processor: most of them are one process that waits for half of
+its time.
 """
 
 import contextlib
@@ -33,8 +33,8 @@ def interpreter_directories(environment: Mapping[str, str], home: Path) -> Itera
 
 @impl
 def tox_add_option(parser: ToxParser) -> None:  # noqa: ARG001  (the first hook that tox calls)
-    """Extend PATH, tell where uv is, and let three environments run at a time for each processor."""
-    os.environ.setdefault("TOX_PARALLEL", str(3 * (os.cpu_count() or 1)))
+    """Extend PATH, tell where uv is, and let two environments run at a time for each processor."""
+    os.environ.setdefault("TOX_PARALLEL", str(2 * (os.cpu_count() or 1)))
     present = os.environ.get("PATH", os.defpath)
     os.environ["PATH"] = os.pathsep.join([present, *interpreter_directories(os.environ, Path.home())])
     with contextlib.suppress(ImportError, FileNotFoundError):  # no uv for this machine: pip installs
