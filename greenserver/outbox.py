@@ -156,10 +156,9 @@ class Outbox:
             if self._bucket is not None:
                 yield from self._pause(self._bucket, progress)
             wait.deadline = progress.deadline
-            while not (yield wait):
+            if not (yield wait):
                 progress.look()
-                wait.deadline = progress.deadline
-            if not flow.send_part():
+            elif not flow.send_part():
                 part = yield from self._part_from_disk(body, flow.position)
                 progress.goes_on()
                 flow.send(part)
