@@ -1,24 +1,40 @@
 """What the matrix installs is installed by uv, and by pip where uv is missing, fails, or does not know the index."""
 
-import os
+import importlib.util
 import stat
-import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 INSTALL = Path(__file__).parent / "tox_interpreters" / "install.py"
-SYSTEMS_PIP = Path("/etc/pip.conf")
+HELP = ["--help"]
+"""What makes pip only say how it is used."""
 PIP_HELP = "pip install [options]"
 
 pytestmark = pytest.mark.once
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    (tmp_path / "home").mkdir()
-    return tmp_path / "home"
+def installer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return the installer, in an environment that tells it nothing."""
+    for name in ("MATRIX_UV", "PIP_INDEX_URL", "PIP_NO_INDEX", "PIP_CONFIG_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    spec = importlib.util.spec_from_file_location("install", INSTALL)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def installer_without_index(installer: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return the installer where pip has no index of its own, whatever this system's has."""
+    monkeypatch.setattr(installer, "has_own_index", lambda _: False)
+    return installer
 
 
 def uv_that_exits(directory: Path, status: int) -> str:
@@ -29,49 +45,52 @@ def uv_that_exits(directory: Path, status: int) -> str:
     return str(uv)
 
 
-def install(home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the installer, with what makes pip only say how it is used."""
-    return subprocess.run(
-        [sys.executable, "-I", str(INSTALL), "--help"],
-        env={"HOME": str(home), "PATH": os.environ["PATH"], **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+def test_uv_installs_into_the_interpreter_that_asks(
+    installer_without_index: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MATRIX_UV", uv_that_exits(tmp_path, 0))
+    assert installer_without_index.main(HELP) == 0
+    assert capfd.readouterr().out == f"uv was told: pip install --quiet --python {sys.executable} --help\n"
 
 
-@pytest.mark.skipif(
-    SYSTEMS_PIP.exists() and "index" in SYSTEMS_PIP.read_text(encoding="utf-8"),
-    reason="this system's pip has an index of its own, and installs",
-)
-def test_uv_installs_into_the_interpreter_that_asks(home: Path) -> None:
-    done = install(home, MATRIX_UV=uv_that_exits(home, 0))
-    assert done.returncode == 0
-    assert done.stdout == f"uv was told: pip install --quiet --python {sys.executable} --help\n"
-
-
-def test_pip_installs_where_there_is_no_uv(home: Path) -> None:
-    done = install(home)
-    assert done.returncode == 0
-    assert PIP_HELP in done.stdout
+def test_pip_installs_where_there_is_no_uv(installer: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
+    assert installer.main(HELP) == 0
+    assert PIP_HELP in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("is_there", [True, False])
-def test_pip_installs_where_uv_does_not_and_says_so(home: Path, is_there: bool) -> None:
-    done = install(home, MATRIX_UV=uv_that_exits(home, 2) if is_there else str(home / "nothing"))
-    assert done.returncode == 0
-    assert PIP_HELP in done.stdout
-    assert "uv did not install it; pip does" in done.stderr
+def test_pip_installs_where_uv_does_not_and_says_so(
+    installer_without_index: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    is_there: bool,
+) -> None:
+    monkeypatch.setenv("MATRIX_UV", uv_that_exits(tmp_path, 2) if is_there else str(tmp_path / "nothing"))
+    assert installer_without_index.main(HELP) == 0
+    said = capfd.readouterr()
+    assert PIP_HELP in said.out
+    assert "uv did not install it; pip does" in said.err
 
 
 @pytest.mark.parametrize("is_file", [True, False])
-def test_pip_installs_where_it_alone_knows_the_index(home: Path, is_file: bool) -> None:
-    more = {} if is_file else {"PIP_INDEX_URL": "http://127.0.0.1:9/"}
+def test_pip_installs_where_it_alone_knows_the_index(
+    installer: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    is_file: bool,
+) -> None:
+    monkeypatch.setenv("MATRIX_UV", uv_that_exits(tmp_path, 0))
     if is_file:
-        (home / ".pip").mkdir()
-        (home / ".pip" / "pip.conf").write_text("[global]\nindex-url = http://127.0.0.1:9/\n", encoding="utf-8")
-    done = install(home, MATRIX_UV=uv_that_exits(home, 0), **more)
-    assert done.returncode == 0
-    assert PIP_HELP in done.stdout
-    assert "uv was told" not in done.stdout
+        (tmp_path / ".pip").mkdir()
+        (tmp_path / ".pip" / "pip.conf").write_text("[global]\nindex-url = http://127.0.0.1:9/\n", encoding="utf-8")
+    else:
+        monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/")
+    assert installer.main(HELP) == 0
+    said = capfd.readouterr().out
+    assert PIP_HELP in said
+    assert "uv was told" not in said
