@@ -14,7 +14,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests.greenserver.forking import count_descriptors
+from tests.forked import count_descriptors
 from tests.greenserver.launching import Launch, LaunchedServer
 from tests.greenserver.serving import DIALECTS, ENGINES, Server, closing_all_made, settled, wait_until
 

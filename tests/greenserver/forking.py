@@ -8,7 +8,6 @@ its standard input, a unix socket: each a JSON object, and three descriptors: th
 id is told, and then how it ended.
 """
 
-import atexit
 import contextlib
 import json
 import os
@@ -16,19 +15,17 @@ import resource
 import select
 import signal
 import socket
-import subprocess
 import sys
 from _socket import socket as RawSocket  # noqa: N812  (the one of C: nothing patches it, nor what is below it here)
-from functools import cache
 from importlib import import_module
-from pathlib import Path
 from posix import fork, waitpid
 from select import poll as Poll  # noqa: N812
 from signal import SIG_DFL, set_wakeup_fd
 from signal import signal as handle_signal
 from typing import Any, Final
 
-_ROOT: Final = Path(__file__).parents[2]
+from tests.forked import ForkedProcess, stem
+
 _MOST_BYTES: Final = 1 << 17
 _USED: Final = (
     *("cached", "file_slice", "logs", "operation.notices", "operation.process", "server", "store", "tls"),
@@ -37,86 +34,13 @@ _USED: Final = (
 """Modules of the server that a running one has imported."""
 
 
-class ForkedProcess:
-    """A process that another one has forked for us: what tests need of a `subprocess.Popen`."""
-
-    def __init__(self, told: socket.socket) -> None:
-        self._told = told
-        _unended.add(self)
-        self.pid = int(told.recv(100))
-        self.returncode: int | None = None
-
-    def poll(self) -> int | None:
-        """Return the exit status; nothing while the process runs."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return self.wait(0)
-        return None
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait until the process ends, and return the exit status; it is minus a signal that has ended it."""
-        if self.returncode is None:
-            self._told.settimeout(timeout)
-            try:
-                self.returncode = int(self._told.recv(100))
-            except (BlockingIOError, TimeoutError):
-                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0) from None
-            self._told.close()
-            _unended.discard(self)
-        return self.returncode
-
-    def send_signal(self, number: int) -> None:
-        """Send a signal, if the process has not ended."""
-        if self.poll() is None:
-            os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        """End the process at once."""
-        self.send_signal(signal.SIGKILL)
-
-
-_unended: set[ForkedProcess] = set()
-
-
-class Stem:
-    """A process that servers are forked from."""
-
-    def __init__(self, module: str, engine: str) -> None:
-        self._asking, asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with asked:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, module, engine],
-                cwd=_ROOT,
-                stdin=asked.fileno(),
-                stdout=subprocess.DEVNULL,
-            )
-
-    def fork(self, arguments: list[str], outputs: tuple[int, int], environment: dict[str, str]) -> ForkedProcess:
-        """Return a new process, with our limit of descriptors."""
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        request = {"arguments": arguments, "environment": environment, "descriptors": soft}
-        told, telling = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with telling:
-            socket.send_fds(self._asking, [json.dumps(request).encode()], [*outputs, telling.fileno()])
-        told.settimeout(60)
-        return ForkedProcess(told)
-
-    def close(self) -> None:
-        """Let it end, and wait for that."""
-        self._asking.close()
-        self._process.wait(60)
-
-
-@cache
-def stem(module: str, engine: str) -> Stem:
-    """Return what servers are forked from that are like those of a module, with an engine."""
-    started = Stem(module, engine)
-    atexit.register(started.close)
-    return started
-
-
-def count_descriptors() -> int:
-    """Return how many are held here: one for each process that can be forked from or has been forked, until it ends."""
-    return stem.cache_info().currsize + len(_unended)
+def fork_server(
+    module: str, engine: str, arguments: list[str], outputs: tuple[int, int], environment: dict[str, str]
+) -> ForkedProcess:
+    """Return a new process that is like those of a module, with an engine and our limit of descriptors."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    request = {"arguments": arguments, "environment": environment, "descriptors": soft}
+    return stem(__name__, module, engine).fork(json.dumps(request).encode(), *outputs)
 
 
 def await_request(asked: RawSocket) -> dict[str, Any] | None:

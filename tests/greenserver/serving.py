@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from tests.greenserver.forking import ForkedProcess, stem
+from tests.greenserver.forking import fork_server
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from tests.forked import ForkedProcess
 
 Asked = ParamSpec("Asked")
 Made = TypeVar("Made", bound="Server")
@@ -124,7 +126,7 @@ def begin(  # noqa: PLR0913  (a process has these)
     """Start a module as a program; fork what is only to serve with an engine."""
     if engine is not None:
         kind = "gevent" if engine == "gevent" else "others"
-        return stem(module, kind).fork(arguments, outputs, dict(environment))
+        return fork_server(module, kind, arguments, outputs, dict(environment))
     return subprocess.Popen(
         [*under, sys.executable, "-m", module, *arguments],
         cwd=ROOT,
