@@ -3,10 +3,9 @@
 import contextlib
 import ipaddress
 import socket
-import ssl
 from collections.abc import Sequence
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from greenserver import limits
 from greenserver.addresses import describe
@@ -14,8 +13,12 @@ from greenserver.gate import address_of
 from greenserver.pacing import TooSlowError
 from greenserver.proxy_protocol import Header, HeaderError, parse
 from greenserver.status import Status
-from greenserver.tls import SecureChannel
 from greenserver.waiting import READ, Steps, Wait
+
+if TYPE_CHECKING:
+    import ssl
+
+    from greenserver.tls import SecureChannel
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -64,11 +67,20 @@ def introduce(sock: socket.socket, peer: str, proxies: Sequence[Network], deadli
     return peer if header.source is None else describe(*header.source), data[header.length :]
 
 
-def shake_hands(channel: SecureChannel, deadline: float) -> Steps[None]:
+def secure(sock: socket.socket, context: "ssl.SSLContext", early: bytes) -> "SecureChannel":
+    """Return what speaks TLS on a socket from which some bytes were read already."""
+    from greenserver.tls import SecureChannel  # noqa: PLC0415  (whoever speaks no TLS shall not wait for it at the start)
+
+    return SecureChannel(sock, context, early)
+
+
+def shake_hands(channel: "SecureChannel", deadline: float) -> Steps[None]:
     """Agree on TLS.
 
     Raises TurnedAwayError if that fails, TooSlowError past the deadline.
     """
+    import ssl  # noqa: PLC0415  (the same)
+
     while True:
         try:
             events = channel.shake_hands()
@@ -87,7 +99,7 @@ def turn_back(sock: socket.socket) -> None:
         sock.recv(limits.RECEIVE_BYTES)  # unread input would turn the close into a reset
 
 
-def linger(sock: socket.socket, seconds: float, channel: SecureChannel | None = None) -> Steps[None]:
+def linger(sock: socket.socket, seconds: float, channel: "SecureChannel | None" = None) -> Steps[None]:
     """End our half of the stream, then drop input until the client ends its own, for at most so long.
 
     Closing with unread input would send a reset, which can destroy the last reply on its way.

@@ -7,11 +7,11 @@ that keeps up cannot keep a server to itself.
 
 import contextlib
 import socket
-import ssl
 from collections.abc import Callable, Sequence
 from time import monotonic
+from typing import TYPE_CHECKING
 
-from greenserver.arrival import Network, TurnedAwayError, introduce, linger, prepare, shake_hands, turn_back
+from greenserver.arrival import Network, TurnedAwayError, introduce, linger, prepare, secure, shake_hands, turn_back
 from greenserver.cached import NotCachedError
 from greenserver.chronicle import Chronicle
 from greenserver.commands import split
@@ -26,8 +26,10 @@ from greenserver.reflex import Reflex
 from greenserver.responses import Body, Response
 from greenserver.status import Refusal, Status
 from greenserver.store import Files, FileStore, ImpatientStore
-from greenserver.tls import SecureChannel
 from greenserver.waiting import FOREVER, NOTHING, READ, Steps, Wait, Waiter, exhaust, has_input, wait_blocking
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 
 class Connection:
@@ -55,7 +57,7 @@ class Connection:
         limits: Limits = DEFAULTS,
         meter: Meter = SILENT,
         gate: Gate | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: "SSLContext | None" = None,
         proxy_from: Sequence[Network] = (),
     ) -> None:
         prepare(sock)
@@ -68,7 +70,6 @@ class Connection:
         self._visit = Visit(gate)
         self._tls = tls
         self._proxy_from = proxy_from
-        self._channel: SecureChannel | None = None
         self._chronicle = Chronicle(client, dialect, meter)
         self._inbox = Inbox(sock, limits, self._chronicle)
         self._outbox = Outbox(sock, limits)
@@ -91,7 +92,7 @@ class Connection:
             yield from self._arrive()
             yield from self._converse()
             if not self._inbox.is_at_end:
-                yield from linger(self.socket, self._limits.linger_seconds, self._channel)
+                yield from linger(self.socket, self._limits.linger_seconds, self._outbox.channel)
         except TooSlowError as error:
             outcome, limit = "timed out", error.what
             self._chronicle.stalled(limit)
@@ -150,7 +151,7 @@ class Connection:
         self._going_on = False
         if not self._idle or has_input(self.socket):
             return
-        is_parting = self._channel is None and not self._has_parted
+        is_parting = self._outbox.channel is None and not self._has_parted
         self._has_parted = is_parting or self._has_parted
         with contextlib.suppress(OSError):  # the second one wakes whoever waits for the socket
             self.socket.shutdown(socket.SHUT_WR if is_parting else socket.SHUT_RD)
@@ -298,7 +299,7 @@ class Connection:
             if self._tls is None:
                 self._inbox.lines.feed(early)
             else:
-                channel = self._channel = SecureChannel(self.socket, self._tls, early)
+                channel = secure(self.socket, self._tls, early)
                 self._outbox.use(channel)
                 yield from shake_hands(channel, deadline)
                 self._inbox.use(channel)

@@ -8,10 +8,11 @@ from greenserver.chronicle import Chronicle
 from greenserver.limits import LONG_TURN_BYTES, TURN_BYTES, Limits
 from greenserver.lines import LineBuffer
 from greenserver.pacing import Floor
-from greenserver.tls import SecureChannel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from greenserver.tls import SecureChannel
 
 
 _floor: Final = Floor()
@@ -33,7 +34,7 @@ class Inbox:
         self._line_since, self._line_bytes = 0.0, 0  # of the line under way; 0 between lines
         self._recv: Callable[[int], bytes] = sock.recv
 
-    def use(self, channel: SecureChannel) -> None:
+    def use(self, channel: "SecureChannel") -> None:
         """Receive through TLS from now on."""
         self._recv = channel.recv
         self.has_early = True

@@ -8,11 +8,12 @@ from greenserver.cached import NotCachedError
 from greenserver.limits import CHUNK_BYTES, COALESCE_BYTES, SHARED_CHUNK_BYTES, SPARE_ROOMS, Limits
 from greenserver.pacing import Bucket, Floor, Progress
 from greenserver.responses import Body, Data, new_room
-from greenserver.tls import SecureChannel
 from greenserver.waiting import FOREVER, NOTHING, WRITE, Steps, Wait, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from greenserver.tls import SecureChannel
 
 
 _spare_rooms: Final[deque[memoryview]] = deque(maxlen=SPARE_ROOMS)
@@ -57,12 +58,12 @@ class Outbox:
 
     __slots__ = (
         "_bucket",
-        "_channel",
         "_chunk_bytes",
         "_granted",
         "_progress",
         "_send",
         "_socket",
+        "channel",
         "is_plain",
         "replies",
     )
@@ -72,7 +73,7 @@ class Outbox:
         """Gathered, and not yet sent."""
         self._socket = sock
         self._granted = granted
-        self._channel: SecureChannel | None = None
+        self.channel: SecureChannel | None = None
         self._send: Callable[[Data], int] = sock.send
         self._bucket = Bucket(granted.rate) if granted.rate else None
         self.is_plain = self._bucket is None
@@ -80,9 +81,9 @@ class Outbox:
         self._chunk_bytes = CHUNK_BYTES if self._bucket is None else self._bucket.piece_bytes
         self._progress: Progress | None = None
 
-    def use(self, channel: SecureChannel) -> None:
+    def use(self, channel: "SecureChannel") -> None:
         """Send through TLS from now on."""
-        self._channel = channel
+        self.channel = channel
         self.is_plain = False
         self._send = channel.send
 
@@ -111,7 +112,7 @@ class Outbox:
     def flush(self) -> Steps[None]:
         """Send all replies that are gathered."""
         replies, bucket, progress = self.replies, self._bucket, None
-        while replies or (self._channel is not None and not self._channel.flush()):
+        while replies or (self.channel is not None and not self.channel.flush()):
             if bucket is not None and (moment := bucket.next_moment()):
                 yield Wait(NOTHING, moment)
             try:

@@ -4,7 +4,6 @@ import gc
 import logging
 import os
 import socket
-import ssl
 import weakref
 from _thread import start_new_thread
 from collections.abc import Sequence
@@ -27,6 +26,8 @@ from greenserver.store import FileStore
 from greenserver.waiting import Stop
 
 if TYPE_CHECKING:
+    import ssl
+
     from typing_extensions import Self
 
 _log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Server:
         hidden: bool = False,
         limits: Limits = DEFAULTS,
         meter: Meter = SILENT,
-        tls: ssl.SSLContext | None = None,
+        tls: "ssl.SSLContext | None" = None,
         proxy_from: Sequence[Network] = (),
         listener: socket.socket | None = None,
     ) -> None:
@@ -141,7 +142,7 @@ class Server:
         dialect: str,
         hidden: bool,
         limits: Limits,
-        tls: ssl.SSLContext | None,
+        tls: "ssl.SSLContext | None",
         proxy_from: Sequence[Network],
     ) -> None:
         """Serve the next clients so; those who are here already go after the reply under way.

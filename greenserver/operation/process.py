@@ -3,12 +3,11 @@
 import contextlib
 import signal
 import socket
-import ssl
 from _thread import start_new_thread
 from types import FrameType
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from greenserver import allocator, tls
+from greenserver import allocator
 from greenserver.configuration import Settings, kept_until_restart
 from greenserver.limits import Limits
 from greenserver.meter import SILENT, Meter
@@ -19,6 +18,7 @@ from greenserver.server import Server
 from greenserver.store import FileStore
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Sequence
 
     from greenserver.arrival import Network
@@ -34,7 +34,7 @@ class Terms(TypedDict):
     dialect: str
     hidden: bool
     limits: Limits
-    tls: ssl.SSLContext | None
+    tls: "ssl.SSLContext | None"
     proxy_from: "Sequence[Network]"
 
 
@@ -45,7 +45,9 @@ def terms(settings: Settings) -> Terms:
     """
     secure = None
     if settings.tls_cert is not None and settings.tls_key is not None:
-        secure = tls.server_context(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+        from greenserver.tls import server_context  # noqa: PLC0415  (only for who speaks TLS)
+
+        secure = server_context(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
     return {
         "dialect": settings.dialect,
         "hidden": settings.hidden,

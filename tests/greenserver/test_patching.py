@@ -37,6 +37,16 @@ def test_patching_looks_for_no_plugins_and_loads_no_more_than_it_needs() -> None
     assert output_of(script) == ("[] [True, True, True, True]\n", "")
 
 
+def test_whoever_speaks_no_tls_and_resolves_no_name_does_not_wait_for_what_does() -> None:
+    script = (
+        "import sys; from greenserver.patching import patch_for; patch_for('gevent'); "
+        "from greenserver import Server, engines; import greenserver.operation.process; engines.load('gevent'); "
+        "server = Server('.', port=0); server.__enter__(); server.__exit__(None, None, None); "
+        "print({'ssl', 'gevent.resolver', 'gevent.threadpool'} & set(sys.modules))"
+    )
+    assert output_of(script) == ("set()\n", "")
+
+
 def test_a_process_can_be_started_once_greenlets_run() -> None:
     script = (
         "from greenserver.patching import patch_for; patch_for('gevent'); import gevent, subprocess, sys; "
