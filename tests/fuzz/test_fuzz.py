@@ -9,6 +9,8 @@ from tests.fuzz.__main__ import CORPUS, FOUND, NAMES, read_corpus
 from tests.fuzz.targets import TARGETS, grounded
 from tests.greenserver.conversations import make_up
 
+pytestmark = pytest.mark.once
+
 MADE_UP = 300
 
 

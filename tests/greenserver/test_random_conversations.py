@@ -13,6 +13,8 @@ from tests.greenserver.conversations import COMMANDS, NAMES, NOISE, NUMBERS, mak
 from tests.greenserver.oracle import Oracle
 from tests.greenserver.serving import DIALECTS, ENGINES
 
+pytestmark = pytest.mark.once
+
 CONVERSATIONS = 1000
 PARTS = 8
 

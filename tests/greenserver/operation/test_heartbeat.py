@@ -1,6 +1,10 @@
 """The heart goes on beating, and notices how late it is."""
 
+import pytest
+
 from tests.greenserver.serving import run_script
+
+pytestmark = [pytest.mark.once, pytest.mark.measured]
 
 _SCRIPT = """
 import sys, time
