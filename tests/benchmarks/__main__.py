@@ -39,7 +39,7 @@ QUICK: Final = {
     "rounds": 2,
     "slow_rounds": 1,
     "seconds": 0.1,
-    "idle": 4_000,
+    "idle": 2_500,
     "stalled": 50,
     "listed": 20_000,
 }
