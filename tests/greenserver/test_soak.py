@@ -12,7 +12,7 @@ from tests.soak.trials import SHARED_THREAD_ONLY, TRIALS, Figures
 pytestmark = pytest.mark.once
 
 CHURN_SECONDS = 60.0
-CHURN_PER_SECOND = 50.0
+CHURN_PER_SECOND = 100.0
 """Connections to each engine: so many that a leak shows, so few that the other tests have the processors."""
 
 
