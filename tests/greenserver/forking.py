@@ -3,7 +3,7 @@
 Each is a process of its own, as it is when a command line starts it. What tests the start itself, or needs something
 done before it, starts a program instead.
 
-``python -m tests.greenserver.forking MODULE ENGINE`` is the process that they are forked from. It takes requests on
+``python -m tests.greenserver.forking MODULE KIND`` is the process that they are forked from. It takes requests on
 its standard input, a unix socket: each a JSON object, and three descriptors: the new process's outputs, and where its
 id is told, and then how it ended.
 """
@@ -27,20 +27,23 @@ from typing import Any, Final
 from tests.forked import ForkedProcess, stem
 
 _MOST_BYTES: Final = 1 << 17
-_USED: Final = (
-    *("cached", "file_slice", "logs", "operation.notices", "operation.process", "server", "store", "tls"),
-    *("engines.selector_loop", "engines.sequential", "engines.threads"),
-)
-"""Modules of the server that a running one has imported."""
+
+_SERVING: Final = ("cached", "file_slice", "logs", "operation.notices", "operation.process", "server", "store", "tls")
+IMPORTED: Final = {
+    "gevent": (*_SERVING, "engines.greenlets"),
+    "others": (*_SERVING, "engines.selector_loop", "engines.sequential", "engines.threads"),
+    "workers": ("operation.notices", "operation.workers"),  # what serves must find the sockets of the worker patched
+}
+"""By the kind of a server, the modules that it has imported by the time that it listens."""
 
 
 def fork_server(
-    module: str, engine: str, arguments: list[str], outputs: tuple[int, int], environment: dict[str, str]
+    module: str, kind: str, arguments: list[str], outputs: tuple[int, int], environment: dict[str, str]
 ) -> ForkedProcess:
-    """Return a new process that is like those of a module, with an engine and our limit of descriptors."""
+    """Return a new process that is like those of a module, of a kind, and with our limit of descriptors."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     request = {"arguments": arguments, "environment": environment, "descriptors": soft}
-    return stem(__name__, module, engine).fork(json.dumps(request).encode(), *outputs)
+    return stem(__name__, module, kind).fork(json.dumps(request).encode(), *outputs)
 
 
 def await_request(asked: RawSocket) -> dict[str, Any] | None:
@@ -88,14 +91,12 @@ def _tell_of_the_dead(told: dict[int, int]) -> None:
             os.close(descriptor)
 
 
-def main(module: str, engine: str) -> None:
+def main(module: str, kind: str) -> None:
     """Be what servers are forked from, and in the end one of them."""
     program = import_module(module)
-    program.patch_for(engine)
-    for name in _USED:
+    program.patch_for(kind)
+    for name in IMPORTED[kind]:
         import_module(f"greenserver.{name}")
-    if engine == "gevent":
-        import_module("greenserver.engines.greenlets")
     request = await_request(RawSocket(fileno=0))
     if request is not None:
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

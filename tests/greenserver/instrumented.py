@@ -3,20 +3,18 @@
 Used as ``python -m tests.greenserver.instrumented COUNTS-SOCKET OPTION...``. Each connection to the unix
 socket is answered with one JSON object. The counting runs in a real thread, whatever is patched.
 
-`TEST_LIMITS` in the environment, a JSON object, replaces numbers of `greenserver.limits`: so that a
-test of what happens after ten seconds need not take ten seconds.
+`TEST_PERMISSIONS` in the environment makes file permissions count for the server, whoever runs the tests.
 """
 
+import ctypes
 import gc
 import json
 import os
 import socket
 import sys
 from _thread import start_new_thread
-from dataclasses import fields
 from typing import Any
 
-from greenserver import limits
 from greenserver.__main__ import main as run_command_line
 from greenserver.patching import patch_for
 
@@ -47,16 +45,16 @@ def answer_counts(listener: socket.socket) -> None:
             client.sendall(json.dumps(count()).encode())
 
 
-def set_limit(name: str, value: float) -> None:
-    """Replace a number, or set what an operator may set, before anything takes note of it."""
-    if name in FIELDS:
-        os.environ[f"GREENSERVER_{name.upper()}"] = str(value)
-    else:
-        assert hasattr(limits, name), name
-        setattr(limits, name, value)
-
-
-FIELDS = [field.name for field in fields(limits.Limits)]
+def obey_permissions() -> None:
+    """Give up root's right to read what it has no permission for."""
+    if os.geteuid() == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        version_3, dac_override, dac_read_search = 0x20080522, 1, 2  # linux/capability.h
+        header, sets = (ctypes.c_uint32 * 2)(version_3, 0), (ctypes.c_uint32 * 6)()  # the first set is in effect
+        libc.capget(header, sets)
+        sets[0] &= ~(1 << dac_override | 1 << dac_read_search)
+        if libc.capset(header, sets):
+            raise OSError(ctypes.get_errno(), "cannot drop a capability")
 
 
 def main() -> None:
@@ -64,8 +62,8 @@ def main() -> None:
     counts = RealSocket(socket.AF_UNIX)
     counts.bind(sys.argv.pop(1))
     counts.listen()
-    for name, value in json.loads(os.environ.get("TEST_LIMITS", "{}")).items():
-        set_limit(name, value)
+    if os.environ.get("TEST_PERMISSIONS"):
+        obey_permissions()
     start_new_thread(answer_counts, (counts,))
     gc.freeze()  # what there is by now need not be looked through at each count
     run_command_line()

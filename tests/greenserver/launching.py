@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.greenserver.serving import ENGINES, Server, begin, wait_until
+from tests.greenserver.serving import ENGINES, Server, begin, kind_of, wait_until
 
 CONCURRENT = tuple(name for name in ENGINES if name != "sequential")
 """The engines that serve several clients at once."""
@@ -51,7 +51,7 @@ class LaunchedServer(Server):
                 "tests.greenserver.launcher",
                 [json.dumps(settings)],
                 (out.fileno(), err.fileno() if stderr is None else stderr),
-                engine=None if strace else engine,
+                kind=None if strace else kind_of(engine),
                 under=tracing(strace),
             )
         wait_until(lambda: b"\n" in self.stdout.read_bytes() or self.process.poll() is not None, "the server starts")

@@ -1,7 +1,6 @@
 """Servers in processes of their own, and a client that speaks in raw bytes."""
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -14,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from tests.greenserver.forking import fork_server
+from tests.greenserver.forking import IMPORTED, fork_server
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -54,14 +53,15 @@ class Server:
         where = () if is_unix else ("--port", "0", "--port-file", str(port_file))
         directory_option = ("--directory", str(directory)) if is_directory_option else ()
         arguments = [str(self._counts), *directory_option, *where, *options]
-        engine = options[options.index("--engine") + 1] if "--engine" in options else None
-        is_forked = not (prepare or environment or {"--workers", "--admin"}.intersection(options))
+        engine = options[options.index("--engine") + 1] if "--engine" in options else ENGINES[0]
+        settings = {name for name in environment or {} if name.startswith("GREENSERVER_")}
+        is_forked = not (prepare or settings or "--config" in options)
         with self.stdout.open("wb") as stdout, self.stderr.open("ab") as stderr:
             self.process = begin(
                 "tests.greenserver.instrumented",
                 arguments,
                 (stdout.fileno(), stderr.fileno()),
-                engine=engine if is_forked else None,
+                kind=kind_of(engine, is_in_workers="--workers" in options) if is_forked else None,
                 environment={**os.environ, **(environment or {})},
                 prepare=prepare,
             )
@@ -113,19 +113,23 @@ class Server:
             raise AssertionError(message)
 
 
+def kind_of(engine: str, *, is_in_workers: bool = False) -> str:
+    """Return from which of `forking.IMPORTED` a server is forked."""
+    return "workers" if is_in_workers else engine if engine in IMPORTED else "others"
+
+
 def begin(  # noqa: PLR0913  (a process has these)
     module: str,
     arguments: list[str],
     outputs: tuple[int, int],
     *,
-    engine: str | None,
+    kind: str | None,
     environment: Mapping[str, str] = os.environ,
     prepare: Callable[[], None] | None = None,
     under: Sequence[str] = (),
 ) -> "subprocess.Popen[bytes] | ForkedProcess":
-    """Start a module as a program; fork what is only to serve with an engine."""
-    if engine is not None:
-        kind = "gevent" if engine == "gevent" else "others"
+    """Start a module as a program; fork what is only to serve, of a kind."""
+    if kind is not None:
         return fork_server(module, kind, arguments, outputs, dict(environment))
     return subprocess.Popen(
         [*under, sys.executable, "-m", module, *arguments],
@@ -212,19 +216,6 @@ class Client:
             return self.socket.recv(1 << 18)
         except ConnectionError:
             return b""
-
-
-def obey_permissions() -> None:
-    """Make file permissions count for a new process, whoever runs the tests.
-
-    Takes from root, before it starts a program, the right to read what it has no permission for.
-    """
-    if os.geteuid() == 0:
-        libc = ctypes.CDLL(None, use_errno=True)
-        drop_from_bounding_set, dac_override, dac_read_search = 24, 1, 2  # linux/prctl.h, linux/capability.h
-        for capability in (dac_override, dac_read_search):
-            if libc.prctl(drop_from_bounding_set, capability, 0, 0, 0):
-                raise OSError(ctypes.get_errno(), "cannot drop a capability")
 
 
 def unmeasured() -> dict[str, str]:

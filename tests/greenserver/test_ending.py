@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import json
 import os
 import platform
 import signal
@@ -32,9 +31,8 @@ def own(tmp_path: Path) -> Path:
     return path
 
 
-def start_hurried(start: Start, own: Path, engine: str, **limits: float) -> Server:
-    environment = {"TEST_LIMITS": json.dumps(limits)} if limits else {}
-    return start(own, "--engine", engine, "--dialect", "2018", environment=environment)
+def start_server(start: Start, own: Path, engine: str, *options: str) -> Server:
+    return start(own, "--engine", engine, "--dialect", "2018", *options)
 
 
 def ask_slice(client: Client) -> None:
@@ -53,7 +51,7 @@ def is_refused(server: Server) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_signal_lets_the_reply_under_way_finish(start: Start, own: Path, engine: str, number: int) -> None:
-    server = start_hurried(start, own, engine)
+    server = start_server(start, own, engine)
     with contextlib.ExitStack() as clients:
         reader = clients.enter_context(server.connect())
         ask_slice(reader)
@@ -77,7 +75,7 @@ def test_a_signal_lets_the_reply_under_way_finish(start: Start, own: Path, engin
 
 @pytest.mark.parametrize("engine", ["threads"])
 def test_a_signal_that_comes_to_another_thread_ends_it_too(start: Start, own: Path, engine: str) -> None:
-    server = start_hurried(start, own, engine)
+    server = start_server(start, own, engine)
     with server.connect() as client:
         client.send(b"get_metadata one\r\n")
         assert client.exactly(len(SIZE_OF_ONE)) == SIZE_OF_ONE
@@ -98,7 +96,7 @@ def send_to_thread(process: int, thread: int, number: int) -> None:
 def test_idle_clients_and_clients_without_a_whole_command_are_let_go_at_once(
     start: Start, own: Path, engine: str
 ) -> None:
-    server = start_hurried(start, own, engine)
+    server = start_server(start, own, engine)
     with server.connect() as idle, server.connect() as halfway:
         idle.send(b"get_metadata one\r\n")
         assert idle.exactly(len(SIZE_OF_ONE)) == SIZE_OF_ONE
@@ -111,7 +109,7 @@ def test_idle_clients_and_clients_without_a_whole_command_are_let_go_at_once(
 
 
 def test_a_second_signal_ends_it_at_once(start: Start, own: Path, engine: str) -> None:
-    server = start_hurried(start, own, engine)
+    server = start_server(start, own, engine)
     with server.connect() as reader:
         ask_slice(reader)
         server.process.send_signal(signal.SIGTERM)
@@ -126,7 +124,7 @@ def test_a_second_signal_ends_it_at_once(start: Start, own: Path, engine: str) -
 
 
 def test_a_reply_that_takes_too_long_is_cut_once_the_grace_is_over(start: Start, own: Path, engine: str) -> None:
-    server = start_hurried(start, own, engine, grace_seconds=0.3, SWEEP_SECONDS=0.1)
+    server = start_server(start, own, engine, "--grace-seconds", "0.3")
     with server.connect() as reader:
         ask_slice(reader)
         assert server.stop() == 0
@@ -134,7 +132,7 @@ def test_a_reply_that_takes_too_long_is_cut_once_the_grace_is_over(start: Start,
 
 
 def test_clients_that_say_or_take_nothing_are_let_go(start: Start, own: Path, engine: str) -> None:
-    server = start_hurried(start, own, engine, idle_seconds=0.2, stall_seconds=0.2, SWEEP_SECONDS=0.05)
+    server = start_server(start, own, engine, "--idle-seconds", "0.2", "--stall-seconds", "0.2")
     with server.connect() as silent:
         assert silent.rest() == b""
     with server.connect() as stalled:

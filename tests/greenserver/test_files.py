@@ -12,9 +12,10 @@ import pytest
 
 from tests.greenserver.conftest import Start
 from tests.greenserver.oracle import FAILED, NO_FILE, OK, PAST_END
-from tests.greenserver.serving import Server, closing_all_made, obey_permissions, settled, wait_until
+from tests.greenserver.serving import Server, closing_all_made, settled, unmeasured, wait_until
 
 MIB = 1 << 20
+OBEYING_PERMISSIONS = {"TEST_PERMISSIONS": "1"}
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
             directory = scratch / "own"
             directory.mkdir()
             options = ("--engine", engine, "--log-format", "json")
-            server = start(directory, scratch / "server", *options, prepare=obey_permissions)
+            server = start(directory, scratch / "server", *options, environment=OBEYING_PERMISSIONS)
             server.ask(b"get_file_listing\r\n")  # what a first client makes for good is made now
             return server
 
@@ -101,7 +102,7 @@ def test_what_cannot_be_read_is_the_servers_failure(own_server: Server, own: Pat
 def test_a_directory_that_cannot_be_read_at_the_start_is_warned_of(start: Start, fresh: Path, engine: str) -> None:
     fresh.chmod(0o300)
     try:
-        server = start(fresh, "--engine", engine, prepare=obey_permissions)
+        server = start(fresh, "--engine", engine, environment=OBEYING_PERMISSIONS)
         assert server.ask(b"get_file_listing\r\n") == FAILED
     finally:
         fresh.chmod(0o755)
@@ -141,7 +142,7 @@ for number in range(300):
     os.replace(".new", "file")
 """
     seen: set[bytes] = set()
-    with subprocess.Popen([sys.executable, "-c", swap], stdout=subprocess.PIPE) as swapping:
+    with subprocess.Popen([sys.executable, "-c", swap], env=unmeasured(), stdout=subprocess.PIPE) as swapping:
         assert swapping.stdout is not None
         swapping.stdout.readline()
         with own_server.connect() as client:

@@ -173,21 +173,14 @@ def test_the_admin_process_is_started_again_when_it_is_killed(watched: Server) -
 def test_the_admin_process_and_its_files_do_not_outlive_a_server_that_is_killed(
     watched: Server, scratch: Path, start: Start, directory: Path
 ) -> None:
-    admin = admin_process(watched)
+    left = workers_of(watched)
+    assert admin_process(watched) in left
     watched.process.kill()
     watched.process.wait()
-    wait_until(lambda: state_of(admin) in "XZ", "it ends")
-    wait_until(lambda: len(workers_of_dead(watched)) == 0, "the workers end")
+    wait_until(lambda: all(state_of(process) in "XZ" for process in left), "it ends, and the workers do")
     (abandoned,) = scratch.iterdir()
     start(directory, "--admin", "127.0.0.1:0").ask(b"quit\r\n")
     wait_until(lambda: not abandoned.exists(), "the next server cleans up")
-
-
-def workers_of_dead(server: Server) -> list[int]:
-    """Return the workers that still listen on a server's port."""
-    with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", server.port), 5):
-        return [server.port]
-    return []
 
 
 def test_what_is_no_good_request_is_refused_and_a_slow_one_is_cut(watched: Server) -> None:
