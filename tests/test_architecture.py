@@ -2,7 +2,7 @@
 
 import ast
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -73,17 +73,26 @@ MODULES = {module_name(path): path for package in PACKAGES for path in sorted((R
 each_module = pytest.mark.parametrize("module", MODULES)
 
 
-def imported_by(module: str) -> Iterator[str]:
-    """Yield the names of the modules that a module imports, wherever in it."""
-    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+@cache
+def tree_of(module: str) -> ast.Module:
+    """Return a module as it is parsed."""
+    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
+
+
+@cache
+def imported_by(module: str) -> frozenset[str]:
+    """Return the names of the modules that a module imports, wherever in it."""
+    names = set()
+    for node in ast.walk(tree_of(module)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module} imports by a relative name"
             assert node.module is not None
             for alias in node.names:
                 is_module = f"{node.module}.{alias.name}" in MODULES
-                yield f"{node.module}.{alias.name}" if is_module else node.module
+                names.add(f"{node.module}.{alias.name}" if is_module else node.module)
+    return frozenset(names)
 
 
 def layer_of(module: str) -> int:
@@ -126,7 +135,7 @@ def test_only_the_engine_of_greenlets_and_what_patches_know_gevent(module: str) 
 
 @each_module
 def test_a_module_opens_with_its_rule(module: str) -> None:
-    rule = ast.get_docstring(ast.parse(MODULES[module].read_text(encoding="utf-8")))
+    rule = ast.get_docstring(tree_of(module))
     assert rule is not None
     assert rule.splitlines()[0].endswith((".", "!", ";", ","))
 
@@ -138,8 +147,8 @@ def test_a_module_is_short(module: str) -> None:
 
 @each_module
 def test_no_name_of_a_client_ever_chooses_an_attribute(module: str) -> None:
-    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
-    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    calls = [node.func for node in ast.walk(tree_of(module)) if isinstance(node, ast.Call)]
+    called = {function.id for function in calls if isinstance(function, ast.Name)}
     assert called.isdisjoint({"eval", "exec", "globals", "__import__"})
 
 
