@@ -29,7 +29,7 @@ def test_a_small_trial(tmp_path: Path, trial: str, engine: str) -> None:
     figures = TRIALS[trial](
         tmp_path,
         engine,
-        seconds=3.0,
+        seconds=1.0,
         count=60,
         megabytes=64,
         limit_seconds=2.0,
