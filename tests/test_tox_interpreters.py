@@ -1,7 +1,9 @@
-"""What the matrix installs is installed by uv, and by pip where uv is missing, fails, or does not know the index."""
+"""What the matrix installs is installed by uv, or by pip where uv cannot; what is compiled of it is shared."""
 
 import importlib.util
+import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -94,3 +96,47 @@ def test_pip_installs_where_it_alone_knows_the_index(
     said = capfd.readouterr().out
     assert PIP_HELP in said
     assert "uv was told" not in said
+
+
+def test_an_environment_takes_over_what_another_one_has_compiled(
+    installer: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = Path("lib", "python3", "site-packages")
+    matrix, bytecode = tmp_path / "matrix", tmp_path / "bytecode"
+    kept = bytecode / matrix.relative_to("/")
+    for environment, name in (("first", "a"), ("first", "b"), ("ours", "b")):
+        compiled = kept / environment / below / "package" / f"{name}.pyc"
+        compiled.parent.mkdir(parents=True, exist_ok=True)
+        compiled.write_text(environment, encoding="ascii")
+    (kept / "first" / "lib" / "other.pyc").touch()
+    monkeypatch.setattr(sys, "prefix", str(matrix / "ours"))
+    installer.take_over_bytecode(bytecode, matrix / "ours" / below)
+    ours = {path.relative_to(kept / "ours"): path.read_text() for path in (kept / "ours").rglob("*.pyc")}
+    assert ours == {below / "package" / "a.pyc": "first", below / "package" / "b.pyc": "ours"}
+
+
+def test_what_is_taken_over_is_as_good_as_compiled(tmp_path: Path) -> None:
+    """The promise of the interpreter on which this stands: it looks at time and size of the source, not at its path."""
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path / "bytecode")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    there, here = tmp_path / "there", tmp_path / "here"
+    there.mkdir()
+    here.mkdir()
+    (there / "module.py").write_text("def fail(): raise ValueError\n", encoding="ascii")
+    (here / "module.py").hardlink_to(there / "module.py")
+
+    def trace(directory: Path) -> str:
+        script = f"import sys; sys.path.insert(0, {str(directory)!r}); import module; module.fail()"
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
+        return done.stderr
+
+    assert str(there / "module.py") in trace(there)
+    (compiled,) = (tmp_path / "bytecode").rglob("module*.pyc")
+    taken = tmp_path / "bytecode" / here.relative_to("/") / compiled.name
+    taken.parent.mkdir()
+    taken.hardlink_to(compiled)
+    inode = taken.stat().st_ino
+    assert str(here / "module.py") in trace(here), "and it names the file that is here"
+    assert taken.stat().st_ino == inode, "it was not compiled anew"

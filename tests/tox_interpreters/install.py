@@ -1,13 +1,18 @@
 """Installs packages with uv, which takes a tenth of pip's time; with pip where uv is missing or does not succeed.
 
+What other environments of the same interpreter have compiled of them by then is taken over: uv links the files of all
+environments from one cache, so that they are the same to the interpreter, which compiles anew whatever is not.
+
 Used by tox as ``python -I install.py OPTION... PACKAGE...``; the plugin tells in `MATRIX_UV` where uv is. pip's own
 index, if it is told to use one, is known to pip alone: then it installs.
 """
 
 import configparser
+import contextlib
 import os
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +28,8 @@ def main(arguments: list[str]) -> int:
         command = [uv, "pip", "install", "--quiet", "--python", sys.executable, *arguments]
         try:
             if not subprocess.run(command, env=environment, check=False, timeout=_UV_SECONDS).returncode:
+                if bytecode := os.environ.get("PYTHONPYCACHEPREFIX"):
+                    take_over_bytecode(Path(bytecode), Path(sysconfig.get_path("purelib")))
                 return 0
         except (OSError, subprocess.TimeoutExpired) as error:
             sys.stderr.write(f"{error}\n")
@@ -41,6 +48,21 @@ def has_own_index(environment: Mapping[str, str]) -> bool:
         if any(read.has_option(section, name) for section in read.sections() for name in ("index-url", "no-index")):
             return True
     return False
+
+
+def take_over_bytecode(bytecode: Path, packages: Path) -> None:
+    """Link what is compiled of packages in environments that stand beside this one, where it has nothing yet.
+
+    `bytecode` is where all of it is kept, by the paths of the sources; `packages` is where ours are.
+    """
+    below = packages.relative_to(sys.prefix)
+    ours = Path(sys.prefix).relative_to("/")
+    for environment in (bytecode / ours.parent).glob("*"):
+        for compiled in (environment / below).rglob("*.pyc"):
+            link = bytecode / ours / compiled.relative_to(environment)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(OSError):  # it is there already, or was written anew just now
+                link.hardlink_to(compiled)
 
 
 if __name__ == "__main__":
