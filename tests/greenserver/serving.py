@@ -54,8 +54,10 @@ class Server:
         directory_option = ("--directory", str(directory)) if is_directory_option else ()
         arguments = [str(self._counts), *directory_option, *where, *options]
         engine = options[options.index("--engine") + 1] if "--engine" in options else ENGINES[0]
-        settings = {name for name in environment or {} if name.startswith("GREENSERVER_")}
-        is_forked = not (prepare or settings or "--config" in options)
+        # What the engine is must be told by the options, and not by a file or the environment.
+        is_in_file = "-c" in options and "--engine" not in options
+        is_in_environment = any(name.startswith("GREENSERVER_") for name in environment or {})
+        is_forked = not (prepare or is_in_file or is_in_environment)
         with self.stdout.open("wb") as stdout, self.stderr.open("ab") as stderr:
             self.process = begin(
                 "tests.greenserver.instrumented",

@@ -51,17 +51,19 @@ def has_own_index(environment: Mapping[str, str]) -> bool:
 
 
 def take_over_bytecode(bytecode: Path, packages: Path) -> None:
-    """Link what is compiled of packages in environments that stand beside this one, where it has nothing yet.
+    """Link what is compiled of packages in environments that stand beside this one, if it has nothing yet.
 
     `bytecode` is where all of it is kept, by the paths of the sources; `packages` is where ours are.
     """
     below = packages.relative_to(sys.prefix)
     ours = Path(sys.prefix).relative_to("/")
+    if (bytecode / ours).exists():
+        return
     for environment in (bytecode / ours.parent).glob("*"):
         for compiled in (environment / below).rglob("*.pyc"):
             link = bytecode / ours / compiled.relative_to(environment)
             link.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(OSError):  # it is there already, or was written anew just now
+            with contextlib.suppress(OSError):  # another one had it, too, or it was written anew just now
                 link.hardlink_to(compiled)
 
 
