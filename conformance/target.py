@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import shlex
 import socket
 import subprocess
@@ -25,6 +26,9 @@ STOP_SECONDS: Final = 10.0
 OUTPUT_BYTES: Final = 4096
 """How much of the end of a server's output a report has."""
 _POLL_SECONDS: Final = 0.005
+_PORTS: Final = range(10_000, 32_768)
+"""Ports for servers: below those that systems give connections of their own accord."""
+_PORT_TRIES: Final = 100
 
 
 class TargetError(Exception):
@@ -207,6 +211,10 @@ class Target:
 
 
 def _free_port() -> int:
+    """Return a port that nobody has, and that the system gives no connection until the server listens on it."""
+    for _ in range(_PORT_TRIES):
+        port = secrets.choice(_PORTS)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+        return int(listener.getsockname()[1])

@@ -20,7 +20,9 @@ class FileThreads:
     """A fixed number of threads, and a descriptor that tells one loop when they have done something.
 
     All but the threads themselves happens in the thread of the loop. The threads never hold the process at
-    its end.
+    its end. There are fewer where the system has no room for all.
+
+    Raises OSError, with a message for people, if there can be none.
     """
 
     def __init__(self, count: int, start_thread: StartThread) -> None:
@@ -28,9 +30,17 @@ class FileThreads:
         self._finished: deque[Work[object]] = deque()
         self._waiting: dict[Work[object], list[Done]] = {}
         self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._running = [None] * count
+        self._running: list[None] = []
         for _ in range(count):
-            start_thread(self._work, ())
+            try:
+                start_thread(self._work, ())
+            except RuntimeError as error:  # the system has no room for another thread
+                if self._running:
+                    break
+                os.close(self._descriptor)
+                message = f"{error}, and files are read in threads: let this process have at least {count} (ulimit -u)"
+                raise OSError(message) from error
+            self._running.append(None)
 
     def do(self, work: Work[object], done: Done) -> None:
         """Have work done, and call `done` from `resume` afterwards; the same work is done once for all who ask."""

@@ -133,7 +133,10 @@ class Server:
             self._stop.set()
             return
         turn_away(self._listener)
-        start_new_thread(self._stop_after_last_call, ())
+        try:
+            start_new_thread(self._stop_after_last_call, ())
+        except RuntimeError:  # the system has no room for another thread
+            self._stop.set()
 
     def reload(  # noqa: PLR0913  (keyword-only settings)
         self,
@@ -159,7 +162,10 @@ class Server:
         self._proxy_from = proxy_from
         self._report_files()
         before, self._conversations = self._conversations, weakref.WeakSet()
-        start_new_thread(self._part_with, (before,))
+        try:
+            start_new_thread(self._part_with, (before,))
+        except RuntimeError:  # the system has no room for another thread
+            self._part_with(before)
 
     def _part_with(self, conversations: "weakref.WeakSet[Connection]") -> None:
         """Let conversations end; the store that was theirs is closed with the last of them."""

@@ -139,13 +139,13 @@ def _obey(server: Server, settings: Settings, reread: Reread, admin: "Admin | No
 
     # Without it, a signal that comes just before a wait, or to another thread, would not end the wait.
     signal.set_wakeup_fd(server.wakeup_fileno(), warn_on_full_buffer=False)
-    reload = _Reload(server, settings, reread)
+    reload = Reload(server, settings, reread)
     signal.signal(signal.SIGHUP, lambda _number, _frame: reload.ask())
     for number in _STOPPING:
         signal.signal(number, stop)
 
 
-class _Reload:
+class Reload:
     """Reads the configuration anew, outside of the signal handler, once for all who ask meanwhile."""
 
     def __init__(self, server: Server, settings: Settings, reread: Reread) -> None:
@@ -158,7 +158,11 @@ class _Reload:
         """Reload soon."""
         self._asked += 1
         if self._asked == 1:
-            start_new_thread(self._reload_while_asked, ())
+            try:
+                start_new_thread(self._reload_while_asked, ())
+            except RuntimeError as error:  # the system has no room for another thread
+                self._asked = 0
+                report_refusal(f"{error}: try again")
 
     def _reload_while_asked(self) -> None:
         while self._asked:

@@ -139,6 +139,16 @@ def test_a_thread_that_cannot_send_ends_alone(launch: Launch) -> None:
                 assert client.line() == expected
 
 
+# The first one answers tests; that of selectors reads files; gevent's stop takes none.
+@pytest.mark.parametrize(("engine", "refused"), [("threads", "2+"), ("selectors", "3+"), ("sequential", "2+")])
+def test_a_stop_is_obeyed_where_there_is_no_room_for_a_thread(launch: Launch, engine: str, refused: str) -> None:
+    server = launch(engine, limits={"file_threads": 1}, strace=inject("clone,clone3", "EAGAIN", refused))
+    server.connect().socket.close()
+    assert server.stop() == 0
+    assert server.events_named("stopped")
+    assert "Traceback" not in server.log()
+
+
 # --- What files do while they are sent -----------------------------------------------------------
 
 

@@ -1,12 +1,15 @@
 """One process reads its configuration anew on SIGHUP, on every engine, and keeps the old one if the new one is bad."""
 
+import logging
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from greenserver.configuration import Settings
+from greenserver.meter import SILENT
 from greenserver.operation import process
 from tests.greenserver.conftest import Start
 from tests.greenserver.serving import Server, wait_until
@@ -116,8 +119,6 @@ def test_what_is_wrong_is_found_without_listening(tmp_path: Path) -> None:
 
 
 def test_a_given_listener_is_served_and_left_to_those_who_share_it(tmp_path: Path) -> None:
-    from greenserver.meter import SILENT  # noqa: PLC0415  (only here)
-
     with socket.create_server(("127.0.0.1", 0)) as listener:
         settings = Settings(directory=str(tmp_path), engine="sequential")
         shared = socket.socket(fileno=socket.dup(listener.fileno()))
@@ -128,3 +129,28 @@ def test_a_given_listener_is_served_and_left_to_those_who_share_it(tmp_path: Pat
             server.serve()
         with socket.create_connection(listener.getsockname(), 5):
             listener.accept()[0].close()
+
+
+def test_a_reload_without_room_for_a_thread_is_refused_and_the_next_one_taken(
+    monkeypatch: pytest.MonkeyPatch, log: logging.Logger, caplog: pytest.LogCaptureFixture, directory: Path
+) -> None:
+    started: list[Callable[[], None]] = []
+
+    def start_new_thread(function: Callable[[], None], _arguments: tuple[()]) -> None:
+        if not started:
+            started.append(function)
+            message = "can't start new thread"
+            raise RuntimeError(message)
+        started.append(function)
+
+    monkeypatch.setattr(process, "start_new_thread", start_new_thread)
+    settings = Settings(directory=str(directory), port=0, engine="sequential")
+    with process.make_server(settings, None, SILENT) as server:
+        before = server.store
+        reload = process.Reload(server, settings, lambda: settings)
+        log.propagate = True
+        reload.ask()
+        assert [record.facts for record in caplog.records] == [{"reason": "can't start new thread: try again"}]  # type: ignore[attr-defined]
+        reload.ask()
+        started[-1]()
+        assert server.store is not before
