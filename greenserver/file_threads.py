@@ -38,7 +38,7 @@ class FileThreads:
                 if self._running:
                     break
                 os.close(self._descriptor)
-                message = f"{error}, and files are read in threads: let this process have at least {count} (ulimit -u)"
+                message = f"{error}, and files are read in threads: let this process have more of them (ulimit -u)"
                 raise OSError(message) from error
             self._running.append(None)
 
