@@ -64,6 +64,12 @@ def test_a_server_is_ready_when_it_is_entered_and_can_be_started_again(tmp_path:
     assert not target.is_running
 
 
+def test_the_port_is_none_that_the_system_gives_to_connections(tmp_path: Path) -> None:
+    first_given = 32_768  # Linux's; other systems begin higher
+    with Target(None, Start(SERVER, str(ROOT)), directory=tmp_path) as target:
+        assert 1024 <= target.address.port < first_given
+
+
 def test_daemons_that_left_the_group_are_ended_too(tmp_path: Path) -> None:
     script, number = tmp_path / "daemon.py", tmp_path / "number"
     script.write_text(DAEMON, encoding="ascii")

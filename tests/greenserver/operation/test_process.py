@@ -3,7 +3,6 @@
 import logging
 import signal
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -134,23 +133,19 @@ def test_a_given_listener_is_served_and_left_to_those_who_share_it(tmp_path: Pat
 def test_a_reload_without_room_for_a_thread_is_refused_and_the_next_one_taken(
     monkeypatch: pytest.MonkeyPatch, log: logging.Logger, caplog: pytest.LogCaptureFixture, directory: Path
 ) -> None:
-    started: list[Callable[[], None]] = []
+    def refuse(*_: object) -> None:
+        message = "can't start new thread"
+        raise RuntimeError(message)
 
-    def start_new_thread(function: Callable[[], None], _arguments: tuple[()]) -> None:
-        if not started:
-            started.append(function)
-            message = "can't start new thread"
-            raise RuntimeError(message)
-        started.append(function)
-
-    monkeypatch.setattr(process, "start_new_thread", start_new_thread)
     settings = Settings(directory=str(directory), port=0, engine="sequential")
     with process.make_server(settings, None, SILENT) as server:
         before = server.store
         reload = process.Reload(server, settings, lambda: settings)
         log.propagate = True
+        monkeypatch.setattr(process, "start_new_thread", refuse)
         reload.ask()
         assert [record.facts for record in caplog.records] == [{"reason": "can't start new thread: try again"}]  # type: ignore[attr-defined]
+        assert server.store is before
+        monkeypatch.setattr(process, "start_new_thread", lambda function, arguments: function(*arguments))
         reload.ask()
-        started[-1]()
         assert server.store is not before
