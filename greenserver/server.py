@@ -169,14 +169,12 @@ class Server:
 
     def _part_with(self, conversations: "weakref.WeakSet[Connection]") -> None:
         """Let conversations end; the store that was theirs is closed with the last of them."""
-        for conversation in tuple(conversations):
-            conversation.stop()
-        sleep(LINGER_QUIET_SECONDS)
-        for conversation in tuple(conversations):
-            conversation.stop()  # for those who do not end their half of the stream
+        for _ in range(2):  # the second time for those who do not end their half of the stream
+            _stop_each(conversations)
+            sleep(LINGER_QUIET_SECONDS)
         while any(conversation.socket.fileno() >= 0 for conversation in tuple(conversations)):
             sleep(LINGER_QUIET_SECONDS)
-        gc.collect()  # a store is part of a cycle
+        gc.collect()  # a conversation, and so its store, may be part of a cycle
 
     def _stop_after_last_call(self) -> None:
         wait_until_empty(self._listener)
@@ -217,6 +215,12 @@ class Server:
                 example=names[0],
                 allowed="A-Z a-z 0-9 . _ -",
             )
+
+
+def _stop_each(conversations: "weakref.WeakSet[Connection]") -> None:
+    """Stop conversations, and keep no name of the last one."""
+    for conversation in tuple(conversations):
+        conversation.stop()
 
 
 class _HeldStore(FileStore):

@@ -168,6 +168,7 @@ class _HubWait:
             self._watch(self._events)
 
     def close(self) -> None:
-        """Give the watcher back."""
+        """Give the watcher back, and let go of the conversation that asked."""
         self._waits.waits.discard(self)
+        self.asked = NEVER
         self._watch(NOTHING)

@@ -12,10 +12,13 @@ from greenserver.waiting import Stop, Wait, poll, wait_blocking
 
 def serve(listener: socket.socket, welcome: Welcome, stop: Stop, granted: Limits = DEFAULTS) -> None:
     """Serve one client after the other until the switch is turned."""
-    for sock, client in accept_until(stop, listener):
-        conversation = welcome(sock, client)
+
+    def converse(conversation: Connection) -> None:
         conversation.wait = _StoppableWait(conversation, stop, granted.grace_seconds)
         conversation.handle()
+
+    for sock, client in accept_until(stop, listener):
+        converse(welcome(sock, client))  # no name here: it would keep the conversation until the next one
 
 
 class _StoppableWait:

@@ -21,11 +21,10 @@ def serve(listener: socket, welcome: Welcome, stop: Stop, granted: Limits = DEFA
         finally:
             del threads[conversation]
 
-    for sock, client in accept_until(stop, listener):
-        conversation = welcome(sock, client)
+    def begin(conversation: Connection, client: str) -> None:
         if not conversation.enter():  # counted here, lest clients be accepted faster than their threads count them
             conversation.handle()
-            continue
+            return
         threads[conversation] = thread = Thread(target=converse, args=(conversation,), name=client, daemon=True)
         try:
             thread.start()
@@ -33,6 +32,9 @@ def serve(listener: socket, welcome: Welcome, stop: Stop, granted: Limits = DEFA
             report_no_room(error)
             del threads[conversation]
             conversation.abandon()
+
+    for sock, client in accept_until(stop, listener):
+        begin(welcome(sock, client), client)  # no name here: it would keep the conversation until the next one
 
     def join(seconds: float) -> None:
         deadline = monotonic() + seconds

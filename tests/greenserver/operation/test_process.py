@@ -1,5 +1,6 @@
 """One process reads its configuration anew on SIGHUP, on every engine, and keeps the old one if the new one is bad."""
 
+import contextlib
 import logging
 import signal
 import socket
@@ -93,6 +94,29 @@ def test_many_reloads_at_once_hold_nothing(start: Start, config: Path, directory
     reload(server, "the configuration is read anew")
     wait_until(lambda: server.counts()["descriptors"] <= before["descriptors"], "the old stores are closed")
     assert server.ask(b"get_metadata one\r\n") == b"0 OK\r\n1\r\n"
+
+
+def test_the_directory_that_a_reload_replaces_is_given_back(
+    start: Start, config: Path, directory: Path, tmp_path: Path, engine: str
+) -> None:
+    server = start_with(start, config, directory, engine)
+    with server.connect() as idle:
+        idle.send(b"get_metadata one\r\nget_metadata missing\r\n")
+        assert [idle.line() for _ in range(3)] == [b"0 OK\r\n", b"1\r\n", NO_FILE]
+        assert opened_by(server).count(str(directory)) == 1
+        config.write_text(f'directory = "{tmp_path}"\n')
+        reload(server, "the configuration is read anew")
+        assert idle.rest() == b""
+    wait_until(lambda: str(directory) not in opened_by(server), "the old directory is closed, though no client comes")
+
+
+def opened_by(server: Server) -> list[str]:
+    """Return the paths of what a server has open, as far as it has paths."""
+    paths = []
+    for each in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it was closed just now
+            paths.append(str(each.readlink()))
+    return paths
 
 
 def test_a_client_that_has_come_before_the_stop_is_not_reset(start: Start, directory: Path, engine: str) -> None:
