@@ -1,0 +1,1 @@
+"""A server beside the only files that it ever serves."""
