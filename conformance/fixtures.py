@@ -13,7 +13,7 @@ from conformance.content import Content, Known, Seeded
 from conformance.failure import Incomplete
 
 MARKER: Final = ".hftp-conformance"
-"""Marks a directory as the suite's own; begins with a dot, so that few servers list it."""
+"""Begins the name of the file that marks a directory as the suite's own; see `fixtures_marker`."""
 LARGE_BYTES: Final = 32 << 20
 SERVABLE: Final = re.compile(rb"[A-Za-z0-9._-]{1,255}")
 

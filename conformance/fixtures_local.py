@@ -3,18 +3,18 @@
 import contextlib
 import os
 import secrets
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from conformance.content import Content, Known
 from conformance.failure import Incomplete
-from conformance.fixtures import EXTRAS, INNER, LARGE_BYTES, MARKER, SECRET, Fixture, Fixtures, plan
+from conformance.fixtures import EXTRAS, INNER, LARGE_BYTES, SECRET, Fixture, Fixtures, plan
+from conformance.fixtures_marker import Marker
 
 
 class LocalFixtures(Fixtures):
-    """Files written into a local directory, which is marked, and removed from it in the end.
+    """Files written into a local directory, which is marked beside it, and removed from it in the end.
 
     `reads_everything`: the server may read what nobody may, for it is root's.
     """
@@ -27,6 +27,7 @@ class LocalFixtures(Fixtures):
         self, directory: Path, seed: int, large_bytes: int = LARGE_BYTES, *, reads_everything: bool = False
     ) -> None:
         self._directory = directory
+        self._marker = Marker(directory)
         self._reads_everything = reads_everything
         self._files = plan(seed, large_bytes)
         self._extras: dict[str, Fixture] = {}
@@ -79,27 +80,30 @@ class LocalFixtures(Fixtures):
         if not self._directory.exists():
             self._directory.mkdir(parents=True)
             self._made.append(self._directory)
-        marker = self._directory / MARKER
         left = sorted(path.name for path in self._directory.iterdir())
-        if left and MARKER not in left:
+        if left and not self._marker.is_there():
             message = f"{self._directory} is not empty and was not marked by the suite: nothing was touched"
             raise FixturesError(message)
         if left:
-            for line in marker.read_text(encoding="utf-8").splitlines():
-                _remove_named(self._directory, line)
-            left = sorted(path.name for path in self._directory.iterdir() if path.name != MARKER)
+            self._marker.remove_files()
+            left = sorted(path.name for path in self._directory.iterdir())
             if left:
                 message = f"{self._directory} holds {left[0]}, which the suite did not make: nothing was written"
                 raise FixturesError(message)
-        names = [os.fsdecode(name) for name in (*EXTRAS.values(), *(f.name for f in self._files.values()))]
-        marker.write_text("\n".join(names) + "\n", encoding="utf-8")
-        self._made.append(marker)
+        self._made.append(self._marker.make())
 
     def _write(self, path: Path, content: Content) -> None:
         self._made.append(path)
         with path.open("xb") as file:
+            self._marker.add(path, is_whole=False)
             for piece in content.pieces():
                 file.write(piece)
+        self._marker.add(path)
+
+    def _link(self, path: Path, target: str | Path) -> None:
+        self._made.append(path)
+        path.symlink_to(target)
+        self._marker.add(path)
 
     def _write_extras(self) -> None:
         def place(key: str) -> Path:
@@ -110,6 +114,7 @@ class LocalFixtures(Fixtures):
 
         place("subdirectory").mkdir()
         self._made.append(place("subdirectory"))
+        self._marker.add(place("subdirectory"))
         extra("subdirectory", Known(b""))
         for key, text in (("hidden", b"hidden\n"), ("spaced", b"A space.\n"), ("inner", INNER)):
             self._write(place(key), Known(text))
@@ -117,8 +122,7 @@ class LocalFixtures(Fixtures):
         self._write(place("unreadable"), Known(b"Nobody reads this.\n"))
         place("unreadable").chmod(0)
         extra("unreadable", Known(b"Nobody reads this.\n"))
-        place("link-inside").symlink_to(os.fsdecode(self._files["text"].name))
-        self._made.append(place("link-inside"))
+        self._link(place("link-inside"), os.fsdecode(self._files["text"].name))
         extra("link-inside", self._files["text"].content or Known(b""))
 
     def _write_secret(self) -> None:
@@ -130,16 +134,20 @@ class LocalFixtures(Fixtures):
         except OSError:
             return
         self.secret = Fixture("secret", os.fsencode(path.name), text.size, text)
-        link = self._directory / os.fsdecode(EXTRAS["link-outside"])
-        link.symlink_to(path)
-        self._made.append(link)
+        self._link(self._directory / os.fsdecode(EXTRAS["link-outside"]), path)
         self._extras["link-outside"] = Fixture("link-outside", EXTRAS["link-outside"], text.size, text)
 
     @contextlib.contextmanager
     def emptied(self) -> Iterator[None]:
-        """Leave the directory empty, except for the marker, for a while."""
-        with tempfile.TemporaryDirectory(prefix=".hftp-aside-", dir=self._directory.resolve().parent) as aside:
-            names = [path.name for path in self._directory.iterdir() if path.name != MARKER]
+        """Leave the directory empty for a while; raise Incomplete if there is no place for what is in it."""
+        with contextlib.ExitStack() as stack:
+            parent = self._directory.resolve().parent
+            try:
+                aside = stack.enter_context(tempfile.TemporaryDirectory(prefix=".hftp-aside-", dir=parent))
+            except OSError as error:
+                message = f"needs a directory that can be emptied, and {parent} cannot be written: {error.strerror}"
+                raise Incomplete(message) from error
+            names = [path.name for path in self._directory.iterdir()]
             try:
                 for name in names:
                     (self._directory / name).rename(Path(aside, name))
@@ -180,15 +188,3 @@ def write_for_others(directory: Path, seed: int, large_bytes: int = LARGE_BYTES)
         (directory.resolve().parent / os.fsdecode(local.secret.name)).unlink()
         (directory / os.fsdecode(EXTRAS["link-outside"])).unlink()
     return sorted(os.fsdecode(row.name) for row in plan(seed, large_bytes).values())
-
-
-def _remove_named(directory: Path, line: str) -> None:
-    """Remove a thing that a marker names, if its name leads nowhere else."""
-    parts = Path(line).parts
-    if not parts or ".." in parts or Path(line).is_absolute():
-        return
-    path = directory / line
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.is_dir() and path.name == os.fsdecode(EXTRAS["subdirectory"]):
-        shutil.rmtree(path)

@@ -2,21 +2,20 @@
 
 import contextlib
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from conformance.client import Client
+from conformance.client import UNKNOWN, Client
 from conformance.failure import Failure
-from conformance.fixtures import MARKER
 from conformance.record import shown
 from conformance.scenario import EXCLUSIVE, Chapter, Kind, Stage
 
 chapter = Chapter()
 
 _KEYS: Final = ("text", "one", "empty", "binary", "bytes", "long-name", "names", "no-extension", "medium", "large")
-_MARKER: Final = MARKER.encode()
 
 _FORM: Final = {
     Kind.TIMEOUT: "the empty line that ends the listing is missing",
@@ -101,13 +100,22 @@ chapter.transcript(
     },
 )
 def empty_directory(stage: Stage) -> None:
-    """Move everything out of the way for a while."""
+    """Move everything out of the way for a while, and look for exactly one CR LF between two status lines."""
     with stage.fixtures.emptied():
         client = stage.connect()
-        names = [name for name in list_files(client) if name != _MARKER]
-        if names:
-            raise Failure(Kind.BODY, "no names", f"{len(names)}: {shown(names[0])}")
-        client.in_step()
+        client.say("get_file_listing")
+        client.status(0)
+        name = client.read_line("one CR LF alone, which ends a listing without names")
+        if name:
+            raise Failure(Kind.BODY, "no names, and an empty line", shown(name))
+        client.say(UNKNOWN)
+        following = client.read_line("the reply to the next command")
+        if not following:
+            expected = "one CR LF alone, and then the reply to the next command"
+            raise Failure(Kind.EXTRA, expected, "a second CR LF")
+        if not re.match(rb"20[0-2]", following):
+            raise Failure(Kind.EXTRA, "one CR LF alone, and then the reply to the next command", shown(following))
+        client.finish()
 
 
 @chapter.play(
@@ -122,7 +130,7 @@ def one_file(stage: Stage) -> None:
     """Leave one file alone in the directory."""
     with stage.fixtures.emptied(), stage.fixtures.added({b"alone.txt": b"alone"}):
         client = stage.connect()
-        names = [name for name in list_files(client) if name != _MARKER]
+        names = list_files(client)
         if names != [b"alone.txt"]:
             raise Failure(Kind.BODY, "alone.txt and nothing else", shown(b", ".join(names)))
         client.in_step()
