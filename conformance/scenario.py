@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from conformance.failure import Kind
-from conformance.spec import DIALECTS, Requirement, specification
+from conformance.spec import DIALECTS, LEVELS, Requirement, specification
 from conformance.stage import Play, Stage
 from conformance.transcript import Transcript
 
@@ -54,6 +54,8 @@ class Scenario:
     """What is likely wrong, by the kind of failure, where this scenario knows better."""
     level: str = ""
     """Another level than the requirement's; empty: the requirement's."""
+    level_in: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Other levels in some dialects, which go before `level`."""
 
     @property
     def chapter(self) -> str:
@@ -72,7 +74,7 @@ class Scenario:
 
     def level_for(self, dialect: str) -> str:
         """Return the level at which it judges in a dialect."""
-        return self.level or self.row.level_for(dialect)
+        return self.level_in.get(dialect) or self.level or self.row.level_for(dialect)
 
     def applies_to(self, dialect: str) -> bool:
         """Tell whether it is played in a dialect."""
@@ -180,7 +182,11 @@ def _check(scenario: Scenario) -> None:
         (not scenario.title.strip(), "it has no title"),
         (scenario.isolation not in ISOLATIONS, f"the isolation is one of {', '.join(ISOLATIONS)}"),
         (not set(scenario.dialects) <= set(DIALECTS), f"a dialect is one of {', '.join(DIALECTS)}"),
-        (scenario.level not in {"", "MUST", "SHOULD", "MAY", "CHOICE"}, "the level is MUST, SHOULD, MAY or CHOICE"),
+        (
+            not {scenario.level, *scenario.level_in.values()} <= {"", *LEVELS},
+            "the level is MUST, SHOULD, MAY or CHOICE",
+        ),
+        (not set(scenario.level_in) <= set(DIALECTS), f"a dialect is one of {', '.join(DIALECTS)}"),
     ):
         if is_wrong:
             message = f"{scenario.id}: {what}"

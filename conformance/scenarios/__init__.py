@@ -20,6 +20,7 @@ CHAPTERS: Final = (
     "listings",
     "listings_fetched",
     "metadata",
+    "metadata_directories",
     "slices",
     "slices_sent",
     "slices_forms",

@@ -1,7 +1,7 @@
 """OFFSET and SIZE: what is a number, what is none, and numbers larger than anybody's integers.
 
-Each form is tried as OFFSET and as SIZE, with values that would be a valid slice of any file of two bytes if the form
-were accepted: so a lenient server shows itself by a slice, and not by an error that it would have sent anyway.
+Each form is tried as OFFSET, with SIZE 1, and as SIZE, with OFFSET 0. Its value would be a valid slice if the form were
+accepted: so a lenient server shows itself by a slice, and a server that refuses SIZE 0 does not pass for a strict one.
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ chapter = Chapter()
 
 _DIED: Final = "converting it raised an exception that nobody catches, and the client's thread or the process ended"
 _ENDED: Final = {Kind.CLOSED: _DIED, Kind.RESET: _DIED, Kind.TIMEOUT: _DIED, Kind.GONE: _DIED}
-_PLACES: Final = (("offset", "OFFSET", "{0} 0"), ("size", "SIZE", "0 {0}"))
+_PLACES: Final = (("offset", "OFFSET", "{0} 1"), ("size", "SIZE", "0 {0}"))
 
 
 _Row = tuple[str, str, str, str]
@@ -145,7 +145,7 @@ _THOUSANDS: Final = b"0" * 5000
 _add_zeros(
     "zeros-5000-offset",
     "HFTP-7.5",
-    (_THOUSANDS + b"1", b"0"),
+    (_THOUSANDS + b"1", b"1"),
     (0, 201, 203),
     "5,000 zeros in front of OFFSET: an answer",
 )

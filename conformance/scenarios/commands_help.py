@@ -79,10 +79,10 @@ for _slug, _said in (("1", "help get_slice"), ("2", "help help me")):
 chapter.transcript(
     "commands.help-in-case",
     "HFTP-3.2",
-    "HELP is an unknown command",
+    "HELP is an unknown command, or a malformed line",
     """
     C: HELP
-    S: 200 *
+    S: 200|101 *
     <in step>
     """,
     dialects=["2026"],

@@ -1,6 +1,12 @@
 """Command lines: what may be in them, bytes that nobody expects, and lines that the end of the stream cuts off."""
 
+from typing import Final
+
+from conformance.client import CODES
+from conformance.failure import Failure
+from conformance.record import shown
 from conformance.scenario import DESTRUCTIVE, Chapter, Kind, Stage
+from conformance.scenarios.answering import readable_answers, require_readable, require_served
 
 chapter = Chapter()
 
@@ -38,50 +44,76 @@ chapter.transcript(
     causes={Kind.TIMEOUT: "an empty line is skipped, as other protocols want it"},
 )
 
-_ODD_LINES = (
-    ("doubled-space", "get_metadata  {text}", "A doubled space"),
-    ("leading-space", " get_metadata {text}", "A leading space"),
-    ("trailing-space", "get_metadata {text} ", "A trailing space"),
-    ("only-spaces", "   ", "A line of nothing but spaces"),
-    ("tab", "get_metadata\\t{text}", "A tab for a space"),
-    ("lone-cr", "get_metadata\\r{text}", "A lone CR in a line"),
-    ("two-crs", "get_metadata {text}\\r", "CR CR LF at the end of a line"),
+_TOLERATED: Final = (0, 101, 200, 201, 202)
+_BAD_EOL_TOO: Final = (0, 100, 101, 200, 201, 202)
+_REFUSED: Final = (100, 101, 200, 201)
+
+_ODD_LINES: Final = (
+    ("doubled-space", "get_metadata  {text}", "A doubled space", "HFTP-1.9", _TOLERATED),
+    ("leading-space", " get_metadata {text}", "A leading space", "HFTP-1.9", _TOLERATED),
+    ("trailing-space", "get_metadata {text} ", "A trailing space", "HFTP-1.9", _TOLERATED),
+    ("only-spaces", "   ", "A line of nothing but spaces", "HFTP-1.9", _REFUSED),
+    ("tab", "get_metadata\t{text}", "A tab for a space", "HFTP-1.11", _TOLERATED),
+    ("lone-cr", "get_metadata\r{text}", "A lone CR in a line", "HFTP-1.11", _BAD_EOL_TOO),
+    ("two-crs", "get_metadata {text}\r", "CR CR LF at the end of a line", "HFTP-1.11", _BAD_EOL_TOO),
 )
+"""A slug, the line, what it is, the requirement that leaves the answer open, and the answers that it allows."""
 
 
-def _add_odd_line(slug: str, line: str, what: str) -> None:
+def _filled(stage: Stage, line: str) -> bytes:
+    return line.replace("{text}", stage.fixture("text").name.decode("latin-1")).encode("latin-1")
+
+
+def _add_odd_line(slug: str, line: str, what: str, requirement: str, choice: tuple[int, ...]) -> None:
     """Add two scenarios: what the answer is (a choice), and that it is one answer (not a choice)."""
-    is_about_spaces = "\\" not in line
 
-    def play(stage: Stage) -> None:
-        text = stage.fixture("text")
+    def play(stage: Stage, codes: tuple[int, ...]) -> None:
         client = stage.connect()
-        sent = line.replace("{text}", text.name.decode("latin-1")).encode().decode("unicode_escape").encode("latin-1")
-        client.say(sent)
-        status = client.status(0, 101, 200, 201, 202)
+        client.say(_filled(stage, line))
+        status = client.status(*codes)
         stage.saw(f"answered {status}")
         if status.code == 0:
             client.size()
         client.in_step()
 
-    play.__doc__ = f"Send it ({what}), and one more command."
-    chapter.play(
+    @chapter.play(
         f"framing.{slug}",
         "HFTP-1.10",
         f"{what} gets one answer",
         needs=["text"],
         causes=_DIED | {Kind.STATUS: "the server takes it for the end of the line, and answers one line twice"},
-    )(play)
-    chapter.play(
-        f"framing.{slug}-answer",
-        "HFTP-1.9" if is_about_spaces else "HFTP-1.11",
-        f"{what}: which answer",
-        needs=["text"],
-    )(play)
+    )
+    def one_answer(stage: Stage) -> None:
+        play(stage, tuple(code for code in CODES if code or 0 in choice))
+
+    @chapter.play(f"framing.{slug}-answer", requirement, f"{what}: which answer", needs=["text"])
+    def which_answer(stage: Stage) -> None:
+        play(stage, choice)
+
+    one_answer.__doc__ = f"Send it ({what}), and one more command; any answer will do, if it is one."
+    which_answer.__doc__ = f"Send it ({what}), and one more command."
 
 
 for _row in _ODD_LINES:
     _add_odd_line(*_row)
+
+
+@chapter.play(
+    "framing.odd-lines-no-199",
+    "HFTP-1.16",
+    "A lone CR and a line of spaces are the client's mistake, and not a failure of the server (199)",
+    needs=["text"],
+    causes={Kind.STATUS: "the line raised an exception that is caught for all commands and answered by 199"},
+)
+def odd_lines_no_199(stage: Stage) -> None:
+    """Send them, each on a connection of its own; any answer but 199 will do."""
+    for row in _ODD_LINES:
+        if 100 not in row[4]:  # noqa: PLR2004  (a code of the protocol)
+            continue
+        for line, _, status in readable_answers(stage, [_filled(stage, row[1])]):
+            if status.code == 199:  # noqa: PLR2004  (a code of the protocol)
+                raise Failure(Kind.STATUS, f"100, 101, 200 or 201 to {shown(line)}", str(status))
+
 
 _FOREIGN = (
     ("nul", b"get_metadata a\0b", "A NUL in an argument"),
@@ -100,7 +132,7 @@ def _add_foreign(slug: str, line: bytes, what: str) -> None:
     def answered(stage: Stage) -> None:
         client = stage.connect()
         client.say(line)
-        status = client.status(101, 200, 201, 202)
+        status = require_readable(client, 101, 200, 201, 202)
         stage.saw(f"answered {status}")
         client.in_step()
 
@@ -117,7 +149,7 @@ def _add_foreign(slug: str, line: bytes, what: str) -> None:
         client.half_close()
         client.wait()
         client.close()
-        stage.probe()
+        require_served(stage.connect())
 
     answered.__doc__ = survived.__doc__ = f"Send it: {what}."
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from conformance.client import UNKNOWN, Client, replies
 from conformance.scenario import DESTRUCTIVE, Chapter, Kind, Stage
+from conformance.scenarios.answering import require_readable, require_served
 
 chapter = Chapter()
 
@@ -148,7 +149,7 @@ def _add_line(slug: str, what: str, line: bytes, codes: tuple[int, ...]) -> None
     def answered(stage: Stage) -> None:
         client = stage.connect()
         client.send(line)
-        stage.saw(f"answered {client.status(*codes)}")
+        stage.saw(f"answered {require_readable(client, *codes)}")
         client.in_step()
 
     answered.__doc__ = f"Send it, and one more command. {what}."
@@ -176,7 +177,7 @@ def others_meanwhile(stage: Stage) -> None:
     """Stop in the middle of the line, have another client served, and end the line."""
     slow = stage.connect()
     slow.send(b"get_metadata " + b"n" * MIB)
-    stage.probe()
+    require_served(stage.connect())
     slow.say(b"n")
     slow.status()
 
@@ -196,9 +197,7 @@ def _require_survival(stage: Stage) -> None:
     """Require that a new client is served, though the server may still be busy with what it was sent."""
     stage.allow(20.0)
     client = stage.connect(patience_seconds=_FLOOD_PATIENCES * stage.patience_seconds)
-    client.say(UNKNOWN)
-    client.status(200, 201, 202)
-    client.finish()
+    require_served(client)
 
 
 def _flood(stage: Stage, client: Client, block: bytes, most: int) -> None:

@@ -7,7 +7,7 @@ from conformance.client import Client, fetch
 from conformance.content import Known
 from conformance.failure import Failure, Incomplete
 from conformance.fixtures import SERVABLE
-from conformance.scenario import DESTRUCTIVE, EXCLUSIVE, Chapter, Kind, Stage
+from conformance.scenario import EXCLUSIVE, Chapter, Kind, Stage
 
 chapter = Chapter()
 
@@ -126,7 +126,7 @@ def _size_of(client: Client, name: bytes) -> int:
 @chapter.play(
     "metadata.agrees-with-slices",
     "HFTP-5.2",
-    "Of each listed file exactly as many bytes can be fetched as its size says",
+    "Of each listed file that can be read exactly as many bytes can be fetched as its size says",
     patiences=20.0,
     causes={
         Kind.STATUS: "get_metadata and get_slice ask for the size in different ways",
@@ -134,27 +134,44 @@ def _size_of(client: Client, name: bytes) -> int:
     },
 )
 def agrees_with_slices(stage: Stage) -> None:
-    """Ask for the last byte of each file, and for one more."""
+    """Ask for the last byte of each file, and for one more; what the server cannot read or does not find is left out.
+
+    Directories, unreadable files and the like may be listed and have a size; other scenarios are about them.
+    """
     client = stage.connect()
     client.say("get_file_listing")
     client.status(0)
     names = [name for name in client.listing() if SERVABLE.fullmatch(name)]
-    if not names:
-        message = "no files are listed"
-        raise Incomplete(message)
+    agreed = 0
     for name in stage.random.sample(names, min(len(names), _ASKED_NAMES)):
-        client.say(b"get_metadata " + name)
-        if client.status().code != 0:  # whether all that is listed can be fetched is another scenario's
-            if client.latest is not None and client.latest.is_fatal:
-                client = stage.connect()
-            continue
-        size = client.size()
-        if size:
-            fetch(client, name, size - 1, 1)
-        fetch(client, name, size, 0)
-        client.say(b"get_slice %b %d 1" % (name, size))
-        client.status(203)
-    client.finish()
+        if client.latest is not None and client.latest.is_fatal:
+            client = stage.connect()
+        agreed += _agrees(client, name)
+    if not agreed:
+        message = "no files are listed that can be read"
+        raise Incomplete(message)
+    if client.latest is None or not client.latest.is_fatal:
+        client.finish()
+
+
+_UNREADABLE: Final = (199, 201, 202)
+"""What may answer a slice of an unreadable file or of a directory."""
+
+
+def _agrees(client: Client, name: bytes) -> bool:
+    """Compare the size of a file with where its slices end; return False if it has none, or cannot be read."""
+    client.say(b"get_metadata " + name)
+    if client.status().code != 0:
+        return False
+    size = client.size()
+    for offset, length, wanted in ((max(0, size - 1), min(1, size), 0), (size, 0, 0), (size, 1, 203)):
+        client.say(b"get_slice %b %d %d" % (name, offset, length))
+        status = client.status(wanted, *_UNREADABLE)
+        if status.code in _UNREADABLE:
+            return False
+        if status.code == 0:
+            client.slice(None, offset, length)
+    return True
 
 
 _CHANGING: Final = b"hftp-conformance-changing.txt"
@@ -236,58 +253,3 @@ def removed(stage: Stage) -> None:
     client.say(b"get_slice %b 0 1" % _CHANGING)
     client.status(202)
     client.finish()
-
-
-_DIRECTORY: Final = {
-    Kind.STATUS: "stat() has a size for directories too, or opening one raises IsADirectoryError: look at the type",
-    Kind.CLOSED: "opening a directory raises IsADirectoryError, and nobody catches it",
-    Kind.RESET: "opening a directory raises IsADirectoryError, and nobody catches it",
-    Kind.GONE: "opening a directory raises IsADirectoryError, and it ends the process",
-}
-for _slug, _said, _what in (
-    ("directory", "get_metadata {subdirectory}", "The size of a directory"),
-    ("directory-slice", "get_slice {subdirectory} 0 1", "A slice of a directory"),
-    ("directory-empty-slice", "get_slice {subdirectory} 0 0", "An empty slice of a directory"),
-):
-    chapter.transcript(
-        f"metadata.{_slug}",
-        "HFTP-5.3",
-        f"{_what} is asked for: 202 or 201",
-        f"""
-        C: {_said}
-        S: 201|202 *
-        <in step>
-        """,
-        causes=_DIRECTORY,
-    )
-
-
-@chapter.play(
-    "metadata.fifo",
-    "HFTP-5.3",
-    "A name in the directory that is neither a file nor a directory does not block the server",
-    needs=["local"],
-    isolation=DESTRUCTIVE,
-    causes={
-        Kind.TIMEOUT: "opening a FIFO waits for somebody to write into it: look at the type, or open with O_NONBLOCK",
-        Kind.GONE: "opening a FIFO waits for somebody to write into it: look at the type, or open with O_NONBLOCK",
-        Kind.STATUS: "whatever can be opened is taken for a file with bytes in it",
-    },
-)
-def fifo(stage: Stage) -> None:
-    """Put a FIFO into the directory, and ask for its size and for bytes of it; any answer but a byte will do."""
-    path = stage.fixtures.directory / "hftp-conformance-fifo"
-    os.mkfifo(path, 0o644)
-    try:
-        client = stage.connect()
-        client.say(f"get_metadata {path.name}")
-        if client.status(0, 199, 201, 202).code == 0:
-            client.size()
-        client.in_step()
-        client = stage.connect()
-        client.say(f"get_slice {path.name} 0 1")
-        client.status(199, 201, 202, 203)
-        client.in_step()
-    finally:
-        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))  # whoever waits for it goes on
-        path.unlink()

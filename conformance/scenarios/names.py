@@ -8,40 +8,41 @@ from conformance.client import Client, fetch
 from conformance.failure import Failure, Incomplete
 from conformance.record import shown
 from conformance.scenario import DESTRUCTIVE, EXCLUSIVE, Chapter, Kind, Stage
-from conformance.scenarios.paths import COMMANDS, answers, made, sizes
+from conformance.scenarios.answering import COMMANDS, answers, ask_directory, refusals_of_directory
+from conformance.scenarios.paths import made
 
 chapter = Chapter()
 
 # --- Names of what is no file ------------------------------------------------------------------------
 
-chapter.transcript(
+
+@chapter.play(
     "paths.directory",
     "HFTP-5.3",
     "The name of a directory has no size",
-    """
-    C: get_metadata {subdirectory}
-    S: 201|202 *
-    <in step>
-    """,
+    needs=["subdirectory"],
     isolation=DESTRUCTIVE,
     causes={Kind.STATUS: "that the name exists is taken for proof that it is a file's"},
 )
+def directory(stage: Stage) -> None:
+    """Ask for it: 202 or 201; before 2026 any answer will do."""
+    ask_directory(stage, b"get_metadata " + stage.fixture("subdirectory").name)
 
-chapter.transcript(
+
+@chapter.play(
     "paths.directory-slice",
     "HFTP-5.3",
     "The name of a directory has no slices",
-    """
-    C: get_slice {subdirectory} 0 1
-    S: 201|202 *
-    <in step>
-    """,
+    needs=["subdirectory"],
     isolation=DESTRUCTIVE,
     causes={Kind.STATUS: "a directory is opened like a file, and that fails in a way that nobody thought of"},
 )
+def directory_slice(stage: Stage) -> None:
+    """Ask for a byte of it: 202, 201 or 199; before 2026 any answer will do."""
+    ask_directory(stage, b"get_slice %b 0 1" % stage.fixture("subdirectory").name)
 
 
-def _add_directory(slug: str, what: str, names: Sequence[bytes]) -> None:
+def _add_directory(slug: str, what: str, names: Sequence[bytes], *, is_outside: bool) -> None:
     @chapter.play(
         f"paths.{slug}",
         "HFTP-5.3",
@@ -53,15 +54,22 @@ def _add_directory(slug: str, what: str, names: Sequence[bytes]) -> None:
         },
     )
     def refused(stage: Stage) -> None:
-        for line, _, status in answers(stage, (command % name for name in names for command in COMMANDS[::2])):
-            if status.code not in {201, 202}:
+        for line in (command % name for name in names for command in COMMANDS[::2]):
+            client = stage.connect()
+            client.say(line)
+            status = client.status()
+            client.close()
+            allowed = refusals_of_directory(stage, line)
+            if status.code not in allowed or (is_outside and status.code == 0):
                 raise Failure(Kind.STATUS, f"201 or 202 to {shown(line)}", str(status))
 
-    refused.__doc__ = f"Ask for it: {what}."
+    refused.__doc__ = f"Ask for it: {what}. Before 2026 any answer will do{' but 0' * is_outside}."
 
 
-_add_directory("itself", "The served directory itself", (b".", b"./", b"./.", b"subdirectory/.."))
-_add_directory("above", "What is above the served directory", (b"..", b"../", b"/", b"//", b"../..", b"/.."))
+_add_directory("itself", "The served directory itself", (b".", b"./", b"./.", b"subdirectory/.."), is_outside=False)
+_add_directory(
+    "above", "What is above the served directory", (b"..", b"../", b"/", b"//", b"../..", b"/.."), is_outside=True
+)
 
 
 @chapter.play(
@@ -76,13 +84,18 @@ _add_directory("above", "What is above the served directory", (b"..", b"../", b"
     },
 )
 def fifo(stage: Stage) -> None:
-    """Make one for a while; whoever waits for it is released in the end."""
+    """Make one for a while, and ask for its size and for a byte; any answer but a byte will do.
+
+    The server is released in the end if it waits for a writer.
+    """
     path = stage.fixtures.directory / "hftp-fifo"
     with made(path, lambda: os.mkfifo(path)):
         try:
-            for line, _, status in answers(stage, (command % b"hftp-fifo" for command in COMMANDS[::2])):
-                if status.code == 0:
+            for line, client, status in answers(stage, (command % b"hftp-fifo" for command in COMMANDS[::2])):
+                if status.code == 0 and line.startswith(b"get_slice"):
                     raise Failure(Kind.STATUS, f"202 or 201 to {shown(line)}", str(status))
+                if status.code == 0:
+                    client.size()
         finally:
             os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
 
@@ -187,9 +200,9 @@ def _require_whole(client: Client, name: bytes, data: bytes) -> None:
 
 def _tell(stage: Stage, names: Iterable[bytes]) -> None:
     """Ask for sizes, and tell what the server says."""
-    for line, size, status in sizes(stage, (b"get_metadata " + name for name in names)):
+    for line, client, status in answers(stage, (b"get_metadata " + name for name in names)):
         name = line.partition(b" ")[2]
-        stage.saw(f"{shown(name)}: {f'served, {size} bytes' if status.code == 0 else status}")
+        stage.saw(f"{shown(name)}: {f'served, {client.size()} bytes' if status.code == 0 else status}")
 
 
 def _add_choice(slug: str, requirement: str, title: str, key: str, names: Callable[[bytes], Sequence[bytes]]) -> None:

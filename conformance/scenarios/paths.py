@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from conformance.client import Client, Status
+from conformance.client import Client
 from conformance.failure import Failure, Incomplete
 from conformance.fixtures import Fixture
 from conformance.record import shown
 from conformance.scenario import EXCLUSIVE, Chapter, Kind, Stage
+from conformance.scenarios.answering import COMMANDS, readable_answers, readable_sizes
 
 chapter = Chapter()
 
@@ -24,29 +25,30 @@ _JOINED = {
 }
 _REFUSALS: Final = "a refusal (201, 202 or 101)"
 _SHOWN_BYTES: Final = 40
-COMMANDS: Final = (b"get_metadata %b", b"get_slice %b 0 0", b"get_slice %b 0 1")
+_MISSING: Final = b"hftp-conformance-no-such-file"
 
 
-def answers(stage: Stage, lines: Iterable[bytes]) -> Iterator[tuple[bytes, Client, Status]]:
-    """Send lines, one after the other, and yield their status lines; come back after a fatal one."""
-    client: Client | None = None
-    for line in lines:
-        client = client or stage.connect()
-        client.say(line)
-        status = client.status()
-        yield line, client, status
-        if status.is_fatal:
-            client.read_end("the end of the stream after a fatal status")
-            client = None
-    if client is not None:
-        client.finish()
-
-
-def require_refusal(stage: Stage, names: Iterable[bytes]) -> None:
+def require_refusal(stage: Stage, names: Iterable[bytes], commands: Sequence[bytes] = COMMANDS) -> None:
     """Ask for the size and for bytes by each name; raise Failure if one is told or served."""
-    for line, client, status in answers(stage, (command % name for name in names for command in COMMANDS)):
+    require_refusals(stage, (command % name for name in names for command in commands))
+
+
+def require_refusals(stage: Stage, lines: Iterable[bytes]) -> None:
+    """Send lines; raise Failure if the status of one is 0. What has no readable status line serves nothing."""
+    for line, client, status in readable_answers(stage, lines):
         if status.code == 0:
-            raise Failure(Kind.STATUS, f"{_REFUSALS} to {shown(line)}", f"{status}, and then {_following(client)}")
+            following = _following(client)
+            _require_distinction(stage, line)
+            raise Failure(Kind.STATUS, f"{_REFUSALS} to {shown(line)}", f"{status}, and then {following}")
+
+
+def _require_distinction(stage: Stage, line: bytes) -> None:
+    """Raise Incomplete if a name that no file has is answered by 0, too: then a 0 does not show what is served."""
+    control = next(command for command in COMMANDS[::-1] if command.startswith(line[: line.find(b" ")])) % _MISSING
+    for _, _, status in readable_answers(stage, [control]):
+        if status.code == 0:
+            message = f"the server answers {shown(control)}, a file that does not exist, by 0 as well"
+            raise Incomplete(message)
 
 
 def _following(client: Client) -> str:
@@ -188,10 +190,7 @@ for _escape in _ESCAPES:
 def size_outside(stage: Stage) -> None:
     """Ask for sizes alone."""
     secret, at, inside = secret_of(stage).name, _served(stage), stage.fixture("subdirectory").name
-    names = [name for _, _, names in _ESCAPES for name in names(secret, at, inside)]
-    for line, client, status in answers(stage, (b"get_metadata " + name for name in names)):
-        if status.code == 0:
-            raise Failure(Kind.STATUS, f"{_REFUSALS} to {shown(line)}", f"{status}, and then {_following(client)}")
+    require_refusal(stage, (name for _, _, names in _ESCAPES for name in names(secret, at, inside)), COMMANDS[:1])
 
 
 @chapter.play(
@@ -204,29 +203,9 @@ def size_outside(stage: Stage) -> None:
 def nul(stage: Stage) -> None:
     """Put a NUL behind, before and between what is good and what is not; a server may drop the connection."""
     secret, text = secret_of(stage).name, stage.fixture("text").name
-    for name in (b"../%b\0" % secret, b"../%b\0.txt" % secret, b"%b\0/../../%b" % (text, secret), b"\0../" + secret):
-        for command in COMMANDS:
-            with contextlib.suppress(_Dropped):
-                _require_refusal_of_foreign(stage, command % name)
-    stage.probe()
-
-
-class _Dropped(Exception):  # noqa: N818
-    """The server closed instead of answering."""
-
-
-def _require_refusal_of_foreign(stage: Stage, line: bytes) -> None:
-    client = stage.connect()
-    client.say(line)
-    try:
-        status = client.status()
-    except Failure as failure:
-        if failure.kind in {Kind.CLOSED, Kind.RESET}:
-            raise _Dropped from None
-        raise
-    if status.code == 0:
-        raise Failure(Kind.STATUS, f"{_REFUSALS} to {shown(line)}", f"{status}, and then {_following(client)}")
-    client.close()
+    names = (b"../%b\0" % secret, b"../%b\0.txt" % secret, b"%b\0/../../%b" % (text, secret), b"\0../" + secret)
+    with contextlib.suppress(Incomplete):  # to drop the connection is an answer of a kind, and judged elsewhere
+        require_refusal(stage, names)
 
 
 @chapter.play(
@@ -240,9 +219,7 @@ def spaces(stage: Stage) -> None:
     """Put spaces where they do not belong; an answer of any kind is right, except for 0."""
     secret = secret_of(stage).name
     lines = (b"get_metadata  ../" + secret, b"get_metadata ../%b " % secret, b"get_slice  ../%b 0 1" % secret)
-    for line, client, status in answers(stage, lines):
-        if status.code == 0:
-            raise Failure(Kind.STATUS, f"{_REFUSALS} to {shown(line)}", f"{status}, and then {_following(client)}")
+    require_refusals(stage, lines)
 
 
 @chapter.play(
@@ -287,22 +264,16 @@ _KNOWN_FILES: Final = (b"etc/passwd", b"etc/hosts", b"etc/services", b"bin/sh", 
 def known_files(stage: Stage) -> None:
     """Ask for them by absolute paths and by two dots, unless the server holds files of their names itself."""
     controls = [name for file in _KNOWN_FILES for name in (file, file.rpartition(b"/")[2])]
-    answers = {line: status.code for line, _, status in sizes(stage, (b"get_metadata " + name for name in controls))}
-    absent = [
-        file
-        for file in _KNOWN_FILES
-        if all(answers[b"get_metadata " + name] for name in (file, file.rpartition(b"/")[2]))
-    ]
+    served = {
+        line.partition(b" ")[2].rpartition(b"/")[2]
+        for line, _, status in readable_sizes(stage, (b"get_metadata " + name for name in controls))
+        if status.code == 0
+    }
+    absent = [file for file in _KNOWN_FILES if file.rpartition(b"/")[2] not in served]
     names = [way + (file.replace(b"/", b"%2f") if b"%2f" in way else file) for file in absent for way in _WAYS_UP]
-    for line, size, status in sizes(stage, (b"get_metadata " + name for name in names)):
+    for line, size, status in readable_sizes(stage, (b"get_metadata " + name for name in names)):
         if status.code == 0 and size:
             raise Failure(Kind.STATUS, f"{_REFUSALS} to {shown(line)}", f"{status}, and the size {size}")
-
-
-def sizes(stage: Stage, lines: Iterable[bytes]) -> Iterator[tuple[bytes, int, Status]]:
-    """Send get_metadata lines, and yield the sizes that are told, 0 if none is."""
-    for line, client, status in answers(stage, lines):
-        yield line, 0 if status.code else client.size(), status
 
 
 chapter.transcript(

@@ -60,7 +60,12 @@ chapter.transcript(
 
 
 @chapter.play(
-    "replies.closes-199", "HFTP-2.7", "The server closes after 199", needs=["local", "unreadable"], causes=_OPEN
+    "replies.closes-199",
+    "HFTP-2.7",
+    "The server closes after 199",
+    needs=["local", "unreadable"],
+    level_in=dict.fromkeys(("2019", "2018", "2016"), "SHOULD"),  # as all that concerns unreadable files
+    causes=_OPEN,
 )
 def closes_199(stage: Stage) -> None:
     """Ask for a file that cannot be read; whether that is 199 is judged elsewhere."""

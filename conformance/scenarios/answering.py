@@ -1,0 +1,169 @@
+"""Send several commands, and keep what a reply says apart from whether it has the right form.
+
+A reply without a readable status line (a malformed one, none, a close, a reset) serves nothing and tells nothing. Where
+something graver is judged than the form of a reply, such a reply is passed over.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, TypeVar
+
+from conformance.client import CODES, UNKNOWN, Client, Status
+from conformance.failure import Failure, Incomplete, Kind
+from conformance.record import shown
+from conformance.scenario import Stage
+
+COMMANDS: Final = (b"get_metadata %b", b"get_slice %b 0 0", b"get_slice %b 0 1")
+"""What is asked of a name."""
+
+_WAITS: Final = 2
+"""How many times the usual patience a reply may take here, where no reply is no failure and is not played again."""
+_MOST_SILENCES: Final = 2
+"""How many commands may be left without a reply; after that the scenario is not judged."""
+
+_Value = TypeVar("_Value")
+
+
+class _SilentError(Exception):
+    """The server neither replied nor closed."""
+
+
+def answers(stage: Stage, lines: Iterable[bytes]) -> Iterator[tuple[bytes, Client, Status]]:
+    """Send commands one after the other, and yield each with the client and its status; reconnect after a fatal one.
+
+    Raises Failure for a reply that is no status line, or none.
+    """
+    client: Client | None = None
+    for line in lines:
+        client = client or stage.connect()
+        client.say(line)
+        status = client.status()
+        yield line, client, status
+        if status.is_fatal:
+            client.read_end("the end of the stream after a fatal status")
+            client = None
+    if client is not None:
+        client.finish()
+
+
+def _read_status(client: Client, line: bytes) -> Status | None:
+    """Send a command and return its status line, or None if what comes is not one.
+
+    Raises _SilentError if nothing comes in twice the usual time.
+    """
+    client.say(line)
+    return _status(client, _WAITS)
+
+
+def _status(client: Client, waits: int) -> Status | None:
+    try:
+        return client.status()
+    except Failure as failure:
+        if failure.kind is not Kind.TIMEOUT:
+            return None
+    if waits == 1:
+        raise _SilentError
+    return _status(client, waits - 1)
+
+
+def readable_answers(stage: Stage, lines: Iterable[bytes]) -> Iterator[tuple[bytes, Client, Status]]:
+    """Send commands one after the other, and yield those with a readable status line, the client and the status.
+
+    Reconnects after a fatal status, and after what is no status line. Raises Incomplete if no reply at all can be read,
+    or if several commands get none; Failure if the server accepts no connection.
+    """
+    client: Client | None = None
+    unreadable: list[bytes] = []
+    silences = readable = 0
+    for line in lines:
+        status = None
+        try:
+            status = _read_status(client, line) if client is not None else None
+            if status is None or status.code == 0:  # it may be the end of the reply before
+                client = stage.connect()
+                status = _read_status(client, line)
+        except _SilentError:
+            silences += 1
+        if status is None or client is None:
+            client = None
+            unreadable.append(line)
+            if silences >= _MOST_SILENCES:
+                break
+            continue
+        readable += 1
+        yield line, client, status
+        if status.is_fatal:
+            client = None
+    if client is None:
+        stage.connect()  # a server that died of the last command accepts nobody
+    if unreadable and (not readable or silences >= _MOST_SILENCES):
+        message = f"the server gave no readable answer to {shown(unreadable[0])}"
+        raise Incomplete(message)
+    if unreadable:
+        stage.saw(f"no readable answer to {len(unreadable)} of the commands, the first: {shown(unreadable[0])}")
+
+
+def readable_sizes(stage: Stage, lines: Iterable[bytes]) -> Iterator[tuple[bytes, int, Status]]:
+    """Send get_metadata lines, and yield the sizes that are told, 0 if none can be read."""
+    for line, client, status in readable_answers(stage, lines):
+        yield line, (_readable(client.size) or 0) if status.code == 0 else 0, status
+
+
+def _readable(read: Callable[[], _Value]) -> _Value | None:
+    """Return what is read, or None if the reply does not have that form."""
+    try:
+        return read()
+    except Failure:
+        return None
+
+
+def require_readable(client: Client, *codes: int) -> Status:
+    """Read a status line with one of these codes; raise Incomplete if a line comes that is no status line."""
+    try:
+        return client.status(*codes)
+    except Failure as failure:
+        if failure.kind is not Kind.MALFORMED:
+            raise
+        message = f"the reply is no status line, which other scenarios judge: {failure.got}"
+        raise Incomplete(message) from failure
+
+
+def require_served(client: Client) -> None:
+    """Require that a client is served: its command gets a reply, in whatever form; raise Failure."""
+    client.say(UNKNOWN)
+    try:
+        client.status(200, 201, 202)
+    except Failure as failure:
+        if failure.kind is not Kind.MALFORMED:
+            raise
+    client.close()
+
+
+def refusals_of_directory(stage: Stage, line: bytes) -> tuple[int, ...]:
+    """Return the codes that may answer a command with the name of a directory; before 2026 any may.
+
+    A slice may be answered by 199, too: to read a directory as a file fails.
+    """
+    if stage.dialect != "2026":
+        return tuple(CODES)
+    return (199, 201, 202) if line.startswith(b"get_slice") else (201, 202)
+
+
+def ask_directory(stage: Stage, line: bytes) -> None:
+    """Require a right answer to a command with the name of a directory, and no second one; raise Failure."""
+    client = stage.connect()
+    client.say(line)
+    status = client.status(*refusals_of_directory(stage, line))
+    stage.saw(f"answered {status}")
+    if status.code != 0:
+        client.in_step()
+
+
+def survive(stage: Stage, lines: Iterable[bytes]) -> None:
+    """Send commands, each on its own connection, whatever the reply; raise Failure unless others are served then."""
+    for line in lines:
+        client = stage.connect()
+        client.say(line)
+        client.half_close()
+        client.wait()
+        client.close()
+    require_served(stage.connect())
