@@ -2,67 +2,47 @@
 
 import contextlib
 import os
-import secrets
 import shlex
 import socket
 import subprocess
-import sys
-import tempfile
 import threading
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
-from typing import IO, TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 from conformance.dialling import Address, dial
+from conformance.launcher import Launch, Process, launch
+from conformance.listener_watch import UNSEEN_SECONDS, ListenerWatch
+from conformance.server_output import ServerOutput
+from conformance.sockets import can_bind, free_port, resolve
+from conformance.start_errors import FailedStart
+
+__all__ = ["AddressInUseError", "Launch", "Process", "Start", "Target", "TargetError", "launch"]
 
 START_SECONDS: Final = 20.0
-"""How long a server may take until it accepts connections, times --timeout-scale."""
+"""How long a server may take until it listens, times --timeout-scale."""
+ELSEWHERE_SECONDS: Final = 5.0
+"""How long a server that listens at another address is waited for, times --timeout-scale."""
+TIME_WAIT_SECONDS: Final = 65.0
+"""How long a restart waits for a given port that the server cannot bind yet, times --timeout-scale.
+
+Linux keeps a socket in TIME_WAIT for 60 s (TCP_TIMEWAIT_LEN); a server without SO_REUSEADDR cannot bind its port then.
+"""
 STOP_SECONDS: Final = 10.0
-OUTPUT_BYTES: Final = 4096
-"""How much of the end of a server's output a report has."""
 _POLL_SECONDS: Final = 0.005
-_PORTS: Final = range(10_000, 32_768)
-"""Ports for servers: below those that systems give connections of their own accord."""
-_PORT_TRIES: Final = 100
+_SLOW_POLL_SECONDS: Final = 0.25
 
 
 class TargetError(Exception):
     """Why the server cannot be started, in one line."""
 
 
-class Process(Protocol):
-    """A guard, and with it the server that it guards: what is asked of a `subprocess.Popen`."""
-
-    def poll(self) -> int | None:
-        """Return the exit status; nothing while the process runs."""
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end; raise TimeoutExpired."""
-
-    def kill(self) -> None:
-        """End it at once."""
-
-
-Launch = Callable[[Sequence[str], str, int, int], Process]
-"""Starts a guarded server: from words, a directory ("": this one), the guard's end of a pipe, and where output goes."""
-
-
-def launch(words: Sequence[str], cwd: str, suite: int, output: int) -> Process:
-    """Start a guard that runs a command; raise OSError."""
-    return subprocess.Popen(  # noqa: S603  (the user's own command)
-        [sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py")), str(suite), *words],
-        cwd=cwd or None,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        pass_fds=(suite,),
-        start_new_session=True,
-    )
+class AddressInUseError(TargetError):
+    """The server could not bind its address, because another socket has it."""
 
 
 @dataclass(frozen=True)
@@ -91,16 +71,18 @@ class Target:
         self._is_port_free_to_choose = address is None
         self._process: Process | None = None
         self._leash = -1  # closing it ends the process
-        self._output: IO[bytes] | None = None
+        self._output: ServerOutput | None = None
         self._lock = threading.Lock()
+        self._retry_refused_until = 0.0
         self.address = address or Address("127.0.0.1", 0)
+        self._watch = ListenerWatch(self.address, is_direct=not proxy)
         self.starts = 0
         """How often it was started."""
 
     def begin(self) -> None:
         """Start the server, if the suite does that, without waiting until it is ready; raises TargetError."""
         if self._start is not None and self._output is None:
-            self._output = tempfile.TemporaryFile(prefix="hftp-server-output-")  # noqa: SIM115  (close() closes it)
+            self._output = ServerOutput()
             with self._lock:
                 self._spawn(self._start, self._output)
 
@@ -108,7 +90,7 @@ class Target:
         try:
             self.begin()
             if self._start is not None:
-                self._await_readiness(self._start)
+                self._await_listener(self._start)
         except BaseException:
             self.close()
             raise
@@ -127,27 +109,74 @@ class Target:
         """Whether the process that the suite started is alive; of other servers nothing is known, so True."""
         return self._start is None or (self._process is not None and self._process.poll() is None)
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the address is one of this machine, reached without a proxy."""
+        return self._watch.is_local
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether the server listens on its address; True where that cannot be seen. It costs microseconds."""
+        return self.is_running and self._watch.is_listening
+
+    @property
+    def backlog(self) -> int | None:
+        """The backlog that the server gave to listen(2), capped by the system; None where unknown."""
+        return self._watch.backlog
+
+    def queue_length(self) -> int | None:
+        """Return how many connections wait for the server to accept them; None where unknown."""
+        return self._watch.queue_length()
+
+    def cpu_seconds(self) -> float | None:
+        """Return the processor time of the server that the suite started, its children's included; None if unknown.
+
+        A restart begins at 0 again.
+        """
+        return self._watch.tree.cpu_seconds() if self._watch.tree is not None else None
+
+    def resident_kib(self) -> int | None:
+        """Return the resident memory, in KiB, of the server that the suite started; None where unknown."""
+        return self._watch.tree.resident_kib() if self._watch.tree is not None else None
+
     def dial(self, timeout_seconds: float, receive_buffer_bytes: int = 0) -> socket.socket:
-        """Return a socket that is connected to the server; raises OSError."""
+        """Return a socket that is connected to the server; raises OSError.
+
+        Where it cannot be seen whether the server listens, the first call after a start waits until it does.
+        """
+        while monotonic() < self._retry_refused_until and self.is_running:
+            with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):
+                sock = dial(self.address, timeout_seconds, self._proxy, receive_buffer_bytes)
+                self._retry_refused_until = 0.0
+                return sock
+            sleep(_POLL_SECONDS)
         return dial(self.address, timeout_seconds, self._proxy, receive_buffer_bytes)
 
     def restart(self) -> None:
-        """End the server if it runs, start it, and wait until it accepts connections; raises TargetError."""
+        """End the server if it runs, start it, and wait until it listens; raises TargetError.
+
+        A port that was given, and that the server cannot bind because of sockets in TIME_WAIT, is waited for.
+        """
         if self._start is None or self._output is None:
             message = "the server was not started by the suite"
             raise TargetError(message)
+        deadline = monotonic() + TIME_WAIT_SECONDS * self._start.timeout_scale
         with self._lock:
-            self._end()
-            self._spawn(self._start, self._output)
-            self._await_readiness(self._start)
+            while True:
+                self._end()
+                try:
+                    self._spawn(self._start, self._output)
+                    self._await_listener(self._start)
+                except AddressInUseError:
+                    if self._is_port_free_to_choose or monotonic() >= deadline:
+                        raise
+                    self._await_free_port(deadline)
+                else:
+                    return
 
     def output(self) -> str:
         """Return the end of what the server has printed."""
-        if self._output is None:
-            return ""
-        size = os.fstat(self._output.fileno()).st_size
-        start = max(0, size - OUTPUT_BYTES)
-        return os.pread(self._output.fileno(), OUTPUT_BYTES, start).decode("utf-8", "replace")
+        return self._output.end() if self._output is not None else ""
 
     def close(self) -> None:
         """End the server, if the suite started it."""
@@ -157,9 +186,28 @@ class Target:
             self._output.close()
             self._output = None
 
-    def _spawn(self, start: Start, output: IO[bytes]) -> None:
+    def _spawn(self, start: Start, output: ServerOutput) -> None:
         if self._is_port_free_to_choose:
-            self.address = Address("127.0.0.1", _free_port())
+            self.address = Address("127.0.0.1", free_port())
+        words = self._words(start)
+        output.mark_start()
+        self._watch = ListenerWatch(self.address, is_direct=not self._proxy)
+        self._watch.note_earlier()
+        suite, self._leash = os.pipe()
+        try:
+            self._process = start.launch(words, start.cwd, suite, output.fileno())
+        except OSError as error:
+            message = f"--serve: {error.strerror}: {start.cwd or start.command}"
+            if start.cwd and not Path(start.cwd).is_dir():
+                message = f"--cwd: no such directory: {start.cwd}"
+            raise TargetError(message) from error
+        finally:
+            os.close(suite)
+        self._watch.follow(self._process.pid)
+        self.starts += 1
+
+    def _words(self, start: Start) -> list[str]:
+        """Return the words of the server's command line; raise TargetError."""
         fields = {"{port}": str(self.address.port), "{dir}": str(self._directory), "{host}": self.address.host}
         try:
             words = shlex.split(start.command)
@@ -171,30 +219,62 @@ class Target:
         if not words:
             message = "--serve: an empty command"
             raise TargetError(message)
-        suite, self._leash = os.pipe()
-        try:
-            self._process = start.launch(words, start.cwd, suite, output.fileno())
-        except OSError as error:
-            message = f"--serve: {error.strerror}: {start.cwd or start.command}"
-            raise TargetError(message) from error
-        finally:
-            os.close(suite)
-        self.starts += 1
+        return words
 
-    def _await_readiness(self, start: Start) -> None:
-        deadline = monotonic() + START_SECONDS * start.timeout_scale
-        while monotonic() < deadline:
-            if not self.is_running:
-                last = (self.output().strip().splitlines() or ["it printed nothing"])[-1]
-                self._end()
-                message = f"--serve: the server ended before it accepted a connection: {last[:300]}"
-                raise TargetError(message)
-            with contextlib.suppress(OSError), self.dial(1.0):
+    def _await_listener(self, start: Start) -> None:
+        """Wait until the server listens, without a connection to it; raise TargetError.
+
+        Where that cannot be seen, `dial` waits in its place.
+        """
+        begun = monotonic()
+        deadline = begun + START_SECONDS * start.timeout_scale
+        next_look = begun + min(UNSEEN_SECONDS, START_SECONDS * start.timeout_scale / 2)
+        elsewhere_until = deadline
+        while (now := monotonic()) < min(deadline, elsewhere_until):
+            if self._watch.find():
                 return
+            if not self.is_running:
+                raise self._ended(start)
+            if now >= next_look:
+                next_look = now + _SLOW_POLL_SECONDS
+                if self._watch.cannot_see():
+                    self._watch.is_unknown = True
+                    self._retry_refused_until = deadline
+                    return
+                if elsewhere_until == deadline and self._watch.elsewhere() is not None:
+                    elsewhere_until = now + ELSEWHERE_SECONDS * start.timeout_scale
             sleep(_POLL_SECONDS)
+        raise self._deaf(start)
+
+    def _failed_start(self, start: Start) -> FailedStart:
+        return FailedStart(
+            command=start.command,
+            words=self._words(start),
+            directory=Path(start.cwd or "."),
+            address=self.address,
+            output=self._output.of_this_start() if self._output is not None else "",
+            status=self._process.poll() if self._process is not None else None,
+            holder=self._watch.holder(),
+        )
+
+    def _ended(self, start: Start) -> TargetError:
+        """Return why the server ended before it listened."""
+        failed = self._failed_start(start)
         self._end()
-        message = f"--serve: the server does not listen on {self.address}"
-        raise TargetError(message)
+        return (AddressInUseError if failed.is_address_in_use else TargetError)(f"--serve: {failed.explain()}")
+
+    def _deaf(self, start: Start) -> TargetError:
+        """Return what is known of a server that runs and does not listen on its address."""
+        other = self._watch.elsewhere()
+        failed = self._failed_start(start)
+        self._end()
+        return TargetError(f"--serve: {failed.explain_silence(other, takes_port='{port}' in start.command)}")
+
+    def _await_free_port(self, deadline: float) -> None:
+        hosts = resolve(self.address)
+        sleep(_SLOW_POLL_SECONDS)
+        while not can_bind(self.address.port, hosts) and monotonic() < deadline:
+            sleep(_SLOW_POLL_SECONDS)
 
     def _end(self) -> None:
         """End the process and all its offspring; once the pipe is closed the guard does it."""
@@ -208,13 +288,3 @@ class Target:
                 self._process.kill()
                 self._process.wait()
             self._process = None
-
-
-def _free_port() -> int:
-    """Return a port that nobody has, and that the system gives no connection until the server listens on it."""
-    for _ in range(_PORT_TRIES):
-        port = secrets.choice(_PORTS)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

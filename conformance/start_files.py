@@ -1,0 +1,141 @@
+"""The files beside a server that does not start: how it is built, which interpreter runs it, what it depends on."""
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+_BUILDS: Final = {
+    "Makefile": "make",
+    "makefile": "make",
+    "GNUmakefile": "make",
+    "CMakeLists.txt": "cmake -B build && cmake --build build",
+    "meson.build": "meson setup build && meson compile -C build",
+    "Cargo.toml": "cargo build --release",
+    "pom.xml": "mvn package",
+    "gradlew": "./gradlew build",
+    "build.gradle": "gradle build",
+    "build.gradle.kts": "gradle build",
+    "go.mod": "go build",
+    "package.json": "npm install && npm run build",
+    "*.csproj": "dotnet build",
+    "*.java": "javac *.java",
+    "*.c": "gcc -o {name} *.c",
+    "*.cpp": "g++ -o {name} *.cpp",
+    "*.cc": "g++ -o {name} *.cc",
+    "*.rs": "rustc -o {name} {file}",
+    "*.go": "go build -o {name}",
+}
+"""Files that a server is built from, and the command that builds it; the first one that exists decides."""
+_QUIET: Final = {
+    "make": "make -s",
+    "cargo build --release": "cargo build -q --release",
+    "mvn package": "mvn -q package",
+}
+_MANIFESTS: Final = {
+    "python": ("requirements.txt", "pyproject.toml", "Pipfile", "environment.yml", "setup.py"),
+    "node": ("package.json",),
+    "java": ("pom.xml", "build.gradle", "build.gradle.kts"),
+    "perl": ("cpanfile",),
+    "ruby": ("Gemfile",),
+}
+"""Where the dependencies of a program stand, by its language."""
+_INTERPRETERS: Final = re.compile(r"(?:(python|pypy)[\d.]*|(node|java|perl|ruby))$")
+_SHELL: Final = re.compile(r"(ba|da|z|k)?sh$")
+_SHEBANG_BYTES: Final = 256
+
+
+def flatten(words: list[str]) -> list[str]:
+    """Return the words of a command, with those of `sh -c SCRIPT` in place of the script."""
+    if len(words) > 2 and _SHELL.match(Path(words[0]).name) and re.fullmatch(r"-\w*c", words[1]):  # noqa: PLR2004
+        try:
+            return [word.strip(";") for word in shlex.split(words[2])]
+        except ValueError:
+            return words
+    return words
+
+
+def interpreter_of(words: list[str], directory: Path) -> tuple[str, str]:
+    """Return the language of a command's interpreter, and its path: named by a word, or on the first line of a script.
+
+    Both are empty where there is none.
+    """
+    for word in flatten(words):
+        if found := _INTERPRETERS.match(Path(word).name):
+            return _language(found), _which(word, directory)
+        path = directory / word
+        if path.is_file() and (shebang := shebang_of(path)):
+            for name in reversed(shebang.split()):
+                if found := _INTERPRETERS.match(Path(name).name):
+                    return _language(found), _which(name, directory)
+    return "", ""
+
+
+def shebang_of(path: Path) -> str:
+    """Return what stands behind the `#!` of a script; empty where there is none."""
+    try:
+        with path.open("rb") as file:
+            first = file.readline(_SHEBANG_BYTES)
+    except OSError:
+        return ""
+    return first[2:].decode("utf-8", "replace").strip() if first.startswith(b"#!") else ""
+
+
+def manifest_of(language: str, words: list[str], directory: Path) -> Path | None:
+    """Return the file, beside the script or where it is started, that names what a program depends on."""
+    scripts = [directory / word for word in flatten(words)]
+    places = [*(script.parent for script in scripts if script.is_file()), directory]
+    names = _MANIFESTS.get(language, ())
+    return next((place / name for place in places for name in names if (place / name).exists()), None)
+
+
+def build_hint(file: str, words: list[str], command: str, directory: Path) -> str:
+    """Return how a file that does not exist is built; empty where nothing that it could be built from exists."""
+    for place in _above(directory / file, directory):
+        for pattern, tool in _BUILDS.items():
+            source = next(iter(sorted(_glob(place, pattern))), None)
+            if source is None:
+                continue
+            build = tool.format(name=Path(file).name, file=source.name)
+            is_here = place.resolve() == directory.resolve()
+            shown = source.name if is_here else str(source)
+            hint = f"there is a {shown}: build it first ({build}{'' if is_here else f', in {place}'})"
+            if flatten(words) is words:
+                quiet = _QUIET.get(build, build)
+                script = quiet if is_here else f"(cd {shlex.quote(str(place))} && {quiet})"
+                hint += f", or put that into the command: --serve {_shell_word(f'{script} && exec {command}')}"
+            return hint
+    return ""
+
+
+def _shell_word(script: str) -> str:
+    """Return `sh -c SCRIPT`, quoted to be one word of a command line."""
+    if not re.search(r"""["'$`\\]""", script):
+        return f"'sh -c \"{script}\"'"
+    return shlex.quote(shlex.join(["sh", "-c", script]))
+
+
+def _above(path: Path, top: Path) -> Iterator[Path]:
+    """Yield the directories from a file's own up to `top`, and `top` in any case."""
+    path, top = path.resolve(), top.resolve()
+    if top in path.parents:
+        yield from (place for place in path.parents if place == top or top in place.parents)
+    else:
+        yield from (path.parent, top)
+
+
+def _glob(place: Path, pattern: str) -> Iterable[Path]:
+    try:
+        return list(place.glob(pattern))
+    except OSError:
+        return []
+
+
+def _language(found: "re.Match[str]") -> str:
+    return "python" if found[1] else str(found[2])
+
+
+def _which(name: str, directory: Path) -> str:
+    return str(directory / name) if "/" in name else shutil.which(name) or name
