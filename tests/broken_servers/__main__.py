@@ -1,4 +1,7 @@
-"""Runs one broken server: `python -m tests.broken_servers NAME --port 0 --port-file FILE -d DIRECTORY`."""
+"""Runs one broken server, or one that is odd but correct.
+
+`python -m tests.broken_servers NAME --port 0 --port-file FILE -d DIRECTORY`; `--list` shows the names.
+"""
 
 import socket
 import sys
@@ -8,12 +11,15 @@ from pathlib import Path
 from tests.broken_servers import running
 from tests.broken_servers.all_bugs import BUGS, STYLES
 from tests.broken_servers.commands import DIALECTS, Commands
+from tests.broken_servers.odd_servers import ODD
 
 
 def prepare(name: str, directory: Path, dialect: str) -> tuple[Callable[[str, int], socket.socket], running.Serve]:
     """Return how a server listens and serves."""
     if name in BUGS:
         server = BUGS[name].server(directory, dialect)
+    elif name in ODD:
+        server = ODD[name].factory(directory, dialect)
     else:
         server = STYLES[name.removeprefix("correct-")](Commands(directory, dialect))
     return server.listen, server.serve
@@ -21,12 +27,17 @@ def prepare(name: str, directory: Path, dialect: str) -> tuple[Callable[[str, in
 
 def first_dialect(name: str) -> str:
     """Return what a server speaks unless it is told otherwise."""
+    if name in ODD:
+        return ODD[name].dialects[0]
     return BUGS[name].dialects[0] if name in BUGS else DIALECTS[0]
 
 
-NAMES = {name: bug.sentence for name, bug in BUGS.items()} | {
-    f"correct-{name}": "Nothing: this style has no bug." for name in STYLES
-}
+NAMES = (
+    {name: bug.sentence for name, bug in BUGS.items()}
+    | {name: f"Nothing, but it is odd: {odd.sentence}" for name, odd in ODD.items()}
+    | {f"correct-{name}": "Nothing: this style has no bug." for name in STYLES}
+)
+assert len(NAMES) == len(BUGS) + len(ODD) + len(STYLES), "a name is there twice"
 
 
 def main(arguments: list[str]) -> int:
