@@ -2,15 +2,20 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from conformance.dialling import Address, AddressError, parse_address
-from conformance.target import Start, Target, TargetError
+from conformance.dialling import Address, AddressError, dial, parse_address
+from conformance.sockets import free_port
+from conformance.target import Launch, Process, Start, Target, TargetError, launch
 from tests import INTERPRETER
 
 pytestmark = pytest.mark.once
@@ -27,6 +32,35 @@ if os.fork() == 0:
     os._exit(0)
 import socket
 listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+time.sleep(600)
+"""
+DEAF_TO_THE_END = """
+import socket, sys, time
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    client, _ = listener.accept()
+    print("accepted", flush=True)
+    while True:  # one client after the other, each until it says quit
+        line = client.recv(100)
+        if line:
+            client.sendall(b"0 OK\\r\\n")
+        if line == b"quit\\r\\n":
+            break
+        time.sleep(0.01)
+    client.close()
+"""
+LISTENS = """
+import socket, sys, time
+time.sleep(float(sys.argv[2]))
+listener = socket.socket()
+listener.bind((sys.argv[3], int(sys.argv[1])))  # without SO_REUSEADDR
+listener.listen(5)
+time.sleep(600)
+"""
+STOPS_LISTENING = """
+import socket, sys, time
+with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as listener:
+    listener.accept()[0].recv(1)
 time.sleep(600)
 """
 PATIENCE_SECONDS = 20.0
@@ -62,6 +96,216 @@ def test_a_server_is_ready_when_it_is_entered_and_can_be_started_again(tmp_path:
         target.dial(5.0).close()
         assert target.starts == 2
     assert not target.is_running
+
+
+@pytest.fixture
+def scripted(tmp_path: Path) -> Callable[..., Start]:
+    """Return how a script is started: it gets the port, and then other words."""
+
+    def start(script: str, *words: str, timeout_scale: float = 1.0, launch: Launch = launch) -> Start:
+        file = tmp_path / "server.py"
+        file.write_text(script, encoding="ascii")
+        return Start(" ".join([INTERPRETER, str(file), "{port}", *words]), "", timeout_scale, launch)
+
+    return start
+
+
+def ask(target: Target) -> bytes:
+    with target.dial(5.0) as sock:
+        sock.sendall(b"help\r\n")
+        return sock.recv(100)
+
+
+def test_the_first_connection_is_the_callers(tmp_path: Path, scripted: Callable[..., Start]) -> None:
+    with Target(None, scripted(DEAF_TO_THE_END), directory=tmp_path) as target:
+        assert target.is_listening
+        assert target.queue_length() == 0
+        time.sleep(0.1)
+        assert target.output() == ""
+        assert ask(target) == b"0 OK\r\n"
+        target.restart()
+        assert ask(target) == b"0 OK\r\n"
+        assert target.output() == "accepted\n" * 2
+
+
+def test_where_sockets_cannot_be_seen_the_first_connection_waits(
+    tmp_path: Path, scripted: Callable[..., Start], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conformance.listener_watch.is_supported", lambda: False)
+    late = "import time\ntime.sleep(1.5)" + DEAF_TO_THE_END
+    with Target(None, scripted(late), directory=tmp_path) as target:
+        assert target.is_listening  # as far as is known
+        with pytest.raises(ConnectionRefusedError):
+            dial(target.address, 1.0)
+        assert (target.backlog, target.queue_length(), target.cpu_seconds()) == (None, None, None)
+        assert ask(target) == b"0 OK\r\n"
+        assert target.output() == "accepted\n"
+
+
+def test_a_server_that_dies_unseen_is_not_waited_for(
+    tmp_path: Path, scripted: Callable[..., Start], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conformance.listener_watch.is_supported", lambda: False)
+    with Target(None, scripted("import time\ntime.sleep(1.5)"), directory=tmp_path) as target:
+        started = time.monotonic()
+        with pytest.raises(ConnectionRefusedError):
+            target.dial(1.0)
+        assert time.monotonic() - started < PATIENCE_SECONDS / 2
+        assert not target.is_listening
+
+
+def test_a_server_that_another_process_runs_is_taken_for_the_commands(tmp_path: Path) -> None:
+    address = Address("127.0.0.1", free_port())
+
+    def launch_elsewhere(words: Sequence[str], cwd: str, suite: int, output: int) -> Process:
+        listener = stack.enter_context(socket.create_server((address.host, address.port)))
+        served.append(listener)
+        return launch(words, cwd, suite, output)
+
+    served: list[socket.socket] = []
+    start = Start("sleep 600", launch=launch_elsewhere)
+    with ExitStack() as stack, Target(address, start, directory=tmp_path) as target:
+        assert target.is_listening
+        assert target.backlog is None
+        served[0].settimeout(0)
+        with pytest.raises(BlockingIOError):
+            served[0].accept()
+        target.dial(1.0).close()
+
+
+def test_what_listened_before_the_start_is_not_the_server(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = Address("127.0.0.1", listener.getsockname()[1])
+        start = Start("sleep 600", timeout_scale=0.1)
+        where = rf"does not listen on {address}, where .*process {os.getpid()} listens; it printed nothing"
+        with pytest.raises(TargetError, match=where), Target(address, start, directory=tmp_path):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "complaint"),
+    [
+        ("127.0.0.1", None, r"it listens on 127.0.0.1:\d+ instead: does it ignore \{port\}\?"),
+        (
+            "127.0.0.2",
+            Address("127.0.0.1", 0),
+            r"it listens on 127.0.0.2:\d+ instead: give 127.0.0.2:\d+ as the address",
+        ),
+    ],
+)
+def test_a_server_that_listens_elsewhere_is_told_where(
+    tmp_path: Path, scripted: Callable[..., Start], host: str, address: Address | None, complaint: str
+) -> None:
+    start = scripted(LISTENS, "0", host, timeout_scale=0.1)
+    if address is None:  # the script takes its first argument for the port
+        start = Start(start.command.replace("{port}", f"{free_port()} 0 127.0.0.1 {{port}}"), timeout_scale=0.1)
+    else:
+        address = Address(address.host, free_port())
+    begun = time.monotonic()
+    with pytest.raises(TargetError, match=complaint), Target(address, start, directory=tmp_path):
+        pass
+    assert time.monotonic() - begun < PATIENCE_SECONDS / 2
+
+
+def test_a_server_that_never_listens_is_told_with_what_it_printed(
+    tmp_path: Path, scripted: Callable[..., Start]
+) -> None:
+    start = scripted("import time\nprint('listening soon', flush=True)\ntime.sleep(600)", timeout_scale=0.1)
+    complaint = r"does not listen on 127.0.0.1:\d+; it printed: listening soon"
+    with pytest.raises(TargetError, match=complaint), Target(None, start, directory=tmp_path):
+        pass
+
+
+def test_the_backlog_and_the_queue_are_seen(tmp_path: Path, scripted: Callable[..., Start]) -> None:
+    start = scripted(LISTENS, "0", "127.0.0.1")
+    with ExitStack() as stack, Target(None, start, directory=tmp_path) as target:
+        assert (target.backlog, target.queue_length()) == (5, 0)
+        for _ in range(3):
+            stack.enter_context(target.dial(1.0))
+        assert (target.backlog, target.queue_length()) == (5, 3)
+        there = Target(target.address, directory=tmp_path)  # a server that runs already
+        assert (there.backlog, there.queue_length(), there.cpu_seconds()) == (5, 3, None)
+        assert there.is_listening
+    assert not there.is_listening
+
+
+def test_a_server_that_stops_listening_is_noticed(tmp_path: Path, scripted: Callable[..., Start]) -> None:
+    with Target(None, scripted(STOPS_LISTENING), directory=tmp_path) as target:
+        assert target.queue_length() == 0
+        target.dial(1.0).close()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while target.is_listening:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert target.is_running
+        assert target.queue_length() is None
+
+
+def test_time_that_a_server_spends_without_traffic_is_seen(tmp_path: Path, scripted: Callable[..., Start]) -> None:
+    spins = DEAF_TO_THE_END.replace("time.sleep(0.01)", "pass")
+    with Target(None, scripted(spins), directory=tmp_path) as target:
+        ask(target)
+        before = target.cpu_seconds()
+        assert before is not None
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while (target.cpu_seconds() or 0) < before + 0.2:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert (target.resident_kib() or 0) > 1000
+
+
+@pytest.mark.parametrize(
+    ("address", "proxy", "expected"),
+    [
+        (Address("localhost", 80), "", True),
+        (Address("192.0.2.1", 80), "", False),
+        (Address("127.0.0.1", 80), "socks5h://127.0.0.1:9050", False),
+        (Address(path="/run/server"), "", True),
+    ],
+)
+def test_an_address_is_local_unless_a_proxy_reaches_it(
+    tmp_path: Path, address: Address, proxy: str, expected: bool
+) -> None:
+    target = Target(address, directory=tmp_path, proxy=proxy)
+    assert target.is_local == expected
+    assert target.is_listening == (not expected or target.backlog is None)
+
+
+class PortHolder:
+    """Takes a port before a server of a given number starts, and gives it back after a while."""
+
+    def __init__(self, port: int, number: int) -> None:
+        self.port = port
+        self.number = number
+        self.starts = 0
+
+    def launch(self, words: Sequence[str], cwd: str, suite: int, output: int) -> Process:
+        self.starts += 1
+        if self.starts == self.number:
+            holder = socket.socket()
+            holder.bind(("127.0.0.1", self.port))  # as a socket in TIME_WAIT has it: it does not listen
+            threading.Timer(1.0, holder.close).start()
+        return launch(words, cwd, suite, output)
+
+
+def test_a_restart_waits_for_a_given_port(tmp_path: Path, scripted: Callable[..., Start]) -> None:
+    address = Address("127.0.0.1", free_port())
+    holder = PortHolder(address.port, 2)
+    start = scripted(LISTENS, "0", "127.0.0.1", launch=holder.launch)
+    with Target(address, start, directory=tmp_path) as target:
+        target.restart()
+        assert target.is_listening
+        assert target.starts == 3
+
+
+def test_a_first_start_does_not_wait_for_its_port(tmp_path: Path, scripted: Callable[..., Start]) -> None:
+    address = Address("127.0.0.1", free_port())
+    holder = PortHolder(address.port, 1)
+    start = scripted(LISTENS, "0", "127.0.0.1", launch=holder.launch)
+    complaint = f"{address} is taken, although nothing listens there: .*SO_REUSEADDR.*Address already in use"
+    with pytest.raises(TargetError, match=complaint), Target(address, start, directory=tmp_path):
+        pass
+    assert holder.starts == 1
 
 
 def test_the_port_is_none_that_the_system_gives_to_connections(tmp_path: Path) -> None:
