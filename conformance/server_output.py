@@ -12,7 +12,7 @@ _MOST_BYTES: Final = 1 << 16
 _LONGEST_QUOTE: Final = 300
 _JAVA: Final = re.compile(r"Exception in thread |Caused by: |Error: (Unable|Could not|LinkageError|A JNI) ?")
 _ERROR: Final = re.compile(
-    r"(^|\s)(fatal )?error(\[\w+\])?:|^npm ERR! (?!code|errno|A complete)|: \*\*\* ", re.IGNORECASE
+    r"(^|\s)(fatal )?error(\[\w+\])?:|^npm (ERR!|error) (?!code|errno|A complete)|: \*\*\* ", re.IGNORECASE
 )
 _NODE: Final = re.compile(r"(Uncaught )?\w*Error\b.*: ")
 _TRACEBACK: Final = "Traceback (most recent call last):"

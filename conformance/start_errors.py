@@ -161,9 +161,9 @@ def _missing_module(failed: FailedStart, match: "re.Match[str]") -> str:
         wanted = f"-r {manifest}" if manifest is not None and manifest.name == "requirements.txt" else ""
         message += f" ({interpreter} -m pip install {wanted or module.partition('.')[0]})"
     elif language == "node" and manifest is not None:
-        message += f" (npm install, in {manifest.parent.resolve()})"
-    if manifest is not None:
-        message += f"; {manifest.name} is there"
+        message += f" (npm install, in {manifest.parent})"
+    if manifest is not None and manifest.name not in message:
+        message += f"; {manifest} names what it needs"
     return message
 
 

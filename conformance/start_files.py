@@ -34,6 +34,10 @@ _QUIET: Final = {
     "cargo build --release": "cargo build -q --release",
     "mvn package": "mvn -q package",
 }
+_WRITTEN: Final = frozenset({".py", ".pl", ".rb", ".php", ".sh"})
+"""Suffixes of scripts that are never built."""
+_COMPILED_SCRIPTS: Final = frozenset({".js", ".mjs", ".cjs"})
+"""Suffixes of scripts that are built if they stand in a directory of their own (build, dist)."""
 _MANIFESTS: Final = {
     "python": ("requirements.txt", "pyproject.toml", "Pipfile", "environment.yml", "setup.py"),
     "node": ("package.json",),
@@ -88,17 +92,24 @@ def manifest_of(language: str, words: list[str], directory: Path) -> Path | None
     scripts = [directory / word for word in flatten(words)]
     places = [*(script.parent for script in scripts if script.is_file()), directory]
     names = _MANIFESTS.get(language, ())
-    return next((place / name for place in places for name in names if (place / name).exists()), None)
+    return next(((place / name).resolve() for place in places for name in names if (place / name).exists()), None)
 
 
 def build_hint(file: str, words: list[str], command: str, directory: Path) -> str:
     """Return how a file that does not exist is built; empty where nothing that it could be built from exists."""
+    suffix = Path(file).suffix
+    if suffix in _WRITTEN or (
+        suffix in _COMPILED_SCRIPTS and (directory / file).parent.resolve() == directory.resolve()
+    ):
+        return ""
     for place in _above(directory / file, directory):
         for pattern, tool in _BUILDS.items():
             source = next(iter(sorted(_glob(place, pattern))), None)
-            if source is None:
+            if source is None or (pattern == "*.java" and suffix not in {".class", ".jar"}):
                 continue
             build = tool.format(name=Path(file).name, file=source.name)
+            if suffix == ".jar" and pattern == "*.java":
+                build += f" && jar cfe {Path(file).name} {source.stem} *.class"
             is_here = place.resolve() == directory.resolve()
             shown = source.name if is_here else str(source)
             hint = f"there is a {shown}: build it first ({build}{'' if is_here else f', in {place}'})"
