@@ -47,7 +47,7 @@ class ListingGrows(Commands):
         return self.found
 
 
-@plant("listing-with-unreadable-files", "HFTP-4.5", style=Forks)
+@plant("listing-with-unreadable-files", "HFTP-4.5", style=Forks, dialects=("2026",))
 class ListingUnreadable(Commands):
     """Whether a file can be read is not looked at: it is listed, and asking for it is 199."""
 
@@ -65,7 +65,7 @@ class ListingHidden(Commands):
         return super().is_shown(entry) or (entry.name.startswith(b".") and entry.is_file(follow_symlinks=False))
 
 
-@plant("unreadable-directory-is-empty", "HFTP-3.7", style=Lines)
+@plant("unreadable-directory-is-empty", "HFTP-3.7", style=Lines, dialects=("2026",))
 class UnreadableDirectoryEmpty(Commands):
     """`except OSError: pass` around the reading of the directory makes one that cannot be read an empty one."""
 

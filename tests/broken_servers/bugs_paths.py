@@ -115,7 +115,7 @@ class LinkFollowed(Commands):
         return super().open(name)
 
 
-@plant("directory-has-a-size", "HFTP-5.3", style=Forks)
+@plant("directory-has-a-size", "HFTP-5.3", style=Forks, dialects=("2026",))
 class DirectoryHasSize(Commands):
     """A directory is told as a file with the size that stat() gives it."""
 
@@ -128,7 +128,7 @@ class DirectoryHasSize(Commands):
         return super().get_metadata(arguments)
 
 
-@plant("directory-is-199", "HFTP-5.3", style=Lines)
+@plant("directory-is-199", "HFTP-5.3", style=Lines, dialects=("2026",))
 class DirectoryIsFatal(Commands):
     """Opening a directory raises IsADirectoryError, which is 199."""
 

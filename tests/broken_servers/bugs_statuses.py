@@ -186,7 +186,7 @@ class QuitWithoutReply(Commands):
         return iter(())
 
 
-@plant("unreadable-file-202", "HFTP-3.7", style=Lines)
+@plant("unreadable-file-202", "HFTP-3.7", style=Lines, dialects=("2026",))
 class UnreadableIsMissing(Commands):
     """A file that cannot be opened is not found, whatever the reason."""
 

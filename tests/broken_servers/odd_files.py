@@ -18,6 +18,28 @@ class Unreadable202(Commands):
             raise Refusal(202) from None
 
 
+class Unreadable199(Commands):
+    """A file that cannot be read is not listed; it is answered by 199, and the connection closes."""
+
+
+class UnreadableListed(Commands):
+    """A file that cannot be read is listed all the same; it is answered by 199, and the connection closes."""
+
+    def is_shown(self, entry: "os.DirEntry[bytes]") -> bool:
+        """Show what has a fitting name, whether it can be read or not."""
+        return self.NAME.fullmatch(entry.name) is not None and entry.is_file(follow_symlinks=False)
+
+
+class Directory199(Commands):
+    """Whatever is asked of a directory is a failure of the server: 199, and the connection closes."""
+
+    def open(self, name: bytes) -> BinaryIO:
+        """Fail for a directory."""
+        if self.path(name).is_dir() and not self.path(name).is_symlink():
+            raise IsADirectoryError
+        return super().open(name)
+
+
 class DirectorySlice199(Commands):
     """A slice of a directory is a failure of the server: 199, and the connection closes."""
 

@@ -52,6 +52,8 @@ ANSWERS: dict[str, Answers] = {
     "unfinished-line-answered-loop": UNFINISHED,
     "directory-slice-199": FOLDER,
     "directory-slice-199-loop": FOLDER,
+    "directory-199": {b"get_metadata folder\r\nx\r\n": INTERNAL},
+    "directory-199-lines": {b"get_metadata folder\r\nx\r\n": INTERNAL},
     "directory-201": {b"get_metadata folder\r\nget_slice folder 0 0\r\n": INVALID + INVALID},
     "lone-cr-100": LONE_CR,
     "command-characters-101": COMMAND,
@@ -86,7 +88,13 @@ for _suffix in ("", "-loop"):
     ANSWERS[f"no-help-2019{_suffix}"] = {b"help\r\n": UNKNOWN, SLICE: OK + b"SGVsbG8=\r\n"}
     ANSWERS[f"no-help-2018{_suffix}"] = {b"help\r\n": UNKNOWN, SLICE: OK + b"Hello"}
     ANSWERS[f"no-help-2016{_suffix}"] = {b"help\r\n": UNKNOWN, SLICE: OK + b"5 Hello\r\n0 \r\n"}
-UNREADABLE = ("unreadable-202", "unreadable-202-forks")
+UNREADABLE = {
+    "unreadable-202": (MISSING + UNKNOWN, b""),
+    "unreadable-202-forks": (MISSING + UNKNOWN, b""),
+    "unreadable-199": (INTERNAL, b""),
+    "unreadable-listed": (INTERNAL, b"secret\r\n"),
+    "unreadable-listed-loop": (INTERNAL, b"secret\r\n"),
+}
 BACKLOGS = {"backlog-5": 5, "backlog-1": 1, "backlog-5-loop": 5, "backlog-512": 512}
 LEAVING = ("notices-leavers", "notices-leavers-lines")
 SLOW = ("slow-replies", "slow-replies-streams")
@@ -127,10 +135,13 @@ def test_a_choice_is_the_one_that_the_sentence_names(name: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
-def test_what_cannot_be_read_is_missing(name: str, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_answered_and_listed_as_the_sentence_says(name: str, tmp_path: Path) -> None:
+    answer, listed = UNREADABLE[name]
     (tmp_path / "secret").touch(mode=0)
     with started(name, tmp_path) as server:
-        assert server.ask(b"get_metadata secret\r\nx\r\n") == MISSING + UNKNOWN
+        (tmp_path / "text.txt").unlink()
+        assert server.ask(b"get_metadata secret\r\nx\r\n") == answer
+        assert server.ask(b"get_file_listing\r\n") == OK + listed + b"\r\n"
 
 
 @pytest.mark.parametrize("name", BACKLOGS)
