@@ -70,8 +70,8 @@ def complaint(start: Start, directory: Path, address: Address | None = None) -> 
         (
             "make: ./server {port}",
             (
-                "./server does not exist, and there is a Makefile: build it first (make), or put that into the command: "
-                "--serve 'sh -c \"make -s && exec ./server {port}\"'"
+                "./server does not exist, and there is a Makefile: build it first (make), or put that into the "
+                "command: --serve 'sh -c \"make -s && exec ./server {port}\"'"
             ),
         ),
         ("make: ./bin/server {port}", "./bin/server does not exist, and there is a Makefile: build it first (make)"),
@@ -227,8 +227,8 @@ def test_each_row_of_the_table_has_an_example() -> None:
         ("Traceback (most recent call last):\n  File x\n    y\nKeyError: 'a'\nbye", "KeyError: 'a'"),
         (
             (
-                "Traceback (most recent call last):\n  x\nOSError: 1\n\nDuring handling of the above exception, another "
-                "exception occurred:\n\nTraceback (most recent call last):\n  y\nValueError: 2\n"
+                "Traceback (most recent call last):\n  x\nOSError: 1\n\nDuring handling of the above exception, "
+                "another exception occurred:\n\nTraceback (most recent call last):\n  y\nValueError: 2\n"
             ),
             "ValueError: 2",
         ),
