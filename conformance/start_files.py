@@ -149,4 +149,4 @@ def _language(found: "re.Match[str]") -> str:
 
 
 def _which(name: str, directory: Path) -> str:
-    return str(directory / name) if "/" in name else shutil.which(name) or name
+    return str((directory / name).absolute()) if "/" in name else shutil.which(name) or name
