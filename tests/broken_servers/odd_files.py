@@ -68,7 +68,8 @@ class ServesAllInside(Commands):
     def is_shown(self, entry: "os.DirEntry[bytes]") -> bool:
         """Show all that can be fetched."""
         try:
-            is_file = entry.is_file() and self.is_inside(entry.name) and os.access(entry.path, os.R_OK)
+            is_inside = not entry.is_symlink() or self.is_inside(entry.name)
+            is_file = entry.is_file() and is_inside and os.access(entry.path, os.R_OK)
         except OSError:
             return False
         return is_file and entry.name.isascii() and entry.name.decode("ascii").isprintable() and b" " not in entry.name
