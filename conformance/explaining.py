@@ -49,6 +49,10 @@ def _scenario(scenario: Scenario) -> str:
         lines += ["", *(f"  {line}".rstrip() for line in str(scenario.transcript).splitlines())]
     elif scenario.play.__doc__:
         lines += ["", *(f"  {line.strip()}".rstrip() for line in scenario.play.__doc__.strip().splitlines())]
-    if scenario.causes:
-        lines += ["", "if it fails, likely:", *(f"  {kind.value}: {cause}" for kind, cause in scenario.causes.items())]
+    if causes := list(scenario.causes.rows()):
+        lines += ["", "if it fails, the first of these that fits:"]
+        for kind, cause in causes:
+            lines.append(f"  {kind.value}: {cause.text}")
+            if cause.condition:
+                lines.append(f"    told if {cause.condition}")
     return "\n".join(lines)

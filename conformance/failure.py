@@ -24,20 +24,20 @@ class Kind(str, Enum):
 
 CAUSES: Final[Mapping[Kind, str]] = MappingProxyType(
     {
-        Kind.REFUSED: "nothing accepts connections there: the server has died, or listens elsewhere",
-        Kind.TIMEOUT: "the server waits for something that never comes, or dropped the command without an answer",
-        Kind.CLOSED: "the server closed without an answer: an exception ended the client's thread, or the process",
-        Kind.RESET: "the server closed with input unread, so the kernel sent RST and the reply was lost; or it died",
-        Kind.STATUS: "the server took another branch for this command than the protocol has",
-        Kind.MALFORMED: "the reply does not have the protocol's form",
-        Kind.BODY: "the status is right, and what follows it is wrong",
-        Kind.OPEN: "the server goes on where it has to close",
-        Kind.EXTRA: "the server said more than one reply to one command, or executed what it must not",
-        Kind.TOO_MUCH: "the server sends without end",
-        Kind.GONE: "the scenario ended the server's process, or left it in a state in which it serves nobody",
+        Kind.REFUSED: "nothing accepts connections at this address any more",
+        Kind.TIMEOUT: "",
+        Kind.CLOSED: "the connection is closed before the reply is complete, for example by an exception",
+        Kind.RESET: "the connection is reset before the reply is complete, for example by a close with unread input",
+        Kind.STATUS: "",
+        Kind.MALFORMED: "",
+        Kind.BODY: "",
+        Kind.OPEN: "the connection stays open where the server has to close it",
+        Kind.EXTRA: "the server sends more than the reply",
+        Kind.TOO_MUCH: "",
+        Kind.GONE: "the server serves nobody after this scenario: its process has ended, or hangs",
     }
 )
-"""What is likely wrong, by the kind of failure; a scenario may know better."""
+"""What is true whenever a failure of this kind occurs; empty if that is no more than the failure itself says."""
 
 
 class Failure(Exception):  # noqa: N818  (not an error of this program's: the server did something else)

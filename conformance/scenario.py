@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from conformance.causes import Cause, Causes
 from conformance.failure import Kind
 from conformance.spec import DIALECTS, LEVELS, Requirement, specification
 from conformance.stage import Play, Stage
@@ -50,8 +51,8 @@ class Scenario:
     """How long it may take in all, in multiples of the patience of one wait."""
     depends: tuple[str, ...] = ()
     """Ids of scenarios without which this one shows nothing: if they fail, it is blocked."""
-    causes: Mapping[Kind, str] = field(default_factory=lambda: MappingProxyType({}))
-    """What is likely wrong, by the kind of failure, where this scenario knows better."""
+    causes: Causes = field(default_factory=Causes)
+    """What is likely wrong, by the kind of failure."""
     level: str = ""
     """Another level than the requirement's; empty: the requirement's."""
     level_in: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -164,6 +165,11 @@ def _scenario(identifier: str, requirement: str, play: Play, title: str, details
                 message = f"{identifier}: {name} is a list of words"
                 raise ScenarioError(message)
             fields[name] = frozenset(words) if name == "needs" else tuple(words)
+    told = fields.get("causes", {})
+    if not isinstance(told, Mapping) or not set(told) <= set(Kind):
+        message = f"{identifier}: causes map kinds of failures to texts, causes or lists of them"
+        raise ScenarioError(message)
+    fields["causes"] = told if isinstance(told, Causes) else Causes(told)
     try:
         return Scenario(identifier, requirement, play, title, **fields)  # type: ignore[arg-type]  # _check looks
     except TypeError as error:
@@ -193,4 +199,4 @@ def _check(scenario: Scenario) -> None:
             raise ScenarioError(message)
 
 
-__all__ = ["DESTRUCTIVE", "EXCLUSIVE", "SHARED", "Catalogue", "Chapter", "Kind", "Scenario", "Stage"]
+__all__ = ["DESTRUCTIVE", "EXCLUSIVE", "SHARED", "Catalogue", "Cause", "Chapter", "Kind", "Scenario", "Stage"]

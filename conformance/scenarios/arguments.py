@@ -6,18 +6,18 @@ accepted: so a lenient server shows itself by a slice, and a server that refuses
 
 from typing import Final
 
+from conformance.causes import Told
 from conformance.failure import Failure
 from conformance.scenario import Chapter, Kind, Stage
+from conformance.scenarios import causes_numbers as causes
 
 chapter = Chapter()
 
-_DIED: Final = "converting it raised an exception that nobody catches, and the client's thread or the process ended"
-_ENDED: Final = {Kind.CLOSED: _DIED, Kind.RESET: _DIED, Kind.TIMEOUT: _DIED, Kind.GONE: _DIED}
 _PLACES: Final = (("offset", "OFFSET", "{0} 1"), ("size", "SIZE", "0 {0}"))
 
 
-_Row = tuple[str, str, str, str]
-"""A slug, the number as it is sent (escapes allowed), what it is, and what is likely wrong where it is accepted."""
+_Row = tuple[str, str, str, Told | None]
+"""A slug, the number as it is sent (escapes allowed), what it is, and the causes of another answer; None: it wraps."""
 
 
 def _add(requirement: str, codes: str, row: _Row) -> None:
@@ -33,36 +33,31 @@ def _add(requirement: str, codes: str, row: _Row) -> None:
             S: {codes} *
             <in step>
             """,
-            causes=_ENDED | {Kind.STATUS: cause},
+            causes=causes.UNCONVERTED | {Kind.STATUS: causes.wraps(place) if cause is None else cause},
         )
 
 
-_NEGATIVE: Final = (
-    "a negative OFFSET counts from the end of the file, or a negative SIZE reads all of it, unless checked"
-)
-_INT: Final = "int() accepts it; a number is ASCII digits and nothing else: re.fullmatch(rb'[0-9]+', word)"
-_FLOAT: Final = "float() accepts it, and int(float()) makes a number of it"
-_BASE: Final = "int(word, 0), strtol(.., 0) or eval() accepts it: numbers are decimal"
-_ATOI: Final = "the conversion stops at the first byte that is no digit, as atoi(), strtol() and parseInt() do"
-_ZERO: Final = "what cannot be converted is taken for 0, as atoi() does"
-_SCRIPTS: Final = "str.isdigit() and int() know the digits of every script: work on bytes, or use isascii() too"
-
-_NEGATIVES: Final = (
-    ("minus-one", "-1", "-1", _NEGATIVE),
-    ("minus-much", "-1000000", "of -1000000, far before the beginning", _NEGATIVE),
-    ("minus-2-31", "-2147483648", "of -2**31", _NEGATIVE),
-    ("minus-2-63", "-9223372036854775808", "of -2**63", _NEGATIVE),
-    ("minus-2-64", "-18446744073709551615", "of 1 - 2**64, which is 1 in 64 bits", "strtoull() accepts it, as 1"),
+_NEGATIVES: Final[tuple[_Row, ...]] = (
+    ("minus-one", "-1", "-1", causes.NEGATIVE),
+    ("minus-much", "-1000000", "of -1000000, far before the beginning", causes.NEGATIVE),
+    ("minus-2-31", "-2147483648", "of -2**31", causes.NEGATIVE),
+    ("minus-2-63", "-9223372036854775808", "of -2**63", causes.NEGATIVE),
+    (
+        "minus-2-64",
+        "-18446744073709551615",
+        "of 1 - 2**64, which is 1 in 64 bits",
+        (causes.NEGATIVE_WRAPS, causes.NEGATIVE),
+    ),
 )
 for _row in _NEGATIVES:
     _add("HFTP-7.1", "201", _row)
 
-_LENIENT: Final = (
-    ("plus", "+1", "with a plus sign", _INT),
-    ("plus-zero", "+0", "+0", _INT),
-    ("minus-zero", "-0", "-0", _INT),
-    ("underscore", "0_1", "with an underscore, 0_1", _INT),
-    ("underscores-of-zero", "0_0", "with an underscore, 0_0", _INT),
+_LENIENT: Final[tuple[_Row, ...]] = (
+    ("plus", "+1", "with a plus sign", causes.SIGN),
+    ("plus-zero", "+0", "+0", causes.SIGN),
+    ("minus-zero", "-0", "-0", causes.SIGN),
+    ("underscore", "0_1", "with an underscore, 0_1", causes.UNDERSCORE),
+    ("underscores-of-zero", "0_0", "with an underscore, 0_0", causes.UNDERSCORE),
 )
 for _row in _LENIENT:
     _add("HFTP-7.2", "201", _row)
@@ -77,38 +72,38 @@ _SCRIPTED: Final = (
 )
 for _slug, _number, _what in _SCRIPTED:
     _bytes = "".join(f"\\x{byte:02x}" for byte in _number.encode()) or "\\xb9"
-    _add("HFTP-7.2", "101|200|201|202", (_slug, _bytes, _what, _SCRIPTS))
+    _add("HFTP-7.2", "101|200|201|202", (_slug, _bytes, _what, causes.SCRIPTS))
 
-_NO_NUMBERS: Final = (
-    ("letters", "abc", "of letters", _ZERO),
-    ("one-letter", "x", "of one letter", _ZERO),
-    ("digit-letter", "1a", "of a digit and a letter", _ATOI),
-    ("letter-digit", "a1", "of a letter and a digit", _ZERO),
-    ("fraction", "1.0", "1.0", _FLOAT),
-    ("half", "0.5", "0.5", _FLOAT),
-    ("point-at-end", "1.", "with a point at its end", _FLOAT),
-    ("point-alone", ".", "of a point alone", _ZERO),
-    ("exponent", "1e0", "with an exponent, 1e0", _FLOAT),
-    ("exponent-capital", "1E0", "with an exponent, 1E0", _FLOAT),
-    ("nan", "nan", "nan", "float() accepts it, and no comparison with it is ever true"),
-    ("infinity", "inf", "inf", "float() accepts it, and int() of it raises OverflowError"),
-    ("hexadecimal", "0x1", "in hexadecimal, 0x1", _BASE),
-    ("hexadecimal-digit", "a", "of a hexadecimal digit", "int(word, 16)"),
-    ("octal", "0o1", "in octal, 0o1", _BASE),
-    ("binary", "0b1", "in binary, 0b1", _BASE),
-    ("comma", "1,0", "with a comma", _ATOI),
-    ("separators", "1,000", "with separators of thousands", _ATOI),
-    ("quotation-marks", "'1'", "in quotation marks", _BASE),
-    ("sum", "1+0", "as a sum, 1+0", "eval() accepts it, and everything else that a client wants to be executed"),
-    ("true", "True", "True", "eval() accepts it, and everything else that a client wants to be executed"),
-    ("two-minuses", "--1", "with two minus signs", _BASE),
-    ("minus-alone", "-", "of a minus sign alone", _ZERO),
-    ("plus-alone", "+", "of a plus sign alone", _ZERO),
-    ("underscore-alone", "_", "of an underscore alone", _ZERO),
-    ("unit", "1k", "with a unit, 1k", _ATOI),
-    ("long", "1L", "with the suffix of a long integer", _ATOI),
-    ("range", "0-1", "as a range, 0-1", _ATOI),
-    ("percent", "%31", "as in a URL, %31", "the line is decoded as a URL is"),
+_NO_NUMBERS: Final[tuple[_Row, ...]] = (
+    ("letters", "abc", "of letters", causes.ZERO),
+    ("one-letter", "x", "of one letter", causes.ZERO),
+    ("digit-letter", "1a", "of a digit and a letter", causes.ATOI),
+    ("letter-digit", "a1", "of a letter and a digit", causes.ZERO),
+    ("fraction", "1.0", "1.0", causes.FLOAT),
+    ("half", "0.5", "0.5", causes.FLOAT),
+    ("point-at-end", "1.", "with a point at its end", causes.FLOAT),
+    ("point-alone", ".", "of a point alone", causes.ZERO),
+    ("exponent", "1e0", "with an exponent, 1e0", causes.FLOAT),
+    ("exponent-capital", "1E0", "with an exponent, 1E0", causes.FLOAT),
+    ("nan", "nan", "nan", causes.NOT_FINITE),
+    ("infinity", "inf", "inf", causes.NOT_FINITE),
+    ("hexadecimal", "0x1", "in hexadecimal, 0x1", causes.BASE),
+    ("hexadecimal-digit", "a", "of a hexadecimal digit", causes.HEXADECIMAL),
+    ("octal", "0o1", "in octal, 0o1", causes.BASE),
+    ("binary", "0b1", "in binary, 0b1", causes.BASE),
+    ("comma", "1,0", "with a comma", causes.ATOI),
+    ("separators", "1,000", "with separators of thousands", causes.ATOI),
+    ("quotation-marks", "'1'", "in quotation marks", causes.QUOTED),
+    ("sum", "1+0", "as a sum, 1+0", causes.EVALUATED),
+    ("true", "True", "True", causes.EVALUATED),
+    ("two-minuses", "--1", "with two minus signs", causes.EVALUATED),
+    ("minus-alone", "-", "of a minus sign alone", causes.ZERO),
+    ("plus-alone", "+", "of a plus sign alone", causes.ZERO),
+    ("underscore-alone", "_", "of an underscore alone", causes.ZERO),
+    ("unit", "1k", "with a unit, 1k", causes.ATOI),
+    ("long", "1L", "with the suffix of a long integer", causes.ATOI),
+    ("range", "0-1", "as a range, 0-1", causes.ATOI),
+    ("percent", "%31", "as in a URL, %31", causes.URL),
 )
 for _row in _NO_NUMBERS:
     _add("HFTP-7.3", "201", _row)
@@ -124,7 +119,7 @@ def _add_zeros(slug: str, requirement: str, words: tuple[bytes, bytes], codes: t
         requirement,
         title,
         needs=["text"],
-        causes=_ENDED | {Kind.BODY: "a leading zero makes the number octal, or it is cut after some digits"},
+        causes=causes.UNCONVERTED,
     )
     def zeros(stage: Stage) -> None:
         """Accept the slice or an error, and require that it is one reply."""
@@ -155,7 +150,6 @@ _add_zeros(
 
 # --- Large numbers -----------------------------------------------------------------------------------
 
-_WRAPS: Final = "the number is kept in 32 or 64 bits and wraps, so that it points into the file again"
 _LARGE: Final = (
     ("2-31-less-1", 2**31 - 1, "of 2**31 - 1, the last that fits int32"),
     ("2-31", 2**31, "of 2**31, past int32"),
@@ -173,7 +167,7 @@ _LARGE: Final = (
 )
 for _slug, _value, _what in _LARGE:
     _codes = "203" if _value < 2**31 else "201|203"
-    _add("HFTP-6.4" if _value < 2**31 else "HFTP-7.5", _codes, (_slug, str(_value), _what, _WRAPS))
+    _add("HFTP-6.4" if _value < 2**31 else "HFTP-7.5", _codes, (_slug, str(_value), _what, None))
 
 _add(
     "HFTP-7.5",
@@ -182,7 +176,7 @@ _add(
         "5000-digits",
         "9" * 5000,
         "of 5,000 digits",
-        "int() raises ValueError past 4,300 digits; that may be 201, but nothing else",
+        causes.TOO_LONG,
     ),
 )
 
@@ -208,7 +202,7 @@ for _slug, _offset, _size, _what in _SUMS:
         S: 201|203 *
         <in step>
         """,
-        causes=_ENDED | {Kind.STATUS: "OFFSET + SIZE overflows; compare SIZE with (file size - OFFSET) instead"},
+        causes=causes.UNCONVERTED | {Kind.STATUS: causes.OVERFLOW},
     )
 
 
@@ -217,7 +211,7 @@ for _slug, _offset, _size, _what in _SUMS:
     "HFTP-6.4",
     "Of all numbers around the file's size exactly the right ones are accepted",
     needs=["text"],
-    causes={Kind.STATUS: "the range is checked by < where <= belongs, or the other way round"},
+    causes=causes.EDGE,
 )
 def exact_at_the_edge(stage: Stage) -> None:
     """Ask for every OFFSET and SIZE up to two bytes from the end and beyond."""

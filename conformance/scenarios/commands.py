@@ -3,7 +3,8 @@
 from typing import Final
 
 from conformance.failure import Failure
-from conformance.scenario import DESTRUCTIVE, EXCLUSIVE, Chapter, Kind, Stage
+from conformance.scenario import DESTRUCTIVE, EXCLUSIVE, Cause, Chapter, Kind, Stage
+from conformance.scenarios import causes_commands as causes
 from conformance.scenarios.answering import COMMANDS, survive
 
 chapter = Chapter()
@@ -12,31 +13,31 @@ _MISSING: Final = "hftp-conformance-no-such-file"
 
 # --- Unknown commands --------------------------------------------------------------------------------
 
+_WHOLE: Final = "commands are not compared as a whole"
+_BY_START: Final = f"{_WHOLE}: this line begins like one, and startswith() is not enough"
+_BY_PREFIX: Final = f"{_WHOLE}: the beginning of a command is taken for it"
 _UNKNOWN_LINES: Final = (
-    ("unknown", "frobnicate", "An unknown command", "the last else of the dispatch gives another code"),
+    ("unknown", "frobnicate", "An unknown command", ""),
     ("unknown-with-arguments", "frobnicate a b c d e", "An unknown command with many arguments", ""),
     ("unknown-with-file", "frobnicate {text}", "An unknown command with a file's name", ""),
     ("unknown-with-missing-file", f"frobnicate {_MISSING}", "An unknown command with a missing file's name", ""),
-    ("unknown-with-slice", "get_slices {text} 0 1", "A command that is nearly get_slice", "startswith('get_slice')"),
-    ("suffix-of-metadata", "get_metadatax {text}", "get_metadatax", "startswith('get_metadata')"),
-    ("suffix-of-listing", "get_file_listings", "get_file_listings", "startswith('get_file_listing')"),
-    ("suffix-of-quit", "quitx", "quitx", "startswith('quit')"),
-    ("prefix-of-metadata", "get_meta {text}", "get_meta", "abbreviations are completed, or `in` on a string"),
-    ("prefix-of-listing", "get_file", "get_file", "abbreviations are completed, or `in` on a string"),
-    ("prefix-of-quit", "qui", "qui", "abbreviations are completed, or `in` on a string"),
-    ("one-letter", "q", "A command of one letter", "abbreviations are completed, or `in` on a string"),
-    ("inside-of-a-name", "slice {text} 0 1", "The end of a command's name", "`in` or endswith() on a string"),
-    ("hyphens", "get-metadata {text}", "get-metadata, with a hyphen", "- and _ are taken for the same"),
+    ("unknown-with-slice", "get_slices {text} 0 1", "A command that is nearly get_slice", _BY_START),
+    ("suffix-of-metadata", "get_metadatax {text}", "get_metadatax", _BY_START),
+    ("suffix-of-listing", "get_file_listings", "get_file_listings", _BY_START),
+    ("suffix-of-quit", "quitx", "quitx", _BY_START),
+    ("prefix-of-metadata", "get_meta {text}", "get_meta", _BY_PREFIX),
+    ("prefix-of-listing", "get_file", "get_file", _BY_PREFIX),
+    ("prefix-of-quit", "qui", "qui", _BY_PREFIX),
+    ("one-letter", "q", "A command of one letter", _BY_PREFIX),
+    ("inside-of-a-name", "slice {text} 0 1", "The end of a command's name", f"{_WHOLE}: a part of one is taken for it"),
+    ("hyphens", "get-metadata {text}", "get-metadata, with a hyphen", "a hyphen is taken for an underscore"),
     ("status-as-command", "200 OK", "A status line as a command", ""),
-    ("other-protocol", "GET /{text} HTTP/1.1", "A request line of HTTP", "GET is taken for something that it is not"),
+    ("other-protocol", "GET /{text} HTTP/1.1", "A request line of HTTP", "GET is taken for a command of this protocol"),
 )
 _FOREIGN_CHARACTERS: Final = frozenset({"hyphens", "status-as-command", "other-protocol"})
 """Commands with characters that no command has: they may be taken for malformed lines as well."""
 
 for _slug, _said, _what, _cause in _UNKNOWN_LINES:
-    _because = (
-        f"commands are not compared as a whole: {_cause}" if _slug not in {"unknown", "other-protocol"} else _cause
-    )
     chapter.transcript(
         f"commands.{_slug}",
         "HFTP-3.1",
@@ -46,7 +47,9 @@ for _slug, _said, _what, _cause in _UNKNOWN_LINES:
         S: {"200|101" if _slug in _FOREIGN_CHARACTERS else "200"} *
         <in step>
         """,
-        causes={Kind.STATUS: _because} if _cause else {},
+        causes=causes.similar(_cause)
+        if _cause
+        else {Kind.STATUS: "a command that is not known has a code of its own: 200"},
     )
 
 
@@ -54,12 +57,7 @@ for _slug, _said, _what, _cause in _UNKNOWN_LINES:
     "commands.names-of-methods",
     "HFTP-3.1",
     "Words that are no commands, but may be methods of the server's objects, are answered by 200",
-    causes={
-        Kind.STATUS: "commands are looked up by getattr(self, name), which finds every method that there is",
-        Kind.CLOSED: "commands are looked up by getattr(self, name), which finds every method that there is",
-        Kind.RESET: "commands are looked up by getattr(self, name), which finds every method that there is",
-        Kind.TIMEOUT: "commands are looked up by getattr(self, name), which finds every method that there is",
-    },
+    causes=dict.fromkeys((Kind.STATUS, Kind.CLOSED, Kind.RESET, Kind.TIMEOUT), causes.BY_METHOD),
 )
 def names_of_methods(stage: Stage) -> None:
     """Say names that a dispatcher without a table of commands would find."""
@@ -86,42 +84,29 @@ for _slug, _said, _what in (
         S: 200|101 *
         <in step>
         """,
-        causes={Kind.STATUS: "lower() is applied to the command before it is looked up"},
+        causes=causes.ANY_CASE,
     )
 
 # --- How many arguments ------------------------------------------------------------------------------
 
-_TOO_FEW: Final = {
-    Kind.CLOSED: "the argument is taken without a look at how many there are: IndexError",
-    Kind.RESET: "the argument is taken without a look at how many there are: IndexError",
-    Kind.TIMEOUT: "the argument is taken without a look at how many there are: IndexError",
-    Kind.GONE: "the argument is taken without a look at how many there are: IndexError, and it ends the process",
-    Kind.STATUS: "a missing argument is replaced by something, or its absence is reported by another code",
-}
-_TOO_MANY: Final = {
-    Kind.STATUS: "arguments after the ones that are needed are not looked at: compare len(arguments) with ==",
-    Kind.CLOSED: "unpacking too many arguments raises ValueError",
-    Kind.RESET: "unpacking too many arguments raises ValueError",
-}
-
 _COUNTS: Final = (
-    ("metadata-0", "get_metadata", _TOO_FEW, "get_metadata without an argument"),
-    ("metadata-2", "get_metadata {text} {text}", _TOO_MANY, "get_metadata with two arguments"),
-    ("metadata-3", "get_metadata {text} 0 1", _TOO_MANY, "get_metadata with three arguments"),
-    ("slice-0", "get_slice", _TOO_FEW, "get_slice without arguments"),
-    ("slice-1", "get_slice {text}", _TOO_FEW, "get_slice with the name alone"),
-    ("slice-2", "get_slice {text} 0", _TOO_FEW, "get_slice without SIZE"),
-    ("slice-4", "get_slice {text} 0 1 1", _TOO_MANY, "get_slice with a third number"),
-    ("slice-5", "get_slice {text} 0 1 raw raw", _TOO_MANY, "get_slice with five arguments"),
-    ("slice-10", "get_slice {text} 0 1 2 3 4 5 6 7 8", _TOO_MANY, "get_slice with ten arguments"),
-    ("listing-1", "get_file_listing {text}", _TOO_MANY, "get_file_listing with an argument"),
-    ("listing-2", "get_file_listing a b", _TOO_MANY, "get_file_listing with two arguments"),
-    ("quit-1", "quit now", _TOO_MANY, "quit with an argument"),
-    ("quit-2", "quit 0 OK", _TOO_MANY, "quit with two arguments"),
-    ("metadata-200", "get_metadata" + " a" * 200, _TOO_MANY, "get_metadata with 200 arguments"),
+    ("metadata-0", "get_metadata", causes.TOO_FEW, "get_metadata without an argument"),
+    ("metadata-2", "get_metadata {text} {text}", causes.TOO_MANY, "get_metadata with two arguments"),
+    ("metadata-3", "get_metadata {text} 0 1", causes.TOO_MANY, "get_metadata with three arguments"),
+    ("slice-0", "get_slice", causes.TOO_FEW, "get_slice without arguments"),
+    ("slice-1", "get_slice {text}", causes.TOO_FEW, "get_slice with the name alone"),
+    ("slice-2", "get_slice {text} 0", causes.TOO_FEW, "get_slice without SIZE"),
+    ("slice-4", "get_slice {text} 0 1 1", causes.TOO_MANY, "get_slice with a third number"),
+    ("slice-5", "get_slice {text} 0 1 raw raw", causes.TOO_MANY, "get_slice with five arguments"),
+    ("slice-10", "get_slice {text} 0 1 2 3 4 5 6 7 8", causes.TOO_MANY, "get_slice with ten arguments"),
+    ("listing-1", "get_file_listing {text}", causes.TOO_MANY, "get_file_listing with an argument"),
+    ("listing-2", "get_file_listing a b", causes.TOO_MANY, "get_file_listing with two arguments"),
+    ("quit-1", "quit now", causes.TOO_MANY, "quit with an argument"),
+    ("quit-2", "quit 0 OK", causes.TOO_MANY, "quit with two arguments"),
+    ("metadata-200", "get_metadata" + " a" * 200, causes.TOO_MANY, "get_metadata with 200 arguments"),
 )
 
-for _slug, _said, _causes, _what in _COUNTS:
+for _slug, _said, _told, _what in _COUNTS:
     chapter.transcript(
         f"commands.{_slug}",
         "HFTP-3.3",
@@ -131,17 +116,10 @@ for _slug, _said, _causes, _what in _COUNTS:
         S: 201 *
         <in step>
         """,
-        causes=_causes,
+        causes=_told,
     )
 
 # --- Files that are not there ------------------------------------------------------------------------
-
-_NOT_FOUND: Final = {
-    Kind.STATUS: "a file that does not exist has a code of its own, 202; 199 is for the server's own failures",
-    Kind.CLOSED: "opening the file raises FileNotFoundError, and nobody catches it",
-    Kind.RESET: "opening the file raises FileNotFoundError, and nobody catches it",
-    Kind.GONE: "opening the file raises FileNotFoundError, and it ends the process",
-}
 
 for _slug, _said, _what, _needs in (
     ("missing-metadata", f"get_metadata {_MISSING}", "get_metadata of a missing file", []),
@@ -160,31 +138,28 @@ for _slug, _said, _what, _needs in (
         <in step>
         """,
         needs=_needs,
-        causes=_NOT_FOUND,
+        causes=causes.NEARLY_FOUND if "by-" in _slug else causes.NOT_FOUND,
     )
 
 # --- The order of the checks -------------------------------------------------------------------------
 
-_FORM_FIRST: Final = "the file is opened before the numbers are looked at"
 _ORDERS: Final = (
-    ("unknown-before-all", f"frobnicate {_MISSING} x -1", 200, "An unknown command, with everything else wrong", ""),
-    ("offset-before-file", f"get_slice {_MISSING} x 1", 201, "A missing file with a wrong OFFSET", _FORM_FIRST),
-    ("size-before-file", f"get_slice {_MISSING} 0 x", 201, "A missing file with a wrong SIZE", _FORM_FIRST),
-    ("negative-before-file", f"get_slice {_MISSING} -1 1", 201, "A missing file with a negative OFFSET", _FORM_FIRST),
-    ("negative-size-before-file", f"get_slice {_MISSING} 0 -1", 201, "A missing file, negative SIZE", _FORM_FIRST),
-    ("count-before-file", f"get_slice {_MISSING} 0", 201, "A missing file without SIZE", _FORM_FIRST),
-    ("too-many-before-file", f"get_metadata {_MISSING} x", 201, "A missing file and an argument more", _FORM_FIRST),
-    ("size-before-range", "get_slice {text} {text.size+1} x", 201, "OFFSET past the end, wrong SIZE", ""),
-    ("offset-before-range", "get_slice {text} x {text.size+1}", 201, "SIZE past the end, wrong OFFSET", ""),
-    ("count-before-range", "get_slice {text} {text.size+1}", 201, "OFFSET past the end, no SIZE", ""),
-    ("file-before-offset", f"get_slice {_MISSING} 1000000 1", 202, "A missing file and a large OFFSET", "203"),
-    ("file-before-size", f"get_slice {_MISSING} 0 1000000", 202, "A missing file and a large SIZE", "203"),
-    ("form-before-all", f"get_slice {_MISSING} 1000000 x", 201, "A missing file, large OFFSET, wrong SIZE", ""),
+    ("unknown-before-all", f"frobnicate {_MISSING} x -1", 200, "An unknown command, with everything else wrong"),
+    ("offset-before-file", f"get_slice {_MISSING} x 1", 201, "A missing file with a wrong OFFSET"),
+    ("size-before-file", f"get_slice {_MISSING} 0 x", 201, "A missing file with a wrong SIZE"),
+    ("negative-before-file", f"get_slice {_MISSING} -1 1", 201, "A missing file with a negative OFFSET"),
+    ("negative-size-before-file", f"get_slice {_MISSING} 0 -1", 201, "A missing file, negative SIZE"),
+    ("count-before-file", f"get_slice {_MISSING} 0", 201, "A missing file without SIZE"),
+    ("too-many-before-file", f"get_metadata {_MISSING} x", 201, "A missing file and an argument more"),
+    ("size-before-range", "get_slice {text} {text.size+1} x", 201, "OFFSET past the end, wrong SIZE"),
+    ("offset-before-range", "get_slice {text} x {text.size+1}", 201, "SIZE past the end, wrong OFFSET"),
+    ("count-before-range", "get_slice {text} {text.size+1}", 201, "OFFSET past the end, no SIZE"),
+    ("file-before-offset", f"get_slice {_MISSING} 1000000 1", 202, "A missing file and a large OFFSET"),
+    ("file-before-size", f"get_slice {_MISSING} 0 1000000", 202, "A missing file and a large SIZE"),
+    ("form-before-all", f"get_slice {_MISSING} 1000000 x", 201, "A missing file, large OFFSET, wrong SIZE"),
 )
 
-for _slug, _said, _code, _what, _cause in _ORDERS:
-    if _cause == "203":
-        _cause = "a missing file counts as an empty one, so that every slice exceeds it"
+for _slug, _said, _code, _what in _ORDERS:
     chapter.transcript(
         f"commands.{_slug}",
         "HFTP-3.5",
@@ -194,18 +169,11 @@ for _slug, _said, _code, _what, _cause in _ORDERS:
         S: {_code} *
         <in step>
         """,
-        causes={Kind.STATUS: _cause or "the checks are made in another order than 200, 201, 202, 203"},
+        causes=causes.order(_said, _code),
     )
 
 
 # --- What cannot be read -----------------------------------------------------------------------------
-
-_UNREADABLE: Final = {
-    Kind.STATUS: "every OSError is taken for a missing file; PermissionError is the server's own failure: 199",
-    Kind.CLOSED: "opening the file raises PermissionError, and nobody catches it",
-    Kind.RESET: "opening the file raises PermissionError, and nobody catches it",
-    Kind.GONE: "opening the file raises PermissionError, and it ends the process",
-}
 
 
 def _ask_unreadable(stage: Stage, line: bytes) -> None:
@@ -224,7 +192,7 @@ def _ask_unreadable(stage: Stage, line: bytes) -> None:
     "HFTP-3.7",
     "A slice of a file that the server cannot read is answered by 199, and the server closes",
     needs=["unreadable"],
-    causes=_UNREADABLE,
+    causes=causes.CANNOT_READ,
 )
 def unreadable_slice(stage: Stage) -> None:
     """Ask for its first byte; before 2026 any status line will do."""
@@ -237,7 +205,7 @@ def unreadable_slice(stage: Stage) -> None:
     "The size of a file that the server cannot read is not told: 199, and the server closes",
     needs=["unreadable"],
     level="SHOULD",  # stat() needs no permission to read, and the protocol does not say which call has to fail
-    causes=_UNREADABLE | {Kind.STATUS: "stat() works on a file that open() does not: the size of nothing to be had"},
+    causes=causes.CANNOT_READ,
 )
 def unreadable_metadata(stage: Stage) -> None:
     """Ask for its size; before 2026 any status line will do."""
@@ -250,7 +218,7 @@ def unreadable_metadata(stage: Stage) -> None:
     "Other clients are served after a file that the server cannot read was asked for",
     needs=["unreadable"],
     isolation=DESTRUCTIVE,
-    causes=_UNREADABLE,
+    causes=causes.CANNOT_READ,
 )
 def unreadable_survived(stage: Stage) -> None:
     """Ask for its size and for slices of it, whatever the answers, and connect again."""
@@ -263,10 +231,14 @@ def unreadable_survived(stage: Stage) -> None:
     "A directory that the server cannot read is answered by 199, and the server closes",
     needs=["local", "unreadable", "text"],
     isolation=EXCLUSIVE,
-    causes=_UNREADABLE
+    causes=causes.CANNOT_READ
     | {
-        Kind.STATUS: "a directory that cannot be read is taken for an empty or a missing one",
-        Kind.BODY: "a directory that cannot be read is taken for an empty one",
+        Kind.STATUS: Cause("a directory that cannot be read is taken for a missing file", codes=(202,)),
+        Kind.BODY: Cause(
+            "a directory that cannot be read is taken for an empty one",
+            got="listing of 0 names",
+            seen="no name is listed",
+        ),
     },
 )
 def unreadable_directory(stage: Stage) -> None:

@@ -5,17 +5,17 @@ from typing import Final
 from conformance.client import CODES, UNKNOWN
 from conformance.failure import Failure
 from conformance.record import shown
-from conformance.scenario import Chapter, Kind, Stage
+from conformance.scenario import Cause, Chapter, Kind, Stage
+from conformance.scenarios import causes_commands as causes
 
 chapter = Chapter()
 
 _MISSING: Final = "hftp-conformance-no-such-file"
+_HELP_IS_KNOWN: Final = """
+    C: help
+    S: 0 *
+    """
 _NAMES: Final = (b"get_file_listing", b"get_metadata", b"get_slice", b"help", b"quit")
-_HELP: Final = {
-    Kind.STATUS: "help is not known, or its arguments are not looked at",
-    Kind.TIMEOUT: "the empty line that ends the names is missing",
-    Kind.MALFORMED: "the names are not one a line, each ended by CR LF",
-}
 
 
 def _helped(stage: Stage) -> list[bytes]:
@@ -27,7 +27,7 @@ def _helped(stage: Stage) -> list[bytes]:
     return names
 
 
-@chapter.play("commands.help", "HFTP-3.8", "help is answered by 0, names and an empty line", causes=_HELP)
+@chapter.play("commands.help", "HFTP-3.8", "help is answered by 0, names and an empty line", causes=causes.HELP)
 def help_form(stage: Stage) -> None:
     """Ask for help, and then for something else."""
     if not _helped(stage):
@@ -38,7 +38,7 @@ def help_form(stage: Stage) -> None:
     "commands.help-complete",
     "HFTP-3.8",
     "help names each command once, and nothing but its name",
-    causes=_HELP | {Kind.BODY: "the list was written by hand, or shows how a command is used instead of its name"},
+    causes=causes.HELP | {Kind.BODY: "each line of help is the name of one command, and nothing else"},
 )
 def help_complete(stage: Stage) -> None:
     """Compare the names with those of the protocol; a server may have more."""
@@ -53,7 +53,13 @@ def help_complete(stage: Stage) -> None:
     "commands.help-usable",
     "HFTP-3.8",
     "Every command that help names is known",
-    causes=_HELP | {Kind.STATUS: "help names a command that is not there, or says more about one than its name"},
+    causes=causes.HELP
+    | {
+        Kind.STATUS: [
+            Cause("help names something that is not known as a command", codes=(200,), control=_HELP_IS_KNOWN),
+            Cause("help is not known", codes=(200,)),
+        ]
+    },
 )
 def help_usable(stage: Stage) -> None:
     """Say each of the names with more arguments than the protocol's commands take: anything but 200 is an answer."""
@@ -73,7 +79,7 @@ for _slug, _said in (("1", "help get_slice"), ("2", "help help me")):
         S: 201 *
         <in step>
         """,
-        causes={Kind.STATUS: "the arguments of help are not looked at"},
+        causes=causes.HELP_ARGUMENTS,
     )
 
 chapter.transcript(
@@ -86,7 +92,7 @@ chapter.transcript(
     <in step>
     """,
     dialects=["2026"],
-    causes={Kind.STATUS: "lower() is applied to the command before it is looked up"},
+    causes=causes.ANY_CASE,
 )
 
 

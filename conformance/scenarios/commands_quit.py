@@ -2,17 +2,21 @@
 
 from typing import Final
 
-from conformance.scenario import Chapter, Kind, Stage
+from conformance.scenario import Cause, Chapter, Kind, Stage
+from conformance.scenarios import causes_commands as causes
+from conformance.scenarios.causes_lines import SEARCHED_FIRST
 
 chapter = Chapter()
 
 _MISSING: Final = "hftp-conformance-no-such-file"
-_NO_END: Final = {
-    Kind.OPEN: "the server answers quit, and waits for the client to close",
-    Kind.CLOSED: "quit closes the connection without a reply",
-    Kind.RESET: "quit closes the connection without a reply",
-    Kind.EXTRA: "what follows quit in the same packet is executed",
-}
+_CUT_OFF: Final = Cause(
+    "at quit the connection is closed before all of the slice in front of it is sent",
+    control="""
+    C: get_slice {medium} 0 {medium.size}
+    S: 0 *
+    S: <slice medium 0 {medium.size}>
+    """,
+)
 
 chapter.transcript(
     "commands.quit",
@@ -23,7 +27,7 @@ chapter.transcript(
     S: 0 *
     <close>
     """,
-    causes=_NO_END,
+    causes=causes.QUIT_ALONE,
 )
 
 chapter.transcript(
@@ -43,7 +47,7 @@ chapter.transcript(
     S: 0 *
     <close>
     """,
-    causes=_NO_END,
+    causes=causes.QUIT,
 )
 
 chapter.transcript(
@@ -55,7 +59,7 @@ chapter.transcript(
     S: 0 *
     <close>
     """,
-    causes=_NO_END,
+    causes=causes.QUIT_FIRST,
 )
 
 chapter.transcript(
@@ -67,7 +71,7 @@ chapter.transcript(
     S: 0 *
     <close>
     """,
-    causes=_NO_END,
+    causes=causes.QUIT_FIRST,
 )
 
 chapter.transcript(
@@ -79,7 +83,7 @@ chapter.transcript(
     S: 0 *
     <close>
     """,
-    causes=_NO_END | {Kind.STATUS: "all that has arrived is searched for a LF before the first command is executed"},
+    causes=causes.QUIT_FIRST | {Kind.STATUS: SEARCHED_FIRST},
 )
 
 chapter.transcript(
@@ -96,7 +100,7 @@ chapter.transcript(
     S: 0 *
     <close>
     """,
-    causes=_NO_END | {Kind.STATUS: "startswith('quit'): the arguments of quit are not looked at"},
+    causes=causes.QUIT_ARGUMENT,
 )
 
 
@@ -105,7 +109,7 @@ chapter.transcript(
     "HFTP-3.6",
     "A quit that is sent together with get_slice does not cut the slice off",
     needs=["medium"],
-    causes=_NO_END | {Kind.CLOSED: "the connection is closed before all that was gathered is sent"},
+    causes=causes.QUIT | dict.fromkeys((Kind.CLOSED, Kind.RESET), _CUT_OFF),
 )
 def quit_behind_slice(stage: Stage) -> None:
     """Ask for a whole file and say quit in one packet; little of it fits into the client's buffer when it is sent."""
@@ -122,10 +126,10 @@ def quit_behind_slice(stage: Stage) -> None:
     "commands.quit-behind-many",
     "HFTP-3.6",
     "A quit that is sent together with many commands does not lose the replies to them",
-    causes=_NO_END
+    causes=causes.QUIT
     | {
-        Kind.CLOSED: "the connection is closed before all that was gathered is sent",
-        Kind.RESET: "SO_LINGER with 0 seconds, or an abort, throws away what the client has not received yet",
+        Kind.CLOSED: "at quit the connection is closed before all replies to the commands in front of it are sent",
+        Kind.RESET: "at quit the connection is reset before all replies have arrived, as SO_LINGER with 0 seconds does",
     },
 )
 def quit_behind_many(stage: Stage) -> None:

@@ -6,24 +6,28 @@ is left to a pause in which something might still have come.
 
 from conformance.client import replies
 from conformance.failure import Failure
-from conformance.scenario import Chapter, Kind, Stage
+from conformance.scenario import Cause, Chapter, Kind, Stage
+from conformance.scenarios import causes_lines as causes
 
 chapter = Chapter()
 
 _UNKNOWN = "hftp_conformance_probe"
-_EXECUTED = {Kind.EXTRA: "the line is cut at CR LF or at LF without a look at the other, and what follows is executed"}
-_WAITS = {Kind.TIMEOUT: "the server looks for CR LF only, and a LF alone is noticed when a CR LF arrives, if at all"}
-_DROPPED = {Kind.TIMEOUT: "one recv is taken for one command: what else has arrived, or is still to come, is lost"}
 
 
 @chapter.play(
     "framing.one-command",
     "HFTP-2.1",
     "A command gets a status line, and not all nonsense a success",
-    causes={
-        Kind.MALFORMED: "what answers there is no HFTP server",
-        Kind.STATUS: "what answers there is no HFTP server",
-        Kind.TIMEOUT: "the server accepts connections and answers nothing; or it is no HFTP server",
+    causes=causes.STATUS_FORM
+    | {
+        Kind.STATUS: [
+            Cause(
+                "every line is answered by 0, whatever it says",
+                got="^0 for all",
+                seen="all of several wrong commands are answered by 0",
+            ),
+            Cause(causes.UNKNOWN_CODE, got=r"^\d", seen="another code comes"),
+        ]
     },
 )
 def one_command(stage: Stage) -> None:
@@ -51,7 +55,7 @@ chapter.transcript(
     S: 0 *
     <close>
     """,
-    causes=_DROPPED | {Kind.STATUS: "one recv is taken for one command, so that a part of a command is executed"},
+    causes=causes.IN_PIECES,
 )
 
 chapter.transcript(
@@ -66,11 +70,11 @@ chapter.transcript(
     S: 0 *
     <close>
     """,
-    causes=_DROPPED,
+    causes=causes.IN_PIECES,
 )
 
 
-@chapter.play("framing.cr-lf-apart", "HFTP-1.1", "CR and LF may come in different packets", causes=_DROPPED)
+@chapter.play("framing.cr-lf-apart", "HFTP-1.1", "CR and LF may come in different packets", causes=causes.IN_PIECES)
 def cr_lf_apart(stage: Stage) -> None:
     """Send up to the CR, have the server meet it, then send the LF and the next command up to its CR, and so on.
 
@@ -90,7 +94,7 @@ def cr_lf_apart(stage: Stage) -> None:
     "framing.cr-lf-apart-pipelined",
     "HFTP-1.1",
     "A packet may end between the CR and the LF of a command, and go on with the next command",
-    causes=_DROPPED,
+    causes=causes.IN_PIECES,
 )
 def cr_lf_apart_pipelined(stage: Stage) -> None:
     """Cut three pipelined commands between CR and LF."""
@@ -103,7 +107,7 @@ def cr_lf_apart_pipelined(stage: Stage) -> None:
 
 
 @chapter.play(
-    "framing.pieces", "HFTP-1.1", "Commands may come in pieces of any length", needs=["text"], causes=_DROPPED
+    "framing.pieces", "HFTP-1.1", "Commands may come in pieces of any length", needs=["text"], causes=causes.IN_PIECES
 )
 def pieces(stage: Stage) -> None:
     """Send the same commands in pieces of each length from 2 to 7, and of random lengths."""
@@ -145,12 +149,7 @@ for _slug, _sent, _what in _BAD_ENDS:
         S: 100 *
         <close>
         """,
-        causes=_WAITS
-        | _EXECUTED
-        | {
-            Kind.STATUS: "a LF is taken for the end of a line, for a space, or stripped like one",
-            Kind.OPEN: "the server has to close after a fatal status: 100 to 199",
-        },
+        causes=(causes.NOT_AT_ONCE if _is_at_once else {}) | causes.EXECUTED | causes.LF_TAKEN,
     )
 
 
@@ -158,7 +157,7 @@ for _slug, _sent, _what in _BAD_ENDS:
     "framing.lf-in-pieces",
     "HFTP-1.2",
     "A LF inside a line is found although the line comes in pieces",
-    causes=_WAITS | _EXECUTED,
+    causes=causes.EXECUTED | causes.LF_TAKEN,
 )
 def lf_in_pieces(stage: Stage) -> None:
     """Cut a line around its stray LF."""
@@ -181,7 +180,7 @@ chapter.transcript(
     S: 100 *
     <close>
     """,
-    causes={Kind.STATUS: "all that has arrived is searched for a LF before the commands in front are answered"},
+    causes={Kind.STATUS: causes.SEARCHED_FIRST},
 )
 
 chapter.transcript(
@@ -193,7 +192,7 @@ chapter.transcript(
     S: 100 *
     <close>
     """,
-    causes=_EXECUTED,
+    causes=causes.EXECUTED,
 )
 
 chapter.transcript(
@@ -205,7 +204,7 @@ chapter.transcript(
     S: 100 *
     <close>
     """,
-    causes=_EXECUTED,
+    causes=causes.EXECUTED,
 )
 
 chapter.transcript(
@@ -223,7 +222,7 @@ chapter.transcript(
     S: 0 *
     <close>
     """,
-    causes=_DROPPED | {Kind.STATUS: "a command was lost, or the replies are not in the order of the commands"},
+    causes=causes.TOGETHER,
 )
 
 
@@ -232,7 +231,7 @@ chapter.transcript(
     "HFTP-1.6",
     "1,000 commands that are sent together get 1,000 replies, in order",
     needs=["text"],
-    causes=_DROPPED | {Kind.CLOSED: "replies were lost at the end: what was gathered was not sent before the close"},
+    causes=causes.TOGETHER,
 )
 def deep_pipelining(stage: Stage) -> None:
     """Send four kinds of commands in a random order, and read every reply."""
@@ -277,5 +276,5 @@ chapter.transcript(
     S: 0 *
     <close>
     """,
-    causes=_DROPPED,
+    causes=causes.TOGETHER,
 )

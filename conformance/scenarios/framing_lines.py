@@ -5,17 +5,14 @@ from typing import Final
 from conformance.client import CODES
 from conformance.failure import Failure
 from conformance.record import shown
-from conformance.scenario import DESTRUCTIVE, Chapter, Kind, Stage
+from conformance.scenario import DESTRUCTIVE, Cause, Chapter, Kind, Stage
+from conformance.scenarios import causes_lines as causes
+from conformance.scenarios import controls
 from conformance.scenarios.answering import readable_answers, require_readable, require_served
 
 chapter = Chapter()
 
 _UNKNOWN = "hftp_conformance_probe"
-_DIED = {
-    Kind.CLOSED: "decoding the bytes failed, and the exception ended the client's thread or the process",
-    Kind.RESET: "decoding the bytes failed, and the exception ended the client's thread or the process",
-    Kind.TIMEOUT: "the line fell through all branches, and nobody answered it",
-}
 
 chapter.transcript(
     "framing.empty-line",
@@ -27,8 +24,8 @@ chapter.transcript(
     <close>
     """,
     causes={
-        Kind.TIMEOUT: "an empty line is skipped, as other protocols want it",
-        Kind.STATUS: "an empty line is taken for an unknown command",
+        Kind.TIMEOUT: causes.SKIPPED,
+        Kind.STATUS: Cause("an empty line is taken for an unknown command (200); it is malformed: 101", codes=(200,)),
     },
 )
 
@@ -41,7 +38,7 @@ chapter.transcript(
     S: 101|200|201 *
     <in step>
     """,
-    causes={Kind.TIMEOUT: "an empty line is skipped, as other protocols want it"},
+    causes={Kind.TIMEOUT: causes.SKIPPED},
 )
 
 _TOLERATED: Final = (0, 101, 200, 201, 202)
@@ -81,7 +78,7 @@ def _add_odd_line(slug: str, line: str, what: str, requirement: str, choice: tup
         "HFTP-1.10",
         f"{what} gets one answer",
         needs=["text"],
-        causes=_DIED | {Kind.STATUS: "the server takes it for the end of the line, and answers one line twice"},
+        causes=causes.UNANSWERED | ({Kind.STATUS: causes.CR_ENDS} if "\r" in line else {}),
     )
     def one_answer(stage: Stage) -> None:
         play(stage, tuple(code for code in CODES if code or 0 in choice))
@@ -103,7 +100,7 @@ for _row in _ODD_LINES:
     "HFTP-1.16",
     "A lone CR and a line of spaces are the client's mistake, and not a failure of the server (199)",
     needs=["text"],
-    causes={Kind.STATUS: "the line raised an exception that is caught for all commands and answered by 199"},
+    causes={Kind.STATUS: "such a line is taken for a failure of the server; it is the client's mistake: 101"},
 )
 def odd_lines_no_199(stage: Stage) -> None:
     """Send them, each on a connection of its own; any answer but 199 will do."""
@@ -128,7 +125,9 @@ _FOREIGN = (
 def _add_foreign(slug: str, line: bytes, what: str) -> None:
     """Add two scenarios: that the line is answered, and that the server survives it."""
 
-    @chapter.play(f"framing.{slug}", "HFTP-1.12", f"{what}: a status line", isolation=DESTRUCTIVE, causes=_DIED)
+    @chapter.play(
+        f"framing.{slug}", "HFTP-1.12", f"{what}: a status line", isolation=DESTRUCTIVE, causes=causes.UNANSWERED
+    )
     def answered(stage: Stage) -> None:
         client = stage.connect()
         client.say(line)
@@ -141,7 +140,7 @@ def _add_foreign(slug: str, line: bytes, what: str) -> None:
         "HFTP-1.13",
         f"{what}: other clients are served afterwards",
         isolation=DESTRUCTIVE,
-        causes=_DIED | {Kind.REFUSED: "decoding the bytes failed, and the exception ended the process"},
+        causes=causes.UNSURVIVED,
     )
     def survived(stage: Stage) -> None:
         client = stage.connect()
@@ -171,8 +170,11 @@ chapter.transcript(
     <close>
     """,
     causes={
-        Kind.CLOSED: "the end of the stream is taken for the end of the conversation, and owed replies are thrown away",
-        Kind.OPEN: "recv returns no bytes at the end of the stream, and the server goes on reading",
+        Kind.CLOSED: Cause(
+            "at the client's end of the stream the connection is closed, and commands before it are not answered",
+            control=controls.ONE_BY_ONE,
+        ),
+        Kind.OPEN: causes.LF_STAYS_OPEN,
     },
 )
 
@@ -186,7 +188,7 @@ chapter.transcript(
     <half-close>
     <close>
     """,
-    causes={Kind.OPEN: "recv returns no bytes at the end of the stream, and the server goes on reading"},
+    causes={Kind.OPEN: causes.LF_STAYS_OPEN},
 )
 
 

@@ -5,20 +5,13 @@ from typing import Final
 
 from conformance.client import UNKNOWN, Client, replies
 from conformance.scenario import DESTRUCTIVE, Chapter, Kind, Stage
+from conformance.scenarios import causes_lines as causes
 from conformance.scenarios.answering import require_readable, require_served
 
 chapter = Chapter()
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
-
-_LIMITED: Final = {
-    Kind.STATUS: "a line that is longer than a buffer is refused, cut, or fed to the file system, which refuses it",
-    Kind.TIMEOUT: "what does not fit into a buffer is thrown away, the line's end with it, and nobody answers",
-    Kind.CLOSED: "a line that is longer than a buffer ends the connection without a word",
-    Kind.RESET: "a line that is longer than a buffer ends the connection without a word, with input unread",
-    Kind.EXTRA: "a long line is taken for several commands, one a buffer",
-}
 
 # --- Names -------------------------------------------------------------------------------------------
 
@@ -35,7 +28,7 @@ chapter.transcript(
     S: <slice long-name 0 {long-name.size}>
     <in step>
     """,
-    causes=_LIMITED | {Kind.STATUS: "names are limited to less than the 255 bytes that a file system allows"},
+    causes=causes.LONGEST_NAME,
 )
 
 chapter.transcript(
@@ -47,7 +40,7 @@ chapter.transcript(
     S: 202 *
     <in step>
     """,
-    causes=_LIMITED | {Kind.STATUS: "names are limited to less than the 255 bytes that a file system allows"},
+    causes=causes.LONGEST_NAME,
 )
 
 _LONGER: Final = (
@@ -69,12 +62,15 @@ for _slug, _size, _what in _LONGER:
         S: 202 *
         <in step>
         """,
-        causes=_LIMITED,
+        causes=causes.LONG,
     )
 
 
 @chapter.play(
-    "lengths.name-in-pieces", "HFTP-9.2", "A name of 8 KiB that comes in a hundred pieces is one name", causes=_LIMITED
+    "lengths.name-in-pieces",
+    "HFTP-9.2",
+    "A name of 8 KiB that comes in a hundred pieces is one name",
+    causes=causes.LONG,
 )
 def name_in_pieces(stage: Stage) -> None:
     """Send it in pieces of random lengths, and two more commands in the last of them."""
@@ -91,7 +87,7 @@ def name_in_pieces(stage: Stage) -> None:
     "lengths.names-pipelined",
     "HFTP-9.2",
     "Long names among other commands, all sent together, are answered in order",
-    causes=_LIMITED,
+    causes=causes.LONG,
 )
 def names_pipelined(stage: Stage) -> None:
     """Send 100 names of up to 8 KiB, with commands of two other kinds between them."""
@@ -122,7 +118,7 @@ for _slug, _size, _what in (("name-64-kib", 64 * KIB, "64 KiB"), ("name-1-mib", 
     "There is no file with a name of 5 MiB",
     patiences=20.0,
     isolation=DESTRUCTIVE,
-    causes=_LIMITED,
+    causes=causes.LONG,
 )
 def huge_name(stage: Stage) -> None:
     """Ask for its size, and send the next command with it."""
@@ -144,7 +140,7 @@ def _add_line(slug: str, what: str, line: bytes, codes: tuple[int, ...]) -> None
         f"{what} is answered",
         patiences=20.0,
         isolation=DESTRUCTIVE,
-        causes=_LIMITED,
+        causes=causes.LONG,
     )
     def answered(stage: Stage) -> None:
         client = stage.connect()
@@ -171,7 +167,7 @@ for _line in (
     "Others are served while a line of 1 MiB is on its way",
     needs=["concurrency"],
     patiences=20.0,
-    causes={Kind.TIMEOUT: "the server reads one client's line to its end before it looks at the others"},
+    causes={Kind.TIMEOUT: causes.OTHERS_WAIT},
 )
 def others_meanwhile(stage: Stage) -> None:
     """Stop in the middle of the line, have another client served, and end the line."""
@@ -184,11 +180,6 @@ def others_meanwhile(stage: Stage) -> None:
 
 # --- What must be survived ---------------------------------------------------------------------------
 
-_SURVIVED: Final = {
-    Kind.REFUSED: "the server has died of it",
-    Kind.TIMEOUT: "the server is busy with it, for ever or for very long, and serves nobody else",
-    Kind.CLOSED: "the server accepts others, and can serve them no more",
-}
 _FLOOD_PATIENCES: Final = 4.0
 _BLOCK_BYTES: Final = 256 * KIB
 
@@ -217,7 +208,7 @@ def _add_endless(slug: str, what: str, first: bytes, unit: bytes, most: int) -> 
         f"{what}: others are served afterwards",
         patiences=20.0,
         isolation=DESTRUCTIVE,
-        causes=_SURVIVED,
+        causes=causes.FLOODED,
     )
     def survived(stage: Stage) -> None:
         client = stage.connect()
@@ -246,7 +237,7 @@ for _flow in (
     "Clients that leave in the middle of a long line: others are served afterwards",
     isolation=DESTRUCTIVE,
     patiences=20.0,
-    causes=_SURVIVED,
+    causes=causes.FLOODED,
 )
 def left_in_line(stage: Stage) -> None:
     """Send a quarter of a MiB and leave, or reset, ten times each."""
@@ -267,7 +258,7 @@ def _add_block(slug: str, requirement: str, what: str, block: bytes) -> None:
         f"{what}: others are served afterwards",
         isolation=DESTRUCTIVE,
         patiences=20.0,
-        causes=_SURVIVED,
+        causes=causes.FLOODED,
     )
     def survived(stage: Stage) -> None:
         client = stage.connect()

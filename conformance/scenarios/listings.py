@@ -10,24 +10,12 @@ from typing import Final
 from conformance.client import UNKNOWN, Client
 from conformance.failure import Failure
 from conformance.record import shown
-from conformance.scenario import EXCLUSIVE, Chapter, Kind, Stage
+from conformance.scenario import EXCLUSIVE, Cause, Chapter, Kind, Stage
+from conformance.scenarios import causes_files as causes
 
 chapter = Chapter()
 
 _KEYS: Final = ("text", "one", "empty", "binary", "bytes", "long-name", "names", "no-extension", "medium", "large")
-
-_FORM: Final = {
-    Kind.TIMEOUT: "the empty line that ends the listing is missing",
-    Kind.MALFORMED: "the names are joined by \\n; each line ends in CR LF",
-    Kind.BODY: "the lines are not names alone: they hold several names, sizes, or what ls -l shows",
-    Kind.EXTRA: "something follows the empty line that ends the listing",
-}
-_COMPLETE: Final = {
-    Kind.BODY: "the listing is cut at the size of a buffer, filtered, or changed on its way (lower case, no extension)",
-    Kind.TIMEOUT: "the end of the listing is cut off: send() takes less than it is given, use sendall()",
-    Kind.MALFORMED: "the listing is cut in the middle of a name",
-}
-_STALE: Final = {Kind.BODY: "the directory is read once, at the start; it has to be read each time"}
 
 
 def list_files(client: Client) -> list[bytes]:
@@ -49,7 +37,7 @@ def _require_once(names: list[bytes], wanted: bytes) -> None:
     "HFTP-4.1",
     "A listing is 0, one name a line, and an empty line",
     needs=["text"],
-    causes=_FORM,
+    causes=causes.LISTING_FORM,
 )
 def form(stage: Stage) -> None:
     """Look for a file that is there as a line of the listing, and for the next reply behind it."""
@@ -80,7 +68,7 @@ chapter.transcript(
     S: <listing>
     <in step>
     """,
-    causes=_FORM,
+    causes=causes.LISTING_FORM,
 )
 
 
@@ -90,13 +78,7 @@ chapter.transcript(
     "The listing of an empty directory is 0 and an empty line",
     needs=["local"],
     isolation=EXCLUSIVE,
-    causes={
-        Kind.STATUS: "an empty directory is taken for an error: `if not names`",
-        Kind.TIMEOUT: "the empty line that ends the listing is missing when there are no names",
-        Kind.EXTRA: "no names give one line end too many",
-        Kind.MALFORMED: "joining no names gives no line end, or one too many",
-        Kind.BODY: "the directory is read once, at the start; it has to be read each time",
-    },
+    causes=causes.LISTING_EMPTY,
 )
 def empty_directory(stage: Stage) -> None:
     """Move everything out of the way for a while, and look for exactly one CR LF between two status lines."""
@@ -121,7 +103,7 @@ def empty_directory(stage: Stage) -> None:
     "The listing of a directory with one file is its name",
     needs=["local"],
     isolation=EXCLUSIVE,
-    causes=_STALE,
+    causes=causes.LISTING_FRESH,
 )
 def one_file(stage: Stage) -> None:
     """Leave one file alone in the directory."""
@@ -138,7 +120,7 @@ def one_file(stage: Stage) -> None:
     "HFTP-4.3",
     "Every kind of file is listed, once: text, binary, large, of one byte, of a name of 255 bytes",
     needs=["own-files", *_KEYS],
-    causes=_COMPLETE,
+    causes=causes.LISTING_WHOLE,
 )
 def has_all(stage: Stage) -> None:
     """Look for the name of each file that was written."""
@@ -147,7 +129,7 @@ def has_all(stage: Stage) -> None:
         _require_once(names, stage.fixture(key).name)
 
 
-def _add_listed(key: str, what: str, cause: str) -> None:
+def _add_listed(key: str, what: str, cause: Cause) -> None:
     """Add a scenario: this file is listed."""
 
     @chapter.play(
@@ -155,7 +137,7 @@ def _add_listed(key: str, what: str, cause: str) -> None:
         "HFTP-4.3",
         f"{what} is listed, once",
         needs=[key],
-        causes=_COMPLETE | {Kind.BODY: cause},
+        causes=causes.LISTING_WHOLE | {Kind.BODY: cause},
     )
     def listed(stage: Stage) -> None:
         """Look for its name."""
@@ -163,16 +145,14 @@ def _add_listed(key: str, what: str, cause: str) -> None:
 
 
 for _row in (
-    ("empty", "An empty file", "a file without bytes is left out: `if size` is false for 0"),
-    ("names", "A name with capitals, as it is spelled,", "the reply is lowered as a whole, or names are filtered"),
-    ("no-extension", "A file without an extension", "files are chosen by their extension, as glob('*.*') does"),
+    ("empty", "An empty file", causes.EMPTY_LEFT_OUT),
+    ("names", "A name with capitals, as it is spelled,", causes.LOWERED),
+    ("no-extension", "A file without an extension", causes.ONLY_WITH_DOTS),
 ):
     _add_listed(*_row)
 
 
-@chapter.play(
-    "listings.no-doubles", "HFTP-4.3", "No name is listed twice", causes={Kind.BODY: "two readings are put together"}
-)
+@chapter.play("listings.no-doubles", "HFTP-4.3", "No name is listed twice")
 def no_doubles(stage: Stage) -> None:
     """Count the names."""
     counts = Counter(list_files(stage.connect()))
@@ -193,7 +173,6 @@ def twice(stage: Stage) -> None:
                 Kind.BODY,
                 "the same names again",
                 f"another listing: {shown(changed[0])}",
-                "the listing grows or shrinks",
             )
 
 
@@ -240,7 +219,7 @@ def _add_many(slug: str, title: str, names: list[bytes]) -> None:
         needs=["local"],
         isolation=EXCLUSIVE,
         patiences=30.0,
-        causes=_COMPLETE | {Kind.STATUS: "a listing that does not fit somewhere is an error"},
+        causes=causes.LISTING_WHOLE,
     )
     def many(stage: Stage) -> None:
         """Add them, compare the listing with what is there, and take them away again."""
@@ -274,7 +253,7 @@ _add_many(
     "A file that was added is listed at once, and one that was removed is not",
     needs=["local"],
     isolation=EXCLUSIVE,
-    causes=_STALE,
+    causes=causes.LISTING_FRESH,
 )
 def fresh(stage: Stage) -> None:
     """Add and remove a file between the listings of one client, and look as another client too."""

@@ -6,19 +6,13 @@ from conformance.client import Client
 from conformance.failure import Failure, Incomplete
 from conformance.record import shown
 from conformance.scenario import Chapter, Kind, Stage
+from conformance.scenarios import causes_files as causes
 from conformance.scenarios.listings import list_files
 
 chapter = Chapter()
 
 _ASKED_NAMES: Final = 100
 """How many names of a listing are asked for."""
-
-_UNFETCHABLE: Final = {
-    Kind.BODY: "everything that the directory has is listed: leave out what no command can ask for",
-    Kind.STATUS: "everything that the directory has is listed: leave out what get_metadata and get_slice refuse",
-    Kind.CLOSED: "something is listed, and asking for it makes the server fail",
-    Kind.RESET: "something is listed, and asking for it makes the server fail",
-}
 
 
 def _require_fetchable(client: Client, name: bytes) -> bool:
@@ -51,7 +45,7 @@ def _require_fetchable(client: Client, name: bytes) -> bool:
     "HFTP-4.5",
     "Everything that is listed can be fetched",
     patiences=30.0,
-    causes=_UNFETCHABLE,
+    causes=causes.UNFETCHABLE,
 )
 def all_fetchable(stage: Stage) -> None:
     """Ask for the size and the first bytes of each name."""
@@ -83,7 +77,7 @@ for _key, _what in (
         "HFTP-4.5",
         f"{_what} is not listed, unless it can be fetched",
         needs=["local", _key],
-        causes=_UNFETCHABLE,
+        causes=causes.UNFETCHABLE,
     )
     def only_fetchable(stage: Stage, key: str = _key) -> None:
         """Look for it under the names that it could be listed by."""

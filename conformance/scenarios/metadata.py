@@ -8,25 +8,12 @@ from conformance.content import Known
 from conformance.failure import Failure, Incomplete
 from conformance.fixtures import SERVABLE
 from conformance.scenario import EXCLUSIVE, Chapter, Kind, Stage
+from conformance.scenarios import causes_files as causes
 
 chapter = Chapter()
 
 _ASKED_NAMES: Final = 40
 """How many names of a listing are looked at."""
-_FORM: Final = {
-    Kind.MALFORMED: "the size stands on the status line, has separators or a unit, or does not end in CR LF",
-    Kind.TIMEOUT: "the size stands on the status line, or has no line end",
-    Kind.STATUS: "the size is taken for the next status line: it has no line end, or is one line too many",
-    Kind.EXTRA: "something follows the size: an empty line, or more about the file",
-    Kind.BODY: "the size is not the number of bytes in the file",
-}
-_STALE: Final = {
-    Kind.BODY: "the size is looked up once and kept; it has to be asked of the file system each time",
-    Kind.STATUS: "the files are looked up once, at the start; they have to be asked of the file system each time",
-    Kind.CLOSED: "a file that has changed its size since the start makes the server fail",
-}
-
-
 chapter.transcript(
     "metadata.form",
     "HFTP-5.1",
@@ -37,7 +24,7 @@ chapter.transcript(
     S: <size text>
     <in step>
     """,
-    causes=_FORM,
+    causes=causes.SIZE_FORM,
 )
 
 chapter.transcript(
@@ -50,7 +37,7 @@ chapter.transcript(
     S: <size large>
     <in step>
     """,
-    causes=_FORM,
+    causes=causes.SIZE_FORM,
 )
 
 chapter.transcript(
@@ -63,7 +50,7 @@ chapter.transcript(
     S: 0
     <in step>
     """,
-    causes=_FORM | {Kind.STATUS: "an empty file is taken for a missing one: `if size` is false for 0"},
+    causes=causes.SIZE_FORM | {Kind.STATUS: causes.EMPTY_IS_MISSING},
 )
 
 chapter.transcript(
@@ -84,7 +71,7 @@ chapter.transcript(
     S: <size text>
     <in step>
     """,
-    causes=_FORM,
+    causes=causes.SIZE_FORM,
 )
 
 for _key, _what in (
@@ -109,11 +96,7 @@ for _key, _what in (
         S: <size {_key}>
         <in step>
         """,
-        causes={
-            Kind.BODY: "the size is not the number of bytes: characters of a decoded text, blocks on the disk,"
-            " the length of the base64, or a number kept in 16 bits",
-            Kind.STATUS: "a file that is listed and can be fetched is not found here",
-        },
+        causes=causes.SIZE | {Kind.STATUS: causes.found_by_slices(_key)},
     )
 
 
@@ -128,10 +111,7 @@ def _size_of(client: Client, name: bytes) -> int:
     "HFTP-5.2",
     "Of each listed file that can be read exactly as many bytes can be fetched as its size says",
     patiences=20.0,
-    causes={
-        Kind.STATUS: "get_metadata and get_slice ask for the size in different ways",
-        Kind.BODY: "get_metadata and get_slice ask for the size in different ways",
-    },
+    causes=causes.DISAGREE,
 )
 def agrees_with_slices(stage: Stage) -> None:
     """Ask for the last byte of each file, and for one more; what the server cannot read or does not find is left out.
@@ -190,7 +170,7 @@ for _slug, _what, _before, _after in (
         f"A file that {_what} has its new size and its new bytes at once",
         needs=["local"],
         isolation=EXCLUSIVE,
-        causes=_STALE,
+        causes=causes.CHANGED,
     )
     def changed(stage: Stage, before: bytes = _before, after: bytes = _after) -> None:
         """Change the file between two questions of one client, and ask as another client too."""
@@ -216,7 +196,7 @@ for _slug, _what, _before, _after in (
     "A file that another one has replaced under its name is the other one at once",
     needs=["local"],
     isolation=EXCLUSIVE,
-    causes=_STALE | {Kind.BODY: "the file is kept open, so that the old one is served after it was replaced"},
+    causes=causes.REPLACED,
 )
 def replaced(stage: Stage) -> None:
     """Rename another file to its name, as editors and installers do."""
@@ -239,7 +219,7 @@ def replaced(stage: Stage) -> None:
     "A file that was removed is not found any more, and found again when it is back",
     needs=["local"],
     isolation=EXCLUSIVE,
-    causes=_STALE,
+    causes=causes.REMOVED,
 )
 def removed(stage: Stage) -> None:
     """Ask for a file before it is there, while it is, and afterwards."""

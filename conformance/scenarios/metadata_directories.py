@@ -1,26 +1,20 @@
 """get_metadata and get_slice of names that are no files: directories and FIFOs."""
 
 import os
-from typing import Final
 
-from conformance.scenario import DESTRUCTIVE, Chapter, Kind, Stage
+from conformance.scenario import DESTRUCTIVE, Chapter, Stage
+from conformance.scenarios import causes_files as causes
 from conformance.scenarios.answering import COMMANDS, ask_directory, survive
 
 chapter = Chapter()
 
-_DIRECTORY: Final = {
-    Kind.STATUS: "stat() has a size for directories too, or opening one raises IsADirectoryError: look at the type",
-    Kind.CLOSED: "opening a directory raises IsADirectoryError, and nobody catches it",
-    Kind.RESET: "opening a directory raises IsADirectoryError, and nobody catches it",
-    Kind.GONE: "opening a directory raises IsADirectoryError, and it ends the process",
-}
 for _slug, _said, _what in (
     ("directory", b"get_metadata %b", "The size of a directory is asked for: 202 or 201"),
     ("directory-slice", b"get_slice %b 0 1", "A slice of a directory is asked for: 202, 201 or 199"),
     ("directory-empty-slice", b"get_slice %b 0 0", "An empty slice of a directory is asked for: 202, 201 or 199"),
 ):
 
-    @chapter.play(f"metadata.{_slug}", "HFTP-5.3", f"{_what}", needs=["subdirectory"], causes=_DIRECTORY)
+    @chapter.play(f"metadata.{_slug}", "HFTP-5.3", f"{_what}", needs=["subdirectory"], causes=causes.DIRECTORY)
     def directory(stage: Stage, said: bytes = _said) -> None:
         """Ask, and send one more command; before 2026 any answer will do."""
         ask_directory(stage, said % stage.fixture("subdirectory").name)
@@ -32,7 +26,7 @@ for _slug, _said, _what in (
     "Other clients are served after a directory was asked for as a file",
     needs=["subdirectory"],
     isolation=DESTRUCTIVE,
-    causes=_DIRECTORY,
+    causes=causes.DIRECTORY,
 )
 def directory_survived(stage: Stage) -> None:
     """Ask for its size and for slices of it, whatever the answers, and connect again."""
@@ -45,11 +39,7 @@ def directory_survived(stage: Stage) -> None:
     "A name in the directory that is neither a file nor a directory does not block the server",
     needs=["local"],
     isolation=DESTRUCTIVE,
-    causes={
-        Kind.TIMEOUT: "opening a FIFO waits for somebody to write into it: look at the type, or open with O_NONBLOCK",
-        Kind.GONE: "opening a FIFO waits for somebody to write into it: look at the type, or open with O_NONBLOCK",
-        Kind.STATUS: "whatever can be opened is taken for a file with bytes in it",
-    },
+    causes=causes.FIFO,
 )
 def fifo(stage: Stage) -> None:
     """Put a FIFO into the directory, and ask for its size and for bytes of it; any answer but a byte will do."""

@@ -8,6 +8,7 @@ from conformance.client import Client, fetch
 from conformance.failure import Failure, Incomplete
 from conformance.record import shown
 from conformance.scenario import DESTRUCTIVE, EXCLUSIVE, Chapter, Kind, Stage
+from conformance.scenarios import causes_files as causes
 from conformance.scenarios.answering import COMMANDS, answers, ask_directory, refusals_of_directory
 from conformance.scenarios.paths import made
 
@@ -22,7 +23,7 @@ chapter = Chapter()
     "The name of a directory has no size",
     needs=["subdirectory"],
     isolation=DESTRUCTIVE,
-    causes={Kind.STATUS: "that the name exists is taken for proof that it is a file's"},
+    causes=causes.DIRECTORY,
 )
 def directory(stage: Stage) -> None:
     """Ask for it: 202 or 201; before 2026 any answer will do."""
@@ -35,7 +36,7 @@ def directory(stage: Stage) -> None:
     "The name of a directory has no slices",
     needs=["subdirectory"],
     isolation=DESTRUCTIVE,
-    causes={Kind.STATUS: "a directory is opened like a file, and that fails in a way that nobody thought of"},
+    causes=causes.DIRECTORY,
 )
 def directory_slice(stage: Stage) -> None:
     """Ask for a byte of it: 202, 201 or 199; before 2026 any answer will do."""
@@ -48,10 +49,7 @@ def _add_directory(slug: str, what: str, names: Sequence[bytes], *, is_outside: 
         "HFTP-5.3",
         f"{what} has neither a size nor slices",
         isolation=DESTRUCTIVE,
-        causes={
-            Kind.STATUS: "the name is joined to the directory, and what that gives is taken for a file if it exists",
-            Kind.CLOSED: "opening a directory raised an exception that nobody caught",
-        },
+        causes=causes.DIRECTORY,
     )
     def refused(stage: Stage) -> None:
         for line in (command % name for name in names for command in COMMANDS[::2]):
@@ -78,10 +76,7 @@ _add_directory(
     "A FIFO is no file either, and does not stop the server",
     needs=["local"],
     isolation=DESTRUCTIVE,
-    causes={
-        Kind.TIMEOUT: "a FIFO is opened like a file, and the server waits until somebody writes to it",
-        Kind.STATUS: "that the name exists is taken for proof that it is a file's",
-    },
+    causes=causes.FIFO,
 )
 def fifo(stage: Stage) -> None:
     """Make one for a while, and ask for its size and for a byte; any answer but a byte will do.
@@ -119,7 +114,7 @@ for _key, _slug, _what in (
         S: <slice {_key} 0 {{{_key}.size}}>
         <in step>
         """,
-        causes={Kind.STATUS: "the name is lowered or capitalised, or checked by a pattern that leaves something out"},
+        causes=causes.NAME_REFUSED,
     )
 
 _WORKING: Final = (
@@ -149,7 +144,7 @@ _WORKING: Final = (
     "Names that look like numbers, options, commands or devices work",
     needs=["local"],
     isolation=EXCLUSIVE,
-    causes={Kind.STATUS: "the name is checked by a pattern that is narrower than the protocol's"},
+    causes=causes.NAME_REFUSED,
 )
 def odd_names(stage: Stage) -> None:
     """Have such files for a while, and fetch each."""
@@ -166,10 +161,7 @@ def odd_names(stage: Stage) -> None:
     "Names that differ in case alone are different files",
     needs=["local"],
     isolation=EXCLUSIVE,
-    causes={
-        Kind.STATUS: "the name is lowered or capitalised before the file is looked for",
-        Kind.BODY: "names are compared without their case",
-    },
+    causes={Kind.BODY: "names are compared without regard to case"},
 )
 def case(stage: Stage) -> None:
     """Have three such files for a while, if the file system can tell them apart."""

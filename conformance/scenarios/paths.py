@@ -15,14 +15,11 @@ from conformance.failure import Failure, Incomplete
 from conformance.fixtures import Fixture
 from conformance.record import shown
 from conformance.scenario import EXCLUSIVE, Chapter, Kind, Stage
+from conformance.scenarios import causes_files as causes
 from conformance.scenarios.answering import COMMANDS, readable_answers, readable_sizes
 
 chapter = Chapter()
 
-_JOINED = {
-    Kind.STATUS: "the name is joined to the directory, and where that leads is not looked at, or only in one spelling",
-    Kind.CLOSED: "a name that leads elsewhere raised an exception that nobody caught",
-}
 _REFUSALS: Final = "a refusal (201, 202 or 101)"
 _SHOWN_BYTES: Final = 40
 _MISSING: Final = b"hftp-conformance-no-such-file"
@@ -167,7 +164,7 @@ def _add_escape(slug: str, what: str, names: _Names) -> None:
         "HFTP-8.1",
         f"{what}: nothing outside is told or served",
         needs=["outside", "subdirectory"],
-        causes=_JOINED,
+        causes=causes.OUTSIDE,
     )
     def refused(stage: Stage) -> None:
         inside = stage.fixture("subdirectory").name
@@ -185,7 +182,7 @@ for _escape in _ESCAPES:
     "HFTP-8.1",
     "get_metadata does not tell the size of a file outside",
     needs=["outside", "subdirectory"],
-    causes=_JOINED | {Kind.STATUS: "get_slice checks the name, and get_metadata does not"},
+    causes=causes.SIZE_OUTSIDE,
 )
 def size_outside(stage: Stage) -> None:
     """Ask for sizes alone."""
@@ -198,7 +195,7 @@ def size_outside(stage: Stage) -> None:
     "HFTP-8.1",
     "A NUL in a name leads nowhere",
     needs=["outside", "text"],
-    causes=_JOINED | {Kind.STATUS: "the name is checked up to its end, and used up to the NUL, or the other way round"},
+    causes=causes.CUT_AT_NUL,
 )
 def nul(stage: Stage) -> None:
     """Put a NUL behind, before and between what is good and what is not; a server may drop the connection."""
@@ -213,7 +210,7 @@ def nul(stage: Stage) -> None:
     "HFTP-8.1",
     "A space around a name that leads out does not help it",
     needs=["outside"],
-    causes=_JOINED,
+    causes=causes.OUTSIDE,
 )
 def spaces(stage: Stage) -> None:
     """Put spaces where they do not belong; an answer of any kind is right, except for 0."""
@@ -228,7 +225,7 @@ def spaces(stage: Stage) -> None:
     "A file beside the directory is not served, though its name begins like the directory's",
     needs=["outside", "local"],
     isolation=EXCLUSIVE,
-    causes=_JOINED | {Kind.STATUS: "paths are compared as text: /served-not begins with /served"},
+    causes=causes.COMPARED_AS_TEXT,
 )
 def neighbour(stage: Stage) -> None:
     """Put a file there for a while, and ask for it by relative and absolute paths."""
@@ -260,7 +257,9 @@ _WAYS_UP: Final = (
 _KNOWN_FILES: Final = (b"etc/passwd", b"etc/hosts", b"etc/services", b"bin/sh", b"Windows/win.ini")
 
 
-@chapter.play("paths.known-files", "HFTP-8.1", "Files that every system has are not told or served", causes=_JOINED)
+@chapter.play(
+    "paths.known-files", "HFTP-8.1", "Files that every system has are not told or served", causes=causes.OUTSIDE
+)
 def known_files(stage: Stage) -> None:
     """Ask for them by absolute paths and by two dots, unless the server holds files of their names itself."""
     controls = [name for file in _KNOWN_FILES for name in (file, file.rpartition(b"/")[2])]

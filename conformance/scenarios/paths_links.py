@@ -2,7 +2,8 @@
 
 import os
 
-from conformance.scenario import EXCLUSIVE, Chapter, Kind, Stage
+from conformance.scenario import EXCLUSIVE, Chapter, Stage
+from conformance.scenarios import causes_files as causes
 from conformance.scenarios.paths import made, require_refusal, secret_of
 
 chapter = Chapter()
@@ -13,7 +14,7 @@ chapter = Chapter()
     "HFTP-8.3",
     "A link to a file outside is not served",
     needs=["outside", "link-outside"],
-    causes={Kind.STATUS: "symbolic links are followed wherever they lead"},
+    causes=causes.LINKS,
 )
 def link_out(stage: Stage) -> None:
     """Ask for its size and its bytes."""
@@ -26,7 +27,7 @@ def link_out(stage: Stage) -> None:
     "A link to a link, and a link to the directory above, do not lead out",
     needs=["outside", "link-outside", "local"],
     isolation=EXCLUSIVE,
-    causes={Kind.STATUS: "symbolic links are followed wherever they lead"},
+    causes=causes.LINKS,
 )
 def link_chain(stage: Stage) -> None:
     """Make such links for a while."""

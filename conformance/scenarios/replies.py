@@ -9,7 +9,8 @@ from typing import Final
 from conformance.client import CODES, UNKNOWN
 from conformance.failure import Failure
 from conformance.record import shown
-from conformance.scenario import Chapter, Kind, Stage
+from conformance.scenario import Cause, Chapter, Kind, Stage
+from conformance.scenarios import causes_lines as causes
 
 chapter = Chapter()
 
@@ -43,10 +44,7 @@ def _first_lines(stage: Stage) -> list[tuple[str, bytes]]:
     "replies.status-line",
     "HFTP-2.1",
     "Every reply begins with a status line: CODE SP TEXT CR LF",
-    causes={
-        Kind.MALFORMED: "the code is missing, is padded with zeros (000), or the line does not end in CR LF",
-        Kind.CLOSED: "the server closes before its reply is sent",
-    },
+    causes=causes.STATUS_FORM,
 )
 def status_line(stage: Stage) -> None:
     """Ask for every kind of reply that needs no file, and look at its first line."""
@@ -59,10 +57,7 @@ def status_line(stage: Stage) -> None:
     "replies.known-codes",
     "HFTP-2.2",
     "No reply has a code that the protocol does not know",
-    causes={
-        Kind.STATUS: "a code of another protocol (404, 500), or one that was made up",
-        Kind.MALFORMED: "the status line does not begin with a number",
-    },
+    causes={Kind.STATUS: causes.UNKNOWN_CODE},
 )
 def known_codes(stage: Stage) -> None:
     """Ask for every kind of reply that needs no file, and look at its code alone."""
@@ -79,7 +74,13 @@ def known_codes(stage: Stage) -> None:
     "replies.has-text",
     "HFTP-2.5",
     "A status line has a space and some text after its code",
-    causes={Kind.MALFORMED: "only the number is sent; clients that split the line at its space fail on that"},
+    causes={
+        Kind.MALFORMED: Cause(
+            "only the code is sent; clients that split the line at its space fail on that",
+            got=r"^\d+ ?$",
+            seen="the line has a number alone",
+        )
+    },
 )
 def has_text(stage: Stage) -> None:
     """Look for the text."""
@@ -99,10 +100,7 @@ def texts(stage: Stage) -> None:
     "replies.client-first",
     "HFTP-2.6",
     "The server says nothing before the first command",
-    causes={
-        Kind.STATUS: "the server greets its clients, as FTP and SMTP do; clients take that for the first reply",
-        Kind.EXTRA: "the server greets its clients, as FTP and SMTP do; clients take that for the first reply",
-    },
+    causes={Kind.STATUS: causes.GREETED, Kind.EXTRA: causes.GREETED},
 )
 def client_first(stage: Stage) -> None:
     """Give a greeting the time to arrive, then require that what comes first and last is the reply to quit."""
@@ -114,13 +112,6 @@ def client_first(stage: Stage) -> None:
         raise Failure(Kind.STATUS, "the reply to quit, and nothing before it", shown(line))
     client.read_end("the end of the stream after quit")
 
-
-_ALONE: Final = {
-    Kind.MALFORMED: "the status line of an error is followed by something: an explanation, or an empty line",
-    Kind.EXTRA: "the status line of an error is followed by something: an explanation, or an empty line",
-    Kind.STATUS: "the status line of an error is followed by something that looks like another one",
-    Kind.CLOSED: "the server closes after an error from 200 on",
-}
 
 for _slug, _said, _codes, _what in (
     ("200", _UNKNOWN, "200|201|202", "an unknown command"),
@@ -139,7 +130,7 @@ for _slug, _said, _codes, _what in (
         S: {_codes} *
         <in step>
         """,
-        causes=_ALONE,
+        causes=causes.alone(_said, _codes),
     )
 
 chapter.transcript(
@@ -151,7 +142,7 @@ chapter.transcript(
     S: 100|101 *
     <close>
     """,
-    causes=_ALONE,
+    causes=causes.ALONE_FATAL,
 )
 
 chapter.transcript(
@@ -166,5 +157,11 @@ chapter.transcript(
     <in step>
     """,
     dialects=["2026"],
-    causes=_ALONE | {Kind.MALFORMED: "the header of a raw slice is sent before the range is checked"},
+    causes={
+        Kind.MALFORMED: Cause(
+            "Content-Length is sent before the file or the range is checked",
+            got="^Content-Length",
+            seen="a line Content-Length comes",
+        )
+    },
 )

@@ -4,17 +4,15 @@ from typing import Final
 
 from conformance.client import UNKNOWN, Client
 from conformance.failure import Failure, Unsupported
-from conformance.scenario import Chapter, Kind, Stage
+from conformance.record import shown
+from conformance.scenario import Cause, Chapter, Kind, Stage
+from conformance.scenarios import causes_lines as causes
+from conformance.scenarios import controls
 
 chapter = Chapter()
 
 _MISSING: Final = "hftp-conformance-no-such-file"
 _UNKNOWN: Final = UNKNOWN.decode()
-
-_OPEN: Final = {
-    Kind.OPEN: "the server answers a fatal error, and goes on: it has to close the connection after 100 to 199",
-    Kind.EXTRA: "the server answers a fatal error, and goes on with the next command",
-}
 
 chapter.transcript(
     "replies.closes-100",
@@ -25,7 +23,7 @@ chapter.transcript(
     S: 100|101 *
     <close>
     """,
-    causes=_OPEN,
+    causes=causes.STAYS_OPEN,
 )
 
 chapter.transcript(
@@ -42,7 +40,7 @@ chapter.transcript(
     S: 100|101 *
     <close>
     """,
-    causes=_OPEN,
+    causes=causes.STAYS_OPEN,
 )
 
 chapter.transcript(
@@ -55,7 +53,7 @@ chapter.transcript(
     <close>
     """,
     dialects=["2026"],
-    causes=_OPEN,
+    causes=causes.STAYS_OPEN,
 )
 
 
@@ -65,7 +63,7 @@ chapter.transcript(
     "The server closes after 199",
     needs=["local", "unreadable"],
     level_in=dict.fromkeys(("2019", "2018", "2016"), "SHOULD"),  # as all that concerns unreadable files
-    causes=_OPEN,
+    causes=causes.STAYS_OPEN,
 )
 def closes_199(stage: Stage) -> None:
     """Ask for a file that cannot be read; whether that is 199 is judged elsewhere."""
@@ -76,11 +74,6 @@ def closes_199(stage: Stage) -> None:
         raise Unsupported(message)
     client.read_end("the end of the stream after 199")
 
-
-_CLOSES: Final = {
-    Kind.CLOSED: "the server closes after every error, or after every reply; from 200 on the conversation goes on",
-    Kind.RESET: "the server closes after every error, or after every reply; from 200 on the conversation goes on",
-}
 
 for _slug, _said, _codes, _what in (
     ("200", _UNKNOWN, "200|201|202", "an unknown command"),
@@ -100,7 +93,7 @@ for _slug, _said, _codes, _what in (
         S: {{text.size}}
         <in step>
         """,
-        causes=_CLOSES,
+        causes=causes.CLOSES,
     )
 
 chapter.transcript(
@@ -124,7 +117,7 @@ chapter.transcript(
     S: 0 *
     <close>
     """,
-    causes=_CLOSES,
+    causes=causes.CLOSES,
 )
 
 
@@ -133,7 +126,8 @@ chapter.transcript(
     "HFTP-2.8",
     "The conversation goes on after 90 errors, one after the other",
     needs=["text"],
-    causes=_CLOSES | {Kind.TIMEOUT: "after some number of errors the server stops answering"},
+    causes=causes.CLOSES
+    | {Kind.TIMEOUT: Cause("after some number of errors the server stops answering", control=controls.ONE_BY_ONE)},
 )
 def goes_on_long(stage: Stage) -> None:
     """Make every kind of error that is not fatal, thirty times, each after the reply to the one before."""
@@ -150,14 +144,6 @@ def goes_on_long(stage: Stage) -> None:
     client.finish()
 
 
-_LOST: Final = {
-    Kind.RESET: "the server closes with input unread, so the kernel sends RST, which destroys the reply:"
-    " shut down the sending half, then read the rest until the client closes",
-    Kind.CLOSED: "the server closes before its reply is sent",
-    Kind.TIMEOUT: "the server reads on for ever before it answers, or stopped reading without an answer",
-    Kind.STATUS: "what stands after the bad line end was looked at",
-    Kind.EXTRA: "what stands after the bad line end was executed",
-}
 _UNREAD: Final = (f"get_metadata {_MISSING}\r\n").encode()
 _SIZES_KIB: Final = (64, 1024, 4096)
 
@@ -171,7 +157,7 @@ def _add_arrival(slug: str, first: bytes, code: int, what: str, dialects: tuple[
             "HFTP-2.9",
             f"{what} is answered although {kib} KiB of commands follow that nobody reads",
             dialects=dialects,
-            causes=_LOST,
+            causes=causes.lost(shown(first), code),
         )
         def arrives(stage: Stage, kib: int = kib) -> None:
             """Send it all as fast as the connection takes it; a send that fails is not a failure."""
@@ -200,7 +186,7 @@ def _ask_much(stage: Stage, last: bytes) -> tuple[Client, int]:
     "replies.arrives-behind-others",
     "HFTP-2.9",
     "All replies up to the fatal one arrive at a client that reads late",
-    causes=_LOST,
+    causes=causes.lost(r"qui\nt\r\n", 100),
 )
 def arrives_behind_others(stage: Stage) -> None:
     """Have replies on their way when the server closes: RST destroys what the client has no room for yet."""
@@ -215,7 +201,7 @@ def arrives_behind_others(stage: Stage) -> None:
     "replies.arrives-behind-others-quit",
     "HFTP-2.9",
     "All replies up to that of quit arrive at a client that reads late",
-    causes=_LOST,
+    causes=causes.lost(r"quit\r\n", 0),
 )
 def arrives_behind_others_quit(stage: Stage) -> None:
     """Have replies on their way when the server closes after quit."""

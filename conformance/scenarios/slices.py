@@ -1,42 +1,26 @@
 """get_slice: which bytes come, and which are not there; in whatever form the dialect has."""
 
-from typing import Final
-
 from conformance.client import Client, fetch
 from conformance.content import Known
 from conformance.fixtures import Fixture
 from conformance.scenario import Chapter, Kind, Stage
+from conformance.scenarios import causes_slices as causes
+from conformance.scenarios.causes_numbers import LAST, PAST_END
 
 chapter = Chapter()
 
-_TEXT_MODE: Final = "the file is opened as text: open it with 'rb', and never decode what is in it"
-_BYTES: Final = {
-    Kind.BODY: "the file is not positioned at OFFSET, or another number of bytes than SIZE is read",
-    Kind.MALFORMED: "the slice does not have the form that this dialect has, or its length is wrong",
-    Kind.CLOSED: "reading or encoding the slice raised an exception",
-}
-_BINARY: Final = {
-    Kind.BODY: _TEXT_MODE,
-    Kind.CLOSED: f"decoding raised UnicodeDecodeError; {_TEXT_MODE}",
-    Kind.RESET: f"decoding raised UnicodeDecodeError; {_TEXT_MODE}",
-    Kind.TIMEOUT: f"fewer bytes came than were announced; {_TEXT_MODE}",
-}
-_RANGE: Final = "the range is checked by < where <= belongs, or the other way round"
-_SHORT: Final = {
-    Kind.STATUS: "the range is not checked, or OFFSET alone is: OFFSET + SIZE must not exceed the file's size",
-    Kind.GONE: "the file is read past its end, and what that gives ends the process",
-}
+
 # --- Whole files -------------------------------------------------------------------------------------
 
-for _key, _what, _causes in (
-    ("text", "A text that ends in CR LF", _BYTES),
-    ("one", "A file of one byte", _BYTES),
-    ("binary", "A file full of CR, LF and NUL", _BINARY),
-    ("bytes", "A file of all 256 bytes", _BINARY),
-    ("long-name", "A file with a name of 255 bytes", _BYTES),
-    ("names", "A file with every kind of character in its name", _BYTES),
-    ("no-extension", "A file without an extension", _BYTES),
-    ("medium", "A file of 300,007 bytes", _BYTES),
+for _key, _what, _told in (
+    ("text", "A text that ends in CR LF", causes.BYTES),
+    ("one", "A file of one byte", causes.BYTES),
+    ("binary", "A file full of CR, LF and NUL", causes.BINARY),
+    ("bytes", "A file of all 256 bytes", causes.BINARY),
+    ("long-name", "A file with a name of 255 bytes", causes.BYTES),
+    ("names", "A file with every kind of character in its name", causes.BYTES),
+    ("no-extension", "A file without an extension", causes.BYTES),
+    ("medium", "A file of 300,007 bytes", causes.BYTES),
 ):
     chapter.transcript(
         f"slices.whole-{_key}",
@@ -48,7 +32,7 @@ for _key, _what, _causes in (
         S: <slice {_key} 0 {{{_key}.size}}>
         <in step>
         """,
-        causes=_causes,
+        causes=_told,
     )
 
 # --- Parts -------------------------------------------------------------------------------------------
@@ -69,7 +53,7 @@ def first_bytes(stage: Stage) -> None:
 
 
 @chapter.play(
-    "slices.each-byte", "HFTP-6.2", "A file, fetched byte by byte, is the file", needs=["text"], causes=_BYTES
+    "slices.each-byte", "HFTP-6.2", "A file, fetched byte by byte, is the file", needs=["text"], causes=causes.BYTES
 )
 def each_byte(stage: Stage) -> None:
     """Ask for each byte alone."""
@@ -77,14 +61,16 @@ def each_byte(stage: Stage) -> None:
     check_parts(stage.connect(), file, *((offset, 1) for offset in range(min(file.size, 50))))
 
 
-@chapter.play("slices.backwards", "HFTP-6.2", "Pieces may be asked for from the end", needs=["text"], causes=_BYTES)
+@chapter.play(
+    "slices.backwards", "HFTP-6.2", "Pieces may be asked for from the end", needs=["text"], causes=causes.BYTES
+)
 def backwards(stage: Stage) -> None:
     """Ask for the last piece first: nothing may depend on where the slice before ended."""
     file = stage.fixture("text")
     check_parts(stage.connect(), file, *((offset, 1) for offset in reversed(range(min(file.size, 20)))))
 
 
-@chapter.play("slices.random", "HFTP-6.2", "Random slices of 300,007 bytes", needs=["medium"], causes=_BYTES)
+@chapter.play("slices.random", "HFTP-6.2", "Random slices of 300,007 bytes", needs=["medium"], causes=causes.BYTES)
 def random_slices(stage: Stage) -> None:
     """Ask for 24 slices of any offset and size."""
     file = stage.fixture("medium")
@@ -95,7 +81,7 @@ def random_slices(stage: Stage) -> None:
     check_parts(stage.connect(), file, *parts)
 
 
-@chapter.play("slices.overlapping", "HFTP-6.2", "Slices may overlap", needs=["medium"], causes=_BYTES)
+@chapter.play("slices.overlapping", "HFTP-6.2", "Slices may overlap", needs=["medium"], causes=causes.BYTES)
 def overlapping(stage: Stage) -> None:
     """Ask for slices that share half of their bytes, and for the same one again."""
     file = stage.fixture("medium")
@@ -103,7 +89,7 @@ def overlapping(stage: Stage) -> None:
     check_parts(stage.connect(), file, *parts, parts[0], parts[0])
 
 
-@chapter.play("slices.adjacent", "HFTP-6.2", "Adjacent pieces make up the whole", needs=["medium"], causes=_BYTES)
+@chapter.play("slices.adjacent", "HFTP-6.2", "Adjacent pieces make up the whole", needs=["medium"], causes=causes.BYTES)
 def adjacent(stage: Stage) -> None:
     """Fetch a file in pieces of 15,013 bytes, a prime number, the last one shorter."""
     file = stage.fixture("medium")
@@ -111,7 +97,11 @@ def adjacent(stage: Stage) -> None:
 
 
 @chapter.play(
-    "slices.two-files", "HFTP-6.2", "Slices of two files in turn do not mix", needs=["text", "binary"], causes=_BYTES
+    "slices.two-files",
+    "HFTP-6.2",
+    "Slices of two files in turn do not mix",
+    needs=["text", "binary"],
+    causes=causes.BYTES,
 )
 def two_files(stage: Stage) -> None:
     """Ask for a part of one file and of another, in turn, on one connection."""
@@ -124,7 +114,7 @@ def two_files(stage: Stage) -> None:
 
 
 @chapter.play(
-    "slices.line-ends", "HFTP-6.2", "CR, LF and NUL come one by one as they are", needs=["binary"], causes=_BINARY
+    "slices.line-ends", "HFTP-6.2", "CR, LF and NUL come one by one as they are", needs=["binary"], causes=causes.BINARY
 )
 def line_ends(stage: Stage) -> None:
     """Ask for each of the first bytes, and for each two and three of them."""
@@ -139,7 +129,7 @@ for _border in (256, 512, 1024, 1460, 2048, 4096, 8192, 16_384, 32_768, 65_536, 
         "HFTP-6.2",
         f"Slices up to, at and over {_border:,} bytes",
         needs=["medium"],
-        causes=_BYTES | {Kind.TIMEOUT: "a slice that does not fit into one buffer is cut at the buffer's size"},
+        causes=causes.OF_SIZE,
     )
     def border(stage: Stage, border: int = _border) -> None:
         """Ask for sizes around a usual buffer size, and for what stands around that offset."""
@@ -153,7 +143,7 @@ for _border in (256, 512, 1024, 1460, 2048, 4096, 8192, 16_384, 32_768, 65_536, 
     "HFTP-6.2",
     "Parts of a file agree with each other, whatever is in it",
     needs=["large"],
-    causes=_BYTES,
+    causes=causes.BYTES,
 )
 def consistent(stage: Stage) -> None:
     """Fetch the beginning of a file at once, and compare parts of it with that."""
@@ -187,15 +177,9 @@ for _slug, _key, _offset, _what in (
         S: <slice {_key} {_offset}>
         <in step>
         """,
-        causes=_BYTES | {Kind.STATUS: f"{_RANGE}: OFFSET + SIZE = file size is valid"},
+        causes=causes.BYTES | {Kind.STATUS: LAST},
     )
 
-_EMPTY: Final = {
-    Kind.STATUS: "SIZE 0 is taken for an error, or for a missing SIZE: `if not size`",
-    Kind.TIMEOUT: "an empty slice is a status line alone; its line end (or, in 2016, the fragment of 0) has to come",
-    Kind.MALFORMED: "an empty slice has no line end, so that the next status line is taken for it",
-    Kind.BODY: "SIZE 0 is taken for `all the rest`",
-}
 for _slug, _key, _offset, _what in (
     ("empty", "text", "0", "An empty slice at the beginning"),
     ("empty-inside", "text", "1", "An empty slice in the middle"),
@@ -213,7 +197,7 @@ for _slug, _key, _offset, _what in (
         S: <slice {_key} {_offset} 0>
         <in step>
         """,
-        causes=_EMPTY,
+        causes=causes.EMPTY,
     )
 
 chapter.transcript(
@@ -235,7 +219,7 @@ chapter.transcript(
     S: {text.size}
     <in step>
     """,
-    causes=_EMPTY,
+    causes=causes.EMPTY,
 )
 
 for _slug, _said, _what in (
@@ -263,5 +247,5 @@ for _slug, _said, _what in (
         S: 203 *
         <in step>
         """,
-        causes=_SHORT,
+        causes=PAST_END,
     )

@@ -2,18 +2,13 @@
 
 from typing import Final
 
+from conformance.causes import Told
 from conformance.client import fetch
 from conformance.scenario import EXCLUSIVE, Chapter, Kind, Stage
+from conformance.scenarios import causes_slices as causes
 from conformance.scenarios.slices import check_parts
 
 chapter = Chapter()
-
-_BASE64: Final = {
-    Kind.MALFORMED: "the padding is left out, the alphabet is the URL-safe one (- and _), or it is no base64 at all",
-    Kind.BODY: "chunks are encoded alone, though no multiple of 3 long; or lines are wrapped, which 2019 forbids",
-    Kind.TIMEOUT: "the CR LF at the end of the slice is missing",
-    Kind.EXTRA: "something follows the slice: a second line end, or an empty line",
-}
 
 # --- Forms: base64 -----------------------------------------------------------------------------------
 
@@ -23,7 +18,7 @@ _BASE64: Final = {
     "HFTP-6.1",
     "Slices of every length modulo 3 are padded as base64 wants it",
     needs=["text"],
-    causes=_BASE64,
+    causes=causes.BASE64,
 )
 def padding(stage: Stage) -> None:
     """Ask for the first 1 to 12 bytes, as far as there are so many."""
@@ -36,7 +31,7 @@ def padding(stage: Stage) -> None:
     "HFTP-6.1",
     "Bytes that give + and / are encoded in the standard alphabet",
     needs=["bytes"],
-    causes=_BASE64,
+    causes=causes.BASE64,
 )
 def alphabet(stage: Stage) -> None:
     """Ask for all 256 bytes from three offsets, so that each three neighbours are encoded together once."""
@@ -49,7 +44,7 @@ def alphabet(stage: Stage) -> None:
     "HFTP-6.1",
     "A slice that is read in chunks has no padding inside of a line",
     needs=["medium"],
-    causes=_BASE64,
+    causes=causes.BASE64,
 )
 def no_padding_inside(stage: Stage) -> None:
     """Ask for slices that no usual chunk divides."""
@@ -72,7 +67,7 @@ chapter.transcript(
     S: 0 *
     <close>
     """,
-    causes=_BASE64,
+    causes=causes.BASE64,
 )
 
 
@@ -95,31 +90,10 @@ for _key, _what in (("bytes", "longer than 76 characters"), ("medium", "of any l
         S: <slice {_key} 0 {{{_key}.size}}>
         <in step>
         """,
-        causes={
-            Kind.BODY: "the base64 is split into lines, as base64.encodebytes() and MIME do",
-            Kind.MALFORMED: "the base64 is split into lines, as base64.encodebytes() and MIME do",
-        },
+        causes=causes.ONE_LINE,
     )
 
 # --- Forms: raw, plain, fragments --------------------------------------------------------------------
-
-_RAW: Final = {
-    Kind.STATUS: "the fourth argument raw is not known, or the number of arguments is checked without it",
-    Kind.MALFORMED: "Content-Length is the number of bytes that follow the empty line: SIZE, not the length of base64",
-    Kind.BODY: "the bytes of a raw slice are encoded or decoded: they come as they are in the file",
-    Kind.EXTRA: "a raw slice has no line end",
-}
-_PLAIN: Final = {
-    Kind.BODY: "the slice is encoded, or preceded by something; it is the bytes and nothing else",
-    Kind.MALFORMED: "something follows the bytes of the slice: a line end; or they are encoded",
-    Kind.EXTRA: "something follows the bytes of the slice: a line end; or they are encoded",
-    Kind.STATUS: "something follows the bytes of the slice; or they are encoded",
-}
-_FRAGMENTS: Final = {
-    Kind.MALFORMED: "a fragment is LENGTH SP DATA CR LF, the last one `0 SP CR LF`; LENGTH is decimal, of DATA alone",
-    Kind.TIMEOUT: "the empty fragment at the end, `0 SP CR LF`, is missing, or LENGTH is too large",
-    Kind.BODY: "the lengths of the fragments do not sum up to SIZE",
-}
 
 _WHOLE: Final = (
     ("text", "0 {text.size}", "a whole text"),
@@ -132,7 +106,7 @@ _WHOLE: Final = (
 )
 
 
-def _add_form(slug: str, requirement: str, name: str, fourth: str, causes: dict[Kind, str]) -> None:
+def _add_form(slug: str, requirement: str, name: str, fourth: str, told: dict[Kind, Told]) -> None:
     """Add a scenario for each kind of slice; `fourth` is the fourth argument, with a space before it."""
     for key, part, what in _WHOLE:
         suffix = {"1 1": "-one-byte", "0 0": "-empty-slice" if key != "empty" else ""}.get(part, "")
@@ -146,7 +120,7 @@ def _add_form(slug: str, requirement: str, name: str, fourth: str, causes: dict[
             S: <slice {key} {part}{fourth}>
             <in step>
             """,
-            causes=causes,
+            causes=told,
         )
     chapter.transcript(
         f"slices.{slug}-pipelined",
@@ -166,13 +140,13 @@ def _add_form(slug: str, requirement: str, name: str, fourth: str, causes: dict[
         S: <slice text 1 1{fourth}>
         <in step>
         """,
-        causes=causes,
+        causes=told,
     )
 
 
-_add_form("raw", "HFTP-6.8", "A raw slice", " raw", _RAW)
-_add_form("plain", "HFTP-6.10", "A slice as its bytes", "", _PLAIN)
-_add_form("fragments", "HFTP-6.11", "A slice in fragments", "", _FRAGMENTS)
+_add_form("raw", "HFTP-6.8", "A raw slice", " raw", causes.RAW)
+_add_form("plain", "HFTP-6.10", "A slice as its bytes", "", causes.PLAIN)
+_add_form("fragments", "HFTP-6.11", "A slice in fragments", "", causes.FRAGMENTS)
 
 for _slug, _said, _code in (
     ("missing", "hftp-conformance-no-such-file 0 1", "202"),
@@ -188,7 +162,7 @@ for _slug, _said, _code in (
         S: {_code} *
         <in step>
         """,
-        causes=_RAW,
+        causes=causes.RAW,
     )
 
 for _slug, _fourth in (
@@ -213,7 +187,7 @@ for _slug, _fourth in (
         S: 201 *
         <in step>
         """,
-        causes={Kind.STATUS: "the fourth argument is not compared as a whole, or what is not raw is ignored"},
+        causes=causes.FOURTH,
     )
 
 
@@ -224,7 +198,7 @@ for _slug, _fourth in (
     needs=["large"],
     isolation=EXCLUSIVE,
     patiences=60.0,
-    causes=_RAW | {Kind.CLOSED: "send() takes less than it is given, and the rest is lost: use sendall()"},
+    causes=causes.LARGE | causes.RAW,
 )
 def raw_large(stage: Stage) -> None:
     """Fetch all of it, raw."""

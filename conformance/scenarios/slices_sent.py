@@ -1,21 +1,12 @@
 """get_slice of much: read fast, late or slowly, asked for many times at once, and abandoned."""
 
-from typing import Final
-
 from conformance.client import fetch
-from conformance.scenario import DESTRUCTIVE, EXCLUSIVE, Chapter, Kind, Stage
+from conformance.scenario import DESTRUCTIVE, EXCLUSIVE, Chapter, Stage
+from conformance.scenarios import causes_slices as causes
 
 chapter = Chapter()
 
 # --- Large slices ------------------------------------------------------------------------------------
-
-_LATE: Final = {
-    Kind.CLOSED: "send() takes less than it is given, and the rest is lost: use sendall(); or a slow reader is dropped",
-    Kind.RESET: "the server gives up a client that reads slowly",
-    Kind.TIMEOUT: "send() takes less than it is given, and the rest is lost: use sendall()",
-    Kind.BODY: "send() takes less than it is given, and the rest is lost; or one read() is taken for all of the slice",
-    Kind.MALFORMED: "send() takes less than it is given, and the rest is lost; or chunks are encoded one by one",
-}
 
 
 @chapter.play(
@@ -25,7 +16,7 @@ _LATE: Final = {
     needs=["large"],
     isolation=EXCLUSIVE,
     patiences=60.0,
-    causes=_LATE,
+    causes=causes.LARGE,
 )
 def large(stage: Stage) -> None:
     """Fetch all of it, as fast as it comes."""
@@ -41,7 +32,7 @@ def large(stage: Stage) -> None:
     "A large slice waits for a client that does not read at first",
     needs=["large"],
     patiences=60.0,
-    causes=_LATE,
+    causes=causes.LARGE,
 )
 def large_read_late(stage: Stage) -> None:
     """Let the buffers between the two fill before anything is read."""
@@ -63,7 +54,7 @@ def large_read_late(stage: Stage) -> None:
     "Large slices wait for a client that reads slowly",
     needs=["large"],
     patiences=60.0,
-    causes=_LATE,
+    causes=causes.LARGE,
 )
 def large_read_slowly(stage: Stage) -> None:
     """Ask for many slices at once, and rest before each is read."""
@@ -84,7 +75,7 @@ def large_read_slowly(stage: Stage) -> None:
     "200 slices that are asked for at once come in order and whole",
     needs=["medium"],
     patiences=20.0,
-    causes=_LATE,
+    causes=causes.LARGE,
 )
 def pipelined(stage: Stage) -> None:
     """Send all commands before anything is read."""
@@ -99,14 +90,6 @@ def pipelined(stage: Stage) -> None:
 
 
 # --- Clients that leave ------------------------------------------------------------------------------
-
-_LEFT: Final = {
-    Kind.REFUSED: "ConnectionResetError or BrokenPipeError ended the process: catch them where a client is served",
-    Kind.TIMEOUT: "the server goes on sending to nobody, or keeps something locked that the client had",
-    Kind.CLOSED: "what one client left behind (an exception, a lock, a file) is met by the next one",
-    Kind.RESET: "what one client left behind (an exception, a lock, a file) is met by the next one",
-    Kind.GONE: "ConnectionResetError or BrokenPipeError ended the process: catch them where a client is served",
-}
 
 
 def _leave(stage: Stage, how: str, read_bytes: int) -> None:
@@ -143,7 +126,7 @@ for _how, _read, _what in (
         f"A client that {_what} does not harm the next one",
         needs=["large"],
         isolation=DESTRUCTIVE,
-        causes=_LEFT,
+        causes=causes.LEFT,
     )
     def left(stage: Stage, how: str = _how, read: int = _read) -> None:
         """Leave three times, and be served."""
@@ -159,7 +142,7 @@ for _how, _read, _what in (
     needs=["large"],
     isolation=DESTRUCTIVE,
     patiences=20.0,
-    causes=_LEFT,
+    causes=causes.LEFT,
 )
 def reset_often(stage: Stage) -> None:
     """Leave at different points, and be served."""

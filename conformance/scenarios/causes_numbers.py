@@ -1,0 +1,104 @@
+"""Causes that several scenarios of OFFSET and SIZE share: the range, and what is taken for a number."""
+
+from typing import Final
+
+from conformance.causes import Cause, Told
+from conformance.failure import Kind
+from conformance.scenarios import controls
+from conformance.scenarios.causes_lines import unanswered
+from conformance.scenarios.controls import accepts, refuses
+
+# --- The range ---------------------------------------------------------------------------------------
+
+UNCHECKED: Final = Cause(
+    "the range is not checked: OFFSET + SIZE must not exceed the file's size",
+    codes=(0,),
+    control=accepts("{text.size+1}", "1"),
+)
+_OFFSET_ALONE: Final = Cause(
+    "OFFSET alone is compared with the file's size: OFFSET + SIZE must not exceed it",
+    codes=(0,),
+    control=f"""{refuses("{text.size+1}", "1")}<reconnect>{accepts("0", "{text.size+1}")}""",
+)
+_OFF_BY_ONE: Final = Cause(
+    "the comparison with the file's size is off by one: OFFSET + SIZE = file size is the last slice",
+    codes=(0,),
+    control=refuses("0", "{text.size+5}"),
+)
+PAST_END: Final[dict[Kind, Told]] = {
+    Kind.STATUS: [UNCHECKED, _OFFSET_ALONE],
+    Kind.GONE: "to read past the end of the file ends the server's process",
+}
+EDGE: Final[dict[Kind, Told]] = {
+    Kind.STATUS: [
+        Cause("a slice that ends at the end of the file is refused: < stands where <= belongs", codes=(203,)),
+        UNCHECKED,
+        _OFF_BY_ONE,
+    ]
+}
+LAST: Final = Cause(
+    "a slice that ends at the end of the file is refused: OFFSET + SIZE = file size is valid (<=, not <)",
+    codes=(203,),
+    control=controls.SLICE_WORKS,
+)
+
+# --- Numbers -----------------------------------------------------------------------------------------
+
+
+def accepted(text: str, control: str = "") -> Cause:
+    """Return a cause that is told if a wrong number is accepted."""
+    return Cause(text, codes=(0,), control=control or None)
+
+
+_PREFIX: Final = accepts("1x", "1")
+_NOTHING: Final = accepts("x", "1")
+ATOI: Final = accepted("what follows the digits is ignored, as atoi(), strtol() and parseInt() do")
+_ATOI: Final = accepted(ATOI.text, _PREFIX)
+ZERO: Final = accepted("what is no number is taken for 0, as atoi() does")
+_ZERO: Final = accepted(ZERO.text, _NOTHING)
+NEGATIVE: Final = accepted(
+    "negative numbers are not refused: a negative OFFSET may count from the end, a negative SIZE may mean all the rest"
+)
+NEGATIVE_WRAPS: Final = accepted("the number is read as an unsigned one and wraps", refuses("-1", "1", 201))
+SIGN: Final = accepted("the conversion accepts a sign; a number is ASCII digits and nothing else")
+UNDERSCORE: Final = (_ATOI, accepted("int() of Python accepts underscores; a number is ASCII digits and nothing else"))
+FLOAT: Final = (_ATOI, accepted("the number is read as a floating-point one"))
+NOT_FINITE: Final = (_ZERO, accepted("the number is read as a floating-point one, for which nan and inf are numbers"))
+BASE: Final = (_ATOI, accepted("the number may have another base: int(word, 0) and strtol(.., 0) accept that"))
+HEXADECIMAL: Final = (_ZERO, accepted("the number is read as a hexadecimal one"))
+EVALUATED: Final = (
+    _ATOI,
+    _ZERO,
+    accepted("the word is evaluated as an expression (eval()): a client can have anything executed"),
+)
+QUOTED: Final = (_ZERO, accepted("quotation marks are removed, or evaluated with what is between them"))
+URL: Final = (_ZERO, accepted("the line is decoded as a URL is"))
+SCRIPTS: Final = (
+    _ZERO,
+    accepted("digits of every script are accepted, as isdigit() and int() of Python do: look at bytes, not at text"),
+)
+_WORD: Final = "a word that cannot be converted ends"
+UNCONVERTED: Final[dict[Kind, Told]] = unanswered(
+    f"{_WORD} the connection without a reply: catch the error of converting it"
+) | {Kind.GONE: f"{_WORD} the server's process, or stops it: catch the error of converting it"}
+
+
+def wraps(place: str) -> tuple[Cause, ...]:
+    """Return the causes of a number past 32 or 64 bits that is accepted; `place` is offset or size."""
+    far = ("1000000000", "1") if place == "offset" else ("0", "1000000000")
+    return (
+        accepted(UNCHECKED.text, accepts(*far)),
+        accepted("the number is kept in 32 or 64 bits, and wraps into the file's size", refuses(*far)),
+    )
+
+
+OVERFLOW: Final = (
+    accepted(UNCHECKED.text, accepts("1000000000", "1")),
+    accepted(
+        "OFFSET + SIZE overflows 32 or 64 bits; compare SIZE with (file size - OFFSET) instead",
+        f"""{refuses("1000000000", "1")}<reconnect>{refuses("0", "1000000000")}""",
+    ),
+)
+TOO_LONG: Final = Cause(
+    "a number that is too long to be converted is taken for a failure of the server; answer 203 or 201", codes=(199,)
+)
