@@ -77,13 +77,13 @@ class ClientHandler(threading.Thread):
         """Serve the client until it quits or leaves."""
         with contextlib.suppress(OSError, UnicodeDecodeError), self._client, self._reader:
             while self._is_running and (line := self._reader.readline(MAXIMUM_LINE_LENGTH)):
-                self._handle(line)
+                self._answer(line)
             self._client.shutdown(socket.SHUT_WR)
             self._client.settimeout(DRAIN_SECONDS)
             while self._client.recv(1 << 16):
                 pass
 
-    def _handle(self, line: bytes) -> None:
+    def _answer(self, line: bytes) -> None:
         try:
             self._print(self._process(self._check(line)))
         except ProtocolException as exception:
