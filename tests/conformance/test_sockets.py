@@ -2,12 +2,13 @@
 
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,15 @@ def listen(stack: ExitStack, host: str, backlog: int = 5) -> int:
         socket.create_server((host, 0), family=family, backlog=backlog, dualstack_ipv6=is_dual)
     )
     return int(listener.getsockname()[1])
+
+
+def end(root: subprocess.Popen[bytes]) -> None:
+    """End a process and all below it."""
+    root.send_signal(signal.SIGSTOP)  # it starts nothing more
+    for process in [root.pid, *ProcessTree(root.pid).processes()]:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    root.wait()
 
 
 def eventually(happens: Callable[[], bool]) -> bool:
@@ -180,9 +190,7 @@ def test_daemons_below_a_root_are_found_with_their_sockets_and_time(
         assert eventually(lambda: (tree.cpu_seconds() or 0) > SPINNING_SECONDS)
         assert (tree.resident_kib() or 0) > 1000
     finally:
-        for process in [root.pid, *tree.processes()]:
-            os.kill(process, 9)
-        root.wait()
+        end(root)
     assert eventually(lambda: not owned.is_open)
 
 
@@ -195,9 +203,7 @@ def test_time_of_children_that_have_ended_counts() -> None:
         assert eventually(lambda: (tree.resident_kib() or 0) < 5000)  # it has ended, and sleep is small
         assert (tree.cpu_seconds() or 0) > SPINNING_SECONDS
     finally:
-        for process in [root.pid, *tree.processes()]:
-            os.kill(process, 9)
-        root.wait()
+        end(root)
 
 
 def test_where_descriptors_cannot_be_read_a_new_listener_is_taken_for_the_servers(
@@ -218,9 +224,7 @@ def test_where_descriptors_cannot_be_read_a_new_listener_is_taken_for_the_server
             assert not tree.listeners(address, frozenset({found.listener.inode}))
             assert not tree.other_listeners(Address("127.0.0.1", 1))
         finally:
-            for process in [root.pid, *tree.processes()]:
-                os.kill(process, 9)
-            root.wait()
+            end(root)
 
 
 def test_a_process_that_has_ended_has_nothing() -> None:
