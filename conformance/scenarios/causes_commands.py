@@ -29,9 +29,9 @@ TOO_FEW: Final[dict[Kind, Told]] = {
         Cause(
             "without all its arguments the command is not known: compare its name alone",
             codes=(200,),
-            control=controls.METADATA_WORKS,
+            control=controls.NUMBERS_ARE_CHECKED,
         ),
-        Cause("a missing argument is taken for an empty one or for 0", codes=(0,)),
+        Cause("a missing argument is replaced by something: count the arguments", codes=(0,)),
     ],
 }
 TOO_MANY: Final[dict[Kind, Told]] = {
@@ -40,7 +40,7 @@ TOO_MANY: Final[dict[Kind, Told]] = {
         Cause(
             "with an argument too many the command is not known: compare its name alone, not the whole line",
             codes=(200,),
-            control=controls.METADATA_WORKS,
+            control=controls.NUMBERS_ARE_CHECKED,
         ),
         Cause(
             "all that follows the command is taken for the name, spaces included, or arguments after it are ignored",
@@ -113,23 +113,27 @@ HELP_ARGUMENTS: Final[dict[Kind, Told]] = {Kind.STATUS: Cause("the arguments of 
 
 # --- quit --------------------------------------------------------------------------------------------
 
-_QUIT_LINES: Final = [
-    Cause("an empty line follows the reply to quit", got=r"^\\r\\n$", seen="an empty line comes"),
-    Cause("what follows quit in the same packet is executed", got=SECOND_STATUS, seen="another status line comes"),
-]
+_QUIT_LINE: Final = Cause("an empty line follows the reply to quit", got=r"^\\r\\n$", seen="an empty line comes")
+_QUIT_TWICE: Final = Cause("quit gets more than one reply", got=SECOND_STATUS, seen="another status line comes")
+_QUIT_EXECUTES: Final = Cause(
+    "what follows quit in the same packet is executed",
+    got=SECOND_STATUS,
+    seen="another status line comes",
+    control="""
+    C: quit
+    S: 0 *
+    <close>
+    """,
+)
 QUIT: Final[dict[Kind, Told]] = {
     Kind.OPEN: "quit is answered, and the connection stays open: the server has to close it",
-    Kind.EXTRA: _QUIT_LINES,
+    Kind.EXTRA: [_QUIT_LINE, _QUIT_TWICE],
 }
 QUIT_ALONE: Final[dict[Kind, Told]] = QUIT | {
     Kind.CLOSED: "quit closes the connection without a reply",
     Kind.RESET: "quit closes the connection without a reply",
-    Kind.EXTRA: [
-        _QUIT_LINES[0],
-        Cause("quit gets more than one reply", got=SECOND_STATUS, seen="another status line comes"),
-    ],
 }
-QUIT_FIRST: Final[dict[Kind, Told]] = QUIT_ALONE | {Kind.EXTRA: _QUIT_LINES}
+QUIT_FIRST: Final[dict[Kind, Told]] = QUIT_ALONE | {Kind.EXTRA: [_QUIT_LINE, _QUIT_EXECUTES, _QUIT_TWICE]}
 QUIT_ARGUMENT: Final[dict[Kind, Told]] = QUIT | {
     Kind.STATUS: [
         Cause(

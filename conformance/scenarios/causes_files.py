@@ -42,6 +42,7 @@ LISTING_WHOLE: Final[dict[Kind, Told]] = {
             "the directory is read once, at the start, so that new files are not listed",
             got="^0 of them",
             seen="none of the new files is listed",
+            control=controls.lists_no_new_files,
         ),
         Cause("a long listing is cut off", got=r"^[1-9]\d* of them", seen="some of the new files are listed"),
         Cause("the lines of the listing are not names alone", when=_names_among_others),
@@ -76,7 +77,7 @@ LISTING_EMPTY: Final[dict[Kind, Told]] = {
     Kind.EXTRA: "without names the listing has one line end too many",
     Kind.BODY: Cause("the directory is read once, at the start", control=controls.lists_no_new_files),
 }
-EMPTY_LEFT_OUT: Final = Cause("a file without bytes is left out of the listing", control=controls.lists_text)
+EMPTY_LEFT_OUT: Final = Cause("a file without bytes is left out of the listing", control=controls.lists_short_names)
 LOWERED: Final = Cause("names are listed in lower case", control=controls.lists_lower_case)
 ONLY_WITH_DOTS: Final = Cause(
     "only names with a dot are listed, as glob('*.*') does", control=controls.lists_names_with_dots_alone
@@ -106,7 +107,7 @@ SIZE_FORM: Final[dict[Kind, Told]] = {
     Kind.MALFORMED: [
         Cause("the size ends in LF alone; every line ends in CR LF", got=BARE_LF, seen="a line ends in LF alone"),
         Cause("the size has leading zeros", got=r"^0\d+$", seen="a 0 is followed by digits"),
-        Cause("the size has separators", got=r"^\d+[,._' ]\d", seen="a separator stands between digits"),
+        Cause("the size has separators", got=r"^\d+[,._']\d", seen="a separator stands between digits"),
         Cause("the size is followed by something on its line", got=r"^\d+\D", seen="something follows the digits"),
         Cause("an empty line follows the size", got="^$", seen="an empty line comes", control=controls.METADATA_WORKS),
     ],
@@ -121,6 +122,12 @@ SIZE_FORM: Final[dict[Kind, Told]] = {
         ),
     ],
 }
+SIZES_FORM: Final[dict[Kind, Told]] = {
+    Kind.MALFORMED: Cause(
+        "the size ends in LF alone; every line ends in CR LF", got=BARE_LF, seen="a line ends in LF alone"
+    )
+}
+"""The same of several sizes, where what comes may belong to another reply."""
 EMPTY_IS_MISSING: Final = Cause(
     "a file without bytes is taken for a missing one", codes=(202,), control=controls.METADATA_WORKS
 )
@@ -235,7 +242,7 @@ CUT_AT_NUL: Final[dict[Kind, Told]] = {
 }
 COMPARED_AS_TEXT: Final[dict[Kind, Told]] = {
     Kind.STATUS: [
-        Cause("paths are compared as text, and /served-not begins with /served", control=controls.refuses_parent),
+        Cause("paths are compared as text, and /served-not begins with /served", control=controls.refuses_secret),
         _JOINED,
     ]
 }

@@ -7,14 +7,14 @@ from conformance.failure import Failure, Kind
 from conformance.scenarios import controls
 from conformance.scenarios.controls import PROBE
 
-SECOND_STATUS: Final = r"^(0|20[0-3])( |\\r\\n)"
+SECOND_STATUS: Final = r"^(0|10[01]|20[0-3])( |\\r\\n)"
 BARE_LF: Final = r"bare LF"
 
 # --- Where a line ends -------------------------------------------------------------------------------
 
 EXECUTED: Final[dict[Kind, Told]] = {
     Kind.EXTRA: Cause(
-        "what stands behind the bad line end is executed; after 100 nothing is",
+        "what stands behind the bad line end is still processed; after 100 nothing is",
         got=SECOND_STATUS,
         seen="another status line comes",
     )
@@ -39,7 +39,7 @@ LF_TAKEN: Final[dict[Kind, Told]] = {
             """,
         ),
         Cause(
-            "a LF at the beginning or the end of a line is removed (strip(), split()) before the line is looked at",
+            "a LF is removed from the line before it is looked at, as strip() and split() do at its ends",
             control="""
             C| \\nget_metadata {text}\\r\\n
             S: 0 *
@@ -55,14 +55,12 @@ SEARCHED_FIRST: Final = Cause(
 _RECV: Final = "each recv() is taken for one command: gather what arrives up to CR LF, and keep what follows it"
 IN_PIECES: Final[dict[Kind, Told]] = {
     kind: [
-        Cause("a CR that ends a packet and the LF that begins the next one are not put together", codes=(100,)),
         Cause(_RECV, control=controls.takes_each_recv_for_a_command),
+        Cause("a CR that ends a packet and the LF that begins the next one are not put together", codes=(100,)),
     ]
     for kind in (Kind.STATUS, Kind.TIMEOUT, Kind.MALFORMED)
 }
-TOGETHER: Final[dict[Kind, Told]] = dict.fromkeys(
-    (Kind.TIMEOUT, Kind.STATUS), Cause(_RECV, control=controls.loses_the_second_of_two)
-)
+TOGETHER: Final[dict[Kind, Told]] = {Kind.TIMEOUT: Cause(_RECV, control=controls.loses_the_second_of_two)}
 """Of commands that are sent together not all are answered."""
 SKIPPED: Final = Cause(
     "an empty line is skipped, and the next line answered",
@@ -127,6 +125,10 @@ LONG: Final[dict[Kind, Told]] = {
     **unanswered("a line of this length ends the connection without a status line"),
     Kind.GONE: "a line of this length ends the server's process, or stops it",
 }
+LONG_MIXED: Final[dict[Kind, Told]] = LONG | {
+    Kind.STATUS: [Cause(_LIMIT, codes=(101,)), Cause(_RECV, control=controls.takes_each_recv_for_a_command)]
+}
+"""The same where other commands that are wrong stand beside the long lines."""
 LONGEST_NAME: Final[dict[Kind, Told]] = LONG | {
     Kind.STATUS: Cause(
         "a name of 255 bytes is refused, so there is a limit on names or lines below what file systems allow",
@@ -147,16 +149,16 @@ OTHERS_WAIT: Final = Cause(
     expected="^200",
     seen="the other client gets no reply",
 )
-STATUS_FORM: Final[dict[Kind, Told]] = {
-    Kind.MALFORMED: [
-        Cause(
-            "the status line ends in LF alone; every line ends in CR LF", got=BARE_LF, seen="a line ends in LF alone"
-        ),
-        Cause("the code is padded with zeros", got=r"^0\d", seen="a 0 is followed by a digit"),
-        Cause("there is no space between the code and the text", got=r"^\d+[A-Za-z]", seen="a letter follows the code"),
-        Cause("the line does not begin with the code", got=r"^[^\d]", seen="the line does not begin with a digit"),
-    ],
-}
+NO_SPACE: Final = Cause(
+    "there is no space between the code and the text", got=r"^\d+[A-Za-z]", seen="a letter follows the code"
+)
+STATUS_FORMS: Final = (
+    Cause("the status line ends in LF alone; every line ends in CR LF", got=BARE_LF, seen="a line ends in LF alone"),
+    Cause("the code is padded with zeros", got=r"^0\d", seen="a 0 is followed by a digit"),
+    NO_SPACE,
+    Cause("the line does not begin with the code", got=r"^[^\d]", seen="the line does not begin with a digit"),
+)
+STATUS_FORM: Final[dict[Kind, Told]] = {Kind.MALFORMED: STATUS_FORMS}
 UNKNOWN_CODE: Final = "the protocol has the codes 0, 100, 101, 199, 200, 201, 202 and 203, and no other"
 GREETED: Final = Cause(
     "the server greets its clients, as FTP and SMTP do; they take the greeting for the first reply",
@@ -199,7 +201,7 @@ ALONE_FATAL: Final[dict[Kind, Told]] = {
 STAYS_OPEN: Final[dict[Kind, Told]] = {
     Kind.OPEN: "the connection stays open after a fatal error; it has to be closed after every status from 100 to 199",
     Kind.EXTRA: Cause(
-        "the next command is executed after a fatal error", got=SECOND_STATUS, seen="another status line comes"
+        "what follows is still processed after a fatal error", got=SECOND_STATUS, seen="another status line comes"
     ),
 }
 _CLOSES: Final = [

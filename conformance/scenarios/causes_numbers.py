@@ -10,30 +10,28 @@ from conformance.scenarios.controls import accepts, refuses
 
 # --- The range ---------------------------------------------------------------------------------------
 
+_FAR: Final = "1000000000"
 UNCHECKED: Final = Cause(
-    "the range is not checked: OFFSET + SIZE must not exceed the file's size",
-    codes=(0,),
-    control=accepts("{text.size+1}", "1"),
+    "the range is not checked: OFFSET + SIZE must not exceed the file's size", codes=(0,), control=accepts(_FAR, "1")
 )
-_OFFSET_ALONE: Final = Cause(
-    "OFFSET alone is compared with the file's size: OFFSET + SIZE must not exceed it",
-    codes=(0,),
-    control=f"""{refuses("{text.size+1}", "1")}<reconnect>{accepts("0", "{text.size+1}")}""",
+_SIZE_UNCHECKED: Final = Cause(
+    "SIZE is not checked: OFFSET + SIZE must not exceed the file's size", codes=(0,), control=accepts("0", _FAR)
 )
 _OFF_BY_ONE: Final = Cause(
     "the comparison with the file's size is off by one: OFFSET + SIZE = file size is the last slice",
     codes=(0,),
-    control=refuses("0", "{text.size+5}"),
+    control=f"""{refuses("0", "{text.size+5}")}<reconnect>{refuses("{text.size+5}", "1")}""",
 )
-PAST_END: Final[dict[Kind, Told]] = {
-    Kind.STATUS: [UNCHECKED, _OFFSET_ALONE],
-    Kind.GONE: "to read past the end of the file ends the server's process",
+FAR_PAST_END: Final[dict[Kind, Told]] = {
+    Kind.STATUS: [UNCHECKED, _SIZE_UNCHECKED],
+    Kind.GONE: "to read past the end of the file ends the server's process, or stops it",
 }
+PAST_END: Final[dict[Kind, Told]] = FAR_PAST_END | {Kind.STATUS: [_OFF_BY_ONE, _SIZE_UNCHECKED]}
 EDGE: Final[dict[Kind, Told]] = {
     Kind.STATUS: [
         Cause("a slice that ends at the end of the file is refused: < stands where <= belongs", codes=(203,)),
-        UNCHECKED,
         _OFF_BY_ONE,
+        _SIZE_UNCHECKED,
     ]
 }
 LAST: Final = Cause(
@@ -77,23 +75,27 @@ SCRIPTS: Final = (
     _ZERO,
     accepted("digits of every script are accepted, as isdigit() and int() of Python do: look at bytes, not at text"),
 )
-_WORD: Final = "a word that cannot be converted ends"
 UNCONVERTED: Final[dict[Kind, Told]] = unanswered(
-    f"{_WORD} the connection without a reply: catch the error of converting it"
-) | {Kind.GONE: f"{_WORD} the server's process, or stops it: catch the error of converting it"}
+    "this number ends the connection without a reply: catch the error that it causes, and answer 201 or 203"
+) | {Kind.GONE: "this number ends the server's process, or stops it: catch the error that it causes"}
+_IS_FAILURE: Final = Cause(
+    "that the file is shorter than this is taken for a failure of the server; answer 203 or 201", codes=(199,)
+)
 
 
 def wraps(place: str) -> tuple[Cause, ...]:
     """Return the causes of a number past 32 or 64 bits that is accepted; `place` is offset or size."""
     far = ("1000000000", "1") if place == "offset" else ("0", "1000000000")
     return (
-        accepted(UNCHECKED.text, accepts(*far)),
+        UNCHECKED if place == "offset" else _SIZE_UNCHECKED,
+        _IS_FAILURE,
         accepted("the number is kept in 32 or 64 bits, and wraps into the file's size", refuses(*far)),
     )
 
 
 OVERFLOW: Final = (
-    accepted(UNCHECKED.text, accepts("1000000000", "1")),
+    UNCHECKED,
+    _IS_FAILURE,
     accepted(
         "OFFSET + SIZE overflows 32 or 64 bits; compare SIZE with (file size - OFFSET) instead",
         f"""{refuses("1000000000", "1")}<reconnect>{refuses("0", "1000000000")}""",

@@ -6,21 +6,16 @@ from typing import Final
 from conformance.causes import Cause, Told
 from conformance.failure import Failure, Kind
 from conformance.scenarios import controls
+from conformance.scenarios.causes_lines import TOGETHER
+from conformance.scenarios.controls import accepts
 
 # --- Which bytes -------------------------------------------------------------------------------------
 
-BYTES: Final[dict[Kind, Told]] = {
-    Kind.BODY: [
-        Cause("OFFSET is ignored: the slice begins at the beginning of the file", control=controls.ignores_offset),
-        Cause("another number of bytes than SIZE is sent", got=r"^\d+ bytes$", seen="the numbers of bytes differ"),
-    ]
-}
-
 
 def _is_without_cr(failure: Failure) -> bool:
-    """Tell whether a LF came where CR LF belongs."""
+    """Tell whether a LF came where a CR belongs."""
     expected, _, wanted = failure.expected.partition("of the file: ")
-    return expected.startswith("at offset") and wanted.startswith(r"\r\n") and failure.got.startswith(r"\n")
+    return expected.startswith("at offset") and wanted.startswith(r"\r") and failure.got.startswith(r"\n")
 
 
 def _is_replaced(failure: Failure) -> bool:
@@ -38,15 +33,15 @@ _DECODED: Final = Cause(
     "bytes that are no text end the connection: open the file as binary ('rb'), and decode nothing",
     control=controls.WHOLE_TEXT_WORKS,
 )
-BINARY: Final[dict[Kind, Told]] = {
+BYTES: Final[dict[Kind, Told]] = {
     Kind.BODY: [
         Cause(f"line ends are changed: {_TEXT_MODE}", when=_is_without_cr),
         Cause(_TEXT_MODE, when=_is_replaced),
+        Cause("OFFSET is ignored: the slice begins at the beginning of the file", control=controls.ignores_offset),
         Cause("another number of bytes than SIZE is sent", got=r"^\d+ bytes$", seen="the numbers of bytes differ"),
-    ],
-    Kind.CLOSED: _DECODED,
-    Kind.RESET: _DECODED,
+    ]
 }
+BINARY: Final[dict[Kind, Told]] = BYTES | {Kind.CLOSED: _DECODED, Kind.RESET: _DECODED}
 
 
 def _is_short(failure: Failure) -> bool:
@@ -55,9 +50,12 @@ def _is_short(failure: Failure) -> bool:
     return all(numbers) and int(numbers[1][1]) < int(numbers[0][1])  # type: ignore[index]  # there are both
 
 
-_NOT_WHOLE: Final = "a slice of this size does not arrive whole: send() may take less than it is given, use sendall()"
+_NOT_WHOLE: Final = (
+    "a slice of this size does not arrive whole: read() and send() may do less than they are asked to;"
+    " sendall() does all"
+)
 OF_SIZE: Final[dict[Kind, Told]] = BYTES | {
-    Kind.TIMEOUT: Cause(_NOT_WHOLE, control=controls.SLICE_WORKS),
+    Kind.TIMEOUT: Cause(_NOT_WHOLE, control=controls.SLICE_INSIDE_WORKS),
 }
 LARGE: Final[dict[Kind, Told]] = {
     Kind.CLOSED: Cause(_NOT_WHOLE, control=controls.SLICE_WORKS),
@@ -69,22 +67,39 @@ LARGE: Final[dict[Kind, Told]] = {
         seen="padding is followed by more base64",
     ),
 }
-_LEFT: Final = (
-    "a client that leaves in the middle of a slice ends the server's process:"
-    " catch the errors of sending where a client is served"
-)
-LEFT: Final[dict[Kind, Told]] = {Kind.REFUSED: _LEFT, Kind.GONE: _LEFT}
+_DROPPED: Final = [
+    Cause("a client that does not read for a moment is dropped", control=controls.LARGE_WORKS),
+    Cause(_NOT_WHOLE, control=controls.SLICE_WORKS),
+]
+LARGE_LATE: Final[dict[Kind, Told]] = LARGE | {Kind.CLOSED: _DROPPED, Kind.RESET: _DROPPED}
+MANY: Final[dict[Kind, Told]] = {kind: LARGE[kind] for kind in (Kind.BODY, Kind.MALFORMED)} | TOGETHER
+LEFT: Final[dict[Kind, Told]] = {
+    Kind.REFUSED: "a client that leaves in the middle of a slice ends the server's process:"
+    " catch the errors of sending",
+    Kind.GONE: "a client that leaves in the middle of a slice ends the server's process, or keeps something locked:"
+    " catch the errors of sending, and release what it held",
+}
 
 _EMPTY_BEGINS: Final = """
     C: get_slice {text} 0 0
     S: 0 *
     """
 EMPTY: Final[dict[Kind, Told]] = {
-    Kind.STATUS: Cause(
-        "SIZE 0 is taken for an error; it is a valid slice, and an empty one",
-        codes=(101, 201, 202, 203),
-        control=controls.SLICE_WORKS,
-    ),
+    Kind.STATUS: [
+        Cause(
+            "SIZE 0 is taken for an error; it is a valid slice, and an empty one",
+            codes=(101, 201, 202, 203),
+            control="""
+            C: get_slice {text} 0 0
+            S: 101|201|202|203 *
+            """,
+        ),
+        Cause(
+            "OFFSET = file size is refused, though with SIZE 0 nothing is past the end",
+            codes=(203,),
+            control=accepts("0", "0"),
+        ),
+    ],
     Kind.TIMEOUT: Cause(
         "an empty slice is a status line alone; its line end (or, in 2016, the fragment of 0) has to come",
         control=_EMPTY_BEGINS,
@@ -116,7 +131,7 @@ def _is_unpadded(failure: Failure) -> bool:
 BASE64: Final[dict[Kind, Told]] = {
     Kind.MALFORMED: [
         Cause("the alphabet is the URL-safe one (- and _), not the standard one (+ and /)", when=_is_url_safe),
-        Cause("the padding (=) is left out", when=_is_unpadded),
+        Cause("the padding (=) is left out", when=_is_unpadded, control=controls.sends_unpadded),
         Cause(
             "parts of the slice are encoded alone, though their lengths are no multiples of 3 bytes",
             got="=[A-Za-z0-9+/]",

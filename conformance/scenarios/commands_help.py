@@ -38,7 +38,13 @@ def help_form(stage: Stage) -> None:
     "commands.help-complete",
     "HFTP-3.8",
     "help names each command once, and nothing but its name",
-    causes=causes.HELP | {Kind.BODY: "each line of help is the name of one command, and nothing else"},
+    causes=causes.HELP
+    | {
+        Kind.BODY: [
+            Cause("a line holds more than the name of a command", got="[^,] ", seen="a line has a space"),
+            "the name of a command is missing, or is there twice",
+        ]
+    },
 )
 def help_complete(stage: Stage) -> None:
     """Compare the names with those of the protocol; a server may have more."""

@@ -3,6 +3,7 @@
 A function takes a stage of its own and tells whether what its docstring says is so. It may raise: then it is not.
 """
 
+import os
 from collections.abc import Callable
 from typing import Final
 
@@ -40,6 +41,16 @@ SLICE_WORKS: Final = """
     C: get_slice {text} 0 1
     S: 0 *
     S: <slice text 0 1>
+    """
+SLICE_INSIDE_WORKS: Final = """
+    C: get_slice {text} 1 1
+    S: 0 *
+    S: <slice text 1 1>
+    """
+LARGE_WORKS: Final = """
+    C: get_slice {large} 0 {large.size//4}
+    S: 0 *
+    S: <slice large 0 {large.size//4}>
     """
 WHOLE_TEXT_WORKS: Final = """
     C: get_slice {text} 0 {text.size}
@@ -93,7 +104,7 @@ def takes_each_recv_for_a_command(stage: Stage) -> bool:
 
 
 def loses_the_second_of_two(stage: Stage) -> bool:
-    """Tell whether of two commands in one packet only the first is answered, and each is if it comes alone."""
+    """Tell whether of two commands in one packet only the first gets a reply, and each does if it comes alone."""
     client = stage.connect()
     client.say(PROBE)
     client.status(200)
@@ -102,8 +113,8 @@ def loses_the_second_of_two(stage: Stage) -> bool:
     client.close()
     client = stage.connect()
     client.send(f"{PROBE}\r\n{PROBE}\r\n".encode())
-    client.status()
-    return _fails(client.status)
+    client.status(200)
+    return _is_silent(client)
 
 
 def greets(stage: Stage) -> bool:
@@ -124,9 +135,25 @@ def refuses_parent(stage: Stage) -> bool:
     secret = stage.fixtures.secret
     if secret is None:
         return False
+    return _refuses(stage, b"../" + secret.name)
+
+
+def refuses_secret(stage: Stage) -> bool:
+    """Tell whether a file in the directory above is refused by its relative and its absolute path."""
+    secret = stage.fixtures.secret
+    if secret is None:
+        return False
+    directory = os.fsencode(stage.fixtures.directory.resolve())
+    above = directory.rpartition(b"/")[0]
+    return all(_refuses(stage, name + b"/" + secret.name) for name in (b"..", above, b"/" + above, directory + b"/.."))
+
+
+def _refuses(stage: Stage, name: bytes) -> bool:
     client = stage.connect()
-    client.say(b"get_metadata ../" + secret.name)
-    return client.status().code != 0
+    client.say(b"get_metadata " + name)
+    refused = client.status().code != 0
+    client.close()
+    return refused
 
 
 # --- Files -------------------------------------------------------------------------------------------
@@ -199,9 +226,9 @@ def lists_names_with_dots_alone(stage: Stage) -> bool:
     return wanted <= set(names) and all(b"." in name for name in names)
 
 
-def lists_text(stage: Stage) -> bool:
-    """Tell whether a text file is listed."""
-    return stage.fixture("text").name in _names(stage)
+def lists_short_names(stage: Stage) -> bool:
+    """Tell whether a file of one byte is listed, whose name is as plain."""
+    return stage.fixture("one").name in _names(stage)
 
 
 # --- Slices ------------------------------------------------------------------------------------------
@@ -228,6 +255,14 @@ def sends_base64(stage: Stage) -> bool:
     if content is None:
         return False
     return _slice_of_text(stage, 0, 3).read(4, "base64") == pybase64.b64encode(content.read(0, 3))
+
+
+def sends_unpadded(stage: Stage) -> bool:
+    """Tell whether the base64 of one byte is what it has to be, but for its padding."""
+    content = stage.fixture("text").content
+    if content is None:
+        return False
+    return _slice_of_text(stage, 0, 1).read_line("base64") == pybase64.b64encode(content.read(0, 1)).rstrip(b"=")
 
 
 def ends_no_base64(stage: Stage) -> bool:

@@ -18,16 +18,17 @@ _UNKNOWN = "hftp_conformance_probe"
     "framing.one-command",
     "HFTP-2.1",
     "A command gets a status line, and not all nonsense a success",
-    causes=causes.STATUS_FORM
-    | {
+    causes={
+        Kind.MALFORMED: [causes.GREETED, *causes.STATUS_FORMS],
         Kind.STATUS: [
+            causes.GREETED,
             Cause(
                 "every line is answered by 0, whatever it says",
                 got="^0 for all",
                 seen="all of several wrong commands are answered by 0",
             ),
             Cause(causes.UNKNOWN_CODE, got=r"^\d", seen="another code comes"),
-        ]
+        ],
     },
 )
 def one_command(stage: Stage) -> None:

@@ -23,7 +23,8 @@ chapter.transcript(
     S: 101 *
     <close>
     """,
-    causes={
+    causes=causes.UNANSWERED
+    | {
         Kind.TIMEOUT: causes.SKIPPED,
         Kind.STATUS: Cause("an empty line is taken for an unknown command (200); it is malformed: 101", codes=(200,)),
     },
@@ -38,7 +39,7 @@ chapter.transcript(
     S: 101|200|201 *
     <in step>
     """,
-    causes={Kind.TIMEOUT: causes.SKIPPED},
+    causes=causes.UNANSWERED | {Kind.TIMEOUT: causes.SKIPPED},
 )
 
 _TOLERATED: Final = (0, 101, 200, 201, 202)

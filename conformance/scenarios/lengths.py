@@ -87,7 +87,7 @@ def name_in_pieces(stage: Stage) -> None:
     "lengths.names-pipelined",
     "HFTP-9.2",
     "Long names among other commands, all sent together, are answered in order",
-    causes=causes.LONG,
+    causes=causes.LONG_MIXED,
 )
 def names_pipelined(stage: Stage) -> None:
     """Send 100 names of up to 8 KiB, with commands of two other kinds between them."""
@@ -118,7 +118,7 @@ for _slug, _size, _what in (("name-64-kib", 64 * KIB, "64 KiB"), ("name-1-mib", 
     "There is no file with a name of 5 MiB",
     patiences=20.0,
     isolation=DESTRUCTIVE,
-    causes=causes.LONG,
+    causes=causes.LONG_MIXED,
 )
 def huge_name(stage: Stage) -> None:
     """Ask for its size, and send the next command with it."""

@@ -71,7 +71,7 @@ chapter.transcript(
     S: <size text>
     <in step>
     """,
-    causes=causes.SIZE_FORM,
+    causes=causes.SIZES_FORM,
 )
 
 for _key, _what in (

@@ -75,11 +75,14 @@ def known_codes(stage: Stage) -> None:
     "HFTP-2.5",
     "A status line has a space and some text after its code",
     causes={
-        Kind.MALFORMED: Cause(
-            "only the code is sent; clients that split the line at its space fail on that",
-            got=r"^\d+ ?$",
-            seen="the line has a number alone",
-        )
+        Kind.MALFORMED: [
+            Cause(
+                "only the code is sent; clients that split the line at its space fail on that",
+                got=r"^\d+ ?$",
+                seen="the line has a number alone",
+            ),
+            causes.NO_SPACE,
+        ]
     },
 )
 def has_text(stage: Stage) -> None:

@@ -32,7 +32,7 @@ def large(stage: Stage) -> None:
     "A large slice waits for a client that does not read at first",
     needs=["large"],
     patiences=60.0,
-    causes=causes.LARGE,
+    causes=causes.LARGE_LATE,
 )
 def large_read_late(stage: Stage) -> None:
     """Let the buffers between the two fill before anything is read."""
@@ -54,7 +54,7 @@ def large_read_late(stage: Stage) -> None:
     "Large slices wait for a client that reads slowly",
     needs=["large"],
     patiences=60.0,
-    causes=causes.LARGE,
+    causes=causes.MANY,
 )
 def large_read_slowly(stage: Stage) -> None:
     """Ask for many slices at once, and rest before each is read."""
@@ -75,7 +75,7 @@ def large_read_slowly(stage: Stage) -> None:
     "200 slices that are asked for at once come in order and whole",
     needs=["medium"],
     patiences=20.0,
-    causes=causes.LARGE,
+    causes=causes.MANY,
 )
 def pipelined(stage: Stage) -> None:
     """Send all commands before anything is read."""

@@ -146,7 +146,7 @@ def digits(word: bytes) -> int:
 
 @pytest.mark.parametrize("slug", ["2-64-offset", "2-32-and-1-size", "2-63-offset", "2-64-and-1-size"])
 def test_a_server_that_checks_no_range_is_not_said_to_wrap(slug: str) -> None:
-    assert "range is not checked" in told(f"arguments.{slug}", slices(nothing))
+    assert "not checked: OFFSET + SIZE" in told(f"arguments.{slug}", slices(nothing))
     wrapping = slices(whole, lambda word: int(word) & 0xFFFF_FFFF)
     if "2-63" not in slug:
         assert "wraps" in told(f"arguments.{slug}", wrapping)
@@ -158,9 +158,19 @@ def test_a_sum_overflows_only_where_the_range_is_checked() -> None:
     assert "range is not checked" in told("arguments.sum-2-32-from-1", slices(nothing))
 
 
-def test_offset_alone_is_told_from_nothing_at_all() -> None:
-    assert "OFFSET alone" in told("slices.past-end-by-size", slices(lambda offset, _size, length: offset <= length))
-    assert "range is not checked" in told("slices.past-end-by-size", slices(nothing))
+def test_the_ways_to_check_a_range_wrongly_are_told_apart() -> None:
+    def off_by_one(offset: int, size: int, length: int) -> bool:
+        return offset + size <= length + 1
+
+    def offset_alone(offset: int, _size: int, length: int) -> bool:
+        return offset <= length
+
+    for slug in ("by-size", "by-offset", "by-one"):
+        assert "off by one" in told(f"slices.past-end-{slug}", slices(off_by_one))
+        assert "SIZE is not checked" in told(f"slices.past-end-{slug}", slices(nothing))
+    assert "SIZE is not checked" in told("slices.past-end-by-size", slices(offset_alone))
+    assert "SIZE is not checked" in told("slices.past-end-much", slices(offset_alone))
+    assert "range is not checked" in told("slices.past-end-far", slices(nothing))
     assert told("slices.past-end-by-size", but(get_slice=INVALID)) == ""
 
 
@@ -305,7 +315,7 @@ def one_recv(client: socket.socket) -> None:
 one_recv.__name__ = "handle"
 
 
-@pytest.mark.parametrize("scenario_id", ["framing.byte-by-byte", "framing.pipelining", "framing.deep-pipelining"])
+@pytest.mark.parametrize("scenario_id", ["framing.byte-by-byte", "framing.pipelining"])
 def test_one_recv_for_one_command_is_told_of_a_server_that_does_so(scenario_id: str) -> None:
     assert "each recv()" in told(scenario_id, one_recv)
     assert told(scenario_id, lambda line: b"" if line.startswith(b"get") else answer(line)) == ""
@@ -414,6 +424,18 @@ def test_a_greeting_is_told_from_a_wrong_reply_to_quit() -> None:
 
     assert "greets" in told("replies.client-first", handle)
     assert told("replies.client-first", but(quit=UNKNOWN)) == ""
+
+
+def test_two_replies_to_quit_are_told_from_what_follows_it() -> None:
+    assert "more than one reply" in told("commands.quit-pipelined", but(quit=OK + OK))
+
+    def executes(client: socket.socket) -> None:
+        data = client.recv(4096)
+        client.sendall(b"".join(answer(line) for line in data.split(b"\r\n")[:-1]))
+
+    executes.__name__ = "handle"
+    assert "what follows quit" in told("commands.quit-pipelined", executes)
+    assert "an empty line follows" in told("commands.quit", but(quit=OK + b"\r\n"))
 
 
 def test_line_ends_that_are_changed_are_told_from_other_wrong_bytes() -> None:
