@@ -21,15 +21,15 @@ from conformance.fixtures import LARGE_BYTES
 from conformance.fixtures_local import FixturesError, write_for_others
 from conformance.options import DEFAULT_CLIENTS, DEFAULT_SEED, PROGRAM, Options
 from conformance.outlets import WRITTEN, rendered, reports, writable
-from conformance.patience import patience_seconds
 from conformance.place import Place
 from conformance.replay import ReplayError, find_result, replay
 from conformance.scenario import ScenarioError
 from conformance.scenarios import catalogue
 from conformance.selection import SelectionError, check_patterns, matches
-from conformance.sizes import Scale, Size
+from conformance.sizes import Jobs, Scale, Size
 from conformance.spec import DIALECTS, specification
 from conformance.target import TargetError
+from conformance.timeouts import patience_seconds
 from conformance.verdict import FAIL_ON, Exit
 
 USAGE_ERRORS: Final = (
@@ -118,7 +118,13 @@ _size = click.option(
 @_seed
 @_size
 @click.option("--clients", type=click.IntRange(2, 20000), default=DEFAULT_CLIENTS, help="How many make a crowd.")
-@click.option("-j", "--jobs", type=click.IntRange(1, 64), default=1, help="Scenarios at a time.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=Jobs(),
+    default="auto",
+    help="Scenarios at a time; auto: 4 if --serve starts a server that serves several clients, else 1.",
+)
 @click.option("--timeout-scale", type=Scale(), default=1.0, help="For slow servers and networks.")
 @click.option("--fail-on", type=click.Choice(FAIL_ON), default="must", help="Which level decides.")
 @_scenario_files

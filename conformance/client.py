@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar, cast
 import pybase64
 
 from conformance.content import Content
+from conformance.deviations import NO_DEVIATIONS, Deviation, Deviations, Form
 from conformance.failure import Failure, Kind
 from conformance.peer import Peer
 from conformance.record import shown
@@ -33,8 +34,12 @@ UNKNOWN: Final = b"hftp_conformance_probe"
 _STATUS_LINE: Final = re.compile(rb"(0|[1-9][0-9]*)(?:( )(.*))?", re.DOTALL)
 _SIZE: Final = re.compile(rb"0|[1-9][0-9]{0,18}")
 _FRAGMENT_LENGTH_BYTES: Final = 20
-SAID_BYTES: Final = 1 << 20
-"""Of a client that has said more it is not known which command a reply belongs to."""
+QUIET_SECONDS: Final = 0.1
+"""How long a server that stays open where it has to close must say nothing more."""
+PARTING_SECONDS: Final = 0.3
+"""How long a client that leaves waits for the end, which shows that the server has let it go."""
+LINE_BYTES: Final = 200
+"""How much of each command line is kept in mind."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,13 @@ class Status:
 
     code: int
     line: bytes
+    closes: bool = False
+    """Whether this server closes after it, though it must not: a known deviation."""
 
     @property
     def is_fatal(self) -> bool:
-        """Whether the server has to close after it."""
-        return self.code in FATAL
+        """Whether the connection ends after it."""
+        return self.code in FATAL or self.closes
 
     def __str__(self) -> str:
         return shown(self.line)
@@ -85,25 +92,44 @@ class Client(Peer):
     """
 
     dialect: str = "2026"
+    deviations: Deviations = NO_DEVIATIONS
     latest: Status | None = None
     _replies: int = 0  # status lines that were asked for
-    _said: bytes = b""  # up to SAID_BYTES
+    _begun: bytes = b""  # the beginning of a line that has no end yet
+    _has_cr: bool = False  # which may belong to the next LF
+    _due: tuple[bytes, Deviation] | None = None  # what is known to follow the reply that was read last
+    _reply: str = ""  # names the reply whose body is being read
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:  # noqa: ANN401  (those of Peer)
+        self.tolerated: set[Deviation] = set()
+        """The deviations that made a difference."""
+        self._lines: list[bytes] = []
+        super().__init__(*arguments, **more)
+
+    @property
+    def has_quit(self) -> bool:
+        """Whether the last line that was sent is quit."""
+        return bool(self._lines) and self._lines[-1] == b"quit" and not self._begun
 
     @property
     def asked(self) -> str:
         """Which command the reply belongs to that is being read, for people; empty if it is the last, or not known."""
-        lines = self._said.split(b"\r\n")[:-1]
-        if len(self._said) > SAID_BYTES or not 0 < self._replies < len(lines):
+        if not 0 < self._replies < len(self._lines):
             return ""
-        line = lines[self._replies - 1] + b"\r\n"
-        return f"{shown(line)} (command {self._replies} of {len(lines)})"
+        line = self._lines[self._replies - 1] + b"\r\n"
+        return f"{shown(line)} (command {self._replies} of {len(self._lines)})"
 
     # --- Commands --------------------------------------------------------------------------------
 
     def send(self, data: bytes, *, is_apart: bool = True) -> bool:
         """Send bytes, as every peer does, and keep them in mind."""
-        if len(self._said) <= SAID_BYTES:
-            self._said += data[: SAID_BYTES + 1]
+        data_and_cr = b"\r" + data if self._has_cr else data
+        self._has_cr = data_and_cr.endswith(b"\r")
+        *lines, rest = (data_and_cr[:-1] if self._has_cr else data_and_cr).split(b"\r\n")
+        for line in lines:
+            self._lines.append((self._begun + line[:LINE_BYTES])[:LINE_BYTES])
+            self._begun = b""
+        self._begun = (self._begun + rest[:LINE_BYTES])[:LINE_BYTES]
         return super().send(data, is_apart=is_apart)
 
     def say(self, command: str | bytes) -> None:
@@ -119,15 +145,127 @@ class Client(Peer):
         self._replies += 1
         allowed = codes or tuple(CODES)
         expected = _named(codes)
-        line = self.read_line(expected)
-        found = _STATUS_LINE.fullmatch(line)
-        if found is None:
-            raise Failure(Kind.MALFORMED, f"{expected}, as a status line: CODE SP TEXT CR LF", shown(line))
-        status = Status(int(found[1][:9]), line)
+        if self.latest is not None and self.latest.closes:
+            self._say_rest_again()
+        self._skip_due()
+        self._skip_what_comes_first()
+        line = self._read_line_of("status", expected)
+        code = self._code(line, expected)
+        wanted = code if code in allowed else self._meant(code, codes)
+        reply = self._name_reply(code)
+        closes = self.deviations.find(Form.CLOSES, reply)
+        if closes:
+            self.tolerated.add(closes[1])
+        is_meant_otherwise = wanted is not None and wanted != code
+        closes_though = closes is not None or (is_meant_otherwise and code in FATAL)
+        status = Status(code if wanted is None else wanted, line, closes=closes_though)
         self.latest = status
-        if status.code not in allowed:
+        if wanted is None:
             raise Failure(Kind.STATUS, expected, str(status), cause)
+        if code or reply == "quit":
+            self._end_reply()
         return status
+
+    def expect_again(self) -> None:
+        """Let the next status line be that of the command whose reply did not come."""
+        self._replies -= 1
+
+    def _code(self, line: bytes, expected: str) -> int:
+        """Return the code of a status line; raise Failure."""
+        found = _STATUS_LINE.fullmatch(line)
+        if found is not None:
+            return int(found[1][:9])
+        known = self.deviations.find(Form.STATUS_LINE, line.decode("latin-1"))
+        if known is None:
+            raise Failure(Kind.MALFORMED, f"{expected}, as a status line: CODE SP TEXT CR LF", shown(line))
+        self.tolerated.add(known[1])
+        return int(known[0])
+
+    def _meant(self, code: int, codes: Sequence[int]) -> int | None:
+        """Return which of some codes this server is known to mean by another one."""
+        for wanted in codes:
+            known = self.deviations.find(Form.CODE, str(wanted))
+            if known and int(known[0]) == code:
+                self.tolerated.add(known[1])
+                return wanted
+        return None
+
+    # --- Known deviations ------------------------------------------------------------------------
+
+    def _name_reply(self, code: int) -> str:
+        """Return the name of the reply that begins with a code, as `Deviation.replies` has it."""
+        command = self._lines[self._replies - 1] if self._replies <= len(self._lines) else b""
+        name, _, arguments = command.partition(b" ")
+        self._reply = str(code) if code else "raw" if arguments.endswith(b" raw") else name.decode("latin-1")
+        return self._reply
+
+    def _end_reply(self) -> None:
+        """Take note that a reply was read to its end."""
+        self._due = self.deviations.find(Form.EXTRA, self._reply)
+
+    def _skip_due(self) -> None:
+        """Skip what is known to follow the reply before, if it does."""
+        if self._due is not None:
+            (data, deviation), self._due = self._due, None
+            self._skip(data, deviation)
+
+    def _skip_what_comes_first(self) -> None:
+        if not self.deviations:
+            return
+        if self._replies == 1 and (greeting := self.deviations.find(Form.GREETING, "connect")):
+            self._skip(*greeting)
+        if self._replies <= len(self._lines) and (echo := self.deviations.find(Form.ECHO, "line")):
+            self._skip(self._lines[self._replies - 1] + b"\r\n", echo[1])
+
+    def _skip(self, data: bytes, deviation: Deviation) -> None:
+        """Drop bytes that are expected, if they are what comes next."""
+        if self.drop(data):
+            self.tolerated.add(deviation)
+
+    def _say_rest_again(self) -> None:
+        """Connect anew to a server that closes where it must not, and send the commands that it did not answer."""
+        left = self._lines[self._replies - 1 :]
+        if any(len(line) == LINE_BYTES for line in left):
+            return  # not all of it is known any more
+        self._socket.close()
+        self._connect()
+        self.latest = None
+        super().send(b"".join(line + b"\r\n" for line in left))
+
+    def _read_line_of(self, part: str, expected: str) -> bytes:
+        """Read a line of a part of replies, whose lines may be known to end in LF alone."""
+        known = self.deviations.find(Form.BARE_LF, part)
+        line = self.read_line(expected, allow_bare_lf=known is not None)
+        if known and self.is_line_bare:
+            self.tolerated.add(known[1])
+        return line
+
+    def read_end(self, expected: str = "the end of the stream", *, quiet_seconds: float = QUIET_SECONDS) -> None:
+        """Require that the server closes, having said nothing more, except for known deviations; raises Failure.
+
+        Of a server that is known to stay open, only require that it says nothing for `quiet_seconds`.
+        """
+        self._skip_due()
+        stays = self._reply if self._reply == "quit" else "fatal" if self.latest and self.latest.code in FATAL else ""
+        known = self.deviations.find(Form.STAYS_OPEN, stays)
+        if known and self.is_quiet(quiet_seconds):
+            self.tolerated.add(known[1])
+            return
+        super().read_end(expected)
+
+    def say_goodbye(self) -> bool:
+        """Say quit, after the end of the line that was begun; return whether an end is to be expected."""
+        if self.is_over or self.has_quit:
+            return False
+        self.send((b"\r\nquit" if self._begun else b"quit") + b"\r\n")
+        return not self.is_silent and not self.deviations.find(Form.STAYS_OPEN, "quit")
+
+    def part(self) -> None:
+        """Leave politely: say quit, wait shortly for the end if the server answers at all, and close."""
+        if self.say_goodbye():
+            self.patience_seconds = min(self.patience_seconds, PARTING_SECONDS)
+            self.collect(lambda _data: False)
+        self.close()
 
     # --- What follows a status of 0 --------------------------------------------------------------
 
@@ -135,19 +273,35 @@ class Client(Peer):
     def listing(self) -> list[bytes]:
         """Read names, one a line, up to the empty line."""
         names: list[bytes] = []
-        while line := self.read_line("a name, or the empty line that ends the listing"):
+        while line := self._read_line_of("listing", "a name, or the empty line that ends the listing"):
             names.append(line)
             if len(names) > LISTED_NAMES:
                 raise Failure(Kind.TOO_MUCH, "the end of the listing", f"more than {LISTED_NAMES} names")
+        self._end_reply()
         return names
 
     @_about_its_command
     def size(self) -> int:
         """Read a size on a line of its own."""
-        line = self.read_line("a size: decimal digits on a line of their own")
+        line = self.size_line("a size: decimal digits on a line of their own")
         if not _SIZE.fullmatch(line):
             raise Failure(Kind.MALFORMED, "a size: decimal digits on a line of their own", shown(line))
         return int(line)
+
+    def line(self, expected: str) -> bytes:
+        """Read a line of the reply to the command that was answered last."""
+        return self.size_line(expected) if self._reply == "get_metadata" else self.read_line(expected)
+
+    def size_line(self, expected: str) -> bytes:
+        """Read the line that has a size, without the bytes that this server is known to put around the digits."""
+        line = self._read_line_of("size", expected)
+        for around, remove in (("prefix", bytes.removeprefix), ("suffix", bytes.removesuffix)):
+            known = self.deviations.find(Form.SIZE, around)
+            if known and known[0] and remove(line, known[0]) != line:
+                self.tolerated.add(known[1])
+                line = remove(line, known[0])
+        self._end_reply()
+        return line
 
     @_about_its_command
     def slice(self, content: Content | None, offset: int, size: int, form: str = "") -> Slice:
@@ -168,6 +322,7 @@ class Client(Peer):
             kept += piece[: (1 << 16) - len(kept)]
         if position != offset + size:
             raise Failure(Kind.BODY, f"{size} bytes", f"{position - offset} bytes")
+        self._end_reply()
         return Slice(bytes(kept), lines.number)
 
     def _plain(self, size: int) -> Iterator[tuple[bytes, bool]]:
@@ -225,12 +380,15 @@ class Client(Peer):
 
     def _base64_line(self) -> Iterator[bytes]:
         text = b""
-        for piece in self.read_until_line_end("a line of base64"):
+        known = self.deviations.find(Form.BARE_LF, "slice")
+        for piece in self.read_until_line_end("a line of base64", allow_bare_lf=known is not None):
             text += piece
             whole = max(0, len(text) - 4) // 4 * 4  # the last group waits, for only it may be padded
             if whole:
                 yield _decoded(text[:whole], is_last=False)
                 text = text[whole:]
+        if known and self.is_line_bare:
+            self.tolerated.add(known[1])
         yield _decoded(text, is_last=True)
 
     # --- Proof that nothing else was said --------------------------------------------------------
@@ -242,6 +400,7 @@ class Client(Peer):
         """
         if self.latest is not None and self.latest.is_fatal:
             self.read_end("the end of the stream after a fatal status")
+            self.close()
             return self.latest
         self.say(UNKNOWN)
         latest = self.status(200, 201, 202, cause="the reply belongs to another command: replies are out of step")
@@ -256,7 +415,7 @@ class Client(Peer):
     def leave(self) -> None:
         """Require the reply to quit and the end of the stream, and leave."""
         self.status(0)
-        self.read_end("the end of the stream after quit")
+        self.read_end("the end of the stream after quit", quiet_seconds=0.0)
         self.close()  # a server that lingers for it would count it among its clients
 
 

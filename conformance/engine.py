@@ -3,36 +3,39 @@
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timezone
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from conformance import __version__
-from conformance.acquaintance import acquainted
-from conformance.door import Door
+from conformance.discovery import discover
 from conformance.events import Event, Result, RunEnd, RunStart, ScenarioStart, Sink
-from conformance.failure import Incomplete, Kind
-from conformance.judgement import gone, judged
+from conformance.executor import Executor, Played
+from conformance.failure import Incomplete
+from conformance.judgement import judged, repeated
 from conformance.options import Options
-from conformance.patience import OUT_OF_TIME, Patience
 from conformance.place import Place
-from conformance.playing import WIRE, Outcome, play, require
+from conformance.playing import Outcome, play, require
 from conformance.record import Record
 from conformance.reproduction import command_lines
 from conformance.scenario import DESTRUCTIVE, SHARED, Catalogue, Scenario
 from conformance.selection import Baseline, SelectionError, check_patterns, read_baseline, select
+from conformance.timeouts import Timeouts
 from conformance.verdict import Verdict, exit_status
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-GATE: Final = "framing.one-command"
-"""Is played before all others; a server that fails it is not asked anything else."""
+    from conformance.deviations import Deviation
 
-_HASTE: Final = frozenset({Kind.TIMEOUT, Kind.REFUSED, Kind.OPEN})
-"""Failures that may be haste."""
+GATE: Final = "framing.one-command"
+"""Is played before all others; a server that fails it is not asked anything else, unless a deviation explains it."""
+
+JOBS: Final = 4
+"""How many scenarios are played at a time if the suite starts the server, and it serves several clients."""
+_REPORTERS: Final = 30
+"""How many scenarios are tried to report a deviation."""
 _FIT: Final = frozenset({Verdict.PASS, Verdict.INFO, Verdict.WARN, Verdict.FLAKY})
 
 
@@ -51,10 +54,10 @@ class Session:
         self._sink = sink
         self._given_place = place
         self._sink_lock = threading.Lock()
-        self._door = Door()
         self._results: dict[str, Result] = {}
         self._baseline = read_baseline(options.baseline) if options.baseline else Baseline()
-        self._patience = Patience(options.timeout_scale)
+        self._timeouts = Timeouts(options.timeout_scale)
+        self._reported: dict[Deviation, str] | None = None  # and by which scenario
         self._started = monotonic()
         self._stack = contextlib.ExitStack()
 
@@ -63,7 +66,9 @@ class Session:
         self._place = self._given_place or self._stack.enter_context(Place(self.options))
         try:
             self._stack.enter_context(self._place.target)
-            self._care, self._gate = acquainted(self.options, self._place, self.catalogue[GATE], self._patience)
+            found = discover(self.options, self._place, self.catalogue[GATE], self._timeouts)
+            self._health, self._gate, self._basis = found.health, found.gate, found.basis
+            self._executor = Executor(self._health, self._timeouts)
             self._start()
         except BaseException:
             self._stack.close()
@@ -76,7 +81,7 @@ class Session:
     # --- Before the first scenario ---------------------------------------------------------------
 
     def _start(self) -> None:
-        options, facts = self.options, self._care.circumstances
+        options, facts = self.options, self._health.circumstances
         applicable = [row for row in self.catalogue if row.applies_to(facts.dialect)]
         self.scenarios, self.deselected = select(applicable, options.select, options.skip, facts.dialect)
         self.scenarios.sort(key=self._depth)  # stable: what others depend on comes first
@@ -96,6 +101,8 @@ class Session:
                 started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 command=options.command(*options.patterns),
                 fail_on=options.fail_on,
+                dialect_basis=self._basis,
+                deviations=[row.text for row in facts.deviations.rows],
             )
         )
 
@@ -110,16 +117,20 @@ class Session:
 
     @property
     def _jobs(self) -> int:
-        return self.options.jobs if self._care.circumstances.is_concurrent else 1
+        facts = self._health.circumstances
+        if not facts.is_concurrent or facts.capacity:
+            return 1
+        return self.options.jobs or (JOBS if self.options.serve else 1)
 
     def run(self) -> RunEnd:
         """Play all selected scenarios and return how it ended."""
         problems: list[str] = []
-        if self._gate.failure is not None and GATE not in {row.id for row in self.scenarios}:
-            self.judge(self.catalogue[GATE])
         try:
+            if self._gate.failure is not None and GATE not in {row.id for row in self.scenarios}:
+                self.judge(self.catalogue[GATE])
+            self._report_deviations()
             for batch in self._batches():
-                self._run_batch(batch, self._jobs if batch[0].isolation == SHARED else 1)
+                self._run_batch(batch)
         except KeyboardInterrupt:
             problems.append("interrupted: what is missing was not played")
         return self.end(problems)
@@ -128,11 +139,11 @@ class Session:
         """Return the scenarios in the order in which `run` plays them; the gate is among them if it failed."""
         gate = self.catalogue[GATE]
         unselected = [gate] if self._gate.failure is not None and gate not in self.scenarios else []
-        return unselected + [row for batch in self._batches() for row in batch]
+        return unselected + self._ordered()
 
     def may_share(self, scenario: Scenario) -> bool:
         """Tell whether a scenario may be played while somebody else has the server play another."""
-        return scenario.isolation == SHARED and self._care.circumstances.is_concurrent
+        return scenario.isolation == SHARED and self._health.circumstances.is_concurrent
 
     def has_judged(self, identifier: str) -> bool:
         """Tell whether a scenario has a result already."""
@@ -154,72 +165,105 @@ class Session:
             counts=counts,
             exit=int(status),
             seconds=round(monotonic() - self._started, 3),
-            problems=[*problems, *misfits],
+            problems=[*problems, *misfits, *self._executor.problems],
             output=self._place.target.output(),
         )
         self._emit(end)
         return end
 
-    def _batches(self) -> Iterator[list[Scenario]]:
-        """Yield scenarios that can be played beside each other: shared ones by depth, then the others, one by one."""
-        shared = [row for row in self.scenarios if row.isolation == SHARED]
-        for depth in sorted({self._depth(row) for row in shared}):
-            yield [row for row in shared if self._depth(row) == depth]
+    def _ordered(self) -> list[Scenario]:
+        """Return the scenarios in their order: shared ones by depth, then those that want the server for themselves."""
+        shared = sorted((row for row in self.scenarios if row.isolation == SHARED), key=self._depth)
         others = [row for row in self.scenarios if row.isolation != SHARED]
-        yield from ([row] for row in sorted(others, key=lambda row: row.isolation == DESTRUCTIVE))
+        return shared + sorted(others, key=lambda row: row.isolation == DESTRUCTIVE)
 
-    def _run_batch(self, batch: Sequence[Scenario], jobs: int) -> None:
-        if jobs == 1 or len(batch) == 1:
-            for scenario in batch:
-                self.judge(scenario)
+    def _batches(self) -> Iterator[list[Scenario]]:
+        """Yield what is left to play: scenarios that can be played beside each other, then the others, one by one."""
+        left = [row for row in self._ordered() if row.id not in self._results]
+        while left:
+            size = self._executor.batch_size if left[0].isolation != DESTRUCTIVE else 1
+            kind, depth = left[0].isolation, self._depth(left[0])
+            batch = [row for row in left[:size] if row.isolation == kind and self._depth(row) == depth]
+            yield batch
+            left = [row for row in left if row.id not in self._results]
+
+    # --- Deviations ------------------------------------------------------------------------------
+
+    def _report_deviations(self) -> None:
+        """Report each deviation that is known once, by a scenario that does not expect it."""
+        if self._reported is not None:
             return
-        with ThreadPoolExecutor(jobs, thread_name_prefix="scenario") as pool:
-            try:
-                # What may take longest comes first, so that at the end nobody waits for it.
-                list(pool.map(self.judge, sorted(batch, key=lambda row: -row.patiences)))
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        self._reported = {}
+        known = self._health.circumstances.deviations
+        for deviation in known.rows:
+            rows = [row for row in self._ordered() if row.id not in self._results]
+            own = [row for row in rows if row.requirement == deviation.requirement]
+            for row in (own + [row for row in rows if row not in own])[:_REPORTERS]:
+                if self._obstacle(row) is not None:
+                    continue
+                outcome = play(row, self._health.circumstances, deviations=known.without(deviation))
+                if not self._health.is_up:
+                    self._health.recover()
+                if outcome.failure is not None and play(row, self._health.circumstances).failure is None:
+                    self._reported[deviation] = row.id
+                    self._emit(ScenarioStart(row.id))
+                    self._conclude(row, Played(outcome))
+                    break
 
-    # --- One scenario ----------------------------------------------------------------------------
+    def _judge_deviations(self, scenario: Scenario, outcome: Outcome) -> Outcome:
+        """Return what an outcome is if it was a known deviation of the scenario's own requirement that made it pass."""
+        if outcome.failure is None and outcome.verdict is None:
+            for deviation in outcome.tolerated:
+                reporter = (self._reported or {}).get(deviation, "")
+                if reporter and deviation.requirement == scenario.requirement:
+                    return repeated(outcome, reporter, deviation)
+        return outcome
+
+    # --- Scenarios -------------------------------------------------------------------------------
 
     def judge(self, scenario: Scenario) -> Result:
         """Play one scenario, say so in events, and return the result."""
-        self._emit(ScenarioStart(scenario.id))
-        attempts = 1
-        if (outcome := self._obstacle(scenario)) is None:
-            starts = self._care.starts
-            with self._door.opened(alone=scenario.isolation != SHARED):
-                outcome = self._play(scenario, is_alone=False)
-                wants_again = self._wants_again(scenario, outcome)
-                if not wants_again:
-                    outcome = self._checked(scenario, outcome)
-            if wants_again:
-                attempts = 2
-                with self._door.opened(alone=True):
-                    outcome = self._play_again(scenario, outcome, starts)
-            if outcome.is_hasty and outcome.is_in_vain:
-                outcome = replace(outcome, failure=None, verdict=Verdict.BLOCKED, reason=OUT_OF_TIME)
+        if scenario.id != GATE:
+            self._report_deviations()
+        if scenario.id not in self._results:
+            self._run_batch([scenario])
+        return self._results[scenario.id]
+
+    def _run_batch(self, batch: Sequence[Scenario]) -> None:
+        playable = []
+        for row in batch:
+            self._emit(ScenarioStart(row.id))
+            if (outcome := self._obstacle(row)) is not None:
+                self._conclude(row, Played(outcome))
+            else:
+                playable.append(row)
+        if playable:
+            played = self._executor.run(playable, self._jobs if playable[0].isolation == SHARED else 1)
+            for row in playable:
+                self._conclude(row, played[row.id])
+
+    def _conclude(self, scenario: Scenario, played: Played) -> None:
+        """Make the result of an outcome, and emit it."""
+        outcome = self._judge_deviations(scenario, played.outcome)
         result = judged(
             scenario,
             outcome,
-            dialect=self._care.circumstances.dialect,
-            attempts=attempts,
+            dialect=self._health.circumstances.dialect,
+            attempts=played.attempts,
             reproduce=command_lines(self.options, scenario.id, outcome.record, self._place.target.address),
         )
         result = replace(result, known=self._baseline.reason(result))
         self._results[scenario.id] = result
         self._emit(result)
-        return result
 
     def _obstacle(self, scenario: Scenario) -> Outcome | None:
         """Return why a scenario cannot be played, if so."""
         record = Record()
-        facts = self._care.circumstances
-        if self._care.dead:
-            if scenario.id == GATE and self._gate.failure is not None:
-                return self._gate
-            return Outcome(record, verdict=Verdict.BLOCKED, reason=self._care.dead)
+        facts = self._health.circumstances
+        if scenario.id == GATE and self._gate.failure is not None:
+            return self._gate
+        if self._health.dead:
+            return Outcome(record, verdict=Verdict.BLOCKED, reason=self._health.dead)
         for name in scenario.depends:
             if name in self._results and Verdict(self._results[name].verdict) not in _FIT:
                 return Outcome(record, verdict=Verdict.BLOCKED, reason=f"{name} did not pass")
@@ -231,44 +275,6 @@ class Session:
         except Incomplete as why:
             return Outcome(record, verdict=Verdict.INCOMPLETE, reason=str(why))
         return None
-
-    def _play(self, scenario: Scenario, *, is_alone: bool) -> Outcome:
-        outcome = play(scenario, self._care.circumstances, self._patience.factor(is_alone=is_alone))
-        if outcome.is_in_vain:
-            self._patience.waste(outcome.seconds / (1 if is_alone else self._jobs))
-        return outcome
-
-    def _wants_again(self, scenario: Scenario, outcome: Outcome) -> bool:
-        """Tell whether the outcome may be haste, or the doing of what was played beside it, and there is time."""
-        has_company = self._jobs > 1 and scenario.isolation == SHARED
-        if outcome.failure is None:
-            return has_company and not self._care.is_running
-        if outcome.is_in_vain and self._patience.is_at_its_end:
-            return False
-        return has_company or outcome.failure.kind in _HASTE
-
-    def _play_again(self, scenario: Scenario, first: Outcome, starts: int) -> Outcome:
-        """Play it alone, with more time, on a server that is well."""
-        if self._care.has_given_up():  # since it was played, and by something that was played beside it
-            return Outcome(first.record, verdict=Verdict.BLOCKED, reason=self._care.dead)
-        was_gone = not self._care.heal()
-        if self._care.has_given_up():
-            return gone(first, "; this or one that was played beside it did it" if self._jobs > 1 else "")
-        again = self._checked(scenario, self._play(scenario, is_alone=True))
-        if again.failure is None:
-            is_others_fault = was_gone or self._care.starts != starts
-            if again.verdict is None and not is_others_fault and not first.is_hasty:
-                return replace(again, verdict=Verdict.FLAKY, reason=f"first: {first.failure}")
-        elif again.is_in_vain and not again.is_hasty:
-            self._patience.confirm()
-        return again
-
-    def _checked(self, scenario: Scenario, outcome: Outcome) -> Outcome:
-        """Look after the server's health where a scenario may have harmed it, and blame the scenario if it did."""
-        is_suspect = scenario.isolation == DESTRUCTIVE or (outcome.failure is not None and outcome.failure.kind in WIRE)
-        if not is_suspect and self._care.is_running:
-            return outcome
-        return outcome if self._care.heal() else gone(outcome)
 
     def _emit(self, event: Event) -> None:
         with self._sink_lock:

@@ -49,6 +49,10 @@ class RunStart:
     """The command line that repeats the run."""
     fail_on: str = "must"
     """Which level decides: must or should."""
+    dialect_basis: str = ""
+    """What the dialect was inferred from, or that it was given."""
+    deviations: list[str] = field(default_factory=list)
+    """What the server always does otherwise: reported once each, and expected by all other scenarios."""
     schema: str = SCHEMA
 
 

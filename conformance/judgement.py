@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from conformance.deviations import Deviation
 from conformance.events import Result
 from conformance.failure import CAUSES, Failure, Kind
 from conformance.playing import Outcome
 from conformance.scenario import Scenario
-from conformance.verdict import MEANINGS, verdict_of_failure, verdict_of_success
+from conformance.verdict import MEANINGS, Verdict, verdict_of_failure, verdict_of_success
 
 
 def judged(
@@ -39,9 +40,14 @@ def judged(
     )
 
 
-def gone(outcome: Outcome, whose: str = "") -> Outcome:
-    """Return the outcome of a scenario that the server did not survive."""
+def gone(outcome: Outcome) -> Outcome:
+    """Return the outcome of a scenario that ends the server, or leaves it in a state in which it serves nobody."""
     got = str(outcome.failure.got) if outcome.failure else "the right answer"
     expected = outcome.failure.expected if outcome.failure else "a server that serves other clients afterwards"
-    failure = Failure(Kind.GONE, expected, f"{got}; and afterwards the server serves nobody{whose}")
-    return replace(outcome, failure=failure, verdict=None, is_hasty=False)
+    failure = Failure(Kind.GONE, expected, f"{got}; and afterwards the server serves nobody")
+    return replace(outcome, failure=failure, verdict=None, is_short=False)
+
+
+def repeated(outcome: Outcome, reporter: str, deviation: Deviation) -> Outcome:
+    """Return the outcome of a scenario about a deviation that another one has reported."""
+    return replace(outcome, verdict=Verdict.BLOCKED, reason=f"{reporter} reports it: {deviation.text}")

@@ -29,7 +29,8 @@ class Options:
     seed: int = DEFAULT_SEED
     large_bytes: int = LARGE_BYTES
     clients: int = DEFAULT_CLIENTS
-    jobs: int = 1
+    jobs: int = 0
+    """Scenarios at a time; 0 lets the suite choose."""
     timeout_scale: float = 1.0
     fail_on: str = "must"
     scenarios: tuple[str, ...] = ()

@@ -47,23 +47,37 @@ class Peer:
         self.number = number
         self.patience_seconds = patience_seconds
         self.deadline = deadline
+        self.is_line_bare = False
+        """Whether the line that was read last ended in LF alone."""
+        self.slowest_seconds = 0.0
+        """The longest wait in which something came."""
+        self.is_silent = False
+        """Whether the last wait was in vain."""
+        self.has_left = False
+        """Whether this side ended the connection, or its half, before the server had ended it."""
+        self._dial = dial
+        self._receive_buffer_bytes = receive_buffer_bytes
         self._record = record
+        self._connect()
+
+    def _connect(self) -> None:
+        """Connect, anew if need be; raises Failure, Incomplete."""
         self._received = bytearray()
         self._ending = ""  # how the stream ended: "end" or "reset"
         self._is_sending_broken = False
         try:
-            self._socket = dial(patience_seconds, receive_buffer_bytes)
+            self._socket = self._dial(self.patience_seconds, self._receive_buffer_bytes)
         except TimeoutError:
-            record.note(number, "refused", "timed out")
-            raise Failure(Kind.TIMEOUT, "a connection", f"none within {patience_seconds:.1f} s") from None
+            self._record.note(self.number, "refused", "timed out")
+            raise Failure(Kind.TIMEOUT, "a connection", f"none within {self.patience_seconds:.1f} s") from None
         except OSError as error:
             reason = error.strerror or str(error)
-            record.note(number, "refused", reason)
+            self._record.note(self.number, "refused", reason)
             if error.errno in _OURS:
                 message = f"this machine gives the suite no more connections: {reason} (ulimit -n, or fewer --clients)"
                 raise Incomplete(message) from None
             raise Failure(Kind.REFUSED, "a connection", reason) from None
-        record.note(number, "connected")
+        self._record.note(self.number, "connected")
 
     # --- Saying ----------------------------------------------------------------------------------
 
@@ -112,6 +126,7 @@ class Peer:
 
     def half_close(self) -> None:
         """End our half of the stream."""
+        self.has_left = not self._ending
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
         self._record.note(self.number, "half-closed")
@@ -122,6 +137,7 @@ class Peer:
 
     def reset(self) -> None:
         """Leave with RST."""
+        self.has_left = not self._ending
         with contextlib.suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
@@ -130,13 +146,14 @@ class Peer:
     def close(self) -> None:
         """Leave; a second time does nothing."""
         if self._socket.fileno() >= 0:
+            self.has_left = not self._ending
             self._socket.close()
             self._record.note(self.number, "closed")
 
     # --- Hearing ---------------------------------------------------------------------------------
 
-    def read_line(self, expected: str, most: int = LINE_BYTES) -> bytes:
-        """Return the next line without its CR LF.
+    def read_line(self, expected: str, most: int = LINE_BYTES, *, allow_bare_lf: bool = False) -> bytes:
+        """Return the next line without its CR LF; `allow_bare_lf` takes a LF alone as well.
 
         Raises Failure: timeout, closed, reset, malformed (a LF without CR), too-much.
         """
@@ -153,9 +170,10 @@ class Peer:
             self._receive(expected)
         line = bytes(self._received[: found + 1])
         del self._received[: found + 1]
-        if not line.endswith(b"\r\n"):
+        self.is_line_bare = not line.endswith(b"\r\n")
+        if self.is_line_bare and not allow_bare_lf:
             raise Failure(Kind.MALFORMED, f"{expected}, ended by CR LF", f"{shown(line)}, ended by a bare LF")
-        return line[:-2]
+        return line[: -1 if self.is_line_bare else -2]
 
     def read_pieces(self, size: int, expected: str) -> Iterator[bytes]:
         """Yield the next `size` bytes in pieces of any length; raise Failure if they do not come."""
@@ -172,17 +190,18 @@ class Peer:
         """Return exactly the next `size` bytes; for small numbers of them."""
         return b"".join(self.read_pieces(size, expected))
 
-    def read_until_line_end(self, expected: str) -> Iterator[bytes]:
+    def read_until_line_end(self, expected: str, *, allow_bare_lf: bool = False) -> Iterator[bytes]:
         """Yield a line of any length in pieces, without its CR LF; raise Failure if it does not end."""
         while True:
             if (found := self._received.find(b"\n")) >= 0:
                 line = bytes(self._received[: found + 1])
                 del self._received[: found + 1]
-                if not line.endswith(b"\r\n"):
+                self.is_line_bare = not line.endswith(b"\r\n")
+                if self.is_line_bare and not allow_bare_lf:
                     raise Failure(
                         Kind.MALFORMED, f"{expected}, ended by CR LF", f"...{shown(line[-60:])}, ended by LF alone"
                     )
-                yield line[:-2]
+                yield line[: -1 if self.is_line_bare else -2]
                 return
             held = 1 if self._received.endswith(b"\r") else 0
             piece = bytes(self._received[: len(self._received) - held])
@@ -202,6 +221,12 @@ class Peer:
         if self._received:
             raise Failure(Kind.EXTRA, expected, shown(bytes(self._received)))
 
+    def is_quiet(self, seconds: float) -> bool:
+        """Tell whether the connection is open and nothing comes for some seconds."""
+        if self._received or self.is_over:
+            return False
+        return not select.select([self._socket], [], [], seconds)[0]
+
     def read_rest(self, most: int = 1 << 20) -> bytes:
         """Return all that comes before the end of the stream; raise Failure if there is no end."""
         expected = "the end of the stream"
@@ -213,12 +238,46 @@ class Peer:
         self._received.clear()
         return data
 
+    def collect(self, is_enough: Callable[[bytes], bool], most: int = 1 << 20) -> tuple[bytes, str]:
+        """Return what comes until there is enough of it, and its ending: enough, end, reset, silence or too-much."""
+        ending = "enough"
+        while not is_enough(bytes(self._received)):
+            if len(self._received) > most:
+                ending = "too-much"
+                break
+            try:
+                self._receive_raw("", Kind.OPEN)
+            except _Ended:
+                ending = self._ending
+                break
+            except Failure:
+                ending = "silence"
+                break
+        data = bytes(self._received)
+        self._received.clear()
+        return data, ending
+
+    def drop(self, data: bytes) -> bool:
+        """Drop bytes if they are what comes next, and return whether they were; waits for the first of them to tell."""
+        with contextlib.suppress(_Ended, Failure):
+            while len(self._received) < len(data) and data.startswith(bytes(self._received)):
+                self._receive_raw("", Kind.OPEN)
+        is_there = self._received.startswith(data)
+        if is_there:
+            del self._received[: len(data)]
+        return is_there
+
     def wait(self) -> None:
         """Wait until the server closes, resets or has been silent for a while, and drop what it says."""
         with contextlib.suppress(_Ended, Failure):
             while True:
                 self._received.clear()
                 self._receive_raw("", Kind.OPEN)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether either side has ended the connection, as far as is known here."""
+        return bool(self._ending) or self._socket.fileno() < 0
 
     @property
     def unread(self) -> bytes:
@@ -236,10 +295,13 @@ class Peer:
     def _receive_raw(self, expected: str, kind: Kind) -> None:
         if self._ending:
             raise _Ended
+        started = monotonic()
         try:
             self._socket.settimeout(self._left())
             data = self._socket.recv(RECEIVE_BYTES)
+            self.slowest_seconds = max(self.slowest_seconds, monotonic() - started)
         except TimeoutError:
+            self.is_silent = True
             self._record.note(self.number, "silence", f"{self.patience_seconds:.1f} s")
             after = f" after {shown(bytes(self._received))}" if self._received else ""
             raise Failure(kind, expected, f"nothing within {self.patience_seconds:.1f} s{after}") from None
@@ -252,8 +314,10 @@ class Peer:
     def _take(self, data: bytes) -> None:
         if not data:
             self._ending = "end"
+            self.has_left = False
             self._record.note(self.number, "end")
             raise _Ended
+        self.is_silent = False
         self._record.received(self.number, data)
         self._received += data
 

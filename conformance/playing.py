@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
+from conformance.deviations import Deviation, Deviations
 from conformance.failure import Failure, Incomplete, Kind, Unsupported
 from conformance.fixtures import Fixtures
 from conformance.record import Record
@@ -28,8 +29,14 @@ class Outcome:
     verdict: Verdict | None = None
     """A verdict that does not depend on the level."""
     reason: str = ""
-    is_hasty: bool = False
+    is_short: bool = False
     """Whether the waits were shorter than a server may need."""
+    tolerated: frozenset[Deviation] = frozenset()
+    """The known deviations without which it would have ended otherwise."""
+    leaves_open: bool = False
+    """Whether a client left without quit before the server had ended the connection."""
+    slowest_seconds: float = 0.0
+    """The longest wait in which the server's bytes came."""
 
     @property
     def is_in_vain(self) -> bool:
@@ -37,13 +44,19 @@ class Outcome:
         return self.failure is not None and self.failure.kind in VAIN
 
 
-def play(scenario: Scenario, circumstances: Circumstances, factor: float = 1.0) -> Outcome:
-    """Play a scenario, with waits of `factor` times the usual patience."""
+def play(
+    scenario: Scenario, circumstances: Circumstances, wait_factor: float = 1.0, deviations: Deviations | None = None
+) -> Outcome:
+    """Play a scenario, with waits of `wait_factor` times those in full.
+
+    `deviations` are the ones that its clients expect, in the place of all that are known.
+    """
     stage = Stage(
         circumstances,
         is_crowded="concurrency" in scenario.all_needs,
         scenario_id=scenario.id,
-        duration_factor=factor,
+        wait_factor=wait_factor,
+        deviations=deviations,
     )
     stage.allow(scenario.patiences)
     started = monotonic()
@@ -60,8 +73,18 @@ def play(scenario: Scenario, circumstances: Circumstances, factor: float = 1.0) 
         verdict, reason = Verdict.ERROR, _fault(error)
     finally:
         stage.close()
-    seconds = monotonic() - started
-    return Outcome(stage.record, seconds, tuple(stage.seen), failure, verdict, reason, is_hasty=factor < 1.0)
+    return Outcome(
+        stage.record,
+        monotonic() - started,
+        tuple(stage.seen),
+        failure,
+        verdict,
+        reason,
+        is_short=wait_factor < 1.0,
+        tolerated=frozenset(stage.tolerated),
+        leaves_open=stage.leaves_open,
+        slowest_seconds=stage.slowest_seconds,
+    )
 
 
 def require(scenario: Scenario, fixtures: Fixtures) -> None:

@@ -37,3 +37,16 @@ class Scale(click.FloatRange):
         if math.isnan(number):
             self.fail(f"{value!r} is no number", param, ctx)
         return number
+
+
+class Jobs(click.IntRange):
+    """A number of scenarios at a time, or `auto`, which is 0."""
+
+    name = "number|auto"
+
+    def __init__(self) -> None:
+        super().__init__(1, 64)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401  (as in click)
+        """Return the number; fail in one line."""
+        return 0 if value in {"auto", 0} else int(super().convert(value, param, ctx))

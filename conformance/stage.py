@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import Final
 
-from conformance.client import UNKNOWN, Client, Status
+from conformance.client import PARTING_SECONDS, UNKNOWN, Client, Status
+from conformance.deviations import NO_DEVIATIONS, Deviation, Deviations
+from conformance.failure import Failure, Kind, Unsupported
 from conformance.fixtures import Fixture, Fixtures
 from conformance.peer import Dial
 from conformance.record import Record
@@ -16,6 +18,9 @@ PLAY_SECONDS: Final = 10.0
 """A scenario may take this many times the patience of one wait."""
 
 PAUSE_SECONDS: Final = 0.005
+_QUEUE_SECONDS: Final = 0.001
+WAVE: Final = 4
+"""How many clients connect at once to a server whose backlog is not known: fewer than the smallest usual one, 5."""
 
 
 @dataclass(frozen=True)
@@ -34,26 +39,49 @@ class Circumstances:
     """Whether the server serves two clients at once."""
     round_trip_seconds: float = 0.0
     """How far away the server is, as far as that is known."""
+    capacity: int = 0
+    """How many clients the server serves at once if it refuses more; 0 if no limit was met."""
+    backlog: int | None = None
+    """How many connections may wait to be accepted, if that is known."""
+    queue_length: Callable[[], int | None] = lambda: None
+    """Tells how many connections wait to be accepted now, if that is known."""
+    await_idle: Callable[[], bool] = lambda: False
+    """Waits while the server is working, as far as that can be seen; tells whether it was."""
+    deviations: Deviations = NO_DEVIATIONS
+    """What the server always does otherwise; the clients of most scenarios expect it."""
 
 
 class Stage:
     """One playing of one scenario.
 
     Without `is_crowded`, connecting closes the connection before: a server that serves one client at a time
-    would never come to the next.
+    would never come to the next. `wait_factor` shortens single waits, but not the time that the scenario has in all.
     """
 
     def __init__(
-        self, circumstances: Circumstances, *, is_crowded: bool, scenario_id: str = "", duration_factor: float = 1.0
+        self,
+        circumstances: Circumstances,
+        *,
+        is_crowded: bool,
+        scenario_id: str = "",
+        wait_factor: float = 1.0,
+        deviations: Deviations | None = None,
     ) -> None:
         self.circumstances = circumstances
         self.fixtures = circumstances.fixtures
         self.dialect = circumstances.dialect
-        self.patience_seconds = circumstances.patience_seconds * duration_factor
+        self.patience_seconds = circumstances.patience_seconds * wait_factor
         self.record = Record()
         self.random = random.Random(f"{circumstances.seed} {scenario_id}")  # noqa: S311  (no secret)
         self.seen: list[str] = []
-        self.deadline = monotonic() + self.patience_seconds * PLAY_SECONDS
+        self.tolerated: set[Deviation] = set()
+        """The known deviations that made a difference."""
+        self.slowest_seconds = 0.0
+        """The longest wait in which a server's bytes came."""
+        self.deadline = monotonic() + circumstances.patience_seconds * max(1.0, wait_factor) * PLAY_SECONDS
+        self.leaves_open = False
+        """Whether a client has left before the server had ended the connection, and without quit."""
+        self._deviations = circumstances.deviations if deviations is None else deviations
         self._is_crowded = is_crowded
         self._clients: list[Client] = []
         self._numbers = itertools.count(1)  # drawn by threads too, and never twice
@@ -69,14 +97,17 @@ class Stage:
 
     def allow(self, patiences: float) -> None:
         """Give the scenario at least so many times the patience of one wait, from now on; for large transfers."""
-        self.deadline = max(self.deadline, monotonic() + patiences * self.patience_seconds)
+        self.deadline = max(self.deadline, monotonic() + patiences * self.circumstances.patience_seconds)
         for client in self._clients:
             client.deadline = self.deadline
 
     def connect(self, *, patience_seconds: float | None = None, receive_buffer_bytes: int = 0) -> Client:
-        """Return a new client; raise Failure if the server does not accept one."""
+        """Return a new client; raise Failure if the server does not accept one, Unsupported if it serves fewer."""
         if not self._is_crowded:
             self.close()
+        elif 0 < self.circumstances.capacity <= sum(not client.is_over for client in self._clients):
+            message = f"the server serves {self.circumstances.capacity} clients at once, and this needs more"
+            raise Unsupported(message)
         client = Client(
             self.circumstances.dial,
             self.record,
@@ -86,16 +117,51 @@ class Stage:
             receive_buffer_bytes=receive_buffer_bytes,
         )
         client.dialect = self.dialect
+        client.deviations = self._deviations
+        client.tolerated = self.tolerated
         self._clients.append(client)
         return client
+
+    @property
+    def wave(self) -> int:
+        """How many clients can connect at the same moment without one of them being dropped by the kernel."""
+        backlog = self.circumstances.backlog
+        return WAVE if backlog is None else max(1, backlog)
+
+    def await_accepted(self) -> None:
+        """Wait until no connection waits to be accepted; where that cannot be seen, for a round trip."""
+        until = min(self.deadline, monotonic() + self.patience_seconds)
+        while (length := self.circumstances.queue_length()) and monotonic() < until:
+            sleep(_QUEUE_SECONDS)
+        if length is None:
+            sleep(self.circumstances.round_trip_seconds + PAUSE_SECONDS)
+
+    def connect_many(self, number: int) -> list[Client]:
+        """Return so many new clients, connected in waves that fit the server's backlog; raise Failure."""
+        clients: list[Client] = []
+        while len(clients) < number:
+            clients += [self.connect() for _ in range(min(self.wave, number - len(clients)))]
+            self.await_accepted()
+        return clients
 
     def probe(self) -> Status:
         """Require that a new client is served; the proof that the server has survived."""
         client = self.connect()
         client.say(UNKNOWN)
-        status = client.status(200, 201, 202)
+        status = self._status_of_probe(client)
         client.finish()
         return status
+
+    def _status_of_probe(self, client: Client) -> Status:
+        """Read a status line; a server that is working is waited for, for busy is not dead."""
+        try:
+            return client.status(200, 201, 202)
+        except Failure as failure:
+            if failure.kind is not Kind.TIMEOUT or not self.circumstances.await_idle():
+                raise
+        self.allow(PLAY_SECONDS)
+        client.expect_again()
+        return client.status(200, 201, 202)
 
     def pause(self) -> None:
         """Let what was sent arrive as a packet of its own, most likely; no verdict may depend on it."""
@@ -107,7 +173,17 @@ class Stage:
         self.record.note(0, "note", what)
 
     def close(self) -> None:
-        """Close all clients."""
+        """Let all clients leave; politely, for that clients may vanish is judged by the scenarios about it."""
+        leaving = []
+        for client in self._clients:
+            self.leaves_open |= client.has_left and not client.has_quit
+            self.slowest_seconds = max(self.slowest_seconds, client.slowest_seconds)
+            if client.say_goodbye():
+                leaving.append(client)
+        until = monotonic() + PARTING_SECONDS
+        for client in leaving:
+            client.patience_seconds = max(0.001, min(client.patience_seconds, until - monotonic()))
+            client.collect(lambda _data: False)
         for client in self._clients:
             client.close()
         self._clients.clear()

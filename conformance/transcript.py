@@ -163,7 +163,7 @@ class _Playing:
             self._stage.saw(f"answered {status}")
 
     def line(self, text: str) -> None:
-        line = self._client.read_line(text or "an empty line")
+        line = self._client.line(text or "an empty line")
         pattern = ".*".join(re.escape(part) for part in text.encode("latin-1").decode("latin-1").split("*"))
         if not re.fullmatch(pattern, line.decode("latin-1"), re.DOTALL):
             raise Failure(Kind.BODY, text or "an empty line", shown(line) or "an empty line")

@@ -29,9 +29,9 @@ _ORPHANED: Final = {
 
 
 def _crowd(stage: Stage, number: int) -> list[Client]:
-    """Connect so many clients, one after the other; raise Incomplete if the system does not allow them."""
+    """Connect so many clients, as many at once as may wait to be accepted; raise Incomplete if the system refuses."""
     _make_room(number)
-    return [stage.connect() for _ in range(number)]
+    return stage.connect_many(number)
 
 
 def _finish(clients: list[Client]) -> None:
@@ -103,7 +103,7 @@ def many_idle(stage: Stage) -> None:
     causes=_LIMITED,
 )
 def burst(stage: Stage) -> None:
-    """Let them connect as fast as they can, and have each answered while all are connected."""
+    """Let as many connect at the same moment as may wait to be accepted, and have each answered while all are there."""
     _make_room(stage.clients)
     clients: list[Client] = []
 
@@ -112,7 +112,9 @@ def burst(stage: Stage) -> None:
         clients.append(client)
         client.say(UNKNOWN)
 
-    together([work] * stage.clients, _DIALLERS)
+    while len(clients) < stage.clients:
+        together([work] * min(stage.wave, _DIALLERS, stage.clients - len(clients)))
+        stage.await_accepted()
     for client in clients:
         client.status(200)
     _finish(clients)

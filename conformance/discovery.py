@@ -1,0 +1,248 @@
+"""Finds out what holds for a whole run: whether the server answers, its dialect, its files, and what it always does.
+
+Nothing that a server does leaves here as a Failure: what cannot be found out keeps its default, and the scenarios
+judge the server. Each connection ends with quit, for a server that serves one client at a time and never notices that
+a client has left would serve nobody after it.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+from conformance.client import UNKNOWN, Client
+from conformance.deviations import Deviations
+from conformance.failure import Failure, Incomplete
+from conformance.fixtures import SERVABLE, Fixture
+from conformance.fixtures_found import FoundFixtures, find
+from conformance.health import Health, State, exchange
+from conformance.interview import MISSING, Interviewer, likely_dialects, samples
+from conformance.learning import Learner
+from conformance.options import Options
+from conformance.place import Place
+from conformance.playing import WIRE, Outcome, play
+from conformance.scenario import Scenario
+from conformance.spec import DIALECTS
+from conformance.stage import Circumstances
+from conformance.target import TargetError
+from conformance.timeouts import Timeouts, patience_seconds
+
+ASSUMED_DIALECT: Final = "2019"
+"""Of a server without help whose slices do not tell."""
+_MEASUREMENTS: Final = 3
+_AT_ONCE: Final = 12
+"""So many clients at once are tried; no scenario but the crowds needs more."""
+_BLOCKED_SECONDS: Final = 1.0
+"""How long a second client waits before the first one leaves and lets it have its turn."""
+_ROUND_TRIPS: Final = 12
+"""How many round trips it waits besides."""
+_ALONE: Final = 2.0
+"""How many times longer the first command of all is waited for when it is sent again."""
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What was found out."""
+
+    health: Health
+    gate: Outcome
+    """How the server did in the first scenario of all."""
+    basis: str
+    """What the dialect was inferred from."""
+
+
+def discover(options: Options, place: Place, gate: Scenario, timeouts: Timeouts) -> Discovery:
+    """Find out what holds for the run; raises TargetError if the server serves another directory than it was told to.
+
+    A server that fails the first scenario in a way that no deviation explains is asked nothing else.
+    """
+    target, local = place.target, place.fixtures
+    circumstances = Circumstances(
+        dial=target.dial,
+        fixtures=local or FoundFixtures({}, knows_all=False),
+        dialect=DIALECTS[0] if options.dialect == "auto" else options.dialect,
+        patience_seconds=patience_seconds(0.0, options.timeout_scale),
+        seed=options.seed,
+        clients=options.clients,
+        backlog=target.backlog,
+        queue_length=target.queue_length,
+    )
+    health = Health(target, circumstances, options.timeout_scale)
+    first = _play_gate(health, gate)
+    basis = "--dialect" if options.dialect != "auto" else ""
+    if first.verdict is not None:  # the suite cannot even play that
+        health.dead = first.reason
+    elif first.failure is not None and first.failure.kind in WIRE:
+        health.dead = f"the server does not answer as it must: {first.failure}"
+    if health.dead:
+        return Discovery(health, first, basis)
+    basis = _Search(options, place, health, timeouts).run() or basis
+    if first.failure is not None and play(gate, health.circumstances).failure is not None:
+        health.dead = f"the server does not answer as it must: {first.failure}"
+    if not health.dead and health.check() is not State.WELL:
+        health.recover()  # what a question did to the server is no scenario's fault; those that ask it will find out
+    return Discovery(health, first, basis)
+
+
+def _play_gate(health: Health, gate: Scenario) -> Outcome:
+    """Play the first scenario of all; what failed on the wire is played again, with more patience."""
+    first = play(gate, health.circumstances)
+    if first.failure is None or first.failure.kind not in WIRE:
+        return first
+    if not health.is_up:
+        health.recover()
+    return first if health.dead else play(gate, health.circumstances, _ALONE)
+
+
+class _Search:
+    """The steps of a discovery, each of which may fail without keeping the next one from its turn."""
+
+    def __init__(self, options: Options, place: Place, health: Health, timeouts: Timeouts) -> None:
+        self._options = options
+        self._place = place
+        self._health = health
+        self._timeouts = timeouts
+
+    def run(self) -> str:
+        """Take all steps; return what the dialect was inferred from, if it was not given."""
+        basis = ""
+        with self._step():
+            self._measure()
+        if self._place.fixtures is None:
+            with self._step():
+                self._find_files()
+        with self._step():
+            basis = self._interview()
+        with self._step():
+            self._count_clients()
+        return basis
+
+    @contextlib.contextmanager
+    def _step(self) -> Iterator[None]:
+        """Take one step on a server that is up; a failure ends the step."""
+        if self._health.dead:
+            with contextlib.suppress(Failure, Incomplete):
+                yield
+            return
+        if not self._health.is_up:
+            self._health.recover()
+        try:
+            yield
+        except (Failure, Incomplete):
+            if self._health.check() is not State.WELL:
+                self._health.recover()
+
+    def _update(self, **facts: object) -> None:
+        self._health.circumstances = replace(self._health.circumstances, **facts)  # type: ignore[arg-type]
+
+    def _measure(self) -> None:
+        """Measure how long a command takes from its first byte to the reply's last: the median of a few."""
+        found = []
+        with self._health.connecting(_ALONE) as connect:
+            for _ in range(_MEASUREMENTS):
+                client = connect()
+                started = monotonic()
+                client.say(UNKNOWN)
+                client.collect(lambda data: b"\n" in data)
+                found.append(monotonic() - started)
+                client.part()
+        seconds = sorted(found)[len(found) // 2]
+        self._timeouts.answered(max(found))
+        self._update(
+            round_trip_seconds=seconds, patience_seconds=patience_seconds(seconds, self._options.timeout_scale)
+        )
+
+    def _find_files(self) -> None:
+        with self._health.connecting() as connect:
+            self._update(fixtures=find(connect, self._options.seed, self._options.large_bytes))
+
+    def _interview(self) -> str:
+        """Learn the dialect, unless it is given, and the deviations; return what the dialect was inferred from."""
+        with self._health.connecting() as connect:
+            interviewer = Interviewer(connect)
+            if not interviewer.begin():
+                return "nothing: the server does not answer quit"
+            text = self._sample_file()
+            if text is not None:
+                self._check_directory(interviewer, text)
+            basis, dialect = "", self._options.dialect
+            if dialect == "auto" and interviewer.ask(b"help").code == 0:
+                dialect, basis = "2026", "it knows help"
+            found = samples(interviewer, text.name, text.size, text.content) if text is not None else []
+            if dialect == "auto":
+                likely = likely_dialects(found)
+                dialect = likely[0] if likely else ASSUMED_DIALECT
+                basis = _basis(likely)
+            self._update(dialect=dialect)
+            learner = Learner(interviewer, dialect, text)
+            learner.ask(found)
+            if found:
+                self._health.is_as_at_first = partial(interviewer.ask_again, found[-1].answer.line)
+            self._update(deviations=Deviations(learner.deviations()))
+        return basis
+
+    def _sample_file(self) -> Fixture | None:
+        fixtures = self._health.circumstances.fixtures
+        for key in ("text", "binary", "bytes", "large"):
+            if fixtures.has(key) and fixtures.get(key).size > 1:
+                return fixtures.get(key)
+        return None
+
+    def _check_directory(self, interviewer: Interviewer, text: Fixture) -> None:
+        """Raise TargetError if the server lists other files than those of the directory that it was told to serve."""
+        if self._place.fixtures is None or not self._options.serve:
+            return
+        listing, size = interviewer.ask(b"get_file_listing"), interviewer.ask(b"get_metadata " + text.name)
+        names = [line.strip() for line in listing.rest.split(b"\n") if SERVABLE.fullmatch(line.strip())]
+        if listing.code != 0 or not names or text.name in names or size.code == 0:
+            return
+        cwd = Path(self._options.cwd or ".").resolve()
+        there = [name.decode() for name in names[:3]]
+        own = f", which are those of {cwd}" if all((cwd / name).exists() for name in there) else ""
+        message = (
+            f"--serve: the server does not serve {{dir}}: it lists {', '.join(there)}{own}."
+            " Does it ignore the option that names its directory? If it cannot be told, name the directory that it"
+            " serves by --fixtures DIR"
+        )
+        raise TargetError(message)
+
+    def _count_clients(self) -> None:
+        """Find out how many clients are served at once, up to the most that is tried."""
+        clients: list[Client] = []
+        with self._health.connecting(_ALONE) as connect:
+            with contextlib.suppress(Failure):  # it accepts no more
+                while len(clients) < _AT_ONCE and self._is_served(client := connect(), alone=len(clients) != 1):
+                    clients.append(client)
+            self._update(is_concurrent=len(clients) > 1, capacity=len(clients) if 0 < len(clients) < _AT_ONCE else 0)
+            for client in clients:
+                client.part()
+
+    def _is_served(self, client: Client, *, alone: bool) -> bool:
+        """Tell whether a client is served while others are connected and say nothing.
+
+        All servers serve the first client; whether the second one is served as well is not waited for in full, for a
+        server that serves one client at a time is usual.
+        """
+        if not alone:
+            near = (
+                _BLOCKED_SECONDS * self._options.timeout_scale
+                + _ROUND_TRIPS * self._health.circumstances.round_trip_seconds
+            )
+            client.patience_seconds = min(client.patience_seconds, near)
+        client.say(UNKNOWN)
+        data, ending = client.collect(lambda data: b"\n" in data)
+        return ending == "enough" and data.lstrip()[:1].isdigit()
+
+
+def _basis(likely: list[str]) -> str:
+    """Return what a dialect was inferred from, in words."""
+    if not likely:
+        return f"nothing: it does not know help, and no slice tells; {ASSUMED_DIALECT} is assumed"
+    others = f", or {' or '.join(likely[1:])}" if len(likely) > 1 else ""
+    return f"it does not know help, and its slices are those of {likely[0]}{others}"
+
+
+__all__ = ["ASSUMED_DIALECT", "MISSING", "Discovery", "discover", "exchange"]

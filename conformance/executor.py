@@ -1,0 +1,200 @@
+"""Plays scenarios until each has an outcome that counts: beside each other first, and what failed alone, in full.
+
+A batch is played, and then the server is looked at. What may be somebody else's doing is played again on a server that
+is well; a scenario is only blamed for the end of the server if it ends a fresh one, too. If none of those that failed
+does, the one that did it is looked for among those that passed.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from conformance.blame import find_culprits
+from conformance.failure import Kind
+from conformance.health import Health, State
+from conformance.judgement import gone
+from conformance.playing import WIRE, Outcome, play
+from conformance.record import Record
+from conformance.scenario import DESTRUCTIVE, Scenario
+from conformance.timeouts import TimeoutKind, Timeouts
+from conformance.verdict import Verdict
+
+_DWELL_SECONDS: Final = 0.05
+"""How long the server is left alone before it is looked at: it may end a moment after its last reply."""
+_TRIES: Final = 3
+_HASTY: Final = frozenset({Kind.TIMEOUT, Kind.REFUSED, Kind.OPEN})
+"""Failures that may be haste."""
+_LOST: Final = frozenset({State.ENDED, State.WEDGED, State.WORN})
+LARGEST_BATCH: Final = 48
+_SMALLEST_BATCH: Final = 4
+
+
+class Played(NamedTuple):
+    """The outcome of a scenario that counts, and after how many attempts."""
+
+    outcome: Outcome
+    attempts: int = 1
+
+
+class Executor:
+    """Plays batches of scenarios against one server."""
+
+    def __init__(self, health: Health, timeouts: Timeouts) -> None:
+        self.batch_size = LARGEST_BATCH
+        self.problems: list[str] = []
+        """What is wrong with the server, and no scenario's doing."""
+        self._health = health
+        self._timeouts = timeouts
+        self._is_fresh = False  # whether nothing was played since the server was started
+        self._short: dict[TimeoutKind, list[Scenario]] = {}  # whose short waits have counted
+
+    def run(self, batch: Sequence[Scenario], jobs: int = 1) -> dict[str, Played]:
+        """Return the outcome of each scenario, by id."""
+        outcomes = self._play_all(batch, jobs)
+        has_failed = any(outcome is None or outcome.failure is not None for outcome in outcomes)
+        state = self._look(is_thorough=has_failed or len(batch) > 1 or batch[0].isolation == DESTRUCTIVE)
+        # What is played alone on a server that was well has failed by itself, unless the server has ended of it.
+        is_own = len(batch) == 1 and has_failed and state is not State.ENDED
+        is_lost = state in _LOST and not is_own
+        passed = [row for row, outcome in zip(batch, outcomes, strict=True) if outcome and outcome.failure is None]
+        played: dict[str, Played] = {}
+        for row, outcome in zip(batch, outcomes, strict=True):
+            if outcome is None or self._may_be_otherwise(outcome, has_company=jobs > 1, is_lost=is_lost):
+                played |= self._again(row, outcome, is_lost=is_lost)
+            else:
+                played[row.id] = Played(outcome)
+        if state in {State.ENDED, State.WEDGED} and not any(_is_gone(row.outcome) for row in played.values()):
+            self._blame(passed, played, state)
+        return played
+
+    def _play_all(self, batch: Sequence[Scenario], jobs: int) -> list[Outcome | None]:
+        """Play all once, with short waits; nothing is played any more once the server is gone."""
+        if self._health.dead:
+            return [self._blocked()] * len(batch)
+        if jobs == 1 or len(batch) == 1:
+            return [self._play(row) for row in batch]
+        with ThreadPoolExecutor(jobs, thread_name_prefix="scenario") as pool:
+            try:
+                # What may take longest comes first, so that at the end nobody waits for it.
+                rows = sorted(batch, key=lambda row: -row.patiences)
+                found = dict(zip([row.id for row in rows], pool.map(self._play, rows), strict=True))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return [found[row.id] for row in batch]
+
+    def _play(self, scenario: Scenario) -> Outcome | None:
+        if not self._health.is_up:
+            return None
+        circumstances = self._health.circumstances
+        self._is_fresh = False
+        outcome = play(scenario, circumstances, self._timeouts.short_factor(circumstances.patience_seconds))
+        if outcome.failure is None:
+            self._timeouts.answered(outcome.slowest_seconds)
+        return outcome
+
+    def _look(self, *, is_thorough: bool) -> State:
+        """Return how the server is, and start it again if it is not well."""
+        if self._health.dead or (not is_thorough and self._health.is_up):
+            return State.WELL
+        # Where the server can be started again, little is lost if a slow one is taken for one that does not answer.
+        factor = self._timeouts.short_factor(self._health.circumstances.patience_seconds)
+        state = self._health.check(_DWELL_SECONDS, factor if self._health.can_restart else 1.0)
+        if state is not State.WELL:
+            self._renew()
+        if state is State.SPINNING:
+            text = "the server uses a processor though no client is there: it goes on reading from clients that left"
+            if text not in self.problems:
+                self.problems.append(text)
+        return state
+
+    def _renew(self) -> None:
+        self._is_fresh = self._health.recover()
+
+    def _may_be_otherwise(self, outcome: Outcome, *, has_company: bool, is_lost: bool) -> bool:
+        """Tell whether a failure may be haste, or the doing of what was played before or beside it."""
+        if outcome.failure is None:
+            return False
+        return has_company or is_lost or outcome.failure.kind in _HASTY
+
+    # --- Again -----------------------------------------------------------------------------------
+
+    def _again(self, scenario: Scenario, first: Outcome | None, *, is_lost: bool) -> dict[str, Played]:
+        """Play a scenario alone, with waits in full, and those whose short waits should not have counted."""
+        kind = _timeout_kind(scenario, first)
+        if first is not None and kind and first.is_short and not is_lost and self._timeouts.is_enough(kind):
+            self._short.setdefault(kind, []).append(scenario)
+            return {scenario.id: Played(first)}
+        outcome = self._play_alone(scenario)
+        found = {scenario.id: Played(self._with_first(outcome, first, is_lost=is_lost), 2 if first else 1)}
+        again = _timeout_kind(scenario, outcome)
+        if again and not outcome.is_short:
+            self._timeouts.confirm(again)
+        if kind and again != kind and self._timeouts.refute(kind):
+            for other in self._short.pop(kind, []):
+                found[other.id] = Played(self._play_alone(other), 2)
+        return found
+
+    def _with_first(self, outcome: Outcome, first: Outcome | None, *, is_lost: bool) -> Outcome:
+        """Return an outcome, called flaky if the failure before it has no excuse."""
+        if first is None or first.failure is None or is_lost or (first.is_in_vain and first.is_short):
+            return outcome
+        if outcome.failure is None and outcome.verdict is None:
+            return replace(outcome, verdict=Verdict.FLAKY, reason=f"first: {first.failure}")
+        return outcome
+
+    def _play_alone(self, scenario: Scenario) -> Outcome:
+        """Play a scenario with waits in full on a server that is well; if the server is lost, on a fresh one."""
+        for _ in range(_TRIES):
+            if not self._health.dead and not self._health.is_up:
+                self._renew()
+            if self._health.has_given_up():
+                return self._blocked()
+            was_fresh, self._is_fresh = self._is_fresh, False
+            outcome = play(scenario, self._health.circumstances)
+            failure = outcome.failure
+            is_suspect = scenario.isolation == DESTRUCTIVE or (failure is not None and failure.kind in WIRE)
+            state = self._look(is_thorough=is_suspect)
+            if state not in _LOST:
+                return outcome
+            if self._health.has_given_up() and state is not State.WORN:
+                return gone(outcome)
+            if was_fresh or self._health.has_given_up():
+                return gone(outcome) if state is State.ENDED or _is_clean(outcome, state) else outcome
+        return outcome
+
+    def _blocked(self) -> Outcome:
+        return Outcome(Record(), verdict=Verdict.BLOCKED, reason=self._health.dead)
+
+    # --- Blame -----------------------------------------------------------------------------------
+
+    def _blame(self, passed: Sequence[Scenario], played: dict[str, Played], state: State) -> None:
+        """Find out which of the scenarios that passed have ended the server, or have worn it out together."""
+        suspects = [row for row in passed if state is State.ENDED or not played[row.id].outcome.leaves_open]
+        culprits = [] if self._health.dead else find_culprits(suspects, self._health)
+        self._is_fresh = False
+        for row in culprits:
+            outcome, attempts = played[row.id]
+            played[row.id] = Played(gone(outcome), attempts + 1)
+        if not culprits:
+            self.batch_size = max(_SMALLEST_BATCH, self.batch_size // 2)
+        if not culprits and state is State.ENDED:
+            text = "the server ended, and does not when the same scenarios are played again"
+            if text not in self.problems:
+                self.problems.append(text)
+
+
+def _timeout_kind(scenario: Scenario, outcome: Outcome | None) -> TimeoutKind | None:
+    if outcome is None or outcome.failure is None or not outcome.is_in_vain:
+        return None
+    return scenario.requirement, outcome.failure.kind.value
+
+
+def _is_gone(outcome: Outcome) -> bool:
+    return outcome.failure is not None and outcome.failure.kind is Kind.GONE
+
+
+def _is_clean(outcome: Outcome, state: State) -> bool:
+    """Tell whether a scenario that passed has wedged the server, and let no client vanish, which others judge."""
+    return state is State.WEDGED and outcome.failure is None and not outcome.leaves_open
