@@ -36,9 +36,10 @@ def _levels(level: str, level_in: Any, dialects: Sequence[str]) -> str:  # noqa:
 
 def _scenario(scenario: Scenario) -> str:
     row = scenario.row
+    level_in = {**({} if scenario.level else row.level_in or {}), **scenario.level_in}
     lines = [
         f"{scenario.id}: {scenario.title}",
-        f"judges {row.id}, {_levels(scenario.level or row.level, row.level_in, scenario.dialects or row.dialects)}",
+        f"judges {row.id}, {_levels(scenario.level or row.level, level_in, scenario.dialects or row.dialects)}",
         f"  {row.text}",
         f"is played {scenario.isolation}"
         + (f"; needs {', '.join(sorted(scenario.all_needs))}" if scenario.all_needs else ""),

@@ -248,6 +248,7 @@ def left_in_line(stage: Stage) -> None:
             client.reset()
         else:
             client.close()
+        stage.await_accepted()
     _require_survival(stage)
 
 

@@ -103,6 +103,7 @@ def _leave(stage: Stage, how: str, read_bytes: int) -> None:
         client.reset()
     else:
         client.close()
+    stage.await_accepted()
 
 
 def _still_serves(stage: Stage) -> None:

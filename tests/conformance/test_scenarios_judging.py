@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from conformance.content import Known
+from conformance.explaining import explained
 from conformance.failure import Failure, Incomplete
 from conformance.fixtures import Fixture, Fixtures
 from conformance.fixtures_local import LocalFixtures
@@ -115,6 +116,7 @@ def test_a_size_that_disagrees_with_slices_is_still_found(wrong: bytes) -> None:
 def test_the_close_after_199_is_judged_as_the_199_is() -> None:
     levels = [ALL["replies.closes-199"].level_for(dialect) for dialect in DIALECTS]
     assert levels == ["MUST", "SHOULD", "SHOULD", "SHOULD"]
+    assert "MUST, SHOULD in 2019, SHOULD in 2018, SHOULD in 2016" in explained("replies.closes-199", ALL)
 
 
 def to_spaces(reply: bytes) -> Answer:
