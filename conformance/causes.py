@@ -4,6 +4,7 @@ Several mistakes can end in the same failure. Where they do, a cause has conditi
 control question, which is put to the server on a new connection and whose answer tells one mistake from another.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ class Cause:
         except Exception:  # noqa: BLE001  (a question that goes wrong in any way is not answered by yes)
             return False
         finally:
-            stage.close()
+            _close(stage)
 
     @property
     def condition(self) -> str:
@@ -145,7 +146,7 @@ def likely(scenario: "Scenario", failure: Failure, stage: Stage) -> str:
     wait of the stage. It never raises. Is to be called while the server is alive, and while nobody else changes the
     directory: a control question may add a file to it for a moment.
     """
-    stage.close()
+    _close(stage)
     questions = 0
     deadline = monotonic() + stage.patience_seconds
     for cause in scenario.causes.of(failure.kind):
@@ -157,6 +158,12 @@ def likely(scenario: "Scenario", failure: Failure, stage: Stage) -> str:
                 continue
         return cause.text
     return failure.cause
+
+
+def _close(stage: Stage) -> None:
+    """Let the clients of a stage leave, however long the server takes for its last replies."""
+    with contextlib.suppress(Exception):
+        stage.close()
 
 
 def _control_stage(stage: Stage, deadline: float) -> Stage:
