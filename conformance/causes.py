@@ -162,8 +162,10 @@ def likely(scenario: "Scenario", failure: Failure, stage: Stage) -> str:
 
 def _close(stage: Stage) -> None:
     """Let the clients of a stage leave, however long the server takes for its last replies."""
-    with contextlib.suppress(Exception):
-        stage.close()
+    for _ in range(2):  # a client that has said goodbye is not waited for again
+        with contextlib.suppress(Exception):
+            stage.close()
+            return
 
 
 def _control_stage(stage: Stage, deadline: float) -> Stage:
