@@ -1,14 +1,12 @@
 """A client of HFTP: reads replies as its dialect has them, and is strict only where the protocol is."""
 
-import binascii
 import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
 
-import pybase64
-
+from conformance.bodies import READERS
 from conformance.content import Content
 from conformance.deviations import NO_DEVIATIONS, Deviation, Deviations, Form
 from conformance.failure import Failure, Kind
@@ -33,7 +31,7 @@ UNKNOWN: Final = b"hftp_conformance_probe"
 
 _STATUS_LINE: Final = re.compile(rb"(0|[1-9][0-9]*)(?:( )(.*))?", re.DOTALL)
 _SIZE: Final = re.compile(rb"0|[1-9][0-9]{0,18}")
-_FRAGMENT_LENGTH_BYTES: Final = 20
+OUT_OF_STEP: Final = "the next command got a reply that is not its own: more or less than one reply was sent before"
 QUIET_SECONDS: Final = 0.1
 """How long a server that stays open where it has to close must say nothing more."""
 PARTING_SECONDS: Final = 0.3
@@ -288,6 +286,13 @@ class Client(Peer):
             raise Failure(Kind.MALFORMED, "a size: decimal digits on a line of their own", shown(line))
         return int(line)
 
+    def read_until_line_end(self, expected: str, *, allow_bare_lf: bool = False) -> Iterator[bytes]:
+        """Yield a line of any length in pieces; the lines of slices may be known to end in LF alone."""
+        known = self.deviations.find(Form.BARE_LF, "slice")
+        yield from super().read_until_line_end(expected, allow_bare_lf=allow_bare_lf or known is not None)
+        if known and self.is_line_bare:
+            self.tolerated.add(known[1])
+
     def line(self, expected: str) -> bytes:
         """Read a line of the reply to the command that was answered last."""
         return self.size_line(expected) if self._reply == "get_metadata" else self.read_line(expected)
@@ -309,13 +314,16 @@ class Client(Peer):
 
         Without content, only the form and the length are judged. Raises Failure: malformed, body.
         """
-        readers = {"raw": self._measured, "2018": self._plain, "2016": self._fragments}
-        pieces = readers.get(form or self.dialect, self._base64)(size)
-        lines = _Count()
+        name = form or self.dialect
+        known = self.deviations.find(Form.SLICE, "raw" if form else "get_slice")
+        pieces = READERS[known[0].decode() if known else name](self, size)
+        if known:
+            self.tolerated.add(known[1])
+        lines = 0
         kept = bytearray()
         position = offset
         for piece, ends_line in pieces:
-            lines.number += ends_line
+            lines += ends_line
             if content is not None:
                 _compare(content, position, piece)
             position += len(piece)
@@ -323,73 +331,7 @@ class Client(Peer):
         if position != offset + size:
             raise Failure(Kind.BODY, f"{size} bytes", f"{position - offset} bytes")
         self._end_reply()
-        return Slice(bytes(kept), lines.number)
-
-    def _plain(self, size: int) -> Iterator[tuple[bytes, bool]]:
-        for piece in self.read_pieces(size, f"{size} bytes of the slice"):
-            yield piece, False
-
-    def _measured(self, size: int) -> Iterator[tuple[bytes, bool]]:
-        for expected in (b"Content-Length: %d" % size, b""):
-            line = self.read_line(shown(expected) or "an empty line")
-            if line != expected:
-                raise Failure(Kind.MALFORMED, shown(expected) or "an empty line", shown(line))
-        yield from self._plain(size)
-
-    def _fragments(self, size: int) -> Iterator[tuple[bytes, bool]]:
-        left = size
-        while True:
-            length = self._fragment_length()
-            if length > left:
-                raise Failure(Kind.BODY, f"a fragment of at most {left} bytes", f"one of {length}")
-            for piece in self.read_pieces(length, f"a fragment of {length} bytes"):
-                yield piece, False
-            end = self.read(2, "the CR LF that ends a fragment")
-            if end != b"\r\n":
-                raise Failure(Kind.MALFORMED, "the CR LF that ends a fragment", shown(end))
-            if not length:
-                return
-            yield b"", True
-            left -= length
-
-    def _fragment_length(self) -> int:
-        digits = b""
-        expected = "a fragment: LENGTH SP DATA CR LF"
-        while not digits.endswith(b" "):
-            digits += self.read(1, expected)
-            if len(digits) > _FRAGMENT_LENGTH_BYTES or not _SIZE.fullmatch(digits.removesuffix(b" ")):
-                raise Failure(Kind.MALFORMED, expected, shown(digits))
-        return int(digits)
-
-    def _base64(self, size: int) -> Iterator[tuple[bytes, bool]]:
-        """Yield what the lines hold; there is one, or more in 2026 as long as bytes are missing."""
-        left = size
-        while True:
-            got = 0
-            for data in self._base64_line():
-                got += len(data)
-                yield data, False
-            yield b"", True
-            left -= got
-            if left <= 0 or got == 0:
-                return
-            if self.dialect != "2026":
-                raise Failure(
-                    Kind.BODY, f"{size} bytes on one line of base64", f"{size - left} bytes on the first line"
-                )
-
-    def _base64_line(self) -> Iterator[bytes]:
-        text = b""
-        known = self.deviations.find(Form.BARE_LF, "slice")
-        for piece in self.read_until_line_end("a line of base64", allow_bare_lf=known is not None):
-            text += piece
-            whole = max(0, len(text) - 4) // 4 * 4  # the last group waits, for only it may be padded
-            if whole:
-                yield _decoded(text[:whole], is_last=False)
-                text = text[whole:]
-        if known and self.is_line_bare:
-            self.tolerated.add(known[1])
-        yield _decoded(text, is_last=True)
+        return Slice(bytes(kept), lines)
 
     # --- Proof that nothing else was said --------------------------------------------------------
 
@@ -403,7 +345,7 @@ class Client(Peer):
             self.close()
             return self.latest
         self.say(UNKNOWN)
-        latest = self.status(200, 201, 202, cause="the reply belongs to another command: replies are out of step")
+        latest = self.status(200, 201, 202, cause=OUT_OF_STEP)
         self.finish()
         return latest
 
@@ -435,19 +377,6 @@ def replies(client: Client, codes: Sequence[int]) -> None:
 @functools.cache
 def _named(codes: tuple[int, ...]) -> str:
     return " or ".join(f"{code} {CODES.get(code, '')}".rstrip() for code in codes) or "a status line"
-
-
-class _Count:
-    number = 0
-
-
-def _decoded(text: bytes, *, is_last: bool) -> bytes:
-    try:
-        if not is_last and b"=" in text:
-            raise binascii.Error  # noqa: TRY301  (as the decoder would)
-        return pybase64.b64decode(text, validate=True)
-    except binascii.Error:
-        raise Failure(Kind.MALFORMED, "standard base64 with padding (RFC 4648 section 4)", shown(text[-80:])) from None
 
 
 def _compare(content: Content, position: int, piece: bytes) -> None:

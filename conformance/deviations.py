@@ -19,6 +19,8 @@ class Form(str, Enum):
     """Lines that end in LF alone; of status lines, names, sizes or slices."""
     SIZE = "size"
     """A size with bytes around its digits; maps `prefix` and `suffix`."""
+    SLICE = "slice"
+    """A slice in another form than the dialect's; maps to a name in `bodies.READERS`."""
     CLOSES = "closes"
     """The connection closes after a reply after which it must go on."""
     STAYS_OPEN = "stays-open"

@@ -24,6 +24,7 @@ from conformance.learning import Learner
 from conformance.options import Options
 from conformance.place import Place
 from conformance.playing import WIRE, Outcome, play
+from conformance.record import shown
 from conformance.scenario import Scenario
 from conformance.spec import DIALECTS
 from conformance.stage import Circumstances
@@ -105,20 +106,34 @@ class _Search:
         self._place = place
         self._health = health
         self._timeouts = timeouts
+        self._basis = ""
+        self._refusal = b""
+        self._learner: Learner | None = None
 
     def run(self) -> str:
         """Take all steps; return what the dialect was inferred from, if it was not given."""
-        basis = ""
         with self._step():
             self._measure()
+        with self._step():
+            self._count_clients()
         if self._place.fixtures is None:
             with self._step():
                 self._find_files()
         with self._step():
-            basis = self._interview()
-        with self._step():
-            self._count_clients()
-        return basis
+            self._interview()
+        for code in self._learner.fatal_codes if self._learner else []:
+            with self._step(), self._health.connecting() as connect:
+                self._interviewer.connect_by(connect)
+                self._learn_fatal(code)
+        return self._basis
+
+    def _learn_fatal(self, code: int) -> None:
+        """Learn how a fatal error is answered, and look whether the server can still be asked."""
+        if self._learner is not None:
+            self._learner.ask_for(code)
+            self._update(deviations=Deviations(self._learner.deviations()))
+        if self._health.check() is not State.WELL:
+            self._health.recover()
 
     @contextlib.contextmanager
     def _step(self) -> Iterator[None]:
@@ -159,34 +174,35 @@ class _Search:
         with self._health.connecting() as connect:
             self._update(fixtures=find(connect, self._options.seed, self._options.large_bytes))
 
-    def _interview(self) -> str:
-        """Learn the dialect, unless it is given, and the deviations; return what the dialect was inferred from."""
+    def _interview(self) -> None:
+        """Learn the dialect, unless it is given, and the deviations."""
         with self._health.connecting() as connect:
-            interviewer = Interviewer(connect)
+            interviewer = self._interviewer = Interviewer(connect)
+            interviewer.refusal = self._refusal
             if not interviewer.begin():
-                return "nothing: the server does not answer quit"
+                self._basis = "nothing: the server does not answer quit"
+                return
             text = self._sample_file()
             if text is not None:
                 self._check_directory(interviewer, text)
-            basis, dialect = "", self._options.dialect
+            dialect = self._options.dialect
             if dialect == "auto" and interviewer.ask(b"help").code == 0:
-                dialect, basis = "2026", "it knows help"
+                dialect, self._basis = "2026", "it knows help"
             found = samples(interviewer, text.name, text.size, text.content) if text is not None else []
             if dialect == "auto":
                 likely = likely_dialects(found)
                 dialect = likely[0] if likely else ASSUMED_DIALECT
-                basis = _basis(likely)
+                self._basis = _basis(likely)
             self._update(dialect=dialect)
-            learner = Learner(interviewer, dialect, text)
-            learner.ask(found)
+            self._learner = Learner(interviewer, dialect, text)
+            self._learner.ask(found)
+            self._update(deviations=Deviations(self._learner.deviations()))
             if found:
                 self._health.is_as_at_first = partial(interviewer.ask_again, found[-1].answer.line)
-            self._update(deviations=Deviations(learner.deviations()))
-        return basis
 
     def _sample_file(self) -> Fixture | None:
         fixtures = self._health.circumstances.fixtures
-        for key in ("text", "binary", "bytes", "large"):
+        for key in ("bytes", "text", "binary", "large"):
             if fixtures.has(key) and fixtures.get(key).size > 1:
                 return fixtures.get(key)
         return None
@@ -211,30 +227,33 @@ class _Search:
 
     def _count_clients(self) -> None:
         """Find out how many clients are served at once, up to the most that is tried."""
-        clients: list[Client] = []
+        served = 0
         with self._health.connecting(_ALONE) as connect:
-            with contextlib.suppress(Failure):  # it accepts no more
-                while len(clients) < _AT_ONCE and self._is_served(client := connect(), alone=len(clients) != 1):
-                    clients.append(client)
-            self._update(is_concurrent=len(clients) > 1, capacity=len(clients) if 0 < len(clients) < _AT_ONCE else 0)
-            for client in clients:
-                client.part()
+            try:
+                while served < _AT_ONCE and not (ending := self._ending(connect(), is_second=served == 1)):
+                    served += 1
+            except Failure as failure:
+                ending = failure.kind.value
+        makes_wait = served == 1 and ending == "silence"  # it serves one client at a time, and then the next
+        is_capped = 0 < served < _AT_ONCE and not makes_wait
+        refusal = shown(self._refusal.rstrip()) if is_capped else ""
+        self._update(is_concurrent=served > 1, capacity=served if is_capped else 0, refusal=refusal)
 
-    def _is_served(self, client: Client, *, alone: bool) -> bool:
-        """Tell whether a client is served while others are connected and say nothing.
+    def _ending(self, client: Client, *, is_second: bool) -> str:
+        """Return how a client is not served while others are connected and say nothing; nothing if it is.
 
-        All servers serve the first client; whether the second one is served as well is not waited for in full, for a
-        server that serves one client at a time is usual.
+        Whether the second one is served is not waited for in full: a server that serves one at a time is usual.
         """
-        if not alone:
-            near = (
-                _BLOCKED_SECONDS * self._options.timeout_scale
-                + _ROUND_TRIPS * self._health.circumstances.round_trip_seconds
-            )
-            client.patience_seconds = min(client.patience_seconds, near)
+        if is_second:
+            far = _ROUND_TRIPS * self._health.circumstances.round_trip_seconds
+            near = _BLOCKED_SECONDS * self._options.timeout_scale
+            client.patience_seconds = min(client.patience_seconds, near + far)
         client.say(UNKNOWN)
         data, ending = client.collect(lambda data: b"\n" in data)
-        return ending == "enough" and data.lstrip()[:1].isdigit()
+        if data and not data.lstrip()[:1].isdigit():
+            self._refusal = data
+            return "refusal"
+        return "" if ending == "enough" else ending
 
 
 def _basis(likely: list[str]) -> str:

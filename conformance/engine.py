@@ -34,6 +34,9 @@ GATE: Final = "framing.one-command"
 
 JOBS: Final = 4
 """How many scenarios are played at a time if the suite starts the server, and it serves several clients."""
+SLOW_JOBS: Final = 16
+"""How many if it takes long to answer a command, which is mostly waiting."""
+_SLOW_SECONDS: Final = 0.02
 _REPORTERS: Final = 30
 """How many scenarios are tried to report a deviation."""
 _FIT: Final = frozenset({Verdict.PASS, Verdict.INFO, Verdict.WARN, Verdict.FLAKY})
@@ -120,7 +123,8 @@ class Session:
         facts = self._health.circumstances
         if not facts.is_concurrent or facts.capacity:
             return 1
-        return self.options.jobs or (JOBS if self.options.serve else 1)
+        is_slow = facts.round_trip_seconds > _SLOW_SECONDS
+        return self.options.jobs or ((SLOW_JOBS if is_slow else JOBS) if self.options.serve else 1)
 
     def run(self) -> RunEnd:
         """Play all selected scenarios and return how it ended."""
@@ -201,7 +205,7 @@ class Session:
             for row in (own + [row for row in rows if row not in own])[:_REPORTERS]:
                 if self._obstacle(row) is not None:
                     continue
-                outcome = play(row, self._health.circumstances, deviations=known.without(deviation))
+                outcome = play(row, self._health.circumstances, deviations=known.without(deviation), is_alone=True)
                 if not self._health.is_up:
                     self._health.recover()
                 if outcome.failure is not None and play(row, self._health.circumstances).failure is None:

@@ -14,7 +14,7 @@ from conformance.blame import find_culprits
 from conformance.failure import Kind
 from conformance.health import Health, State
 from conformance.judgement import gone
-from conformance.playing import WIRE, Outcome, play
+from conformance.playing import Outcome, play
 from conformance.record import Record
 from conformance.scenario import DESTRUCTIVE, Scenario
 from conformance.timeouts import TimeoutKind, Timeouts
@@ -46,11 +46,14 @@ class Executor:
         """What is wrong with the server, and no scenario's doing."""
         self._health = health
         self._timeouts = timeouts
+        self._wears_out = False  # whether several scenarios together have used it up
         self._is_fresh = False  # whether nothing was played since the server was started
         self._short: dict[TimeoutKind, list[Scenario]] = {}  # whose short waits have counted
 
     def run(self, batch: Sequence[Scenario], jobs: int = 1) -> dict[str, Played]:
         """Return the outcome of each scenario, by id."""
+        if self._wears_out and not self._is_fresh and self._health.can_restart:
+            self._renew()
         outcomes = self._play_all(batch, jobs)
         has_failed = any(outcome is None or outcome.failure is not None for outcome in outcomes)
         state = self._look(is_thorough=has_failed or len(batch) > 1 or batch[0].isolation == DESTRUCTIVE)
@@ -64,6 +67,8 @@ class Executor:
                 played |= self._again(row, outcome, is_lost=is_lost)
             else:
                 played[row.id] = Played(outcome)
+        if state is State.WORN:
+            self._wear_out()
         if state in {State.ENDED, State.WEDGED} and not any(_is_gone(row.outcome) for row in played.values()):
             self._blame(passed, played, state)
         return played
@@ -73,7 +78,7 @@ class Executor:
         if self._health.dead:
             return [self._blocked()] * len(batch)
         if jobs == 1 or len(batch) == 1:
-            return [self._play(row) for row in batch]
+            return [self._play(row, is_alone=True) for row in batch]
         with ThreadPoolExecutor(jobs, thread_name_prefix="scenario") as pool:
             try:
                 # What may take longest comes first, so that at the end nobody waits for it.
@@ -84,12 +89,13 @@ class Executor:
                 raise
         return [found[row.id] for row in batch]
 
-    def _play(self, scenario: Scenario) -> Outcome | None:
+    def _play(self, scenario: Scenario, *, is_alone: bool = False) -> Outcome | None:
         if not self._health.is_up:
             return None
         circumstances = self._health.circumstances
         self._is_fresh = False
-        outcome = play(scenario, circumstances, self._timeouts.short_factor(circumstances.patience_seconds))
+        factor = self._timeouts.short_factor(circumstances.patience_seconds)
+        outcome = play(scenario, circumstances, factor, is_alone=is_alone)
         if outcome.failure is None:
             self._timeouts.answered(outcome.slowest_seconds)
         return outcome
@@ -152,17 +158,25 @@ class Executor:
             if self._health.has_given_up():
                 return self._blocked()
             was_fresh, self._is_fresh = self._is_fresh, False
-            outcome = play(scenario, self._health.circumstances)
-            failure = outcome.failure
-            is_suspect = scenario.isolation == DESTRUCTIVE or (failure is not None and failure.kind in WIRE)
-            state = self._look(is_thorough=is_suspect)
+            outcome = play(scenario, self._health.circumstances, is_alone=True)
+            state = self._look(is_thorough=scenario.isolation == DESTRUCTIVE or outcome.failure is not None)
             if state not in _LOST:
                 return outcome
             if self._health.has_given_up() and state is not State.WORN:
                 return gone(outcome)
             if was_fresh or self._health.has_given_up():
-                return gone(outcome) if state is State.ENDED or _is_clean(outcome, state) else outcome
+                return gone(outcome) if state is State.ENDED or self._has_wedged(outcome, state) else outcome
         return outcome
+
+    def _has_wedged(self, outcome: Outcome, state: State) -> bool:
+        """Tell whether a scenario that passed has wedged the server by something else than clients that left."""
+        is_used_up = 0 < self._health.circumstances.capacity <= outcome.record.connections
+        return state is State.WEDGED and outcome.failure is None and not outcome.leaves_open and not is_used_up
+
+    def _wear_out(self) -> None:
+        """Take note that the server is used up by what is harmless alone: play less between two starts."""
+        self._wears_out = True
+        self.batch_size = max(_SMALLEST_BATCH, self.batch_size // 3)
 
     def _blocked(self) -> Outcome:
         return Outcome(Record(), verdict=Verdict.BLOCKED, reason=self._health.dead)
@@ -171,14 +185,14 @@ class Executor:
 
     def _blame(self, passed: Sequence[Scenario], played: dict[str, Played], state: State) -> None:
         """Find out which of the scenarios that passed have ended the server, or have worn it out together."""
-        suspects = [row for row in passed if state is State.ENDED or not played[row.id].outcome.leaves_open]
+        suspects = [row for row in passed if state is State.ENDED or self._has_wedged(played[row.id].outcome, state)]
         culprits = [] if self._health.dead else find_culprits(suspects, self._health)
         self._is_fresh = False
         for row in culprits:
             outcome, attempts = played[row.id]
             played[row.id] = Played(gone(outcome), attempts + 1)
         if not culprits:
-            self.batch_size = max(_SMALLEST_BATCH, self.batch_size // 2)
+            self._wear_out()
         if not culprits and state is State.ENDED:
             text = "the server ended, and does not when the same scenarios are played again"
             if text not in self.problems:
@@ -193,8 +207,3 @@ def _timeout_kind(scenario: Scenario, outcome: Outcome | None) -> TimeoutKind | 
 
 def _is_gone(outcome: Outcome) -> bool:
     return outcome.failure is not None and outcome.failure.kind is Kind.GONE
-
-
-def _is_clean(outcome: Outcome, state: State) -> bool:
-    """Tell whether a scenario that passed has wedged the server, and let no client vanish, which others judge."""
-    return state is State.WEDGED and outcome.failure is None and not outcome.leaves_open

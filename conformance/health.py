@@ -103,7 +103,7 @@ class Health:
             try:
                 with self.connecting(wait_factor) as connect:
                     exchange(connect())
-            except Failure:
+            except Failure:  # noqa: PERF203  (twice at most)
                 if not self.is_up or not self.await_idle():
                     return False
             except Incomplete:

@@ -4,16 +4,15 @@ A question ends with `quit`, which is sent when the first line of the reply has 
 before the reply to quit, whatever its form is, and no pause has to prove where it ends.
 """
 
-import base64
-import binascii
-import contextlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from conformance.bodies import decode
 from conformance.client import FATAL, UNKNOWN, Client
 from conformance.content import Content
+from conformance.failure import Failure, Kind
 from conformance.record import shown
 
 Connect = Callable[[], Client]
@@ -21,9 +20,13 @@ Connect = Callable[[], Client]
 
 MISSING: Final = b"hftp-conformance-no-such-file"
 STATUS: Final = re.compile(rb"(0|[1-9][0-9]*)( [^\r\n]*)?\r\n")
+DIALECT_FORMS: Final = ("2019", "2018", "2016")
+"""The forms of a slice by which dialects are told apart."""
 _LINE: Final = re.compile(rb"[^\r\n]*\r?\n")
 _SHORT_SECONDS: Final = 0.3
 """How long a silence has to be once the server has shown that it can be silent."""
+_SAMPLE_BYTES: Final = 300
+"""More than a line of base64 holds that is wrapped."""
 _MOST_BYTES: Final = 1 << 18
 
 
@@ -60,6 +63,8 @@ class Interviewer:
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
         self._has_been_silent = False
+        self.refusal = b""
+        """The line that clients get who are one too many, if the server has one."""
         self.greeting = b""
         self.echoes = False
         self.quit_reply = b""
@@ -83,8 +88,10 @@ class Interviewer:
         return bool(self.quit_reply)
 
     def ask(self, line: bytes) -> Answer:
-        """Return what a command line is answered."""
+        """Return what a command line is answered; raises Failure, also if the client is taken for one too many."""
         raw, ending = self._exchange(line, then_quit=True)
+        if self.refusal and raw.startswith(self.refusal):
+            raise Failure(Kind.REFUSED, "a reply", shown(raw))
         raw = self._without_first(line, raw)
         tail = (b"quit\r\n" if self.echoes else b"") + self.quit_reply
         if self.quit_reply and raw.endswith(tail) and len(raw) > len(tail):
@@ -94,9 +101,13 @@ class Interviewer:
             self.stays_open.add(str(answer.code))
         return answer
 
+    def connect_by(self, connect: Connect) -> None:
+        """Connect in another way from now on."""
+        self._connect = connect
+
     def ask_again(self, line: bytes, connect: Connect) -> bool:
         """Tell whether a command line is answered as it was before, by another way to connect."""
-        self._connect = connect
+        self.connect_by(connect)
         before = self.answers[line]
         return self.ask(line).raw == before.raw
 
@@ -156,44 +167,22 @@ class SliceSample:
     answer: Answer = field(default_factory=lambda: Answer(b"", b"", ""))
 
 
-def slice_forms(body: bytes, sample: SliceSample) -> Mapping[str, bytes]:
-    """Return the dialects in whose form a slice may have come, and what followed it in each."""
+def slice_forms(body: bytes, sample: SliceSample, forms: Iterable[str] = DIALECT_FORMS) -> Mapping[str, bytes]:
+    """Return the forms in which a slice may have come, and what followed it in each."""
     found = {}
-    line, end, after = body.partition(b"\r\n")
-    with contextlib.suppress(binascii.Error):
-        decoded = base64.b64decode(line, validate=True)
-        if end and len(decoded) == sample.size and sample.data in {None, decoded}:
-            found["2019"] = after
-    plain = body[: sample.size]
-    if len(plain) == sample.size and (plain == sample.data or (sample.data is None and "2019" not in found)):
-        found["2018"] = body[sample.size :]
-    fragments = _fragments(body)
-    if fragments is not None and len(fragments[0]) == sample.size and sample.data in {None, fragments[0]}:
-        found["2016"] = fragments[1]
-    if sample.data is None and "2016" in found:
+    for form in forms:
+        decoded = decode(body, form, sample.size)
+        if decoded is not None and sample.data in {None, decoded[0]}:
+            found[form] = decoded[1]
+    if sample.data is None and len(found) > 1:  # any bytes are a slice of 2018
         found.pop("2018", None)
     return found
-
-
-def _fragments(body: bytes) -> tuple[bytes, bytes] | None:
-    """Return the bytes of a slice in fragments, and what follows it; None if it is none."""
-    data = b""
-    while found := re.match(rb"(0|[1-9][0-9]{0,8}) ", body):
-        length = int(found[1])
-        piece, body = body[found.end() : found.end() + length], body[found.end() + length :]
-        if len(piece) < length or not body.startswith(b"\r\n"):
-            return None
-        body = body[2:]
-        data += piece
-        if not length:
-            return data, body
-    return None
 
 
 def samples(interviewer: Interviewer, name: bytes, size: int, content: Content | None) -> list[SliceSample]:
     """Return slices of a file, each asked for on a connection of its own."""
     found = []
-    for offset, length in dict.fromkeys(((0, min(size, 40)), (1, min(size - 1, 7)), (0, 1))):
+    for offset, length in dict.fromkeys(((0, min(size, _SAMPLE_BYTES)), (1, min(size - 1, 7)), (0, 1))):
         if length <= 0:
             continue
         answer = interviewer.ask(b"get_slice %b %d %d" % (name, offset, length))

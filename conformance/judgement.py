@@ -32,7 +32,7 @@ def judged(
         expected=failure.expected if failure else "",
         got=failure.got if failure else outcome.reason or "; ".join(dict.fromkeys(outcome.seen)),
         sent=(failure.asked or outcome.record.last_sent()) if failure else "",
-        cause=(failure.cause or scenario.causes.get(failure.kind) or CAUSES[failure.kind]) if failure else "",
+        cause=(failure.cause or scenario.causes.get(failure.kind, "") or CAUSES[failure.kind]) if failure else "",
         reproduce=list(reproduce) if MEANINGS[verdict].has_run else [],
         seconds=round(outcome.seconds, 4),
         attempts=attempts,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from conformance.bodies import INSTEAD
 from conformance.client import CODES, FATAL, UNKNOWN
 from conformance.deviations import Deviation, Form
 from conformance.fixtures import Fixture
@@ -40,15 +41,26 @@ class Learner:
         self._codes: dict[int, int] = {}
         self._bare: set[str] = set()
         self._closes: set[str] = set()
+        self._slice_form = ""
         self._size_form: tuple[bytes, bytes] | None = None
         self._whole: set[str] = set()  # the replies that have been asked for
 
     # --- Asking ----------------------------------------------------------------------------------
 
+    @property
+    def fatal_codes(self) -> list[int]:
+        """The fatal codes that can be asked for; a server may be used up by each, so they are asked for at last."""
+        return [code for code in self._questions() if code in FATAL]
+
+    def ask_for(self, code: int) -> None:
+        """Ask for an error."""
+        self._hear_error(code, self._questions()[code])
+
     def ask(self, samples: Sequence[SliceSample]) -> None:
-        """Ask for every kind of reply; the slices have been asked for."""
-        for code, lines in self._questions().items():
-            self._hear_error(code, lines)
+        """Ask for every kind of reply but fatal ones; the slices have been asked for."""
+        for code in self._questions():
+            if code not in FATAL:
+                self.ask_for(code)
         self._hear_quit()
         self._hear_names("get_file_listing")
         if self._dialect == "2026":
@@ -177,27 +189,33 @@ class Learner:
             self._take("raw", answer.rest[len(head) :])
 
     def _hear_slices(self, samples: Sequence[SliceSample]) -> None:
-        extras = set()
-        for sample in samples:
-            code, _, is_bare, _, closes = self._facts(sample.answer, 0)
-            if code != 0:
-                return
-            body = sample.answer.rest
-            form = "2019" if self._dialect == "2026" else self._dialect
-            if form == "2019" and b"\r\n" not in body and body.endswith(b"\n"):
-                self._bare.add("slice")
-                body = body[:-1] + b"\r\n"
-            after = slice_forms(body, sample).get(form)
-            if after is None:
-                return
-            extras.add((after, closes))
-            if is_bare:
-                self._bare.add("status")
-        if len(extras) == 1:
+        own = "2019" if self._dialect == "2026" else self._dialect
+        for form in (own, *(form for form in INSTEAD if form != own)):
+            extras = self._slices_in(form, samples)
+            if len(extras) != 1 or (form != own and not self._are_known(samples)):
+                continue
             extra, closes = extras.pop()
+            if form not in {own, "lines"} or (form == "lines" and self._dialect != "2026"):
+                self._slice_form = form
             self._take("get_slice", extra)
             if closes:
                 self._closes.add("get_slice")
+            return
+
+    def _slices_in(self, form: str, samples: Sequence[SliceSample]) -> set[tuple[bytes, bool]]:
+        """Return what follows the slices if all of them come in a form, and whether the server closes then."""
+        extras = set()
+        for sample in samples:
+            code, _, _, _, closes = self._facts(sample.answer, 0)
+            after = slice_forms(sample.answer.rest, sample, [form]).get(form)
+            if code != 0 or after is None:
+                return set()
+            extras.add((after, closes))
+        return extras
+
+    def _are_known(self, samples: Sequence[SliceSample]) -> bool:
+        """Tell whether the bytes of the slices are known, without which another form would be a guess."""
+        return all(sample.data is not None for sample in samples)
 
     def _take(self, reply: str, extra: bytes) -> None:
         """Keep what follows a reply."""
@@ -234,6 +252,13 @@ class Learner:
             prefix, suffix = self._size_form
             text = f"a size has {' and '.join(described(part) for part in (prefix, suffix) if part)} around its digits"
             yield Deviation("HFTP-5.1", text, Form.SIZE, {"prefix": prefix, "suffix": suffix})
+
+        if self._slice_form:
+            requirement = _SLICE_REQUIREMENTS.get(self._dialect, "HFTP-6.1")
+            if self._slice_form.startswith("lines") and self._dialect == "2019":
+                requirement = "HFTP-6.7"
+            text = f"a slice comes {INSTEAD[self._slice_form]}"
+            yield Deviation(requirement, text, Form.SLICE, {"get_slice": self._slice_form.encode()})
 
     def _status_lines(self) -> Iterator[Deviation]:
         if not self._lines:

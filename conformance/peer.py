@@ -20,6 +20,7 @@ READ_AHEAD_BYTES: Final = 1 << 23
 LINE_BYTES: Final = 1 << 16
 """No line of a reply is longer, except for base64, which is read in pieces."""
 
+_SLOW: Final = "the server answers, but too slowly for this in the time that it has (--timeout-scale gives it more)"
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """Errors of the suite's own machine, which no server can help."""
 
@@ -56,6 +57,7 @@ class Peer:
         self.has_left = False
         """Whether this side ended the connection, or its half, before the server had ended it."""
         self._dial = dial
+        self._heard = 0.0  # when something came last
         self._receive_buffer_bytes = receive_buffer_bytes
         self._record = record
         self._connect()
@@ -250,7 +252,7 @@ class Peer:
             except _Ended:
                 ending = self._ending
                 break
-            except Failure:
+            except (Failure, Incomplete):
                 ending = "silence"
                 break
         data = bytes(self._received)
@@ -259,7 +261,7 @@ class Peer:
 
     def drop(self, data: bytes) -> bool:
         """Drop bytes if they are what comes next, and return whether they were; waits for the first of them to tell."""
-        with contextlib.suppress(_Ended, Failure):
+        with contextlib.suppress(_Ended, Failure, Incomplete):
             while len(self._received) < len(data) and data.startswith(bytes(self._received)):
                 self._receive_raw("", Kind.OPEN)
         is_there = self._received.startswith(data)
@@ -269,7 +271,7 @@ class Peer:
 
     def wait(self) -> None:
         """Wait until the server closes, resets or has been silent for a while, and drop what it says."""
-        with contextlib.suppress(_Ended, Failure):
+        with contextlib.suppress(_Ended, Failure, Incomplete):
             while True:
                 self._received.clear()
                 self._receive_raw("", Kind.OPEN)
@@ -301,6 +303,8 @@ class Peer:
             data = self._socket.recv(RECEIVE_BYTES)
             self.slowest_seconds = max(self.slowest_seconds, monotonic() - started)
         except TimeoutError:
+            if self._is_too_slow():
+                raise Incomplete(_SLOW) from None
             self.is_silent = True
             self._record.note(self.number, "silence", f"{self.patience_seconds:.1f} s")
             after = f" after {shown(bytes(self._received))}" if self._received else ""
@@ -318,8 +322,14 @@ class Peer:
             self._record.note(self.number, "end")
             raise _Ended
         self.is_silent = False
+        self._heard = monotonic()
         self._record.received(self.number, data)
         self._received += data
+
+    def _is_too_slow(self) -> bool:
+        """Tell whether the time is over while something still came now and then."""
+        now = monotonic()
+        return now >= self.deadline and now - self._heard < self.patience_seconds
 
     def _left(self) -> float:
         left = self.deadline - monotonic()

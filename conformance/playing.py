@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
+from conformance.causes import likely
 from conformance.deviations import Deviation, Deviations
 from conformance.failure import Failure, Incomplete, Kind, Unsupported
 from conformance.fixtures import Fixtures
@@ -14,6 +15,7 @@ from conformance.verdict import Verdict
 
 WIRE: Final = frozenset({Kind.TIMEOUT, Kind.REFUSED, Kind.CLOSED, Kind.RESET, Kind.OPEN})
 """Failures after which the server may be dead."""
+_CLIENTS: Final = "HFTP-10."
 VAIN: Final = frozenset({Kind.TIMEOUT, Kind.OPEN})
 """Failures that are a wait in vain."""
 
@@ -45,11 +47,17 @@ class Outcome:
 
 
 def play(
-    scenario: Scenario, circumstances: Circumstances, wait_factor: float = 1.0, deviations: Deviations | None = None
+    scenario: Scenario,
+    circumstances: Circumstances,
+    wait_factor: float = 1.0,
+    deviations: Deviations | None = None,
+    *,
+    is_alone: bool = False,
 ) -> Outcome:
     """Play a scenario, with waits of `wait_factor` times those in full.
 
-    `deviations` are the ones that its clients expect, in the place of all that are known.
+    `deviations` are the ones that its clients expect, in the place of all that are known. Only if it `is_alone`, the
+    cause of a failure is looked for, for which the server may be asked more.
     """
     stage = Stage(
         circumstances,
@@ -65,6 +73,8 @@ def play(
         scenario.play(stage)
     except Failure as why:
         failure = why
+        if is_alone:
+            why.cause = likely(scenario, why, stage)
     except Incomplete as why:
         verdict, reason = Verdict.INCOMPLETE, str(why)
     except Unsupported as why:
@@ -73,6 +83,9 @@ def play(
         verdict, reason = Verdict.ERROR, _fault(error)
     finally:
         stage.close()
+    if failure is not None and _is_one_too_many(scenario, stage, failure):
+        failure, verdict = None, Verdict.INCOMPLETE
+        reason = f"the server serves {circumstances.capacity} clients, and counts some that have left"
     return Outcome(
         stage.record,
         monotonic() - started,
@@ -85,6 +98,16 @@ def play(
         leaves_open=stage.leaves_open,
         slowest_seconds=stage.slowest_seconds,
     )
+
+
+def _is_one_too_many(scenario: Scenario, stage: Stage, failure: Failure) -> bool:
+    """Tell whether a client was refused as one too many, though it is not; the scenarios about clients judge that."""
+    facts = stage.circumstances
+    is_refused = failure.kind in {Kind.REFUSED, Kind.CLOSED, Kind.RESET} or bool(
+        facts.refusal and facts.refusal in failure.got
+    )
+    is_used_up = 0 < facts.capacity < stage.record.connections
+    return is_refused and is_used_up and not scenario.requirement.startswith(_CLIENTS)
 
 
 def require(scenario: Scenario, fixtures: Fixtures) -> None:

@@ -106,6 +106,8 @@ class Record:
 
     moments: list[Moment] = field(default_factory=list)
     dropped: int = 0
+    connections: int = 0
+    """How many connections were made."""
     _started: float = field(default_factory=monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _latest: dict[int, Moment] = field(default_factory=dict)
@@ -133,6 +135,7 @@ class Record:
                 latest.payload.add(data)
 
     def _add(self, moment: Moment) -> None:
+        self.connections += moment.what == "connected"
         self._latest[moment.peer] = moment
         if len(self.moments) < MOMENTS:
             self.moments.append(moment)

@@ -41,6 +41,8 @@ class Circumstances:
     """How far away the server is, as far as that is known."""
     capacity: int = 0
     """How many clients the server serves at once if it refuses more; 0 if no limit was met."""
+    refusal: str = ""
+    """What the server says to a client that is one too many."""
     backlog: int | None = None
     """How many connections may wait to be accepted, if that is known."""
     queue_length: Callable[[], int | None] = lambda: None
@@ -144,13 +146,16 @@ class Stage:
             self.await_accepted()
         return clients
 
-    def probe(self) -> Status:
-        """Require that a new client is served; the proof that the server has survived."""
+    def probe(self) -> None:
+        """Require that a new client gets a reply, in whatever form; the proof that the server has survived."""
         client = self.connect()
         client.say(UNKNOWN)
-        status = self._status_of_probe(client)
-        client.finish()
-        return status
+        try:
+            self._status_of_probe(client)
+        except Failure as failure:
+            if failure.kind is not Kind.MALFORMED:  # a wrong form of a reply is judged elsewhere
+                raise
+        client.part()
 
     def _status_of_probe(self, client: Client) -> Status:
         """Read a status line; a server that is working is waited for, for busy is not dead."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from conformance.scenario import Catalogue, Chapter, ScenarioError
+from conformance.scenarios.prerequisites import with_prerequisites
 
 CHAPTERS: Final = (
     "framing",
@@ -85,7 +86,7 @@ def _add(found: Catalogue, chapter: object, source: str) -> None:
         raise ScenarioError(message)
     try:
         for scenario in chapter:
-            found.add(scenario)
+            found.add(with_prerequisites(scenario))
     except (ScenarioError, AttributeError, TypeError) as error:
         message = f"{source}: {error}"
         raise ScenarioError(message) from error

@@ -135,7 +135,7 @@ def require_served(client: Client) -> None:
     except Failure as failure:
         if failure.kind is not Kind.MALFORMED:
             raise
-    client.close()
+    client.part()
 
 
 def refusals_of_directory(stage: Stage, line: bytes) -> tuple[int, ...]:
@@ -163,7 +163,5 @@ def survive(stage: Stage, lines: Iterable[bytes]) -> None:
     for line in lines:
         client = stage.connect()
         client.say(line)
-        client.half_close()
-        client.wait()
-        client.close()
-    require_served(stage.connect())
+        client.part()
+    stage.probe()

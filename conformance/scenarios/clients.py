@@ -8,27 +8,28 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from conformance.causes import Cause, Told
 from conformance.client import UNKNOWN, Client, fetch
 from conformance.failure import Failure
 from conformance.scenario import DESTRUCTIVE, Chapter, Kind, Stage
+from conformance.scenarios import controls
 
 chapter = Chapter()
 
 SMALL_BUFFER_BYTES: Final = 4096
 """What a client that does not read lets the kernel take in for it."""
 
-_BLOCKED: Final = {
-    Kind.TIMEOUT: "the server waits for one client and serves no other in the meantime",
-    Kind.REFUSED: "the server waits for one client and accepts no other in the meantime",
+_BLOCKED: Final[dict[Kind, Told]] = {
+    Kind.TIMEOUT: Cause(
+        "while the server waits for one client, it serves no other",
+        expected="^200",
+        seen="the other client gets no reply",
+    ),
 }
-MIXED: Final = {
-    Kind.BODY: "what belongs to one client is kept where all clients share it",
-    Kind.STATUS: "what belongs to one client is kept where all clients share it",
-    Kind.MALFORMED: "what belongs to one client is kept where all clients share it",
-    Kind.EXTRA: "a reply went to a client that it does not belong to",
-    Kind.TIMEOUT: "a reply went to another client, or one client keeps the others waiting",
-    Kind.CLOSED: "what one client did has ended the conversation of another",
-}
+MIXED: Final[dict[Kind, Told]] = dict.fromkeys(
+    (Kind.BODY, Kind.STATUS, Kind.MALFORMED, Kind.EXTRA),
+    Cause("what belongs to one client is kept where all clients share it", control=controls.ONE_BY_ONE),
+)
 
 
 def together(works: Sequence[Callable[[], None]], workers: int = 0) -> None:
@@ -124,7 +125,7 @@ def errors_of_others(stage: Stage) -> None:
         client = stage.connect()
         client.say(line)
         client.status(code)
-        client.close()
+        client.part()
         other = stage.connect()
         fetch(other, text.name, 0, text.size, text.content)
         other.finish()
@@ -138,7 +139,7 @@ def errors_of_others(stage: Stage) -> None:
     "HFTP-10.2",
     "Clients that have said nothing do not block others",
     needs=["concurrency"],
-    causes=_BLOCKED | {Kind.TIMEOUT: "the server waits for a client's first bytes before it accepts the next"},
+    causes=_BLOCKED,
 )
 def idle(stage: Stage) -> None:
     """Connect three, have a fourth one served, and then the three, the last first."""
@@ -194,7 +195,7 @@ def half_closed(stage: Stage) -> None:
     needs=["concurrency", "large"],
     isolation=DESTRUCTIVE,
     patiences=20.0,
-    causes=_BLOCKED | {Kind.TIMEOUT: "the server sends to one client until that has taken all, and serves nobody else"},
+    causes=_BLOCKED,
 )
 def not_reading(stage: Stage) -> None:
     """Let three clients ask for all of it and read nothing but the status, and have others served."""
@@ -238,10 +239,10 @@ def not_reading_replies(stage: Stage) -> None:
     isolation=DESTRUCTIVE,
     patiences=20.0,
     causes=MIXED
-    | {
-        Kind.CLOSED: "a client that does not read at once is dropped",
-        Kind.RESET: "a client that does not read at once is dropped",
-    },
+    | dict.fromkeys(
+        (Kind.CLOSED, Kind.RESET),
+        Cause("a client that does not read for a moment is dropped", control=controls.LARGE_WORKS),
+    ),
 )
 def slow_reader(stage: Stage) -> None:
     """Let one client ask for a slice, have 40 others served, and read the slice then."""

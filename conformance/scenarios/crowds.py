@@ -3,6 +3,7 @@
 import resource
 from typing import Final
 
+from conformance.causes import Cause, Told
 from conformance.client import UNKNOWN, Client
 from conformance.failure import Incomplete
 from conformance.scenario import DESTRUCTIVE, Chapter, Kind, Stage
@@ -13,18 +14,16 @@ chapter = Chapter()
 _SPARE_DESCRIPTORS: Final = 100
 _DIALLERS: Final = 32
 
-_LIMITED: Final = {
-    Kind.TIMEOUT: "the server serves only so many clients, and lets the others wait",
-    Kind.REFUSED: "the queue of connections that wait for accept() is short, and the server comes to it too rarely",
-    Kind.CLOSED: "the server serves only so many clients, and closes what comes then",
-    Kind.RESET: "the server serves only so many clients, and closes what comes then",
-    Kind.STATUS: "something is used up by each client or command, and never given back: files, sockets or memory",
+_LIMITED: Final[dict[Kind, Told]] = {
+    Kind.STATUS: Cause(
+        "something is used up by each command, and not given back: files, sockets or memory", codes=(199,)
+    ),
 }
-_ORPHANED: Final = {
-    Kind.GONE: "writing to or reading from a client that is gone raised an exception that ended the server",
-    Kind.TIMEOUT: "the server still waits for the client that is gone, or a lock was not given back",
-    Kind.REFUSED: "the server has died of it, or does not accept any more",
-    Kind.CLOSED: "the server accepts others, and can serve them no more",
+_ORPHANED: Final[dict[Kind, Told]] = {
+    Kind.GONE: "clients that vanish end the server's process, or keep it from serving others",
+    Kind.REFUSED: "after clients have vanished, nothing accepts connections any more",
+    Kind.TIMEOUT: "after clients have vanished, the server accepts others and does not serve them: recv() returns no"
+    " bytes at the end of a stream, and the server goes on waiting for more",
 }
 
 
@@ -142,7 +141,7 @@ def one_after_another(stage: Stage) -> None:
     needs=["text"],
     isolation=DESTRUCTIVE,
     patiences=20.0,
-    causes=_LIMITED | {Kind.STATUS: "files are opened and never closed, until the system gives no more"},
+    causes={Kind.STATUS: Cause("files are opened and never closed, until the system gives no more", codes=(199,))},
 )
 def many_files(stage: Stage) -> None:
     """Fetch a file 1,100 times in pipelines of 100, more often than a process may usually have files open."""

@@ -8,7 +8,7 @@ from conformance.record import shown
 from conformance.scenario import DESTRUCTIVE, Cause, Chapter, Kind, Stage
 from conformance.scenarios import causes_lines as causes
 from conformance.scenarios import controls
-from conformance.scenarios.answering import readable_answers, require_readable, require_served
+from conformance.scenarios.answering import readable_answers, require_readable
 
 chapter = Chapter()
 
@@ -146,10 +146,8 @@ def _add_foreign(slug: str, line: bytes, what: str) -> None:
     def survived(stage: Stage) -> None:
         client = stage.connect()
         client.say(line)
-        client.half_close()
-        client.wait()
-        client.close()
-        require_served(stage.connect())
+        client.part()
+        stage.probe()
 
     answered.__doc__ = survived.__doc__ = f"Send it: {what}."
 

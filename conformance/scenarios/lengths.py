@@ -187,8 +187,7 @@ _BLOCK_BYTES: Final = 256 * KIB
 def _require_survival(stage: Stage) -> None:
     """Require that a new client is served, though the server may still be busy with what it was sent."""
     stage.allow(20.0)
-    client = stage.connect(patience_seconds=_FLOOD_PATIENCES * stage.patience_seconds)
-    require_served(client)
+    stage.probe()
 
 
 def _flood(stage: Stage, client: Client, block: bytes, most: int) -> None:
@@ -264,9 +263,7 @@ def _add_block(slug: str, requirement: str, what: str, block: bytes) -> None:
     def survived(stage: Stage) -> None:
         client = stage.connect()
         client.send(block or stage.random.randbytes(_BLOCK_BYTES).translate(None, b"\r\n") + b"\r\n")
-        client.half_close()
-        client.wait()
-        client.close()
+        client.part()
         _require_survival(stage)
 
     survived.__doc__ = f"Send them, end the stream, and connect again. {what}."

@@ -56,7 +56,7 @@ def _add_directory(slug: str, what: str, names: Sequence[bytes], *, is_outside: 
             client = stage.connect()
             client.say(line)
             status = client.status()
-            client.close()
+            client.part()
             allowed = refusals_of_directory(stage, line)
             if status.code not in allowed or (is_outside and status.code == 0):
                 raise Failure(Kind.STATUS, f"201 or 202 to {shown(line)}", str(status))

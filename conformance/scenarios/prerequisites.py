@@ -1,0 +1,82 @@
+"""Which scenarios show nothing if a simpler one fails: one mistake is then reported where it is simplest, and once.
+
+A prerequisite is only something that the scenario does not want to show itself. So the many sizes of slices need short
+slices to work, and not the other way round.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Final
+
+from conformance.scenario import Scenario
+
+_SHORT: Final = ("slices.first-bytes", "slices.each-byte", "slices.whole-binary")
+_LAST: Final = ("slices.last-byte",)
+_PAST_OFFSET: Final = ("slices.past-end-by-offset",)
+_PAST_SIZE: Final = ("slices.past-end-by-size",)
+
+PREREQUISITES: Final[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = (
+    # Whole files are slices up to the last byte.
+    (("slices.whole-*", "slices.alphabet", "slices.no-padding-inside", "slices.base64-ends", "slices.raw-*"), _LAST),
+    (("paths.alphabet", "paths.no-extension", "paths.odd-names", "paths.case", "lengths.longest-name"), _LAST),
+    (("metadata.grown", "metadata.shrunk", "metadata.emptied", "metadata.filled"), (*_LAST, *_PAST_SIZE)),
+    (("metadata.rewritten", "metadata.replaced", "metadata.agrees-with-slices"), (*_LAST, *_PAST_SIZE)),
+    # Slices of many sizes, to many clients, or read in odd ways, need slices of a few bytes to be right.
+    (("slices.border-*", "slices.random", "slices.overlapping", "slices.adjacent", "slices.two-files"), _SHORT),
+    (("slices.consistent", "slices.last-of-*", "slices.large*", "slices.pipelined", "slices.raw-large"), _SHORT),
+    (("slices.closed-*", "slices.reset-*", "slices.padding", "slices.no-padding-inside", "slices.alphabet"), _SHORT),
+    (("clients.busy-slices", "clients.same-file", "clients.slow-reader", "clients.many-files"), _SHORT),
+    (("clients.not-reading-replies", "clients.errors-of-others"), _SHORT),
+    (("clients.busy-slices", "clients.errors-of-others"), _PAST_OFFSET),
+    (("commands.quit-behind-slice", "framing.pipelined-slices", "replies.goes-on-0"), _SHORT),
+    (("slices.raw-text-one-byte", "slices.raw-pipelined", "slices.raw-binary", "slices.raw-bytes"), _SHORT),
+    # Whether numbers wrap shows only where the range is checked at all.
+    (("arguments.2-*-offset", "arguments.100-digits-offset", "arguments.400-digits-offset"), _PAST_OFFSET),
+    (("arguments.5000-digits-offset",), _PAST_OFFSET),
+    (("arguments.2-*-size", "arguments.100-digits-size", "arguments.400-digits-size"), _PAST_SIZE),
+    (("arguments.5000-digits-size", "arguments.sum-*", "arguments.exact-at-the-edge"), _PAST_SIZE),
+    (("replies.alone-203", "replies.goes-on-203", "replies.goes-on-long", "replies.alone-raw"), _PAST_OFFSET),
+    (("slices.raw-past-end", "slices.raw-pipelined", "framing.pipelined-slices"), _PAST_OFFSET),
+    (("slices.past-end-by-two", "slices.past-end-much", "slices.past-end-of-medium"), _PAST_SIZE),
+    (("slices.past-end-of-large", "slices.past-end-of-one", "slices.past-end-of-empty"), _PAST_SIZE),
+    (("slices.past-end-far*", "slices.past-end-both", "slices.past-end-of-empty-by-offset"), _PAST_OFFSET),
+    # What takes anything for a number, or the digits that a word begins with, takes every other word likewise.
+    (
+        tuple(f"arguments.{slug}-offset" for slug in ("letter-digit", "point-alone", "true", "quotation-marks")),
+        ("arguments.letters-offset",),
+    ),
+    (
+        tuple(f"arguments.{slug}-offset" for slug in ("minus-alone", "plus-alone", "underscore-alone", "percent")),
+        ("arguments.letters-offset",),
+    ),
+    (
+        tuple(f"arguments.{slug}-size" for slug in ("letter-digit", "point-alone", "true", "quotation-marks")),
+        ("arguments.letters-size",),
+    ),
+    (
+        tuple(f"arguments.{slug}-size" for slug in ("minus-alone", "plus-alone", "underscore-alone", "percent")),
+        ("arguments.letters-size",),
+    ),
+    (
+        tuple(f"arguments.{slug}-offset" for slug in ("comma", "separators", "unit", "long", "range", "sum")),
+        ("arguments.digit-letter-offset",),
+    ),
+    (
+        tuple(f"arguments.{slug}-size" for slug in ("comma", "separators", "unit", "long", "range", "sum")),
+        ("arguments.digit-letter-size",),
+    ),
+)
+"""Patterns of ids, and the ids without which these show nothing."""
+
+
+def with_prerequisites(scenario: Scenario) -> Scenario:
+    """Return a scenario that depends on its prerequisites, too."""
+    more = [name for name in _of(scenario.id) if name not in scenario.depends and name != scenario.id]
+    return replace(scenario, depends=(*scenario.depends, *dict.fromkeys(more))) if more else scenario
+
+
+def _of(identifier: str) -> Iterable[str]:
+    for patterns, wanted in PREREQUISITES:
+        if any(fnmatchcase(identifier, pattern) for pattern in patterns):
+            yield from wanted
