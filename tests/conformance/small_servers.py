@@ -1,0 +1,157 @@
+"""Servers that are made for one test each: what is not constant, what is composed, and what ends early.
+
+`python -m tests.conformance.small_servers NAME` runs one, with the options of all broken servers.
+"""
+
+import itertools
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.broken_servers import running
+from tests.broken_servers.bugs_statuses import ErrorWithEmptyLine
+from tests.broken_servers.commands import Commands, Parts
+from tests.broken_servers.style import Style
+from tests.broken_servers.style_threads import Threads
+
+MODULE = "tests.conformance.small_servers"
+HUNG_SECONDS = 30.0
+
+
+class SometimesExtraLine(Commands):
+    """Every third error is followed by an empty line."""
+
+    errors = itertools.count(1)
+
+    def refuse(self, code: int) -> tuple[Parts, bool]:
+        """Add an empty line now and then."""
+        parts, is_over = super().refuse(code)
+        return iter([*parts, b"\r\n"] if next(self.errors) % 3 == 0 else parts), is_over
+
+
+class ChangingForms(Commands):
+    """A status line has a number of its own in the place of the space, another one each time."""
+
+    numbers = itertools.count(1)
+
+    def status(self, code: int) -> bytes:
+        """Count."""
+        return super().status(code) if code != 203 else b"203-%d\r\n" % next(self.numbers)
+
+
+class ChangingTexts(Commands):
+    """A status line has another text each time, as it may."""
+
+    numbers = itertools.count(1)
+
+    def status(self, code: int) -> bytes:
+        """Count."""
+        return b"%d text %d\r\n" % (code, next(self.numbers))
+
+
+class ExtraLineAndShortSlices(ErrorWithEmptyLine):
+    """Errors are followed by an empty line, and a slice that goes past the end is answered by what there is."""
+
+    def check_range(self, offset: int, size: int, file_size: int) -> None:
+        """Check nothing."""
+
+
+class NeverHelps(Commands):
+    """`help` is never answered."""
+
+    def run(self, name: bytes, arguments: list[bytes]) -> Parts:
+        """Hang."""
+        if name == b"help":
+            time.sleep(HUNG_SECONDS)
+        return super().run(name, arguments)
+
+
+class SilentPastTheEnd(Commands):
+    """What goes past the end of a file is never answered."""
+
+    def check_range(self, offset: int, size: int, file_size: int) -> None:
+        """Hang where the range is wrong."""
+        if offset + size > file_size:
+            time.sleep(HUNG_SECONDS)
+
+
+class EndsAtSecondConnection(Threads):
+    """The second client ends the process."""
+
+    def start(self, sock: socket.socket) -> None:
+        """Serve one client."""
+        if hasattr(self, "has_served"):
+            os._exit(1)
+        self.has_served = True
+        super().start(sock)
+
+
+class CappedAtOne(Threads):
+    """One client is served at a time, and others are closed without a word."""
+
+    most = 1
+    word = b""
+
+    def __init__(self, commands: Commands) -> None:
+        super().__init__(commands)
+        self.clients: list[socket.socket] = []
+
+    def start(self, sock: socket.socket) -> None:
+        """Count those that are there."""
+        self.clients = [client for client in self.clients if client.fileno() >= 0]
+        if len(self.clients) >= self.most:
+            with sock:
+                sock.sendall(self.word)
+            return
+        self.clients.append(sock)
+        super().start(sock)
+
+    def end(self, sock: socket.socket) -> None:
+        """Make room before the client sees its end."""
+        self.clients.remove(sock)
+        super().end(sock)
+
+
+class CappedAtFive(CappedAtOne):
+    """Five clients are served at a time, and others get a line."""
+
+    most = 5
+    word = b"503 too many clients\r\n"
+
+
+class CappedAtTwelve(CappedAtOne):
+    """Twelve clients are served at a time, and others get a line that is no status line."""
+
+    most = 12
+    word = b"come back later\r\n"
+
+
+_COMMANDS: dict[str, type[Commands]] = {
+    "sometimes-extra-line": SometimesExtraLine,
+    "changing-forms": ChangingForms,
+    "changing-texts": ChangingTexts,
+    "extra-line-and-short-slices": ExtraLineAndShortSlices,
+    "never-helps": NeverHelps,
+    "silent-past-the-end": SilentPastTheEnd,
+}
+_STYLES: dict[str, type[Style]] = {
+    "ends-at-second-connection": EndsAtSecondConnection,
+    "capped-at-1": CappedAtOne,
+    "capped-at-5": CappedAtFive,
+    "capped-at-12": CappedAtTwelve,
+}
+NAMES = {name: kind.__doc__ or "" for name, kind in {**_COMMANDS, **_STYLES}.items()}
+
+
+def prepare(name: str, directory: Path, dialect: str) -> tuple[Callable[[str, int], socket.socket], running.Serve]:
+    """Return how a server listens and serves."""
+    commands = _COMMANDS.get(name, Commands)(directory, dialect)
+    server = _STYLES.get(name, Threads)(commands)
+    return server.listen, server.serve
+
+
+if __name__ == "__main__":
+    sys.exit(running.run(sys.argv[1:], NAMES, prepare))
