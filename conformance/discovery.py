@@ -107,6 +107,7 @@ class _Search:
         self._health = health
         self._timeouts = timeouts
         self._basis = ""
+        self._first_line = b""  # of what the first client gets
         self._refusal = b""
         self._learner: Learner | None = None
 
@@ -131,7 +132,7 @@ class _Search:
         """Learn how a fatal error is answered, and look whether the server can still be asked."""
         if self._learner is not None:
             self._learner.ask_for(code)
-            self._update(deviations=Deviations(self._learner.deviations()))
+            self._update(deviations=Deviations(self._learner.findings.deviations()))
         if self._health.check() is not State.WELL:
             self._health.recover()
 
@@ -196,7 +197,7 @@ class _Search:
             self._update(dialect=dialect)
             self._learner = Learner(interviewer, dialect, text)
             self._learner.ask(found)
-            self._update(deviations=Deviations(self._learner.deviations()))
+            self._update(deviations=Deviations(self._learner.findings.deviations()))
             if found:
                 self._health.is_as_at_first = partial(interviewer.ask_again, found[-1].answer.line)
 
@@ -250,8 +251,10 @@ class _Search:
             client.patience_seconds = min(client.patience_seconds, near + far)
         client.say(UNKNOWN)
         data, ending = client.collect(lambda data: b"\n" in data)
-        if data and not data.lstrip()[:1].isdigit():
-            self._refusal = data
+        line = data.partition(b"\n")[0]
+        self._first_line = self._first_line or line
+        if data and line != self._first_line and not line[:1].isdigit():
+            self._refusal = line
             return "refusal"
         return "" if ending == "enough" else ending
 

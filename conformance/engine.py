@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from conformance import __version__
+from conformance.deviations import Deviation, Deviations
 from conformance.discovery import discover
 from conformance.events import Event, Result, RunEnd, RunStart, ScenarioStart, Sink
 from conformance.executor import Executor, Played
@@ -27,7 +28,6 @@ from conformance.verdict import Verdict, exit_status
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from conformance.deviations import Deviation
 
 GATE: Final = "framing.one-command"
 """Is played before all others; a server that fails it is not asked anything else, unless a deviation explains it."""
@@ -185,7 +185,7 @@ class Session:
         """Yield what is left to play: scenarios that can be played beside each other, then the others, one by one."""
         left = [row for row in self._ordered() if row.id not in self._results]
         while left:
-            size = self._executor.batch_size if left[0].isolation != DESTRUCTIVE else 1
+            size = self._executor.size_of_batch(left[0])
             kind, depth = left[0].isolation, self._depth(left[0])
             batch = [row for row in left[:size] if row.isolation == kind and self._depth(row) == depth]
             yield batch
@@ -200,19 +200,30 @@ class Session:
         self._reported = {}
         known = self._health.circumstances.deviations
         for deviation in known.rows:
+            if self._gate.failure is not None and not self._passes(self.catalogue[GATE], known.without(deviation)):
+                self._reported[deviation] = GATE
+                continue
             rows = [row for row in self._ordered() if row.id not in self._results]
             own = [row for row in rows if row.requirement == deviation.requirement]
             for row in (own + [row for row in rows if row not in own])[:_REPORTERS]:
                 if self._obstacle(row) is not None:
                     continue
-                outcome = play(row, self._health.circumstances, deviations=known.without(deviation), is_alone=True)
-                if not self._health.is_up:
-                    self._health.recover()
-                if outcome.failure is not None and play(row, self._health.circumstances).failure is None:
+                outcome = self._play_expecting(row, known.without(deviation))
+                if outcome.failure is not None and self._passes(row, known):
                     self._reported[deviation] = row.id
                     self._emit(ScenarioStart(row.id))
                     self._conclude(row, Played(outcome))
                     break
+
+    def _play_expecting(self, scenario: Scenario, deviations: Deviations) -> Outcome:
+        """Play a scenario whose clients expect these deviations, and see to it that the server is up afterwards."""
+        outcome = play(scenario, self._health.circumstances, deviations=deviations, is_alone=True)
+        if not self._health.is_up:
+            self._health.recover()
+        return outcome
+
+    def _passes(self, scenario: Scenario, deviations: Deviations) -> bool:
+        return self._play_expecting(scenario, deviations).failure is None
 
     def _judge_deviations(self, scenario: Scenario, outcome: Outcome) -> Outcome:
         """Return what an outcome is if it was a known deviation of the scenario's own requirement that made it pass."""

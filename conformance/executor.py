@@ -27,6 +27,8 @@ _HASTY: Final = frozenset({Kind.TIMEOUT, Kind.REFUSED, Kind.OPEN})
 """Failures that may be haste."""
 _LOST: Final = frozenset({State.ENDED, State.WEDGED, State.WORN})
 LARGEST_BATCH: Final = 48
+_DESTRUCTIVE_BATCH: Final = 8
+"""So many destructive scenarios are played in a row as long as the server survives them."""
 _SMALLEST_BATCH: Final = 4
 
 
@@ -41,7 +43,8 @@ class Executor:
     """Plays batches of scenarios against one server."""
 
     def __init__(self, health: Health, timeouts: Timeouts) -> None:
-        self.batch_size = LARGEST_BATCH
+        self._batch_size = LARGEST_BATCH
+        self._destructive_batch_size = _DESTRUCTIVE_BATCH
         self.problems: list[str] = []
         """What is wrong with the server, and no scenario's doing."""
         self._health = health
@@ -49,6 +52,10 @@ class Executor:
         self._wears_out = False  # whether several scenarios together have used it up
         self._is_fresh = False  # whether nothing was played since the server was started
         self._short: dict[TimeoutKind, list[Scenario]] = {}  # whose short waits have counted
+
+    def size_of_batch(self, scenario: Scenario) -> int:
+        """Return how many scenarios of one's isolation are played before the server is looked at."""
+        return self._destructive_batch_size if scenario.isolation == DESTRUCTIVE else self._batch_size
 
     def run(self, batch: Sequence[Scenario], jobs: int = 1) -> dict[str, Played]:
         """Return the outcome of each scenario, by id."""
@@ -60,6 +67,8 @@ class Executor:
         # What is played alone on a server that was well has failed by itself, unless the server has ended of it.
         is_own = len(batch) == 1 and has_failed and state is not State.ENDED
         is_lost = state in _LOST and not is_own
+        if state is not State.WELL and batch[0].isolation == DESTRUCTIVE:
+            self._destructive_batch_size = 1
         passed = [row for row, outcome in zip(batch, outcomes, strict=True) if outcome and outcome.failure is None]
         played: dict[str, Played] = {}
         for row, outcome in zip(batch, outcomes, strict=True):
@@ -78,7 +87,7 @@ class Executor:
         if self._health.dead:
             return [self._blocked()] * len(batch)
         if jobs == 1 or len(batch) == 1:
-            return [self._play(row, is_alone=True) for row in batch]
+            return [self._play_and_look(row) for row in batch]
         with ThreadPoolExecutor(jobs, thread_name_prefix="scenario") as pool:
             try:
                 # What may take longest comes first, so that at the end nobody waits for it.
@@ -88,6 +97,13 @@ class Executor:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         return [found[row.id] for row in batch]
+
+    def _play_and_look(self, scenario: Scenario) -> Outcome | None:
+        """Play a scenario; if it has waited in vain, see to it that the next ones find a server that answers."""
+        outcome = self._play(scenario, is_alone=True)
+        if outcome is not None and outcome.is_in_vain:
+            self._look(is_thorough=True)
+        return outcome
 
     def _play(self, scenario: Scenario, *, is_alone: bool = False) -> Outcome | None:
         if not self._health.is_up:
@@ -176,7 +192,7 @@ class Executor:
     def _wear_out(self) -> None:
         """Take note that the server is used up by what is harmless alone: play less between two starts."""
         self._wears_out = True
-        self.batch_size = max(_SMALLEST_BATCH, self.batch_size // 3)
+        self._batch_size = max(_SMALLEST_BATCH, self._batch_size // 3)
 
     def _blocked(self) -> Outcome:
         return Outcome(Record(), verdict=Verdict.BLOCKED, reason=self._health.dead)

@@ -22,7 +22,9 @@ MISSING: Final = b"hftp-conformance-no-such-file"
 STATUS: Final = re.compile(rb"(0|[1-9][0-9]*)( [^\r\n]*)?\r\n")
 DIALECT_FORMS: Final = ("2019", "2018", "2016")
 """The forms of a slice by which dialects are told apart."""
-_LINE: Final = re.compile(rb"[^\r\n]*\r?\n")
+_CODE: Final = re.compile(rb"([0-9]{1,3})(?![0-9])")
+_END: Final = re.compile(rb"(?:\A|(?<=\n))0(?: [^\r\n]*)?\r\n\Z")
+"""A reply to quit whose text is another one each time."""
 _SHORT_SECONDS: Final = 0.3
 """How long a silence has to be once the server has shown that it can be silent."""
 _SAMPLE_BYTES: Final = 300
@@ -41,15 +43,14 @@ class Answer:
 
     @property
     def status(self) -> bytes:
-        """The first line, with its end."""
-        found = _LINE.match(self.raw)
-        return found[0] if found else b""
+        """The first line, with its end; empty if it does not end."""
+        return self.raw[: self.raw.find(b"\n") + 1]
 
     @property
     def code(self) -> int | None:
-        """The code of a status line of the right form."""
-        found = STATUS.fullmatch(self.status)
-        return int(found[1][:9]) if found else None
+        """The code that the first line begins with, whatever its form is otherwise."""
+        found = _CODE.match(self.status)
+        return int(found[1]) if found else None
 
     @property
     def rest(self) -> bytes:
@@ -67,6 +68,7 @@ class Interviewer:
         """The line that clients get who are one too many, if the server has one."""
         self.greeting = b""
         self.echoes = False
+        self._is_quit_constant = True
         self.quit_reply = b""
         """What a connection ends with after quit, without the echo."""
         self.stays_open: set[str] = set()
@@ -75,27 +77,28 @@ class Interviewer:
 
     def begin(self) -> bool:
         """Learn how the server answers quit, greets and echoes; return whether it answers at all."""
-        raw, ending = self._exchange(b"quit")
-        other, _ = self._exchange(UNKNOWN, then_quit=True)
+        raw, ending, _ = self._exchange(b"quit")
+        again, _, _ = self._exchange(b"quit")
+        other, _, _ = self._exchange(UNKNOWN, then_quit=True)
         first, second = _lines(raw), _lines(other)
         if first and second and first[0].strip() == b"quit" and second[0].strip() == UNKNOWN:
             self.echoes = True
         elif _is_greeted(first, second):
             self.greeting = first[0]
         self.quit_reply = self._without_first(b"quit", raw)
+        self._is_quit_constant = raw == again
         if ending == "silence" and self.quit_reply:
             self.stays_open.add("quit")
         return bool(self.quit_reply)
 
     def ask(self, line: bytes) -> Answer:
         """Return what a command line is answered; raises Failure, also if the client is taken for one too many."""
-        raw, ending = self._exchange(line, then_quit=True)
+        raw, ending, has_quit = self._exchange(line, then_quit=True)
         if self.refusal and raw.startswith(self.refusal):
             raise Failure(Kind.REFUSED, "a reply", shown(raw))
         raw = self._without_first(line, raw)
-        tail = (b"quit\r\n" if self.echoes else b"") + self.quit_reply
-        if self.quit_reply and raw.endswith(tail) and len(raw) > len(tail):
-            raw, ending = raw[: -len(tail)], "quit"
+        if has_quit and (without := self._without_quit(raw)) != raw:
+            raw, ending = without, "quit"
         answer = self.answers[line] = Answer(line, raw, ending)
         if answer.code in FATAL and ending == "silence":
             self.stays_open.add(str(answer.code))
@@ -111,8 +114,17 @@ class Interviewer:
         before = self.answers[line]
         return self.ask(line).raw == before.raw
 
-    def _exchange(self, line: bytes, *, then_quit: bool = False) -> tuple[bytes, str]:
-        """Return all that comes on one connection, and how it ended."""
+    def _without_quit(self, raw: bytes) -> bytes:
+        """Return what came before the reply to quit; all of it if that did not come."""
+        found = _END.search(raw) if not self._is_quit_constant else None
+        end = found.start() if found else len(raw) - len(self.quit_reply)
+        if not found and (not raw.endswith(self.quit_reply) or end <= 0):
+            return raw
+        return raw[:end].removesuffix(b"quit\r\n") if self.echoes else raw[:end]
+
+    def _exchange(self, line: bytes, *, then_quit: bool = False) -> tuple[bytes, str, bool]:
+        """Return all that comes on one connection, how it ended, and whether quit was said besides."""
+        has_quit = False
         client = self._connect()
         try:
             if self._has_been_silent:
@@ -122,7 +134,8 @@ class Interviewer:
             raw, ending = client.collect(lambda data: data.count(b"\n") > heads, _MOST_BYTES)
             if ending == "enough":
                 code = Answer(line, self._without_first(line, raw), "").code
-                if then_quit and code not in FATAL:
+                has_quit = then_quit and code not in FATAL
+                if has_quit:
                     client.say(b"quit")
                     is_enough = self._ends_with_quit if "quit" in self.stays_open else _never
                     more, ending = client.collect(is_enough, _MOST_BYTES)
@@ -133,7 +146,7 @@ class Interviewer:
                 self._has_been_silent = True
         finally:
             client.part()
-        return raw, ending
+        return raw, ending, has_quit
 
     def _ends_with_quit(self, data: bytes) -> bool:
         return data.endswith(self.quit_reply)
@@ -155,7 +168,7 @@ def _is_greeted(first: list[bytes], second: list[bytes]) -> bool:
 
 
 def _lines(data: bytes) -> list[bytes]:
-    return _LINE.findall(data)
+    return [line + b"\n" for line in data.split(b"\n")[:-1]]
 
 
 @dataclass
@@ -199,9 +212,3 @@ def likely_dialects(found: Sequence[SliceSample]) -> list[str]:
             for dialect, after in slice_forms(sample.answer.rest, sample).items():
                 votes[dialect] = votes.get(dialect, 0) + (1.0 if not after else 0.6)
     return sorted(votes, key=lambda dialect: (-votes[dialect], dialect != "2019"))
-
-
-def described(data: bytes) -> str:
-    """Return bytes as people call them."""
-    names = {b"\r\n": "an empty line", b"\n": "a bare LF", b"\r\n\r\n": "two empty lines", b" ": "a space"}
-    return names.get(data, f"the bytes {shown(data)}")

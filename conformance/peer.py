@@ -126,6 +126,11 @@ class Peer:
         for byte in data:
             self.send(bytes([byte]))
 
+    def go_off_record(self) -> None:
+        """Record no more of this connection than that it is closed."""
+        self._record.note(self.number, "closed")
+        self._record = Record()
+
     def half_close(self) -> None:
         """End our half of the stream."""
         self.has_left = not self._ending

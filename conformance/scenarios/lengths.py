@@ -242,11 +242,13 @@ def left_in_line(stage: Stage) -> None:
     """Send a quarter of a MiB and leave, or reset, ten times each."""
     for number in range(20):
         client = stage.connect()
-        client.send(b"get_metadata " + b"n" * _BLOCK_BYTES)
+        is_taken = client.send(b"get_metadata " + b"n" * _BLOCK_BYTES)
         if number % 2:
             client.reset()
         else:
             client.close()
+        if not is_taken:  # and neither will it take the next one's
+            break
         stage.await_accepted()
     _require_survival(stage)
 
