@@ -37,8 +37,6 @@ JOBS: Final = 4
 SLOW_JOBS: Final = 16
 """How many if it takes long to answer a command, which is mostly waiting."""
 _SLOW_SECONDS: Final = 0.02
-_REPORTERS: Final = 30
-"""How many scenarios are tried to report a deviation."""
 _FIT: Final = frozenset({Verdict.PASS, Verdict.INFO, Verdict.WARN, Verdict.FLAKY})
 
 
@@ -203,17 +201,24 @@ class Session:
             if self._gate.failure is not None and not self._passes(self.catalogue[GATE], known.without(deviation)):
                 self._reported[deviation] = GATE
                 continue
-            rows = [row for row in self._ordered() if row.id not in self._results]
-            own = [row for row in rows if row.requirement == deviation.requirement]
-            for row in (own + [row for row in rows if row not in own])[:_REPORTERS]:
-                if self._obstacle(row) is not None:
+            for row in self._ordered():
+                if row.requirement != deviation.requirement or row.id in self._results or self._obstacle(row):
                     continue
-                outcome = self._play_expecting(row, known.without(deviation))
-                if outcome.failure is not None and self._passes(row, known):
-                    self._reported[deviation] = row.id
+                if (outcome := self._report(row, deviation)) is not None:
                     self._emit(ScenarioStart(row.id))
                     self._conclude(row, Played(outcome))
                     break
+
+    def _report(self, scenario: Scenario, deviation: Deviation) -> Outcome | None:
+        """Return the outcome of a scenario that does not expect a deviation, if it fails of that alone."""
+        known = self._health.circumstances.deviations
+        outcome = self._play_expecting(scenario, known.without(deviation))
+        if outcome.failure is None or not self._passes(scenario, known):
+            return None
+        outcome.failure.cause = f"{deviation.text}: always, so that all other scenarios expect it from here on"
+        if self._reported is not None:
+            self._reported[deviation] = scenario.id
+        return outcome
 
     def _play_expecting(self, scenario: Scenario, deviations: Deviations) -> Outcome:
         """Play a scenario whose clients expect these deviations, and see to it that the server is up afterwards."""
@@ -226,12 +231,20 @@ class Session:
         return self._play_expecting(scenario, deviations).failure is None
 
     def _judge_deviations(self, scenario: Scenario, outcome: Outcome) -> Outcome:
-        """Return what an outcome is if it was a known deviation of the scenario's own requirement that made it pass."""
-        if outcome.failure is None and outcome.verdict is None:
-            for deviation in outcome.tolerated:
-                reporter = (self._reported or {}).get(deviation, "")
-                if reporter and deviation.requirement == scenario.requirement:
-                    return repeated(outcome, reporter, deviation)
+        """Return what an outcome is if it was a known deviation that made a scenario pass.
+
+        One that no scenario of its own requirement has reported is reported by the first that meets it.
+        """
+        if outcome.failure is not None or outcome.verdict is not None:
+            return outcome
+        for deviation in self._health.circumstances.deviations.rows:
+            reporter = (self._reported or {}).get(deviation, "")
+            if deviation not in outcome.tolerated or reporter == scenario.id:
+                continue
+            if not reporter and (report := self._report(scenario, deviation)) is not None:
+                return report
+            if reporter and deviation.requirement == scenario.requirement:
+                return repeated(outcome, reporter, deviation)
         return outcome
 
     # --- Scenarios -------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ does, the one that did it is looked for among those that passed.
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from time import sleep
 from typing import Final, NamedTuple
 
 from conformance.blame import find_culprits
@@ -63,7 +64,11 @@ class Executor:
             self._renew()
         outcomes = self._play_all(batch, jobs)
         has_failed = any(outcome is None or outcome.failure is not None for outcome in outcomes)
-        state = self._look(is_thorough=has_failed or len(batch) > 1 or batch[0].isolation == DESTRUCTIVE)
+        if not has_failed and len(batch) == 1 and batch[0].isolation != DESTRUCTIVE:
+            sleep(_DWELL_SECONDS / 2)  # a server that is up after that has most likely survived
+            state = self._look(is_thorough=False)
+        else:
+            state = self._look(is_thorough=True)
         # What is played alone on a server that was well has failed by itself, unless the server has ended of it.
         is_own = len(batch) == 1 and has_failed and state is not State.ENDED
         is_lost = state in _LOST and not is_own
@@ -78,8 +83,11 @@ class Executor:
                 played[row.id] = Played(outcome)
         if state is State.WORN:
             self._wear_out()
-        if state in {State.ENDED, State.WEDGED} and not any(_is_gone(row.outcome) for row in played.values()):
-            self._blame(passed, played, state)
+        has_culprit = any(_is_gone(row.outcome) for row in played.values())
+        if state is State.ENDED or (state is State.WEDGED and not has_culprit):
+            found = self._blame(passed, played, state)
+            if not found and not has_culprit:
+                self._give_no_blame(state)
         return played
 
     def _play_all(self, batch: Sequence[Scenario], jobs: int) -> list[Outcome | None]:
@@ -199,17 +207,20 @@ class Executor:
 
     # --- Blame -----------------------------------------------------------------------------------
 
-    def _blame(self, passed: Sequence[Scenario], played: dict[str, Played], state: State) -> None:
-        """Find out which of the scenarios that passed have ended the server, or have worn it out together."""
+    def _blame(self, passed: Sequence[Scenario], played: dict[str, Played], state: State) -> bool:
+        """Find out which of the scenarios that passed have ended the server; return whether there are any."""
         suspects = [row for row in passed if state is State.ENDED or self._has_wedged(played[row.id].outcome, state)]
         culprits = [] if self._health.dead else find_culprits(suspects, self._health)
         self._is_fresh = False
         for row in culprits:
             outcome, attempts = played[row.id]
             played[row.id] = Played(gone(outcome), attempts + 1)
-        if not culprits:
-            self._wear_out()
-        if not culprits and state is State.ENDED:
+        return bool(culprits)
+
+    def _give_no_blame(self, state: State) -> None:
+        """Take note that the server was lost, and that no scenario does that alone."""
+        self._wear_out()
+        if state is State.ENDED:
             text = "the server ended, and does not when the same scenarios are played again"
             if text not in self.problems:
                 self.problems.append(text)

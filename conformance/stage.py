@@ -19,6 +19,7 @@ PLAY_SECONDS: Final = 10.0
 
 PAUSE_SECONDS: Final = 0.005
 _QUEUE_SECONDS: Final = 0.001
+_LONG_BACKLOG: Final = 128
 WAVE: Final = 4
 """How many clients connect at once to a server whose backlog is not known: fewer than the smallest usual one, 5."""
 
@@ -110,6 +111,7 @@ class Stage:
         elif 0 < self.circumstances.capacity <= sum(not client.is_over for client in self._clients):
             message = f"the server serves {self.circumstances.capacity} clients at once, and this needs more"
             raise Unsupported(message)
+        self._await_room()
         client = Client(
             self.circumstances.dial,
             self.record,
@@ -123,6 +125,15 @@ class Stage:
         client.tolerated = self.tolerated
         self._clients.append(client)
         return client
+
+    def _await_room(self) -> None:
+        """Wait if so many connections wait to be accepted that the kernel would soon drop one for a second."""
+        backlog = self.circumstances.backlog
+        if backlog is None or backlog >= _LONG_BACKLOG:
+            return
+        length = self.circumstances.queue_length()
+        if length is not None and length > backlog // 2:
+            self.await_accepted()
 
     @property
     def wave(self) -> int:

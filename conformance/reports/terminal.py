@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance.events import Event, Result, RunEnd, RunStart
-from conformance.reports.wording import printable
+from conformance.reports.wording import judged_as, printable
 from conformance.verdict import MEANINGS, Exit, Verdict
 
 if TYPE_CHECKING:
@@ -63,9 +63,10 @@ class TerminalReport:
         self._results = []
         self._explained = 0
         left = f", {len(start.deselected)} deselected" if start.deselected else ""
+        basis = f" ({escape(start.dialect_basis)})" if start.dialect_basis else ""
         clients = "" if start.is_concurrent else ", one client at a time"
         self._console.print(
-            f"[bold]{escape(start.target)}[/]: dialect {start.dialect}, files {start.fixtures}{clients}; "
+            f"[bold]{escape(start.target)}[/]: dialect {start.dialect}{basis}, files {start.fixtures}{clients}; "
             f"{start.selected} scenario{'' if start.selected == 1 else 's'}{left}; suite {start.suite}, "
             f"catalogue {start.catalogue[:12]}, seed {start.seed}",
             soft_wrap=True,
@@ -147,6 +148,7 @@ class TerminalReport:
                 print_(Text(f"  {printable(line.rstrip())}", style="dim"), soft_wrap=True)
         style, sentence = _SENTENCES.get(Exit(end.exit), ("", str(end.exit)))
         counts = ", ".join(f"{count} {name}" for name, count in end.counts.items())
+        sentence += judged_as(self._start)
         print_(
             Text.assemble((sentence, style), f" ({counts or 'nothing was played'}; {end.seconds:.1f} s)"),
             soft_wrap=True,

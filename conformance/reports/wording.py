@@ -26,7 +26,17 @@ OUTCOMES: Final[Mapping[int, str]] = MappingProxyType(
     }
 )
 _CONTROLS: Final = frozenset(map(chr, range(0x7F, 0xA0)))
+GIVEN: Final = "--dialect"
+KNOWS_HELP: Final = "it knows help"
+"""What a dialect was inferred from that is not in doubt."""
 CUT_SHORT: Final = "cut short: the run has no end, and what is missing was not played"
+
+
+def judged_as(start: RunStart | None) -> str:
+    """Return what a verdict says of a dialect that is not certain."""
+    if start is None or not start.dialect_basis or start.dialect_basis in {GIVEN, KNOWS_HELP}:
+        return ""
+    return f", judged as {start.dialect}: {start.dialect_basis} (--dialect judges it as another)"
 
 
 @dataclass
@@ -40,7 +50,9 @@ class Run:
     @property
     def outcome(self) -> str:
         """How it ended, in words."""
-        return CUT_SHORT if self.end is None else OUTCOMES.get(self.end.exit, f"exit status {self.end.exit}")
+        if self.end is None:
+            return CUT_SHORT
+        return OUTCOMES.get(self.end.exit, f"exit status {self.end.exit}") + judged_as(self.start)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -51,6 +63,8 @@ class Run:
             "catalogue": start.catalogue,
             "seed": str(start.seed),
             "dialect": start.dialect,
+            "dialect basis": start.dialect_basis,
+            "deviations": "; ".join(start.deviations),
             "target": start.target,
             "fixtures": start.fixtures,
             "concurrent": "yes" if start.is_concurrent else "no",

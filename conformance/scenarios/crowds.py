@@ -119,6 +119,33 @@ def burst(stage: Stage) -> None:
     _finish(clients)
 
 
+_USUAL_BACKLOG: Final = 128
+
+
+@chapter.play(
+    "clients.backlog",
+    "HFTP-10.6",
+    "How many connections may wait to be accepted",
+    needs=["concurrency"],
+    isolation=DESTRUCTIVE,
+)
+def backlog(stage: Stage) -> None:
+    """Have as many clients connect at once as may wait, a few at most, and each answered; tell the backlog."""
+    length = stage.circumstances.backlog
+    clients = [stage.connect() for _ in range(min(stage.wave, _DIALLERS))]
+    for client in clients:
+        exchange(client)
+    if length is None:
+        stage.saw("the backlog cannot be seen from here")
+    elif length < _USUAL_BACKLOG:
+        stage.saw(
+            f"listen({length}): when more clients than that connect at the same moment, some of them wait a second or"
+            f" longer; with listen({_USUAL_BACKLOG}), which costs nothing, none would"
+        )
+    else:
+        stage.saw(f"listen({length})")
+
+
 @chapter.play(
     "clients.one-after-another",
     "HFTP-10.4",
