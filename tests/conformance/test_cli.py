@@ -63,7 +63,6 @@ def test_a_failure_explains_itself_and_says_how_to_see_it_again() -> None:
         "sent      quit\\n",
         "expected  100 BAD EOL",
         "got       0 OK",
-        "likely",
         "-t framing.lf-only",
     ):
         assert part in done.stdout

@@ -48,7 +48,7 @@ def answering(reply: bytes, *, closes: bool = True) -> Iterator[tuple[Stage, byt
 def play(text: str, reply: bytes, *, closes: bool = True) -> bytes:
     with answering(reply, closes=closes) as (stage, heard):
         Transcript(text)(stage)
-    return bytes(heard)
+    return bytes(heard).removesuffix(b"quit\r\n")  # that of a client that leaves
 
 
 def failure(text: str, reply: bytes, *, closes: bool = True) -> Failure:

@@ -57,6 +57,8 @@ def events() -> list[Event]:
             fixtures="local",
             started="2026-11-24T12:00:00+00:00",
             command="conformance run '[::1]:19500' --seed 2008",
+            dialect_basis="it knows help",
+            deviations=["an empty line follows the reply to quit", f"the status line is {HOSTILE}"],
         ),
         *_result("framing.one-command", "HFTP-2.1", "MUST", "pass", transcript=_TALK[:3]),
         *_result(
