@@ -25,18 +25,27 @@ class ForkedProcess:
 
     def __init__(self, told: socket.socket) -> None:
         self._told = told
+        self._lock = threading.Lock()
         _unended.add(self)
         self.pid = int(told.recv(100))
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
-        """Return the exit status; nothing while the process runs."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return self.wait(0)
-        return None
+        """Return the exit status; nothing while the process runs, or while another thread waits for it."""
+        if self.returncode is None and self._lock.acquire(blocking=False):
+            try:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._wait(0)
+            finally:
+                self._lock.release()
+        return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait until the process ends, and return the exit status; it is minus a signal that has ended it."""
+        with self._lock:
+            return self._wait(timeout)
+
+    def _wait(self, timeout: float | None) -> int:
         if self.returncode is None:
             self._told.settimeout(timeout)
             try:

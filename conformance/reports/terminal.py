@@ -72,6 +72,8 @@ class TerminalReport:
             soft_wrap=True,
             highlight=False,
         )
+        for text in start.deviations:
+            self._console.print(Text.assemble(("always: ", "yellow"), printable(text)), soft_wrap=True)
         if self._console.is_terminal:
             self._show_progress(start.selected)
 

@@ -248,3 +248,14 @@ class CommandsInAnyCase(Commands):
         """Lower the command."""
         name, arguments = super().split(line)
         return name.lower(), arguments
+
+
+@plant("spaces-199", "HFTP-1.16", style=Streams)
+class SpacesAreInternal(Commands):
+    """A line of nothing but spaces has no command, which is an exception: 199."""
+
+    def split(self, line: bytes) -> tuple[bytes, list[bytes]]:
+        """Fail like `line.split()[0]`."""
+        if not line.strip() and line:
+            raise Refusal(199)
+        return super().split(line)

@@ -35,6 +35,10 @@ CLIENTS = 120
 USUAL_SCALE = 0.5
 HASTY_SCALE = 0.2
 """Of the time-outs, where a server is to let the suite wait in vain and does nothing else."""
+MOST_ROUNDS = 20
+"""How often scenarios that others block are played again."""
+REPEATED = "repeated"
+"""The reason of a scenario whose finding another one reports."""
 Finds = dict[str, str]
 """Scenario to reason, of one bug."""
 
@@ -76,9 +80,30 @@ def is_found(result: Result) -> bool:
     return result.verdict in {"fail", "warn"} or (result.verdict == "info" and bool(result.kind))
 
 
+def is_repeated(result: Result) -> bool:
+    """Tell whether a scenario has met a constant deviation that another one of its requirement reports."""
+    return result.verdict == "blocked" and " reports it: " in result.got
+
+
 def finds(results: Iterable[Result]) -> Finds:
-    """Return which scenarios found something, and what."""
-    return {result.scenario: reason(result) for result in results if is_found(result)}
+    """Return which scenarios found something, and what; one that another one reports is `REPEATED`."""
+    results = list(results)
+    found = {result.scenario: reason(result) for result in results if is_found(result)}
+    return found | {result.scenario: REPEATED for result in results if is_repeated(result)}
+
+
+def finds_of_all(bug: Bug, select: Iterable[str]) -> Finds:
+    """Return what all of some scenarios find: those that are blocked by others are played again without these."""
+    found: Finds = {}
+    left = list(select)
+    for _ in range(MOST_ROUNDS):
+        results = judge_bug(bug, left)
+        found |= {row: why for row, why in finds(results).items() if why != REPEATED}
+        blocked = [result.scenario for result in results if result.verdict == "blocked"]
+        if not blocked or len(blocked) == len(left):
+            break
+        left = blocked
+    return found
 
 
 def is_about(scenario: Scenario, bug: Bug) -> bool:
@@ -177,7 +202,7 @@ def write(names: Iterable[str], select: Iterable[str], jobs: int, scenarios: Cat
 
     def play(name: str) -> Finds:
         playable = [row.id for row in scenarios if row.id in select and row.applies_to(BUGS[name].dialects[0])]
-        return finds(judge_bug(BUGS[name], playable)) if playable else {}
+        return finds_of_all(BUGS[name], playable) if playable else {}
 
     before = read()
     every = {

@@ -1,0 +1,104 @@
+"""Judges every server of the tests as a user would, by the whole catalogue: how long it takes, and what is reported.
+
+`python -m tests.conformance.sweep` shows for each planted bug the seconds and the verdicts, and for all of them the
+median, the 90th percentile and the worst. `--runs 3` compares the verdicts of several runs, `--load 2` keeps so many
+processors busy meanwhile, and names choose some servers of the kill matrix, of the odd ones, or `correct-...`.
+"""
+
+import argparse
+import json
+import shlex
+import statistics
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import monotonic
+from typing import NamedTuple
+
+from conformance.engine import Session
+from conformance.events import Event, Result
+from conformance.options import Options
+from conformance.place import Place
+from conformance.scenarios import catalogue
+from tests.broken_servers import forking
+from tests.broken_servers.__main__ import NAMES, first_dialect
+from tests.broken_servers.all_bugs import BUGS
+from tests.conformance.repetitions import Verdicts, differences, load
+
+SCENARIOS = catalogue()
+
+
+class Judged(NamedTuple):
+    """How one server fared in one run."""
+
+    seconds: float
+    counts: dict[str, int]
+    verdicts: Verdicts
+    exit: int
+
+
+def judge(name: str) -> Judged:
+    """Judge a server with the options that a user has by default, and its dialect."""
+    dialect = first_dialect(name)
+    options = Options(serve=shlex.join([name, "-p", "{port}", "-d", "{dir}", "--dialect", dialect]), dialect=dialect)
+    events: list[Event] = []
+    began = monotonic()
+    with Place(options, forking.launch) as place, Session(options, SCENARIOS, events.append, place) as session:
+        end = session.run()
+    results = [event for event in events if isinstance(event, Result)]
+    verdicts = {result.scenario: (result.verdict, result.kind) for result in results}
+    return Judged(monotonic() - began, end.counts, verdicts, end.exit)
+
+
+def sweep(names: Sequence[str], jobs: int) -> Iterator[tuple[str, Judged]]:
+    """Yield each server and how it fared, so many judged at a time."""
+    with ThreadPoolExecutor(jobs) as pool:
+        yield from zip(names, pool.map(judge, names), strict=True)
+
+
+def spread(what: str, numbers: Iterable[float]) -> str:
+    """Return median, 90th percentile and the worst in a line."""
+    found = sorted(numbers)
+    ninetieth = found[min(len(found) - 1, int(len(found) * 0.9))]
+    return f"{what}: median {statistics.median(found):.1f}, 90th percentile {ninetieth:.1f}, worst {found[-1]:.1f}"
+
+
+def main() -> int:
+    """Sweep, show what was found, and return whether runs differ in a verdict."""
+    parser = argparse.ArgumentParser(description="How every server of the tests fares.", allow_abbrev=False)
+    parser.add_argument("names", nargs="*", help="which servers; without any, all with a planted bug")
+    parser.add_argument("--runs", type=int, default=1, help="how often each is judged")
+    parser.add_argument("--load", type=int, default=0, help="how many processors are kept busy besides")
+    parser.add_argument("-j", "--jobs", type=int, default=1, help="how many servers are judged at a time")
+    parser.add_argument("--json", type=Path, help="where to write a line for each server and run")
+    asked = parser.parse_args()
+    if unknown := sorted(set(asked.names) - set(NAMES)):
+        parser.error(f"no such server: {', '.join(unknown)}")
+    names = asked.names or list(BUGS)
+    first: dict[str, Judged] = {}
+    changed: list[str] = []
+    with load(asked.load):
+        for number in range(asked.runs):
+            for name, judged in sweep(names, asked.jobs):
+                before = first.setdefault(name, judged)
+                found = differences(before.verdicts, judged.verdicts)
+                changed += [f"{name}, run {number + 1}: {line}" for line in found]
+                counts = ", ".join(f"{count} {verdict}" for verdict, count in judged.counts.items())
+                sys.stdout.write(f"{name:40} {judged.seconds:6.1f} s  {counts}\n")
+                sys.stdout.flush()
+                if asked.json:
+                    with asked.json.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps({"name": name, "run": number + 1, **judged._asdict()}) + "\n")
+    lines = [
+        spread("seconds", [judged.seconds for judged in first.values()]),
+        spread("failures", [judged.counts.get("fail", 0) for judged in first.values()]),
+        *changed,
+        f"{asked.runs} runs, {len(changed)} verdicts differ" if asked.runs > 1 else "",
+    ]
+    sys.stdout.write("\n".join(line for line in lines if line) + "\n")
+    return 1 if changed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
