@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.broken_servers import running
+from tests.broken_servers.bugs_exits import exit_later
 from tests.broken_servers.bugs_statuses import ErrorWithEmptyLine
 from tests.broken_servers.commands import Commands, Parts
 from tests.broken_servers.style import Style
@@ -89,6 +90,17 @@ class EndsAtSecondConnection(Threads):
         super().start(sock)
 
 
+class EndsAfterForty(Threads):
+    """The process ends a moment after its fortieth client, whatever that one asks."""
+
+    def start(self, sock: socket.socket) -> None:
+        """Count the clients."""
+        self.served = getattr(self, "served", 0) + 1
+        if self.served == 40:
+            exit_later()
+        super().start(sock)
+
+
 class CappedAtOne(Threads):
     """One client is served at a time, and others are closed without a word."""
 
@@ -139,6 +151,7 @@ _COMMANDS: dict[str, type[Commands]] = {
 }
 _STYLES: dict[str, type[Style]] = {
     "ends-at-second-connection": EndsAtSecondConnection,
+    "ends-after-forty": EndsAfterForty,
     "capped-at-1": CappedAtOne,
     "capped-at-5": CappedAtFive,
     "capped-at-12": CappedAtTwelve,

@@ -1,0 +1,93 @@
+"""The end of a server is blamed on the scenario that caused it, and on no other."""
+
+import pytest
+
+from tests.conformance.sessions import Run, judge, judge_command
+from tests.conformance.small_servers import MODULE
+
+pytestmark = pytest.mark.once
+
+AROUND = ("framing.l*", "framing.p*", "framing.h*", "commands.unknown*", "slices.whole*", "metadata.size*", "paths.p*")
+"""Scenarios that hurt no server here, played before and after those that do."""
+BAD = ("fail", "warn", "flaky", "blocked", "incomplete", "error")
+NUL = {"framing.nul", "framing.nul-survived", "framing.nul-command", "framing.nul-command-survived"}
+LONG = {"lengths.name-256", "lengths.name-1-kib"}
+HIGH = {"framing.high-bytes", "framing.high-bytes-survived", "framing.utf-8", "framing.utf-8-survived"}
+CULPRITS = {
+    "nul-exits-later": NUL,
+    "nul-exits-later-loop": NUL,
+    "long-name-exits-later": LONG,
+    "long-name-exits-later-loop": LONG,
+}
+
+
+def judged(name: str, culprits: set[str], jobs: int = 4) -> Run:
+    """Judge a server by scenarios that end it, and others."""
+    return judge(name, *AROUND, *sorted(culprits), jobs=jobs, dialect="2026")
+
+
+@pytest.mark.parametrize("name", CULPRITS)
+def test_who_ends_the_server_a_moment_after_a_right_reply_is_found(name: str) -> None:
+    found = judged(name, CULPRITS[name])
+    found.check_whole()
+    assert set(found.with_verdict(*BAD)) == CULPRITS[name]
+    assert {found.verdicts()[culprit] for culprit in CULPRITS[name]} == {("fail", "gone")}
+    assert all("serves nobody" in found.results[culprit].got for culprit in CULPRITS[name])
+
+
+@pytest.mark.parametrize("name", ["nul-exits-later", "long-name-exits-later-loop"])
+def test_the_same_culprits_are_found_each_time(name: str) -> None:
+    first, *others = (judged(name, CULPRITS[name]).verdicts() for _ in range(3))
+    assert others == [first, first]
+
+
+def test_an_end_is_blamed_alike_however_many_scenarios_are_played_at_once() -> None:
+    alone = judged("decode-kills-the-process", HIGH, jobs=1)
+    beside = judged("decode-kills-the-process", HIGH, jobs=4)
+    assert alone.verdicts() == beside.verdicts()
+    assert set(alone.with_verdict(*BAD)) == HIGH
+    assert {alone.verdicts()[name] for name in HIGH} == {("fail", "gone")}
+
+
+def test_an_end_is_blamed_alike_where_clients_are_served_beside_each_other() -> None:
+    assert judged("nul-exits-later", NUL, jobs=1).verdicts() == judged("nul-exits-later", NUL, jobs=4).verdicts()
+
+
+@pytest.mark.parametrize("name", ["slow-on-long-lines", "slow-on-long-lines-loop"])
+def test_a_busy_server_is_not_dead(name: str) -> None:
+    select = ("lengths.name-*", "lengths.huge-name", "lengths.command-*", "slices.whole-text", "commands.unknown")
+    found = judge(name, *select, dialect="2026", timeout_scale=0.2)
+    found.check_whole()
+    assert [result.scenario for result in found.results.values() if result.kind == "gone"] == []
+    assert {"slices.whole-text", "commands.unknown", "lengths.name-256"} <= set(found.with_verdict("pass"))
+    assert found.with_verdict("blocked", "error") == []
+
+
+def test_what_leaked_before_is_no_fault_of_those_who_meet_it() -> None:
+    select = ("slices.[a-lpw]*", "metadata.size*", "listings.[fh]*", "commands.u*", "arguments.minus-*")
+    found = judge("files-left-open", *select, dialect="2026")
+    found.check_whole()
+    assert len(found.results) > 80
+    assert len(found.with_verdict(*BAD)) <= 3
+
+
+def test_sockets_that_leak_are_no_fault_of_those_who_meet_it() -> None:
+    found = judge("sockets-left-open", *AROUND, "slices.p*", "arguments.minus-*", dialect="2026")
+    found.check_whole()
+    assert found.with_verdict(*BAD) == []
+
+
+def test_a_server_that_ends_by_itself_is_not_blamed_on_a_scenario() -> None:
+    select = ("commands.[m-u]*", "slices.whole*", "metadata.size*", "slices.p*", "arguments.[a-m]*")
+    found = judge_command(f"{MODULE} ends-after-forty", *select, dialect="2026")
+    found.check_whole()
+    assert found.with_verdict("fail", "warn", "blocked") == []
+    assert any("the server ended" in problem for problem in found.end.problems)
+
+
+@pytest.mark.parametrize("name", ["spinning-on-leavers", "spinning-on-leavers-loop"])
+def test_a_server_that_spins_after_clients_left_is_told_and_judging_goes_on(name: str) -> None:
+    found = judge(name, "framing.p*", "commands.unknown*", "clients.leave-at-once", "slices.whole*", dialect="2026")
+    found.check_whole()
+    assert found.with_verdict("blocked", "incomplete", "error") == []
+    assert {"commands.unknown", "slices.whole-text", "framing.pipelining"} <= set(found.with_verdict("pass"))
