@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 QUESTIONS: Final = 2
 """How many control questions are asked about one failure."""
-_WAITS: Final = 0.5
-"""The patience of one wait of a control question, as a share of the scenario's."""
+_WAITS: Final = 0.15
+"""The patience of one wait of a control question, as a share of the scenario's: no verdict hangs on it."""
 
 Control = str | Callable[[Stage], bool]
 """A transcript that has to go as it is written, to its end, or a function that returns whether the cause holds."""
@@ -153,8 +153,13 @@ def likely(scenario: "Scenario", failure: Failure, stage: Stage) -> str:
         if (failure.cause and not cause.is_about_next) or not cause.fits(failure):
             continue
         if cause.control is not None:
-            questions += 1
-            if questions > QUESTIONS or not cause.holds(_control_stage(stage, deadline)):
+            known = stage.circumstances.controls
+            if cause.control not in known:
+                questions += 1
+                if questions > QUESTIONS:
+                    continue
+                known[cause.control] = cause.holds(_control_stage(stage, deadline))
+            if not known[cause.control]:
                 continue
         return cause.text
     return failure.cause

@@ -132,9 +132,11 @@ class Session:
                 self.judge(self.catalogue[GATE])
             self._report_deviations()
             for batch in self._batches():
-                self._run_batch(batch)
+                self._run_batch(batch, may_defer=True)
         except KeyboardInterrupt:
             problems.append("interrupted: what is missing was not played")
+        for name, played in self._executor.finish().items():
+            self._conclude(self.catalogue[name], played)
         return self.end(problems)
 
     def in_order(self) -> list[Scenario]:
@@ -187,7 +189,8 @@ class Session:
             kind, depth = left[0].isolation, self._depth(left[0])
             batch = [row for row in left[:size] if row.isolation == kind and self._depth(row) == depth]
             yield batch
-            left = [row for row in left if row.id not in self._results]
+            done = self._results.keys() | self._executor.deferred
+            left = [row for row in left if row.id not in done]
 
     # --- Deviations ------------------------------------------------------------------------------
 
@@ -257,7 +260,7 @@ class Session:
             self._run_batch([scenario])
         return self._results[scenario.id]
 
-    def _run_batch(self, batch: Sequence[Scenario]) -> None:
+    def _run_batch(self, batch: Sequence[Scenario], *, may_defer: bool = False) -> None:
         playable = []
         for row in batch:
             self._emit(ScenarioStart(row.id))
@@ -266,9 +269,10 @@ class Session:
             else:
                 playable.append(row)
         if playable:
-            played = self._executor.run(playable, self._jobs if playable[0].isolation == SHARED else 1)
-            for row in playable:
-                self._conclude(row, played[row.id])
+            jobs = self._jobs if playable[0].isolation == SHARED else 1
+            played = self._executor.run(playable, jobs, may_defer=may_defer)
+            for name, how in played.items():
+                self._conclude(self.catalogue[name], how)
 
     def _conclude(self, scenario: Scenario, played: Played) -> None:
         """Make the result of an outcome, and emit it."""

@@ -52,14 +52,25 @@ class Executor:
         self._timeouts = timeouts
         self._wears_out = False  # whether several scenarios together have used it up
         self._is_fresh = False  # whether nothing was played since the server was started
-        self._short: dict[TimeoutKind, list[Scenario]] = {}  # whose short waits have counted
+        self._deferred: dict[TimeoutKind, dict[str, tuple[Scenario, Outcome]]] = {}
 
     def size_of_batch(self, scenario: Scenario) -> int:
         """Return how many scenarios of one's isolation are played before the server is looked at."""
         return self._destructive_batch_size if scenario.isolation == DESTRUCTIVE else self._batch_size
 
-    def run(self, batch: Sequence[Scenario], jobs: int = 1) -> dict[str, Played]:
-        """Return the outcome of each scenario, by id."""
+    @property
+    def deferred(self) -> set[str]:
+        """The ids of scenarios whose short waits count, unless a wait in full shows otherwise before the end."""
+        return {name for rows in self._deferred.values() for name in rows}
+
+    def finish(self) -> dict[str, Played]:
+        """Return the outcomes of those that were deferred, by id."""
+        found = {name: Played(outcome) for rows in self._deferred.values() for name, (_, outcome) in rows.items()}
+        self._deferred.clear()
+        return found
+
+    def run(self, batch: Sequence[Scenario], jobs: int = 1, *, may_defer: bool = False) -> dict[str, Played]:
+        """Return the outcome of each scenario, by id; of those that are deferred, `finish` returns it."""
         if self._wears_out and not self._is_fresh and self._health.can_restart:
             self._renew()
         outcomes = self._play_all(batch, jobs)
@@ -78,7 +89,7 @@ class Executor:
         played: dict[str, Played] = {}
         for row, outcome in zip(batch, outcomes, strict=True):
             if outcome is None or self._may_be_otherwise(outcome, has_company=jobs > 1, is_lost=is_lost):
-                played |= self._again(row, outcome, is_lost=is_lost)
+                played |= self._again(row, outcome, is_lost=is_lost, may_defer=may_defer)
             else:
                 played[row.id] = Played(outcome)
         if state is State.WORN:
@@ -150,19 +161,20 @@ class Executor:
 
     # --- Again -----------------------------------------------------------------------------------
 
-    def _again(self, scenario: Scenario, first: Outcome | None, *, is_lost: bool) -> dict[str, Played]:
+    def _again(self, scenario: Scenario, first: Outcome | None, *, is_lost: bool, may_defer: bool) -> dict[str, Played]:
         """Play a scenario alone, with waits in full, and those whose short waits should not have counted."""
         kind = _timeout_kind(scenario, first)
-        if first is not None and kind and first.is_short and not is_lost and self._timeouts.is_enough(kind):
-            self._short.setdefault(kind, []).append(scenario)
-            return {scenario.id: Played(first)}
+        is_short = first is not None and kind is not None and first.is_short and not is_lost and may_defer
+        if first is not None and kind is not None and is_short and self._timeouts.is_enough(kind):
+            self._deferred.setdefault(kind, {})[scenario.id] = scenario, first
+            return {}
         outcome = self._play_alone(scenario)
         found = {scenario.id: Played(self._with_first(outcome, first, is_lost=is_lost), 2 if first else 1)}
         again = _timeout_kind(scenario, outcome)
         if again and not outcome.is_short:
             self._timeouts.confirm(again)
         if kind and again != kind and self._timeouts.refute(kind):
-            for other in self._short.pop(kind, []):
+            for other, _ in self._deferred.pop(kind, {}).values():
                 found[other.id] = Played(self._play_alone(other), 2)
         return found
 

@@ -79,8 +79,8 @@ class Learner:
 
     def _learn_error(self, wanted: int, facts: _Error) -> None:
         code, line, is_bare, extra, closes = facts
-        if code is None or (code != wanted and (code == 0 or code not in CODES)):
-            return
+        if code is None or (code != wanted and (code == 0 or code not in CODES or (wanted in FATAL) > (code in FATAL))):
+            return  # what is not fatal shows that a fatal error was not noticed
         if line is not None:
             self.findings.lines[line] = wanted
         if code != wanted:

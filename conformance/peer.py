@@ -6,10 +6,11 @@ import select
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from time import monotonic
+from time import monotonic, sleep
 from typing import Final
 
 from conformance.failure import Failure, Incomplete, Kind
+from conformance.receive_queue import unread_bytes
 from conformance.record import Record, shown
 
 RECEIVE_BYTES: Final = 1 << 18
@@ -21,6 +22,9 @@ LINE_BYTES: Final = 1 << 16
 """No line of a reply is longer, except for base64, which is read in pieces."""
 
 _SLOW: Final = "the server answers, but too slowly for this in the time that it has (--timeout-scale gives it more)"
+_READ_SECONDS: Final = 0.1
+"""How long a server is waited for that does not read what was sent."""
+_LOOK_SECONDS: Final = 0.0002
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """Errors of the suite's own machine, which no server can help."""
 
@@ -122,9 +126,16 @@ class Peer:
                 self._take(self._socket.recv(RECEIVE_BYTES))
 
     def send_bytewise(self, data: bytes) -> None:
-        """Send bytes one by one, each in a packet of its own as far as the kernel lets it."""
+        """Send bytes one by one, each after the server has read the one before, as far as that can be seen."""
         for byte in data:
             self.send(bytes([byte]))
+            self.await_read()
+
+    def await_read(self) -> None:
+        """Wait shortly until the server has read what was sent, so that what is sent next comes to another recv()."""
+        until = monotonic() + _READ_SECONDS
+        while unread_bytes(self._socket) and monotonic() < until:
+            sleep(_LOOK_SECONDS)
 
     def go_off_record(self) -> None:
         """Record no more of this connection than that it is closed."""

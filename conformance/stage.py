@@ -3,7 +3,7 @@
 import itertools
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic, sleep
 from typing import Final
 
@@ -50,6 +50,8 @@ class Circumstances:
     """Tells how many connections wait to be accepted now, if that is known."""
     await_idle: Callable[[], bool] = lambda: False
     """Waits while the server is working, as far as that can be seen; tells whether it was."""
+    controls: dict[object, bool] = field(default_factory=dict, compare=False)
+    """The control questions about causes that were asked, and whether they went as the cause has it."""
     deviations: Deviations = NO_DEVIATIONS
     """What the server always does otherwise; the clients of most scenarios expect it."""
 
@@ -180,8 +182,10 @@ class Stage:
         return client.status(200, 201, 202)
 
     def pause(self) -> None:
-        """Let what was sent arrive as a packet of its own, most likely; no verdict may depend on it."""
+        """Let the server read what was sent before more is sent; where that cannot be seen, that is only likely."""
         sleep(PAUSE_SECONDS)
+        for client in self._clients:
+            client.await_read()
 
     def saw(self, what: str) -> None:
         """Write down a behaviour that a report should tell."""

@@ -2,7 +2,7 @@ r"""The C:/S: notation: a conversation as it is written in a text, turned into s
 
 A line each, in the order in which things happen; blank lines and lines that begin with # are dropped::
 
-    C: get_metadata {text}       send a line; CR LF is added
+    C: get_metadata {text}       send a line; CR LF is added; lines that follow each other are sent together
     C| qui\nt\n                  send exactly these bytes, with Python's escapes (\r \n \x00 \\)
     S: 203 *                     require a status line with this code and any text
     S: 101|200|201 *             one of several codes
@@ -129,10 +129,20 @@ class _Playing:
         self._stage = stage
         self._client = stage.connect()
         self._is_bytewise = False
+        self._unsent = b""  # lines that are sent together, for they stand together
 
     def play(self, steps: Sequence[Step]) -> None:
         for step in steps:
+            if step.verb not in _SAYING:
+                self._flush()
             getattr(self, _METHODS[step.verb])(self._filled(step.text))
+        self._flush()
+
+    def _flush(self) -> None:
+        """Send what was said since the last other step, in one piece."""
+        if self._unsent:
+            data, self._unsent = self._unsent, b""
+            self._client.send(data)
 
     def _filled(self, text: str) -> str:
         """Put names and sizes of fixtures in."""
@@ -149,7 +159,7 @@ class _Playing:
         if self._is_bytewise:
             self._client.send_bytewise(data)
         else:
-            self._client.send(data)
+            self._unsent += data
 
     def say(self, text: str) -> None:
         self._send_bytes(text.encode("latin-1") + b"\r\n")
@@ -212,6 +222,7 @@ class _Playing:
         self._client.in_step()
 
 
+_SAYING: Final = frozenset({"say", "send"})
 _MARKERS: Final = {"C:": "say", "C|": "send", "S:": "line", "S|": "exact"}
 _METHODS: Final = {
     verb: verb.replace("-", "_").replace(" ", "_")

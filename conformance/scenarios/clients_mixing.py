@@ -29,6 +29,7 @@ def lines_by_turns(stage: Stage) -> None:
     for at in range(len(whole[0])):
         for client, line in zip(clients, whole, strict=True):
             client.send(line[at : at + 1])
+            client.await_read()
     for client, code in zip(clients, codes, strict=True):
         client.status(code)
         client.finish()

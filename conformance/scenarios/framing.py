@@ -120,6 +120,7 @@ def pieces(stage: Stage) -> None:
         client = stage.connect()
         for start, end in zip([0, *cut], [*cut, len(said)], strict=True):
             client.send(said[start:end])
+            client.await_read()
         replies(client, (200, 0))
         if (size := client.size()) != text.size:
             raise Failure(Kind.BODY, f"the size {text.size}", str(size))
@@ -166,6 +167,7 @@ def lf_in_pieces(stage: Stage) -> None:
         client = stage.connect()
         for piece in said:
             client.send(piece)
+            client.await_read()
         client.status(100)
         client.read_end("the end of the stream after 100")
 

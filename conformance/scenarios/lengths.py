@@ -79,6 +79,7 @@ def name_in_pieces(stage: Stage) -> None:
     client = stage.connect()
     for start, end in zip([0, *cuts], [*cuts, len(said)], strict=True):
         client.send(said[start:end])
+        client.await_read()
     replies(client, (202, 200, 0))
     client.read_end("the end of the stream after quit")
 
