@@ -16,10 +16,12 @@ from tests.broken_servers.bugs_exits import exit_later
 from tests.broken_servers.bugs_statuses import ErrorWithEmptyLine
 from tests.broken_servers.commands import Commands, Parts
 from tests.broken_servers.style import Style
+from tests.broken_servers.style_sequential import Sequential
 from tests.broken_servers.style_threads import Threads
 
 MODULE = "tests.conformance.small_servers"
 HUNG_SECONDS = 30.0
+BUSY_SECONDS = 2.5
 
 
 class SometimesExtraLine(Commands):
@@ -90,6 +92,25 @@ class EndsAtSecondConnection(Threads):
         super().start(sock)
 
 
+class BusyAfterNul(Sequential):
+    """One client at a time; after one that sent a NUL the server works for a while before it accepts the next."""
+
+    has_nul = False
+
+    def answer(self, sock: socket.socket, raw: bytes) -> bool:
+        """Take note of a NUL."""
+        self.has_nul |= b"\0" in raw
+        return super().answer(sock, raw)
+
+    def attend(self, sock: socket.socket) -> None:
+        """Serve a client, and work."""
+        super().attend(sock)
+        until = time.monotonic() + BUSY_SECONDS if self.has_nul else 0.0
+        self.has_nul = False
+        while time.monotonic() < until:
+            sum(range(10_000))
+
+
 class EndsAfterForty(Threads):
     """The process ends a moment after its fortieth client, whatever that one asks."""
 
@@ -151,6 +172,7 @@ _COMMANDS: dict[str, type[Commands]] = {
 }
 _STYLES: dict[str, type[Style]] = {
     "ends-at-second-connection": EndsAtSecondConnection,
+    "busy-after-nul": BusyAfterNul,
     "ends-after-forty": EndsAfterForty,
     "capped-at-1": CappedAtOne,
     "capped-at-5": CappedAtFive,

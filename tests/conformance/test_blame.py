@@ -63,6 +63,13 @@ def test_a_busy_server_is_not_dead(name: str) -> None:
     assert found.with_verdict("blocked", "error") == []
 
 
+def test_a_server_that_works_after_its_last_reply_is_waited_for() -> None:
+    select = ("framing.nul", "framing.nul-command", "commands.unknown", "slices.whole-text")
+    found = judge_command(f"{MODULE} busy-after-nul", *select, dialect="2026")
+    found.check_whole()
+    assert found.with_verdict(*BAD) == []
+
+
 def test_what_leaked_before_is_no_fault_of_those_who_meet_it() -> None:
     select = ("slices.[a-lpw]*", "metadata.size*", "listings.[fh]*", "commands.u*", "arguments.minus-*")
     found = judge("files-left-open", *select, dialect="2026")
