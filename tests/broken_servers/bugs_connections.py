@@ -246,7 +246,7 @@ class ResetKillsLoop(Loop):
 
     def read(self, client: Client) -> None:
         """Read as usual."""
-        time.sleep(0.02)  # what else this loop does before it comes round
+        time.sleep(0.005)  # what else this loop does before it comes round
         super().read(client)
 
     def step(self, client: Client) -> None:

@@ -68,7 +68,7 @@ class SecondClientExitsLater(Threads):
         return super().answer(sock, raw)
 
 
-@plant("second-client-exits-later-loop", "HFTP-10.1")
+@plant("second-client-exits-later-loop", "HFTP-10.3")
 class SecondClientExitsLaterLoop(Loop):
     """A client whose line is read while another is connected ends the process a moment later."""
 

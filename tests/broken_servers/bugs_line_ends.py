@@ -59,16 +59,16 @@ class SpaceMissing(Commands):
         return line.replace(b" ", b"", 1) if code == self.misprinted else line
 
 
-@plant("status-203-without-space", "HFTP-2.5")
-@plant("status-203-without-space-loop", "HFTP-2.5", style=Loop)
+@plant("status-203-without-space", "HFTP-2.1")
+@plant("status-203-without-space-loop", "HFTP-2.1", style=Loop)
 class SpaceMissingIn203(SpaceMissing):
     """The space is missing in one status line: 203OFFSET EXCEEDS FILE SIZE."""
 
     misprinted = 203
 
 
-@plant("status-202-without-space", "HFTP-2.5", style=Forks)
-@plant("status-202-without-space-streams", "HFTP-2.5", style=Streams)
+@plant("status-202-without-space", "HFTP-2.1", style=Forks)
+@plant("status-202-without-space-streams", "HFTP-2.1", style=Streams)
 class SpaceMissingIn202(SpaceMissing):
     """The space is missing in one status line: 202FILE NOT FOUND."""
 
