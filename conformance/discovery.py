@@ -15,7 +15,7 @@ from typing import Final
 
 from conformance.client import UNKNOWN, Client
 from conformance.deviations import Deviations
-from conformance.failure import Failure, Incomplete
+from conformance.failure import Failure, Incomplete, Kind
 from conformance.fixtures import SERVABLE, Fixture
 from conformance.fixtures_found import FoundFixtures, find
 from conformance.health import Health, State, exchange
@@ -76,7 +76,7 @@ def discover(options: Options, place: Place, gate: Scenario, timeouts: Timeouts)
     basis = "--dialect" if options.dialect != "auto" else ""
     if first.verdict is not None:  # the suite cannot even play that
         health.dead = first.reason
-    elif first.failure is not None and first.failure.kind in WIRE:
+    elif first.failure is not None and first.failure.kind in WIRE | {Kind.TOO_MUCH}:
         health.dead = f"the server does not answer as it must: {first.failure}"
     if health.dead:
         return Discovery(health, first, basis)
@@ -162,7 +162,9 @@ class _Search:
                 client = connect()
                 started = monotonic()
                 client.say(UNKNOWN)
-                client.collect(lambda data: b"\n" in data)
+                _, ending = client.collect(lambda data: b"\n" in data)
+                if ending == "too-much":
+                    raise Failure(Kind.TOO_MUCH, "a reply", "bytes without an end")
                 found.append(monotonic() - started)
                 client.part()
         seconds = sorted(found)[len(found) // 2]

@@ -37,6 +37,8 @@ JOBS: Final = 4
 SLOW_JOBS: Final = 16
 """How many if it takes long to answer a command, which is mostly waiting."""
 _SLOW_SECONDS: Final = 0.02
+_UNEXPLAINED_ENDS: Final = 3
+"""A server that ends so often, and by no scenario's doing, is not conformant."""
 _FIT: Final = frozenset({Verdict.PASS, Verdict.INFO, Verdict.WARN, Verdict.FLAKY})
 
 
@@ -162,7 +164,8 @@ class Session:
             counts["known"] = known
             verdicts += [Verdict.PASS]  # something has run
         misfits = [] if problems else self._baseline.problems(row.id for row in self.deselected)
-        status = exit_status(verdicts, fail_on=self.options.fail_on, has_problems=bool(misfits))
+        ends_by_itself = self._executor.unexplained_ends >= _UNEXPLAINED_ENDS
+        status = exit_status(verdicts, fail_on=self.options.fail_on, has_problems=bool(misfits) or ends_by_itself)
         if problems:
             status = max(status, exit_status([*verdicts, Verdict.INCOMPLETE], fail_on=self.options.fail_on))
         end = RunEnd(

@@ -50,6 +50,8 @@ class Executor:
         """What is wrong with the server, and no scenario's doing."""
         self._health = health
         self._timeouts = timeouts
+        self.unexplained_ends = 0
+        """How often the server ended, and no scenario was found to do that."""
         self._wears_out = False  # whether several scenarios together have used it up
         self._is_fresh = False  # whether nothing was played since the server was started
         self._deferred: dict[TimeoutKind, dict[str, tuple[Scenario, Outcome]]] = {}
@@ -189,7 +191,7 @@ class Executor:
     def _play_alone(self, scenario: Scenario) -> Outcome:
         """Play a scenario with waits in full on a server that is well; if the server is lost, on a fresh one."""
         for _ in range(_TRIES):
-            if not self._health.dead and not self._health.is_up:
+            if not self._health.dead and (not self._health.is_up or (self._wears_out and not self._is_fresh)):
                 self._renew()
             if self._health.has_given_up():
                 return self._blocked()
@@ -233,6 +235,7 @@ class Executor:
         """Take note that the server was lost, and that no scenario does that alone."""
         self._wear_out()
         if state is State.ENDED:
+            self.unexplained_ends += 1
             text = "the server ended, and does not when the same scenarios are played again"
             if text not in self.problems:
                 self.problems.append(text)

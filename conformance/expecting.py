@@ -148,7 +148,7 @@ class ExpectingPeer(Peer):
         """Leave politely: say quit, wait shortly for the end if the server answers at all, and close."""
         if self.say_goodbye():
             self.patience_seconds = min(self.patience_seconds, PARTING_SECONDS)
-            self.collect(lambda _data: False)
+            self.collect(lambda _data: False, seconds=PARTING_SECONDS)
         self.close()
 
     # --- What follows a status of 0 --------------------------------------------------------------

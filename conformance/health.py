@@ -20,8 +20,10 @@ BUSY_SECONDS: Final = 30.0
 SPIN_SECONDS: Final = 1.0
 """How long a server has to use a processor without any client before it is taken to spin."""
 _LOOK_SECONDS: Final = 0.1
-_WORKING: Final = 0.5
-"""The part of a processor that a server uses when it is working, and not waiting."""
+_WORKING: Final = 0.15
+"""The part of a processor that a server uses at least when it is working on a busy machine, and not waiting."""
+_SPINNING: Final = 0.5
+"""The part that it uses when it never waits."""
 
 
 class State(Enum):
@@ -89,7 +91,7 @@ class Health:
             return State.ENDED
         if not self._replies(wait_factor):
             return State.WEDGED if self.is_up else State.ENDED
-        if before is not None and self._is_working(before, started) and self._spins():
+        if before is not None and self._uses(_SPINNING, before, started) and self._spins():
             return State.SPINNING
         try:
             with self.connecting(wait_factor) as connect:
@@ -117,24 +119,25 @@ class Health:
         seconds = SPIN_SECONDS / 4 if self._has_spun else BUSY_SECONDS * self._scale
         until = monotonic() + seconds
         was_working = False
-        while self.is_up and monotonic() < until and self._works_now():
+        while self.is_up and monotonic() < until and self._uses_now(_WORKING):
             was_working = True
         return was_working
 
-    def _works_now(self) -> bool:
+    def _uses_now(self, part: float) -> bool:
         before, started = self._target.cpu_seconds(), monotonic()
         sleep(_LOOK_SECONDS)
-        return before is not None and self._is_working(before, started)
+        return before is not None and self._uses(part, before, started)
 
-    def _is_working(self, before: float, since: float) -> bool:
+    def _uses(self, part: float, before: float, since: float) -> bool:
+        """Tell whether the server has used more than a part of a processor since a time."""
         now = self._target.cpu_seconds()
-        return now is not None and now - before > _WORKING * (monotonic() - since)
+        return now is not None and now - before > part * (monotonic() - since)
 
     def _spins(self) -> bool:
         """Tell whether the server goes on using a processor, though no client is there."""
         until = monotonic() + (SPIN_SECONDS / 4 if self._has_spun else SPIN_SECONDS)
         while monotonic() < until:
-            if not self._works_now():
+            if not self._uses_now(_SPINNING):
                 return False
         self._has_spun = True
         return True

@@ -142,6 +142,8 @@ class Interviewer:
                 else:
                     more, ending = client.collect(_never, _MOST_BYTES)
                 raw += more
+            if ending == "too-much":
+                raise Failure(Kind.TOO_MUCH, "a reply", f"{len(raw)} bytes and more")
             if ending == "silence":
                 self._has_been_silent = True
         finally:

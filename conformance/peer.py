@@ -12,6 +12,8 @@ from conformance.record import shown
 
 LINE_PATIENCES: Final = 2.0
 """A line that drips in may take so many times the patience of one wait."""
+COLLECTED_BYTES: Final = 1 << 16
+COLLECTED_PATIENCES: Final = 3.0
 LINE_BYTES: Final = 1 << 16
 """No line of a reply is longer, except for base64, which is read in pieces."""
 
@@ -105,11 +107,17 @@ class Peer(Connection):
         self._received.clear()
         return data
 
-    def collect(self, is_enough: Callable[[bytes], bool], most: int = 1 << 20) -> tuple[bytes, str]:
-        """Return what comes until there is enough of it, and its ending: enough, end, reset, silence or too-much."""
+    def collect(
+        self, is_enough: Callable[[bytes], bool], most: int = COLLECTED_BYTES, seconds: float = 0.0
+    ) -> tuple[bytes, str]:
+        """Return what comes until there is enough of it, and its ending: enough, end, reset, silence or too-much.
+
+        Takes `most` bytes and, in all, `seconds` or a few times the patience of one wait.
+        """
+        until = monotonic() + (seconds or COLLECTED_PATIENCES * self.patience_seconds)
         ending = "enough"
         while not is_enough(bytes(self._received)):
-            if len(self._received) > most:
+            if len(self._received) > most or monotonic() > until:
                 ending = "too-much"
                 break
             try:

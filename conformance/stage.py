@@ -202,8 +202,9 @@ class Stage:
                 leaving.append(client)
         until = monotonic() + PARTING_SECONDS
         for client in leaving:
-            client.patience_seconds = max(0.001, min(client.patience_seconds, until - monotonic()))
-            client.collect(lambda _data: False)
+            left = max(0.001, until - monotonic())
+            client.patience_seconds = min(client.patience_seconds, left)
+            client.collect(lambda _data: False, seconds=left)
         for client in self._clients:
             client.close()
         self._clients.clear()
