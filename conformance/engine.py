@@ -37,8 +37,8 @@ JOBS: Final = 4
 SLOW_JOBS: Final = 16
 """How many if it takes long to answer a command, which is mostly waiting."""
 _SLOW_SECONDS: Final = 0.02
-_UNEXPLAINED_ENDS: Final = 3
-"""A server that ends so often, and by no scenario's doing, is not conformant."""
+_ENDS: Final = 3
+"""A server that ends so often is not conformant, whether a scenario is found that does it or not."""
 _FIT: Final = frozenset({Verdict.PASS, Verdict.INFO, Verdict.WARN, Verdict.FLAKY})
 
 
@@ -164,7 +164,7 @@ class Session:
             counts["known"] = known
             verdicts += [Verdict.PASS]  # something has run
         misfits = [] if problems else self._baseline.problems(row.id for row in self.deselected)
-        ends_by_itself = self._executor.unexplained_ends >= _UNEXPLAINED_ENDS
+        ends_by_itself = self._health.ends >= _ENDS
         status = exit_status(verdicts, fail_on=self.options.fail_on, has_problems=bool(misfits) or ends_by_itself)
         if problems:
             status = max(status, exit_status([*verdicts, Verdict.INCOMPLETE], fail_on=self.options.fail_on))

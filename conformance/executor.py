@@ -50,8 +50,6 @@ class Executor:
         """What is wrong with the server, and no scenario's doing."""
         self._health = health
         self._timeouts = timeouts
-        self.unexplained_ends = 0
-        """How often the server ended, and no scenario was found to do that."""
         self._wears_out = False  # whether several scenarios together have used it up
         self._is_fresh = False  # whether nothing was played since the server was started
         self._deferred: dict[TimeoutKind, dict[str, tuple[Scenario, Outcome]]] = {}
@@ -235,7 +233,6 @@ class Executor:
         """Take note that the server was lost, and that no scenario does that alone."""
         self._wear_out()
         if state is State.ENDED:
-            self.unexplained_ends += 1
             text = "the server ended, and does not when the same scenarios are played again"
             if text not in self.problems:
                 self.problems.append(text)

@@ -50,6 +50,8 @@ class Health:
         self._target = target
         self._scale = timeout_scale
         self._has_spun = False
+        self.ends = 0
+        """How often its process was found to have ended."""
         self.is_as_at_first: Callable[[Connect], bool] = lambda _connect: True
         """Asks for something that was asked for in the beginning, and tells whether the answer is the same."""
 
@@ -144,6 +146,7 @@ class Health:
 
     def recover(self) -> bool:
         """Start the server again if the suite can; else say that it is not asked any more."""
+        self.ends += not self._target.is_running
         if not self._target.can_restart or self._target.starts > RESTARTS:
             self.dead = "the server serves nobody any more"
             return False
