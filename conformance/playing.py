@@ -16,6 +16,7 @@ from conformance.verdict import Verdict
 WIRE: Final = frozenset({Kind.TIMEOUT, Kind.REFUSED, Kind.CLOSED, Kind.RESET, Kind.OPEN})
 """Failures after which the server may be dead."""
 _CLIENTS: Final = "HFTP-10."
+_CROWDS: Final = "HFTP-10.4"
 VAIN: Final = frozenset({Kind.TIMEOUT, Kind.OPEN})
 """Failures that are a wait in vain."""
 
@@ -65,6 +66,7 @@ def play(
         scenario_id=scenario.id,
         wait_factor=wait_factor,
         deviations=deviations,
+        judges_crowds=scenario.requirement == _CROWDS,
     )
     stage.allow(scenario.patiences)
     started = monotonic()

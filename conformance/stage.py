@@ -60,7 +60,8 @@ class Stage:
     """One playing of one scenario.
 
     Without `is_crowded`, connecting closes the connection before: a server that serves one client at a time
-    would never come to the next. `wait_factor` shortens single waits, but not the time that the scenario has in all.
+    would never come to the next. With `judges_crowds`, a server that serves fewer clients than there are is at fault,
+    and not merely unable to play the scenario. `wait_factor` shortens single waits, but not the time that the scenario has in all.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Stage:
         scenario_id: str = "",
         wait_factor: float = 1.0,
         deviations: Deviations | None = None,
+        judges_crowds: bool = False,
     ) -> None:
         self.circumstances = circumstances
         self.fixtures = circumstances.fixtures
@@ -88,6 +90,7 @@ class Stage:
         """Whether a client has left before the server had ended the connection, and without quit."""
         self._deviations = circumstances.deviations if deviations is None else deviations
         self._is_crowded = is_crowded
+        self._judges_crowds = judges_crowds
         self._clients: list[Client] = []
         self._numbers = itertools.count(1)  # drawn by threads too, and never twice
 
@@ -110,7 +113,9 @@ class Stage:
         """Return a new client; raise Failure if the server does not accept one, Unsupported if it serves fewer."""
         if not self._is_crowded:
             self.close()
-        elif 0 < self.circumstances.capacity <= sum(not client.is_over for client in self._clients):
+        elif not self._judges_crowds and 0 < self.circumstances.capacity <= sum(
+            not client.is_over for client in self._clients
+        ):
             message = f"the server serves {self.circumstances.capacity} clients at once, and this needs more"
             raise Unsupported(message)
         self._await_room()

@@ -10,7 +10,6 @@ from typing import BinaryIO
 from tests.broken_servers.bug import plant
 from tests.broken_servers.commands import Commands, Parts, Refusal
 from tests.broken_servers.style_files import Lines
-from tests.broken_servers.style_forks import Forks
 from tests.broken_servers.style_loop import Client, Loop
 from tests.broken_servers.style_threads import Threads
 
@@ -81,33 +80,6 @@ class ClientsRefused(Lines):
                 super().attend(sock)
         finally:
             self.count -= 1
-
-
-@plant("backlog-of-one", "HFTP-10.4", style=Forks)
-class BacklogOfOne(Forks):
-    """listen(1), and some work before each accept: a burst of clients is not taken in."""
-
-    backlog = 1
-
-    def converse(self, sock: socket.socket) -> None:
-        """Converse as usual."""
-        super().converse(sock)
-
-    def serve(self, listener: socket.socket) -> None:
-        """Accept slowly."""
-        super().serve(SlowListener(listener))
-
-
-class SlowListener(socket.socket):
-    """A listening socket that takes its time."""
-
-    def __init__(self, listener: socket.socket) -> None:
-        super().__init__(listener.family, listener.type, fileno=listener.detach())
-
-    def accept(self) -> tuple[socket.socket, object]:
-        """Accept after a while."""
-        time.sleep(0.02)
-        return super().accept()
 
 
 @plant("slow-reader-blocks-all", "HFTP-10.2", style=Loop)

@@ -48,7 +48,7 @@ def is_connected(sock: socket.socket) -> bool:
     return sock.fileno() >= 0 and sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == ESTABLISHED
 
 
-@plant("second-client-exits-later", "HFTP-10.1")
+@plant("second-client-exits-later", "HFTP-10.3")
 class SecondClientExitsLater(Threads):
     """A client that is answered while another is connected ends the process a moment later."""
 

@@ -220,7 +220,7 @@ class Greeting(Threads):
         super().converse(sock)
 
 
-@plant("prompt", "HFTP-1.6", style=Lines)
+@plant("prompt", "HFTP-2.3", style=Lines)
 class Prompt(Commands):
     """A prompt is written after each reply."""
 

@@ -144,7 +144,7 @@ class DeafThreads(Deaf, Threads):
     """An empty recv() is ignored, so the thread of a client that leaves without `quit` never ends."""
 
 
-@plant("spinning-on-leavers", "HFTP-10.5")
+@plant("spinning-on-leavers", "HFTP-1.14")
 class Spinning(Deaf, Threads):
     """An empty recv() is added to the buffer for ever, so each client that leaves keeps a thread at full speed."""
 

@@ -28,6 +28,9 @@ CHAPTERS = sorted({bug.module for bug in BUGS.values()})
 AT_ONCE = 6
 """How many servers are judged at a time: most of what they do is to let the suite wait."""
 
+CONSTANT = {"bugs_statuses", "bugs_forms", "bugs_line_ends", "bugs_listings"}
+"""Modules of bugs that show in every reply: a scenario about something else only finds one that nobody has reported."""
+
 SECOND_LOOKS = 2
 """How often what was not found is looked for again, alone and with patience: on a busy machine packets meet."""
 
@@ -63,7 +66,13 @@ def parts(name: str) -> Iterator[Part]:
     """Yield what is played of a bug in one run: the suite's patience is for one wait in vain, or a few."""
     found = PROOF[name]
     soon = [scenario for scenario, why in found.items() if not is_in_vain(why)]
-    needing = [scenario for scenario in soon if set(SCENARIOS[scenario].depends) & set(soon)]
+    is_constant = BUGS[name].module in CONSTANT
+    needing = [
+        scenario
+        for scenario in soon
+        if set(SCENARIOS[scenario].depends) & set(soon)
+        or (is_constant and not is_about(SCENARIOS[scenario], BUGS[name]))
+    ]
     if free := [scenario for scenario in soon if scenario not in needing]:
         yield Part(name, tuple(free))
     yield from (Part(name, (scenario,)) for scenario in needing)
