@@ -61,10 +61,11 @@ class Stage:
 
     Without `is_crowded`, connecting closes the connection before: a server that serves one client at a time
     would never come to the next. With `judges_crowds`, a server that serves fewer clients than there are is at fault,
-    and not merely unable to play the scenario. `wait_factor` shortens single waits, but not the time that the scenario has in all.
+    and not merely unable to play the scenario. `wait_factor` shortens single waits, but not the time that there is in
+    all.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (one call, in playing)
         self,
         circumstances: Circumstances,
         *,

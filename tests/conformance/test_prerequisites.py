@@ -1,0 +1,38 @@
+"""Prerequisites name scenarios that exist, are simpler, and apply wherever the ones do that need them."""
+
+from fnmatch import fnmatchcase
+
+import pytest
+
+from conformance.scenario import Scenario
+from conformance.scenarios import catalogue
+from conformance.scenarios.prerequisites import PREREQUISITES
+from conformance.spec import DIALECTS
+
+SCENARIOS = catalogue()
+NEEDING = [scenario for scenario in SCENARIOS if scenario.depends]
+
+
+def test_every_pattern_means_a_scenario() -> None:
+    for patterns, _ in PREREQUISITES:
+        for pattern in patterns:
+            assert any(fnmatchcase(scenario.id, pattern) for scenario in SCENARIOS), pattern
+
+
+@pytest.mark.parametrize("scenario", NEEDING, ids=lambda row: row.id)
+def test_a_prerequisite_is_there_and_needs_nothing_that_needs_it(scenario: Scenario) -> None:
+    seen, left = set(), list(scenario.depends)
+    while left:
+        name = left.pop()
+        assert name in SCENARIOS
+        assert name != scenario.id
+        if name not in seen:
+            seen.add(name)
+            left += SCENARIOS[name].depends
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_prerequisite_applies_in_every_dialect(dialect: str) -> None:
+    for scenario in NEEDING:
+        if scenario.applies_to(dialect):
+            assert all(SCENARIOS[name].applies_to(dialect) for name in scenario.depends), scenario.id
