@@ -236,4 +236,15 @@ def _compare(content: Content, position: int, piece: bytes) -> None:
     )
 
 
-__all__ = ["CODES", "FATAL", "PARTING_SECONDS", "UNKNOWN", "Client", "Slice", "Status", "fetch", "replies"]
+__all__ = [
+    "CODES",
+    "FATAL",
+    "OUT_OF_STEP",
+    "PARTING_SECONDS",
+    "UNKNOWN",
+    "Client",
+    "Slice",
+    "Status",
+    "fetch",
+    "replies",
+]

@@ -32,6 +32,8 @@ from tests.conformance.test_scenarios_basic import (
     serve,
 )
 
+pytestmark = pytest.mark.once
+
 ALL = catalogue()
 DIALECTS = ("2026", "2019", "2018", "2016")
 FATAL = b"199 INTERNAL SERVER ERROR\r\n"
