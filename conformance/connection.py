@@ -20,7 +20,7 @@ READ_AHEAD_BYTES: Final = 1 << 23
 _SLOW: Final = "the server answers, but too slowly for this in the time that it has (--timeout-scale gives it more)"
 _READ_SECONDS: Final = 0.1
 """How long a server is waited for that does not read what was sent."""
-_LOOK_SECONDS: Final = 0.0002
+_LOOK_SECONDS: Final = 0.001
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """Errors of the suite's own machine, which no server can help."""
 

@@ -44,6 +44,8 @@ class Findings:
     """What follows a reply."""
     lines: dict[bytes, int] = field(default_factory=dict)
     """Status lines of another form, and the codes that they stand for."""
+    is_ambiguous: bool = False
+    """Whether one line stands for several codes: then nothing is known of any."""
     codes: dict[int, int] = field(default_factory=dict)
     """Codes, and those that are sent in their place."""
     bare: set[str] = field(default_factory=set)
@@ -56,6 +58,10 @@ class Findings:
     """What stands before and behind the digits of a size."""
     slice_form: str = ""
     """The form in which slices come, if it is not the dialect's: a key of `bodies.INSTEAD`."""
+
+    def add_line(self, line: bytes, code: int) -> None:
+        """Take note of a status line of another form."""
+        self.is_ambiguous |= self.lines.setdefault(line, code) != code
 
     def deviations(self) -> Iterator[Deviation]:
         """Yield what the server always does otherwise, each thing once."""
@@ -87,7 +93,7 @@ class Findings:
             yield Deviation(requirement, text, Form.SLICE, {"get_slice": self.slice_form.encode()})
 
     def _status_lines(self) -> Iterator[Deviation]:
-        if not self.lines:
+        if not self.lines or self.is_ambiguous:
             return
         codes = sorted(self.lines.values())
         if len(set(codes)) != len(codes) or any(not line for line in self.lines):

@@ -82,7 +82,7 @@ class Learner:
         if code is None or (code != wanted and (code == 0 or code not in CODES or (wanted in FATAL) > (code in FATAL))):
             return  # what is not fatal shows that a fatal error was not noticed
         if line is not None:
-            self.findings.lines[line] = wanted
+            self.findings.add_line(line, wanted)
         if code != wanted:
             self.findings.codes[wanted] = code
         if is_bare:
@@ -118,7 +118,7 @@ class Learner:
         if code != 0:
             return
         if line is not None:
-            self.findings.lines[line] = 0
+            self.findings.add_line(line, 0)
         if is_bare:
             self.findings.bare.add("status")
         self._take("quit", extra)

@@ -227,8 +227,8 @@ class Target:
         Where that cannot be seen, `dial` waits in its place.
         """
         begun = monotonic()
-        deadline = begun + START_SECONDS * start.timeout_scale
-        next_look = begun + min(UNSEEN_SECONDS, START_SECONDS * start.timeout_scale / 2)
+        deadline = begun + START_SECONDS * max(1.0, start.timeout_scale)
+        next_look = begun + min(UNSEEN_SECONDS, START_SECONDS * max(1.0, start.timeout_scale) / 2)
         elsewhere_until = deadline
         while (now := monotonic()) < min(deadline, elsewhere_until):
             if self._watch.find():

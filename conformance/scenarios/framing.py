@@ -86,6 +86,7 @@ def cr_lf_apart(stage: Stage) -> None:
     for command, status in ((_UNKNOWN, 200), ("get_metadata", 201), ("quit", 0)):
         client.send(command.encode() + rest[:1])
         stage.pause()
+        client.await_read()
         client.send(rest[1:])
         client.status(status)
     client.read_end("the end of the stream after quit")
@@ -103,6 +104,7 @@ def cr_lf_apart_pipelined(stage: Stage) -> None:
     for piece in (f"{_UNKNOWN}\r", f"\n{_UNKNOWN}\r", "\nget_metadata\r", "\nquit\r", "\n"):
         client.send(piece.encode())
         stage.pause()
+        client.await_read()
     replies(client, (200, 200, 201, 0))
     client.read_end("the end of the stream after quit")
 

@@ -6,6 +6,8 @@ import pytest
 
 from conformance.bodies import READERS, decode
 
+pytestmark = pytest.mark.once
+
 DATA = bytes(range(200, 256)) * 2
 LINES = base64.encodebytes(DATA)
 SENT = {

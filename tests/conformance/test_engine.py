@@ -7,10 +7,14 @@ from pathlib import Path
 
 from tests import INTERPRETER
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 CORRECT = f"{INTERPRETER} -m tests.conformance.correct_server -p {{port}} -d {{dir}}"
 CRASHING = f"{INTERPRETER} -m tests.broken_servers decode-kills-the-process -p {{port}} -d {{dir}}"
 SCENARIOS = """
+import pytest
+
 from conformance.failure import Failure, Incomplete, Kind, Unsupported
 from conformance.scenario import Chapter
 chapter = Chapter()

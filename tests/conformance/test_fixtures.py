@@ -10,6 +10,8 @@ from conformance.content import Known, Seeded
 from conformance.fixtures import EXTRAS, MARKER, plan
 from conformance.fixtures_local import FixturesError, LocalFixtures, write_for_others
 
+pytestmark = pytest.mark.once
+
 
 def names(directory: Path) -> set[str]:
     return {path.name for path in directory.iterdir()}

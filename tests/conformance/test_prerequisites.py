@@ -9,6 +9,8 @@ from conformance.scenarios import catalogue
 from conformance.scenarios.prerequisites import PREREQUISITES
 from conformance.spec import DIALECTS
 
+pytestmark = pytest.mark.once
+
 SCENARIOS = catalogue()
 NEEDING = [scenario for scenario in SCENARIOS if scenario.depends]
 

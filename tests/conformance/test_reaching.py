@@ -80,7 +80,7 @@ def test_an_ipv6_address_and_a_name(shown: str, listened: str) -> None:
     address = f"{shown}:{free_port(listened)}"
     done = conformance("run", address, "--serve", f"{CORRECT} -a {listened}", "--cwd", str(ROOT), *FEW)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{address}: dialect 2026, files local" in done.stdout
+    assert f"{address}: dialect 2026 (it knows help), files local" in done.stdout
 
 
 def test_a_unix_socket(tmp_path: Path) -> None:
