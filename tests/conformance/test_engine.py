@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests import INTERPRETER
 
 pytestmark = pytest.mark.once
