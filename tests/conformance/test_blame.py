@@ -35,6 +35,7 @@ def test_who_ends_the_server_a_moment_after_a_right_reply_is_found(name: str) ->
     assert all("serves nobody" in found.results[culprit].got for culprit in CULPRITS[name])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["nul-exits-later", "long-name-exits-later-loop"])
 def test_the_same_culprits_are_found_each_time(name: str) -> None:
     first, *others = (judged(name, CULPRITS[name]).verdicts() for _ in range(3))
@@ -49,11 +50,14 @@ def test_an_end_is_blamed_alike_however_many_scenarios_are_played_at_once() -> N
     assert {alone.verdicts()[name] for name in HIGH} == {("fail", "gone")}
 
 
+@pytest.mark.long
 def test_an_end_is_blamed_alike_where_clients_are_served_beside_each_other() -> None:
     assert judged("nul-exits-later", NUL, jobs=1).verdicts() == judged("nul-exits-later", NUL, jobs=4).verdicts()
 
 
-@pytest.mark.parametrize("name", ["slow-on-long-lines", "slow-on-long-lines-loop"])
+@pytest.mark.parametrize(
+    "name", ["slow-on-long-lines", pytest.param("slow-on-long-lines-loop", marks=pytest.mark.long)]
+)
 def test_a_busy_server_is_not_dead(name: str) -> None:
     select = ("lengths.name-*", "lengths.huge-name", "lengths.command-*", "slices.whole-text", "commands.unknown")
     found = judge(name, *select, dialect="2026", timeout_scale=0.2)
@@ -93,7 +97,9 @@ def test_a_server_that_ends_by_itself_is_not_blamed_on_a_scenario() -> None:
     assert any("the server ended" in problem for problem in found.end.problems)
 
 
-@pytest.mark.parametrize("name", ["spinning-on-leavers", "spinning-on-leavers-loop"])
+@pytest.mark.parametrize(
+    "name", ["spinning-on-leavers", pytest.param("spinning-on-leavers-loop", marks=pytest.mark.long)]
+)
 def test_a_server_that_spins_after_clients_left_is_told_and_judging_goes_on(name: str) -> None:
     found = judge(name, "framing.p*", "commands.unknown*", "clients.leave-at-once", "slices.whole*", dialect="2026")
     found.check_whole()
