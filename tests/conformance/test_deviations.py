@@ -79,6 +79,7 @@ def check_reported_once(run: Run) -> None:
     assert others <= {"pass", "info", "unsupported", "blocked"}
 
 
+SECOND_STYLES = ("-loop", "-streams", "-sequential", "-threads")
 EXECUTES_MORE = "it executes what must not be executed, which several requirements forbid"
 MET_IN_SEVERAL_WAYS = {
     "fatal-stays-open": EXECUTES_MORE,
@@ -88,7 +89,14 @@ MET_IN_SEVERAL_WAYS = {
 """Deviations of which more than one scenario fails, and why."""
 
 
-@pytest.mark.parametrize("name", [name for name in KNOWN if name not in MET_IN_SEVERAL_WAYS])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.long) if name.endswith(SECOND_STYLES) else name
+        for name in KNOWN
+        if name not in MET_IN_SEVERAL_WAYS
+    ],
+)
 def test_a_deviation_is_named_at_the_start_and_fails_one_scenario_and_no_other(name: str) -> None:
     run = judged(name)
     run.check_whole()
