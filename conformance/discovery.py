@@ -18,8 +18,8 @@ from conformance.deviations import Deviations
 from conformance.failure import Failure, Incomplete, Kind
 from conformance.fixtures import SERVABLE, Fixture
 from conformance.fixtures_found import FoundFixtures, find
-from conformance.health import Health, State, exchange
-from conformance.interview import MISSING, Interviewer, likely_dialects, samples
+from conformance.health import Health, State
+from conformance.interview import Interviewer, likely_dialects, samples
 from conformance.learning import Learner
 from conformance.options import Options
 from conformance.place import Place
@@ -267,6 +267,3 @@ def _basis(likely: list[str]) -> str:
         return f"nothing: it does not know help, and no slice tells; {ASSUMED_DIALECT} is assumed"
     others = f", or {' or '.join(likely[1:])}" if len(likely) > 1 else ""
     return f"it does not know help, and its slices are those of {likely[0]}{others}"
-
-
-__all__ = ["ASSUMED_DIALECT", "MISSING", "Discovery", "discover", "exchange"]
