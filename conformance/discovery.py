@@ -18,7 +18,7 @@ from conformance.deviations import Deviations
 from conformance.failure import Failure, Incomplete, Kind
 from conformance.fixtures import SERVABLE, Fixture
 from conformance.fixtures_found import FoundFixtures, find
-from conformance.health import Health, State
+from conformance.health import Health
 from conformance.interview import Interviewer, likely_dialects, samples
 from conformance.learning import Learner
 from conformance.options import Options
@@ -83,8 +83,9 @@ def discover(options: Options, place: Place, gate: Scenario, timeouts: Timeouts)
     basis = _Search(options, place, health, timeouts).run() or basis
     if first.failure is not None and play(gate, health.circumstances).failure is not None:
         health.dead = f"the server does not answer as it must: {first.failure}"
-    if not health.dead and health.check() is not State.WELL:
-        health.recover()  # what a question did to the server is no scenario's fault; those that ask it will find out
+    if not health.dead:
+        # What a question did to the server is no scenario's fault; those that ask it will find out.
+        health.ensure_well()
     return Discovery(health, first, basis)
 
 
@@ -93,8 +94,7 @@ def _play_gate(health: Health, gate: Scenario) -> Outcome:
     first = play(gate, health.circumstances)
     if first.failure is None or first.failure.kind not in WIRE:
         return first
-    if not health.is_up:
-        health.recover()
+    health.ensure_up()
     return first if health.dead else play(gate, health.circumstances, _ALONE)
 
 
@@ -133,8 +133,7 @@ class _Search:
         if self._learner is not None:
             self._learner.ask_for(code)
             self._update(deviations=Deviations(self._learner.findings.deviations()))
-        if self._health.check() is not State.WELL:
-            self._health.recover()
+        self._health.ensure_well()
 
     @contextlib.contextmanager
     def _step(self) -> Iterator[None]:
@@ -143,13 +142,11 @@ class _Search:
             with contextlib.suppress(Failure, Incomplete):
                 yield
             return
-        if not self._health.is_up:
-            self._health.recover()
+        self._health.ensure_up()
         try:
             yield
         except (Failure, Incomplete):
-            if self._health.check() is not State.WELL:
-                self._health.recover()
+            self._health.ensure_well()
 
     def _update(self, **facts: object) -> None:
         self._health.circumstances = replace(self._health.circumstances, **facts)  # type: ignore[arg-type]

@@ -229,8 +229,7 @@ class Session:
     def _play_expecting(self, scenario: Scenario, deviations: Deviations) -> Outcome:
         """Play a scenario whose clients expect these deviations, and see to it that the server is up afterwards."""
         outcome = play(scenario, self._health.circumstances, deviations=deviations, is_alone=True)
-        if not self._health.is_up:
-            self._health.recover()
+        self._health.ensure_up()
         return outcome
 
     def _passes(self, scenario: Scenario, deviations: Deviations) -> bool:

@@ -145,9 +145,9 @@ class Executor:
         if state is not State.WELL:
             self._renew()
         if state is State.SPINNING:
-            text = "the server uses a processor though no client is there: it goes on reading from clients that left"
-            if text not in self.problems:
-                self.problems.append(text)
+            self._note(
+                "the server uses a processor though no client is there: it goes on reading from clients that left"
+            )
         return state
 
     def _renew(self) -> None:
@@ -233,9 +233,12 @@ class Executor:
         """Take note that the server was lost, and that no scenario does that alone."""
         self._wear_out()
         if state is State.ENDED:
-            text = "the server ended, and does not when the same scenarios are played again"
-            if text not in self.problems:
-                self.problems.append(text)
+            self._note("the server ended, and does not when the same scenarios are played again")
+
+    def _note(self, problem: str) -> None:
+        """Take note of what is wrong with the server, once."""
+        if problem not in self.problems:
+            self.problems.append(problem)
 
 
 def _timeout_kind(scenario: Scenario, outcome: Outcome | None) -> TimeoutKind | None:

@@ -144,6 +144,16 @@ class Health:
         self._has_spun = True
         return True
 
+    def ensure_up(self) -> None:
+        """Start the server again if its process has ended."""
+        if not self.is_up:
+            self.recover()
+
+    def ensure_well(self) -> None:
+        """Start the server again unless it is well."""
+        if self.check() is not State.WELL:
+            self.recover()
+
     def recover(self) -> bool:
         """Start the server again if the suite can; else say that it is not asked any more."""
         self.ends += not self._target.is_running

@@ -25,8 +25,8 @@ _PORTS: Final = range(10_000, 32_768)
 """Ports for servers: below those that systems give connections of their own accord."""
 _PORT_TRIES: Final = 100
 _ANY_HOST: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  (bound for a moment, never listened on)
-_NETLINK_SOCK_DIAG: Final = 4
-_SOCK_DIAG_BY_FAMILY: Final = 20
+NETLINK_SOCK_DIAG: Final = 4
+SOCK_DIAG_BY_FAMILY: Final = 20
 _NLMSG_ERROR: Final = 2
 _NLMSG_DONE: Final = 3
 _NLM_F_REQUEST_DUMP: Final = 0x301
@@ -34,7 +34,7 @@ _TCP_LISTEN: Final = 10
 _NETLINK_SECONDS: Final = 1.0
 _RECEIVE_BYTES: Final = 1 << 16
 _MOST_DATAGRAMS: Final = 1000
-_HEADER: Final = struct.Struct("=IHHII")
+HEADER: Final = struct.Struct("=IHHII")
 """nlmsghdr: length, type, flags, sequence, port."""
 _ATTRIBUTE: Final = struct.Struct("=HH")
 """rtattr: length, type."""
@@ -188,21 +188,21 @@ def _dump(request: bytes) -> Iterator[bytes]:
     if sys.platform != "linux":
         message = "no netlink"
         raise OSError(message)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as sock:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as sock:
         sock.settimeout(_NETLINK_SECONDS)
-        size = _HEADER.size + len(request)
-        sock.send(_HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST_DUMP, 0, 0) + request)
+        size = HEADER.size + len(request)
+        sock.send(HEADER.pack(size, SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST_DUMP, 0, 0) + request)
         for _ in range(_MOST_DATAGRAMS):
             data = sock.recv(_RECEIVE_BYTES)
-            while len(data) >= _HEADER.size:
-                length, kind, *_ = _HEADER.unpack_from(data)
+            while len(data) >= HEADER.size:
+                length, kind, *_ = HEADER.unpack_from(data)
                 if kind == _NLMSG_DONE:
                     return
                 if kind == _NLMSG_ERROR:
-                    number = -struct.unpack_from("=i", data, _HEADER.size)[0]
+                    number = -struct.unpack_from("=i", data, HEADER.size)[0]
                     raise OSError(number, os.strerror(number))
-                yield data[_HEADER.size : length]
-                data = data[_aligned(max(length, _HEADER.size)) :]
+                yield data[HEADER.size : length]
+                data = data[_aligned(max(length, HEADER.size)) :]
 
 
 def _aligned(length: int) -> int:
