@@ -134,10 +134,10 @@ class Session:
                 self.judge(self.catalogue[GATE])
             self._report_deviations()
             for batch in self._batches():
-                self._run_batch(batch, may_defer=True)
+                self._run_batch(batch, may_wait=True)
         except KeyboardInterrupt:
             problems.append("interrupted: what is missing was not played")
-        for name, played in self._executor.finish().items():
+        for name, played in self._executor.finish(is_interrupted=bool(problems)).items():
             self._conclude(self.catalogue[name], played)
         return self.end(problems)
 
@@ -192,7 +192,7 @@ class Session:
             kind, depth = left[0].isolation, self._depth(left[0])
             batch = [row for row in left[:size] if row.isolation == kind and self._depth(row) == depth]
             yield batch
-            done = self._results.keys() | self._executor.deferred
+            done = self._results.keys() | self._executor.pending
             left = [row for row in left if row.id not in done]
 
     # --- Deviations ------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ class Session:
             self._run_batch([scenario])
         return self._results[scenario.id]
 
-    def _run_batch(self, batch: Sequence[Scenario], *, may_defer: bool = False) -> None:
+    def _run_batch(self, batch: Sequence[Scenario], *, may_wait: bool = False) -> None:
         playable = []
         for row in batch:
             self._emit(ScenarioStart(row.id))
@@ -272,7 +272,7 @@ class Session:
                 playable.append(row)
         if playable:
             jobs = self._jobs if playable[0].isolation == SHARED else 1
-            played = self._executor.run(playable, jobs, may_defer=may_defer)
+            played = self._executor.run(playable, jobs, may_wait=may_wait)
             for name, how in played.items():
                 self._conclude(self.catalogue[name], how)
 

@@ -23,6 +23,8 @@ from conformance.verdict import Verdict
 
 _DWELL_SECONDS: Final = 0.05
 """How long the server is left alone before it is looked at: it may end a moment after its last reply."""
+_SETTLING_SECONDS: Final = 0.25
+"""How long it is left alone after the last batch."""
 _TRIES: Final = 3
 _HASTY: Final = frozenset({Kind.TIMEOUT, Kind.REFUSED, Kind.OPEN})
 """Failures that may be haste."""
@@ -53,24 +55,43 @@ class Executor:
         self._wears_out = False  # whether several scenarios together have used it up
         self._is_fresh = False  # whether nothing was played since the server was started
         self._deferred: dict[TimeoutKind, dict[str, tuple[Scenario, Outcome]]] = {}
+        self._held: dict[str, tuple[Scenario, Played]] = {}
 
     def size_of_batch(self, scenario: Scenario) -> int:
         """Return how many scenarios of one's isolation are played before the server is looked at."""
         return self._destructive_batch_size if scenario.isolation == DESTRUCTIVE else self._batch_size
 
     @property
-    def deferred(self) -> set[str]:
-        """The ids of scenarios whose short waits count, unless a wait in full shows otherwise before the end."""
-        return {name for rows in self._deferred.values() for name in rows}
+    def pending(self) -> set[str]:
+        """The ids of scenarios that were played, and whose outcomes may still change."""
+        return self._held.keys() | {name for rows in self._deferred.values() for name in rows}
 
-    def finish(self) -> dict[str, Played]:
-        """Return the outcomes of those that were deferred, by id."""
-        found = {name: Played(outcome) for rows in self._deferred.values() for name, (_, outcome) in rows.items()}
+    def finish(self, *, is_interrupted: bool = False) -> dict[str, Played]:
+        """Return all outcomes that are left, by id.
+
+        Unless the run is interrupted, the server has the time to end of the last batch before.
+        """
+        if self._held and not self._health.dead and not is_interrupted:
+            sleep(_SETTLING_SECONDS)
+            if not self._health.is_up:
+                self._renew()
+                if not self._blame({}, State.ENDED):
+                    self._give_no_blame(State.ENDED)
+        found = self._release()
+        found |= {name: Played(outcome) for rows in self._deferred.values() for name, (_, outcome) in rows.items()}
         self._deferred.clear()
         return found
 
-    def run(self, batch: Sequence[Scenario], jobs: int = 1, *, may_defer: bool = False) -> dict[str, Played]:
-        """Return the outcome of each scenario, by id; of those that are deferred, `finish` returns it."""
+    def _release(self) -> dict[str, Played]:
+        held, self._held = self._held, {}
+        return {name: played for name, (_, played) in held.items()}
+
+    def run(self, batch: Sequence[Scenario], jobs: int = 1, *, may_wait: bool = False) -> dict[str, Played]:
+        """Play a batch, and return the outcomes that count from now on, by id.
+
+        If they `may_wait`, those that passed are returned with the next batch, or by `finish`: one of them may end the
+        server a moment later.
+        """
         if self._wears_out and not self._is_fresh and self._health.can_restart:
             self._renew()
         outcomes = self._play_all(batch, jobs)
@@ -85,21 +106,22 @@ class Executor:
         is_lost = state in _LOST and not is_own
         if state is not State.WELL and batch[0].isolation == DESTRUCTIVE:
             self._destructive_batch_size = 1
-        passed = [row for row, outcome in zip(batch, outcomes, strict=True) if outcome and outcome.failure is None]
-        played: dict[str, Played] = {}
+        played: dict[str, tuple[Scenario, Played]] = {}
         for row, outcome in zip(batch, outcomes, strict=True):
             if outcome is None or self._may_be_otherwise(outcome, has_company=jobs > 1, is_lost=is_lost):
-                played |= self._again(row, outcome, is_lost=is_lost, may_defer=may_defer)
+                played |= self._again(row, outcome, is_lost=is_lost, may_wait=may_wait)
             else:
-                played[row.id] = Played(outcome)
+                played[row.id] = row, Played(outcome)
         if state is State.WORN:
             self._wear_out()
-        has_culprit = any(_is_gone(row.outcome) for row in played.values())
+        has_culprit = any(_is_gone(how.outcome) for _, how in played.values())
         if state is State.ENDED or (state is State.WEDGED and not has_culprit):
-            found = self._blame(passed, played, state)
+            found = self._blame(played, state)
             if not found and not has_culprit:
                 self._give_no_blame(state)
-        return played
+        released = self._release()
+        self._held = {name: (row, how) for name, (row, how) in played.items() if may_wait and _has_passed(how.outcome)}
+        return released | {name: how for name, (_, how) in played.items() if name not in self._held}
 
     def _play_all(self, batch: Sequence[Scenario], jobs: int) -> list[Outcome | None]:
         """Play all once, with short waits; nothing is played any more once the server is gone."""
@@ -161,21 +183,23 @@ class Executor:
 
     # --- Again -----------------------------------------------------------------------------------
 
-    def _again(self, scenario: Scenario, first: Outcome | None, *, is_lost: bool, may_defer: bool) -> dict[str, Played]:
+    def _again(
+        self, scenario: Scenario, first: Outcome | None, *, is_lost: bool, may_wait: bool
+    ) -> dict[str, tuple[Scenario, Played]]:
         """Play a scenario alone, with waits in full, and those whose short waits should not have counted."""
         kind = _timeout_kind(scenario, first)
-        is_short = first is not None and kind is not None and first.is_short and not is_lost and may_defer
+        is_short = first is not None and kind is not None and first.is_short and not is_lost and may_wait
         if first is not None and kind is not None and is_short and self._timeouts.is_enough(kind):
             self._deferred.setdefault(kind, {})[scenario.id] = scenario, first
             return {}
         outcome = self._play_alone(scenario)
-        found = {scenario.id: Played(self._with_first(outcome, first, is_lost=is_lost), 2 if first else 1)}
+        found = {scenario.id: (scenario, Played(self._with_first(outcome, first, is_lost=is_lost), 2 if first else 1))}
         again = _timeout_kind(scenario, outcome)
         if again and not outcome.is_short:
             self._timeouts.confirm(again)
         if kind and again != kind and self._timeouts.refute(kind):
             for other, _ in self._deferred.pop(kind, {}).values():
-                found[other.id] = Played(self._play_alone(other), 2)
+                found[other.id] = other, Played(self._play_alone(other), 2)
         return found
 
     def _with_first(self, outcome: Outcome, first: Outcome | None, *, is_lost: bool) -> Outcome:
@@ -219,14 +243,26 @@ class Executor:
 
     # --- Blame -----------------------------------------------------------------------------------
 
-    def _blame(self, passed: Sequence[Scenario], played: dict[str, Played], state: State) -> bool:
-        """Find out which of the scenarios that passed have ended the server; return whether there are any."""
-        suspects = [row for row in passed if state is State.ENDED or self._has_wedged(played[row.id].outcome, state)]
-        culprits = [] if self._health.dead else find_culprits(suspects, self._health)
+    def _blame(self, played: dict[str, tuple[Scenario, Played]], state: State) -> bool:
+        """Find out which scenarios have ended the server though they passed; return whether there are any.
+
+        Those of the batch before are asked, too, if it has ended: maybe it did so a moment later.
+        """
+        # What has passed alone, after the others, has not ended the server.
+        suspects = {name: (row, how) for name, (row, how) in played.items() if how.attempts == 1}
+        if state is State.ENDED:
+            suspects = {**self._held, **suspects}
+        suspects = {
+            name: (row, how)
+            for name, (row, how) in suspects.items()
+            if (_has_passed(how.outcome) if state is State.ENDED else self._has_wedged(how.outcome, state))
+        }
+        culprits = [] if self._health.dead else find_culprits([row for row, _ in suspects.values()], self._health)
         self._is_fresh = False
         for row in culprits:
-            outcome, attempts = played[row.id]
-            played[row.id] = Played(gone(outcome), attempts + 1)
+            _, (outcome, attempts) = suspects[row.id]
+            rows = self._held if row.id in self._held else played
+            rows[row.id] = row, Played(gone(outcome), attempts + 1)
         return bool(culprits)
 
     def _give_no_blame(self, state: State) -> None:
@@ -245,6 +281,10 @@ def _timeout_kind(scenario: Scenario, outcome: Outcome | None) -> TimeoutKind | 
     if outcome is None or outcome.failure is None or not outcome.is_in_vain:
         return None
     return scenario.requirement, outcome.failure.kind.value
+
+
+def _has_passed(outcome: Outcome) -> bool:
+    return outcome.failure is None and outcome.verdict is not Verdict.BLOCKED
 
 
 def _is_gone(outcome: Outcome) -> bool:

@@ -14,9 +14,9 @@ ESTABLISHED = 1
 """Of the states in `linux/tcp_states.h`."""
 
 
-def exit_later() -> None:
+def exit_later(seconds: float = EXIT_SECONDS) -> None:
     """End the process when the reply has been sent."""
-    threading.Timer(EXIT_SECONDS, os._exit, (1,)).start()
+    threading.Timer(seconds, os._exit, (1,)).start()
 
 
 @plant("nul-exits-later", "HFTP-1.13")

@@ -22,6 +22,8 @@ from tests.broken_servers.style_threads import Threads
 MODULE = "tests.conformance.small_servers"
 HUNG_SECONDS = 30.0
 BUSY_SECONDS = 2.5
+LATE_SECONDS = 0.12
+"""Later than the suite waits after a batch, and sooner than it waits after the last one, or to find who did it."""
 
 
 class SometimesExtraLine(Commands):
@@ -33,6 +35,16 @@ class SometimesExtraLine(Commands):
         """Add an empty line now and then."""
         parts, is_over = super().refuse(code)
         return iter([*parts, b"\r\n"] if next(self.errors) % 3 == 0 else parts), is_over
+
+
+class EndsInTheNextBatch(Commands):
+    """A NUL is answered rightly, and ends the process when others have long been served."""
+
+    def reply(self, raw: bytes) -> tuple[Parts, bool]:
+        """End later."""
+        if b"\0" in raw:
+            exit_later(LATE_SECONDS)
+        return super().reply(raw)
 
 
 class ChangingForms(Commands):
@@ -164,6 +176,7 @@ class CappedAtTwelve(CappedAtOne):
 
 _COMMANDS: dict[str, type[Commands]] = {
     "sometimes-extra-line": SometimesExtraLine,
+    "ends-in-the-next-batch": EndsInTheNextBatch,
     "changing-forms": ChangingForms,
     "changing-texts": ChangingTexts,
     "extra-line-and-short-slices": ExtraLineAndShortSlices,

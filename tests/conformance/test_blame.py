@@ -35,6 +35,14 @@ def test_who_ends_the_server_a_moment_after_a_right_reply_is_found(name: str) ->
     assert all("serves nobody" in found.results[culprit].got for culprit in CULPRITS[name])
 
 
+@pytest.mark.parametrize("around", [AROUND, ()])
+def test_who_ends_the_server_while_the_next_batch_is_played_is_found(around: tuple[str, ...]) -> None:
+    found = judge_command(f"{MODULE} ends-in-the-next-batch", *around, "framing.nul", dialect="2026")
+    found.check_whole()
+    assert found.with_verdict(*BAD) == ["framing.nul"]
+    assert found.verdicts()["framing.nul"] == ("fail", "gone")
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["nul-exits-later", "long-name-exits-later-loop"])
 def test_the_same_culprits_are_found_each_time(name: str) -> None:
