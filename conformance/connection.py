@@ -21,6 +21,7 @@ _SLOW: Final = "the server answers, but too slowly for this in the time that it 
 _READ_SECONDS: Final = 0.1
 """How long a server is waited for that does not read what was sent."""
 _LOOK_SECONDS: Final = 0.001
+_QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)  # of Linux
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """Errors of the suite's own machine, which no server can help."""
 
@@ -205,10 +206,17 @@ class Connection:
             self.has_left = False
             self._record.note(self.number, "end")
             raise EndedError
+        self._acknowledge()
         self.is_silent = False
         self._heard = monotonic()
         self._record.received(self.number, data)
         self._received += data
+
+    def _acknowledge(self) -> None:
+        """Acknowledge what was received at once, for which a server that writes a reply in parts may wait (Nagle)."""
+        if _QUICKACK is not None and self._socket.family is not socket.AF_UNIX:
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def _is_too_slow(self) -> bool:
         """Tell whether the time is over while something still came now and then."""
