@@ -94,8 +94,10 @@ class ExpectingPeer(Peer):
             return
         if self._replies == 1 and (greeting := self.deviations.find(Form.GREETING, "connect")):
             self._skip(*greeting)
-        if self._replies <= len(self._lines) and (echo := self.deviations.find(Form.ECHO, "line")):
-            self._skip(self._lines[self._replies - 1] + b"\r\n", echo[1])
+        if echo := self.deviations.find(Form.ECHO, "line"):
+            sent = self._lines[self._replies - 1] if self._replies <= len(self._lines) else self._begun
+            if self.drop_line(lambda line: _is_echo(line, sent), LINE_BYTES):
+                self.tolerated.add(echo[1])
 
     def _skip(self, data: bytes, deviation: Deviation) -> None:
         """Drop bytes that are expected, if they are what comes next."""
@@ -159,3 +161,10 @@ class ExpectingPeer(Peer):
         yield from super().read_until_line_end(expected, allow_bare_lf=allow_bare_lf or known is not None)
         if known and self.is_line_bare:
             self.tolerated.add(known[1])
+
+
+def _is_echo(line: bytes, sent: bytes) -> bool:
+    """Tell whether a line is one that was sent, or its beginning, with or without the white space around it."""
+    if not line:
+        return not sent or sent[:1].isspace()
+    return sent.startswith(line) or sent.strip().startswith(line)

@@ -142,6 +142,20 @@ class Peer(Connection):
             del self._received[: len(data)]
         return is_there
 
+    def drop_line(self, is_it: Callable[[bytes], bool], most: int) -> bool:
+        """Drop the next line if `is_it` says so of what stands before its CR LF, and return whether it was dropped.
+
+        Waits for its end; a line of more than `most` bytes is never dropped.
+        """
+        with contextlib.suppress(EndedError, Failure, Incomplete):
+            while b"\n" not in self._received and len(self._received) <= most:
+                self._receive_raw("", Kind.OPEN)
+        line, end, _ = bytes(self._received[: most + 2]).partition(b"\r\n")
+        if not end or not is_it(line):
+            return False
+        del self._received[: len(line) + len(end)]
+        return True
+
     def wait(self) -> None:
         """Wait until the server closes, resets or has been silent for a while, and drop what it says."""
         with contextlib.suppress(EndedError, Failure, Incomplete):

@@ -84,7 +84,6 @@ EXECUTES_MORE = "it executes what must not be executed, which several requiremen
 MET_IN_SEVERAL_WAYS = {
     "fatal-stays-open": EXECUTES_MORE,
     "quit-stays-open": EXECUTES_MORE,
-    "echo": "a line with a bare LF or a space at its end is echoed otherwise than it was sent",
 }
 """Deviations of which more than one scenario fails, and why."""
 
