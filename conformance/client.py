@@ -94,6 +94,7 @@ class Client(ExpectingPeer):
         return known[0] + b" " + line
 
     def _read_status_line(self, expected: str) -> bytes:
+        self._check_pace()
         self._skip_what_comes_first()
         return self._read_line_of("status", expected)
 

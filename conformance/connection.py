@@ -17,7 +17,7 @@ RECEIVE_BYTES: Final = 1 << 18
 READ_AHEAD_BYTES: Final = 1 << 23
 """How much is read while sending, at most."""
 
-_SLOW: Final = "the server answers, but too slowly for this in the time that it has (--timeout-scale gives it more)"
+TOO_SLOW: Final = "the server answers, but too slowly for this in the time that it has (--timeout-scale gives it more)"
 _READ_SECONDS: Final = 0.1
 """How long a server is waited for that does not read what was sent."""
 _LOOK_SECONDS: Final = 0.001
@@ -189,7 +189,7 @@ class Connection:
             self.slowest_seconds = max(self.slowest_seconds, monotonic() - started)
         except TimeoutError:
             if self._is_too_slow():
-                raise Incomplete(_SLOW) from None
+                raise Incomplete(TOO_SLOW) from None
             self.is_silent = True
             self._record.note(self.number, "silence", f"{self.patience_seconds:.1f} s")
             after = f" after {shown(bytes(self._received))}" if self._received else ""

@@ -17,7 +17,7 @@ from conformance.health import Health, State
 from conformance.judgement import gone
 from conformance.playing import Outcome, play
 from conformance.record import Record
-from conformance.scenario import DESTRUCTIVE, Scenario
+from conformance.scenario import DESTRUCTIVE, EXCLUSIVE, SHARED, Scenario
 from conformance.timeouts import TimeoutKind, Timeouts
 from conformance.verdict import Verdict
 
@@ -46,8 +46,7 @@ class Executor:
     """Plays batches of scenarios against one server."""
 
     def __init__(self, health: Health, timeouts: Timeouts) -> None:
-        self._batch_size = LARGEST_BATCH
-        self._destructive_batch_size = _DESTRUCTIVE_BATCH
+        self._batch_sizes = {SHARED: LARGEST_BATCH, EXCLUSIVE: LARGEST_BATCH, DESTRUCTIVE: _DESTRUCTIVE_BATCH}
         self.problems: list[str] = []
         """What is wrong with the server, and no scenario's doing."""
         self._health = health
@@ -59,7 +58,7 @@ class Executor:
 
     def size_of_batch(self, scenario: Scenario) -> int:
         """Return how many scenarios of one's isolation are played before the server is looked at."""
-        return self._destructive_batch_size if scenario.isolation == DESTRUCTIVE else self._batch_size
+        return self._batch_sizes[scenario.isolation]
 
     @property
     def pending(self) -> set[str]:
@@ -104,8 +103,10 @@ class Executor:
         # What is played alone on a server that was well has failed by itself, unless the server has ended of it.
         is_own = len(batch) == 1 and has_failed and state is not State.ENDED
         is_lost = state in _LOST and not is_own
-        if state is not State.WELL and batch[0].isolation == DESTRUCTIVE:
-            self._destructive_batch_size = 1
+        if (state in _LOST and batch[0].isolation != SHARED) or (
+            state is not State.WELL and batch[0].isolation == DESTRUCTIVE
+        ):
+            self._batch_sizes[batch[0].isolation] = 1
         played: dict[str, tuple[Scenario, Played]] = {}
         for row, outcome in zip(batch, outcomes, strict=True):
             if outcome is None or self._may_be_otherwise(outcome, has_company=jobs > 1, is_lost=is_lost):
@@ -236,7 +237,9 @@ class Executor:
     def _wear_out(self) -> None:
         """Take note that the server is used up by what is harmless alone: play less between two starts."""
         self._wears_out = True
-        self._batch_size = max(_SMALLEST_BATCH, self._batch_size // 3)
+        for isolation in (SHARED, EXCLUSIVE):
+            size = self._batch_sizes[isolation]
+            self._batch_sizes[isolation] = min(size, max(_SMALLEST_BATCH, size // 3))
 
     def _blocked(self) -> Outcome:
         return Outcome(Record(), verdict=Verdict.BLOCKED, reason=self._health.dead)

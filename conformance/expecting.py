@@ -1,9 +1,12 @@
 """A peer that expects the known deviations of a server, and takes note of those that made a difference."""
 
 from collections.abc import Iterator
+from time import monotonic
 from typing import Any, Final
 
+from conformance.connection import TOO_SLOW
 from conformance.deviations import NO_DEVIATIONS, Deviation, Deviations, Form
+from conformance.failure import Incomplete
 from conformance.peer import Peer
 from conformance.record import shown
 from conformance.status import FATAL, Status
@@ -14,6 +17,9 @@ PARTING_SECONDS: Final = 0.3
 """How long a client that leaves waits for the end, which shows that the server has let it go."""
 LINE_BYTES: Final = 200
 """How much of each command line is kept in mind."""
+PACE_REPLIES: Final = 10
+PACE_SECONDS: Final = 3.0
+"""After so many replies and so much time it shows whether all the others can come in time."""
 
 
 class ExpectingPeer(Peer):
@@ -34,6 +40,7 @@ class ExpectingPeer(Peer):
         self.tolerated: set[Deviation] = set()
         """The deviations that made a difference."""
         self._lines: list[bytes] = []
+        self._began = monotonic()
         super().__init__(*arguments, **more)
 
     @property
@@ -69,6 +76,15 @@ class ExpectingPeer(Peer):
     def expect_again(self) -> None:
         """Let the next status line be that of the command whose reply did not come."""
         self._replies -= 1
+
+    def _check_pace(self) -> None:
+        """Raise Incomplete if replies come so slowly that the last one cannot come in time."""
+        now, done = monotonic(), self._replies - 1
+        seconds = now - self._began
+        if done < PACE_REPLIES or seconds < PACE_SECONDS:
+            return
+        if (len(self._lines) - done) * seconds / done > self.deadline - now:
+            raise Incomplete(TOO_SLOW)
 
     # --- Known deviations ------------------------------------------------------------------------
 

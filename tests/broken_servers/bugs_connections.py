@@ -90,7 +90,7 @@ class HalfCloseLoses(Loop):
 
     def read(self, client: Client) -> None:
         """Read until there is nothing more, and look at it only then."""
-        time.sleep(0.005)  # what else this loop does before it comes round
+        time.sleep(0.002)  # what else this loop does before it comes round
         while True:
             try:
                 data = client.sock.recv(self.receive_bytes)
@@ -246,7 +246,7 @@ class ResetKillsLoop(Loop):
 
     def read(self, client: Client) -> None:
         """Read as usual."""
-        time.sleep(0.005)  # what else this loop does before it comes round
+        time.sleep(0.002)  # what else this loop does before it comes round
         super().read(client)
 
     def step(self, client: Client) -> None:

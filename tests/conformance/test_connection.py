@@ -1,9 +1,14 @@
-"""A connection costs a server no waiting that the suite could spare it."""
+"""A connection does not wait where nothing is gained by it."""
 
+import contextlib
 import socket
 import threading
-from time import monotonic
+from time import monotonic, sleep
 
+import pytest
+
+from conformance.client import Client
+from conformance.failure import Incomplete
 from conformance.peer import Peer
 from conformance.record import Record
 
@@ -40,3 +45,34 @@ def test_replies_in_parts_come_without_delay() -> None:
         peer.close()
         thread.join()
     assert seconds < REPLIES * NAGLE_SECONDS / 4
+
+
+def answer_slowly(listener: socket.socket, pause_seconds: float) -> None:
+    """Answer each line after a while, until the client has left."""
+    sock, _ = listener.accept()
+    with sock, contextlib.suppress(ConnectionError):
+        for _ in sock.makefile("rb"):
+            sleep(pause_seconds)
+            sock.sendall(b"200 BAD\r\n")
+
+
+@pytest.mark.parametrize(("pause_seconds", "is_incomplete"), [(0.1, True), (0.001, False)])
+def test_replies_that_cannot_all_come_in_time_are_not_waited_for(pause_seconds: float, is_incomplete: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer_slowly, args=(listener, pause_seconds))
+        thread.start()
+        started = monotonic()
+        client = Client(
+            lambda seconds, _: socket.create_connection(listener.getsockname(), seconds),
+            Record(),
+            1,
+            patience_seconds=5.0,
+            deadline=started + 40.0,
+        )
+        client.send(b"x\r\n" * 1000)
+        with pytest.raises(Incomplete, match="too slowly") if is_incomplete else contextlib.nullcontext():
+            for _ in range(1000):
+                client.status(200)
+        assert monotonic() - started < 20.0
+        client.reset()
+        thread.join()
