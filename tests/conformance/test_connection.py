@@ -12,6 +12,8 @@ from conformance.failure import Incomplete
 from conformance.peer import Peer
 from conformance.record import Record
 
+pytestmark = pytest.mark.once
+
 REPLIES = 40
 NAGLE_SECONDS = 0.04
 """How long Linux waits with an acknowledgement, and so with the second part of a small reply."""
