@@ -33,6 +33,8 @@ LARGEST_BATCH: Final = 48
 _DESTRUCTIVE_BATCH: Final = 8
 """So many destructive scenarios are played in a row as long as the server survives them."""
 _SMALLEST_BATCH: Final = 4
+_DISTURBED: Final = 3
+"""So many scenarios that fail beside others, and pass alone, show that clients get in each other's way."""
 
 
 class Played(NamedTuple):
@@ -55,6 +57,7 @@ class Executor:
         self._is_fresh = False  # whether nothing was played since the server was started
         self._deferred: dict[TimeoutKind, dict[str, tuple[Scenario, Outcome]]] = {}
         self._held: dict[str, tuple[Scenario, Played]] = {}
+        self._disturbed: dict[str, Outcome] = {}  # failed beside others, and passed alone
 
     def size_of_batch(self, scenario: Scenario) -> int:
         """Return how many scenarios of one's isolation are played before the server is looked at."""
@@ -63,7 +66,8 @@ class Executor:
     @property
     def pending(self) -> set[str]:
         """The ids of scenarios that were played, and whose outcomes may still change."""
-        return self._held.keys() | {name for rows in self._deferred.values() for name in rows}
+        deferred = {name for rows in self._deferred.values() for name in rows}
+        return self._held.keys() | self._disturbed.keys() | deferred
 
     def finish(self, *, is_interrupted: bool = False) -> dict[str, Played]:
         """Return all outcomes that are left, by id.
@@ -79,7 +83,23 @@ class Executor:
         found = self._release()
         found |= {name: Played(outcome) for rows in self._deferred.values() for name, (_, outcome) in rows.items()}
         self._deferred.clear()
+        if self._is_disturbed:
+            self._note(f"{len(self._disturbed)} scenarios failed beside other clients, and passed alone")
+        found |= {name: Played(self._undisturbed(outcome), 2) for name, outcome in self._disturbed.items()}
         return found
+
+    @property
+    def _is_disturbed(self) -> bool:
+        """Whether clients get in each other's way; only scenarios that are about that then have several."""
+        return len(self._disturbed) >= _DISTURBED
+
+    def _undisturbed(self, outcome: Outcome) -> Outcome:
+        """Return the outcome of a scenario that failed beside others, and passed alone."""
+        if not self._is_disturbed:
+            return outcome
+        return replace(
+            outcome, verdict=None, seen=(*outcome.seen, f"beside other clients, {outcome.reason}"), reason=""
+        )
 
     def _release(self) -> dict[str, Played]:
         held, self._held = self._held, {}
@@ -93,7 +113,8 @@ class Executor:
         """
         if self._wears_out and not self._is_fresh and self._health.can_restart:
             self._renew()
-        outcomes = self._play_all(batch, jobs)
+        has_company = jobs > 1 and len(batch) > 1 and not self._is_disturbed
+        outcomes = self._play_all(batch, jobs if has_company else 1)
         has_failed = any(outcome is None or outcome.failure is not None for outcome in outcomes)
         if not has_failed and len(batch) == 1 and batch[0].isolation != DESTRUCTIVE:
             sleep(_DWELL_SECONDS / 2)  # a server that is up after that has most likely survived
@@ -109,8 +130,10 @@ class Executor:
             self._batch_sizes[batch[0].isolation] = 1
         played: dict[str, tuple[Scenario, Played]] = {}
         for row, outcome in zip(batch, outcomes, strict=True):
-            if outcome is None or self._may_be_otherwise(outcome, has_company=jobs > 1, is_lost=is_lost):
+            if outcome is None or self._may_be_otherwise(outcome, has_company=has_company, is_lost=is_lost):
                 played |= self._again(row, outcome, is_lost=is_lost, may_wait=may_wait)
+                if has_company and may_wait and row.id in played and played[row.id][1].outcome.verdict is Verdict.FLAKY:
+                    self._disturbed[row.id] = played.pop(row.id)[1].outcome
             else:
                 played[row.id] = row, Played(outcome)
         if state is State.WORN:
@@ -251,13 +274,9 @@ class Executor:
 
         Those of the batch before are asked, too, if it has ended: maybe it did so a moment later.
         """
-        # What has passed alone, after the others, has not ended the server.
-        suspects = {name: (row, how) for name, (row, how) in played.items() if how.attempts == 1}
-        if state is State.ENDED:
-            suspects = {**self._held, **suspects}
         suspects = {
             name: (row, how)
-            for name, (row, how) in suspects.items()
+            for name, (row, how) in ({**self._held, **played} if state is State.ENDED else played).items()
             if (_has_passed(how.outcome) if state is State.ENDED else self._has_wedged(how.outcome, state))
         }
         culprits = [] if self._health.dead else find_culprits([row for row, _ in suspects.values()], self._health)

@@ -113,3 +113,11 @@ def test_a_server_that_spins_after_clients_left_is_told_and_judging_goes_on(name
     found.check_whole()
     assert found.with_verdict("blocked", "incomplete", "error") == []
     assert {"commands.unknown", "slices.whole-text", "framing.pipelining"} <= set(found.with_verdict("pass"))
+
+
+def test_clients_that_get_in_each_others_way_are_judged_where_it_belongs() -> None:
+    found = judge("buffer-shared", "framing.*", "slices.whole*", "commands.*", "clients.two-at-once", dialect="2026")
+    found.check_whole()
+    assert found.with_verdict("flaky", "blocked", "error") == []
+    assert len(found.with_verdict("pass")) > 80
+    assert any("beside other clients" in problem for problem in found.end.problems)
