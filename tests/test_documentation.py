@@ -24,7 +24,9 @@ from sybil.parsers.markdown import CodeBlockParser
 
 from conformance import cli as conformance_cli
 from conformance import events, pytest_plugin
+from conformance.scenarios import catalogue
 from conformance.selection import read_baseline
+from conformance.spec import specification
 from conformance.verdict import MEANINGS, Exit, Verdict
 from greenserver import DIALECTS, Server, Status
 from greenserver import cli as greenserver_cli
@@ -45,6 +47,7 @@ README_WORDS: Final = 1200
 IMAGE_BYTES: Final = 150_000
 SECONDS: Final = 20
 HELLO: Final = b"Hello, world!\n"
+AN_ID: Final = re.compile(r"[a-z]+\.(?!toml|html|ndjson|py$)[a-z0-9-]+|HFTP-\d+\.\d+")
 EXTRA_OPTIONS: Final = {"-h", "--help"}
 """What click adds when it parses."""
 
@@ -70,8 +73,9 @@ def check_command(words: Sequence[str], scratch: Path) -> None:
     """Have the program that is meant parse its words; fail for a program that no test checks."""
     match [Path(words[0]).name, *words[1:]]:
         case [("conformance" | "greenserver") as program, *rest]:
-            for recording in (word for word in rest if word.endswith(".ndjson")):
+            for recording in filter(re.compile(r".+\.ndjson").fullmatch, rest):
                 (scratch / recording).touch()
+            assert set(filter(AN_ID.fullmatch, rest)) <= known_ids()
             PROGRAMS[program].main(rest, prog_name=program, standalone_mode=False)
         case ["uvx", "--from", ".", *rest]:
             check_command(rest, scratch)
@@ -351,6 +355,12 @@ def test_the_commands_and_statuses_of_the_protocol_are_listed() -> None:
     assert {code.split(" ")[0] for code in firsts(README, "command")} == known_commands()
     listed = firsts(README, "status")
     assert listed == [f"{status.value} {status.name.replace('_', ' ')}" for status in Status if status]
+
+
+@functools.cache
+def known_ids() -> frozenset[str]:
+    """Return the ids of all scenarios and requirements."""
+    return frozenset(row.id for row in (*catalogue(), *specification()))
 
 
 @functools.cache
