@@ -13,24 +13,24 @@ from typing import Any, Final, NoReturn
 import click
 
 from conformance import __version__
-from conformance.dialling import AddressError, check_proxy, dial, parse_address
-from conformance.engine import Session
-from conformance.events import Event, EventError, RunEnd, read_events
-from conformance.explaining import explained
-from conformance.fixtures import LARGE_BYTES
-from conformance.fixtures_local import FixturesError, write_for_others
-from conformance.options import DEFAULT_CLIENTS, DEFAULT_SEED, PROGRAM, Options
-from conformance.outlets import WRITTEN, rendered, reports, writable
-from conformance.place import Place
-from conformance.replay import ReplayError, find_result, replay
-from conformance.scenario import ScenarioError
+from conformance.cli_types import Jobs, Scale, Size
+from conformance.client.address import AddressError, check_proxy, dial, parse_address
+from conformance.config import DEFAULT_CLIENTS, DEFAULT_SEED, PROGRAM, Options
+from conformance.fixtures.base import LARGE_BYTES
+from conformance.fixtures.local import FixturesError, write_for_others
+from conformance.model.events import Event, EventError, RunEnd, read_events
+from conformance.model.scenario import ScenarioError
+from conformance.model.verdicts import FAIL_ON, Exit
+from conformance.reports.sinks import WRITTEN, rendered, reports, writable
+from conformance.runner.runner import Session
+from conformance.runner.selection import SelectionError, check_patterns, matches
+from conformance.runner.timeouts import patience_seconds
 from conformance.scenarios import catalogue
-from conformance.selection import SelectionError, check_patterns, matches
-from conformance.sizes import Jobs, Scale, Size
-from conformance.spec import DIALECTS, specification
-from conformance.target import TargetError
-from conformance.timeouts import patience_seconds
-from conformance.verdict import FAIL_ON, Exit
+from conformance.spec.reader import DIALECTS, specification
+from conformance.target.environment import Place
+from conformance.target.managed_server import TargetError
+from conformance.tools.explain import explained
+from conformance.tools.replay import ReplayError, find_result, replay
 
 USAGE_ERRORS: Final = (
     AddressError,

@@ -23,10 +23,10 @@ import pytest
 if TYPE_CHECKING:
     from _pytest._code.code import ExceptionInfo, TerminalRepr
 
-    from conformance.engine import Session
-    from conformance.events import Result
-    from conformance.options import Options
-    from conformance.scenario import Scenario
+    from conformance.config import Options
+    from conformance.model.events import Result
+    from conformance.model.scenario import Scenario
+    from conformance.runner.runner import Session
 
 _PACKAGE: Final = Path(__file__).resolve().parent
 _LOCK: Final = "hftp_lock"
@@ -97,9 +97,9 @@ def _is_asked(config: pytest.Config) -> bool:
 
 def _options(config: pytest.Config) -> "Options":
     """Return the options; raise UsageError, in one line."""
-    from conformance.dialling import AddressError, check_proxy, parse_address  # noqa: PLC0415  (see above)
-    from conformance.options import Options  # noqa: PLC0415
-    from conformance.spec import DIALECTS  # noqa: PLC0415
+    from conformance.client.address import AddressError, check_proxy, parse_address  # noqa: PLC0415  (see above)
+    from conformance.config import Options  # noqa: PLC0415
+    from conformance.spec.reader import DIALECTS  # noqa: PLC0415
 
     def given(name: str) -> Any:  # noqa: ANN401  (of several types)
         return config.getoption(f"hftp_{name}")
@@ -158,7 +158,7 @@ class _Front:
     def session(self) -> "Session":
         """Return the session, and start it first; raise ValueError or an Exception of the suite's, with one line."""
         if self._session is None:
-            from conformance.engine import Session  # noqa: PLC0415  (see above)
+            from conformance.runner.runner import Session  # noqa: PLC0415  (see above)
             from conformance.scenarios import catalogue  # noqa: PLC0415
 
             found = catalogue(self.options.scenarios)
@@ -237,7 +237,7 @@ class ScenarioItem(pytest.Item):
 
     def runtest(self) -> None:
         """Judge the server; raise ScenarioFailed, or skip."""
-        from conformance.verdict import MEANINGS, Verdict  # noqa: PLC0415  (see above)
+        from conformance.model.verdicts import MEANINGS, Verdict  # noqa: PLC0415  (see above)
 
         front = self.config.stash[_FRONT]
         result = front.judge(self.scenario)
@@ -274,7 +274,7 @@ class ScenarioItem(pytest.Item):
 
 
 def _told(result: "Result") -> str:
-    from conformance.reports.wording import conversation, explanation, printable  # noqa: PLC0415  (see above)
+    from conformance.reports.text import conversation, explanation, printable  # noqa: PLC0415  (see above)
 
     lines = [f"{result.scenario}: {result.title}"]
     lines += [f"  {name:<9} {value}" for name, value in explanation(result)]

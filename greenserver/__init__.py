@@ -8,24 +8,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from greenserver.connection import Connection
-    from greenserver.dialects import DIALECTS, Dialect
+    from greenserver.connection.connection import Connection
+    from greenserver.files.store import FileStore
+    from greenserver.protocol.dialects import DIALECTS, Dialect
+    from greenserver.protocol.status import Refusal, Status
     from greenserver.server import Server
-    from greenserver.status import Refusal, Status
-    from greenserver.store import FileStore
 
 __version__ = "0.1.0"
 
 __all__ = ["DIALECTS", "Connection", "Dialect", "FileStore", "Refusal", "Server", "Status", "__version__"]
 
 _HOMES = {
-    "Connection": "connection",
-    "DIALECTS": "dialects",
-    "Dialect": "dialects",
-    "FileStore": "store",
-    "Refusal": "status",
+    "Connection": "connection.connection",
+    "DIALECTS": "protocol.dialects",
+    "Dialect": "protocol.dialects",
+    "FileStore": "files.store",
+    "Refusal": "protocol.status",
     "Server": "server",
-    "Status": "status",
+    "Status": "protocol.status",
 }
 
 

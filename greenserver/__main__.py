@@ -3,7 +3,7 @@
 from typing import NoReturn
 
 from greenserver import cli
-from greenserver.patching import patch_for
+from greenserver.monkeypatch import patch_for
 
 
 def main() -> NoReturn:

@@ -9,9 +9,9 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from greenserver import __version__, configuration
-from greenserver.addresses import UNIX_PREFIX, describe
-from greenserver.configuration import ConfigurationError, Settings
+from greenserver import __version__
+from greenserver.config.addresses import UNIX_PREFIX, describe
+from greenserver.config.settings import ConfigurationError, Settings, parameters, read_file, settle
 
 PROGRAM: Final = "greenserver"
 FAILURE: Final = 1
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None, *, prepare: Callable[[str], obj
 def _load_file(context: click.Context, _parameter: click.Parameter, path: str | None) -> None:
     """Let a file fill in what neither the command line nor the environment says."""
     if path is not None:
-        context.default_map = configuration.read_file(path)
+        context.default_map = read_file(path)
 
 
 @click.group(
@@ -72,7 +72,7 @@ def serve(context: click.Context, /, *, check_config: bool, **values: Any) -> No
     """Serve the files of a directory to HFTP clients."""
     if context.invoked_subcommand is not None:
         return
-    settings = configuration.settle(values)
+    settings = settle(values)
     try:
         if check_config:
             _check(settings)
@@ -82,14 +82,14 @@ def serve(context: click.Context, /, *, check_config: bool, **values: Any) -> No
         raise click.ClickException(str(error)) from error
 
 
-serve.params[1:1] = configuration.parameters()  # after --config, before --check-config and --version
+serve.params[1:1] = parameters()  # after --config, before --check-config and --version
 
 
 @serve.command(short_help="Print what runs it elsewhere.")
 @click.argument("what", type=click.Choice(["systemd", "container"]))
 def deploy(what: str) -> None:
     """Print a systemd unit or a Containerfile that runs greenserver well guarded."""
-    from greenserver.operation import deployment  # noqa: PLC0415  (not to serve)
+    from greenserver.service import deployment  # noqa: PLC0415  (not to serve)
 
     click.echo(deployment.render(what), nl=False)
 
@@ -101,9 +101,7 @@ def read(arguments: Sequence[str]) -> Settings:
     """
     try:
         with serve.make_context(PROGRAM, list(arguments)) as context:
-            return configuration.settle(
-                {name: value for name, value in context.params.items() if name != "check_config"}
-            )
+            return settle({name: value for name, value in context.params.items() if name != "check_config"})
     except click.ClickException as error:
         raise ConfigurationError(_describe(error)) from error
 
@@ -147,7 +145,7 @@ def write_port(path: str, port: int) -> None:
 
 
 def _check(settings: Settings) -> None:
-    from greenserver.operation import process  # noqa: PLC0415  (what it imports must find the sockets patched, if it serves)
+    from greenserver.service import process  # noqa: PLC0415  (what it imports must find the sockets patched, if it serves)
 
     process.check(settings)
     click.echo(f"{PROGRAM}: the configuration is good")
@@ -164,12 +162,12 @@ def _serve(settings: Settings, arguments: Sequence[str], prepare: Callable[[str]
         return read(arguments)
 
     if settings.workers:
-        from greenserver.operation import workers  # noqa: PLC0415  (one process does without)
+        from greenserver.service import workers  # noqa: PLC0415  (one process does without)
 
         workers.run(settings, announce, reread)
     else:
         prepare(settings.engine)
-        from greenserver.operation import process  # noqa: PLC0415  (what it imports must find the sockets patched)
+        from greenserver.service import process  # noqa: PLC0415  (what it imports must find the sockets patched)
 
         process.run(settings, announce, reread)
 

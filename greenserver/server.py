@@ -12,18 +12,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from greenserver import engines
-from greenserver.addresses import UNIX_PREFIX, describe
-from greenserver.arrival import Network
-from greenserver.connection import Connection
-from greenserver.dialects import DEFAULT_DIALECT, DIALECTS
-from greenserver.doors import dismiss, turn_away, wait_until_empty
-from greenserver.gate import Gate
-from greenserver.limits import DEFAULT_PORT, DEFAULTS, LINGER_QUIET_SECONDS, Limits
-from greenserver.listening import close_listener, open_listener
-from greenserver.logs import report
-from greenserver.meter import SILENT, Meter
-from greenserver.store import FileStore
-from greenserver.waiting import Stop
+from greenserver.config.addresses import UNIX_PREFIX, describe
+from greenserver.config.limits import DEFAULT_PORT, DEFAULTS, LINGER_QUIET_SECONDS, Limits
+from greenserver.connection.connection import Connection
+from greenserver.connection.handshake import Network
+from greenserver.files.store import FileStore
+from greenserver.io.wait import Stop
+from greenserver.net.drain import dismiss, turn_away, wait_until_empty
+from greenserver.net.limiter import Gate
+from greenserver.net.listening import close_listener, open_listener
+from greenserver.protocol.dialects import DEFAULT_DIALECT, DIALECTS
+from greenserver.telemetry.log import report
+from greenserver.telemetry.metrics import SILENT, Meter
 
 if TYPE_CHECKING:
     import ssl
@@ -38,7 +38,7 @@ class Server:
 
     `address` is a host name, an IPv4 or IPv6 address or ``unix:PATH``; `port` 0 takes any that is free;
     or `listener` is a socket that listens already, which others may share.
-    `engine` is one of `engines.MODULES`, `dialect` one of `DIALECTS`; `hidden` serves dot-files too.
+    `engine` is one of `engines.ENGINES`, `dialect` one of `DIALECTS`; `hidden` serves dot-files too.
     `limits` is what clients are granted; `meter` is told what happens; with `tls` the port speaks TLS only;
     with `proxy_from` every connection begins with a PROXY protocol header from one of these networks.
 
@@ -61,7 +61,7 @@ class Server:
         proxy_from: Sequence[Network] = (),
         listener: socket.socket | None = None,
     ) -> None:
-        _require("engine", engine, engines.MODULES)
+        _require("engine", engine, engines.ENGINES)
         _require("dialect", dialect, DIALECTS)
         self.engine = engine
         self.dialect = dialect

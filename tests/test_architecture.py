@@ -17,50 +17,66 @@ LONGEST_MODULE_LINES = 320
 LAYERS = (
     ("greenserver.__main__",),
     ("greenserver.cli",),
-    ("greenserver.operation.workers",),
-    ("greenserver.operation.arbiter",),
-    ("greenserver.operation.worker",),
-    ("greenserver.operation.process", "greenserver.operation.deployment"),
+    ("greenserver.service.workers",),
+    ("greenserver.service.arbiter",),
+    ("greenserver.service.worker",),
+    ("greenserver.service.process", "greenserver.service.deployment"),
     ("greenserver.server",),
     ("greenserver.engines.*",),
     ("greenserver.engines",),
-    ("greenserver.connection",),
-    ("greenserver.inbox", "greenserver.reflex"),
-    ("greenserver.chronicle",),
-    ("greenserver.dialects", "greenserver.operation.admin"),
-    ("greenserver.arrival", "greenserver.outbox", "greenserver.commands", "greenserver.operation.admin_process"),
-    ("greenserver.responses", "greenserver.gate", "greenserver.listening", "greenserver.operation.metrics"),
+    ("greenserver.connection.connection",),
+    ("greenserver.connection.reader", "greenserver.connection.fast_path"),
+    ("greenserver.telemetry.access_log",),
+    ("greenserver.protocol.dialects", "greenserver.admin.process"),
     (
-        "greenserver.operation.notices",
-        "greenserver.patching",
-        "greenserver.operation.privileges",
-        "greenserver.operation.board",
-    ),
-    ("greenserver.configuration",),
-    (
-        "greenserver.store",
-        "greenserver.lines",
-        "greenserver.episodes",
-        "greenserver.doors",
-        "greenserver.operation.heartbeat",
+        "greenserver.connection.handshake",
+        "greenserver.connection.writer",
+        "greenserver.protocol.commands",
+        "greenserver.admin.http",
     ),
     (
-        "greenserver.file_slice",
-        "greenserver.file_threads",
-        "greenserver.flights",
-        "greenserver.pacing",
-        "greenserver.proxy_protocol",
+        "greenserver.protocol.responses",
+        "greenserver.net.limiter",
+        "greenserver.net.listening",
+        "greenserver.admin.metrics",
     ),
     (
-        "greenserver.tls",
-        "greenserver.logs",
-        "greenserver.kinds",
-        "greenserver.allocator",
-        "greenserver.operation.inheritance",
-        "greenserver.operation.descriptors",
+        "greenserver.service.reload",
+        "greenserver.monkeypatch",
+        "greenserver.service.privileges",
+        "greenserver.admin.state_directory",
     ),
-    ("greenserver.status", "greenserver.waiting", "greenserver.meter", "greenserver.cached", "greenserver.addresses"),
-    ("greenserver.limits", "greenserver.operation", "greenserver"),
+    ("greenserver.config.settings",),
+    (
+        "greenserver.files.store",
+        "greenserver.protocol.framing",
+        "greenserver.telemetry.throttle",
+        "greenserver.net.drain",
+        "greenserver.service.heartbeat",
+    ),
+    (
+        "greenserver.files.file_slice",
+        "greenserver.files.thread_pool",
+        "greenserver.files.single_flight",
+        "greenserver.connection.flow_control",
+        "greenserver.connection.proxy_protocol",
+    ),
+    (
+        "greenserver.connection.tls",
+        "greenserver.telemetry.log",
+        "greenserver.config.option_types",
+        "greenserver.io.allocator",
+        "greenserver.service.systemd",
+        "greenserver.service.rlimits",
+    ),
+    (
+        "greenserver.protocol.status",
+        "greenserver.io.wait",
+        "greenserver.telemetry.metrics",
+        "greenserver.files.page_cache",
+        "greenserver.config.addresses",
+    ),
+    ("greenserver.config.limits", "greenserver.service", "greenserver"),
 )
 
 
@@ -124,12 +140,14 @@ def test_engines_do_not_import_each_other(module: str) -> None:
 
 
 def test_limits_import_nothing_of_the_project() -> None:
-    assert not [name for name in imported_by("greenserver.limits") if name.split(".")[0] not in sys.stdlib_module_names]
+    assert not [
+        name for name in imported_by("greenserver.config.limits") if name.split(".")[0] not in sys.stdlib_module_names
+    ]
 
 
 @each_module
 def test_only_the_engine_of_greenlets_and_what_patches_know_gevent(module: str) -> None:
-    if module not in {"greenserver.patching", "greenserver.engines.greenlets"}:
+    if module not in {"greenserver.monkeypatch", "greenserver.engines.gevent"}:
         assert "gevent" not in {imported.split(".")[0] for imported in imported_by(module)}
 
 
@@ -167,8 +185,8 @@ def test_there_is_a_test_module_for_each_module(module: str) -> None:
 
 @each_module
 def test_only_the_command_line_knows_how_a_server_is_operated(module: str) -> None:
-    if module != "greenserver.cli" and not module.startswith("greenserver.operation"):
-        assert not [name for name in imported_by(module) if name.startswith("greenserver.operation")]
+    if module != "greenserver.cli" and not module.startswith("greenserver.service"):
+        assert not [name for name in imported_by(module) if name.startswith("greenserver.service")]
 
 
 @pytest.mark.parametrize("name", __import__("greenserver").__all__)

@@ -25,15 +25,15 @@ from sybil.parsers.markdown import CodeBlockParser
 
 from conformance import cli as conformance_cli
 from conformance import pytest_plugin
-from conformance.events import SCHEMA
+from conformance.model.events import SCHEMA
+from conformance.model.verdicts import MEANINGS, Exit, Verdict
+from conformance.runner.selection import read_baseline
 from conformance.scenarios import catalogue
-from conformance.selection import read_baseline
-from conformance.spec import specification
-from conformance.verdict import MEANINGS, Exit, Verdict
+from conformance.spec.reader import specification
 from greenserver import DIALECTS, Server, Status
 from greenserver import cli as greenserver_cli
-from greenserver.configuration import ENGINES
-from greenserver.limits import DEFAULT_PORT
+from greenserver.config.limits import DEFAULT_PORT
+from greenserver.config.settings import ENGINES
 from tests import pictures
 
 pytestmark = pytest.mark.once

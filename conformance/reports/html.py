@@ -6,10 +6,10 @@ from html import escape
 from importlib.resources import files
 from typing import Final
 
-from conformance.events import Event, Result
-from conformance.reports.wording import Run, conversation, explanation, gathered, printable
-from conformance.spec import specification
-from conformance.verdict import MEANINGS, Exit, Verdict
+from conformance.model.events import Event, Result
+from conformance.model.verdicts import MEANINGS, Exit, Verdict
+from conformance.reports.text import Run, conversation, explanation, gathered, printable
+from conformance.spec.reader import specification
 
 KNOWN: Final = "known"
 _EXPLAINED: Final = (Verdict.FAIL, Verdict.ERROR, Verdict.WARN, Verdict.FLAKY)

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from conformance.events import Event, Result
-from conformance.reports.wording import Run, conversation, explanation, gathered
-from conformance.verdict import MEANINGS, Verdict
+from conformance.model.events import Event, Result
+from conformance.model.verdicts import MEANINGS, Verdict
+from conformance.reports.text import Run, conversation, explanation, gathered
 
 SUITE: Final = "hftp-conformance"
 _NO_XML: Final = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -3,7 +3,7 @@
 import json
 from typing import TextIO
 
-from conformance.events import Event, to_object
+from conformance.model.events import Event, to_object
 
 
 class NdjsonReport:

@@ -8,9 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from conformance.events import Event, Result, RunEnd, RunStart
-from conformance.reports.wording import judged_as, printable
-from conformance.verdict import MEANINGS, Exit, Verdict
+from conformance.model.events import Event, Result, RunEnd, RunStart
+from conformance.model.verdicts import MEANINGS, Exit, Verdict
+from conformance.reports.text import judged_as, printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -7,32 +7,32 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
 
-from conformance.scenario import Catalogue, Chapter, ScenarioError
+from conformance.model.scenario import Catalogue, Chapter, ScenarioError
 from conformance.scenarios.prerequisites import with_prerequisites
 
 CHAPTERS: Final = (
-    "framing",
-    "framing_lines",
-    "replies",
-    "replies_afterwards",
-    "commands",
-    "commands_quit",
-    "commands_help",
-    "listings",
-    "listings_fetched",
-    "metadata",
-    "metadata_directories",
-    "slices",
-    "slices_sent",
-    "slices_forms",
-    "arguments",
-    "paths",
-    "paths_links",
-    "names",
-    "lengths",
-    "clients",
-    "clients_mixing",
-    "crowds",
+    "chapter_01_framing",
+    "chapter_01_framing_lines",
+    "chapter_02_replies",
+    "chapter_02_replies_afterwards",
+    "chapter_03_commands",
+    "chapter_03_commands_quit",
+    "chapter_03_commands_help",
+    "chapter_04_listings",
+    "chapter_04_listings_fetched",
+    "chapter_05_metadata",
+    "chapter_05_metadata_directories",
+    "chapter_06_slices",
+    "chapter_06_slices_sent",
+    "chapter_06_slices_forms",
+    "chapter_07_arguments",
+    "chapter_08_paths",
+    "chapter_08_paths_links",
+    "chapter_08_paths_names",
+    "chapter_09_lengths",
+    "chapter_10_clients",
+    "chapter_10_clients_mixing",
+    "chapter_10_clients_crowds",
 )
 """The modules, in the order of the specification; each has a `chapter`."""
 

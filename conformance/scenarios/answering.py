@@ -7,10 +7,10 @@ something graver is judged than the form of a reply, such a reply is passed over
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeVar
 
-from conformance.client import CODES, UNKNOWN, Client, Status
-from conformance.failure import Failure, Incomplete, Kind
-from conformance.record import shown
-from conformance.scenario import Stage
+from conformance.client.client import CODES, UNKNOWN, Client, Status
+from conformance.client.recording import shown
+from conformance.failures import Failure, Incomplete, Kind
+from conformance.model.scenario import Stage
 
 COMMANDS: Final = (b"get_metadata %b", b"get_slice %b 0 0", b"get_slice %b 0 1")
 """What is asked of a name."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Final
 
-from conformance.scenario import Scenario
+from conformance.model.scenario import Scenario
 
 _SHORT: Final = ("slices.first-bytes", "slices.each-byte", "slices.whole-binary")
 _LAST: Final = ("slices.last-byte",)

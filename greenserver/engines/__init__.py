@@ -11,9 +11,9 @@ from socket import socket
 from time import monotonic
 from typing import Final, Protocol, cast
 
-from greenserver.connection import Connection
-from greenserver.limits import DEFAULTS, LINGER_QUIET_SECONDS, SWEEP_SECONDS, Limits
-from greenserver.waiting import Stop
+from greenserver.config.limits import DEFAULTS, LINGER_QUIET_SECONDS, SWEEP_SECONDS, Limits
+from greenserver.connection.connection import Connection
+from greenserver.io.wait import Stop
 
 Welcome = Callable[[socket, str], Connection]
 """Makes a conversation with a client, given its socket and its address for the log."""
@@ -26,20 +26,15 @@ class Serve(Protocol):
         """Serve until the switch is turned; leave the listener open."""
 
 
-MODULES: Final = {
-    "gevent": "greenlets",
-    "threads": "threads",
-    "selectors": "selector_loop",
-    "sequential": "sequential",
-}
-"""The module of each engine; the default first."""
+ENGINES: Final = ("gevent", "threads", "selectors", "sequential")
+"""Each is the module of that name; the default comes first."""
 
-DEFAULT_ENGINE: Final = next(iter(MODULES))
+DEFAULT_ENGINE: Final = ENGINES[0]
 
 
 def load(name: str) -> Serve:
     """Import an engine."""
-    return cast("Serve", import_module(f"{__name__}.{MODULES[name]}").serve)
+    return cast("Serve", import_module(f"{__name__}.{name}").serve)
 
 
 def drain(conversations: Collection[Connection], run: Callable[[float], object], grace_seconds: float) -> None:

@@ -3,11 +3,11 @@
 import socket
 from time import monotonic
 
-from greenserver.connection import Connection
+from greenserver.config.limits import DEFAULTS, LINGER_QUIET_SECONDS, Limits
+from greenserver.connection.connection import Connection
 from greenserver.engines import Welcome
-from greenserver.limits import DEFAULTS, LINGER_QUIET_SECONDS, Limits
-from greenserver.listening import accept_until
-from greenserver.waiting import Stop, Wait, poll, wait_blocking
+from greenserver.io.wait import Stop, Wait, poll, wait_blocking
+from greenserver.net.listening import accept_until
 
 
 def serve(listener: socket.socket, welcome: Welcome, stop: Stop, granted: Limits = DEFAULTS) -> None:

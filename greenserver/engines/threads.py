@@ -4,11 +4,11 @@ from socket import socket
 from threading import Thread
 from time import monotonic
 
-from greenserver.connection import Connection
+from greenserver.config.limits import DEFAULTS, Limits
+from greenserver.connection.connection import Connection
 from greenserver.engines import Welcome, drain, seconds_left
-from greenserver.limits import DEFAULTS, Limits
-from greenserver.listening import accept_until, close_listener, report_no_room
-from greenserver.waiting import Stop
+from greenserver.io.wait import Stop
+from greenserver.net.listening import accept_until, close_listener, report_no_room
 
 
 def serve(listener: socket, welcome: Welcome, stop: Stop, granted: Limits = DEFAULTS) -> None:

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from conformance import guard
+from conformance.target import guard
 from tests.broken_servers.__main__ import main as serve
 from tests.forked import ForkedProcess, stem
 

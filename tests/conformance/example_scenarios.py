@@ -1,6 +1,6 @@
 """An example of scenarios of one's own: what this school wants of a server, beyond the protocol."""
 
-from conformance.scenario import Chapter, Stage
+from conformance.model.scenario import Chapter, Stage
 
 chapter = Chapter()
 

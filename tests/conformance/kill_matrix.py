@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from conformance.engine import Session
-from conformance.events import Event, Result
-from conformance.options import Options
-from conformance.place import Place
-from conformance.scenario import Catalogue, Scenario
+from conformance.config import Options
+from conformance.model.events import Event, Result
+from conformance.model.scenario import Catalogue, Scenario
+from conformance.runner.runner import Session
 from conformance.scenarios import catalogue
+from conformance.target.environment import Place
 from tests.broken_servers import forking
 from tests.broken_servers.all_bugs import BUGS
 from tests.broken_servers.bug import Bug

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from conformance.engine import Session
-from conformance.events import Event, Result
-from conformance.options import Options
+from conformance.config import Options
+from conformance.model.events import Event, Result
+from conformance.runner.runner import Session
 from conformance.scenarios import catalogue
 
 ROOT = Path(__file__).parents[2]

@@ -4,13 +4,13 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from conformance.engine import Session
-from conformance.events import Event, Result, RunEnd, RunStart, Sink
-from conformance.options import Options
-from conformance.place import Place
-from conformance.scenario import Catalogue
+from conformance.config import Options
+from conformance.model.events import Event, Result, RunEnd, RunStart, Sink
+from conformance.model.scenario import Catalogue
+from conformance.runner.runner import Session
 from conformance.scenarios import catalogue
-from conformance.target import Launch, launch
+from conformance.target.environment import Place
+from conformance.target.managed_server import Launch, launch
 from tests.broken_servers import forking
 from tests.broken_servers.starting import PYTHON
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 
-from conformance.engine import Session
-from conformance.events import Event, Result
-from conformance.options import Options
-from conformance.place import Place
+from conformance.config import Options
+from conformance.model.events import Event, Result
+from conformance.runner.runner import Session
 from conformance.scenarios import catalogue
+from conformance.target.environment import Place
 from tests.broken_servers import forking
 from tests.broken_servers.__main__ import NAMES, first_dialect
 from tests.broken_servers.all_bugs import BUGS

@@ -131,7 +131,7 @@ def test_a_baseline_excuses_what_it_knows_and_fails_where_it_does_not_fit(tmp_pa
 def test_scenarios_of_ones_own_are_played_and_their_faults_are_the_suites(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
-        "from conformance.scenario import Chapter\nchapter = Chapter()\n"
+        "from conformance.model.scenario import Chapter\nchapter = Chapter()\n"
         "chapter.transcript('mine.quit', 'HFTP-3.6', 'It quits', 'C: quit\\nS: 0 *\\n<close>')\n"
         "@chapter.play('mine.fault', 'HFTP-3.6', 'It divides')\ndef fault(stage):\n    1 / 0\n",
         encoding="ascii",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conformance.events import read_events
+from conformance.model.events import read_events
 from tests.conformance.golden import REPORTS, events, golden, rendered
 
 

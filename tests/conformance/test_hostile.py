@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import pytest
 
-from conformance.engine import Session
-from conformance.events import Event, RunEnd
-from conformance.options import Options
+from conformance.config import Options
+from conformance.model.events import Event, RunEnd
+from conformance.runner.runner import Session
 from conformance.scenarios import catalogue
 from tests.broken_servers.hostile import HOSTILE
 from tests.broken_servers.starting import PYTHON

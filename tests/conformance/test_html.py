@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from conformance.events import Event
+from conformance.model.events import Event
 from conformance.reports.html import html
 from tests.conformance.golden import events
 

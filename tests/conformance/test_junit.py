@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import xmlschema
 
-from conformance.events import Event, Result, RunEnd, RunStart
+from conformance.model.events import Event, Result, RunEnd, RunStart
 from conformance.reports.junit import junit
 from tests.conformance.golden import HOSTILE, events
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.once
 
 EXAMPLE = ROOT / "tests" / "conformance" / "example_scenarios.py"
 UNRULED = """
-from conformance.scenario import Chapter
+from conformance.model.scenario import Chapter
 chapter = Chapter()
 chapter.transcript("a.b", "HFTP-99.1", "x", "C: quit\\nS: 0 *")
 """

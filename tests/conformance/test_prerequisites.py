@@ -4,10 +4,10 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from conformance.scenario import Scenario
+from conformance.model.scenario import Scenario
 from conformance.scenarios import catalogue
 from conformance.scenarios.prerequisites import PREREQUISITES
-from conformance.spec import DIALECTS
+from conformance.spec.reader import DIALECTS
 
 pytestmark = pytest.mark.once
 

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from conformance.content import Known
-from conformance.failure import Failure, Kind
-from conformance.fixtures import Fixture
-from conformance.fixtures_found import FoundFixtures
-from conformance.fixtures_local import LocalFixtures
+from conformance.failures import Failure, Kind
+from conformance.fixtures.base import Fixture
+from conformance.fixtures.content import Known
+from conformance.fixtures.local import LocalFixtures
+from conformance.model.context import Circumstances, Stage
 from conformance.scenarios import catalogue
-from conformance.scenarios.listings import _many_files
-from conformance.spec import specification
-from conformance.stage import Circumstances, Stage
+from conformance.scenarios.chapter_04_listings import _many_files
+from conformance.spec.reader import specification
+from conformance.target.remote_fixtures import FoundFixtures
 
 TEXT = b"Hello,\r\nstudents"
 FILES = {"text": (b"text.txt", TEXT), "one": (b"one", b"!"), "empty": (b"empty", b""), "binary": (b"b", b"\r\n\0" * 20)}

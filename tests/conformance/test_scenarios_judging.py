@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from conformance.content import Known
-from conformance.explaining import explained
-from conformance.failure import Failure, Incomplete
-from conformance.fixtures import Fixture, Fixtures
-from conformance.fixtures_local import LocalFixtures
+from conformance.failures import Failure, Incomplete
+from conformance.fixtures.base import Fixture, Fixtures
+from conformance.fixtures.content import Known
+from conformance.fixtures.local import LocalFixtures
+from conformance.model.context import Circumstances, Stage
 from conformance.scenarios import catalogue
-from conformance.stage import Circumstances, Stage
+from conformance.tools.explain import explained
 from tests.conformance.test_scenarios_basic import (
     CONTENTS,
     FILES,

@@ -16,12 +16,12 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from greenserver import limits
-from greenserver.connection import Connection
-from greenserver.dialects import DIALECTS
-from greenserver.lines import OVERLONG, LineBuffer
-from greenserver.store import FileStore
-from greenserver.waiting import READ, WRITE, Wait
+from greenserver.config import limits
+from greenserver.connection.connection import Connection
+from greenserver.files.store import FileStore
+from greenserver.io.wait import READ, WRITE, Wait
+from greenserver.protocol.dialects import DIALECTS
+from greenserver.protocol.framing import OVERLONG, LineBuffer
 from tests.greenserver.oracle import Oracle
 
 if TYPE_CHECKING:

@@ -28,11 +28,20 @@ from tests.forked import ForkedProcess, stem
 
 _MOST_BYTES: Final = 1 << 17
 
-_SERVING: Final = ("cached", "file_slice", "logs", "operation.notices", "operation.process", "server", "store", "tls")
+_SERVING: Final = (
+    "files.page_cache",
+    "files.file_slice",
+    "telemetry.log",
+    "service.reload",
+    "service.process",
+    "server",
+    "files.store",
+    "connection.tls",
+)
 IMPORTED: Final = {
-    "gevent": (*_SERVING, "engines.greenlets"),
-    "others": (*_SERVING, "engines.selector_loop", "engines.sequential", "engines.threads"),
-    "workers": ("operation.notices", "operation.workers"),  # what serves must find the sockets of the worker patched
+    "gevent": (*_SERVING, "engines.gevent"),
+    "others": (*_SERVING, "engines.selectors", "engines.sequential", "engines.threads"),
+    "workers": ("service.reload", "service.workers"),  # what serves must find the sockets of the worker patched
 }
 """By the kind of a server, the modules that it has imported by the time that it listens."""
 

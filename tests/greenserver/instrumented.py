@@ -16,7 +16,7 @@ from _thread import start_new_thread
 from typing import Any
 
 from greenserver.__main__ import main as run_command_line
-from greenserver.patching import patch_for
+from greenserver.monkeypatch import patch_for
 
 __all__ = ["RealSocket", "answer_counts", "main", "patch_for"]
 

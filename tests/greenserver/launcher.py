@@ -44,12 +44,13 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (settings["descriptors"],) * 2)
     patch_for(settings["engine"])
     # These must find the sockets patched.
-    from greenserver import Server, logs  # noqa: PLC0415
-    from greenserver.limits import DEFAULTS  # noqa: PLC0415
-    from greenserver.tls import server_context  # noqa: PLC0415
+    from greenserver import Server  # noqa: PLC0415
+    from greenserver.config.limits import DEFAULTS  # noqa: PLC0415
+    from greenserver.connection.tls import server_context  # noqa: PLC0415
+    from greenserver.telemetry import log  # noqa: PLC0415
 
     gc.freeze()  # what there is by now need not be looked through at each count
-    logs.configure("json", logging.INFO)
+    log.configure("json", logging.INFO)
     if settings.get("hang"):
         hang_reading(Path(settings["hang"]))
     with Server(
@@ -73,10 +74,10 @@ def main() -> None:
 
 def hang_reading(while_exists: Path) -> None:
     """Replace the disk under the store: files named hung* are never in memory, and reads of them hang."""
-    from greenserver import cached, file_slice, store  # noqa: PLC0415  (they must find the sockets patched)
+    from greenserver.files import file_slice, page_cache, store  # noqa: PLC0415  (they must find the sockets patched)
 
     hung: set[int] = set()
-    real_open, real_preadv, real_is_cached = os.open, os.preadv, cached.is_name_cached
+    real_open, real_preadv, real_is_cached = os.open, os.preadv, page_cache.is_name_cached
 
     def open_(path: object, *args: object, **more: object) -> int:
         descriptor = real_open(path, *args, **more)  # type: ignore[arg-type]
@@ -95,8 +96,8 @@ def hang_reading(while_exists: Path) -> None:
 
     def read_cached(descriptor: int, buffer: memoryview, offset: int) -> None:
         if descriptor in hung:
-            raise cached.NotCachedError
-        cached.read_cached(descriptor, buffer, offset)
+            raise page_cache.NotCachedError
+        page_cache.read_cached(descriptor, buffer, offset)
 
     def is_name_cached(directory: int, name: str) -> bool:
         return not name.startswith("hung") and real_is_cached(directory, name)

@@ -25,7 +25,7 @@ Launch = Callable[..., "LaunchedServer"]
 class LaunchedServer(Server):
     """A server of the library in a process of its own, with its log as JSON in a file.
 
-    `limits` are fields of `greenserver.limits.Limits`; `tls` is certificate, key and client authority;
+    `limits` are fields of `greenserver.config.limits.Limits`; `tls` is certificate, key and client authority;
     `descriptors` is RLIMIT_NOFILE; while the file `hang` exists, reads of files named hung* hang; `strace` are
     options of strace, under which it then runs; `stderr` is written to instead of the file.
     """

@@ -14,7 +14,7 @@ import pytest
 
 import greenserver
 from greenserver import __version__, cli
-from greenserver.configuration import Settings
+from greenserver.config.settings import Settings
 from tests.greenserver.conftest import SERVED, Start
 from tests.greenserver.oracle import BAD_ARGUMENTS, NO_COMMAND, OK
 from tests.greenserver.serving import ROOT, Client, Server

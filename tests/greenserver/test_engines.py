@@ -9,19 +9,20 @@ from typing import Any
 
 import pytest
 
-from greenserver import engines, limits
-from greenserver.connection import Connection
-from greenserver.dialects import DIALECTS
+from greenserver import engines
+from greenserver.config import limits
+from greenserver.connection.connection import Connection
 from greenserver.engines import threads
-from greenserver.listening import open_listener
-from greenserver.store import FileStore
-from greenserver.waiting import Stop
+from greenserver.files.store import FileStore
+from greenserver.io.wait import Stop
+from greenserver.net.listening import open_listener
+from greenserver.protocol.dialects import DIALECTS
 from tests.greenserver.oracle import OK
 from tests.greenserver.serving import ENGINES, Client, run_script
 
 
 def test_there_are_four_and_gevent_is_the_default() -> None:
-    assert tuple(engines.MODULES) == ENGINES
+    assert tuple(engines.ENGINES) == ENGINES
     assert engines.DEFAULT_ENGINE == "gevent"
 
 
@@ -33,7 +34,7 @@ from greenserver import engines
 loaded = lambda: {{name for name in sys.modules if name.startswith("greenserver.engines.")}}
 assert not loaded()
 assert callable(engines.load({engine!r}))
-assert loaded() == {{"greenserver.engines." + engines.MODULES[{engine!r}]}}
+assert loaded() == {{"greenserver.engines." + {engine!r}}}
 assert ("gevent" in sys.modules) == ({engine!r} == "gevent")
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60, cwd=Path(__file__).parents[2])
@@ -123,7 +124,8 @@ def test_gevent_without_patched_sockets_refuses_to_serve() -> None:
 
 def test_the_log_of_a_process_is_quiet_by_default() -> None:
     script = (
-        "import logging, greenserver.connection as c; print(logging.getLogger(c.__name__).isEnabledFor(logging.INFO))"
+        "import logging; from greenserver.connection import connection; "
+        "print(logging.getLogger(connection.__name__).isEnabledFor(logging.INFO))"
     )
     done = run_script(script)
     done.check_returncode()

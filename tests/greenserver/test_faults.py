@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from greenserver.file_slice import FileChangedError
-from greenserver.responses import Base64Slice, Data, FragmentedSlice, MeasuredSlice, PlainSlice
-from greenserver.store import FileStore
+from greenserver.files.file_slice import FileChangedError
+from greenserver.files.store import FileStore
+from greenserver.protocol.responses import Base64Slice, Data, FragmentedSlice, MeasuredSlice, PlainSlice
 from tests.greenserver.launching import Launch
 from tests.greenserver.serving import ENGINES, wait_until
 

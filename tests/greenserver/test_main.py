@@ -7,7 +7,7 @@ import pytest
 
 from greenserver import __main__ as program
 from greenserver import cli
-from greenserver.patching import patch_for
+from greenserver.monkeypatch import patch_for
 
 
 def run_program() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import greenserver
 from greenserver import Server
-from greenserver.limits import DEFAULTS
+from greenserver.config.limits import DEFAULTS
 from tests.greenserver.oracle import OK
 from tests.greenserver.serving import Client
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from greenserver.cached import NotCachedError
-from greenserver.store import FileStore, ImpatientStore
+from greenserver.files.page_cache import NotCachedError
+from greenserver.files.store import FileStore, ImpatientStore
 from tests.greenserver.launching import SHARING, LaunchedServer
 from tests.greenserver.serving import PATIENCE_SECONDS, settled
 

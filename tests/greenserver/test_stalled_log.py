@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from greenserver import limits, logs
+from greenserver.config import limits
+from greenserver.telemetry import log
 from tests.greenserver.launching import LaunchedServer
 from tests.greenserver.serving import ENGINES, wait_until
 
@@ -78,13 +79,13 @@ def test_the_server_serves_while_nobody_reads_its_log_and_then_says_how_much_was
     assert answered + sum(int(str(event["count"])) for event in lost) >= commands
 
 
-def handler_on(descriptor: int) -> logs.LineHandler:
-    handler = logs.LineHandler(descriptor)
-    handler.setFormatter(logs.JsonFormatter())
+def handler_on(descriptor: int) -> log.LineHandler:
+    handler = log.LineHandler(descriptor)
+    handler.setFormatter(log.JsonFormatter())
     return handler
 
 
-def emit(handler: logs.LineHandler, event: str) -> None:
+def emit(handler: log.LineHandler, event: str) -> None:
     handler.handle(logging.LogRecord("x", logging.INFO, __file__, 0, event, None, None))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from conformance.events import Event, Result, RunEnd, RunStart, ScenarioStart
+from conformance.model.events import Event, Result, RunEnd, RunStart, ScenarioStart
 from conformance.reports.html import html
 from conformance.reports.junit import junit
 from conformance.reports.ndjson import line

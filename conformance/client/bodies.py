@@ -1,0 +1,263 @@
+"""The forms in which a slice may come: those of the dialects, and others that servers are known to send instead."""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, NamedTuple, Protocol
+
+import pybase64
+
+from conformance.client.recording import shown
+from conformance.failures import Failure, Kind
+
+_LENGTH_BYTES: Final = 20
+_HEXADECIMAL: Final = 16
+
+
+class Source(Protocol):
+    """What a body is read from: a client, or bytes that have come already."""
+
+    def read_line(self, expected: str) -> bytes:
+        """Return the next line without its CR LF; raise Failure."""
+
+    def read_pieces(self, size: int, expected: str) -> Iterator[bytes]:
+        """Yield the next `size` bytes in pieces of any length; raise Failure if they do not come."""
+
+    def read(self, size: int, expected: str) -> bytes:
+        """Return exactly the next `size` bytes; raise Failure."""
+
+    def read_until_line_end(self, expected: str, *, allow_bare_lf: bool = False) -> Iterator[bytes]:
+        """Yield a line of any length in pieces, without its CR LF; raise Failure if it does not end."""
+
+
+Pieces = Iterator[tuple[bytes, bool]]
+"""The bytes of a slice, and whether a line or a fragment ends behind them."""
+Reader = Callable[[Source, int], Pieces]
+"""Reads a slice of so many bytes; raises Failure."""
+
+
+def plain(source: Source, size: int) -> Pieces:
+    """Read exactly the bytes, as 2018 has them."""
+    for piece in source.read_pieces(size, f"{size} bytes of the slice"):
+        yield piece, False
+
+
+def measured(source: Source, size: int) -> Pieces:
+    """Read a raw slice of 2026: its length, an empty line, and the bytes."""
+    for expected in (b"Content-Length: %d" % size, b""):
+        line = source.read_line(shown(expected) or "an empty line")
+        if line != expected:
+            raise Failure(Kind.MALFORMED, shown(expected) or "an empty line", shown(line))
+    yield from plain(source, size)
+
+
+def one_line(source: Source, size: int) -> Pieces:
+    """Read one line of base64, as 2019 has it."""
+    got = 0
+    for data in _base64_line(source):
+        got += len(data)
+        yield data, False
+    yield b"", True
+    if 0 < got < size:
+        raise Failure(Kind.BODY, f"{size} bytes on one line of base64", f"{got} bytes on the first line")
+
+
+def lines(source: Source, size: int) -> Pieces:
+    """Read as many lines of base64 as it takes, as 2026 allows it."""
+    left = size
+    while True:
+        got = 0
+        for data in _base64_line(source):
+            got += len(data)
+            yield data, False
+        yield b"", True
+        left -= got
+        if left <= 0 or got == 0:
+            return
+
+
+def _base64_line(source: Source, *, allow_bare_lf: bool = False) -> Iterator[bytes]:
+    text = b""
+    for piece in source.read_until_line_end("a line of base64", allow_bare_lf=allow_bare_lf):
+        text += piece
+        whole = max(0, len(text) - 4) // 4 * 4  # the last group waits, for only it may be padded
+        if whole:
+            yield _decoded(text[:whole], is_last=False)
+            text = text[whole:]
+    yield _decoded(text, is_last=True)
+
+
+def _decoded(text: bytes, *, is_last: bool) -> bytes:
+    try:
+        if not is_last and b"=" in text:
+            raise binascii.Error  # noqa: TRY301  (as the decoder would)
+        return pybase64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise Failure(Kind.MALFORMED, "standard base64 with padding (RFC 4648 section 4)", shown(text[-80:])) from None
+
+
+class _Fragments(NamedTuple):
+    """How fragments are written."""
+
+    base: int = 10
+    """Of their lengths."""
+    counted: int = 0
+    """How many bytes of the line end a length counts."""
+    end: bytes = b"0 \r\n"
+    """The last one; empty if there is none."""
+
+    def read(self, source: Source, size: int) -> Pieces:
+        """Read fragments: LENGTH SP DATA CR LF each, and the last one."""
+        left = size
+        while left or self.end:
+            length, head = self._read_length(source)
+            if not length:
+                _require(source, self.end.removeprefix(head))
+                return
+            if length > left:
+                raise Failure(Kind.BODY, f"a fragment of at most {left} bytes", f"one of {length}")
+            for piece in source.read_pieces(length, f"a fragment of {length} bytes"):
+                yield piece, False
+            _require(source, b"\r\n")
+            yield b"", True
+            left -= length
+
+    def _read_length(self, source: Source) -> tuple[int, bytes]:
+        """Return a length, without the bytes that it counts too much, and all that was read."""
+        expected = "a fragment: LENGTH SP DATA CR LF"
+        head = b""
+        while not head.endswith(b" "):
+            head += source.read(1, expected)
+            if head.endswith(b"\r") and self.end.startswith(head):
+                return 0, head
+            number = head.removesuffix(b" ")
+            is_number = re.fullmatch(
+                rb"0|[1-9a-f][0-9a-f]*" if self.base == _HEXADECIMAL else rb"0|[1-9][0-9]*", number
+            )
+            if len(head) > _LENGTH_BYTES or not is_number:
+                raise Failure(Kind.MALFORMED, expected, shown(head))
+        value = int(number, self.base)
+        return value and max(0, value - self.counted), head
+
+
+def _require(source: Source, wanted: bytes) -> None:
+    got = source.read(len(wanted), "the CR LF that ends a fragment")
+    if got != wanted:
+        raise Failure(Kind.MALFORMED, "the CR LF that ends a fragment", shown(got))
+
+
+# --- Forms that no dialect has -----------------------------------------------------------------------
+
+
+def _text_line(decode: Callable[[bytes], bytes]) -> Reader:
+    def read(source: Source, size: int) -> Pieces:
+        del size
+        text = b"".join(source.read_until_line_end("a line of text"))
+        try:
+            yield decode(text), True
+        except ValueError:
+            raise Failure(Kind.MALFORMED, "a line of text that can be decoded", shown(text)) from None
+
+    return read
+
+
+def _unpadded(text: bytes) -> bytes:
+    if b"=" in text:
+        raise ValueError
+    return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+
+
+def _urlsafe(text: bytes) -> bytes:
+    if b"+" in text or b"/" in text:
+        raise ValueError
+    return base64.b64decode(text, altchars=b"-_", validate=True)
+
+
+def _lines_of_lf(source: Source, size: int) -> Pieces:
+    """Read lines of base64 that end in LF alone; the last one in either way."""
+    left = size
+    while True:
+        got = 0
+        for data in _base64_line(source, allow_bare_lf=True):
+            got += len(data)
+            yield data, False
+        yield b"", True
+        left -= got
+        if left <= 0 or got == 0:
+            return
+
+
+READERS: Final[Mapping[str, Reader]] = {
+    "2026": lines,
+    "2019": one_line,
+    "2018": plain,
+    "2016": _Fragments().read,
+    "raw": measured,
+    "hexadecimal": _text_line(lambda text: base64.b16decode(text, casefold=True)),
+    "unpadded": _text_line(_unpadded),
+    "urlsafe": _text_line(_urlsafe),
+    "lines": lines,
+    "lines-lf": _lines_of_lf,
+    "fragments-hex": _Fragments(base=_HEXADECIMAL).read,
+    "fragments-counted": _Fragments(counted=2).read,
+    "fragments-short-end": _Fragments(end=b"0\r\n").read,
+    "fragments-no-end": _Fragments(end=b"").read,
+}
+"""By dialect, or by the name of a form that no dialect has."""
+
+INSTEAD: Final[Mapping[str, str]] = {
+    "2019": "as a line of base64",
+    "2018": "as its bytes alone",
+    "2016": "in fragments",
+    "lines": "as several lines of base64",
+    "lines-lf": "as several lines of base64 that end in LF alone",
+    "hexadecimal": "in hexadecimal",
+    "unpadded": "as base64 without padding",
+    "urlsafe": "as base64 in the URL-safe alphabet",
+    "fragments-hex": "in fragments whose lengths are hexadecimal",
+    "fragments-counted": "in fragments whose lengths count their CR LF, too",
+    "fragments-short-end": "in fragments, the last of which is 0 without a space",
+    "fragments-no-end": "in fragments without an empty one at the end",
+}
+"""What a server may be found to send instead of its dialect's form, in words; in the order in which it is tried."""
+
+
+class Received:
+    """Bytes that have come already, as a source."""
+
+    def __init__(self, data: bytes) -> None:
+        self.left = data
+
+    def read_line(self, expected: str) -> bytes:
+        """Return the next line without its CR LF; raise Failure."""
+        return b"".join(self.read_until_line_end(expected))
+
+    def read_pieces(self, size: int, expected: str) -> Iterator[bytes]:
+        """Yield the next `size` bytes at once; raise Failure if there are fewer."""
+        yield self.read(size, expected)
+
+    def read(self, size: int, expected: str) -> bytes:
+        """Return exactly the next `size` bytes; raise Failure."""
+        if len(self.left) < size:
+            raise Failure(Kind.CLOSED, expected, shown(self.left))
+        data, self.left = self.left[:size], self.left[size:]
+        return data
+
+    def read_until_line_end(self, expected: str, *, allow_bare_lf: bool = False) -> Iterator[bytes]:
+        """Yield the next line without its CR LF; raise Failure if there is none."""
+        line, end, rest = self.left.partition(b"\n")
+        if not end or not (line.endswith(b"\r") or allow_bare_lf):
+            raise Failure(Kind.MALFORMED, expected, shown(self.left))
+        self.left = rest
+        yield line.removesuffix(b"\r")
+
+
+def decode(data: bytes, form: str, size: int) -> tuple[bytes, bytes] | None:
+    """Return the bytes of a slice that came in a form, and what follows it; None if it did not come in that form."""
+    source = Received(data)
+    try:
+        got = b"".join(piece for piece, _ in READERS[form](source, size))
+    except Failure:
+        return None
+    return (got, source.left) if len(got) == size else None

@@ -1,0 +1,230 @@
+"""One connection to a server: sends exactly what it is told, and records every byte both ways."""
+
+import contextlib
+import errno
+import select
+import socket
+import struct
+from collections.abc import Callable
+from time import monotonic, sleep
+from typing import Final
+
+from conformance.client.receive_queue import unread_bytes
+from conformance.client.recording import Record, shown
+from conformance.failures import Failure, Incomplete, Kind
+
+RECEIVE_BYTES: Final = 1 << 18
+READ_AHEAD_BYTES: Final = 1 << 23
+"""How much is read while sending, at most."""
+
+TOO_SLOW: Final = "the server answers, but too slowly for this in the time that it has (--timeout-scale gives it more)"
+_READ_SECONDS: Final = 0.1
+"""How long a server is waited for that does not read what was sent."""
+_LOOK_SECONDS: Final = 0.001
+_QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)  # of Linux
+_OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Errors of the suite's own machine, which no server can help."""
+
+Dial = Callable[[float, int], socket.socket]
+"""Gives a connected socket for a time-out in seconds and a receive buffer in bytes (0: the usual one)."""
+
+
+class EndedError(Exception):
+    """The stream is at its end, or reset."""
+
+
+class Connection:
+    """One connection to a server.
+
+    Each wait ends after `patience_seconds` without a byte, and all of them at `deadline`, a time of `monotonic`.
+    What goes wrong is a `Failure`. A send that fails is no failure: what the server said before is read first.
+    """
+
+    def __init__(  # noqa: PLR0913  (one call, in Stage.connect)
+        self,
+        dial: Dial,
+        record: Record,
+        number: int,
+        *,
+        patience_seconds: float,
+        deadline: float,
+        receive_buffer_bytes: int = 0,
+    ) -> None:
+        self.number = number
+        self.patience_seconds = patience_seconds
+        self.deadline = deadline
+        self.is_line_bare = False
+        """Whether the line that was read last ended in LF alone."""
+        self.slowest_seconds = 0.0
+        """The longest wait in which something came."""
+        self.is_silent = False
+        """Whether the last wait was in vain."""
+        self.has_left = False
+        """Whether this side ended the connection, or its half, before the server had ended it."""
+        self._dial = dial
+        self._heard = 0.0  # when something came last
+        self._receive_buffer_bytes = receive_buffer_bytes
+        self._record = record
+        self._connect()
+
+    def _connect(self) -> None:
+        """Connect, anew if need be; raises Failure, Incomplete."""
+        self._received = bytearray()
+        self._ending = ""  # how the stream ended: "end" or "reset"
+        self._is_sending_broken = False
+        try:
+            self._socket = self._dial(self.patience_seconds, self._receive_buffer_bytes)
+        except TimeoutError:
+            self._record.note(self.number, "refused", "timed out")
+            raise Failure(Kind.TIMEOUT, "a connection", f"none within {self.patience_seconds:.1f} s") from None
+        except OSError as error:
+            reason = error.strerror or str(error)
+            self._record.note(self.number, "refused", reason)
+            if error.errno in _OURS:
+                message = f"this machine gives the suite no more connections: {reason} (ulimit -n, or fewer --clients)"
+                raise Incomplete(message) from None
+            raise Failure(Kind.REFUSED, "a connection", reason) from None
+        self._record.note(self.number, "connected")
+
+    # --- Saying ----------------------------------------------------------------------------------
+
+    def send(self, data: bytes, *, is_apart: bool = True) -> bool:
+        """Send bytes; return whether the connection took them all.
+
+        What arrives meanwhile is read, for a server may wait for that before it reads on. Gives up when nothing is
+        taken for the peer's patience. `is_apart` only concerns the record.
+        """
+        if self._is_sending_broken:
+            return False
+        view = memoryview(data)
+        try:
+            self._socket.settimeout(0)
+            while view:
+                self._left()  # raises when the time is over, which no wait would tell of a server that takes it all
+                try:
+                    count = self._socket.send(view[:RECEIVE_BYTES])
+                except BlockingIOError:
+                    self._wait_to_send()
+                    continue
+                self._record.sent(self.number, bytes(view[:count]), is_apart=is_apart)
+                view, is_apart = view[count:], False
+        except OSError as error:  # a time-out is one, too
+            self._is_sending_broken = True
+            self._record.note(self.number, "note", f"sending failed: {error.strerror or error}")
+            return False
+        return True
+
+    def _wait_to_send(self) -> None:
+        """Wait until the socket may take bytes, and take in what arrives meanwhile; raise TimeoutError."""
+        poll = select.poll()
+        wants_input = not self._ending and len(self._received) < READ_AHEAD_BYTES
+        poll.register(self._socket, select.POLLOUT | (select.POLLIN if wants_input else 0))
+        happened = poll.poll(self._left() * 1000)
+        if not happened:
+            raise TimeoutError
+        if wants_input and happened[0][1] & select.POLLIN:
+            with contextlib.suppress(EndedError):
+                self._take(self._socket.recv(RECEIVE_BYTES))
+
+    def send_bytewise(self, data: bytes) -> None:
+        """Send bytes one by one, each after the server has read the one before, as far as that can be seen."""
+        for byte in data:
+            self.send(bytes([byte]))
+            self.await_read()
+
+    def await_read(self) -> None:
+        """Wait shortly until the server has read what was sent, so that what is sent next comes to another recv()."""
+        until = monotonic() + _READ_SECONDS
+        while unread_bytes(self._socket) and monotonic() < until:
+            sleep(_LOOK_SECONDS)
+
+    def go_off_record(self) -> None:
+        """Record no more of this connection than that it is closed."""
+        self._record.note(self.number, "closed")
+        self._record = Record()
+
+    def half_close(self) -> None:
+        """End our half of the stream."""
+        self.has_left = not self._ending
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+        self._record.note(self.number, "half-closed")
+
+    def read_ahead(self) -> None:
+        """Let the kernel take in more for us from now on than was allowed in the beginning."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+
+    def reset(self) -> None:
+        """Leave with RST."""
+        self.has_left = not self._ending
+        with contextlib.suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
+        self._record.note(self.number, "reset")
+
+    def close(self) -> None:
+        """Leave; a second time does nothing."""
+        if self._socket.fileno() >= 0:
+            self.has_left = not self._ending
+            self._socket.close()
+            self._record.note(self.number, "closed")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether either side has ended the connection, as far as is known here."""
+        return bool(self._ending) or self._socket.fileno() < 0
+
+    @property
+    def unread(self) -> bytes:
+        """What was received and not read yet."""
+        return bytes(self._received)
+
+    def _receive_raw(self, expected: str, kind: Kind) -> None:
+        if self._ending:
+            raise EndedError
+        started = monotonic()
+        try:
+            self._socket.settimeout(self._left())
+            data = self._socket.recv(RECEIVE_BYTES)
+            self.slowest_seconds = max(self.slowest_seconds, monotonic() - started)
+        except TimeoutError:
+            if self._is_too_slow():
+                raise Incomplete(TOO_SLOW) from None
+            self.is_silent = True
+            self._record.note(self.number, "silence", f"{self.patience_seconds:.1f} s")
+            after = f" after {shown(bytes(self._received))}" if self._received else ""
+            raise Failure(kind, expected, f"nothing within {self.patience_seconds:.1f} s{after}") from None
+        except OSError as error:
+            self._ending = "reset"
+            self._record.note(self.number, "reset by server", error.strerror or str(error))
+            raise EndedError from None
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        if not data:
+            self._ending = "end"
+            self.has_left = False
+            self._record.note(self.number, "end")
+            raise EndedError
+        self._acknowledge()
+        self.is_silent = False
+        self._heard = monotonic()
+        self._record.received(self.number, data)
+        self._received += data
+
+    def _acknowledge(self) -> None:
+        """Acknowledge what was received at once, for which a server that writes a reply in parts may wait (Nagle)."""
+        if _QUICKACK is not None and self._socket.family is not socket.AF_UNIX:
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+
+    def _is_too_slow(self) -> bool:
+        """Tell whether the time is over while something still came now and then."""
+        now = monotonic()
+        return now >= self.deadline and now - self._heard < self.patience_seconds
+
+    def _left(self) -> float:
+        left = self.deadline - monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return min(left, self.patience_seconds)

@@ -1,0 +1,175 @@
+"""A peer that reads lines, pieces and ends from a connection, each within its patience."""
+
+import contextlib
+import select
+from collections.abc import Callable, Iterator
+from time import monotonic
+from typing import Final
+
+from conformance.client.connection import Connection, Dial, EndedError
+from conformance.client.recording import shown
+from conformance.failures import Failure, Incomplete, Kind
+
+LINE_PATIENCES: Final = 2.0
+"""A line that drips in may take so many times the patience of one wait."""
+COLLECTED_BYTES: Final = 1 << 16
+COLLECTED_PATIENCES: Final = 3.0
+LINE_BYTES: Final = 1 << 16
+"""No line of a reply is longer, except for base64, which is read in pieces."""
+
+
+class Peer(Connection):
+    """A connection that is read from."""
+
+    def read_line(self, expected: str, most: int = LINE_BYTES, *, allow_bare_lf: bool = False) -> bytes:
+        """Return the next line without its CR LF; `allow_bare_lf` takes a LF alone as well.
+
+        Raises Failure: timeout, closed, reset, malformed (a LF without CR), too-much.
+        """
+        position = 0
+        last = monotonic() + LINE_PATIENCES * self.patience_seconds
+        while (found := self._received.find(b"\n", position)) < 0:
+            position = len(self._received)
+            if position > most:
+                raise Failure(
+                    Kind.TOO_MUCH, expected, f"a line of more than {most} bytes: {shown(bytes(self._received))}"
+                )
+            if monotonic() > last:
+                raise Failure(Kind.TIMEOUT, expected, f"a line that does not end: {shown(bytes(self._received))}")
+            self._receive(expected)
+        line = bytes(self._received[: found + 1])
+        del self._received[: found + 1]
+        self.is_line_bare = not line.endswith(b"\r\n")
+        if self.is_line_bare and not allow_bare_lf:
+            raise Failure(Kind.MALFORMED, f"{expected}, ended by CR LF", f"{shown(line)}, ended by a bare LF")
+        return line[: -1 if self.is_line_bare else -2]
+
+    def read_pieces(self, size: int, expected: str) -> Iterator[bytes]:
+        """Yield the next `size` bytes in pieces of any length; raise Failure if they do not come."""
+        left = size
+        while left:
+            if not self._received:
+                self._receive(expected)
+            piece = bytes(self._received[:left])
+            del self._received[:left]
+            left -= len(piece)
+            yield piece
+
+    def read(self, size: int, expected: str) -> bytes:
+        """Return exactly the next `size` bytes; for small numbers of them."""
+        return b"".join(self.read_pieces(size, expected))
+
+    def read_until_line_end(self, expected: str, *, allow_bare_lf: bool = False) -> Iterator[bytes]:
+        """Yield a line of any length in pieces, without its CR LF; raise Failure if it does not end."""
+        while True:
+            if (found := self._received.find(b"\n")) >= 0:
+                line = bytes(self._received[: found + 1])
+                del self._received[: found + 1]
+                self.is_line_bare = not line.endswith(b"\r\n")
+                if self.is_line_bare and not allow_bare_lf:
+                    raise Failure(
+                        Kind.MALFORMED, f"{expected}, ended by CR LF", f"...{shown(line[-60:])}, ended by LF alone"
+                    )
+                yield line[: -1 if self.is_line_bare else -2]
+                return
+            held = 1 if self._received.endswith(b"\r") else 0
+            piece = bytes(self._received[: len(self._received) - held])
+            del self._received[: len(piece)]
+            if piece:
+                yield piece
+            self._receive(expected)
+
+    def read_end(self, expected: str = "the end of the stream") -> None:
+        """Require that the server closes, having said nothing more; an RST is an end, too.
+
+        Raises Failure: extra (there are bytes), open (neither bytes nor an end in time).
+        """
+        if not self._received and not self._ending:
+            with contextlib.suppress(EndedError):
+                self._receive_raw(expected, Kind.OPEN)
+        if self._received:
+            raise Failure(Kind.EXTRA, expected, shown(bytes(self._received)))
+
+    def is_quiet(self, seconds: float) -> bool:
+        """Tell whether the connection is open and nothing comes for some seconds."""
+        if self._received or self.is_over:
+            return False
+        return not select.select([self._socket], [], [], seconds)[0]
+
+    def read_rest(self, most: int = 1 << 20) -> bytes:
+        """Return all that comes before the end of the stream; raise Failure if there is no end."""
+        expected = "the end of the stream"
+        with contextlib.suppress(EndedError):
+            while len(self._received) <= most:
+                self._receive_raw(expected, Kind.OPEN)
+            raise Failure(Kind.TOO_MUCH, expected, f"more than {most} bytes")
+        data = bytes(self._received)
+        self._received.clear()
+        return data
+
+    def collect(
+        self, is_enough: Callable[[bytes], bool], most: int = COLLECTED_BYTES, seconds: float = 0.0
+    ) -> tuple[bytes, str]:
+        """Return what comes until there is enough of it, and its ending: enough, end, reset, silence or too-much.
+
+        Takes `most` bytes and, in all, `seconds` or a few times the patience of one wait.
+        """
+        until = monotonic() + (seconds or COLLECTED_PATIENCES * self.patience_seconds)
+        ending = "enough"
+        while not is_enough(bytes(self._received)):
+            if len(self._received) > most or monotonic() > until:
+                ending = "too-much"
+                break
+            try:
+                self._receive_raw("", Kind.OPEN)
+            except EndedError:
+                ending = self._ending
+                break
+            except (Failure, Incomplete):
+                ending = "silence"
+                break
+        data = bytes(self._received)
+        self._received.clear()
+        return data, ending
+
+    def drop(self, data: bytes) -> bool:
+        """Drop bytes if they are what comes next, and return whether they were; waits for the first of them to tell."""
+        with contextlib.suppress(EndedError, Failure, Incomplete):
+            while len(self._received) < len(data) and data.startswith(bytes(self._received)):
+                self._receive_raw("", Kind.OPEN)
+        is_there = self._received.startswith(data)
+        if is_there:
+            del self._received[: len(data)]
+        return is_there
+
+    def drop_line(self, is_it: Callable[[bytes], bool], most: int) -> bool:
+        """Drop the next line if `is_it` says so of what stands before its CR LF, and return whether it was dropped.
+
+        Waits for its end; a line of more than `most` bytes is never dropped.
+        """
+        with contextlib.suppress(EndedError, Failure, Incomplete):
+            while b"\n" not in self._received and len(self._received) <= most:
+                self._receive_raw("", Kind.OPEN)
+        line, end, _ = bytes(self._received[: most + 2]).partition(b"\r\n")
+        if not end or not is_it(line):
+            return False
+        del self._received[: len(line) + len(end)]
+        return True
+
+    def wait(self) -> None:
+        """Wait until the server closes, resets or has been silent for a while, and drop what it says."""
+        with contextlib.suppress(EndedError, Failure, Incomplete):
+            while True:
+                self._received.clear()
+                self._receive_raw("", Kind.OPEN)
+
+    def _receive(self, expected: str) -> None:
+        try:
+            self._receive_raw(expected, Kind.TIMEOUT)
+        except EndedError:
+            how = "the end of the stream" if self._ending == "end" else "a reset connection"
+            after = f" after {shown(bytes(self._received))}" if self._received else ""
+            raise Failure(Kind.CLOSED if self._ending == "end" else Kind.RESET, expected, how + after) from None
+
+
+__all__ = ["Dial", "Peer"]

@@ -1,0 +1,186 @@
+"""A peer that expects the known deviations of a server, and takes note of those that made a difference."""
+
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any, Final
+
+from conformance.client.connection import TOO_SLOW
+from conformance.client.deviations import NO_DEVIATIONS, Deviation, Deviations, Form
+from conformance.client.peer import Peer
+from conformance.client.recording import shown
+from conformance.client.status import FATAL, Status
+from conformance.failures import Incomplete
+
+QUIET_SECONDS: Final = 0.1
+"""How long a server that stays open where it has to close must say nothing more."""
+PARTING_SECONDS: Final = 0.3
+"""How long a client that leaves waits for the end, which shows that the server has let it go."""
+LINE_BYTES: Final = 200
+"""How much of each command line is kept in mind."""
+PACE_REPLIES: Final = 10
+PACE_SECONDS: Final = 3.0
+"""After so many replies and so much time it shows whether all the others can come in time."""
+
+
+class ExpectingPeer(Peer):
+    """Keeps the command lines in mind that were sent, and which of them has been answered.
+
+    `latest` is the status line that was read last.
+    """
+
+    deviations: Deviations = NO_DEVIATIONS
+    latest: Status | None = None
+    _replies: int = 0  # status lines that were asked for
+    _begun: bytes = b""  # the beginning of a line that has no end yet
+    _has_cr: bool = False  # which may belong to the next LF
+    _due: tuple[bytes, Deviation] | None = None  # what is known to follow the reply that was read last
+    _reply: str = ""  # names the reply whose body is being read
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:  # noqa: ANN401  (those of Peer)
+        self.tolerated: set[Deviation] = set()
+        """The deviations that made a difference."""
+        self._lines: list[bytes] = []
+        self._began = monotonic()
+        super().__init__(*arguments, **more)
+
+    @property
+    def has_quit(self) -> bool:
+        """Whether the last line that was sent is quit."""
+        return bool(self._lines) and self._lines[-1] == b"quit" and not self._begun
+
+    @property
+    def asked(self) -> str:
+        """Which command the reply belongs to that is being read, for people; empty if it is the last, or not known."""
+        if not 0 < self._replies < len(self._lines):
+            return ""
+        line = self._lines[self._replies - 1] + b"\r\n"
+        return f"{shown(line)} (command {self._replies} of {len(self._lines)})"
+
+    # --- Commands --------------------------------------------------------------------------------
+
+    def send(self, data: bytes, *, is_apart: bool = True) -> bool:
+        """Send bytes, as every peer does, and keep them in mind."""
+        data_and_cr = b"\r" + data if self._has_cr else data
+        self._has_cr = data_and_cr.endswith(b"\r")
+        *lines, rest = (data_and_cr[:-1] if self._has_cr else data_and_cr).split(b"\r\n")
+        for line in lines:
+            self._lines.append((self._begun + line[:LINE_BYTES])[:LINE_BYTES])
+            self._begun = b""
+        self._begun = (self._begun + rest[:LINE_BYTES])[:LINE_BYTES]
+        return super().send(data, is_apart=is_apart)
+
+    def say(self, command: str | bytes) -> None:
+        """Send one command line; the CR LF is added."""
+        self.send((command.encode("latin-1") if isinstance(command, str) else command) + b"\r\n")
+
+    def expect_again(self) -> None:
+        """Let the next status line be that of the command whose reply did not come."""
+        self._replies -= 1
+
+    def _check_pace(self) -> None:
+        """Raise Incomplete if replies come so slowly that the last one cannot come in time."""
+        now, done = monotonic(), self._replies - 1
+        seconds = now - self._began
+        if done < PACE_REPLIES or seconds < PACE_SECONDS:
+            return
+        if (len(self._lines) - done) * seconds / done > self.deadline - now:
+            raise Incomplete(TOO_SLOW)
+
+    # --- Known deviations ------------------------------------------------------------------------
+
+    def _name_reply(self, code: int) -> str:
+        """Return the name of the reply that begins with a code, as `Deviation.replies` has it."""
+        command = self._lines[self._replies - 1] if self._replies <= len(self._lines) else b""
+        name, _, arguments = command.partition(b" ")
+        self._reply = str(code) if code else "raw" if arguments.endswith(b" raw") else name.decode("latin-1")
+        return self._reply
+
+    def _end_reply(self) -> None:
+        """Take note that a reply was read to its end."""
+        self._due = self.deviations.find(Form.EXTRA, self._reply)
+
+    def _skip_due(self) -> None:
+        """Skip what is known to follow the reply before, if it does."""
+        if self._due is not None:
+            (data, deviation), self._due = self._due, None
+            self._skip(data, deviation)
+
+    def _skip_what_comes_first(self) -> None:
+        if not self.deviations:
+            return
+        if self._replies == 1 and (greeting := self.deviations.find(Form.GREETING, "connect")):
+            self._skip(*greeting)
+        if echo := self.deviations.find(Form.ECHO, "line"):
+            sent = self._lines[self._replies - 1] if self._replies <= len(self._lines) else self._begun
+            if self.drop_line(lambda line: _is_echo(line, sent), LINE_BYTES):
+                self.tolerated.add(echo[1])
+
+    def _skip(self, data: bytes, deviation: Deviation) -> None:
+        """Drop bytes that are expected, if they are what comes next."""
+        if self.drop(data):
+            self.tolerated.add(deviation)
+
+    def _say_rest_again(self) -> None:
+        """Connect anew to a server that closes where it must not, and send the commands that it did not answer."""
+        left = self._lines[self._replies - 1 :]
+        if any(len(line) == LINE_BYTES for line in left):
+            return  # not all of it is known any more
+        has_left = self.has_left
+        self._socket.close()
+        self._connect()
+        self.latest = None
+        super().send(b"".join(line + b"\r\n" for line in left))
+        if has_left:
+            self.half_close()
+
+    def _read_line_of(self, part: str, expected: str) -> bytes:
+        """Read a line of a part of replies, whose lines may be known to end in LF alone."""
+        known = self.deviations.find(Form.BARE_LF, part)
+        line = self.read_line(expected, allow_bare_lf=known is not None)
+        if known and self.is_line_bare:
+            self.tolerated.add(known[1])
+        return line
+
+    def read_end(self, expected: str = "the end of the stream", *, quiet_seconds: float = QUIET_SECONDS) -> None:
+        """Require that the server closes, having said nothing more, except for known deviations; raises Failure.
+
+        Of a server that is known to stay open, only require that it says nothing for `quiet_seconds`.
+        """
+        self._skip_due()
+        stays = self._reply if self._reply == "quit" else "fatal" if self.latest and self.latest.code in FATAL else ""
+        known = self.deviations.find(Form.STAYS_OPEN, stays)
+        if known and self.is_quiet(quiet_seconds):
+            self.tolerated.add(known[1])
+            return
+        super().read_end(expected)
+
+    def say_goodbye(self) -> bool:
+        """Say quit off the record, after the end of a line that was begun; return whether an end is to be expected."""
+        if self.is_over or self.has_quit:
+            return False
+        self.go_off_record()
+        self.send((b"\r\nquit" if self._begun else b"quit") + b"\r\n")
+        return not self.is_silent and not self.deviations.find(Form.STAYS_OPEN, "quit")
+
+    def part(self) -> None:
+        """Leave politely: say quit, wait shortly for the end if the server answers at all, and close."""
+        if self.say_goodbye():
+            self.patience_seconds = min(self.patience_seconds, PARTING_SECONDS)
+            self.collect(lambda _data: False, seconds=PARTING_SECONDS)
+        self.close()
+
+    # --- What follows a status of 0 --------------------------------------------------------------
+
+    def read_until_line_end(self, expected: str, *, allow_bare_lf: bool = False) -> Iterator[bytes]:
+        """Yield a line of any length in pieces; the lines of slices may be known to end in LF alone."""
+        known = self.deviations.find(Form.BARE_LF, "slice")
+        yield from super().read_until_line_end(expected, allow_bare_lf=allow_bare_lf or known is not None)
+        if known and self.is_line_bare:
+            self.tolerated.add(known[1])
+
+
+def _is_echo(line: bytes, sent: bytes) -> bool:
+    """Tell whether a line is one that was sent, or its beginning, with or without the white space around it."""
+    if not line:
+        return not sent or sent[:1].isspace()
+    return sent.startswith(line) or sent.strip().startswith(line)

@@ -1,0 +1,69 @@
+"""What a run was asked for: every option of `conformance run`, checked once and given to whoever needs it."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from conformance.fixtures.base import LARGE_BYTES
+
+PROGRAM = "conformance"
+DEFAULT_SEED = 2008
+DEFAULT_CLIENTS = 200
+
+
+@dataclass(frozen=True)
+class Options:
+    """All options; `address` or `serve` is given."""
+
+    address: str = ""
+    """HOST:PORT, [V6]:PORT or unix:PATH."""
+    serve: str = ""
+    """The command that starts the server."""
+    cwd: str = ""
+    fixtures: Path | None = None
+    proxy: str = ""
+    dialect: str = "auto"
+    select: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    baseline: Path | None = None
+    seed: int = DEFAULT_SEED
+    large_bytes: int = LARGE_BYTES
+    clients: int = DEFAULT_CLIENTS
+    jobs: int = 0
+    """Scenarios at a time; 0 lets the suite choose."""
+    timeout_scale: float = 1.0
+    fail_on: str = "must"
+    scenarios: tuple[str, ...] = ()
+
+    @property
+    def target(self) -> str:
+        """Return what is judged, for people."""
+        return self.address or self.serve
+
+    @property
+    def patterns(self) -> list[str]:
+        """Return the words of a command line that select the same scenarios."""
+        words = [word for pattern in self.select for word in ("-t", pattern)]
+        return words + [word for pattern in self.skip for word in ("--skip", pattern)]
+
+    def command(self, *more: str) -> str:
+        """Return the command line that runs the same again, with more words at its end."""
+        words = [PROGRAM, "run"]
+        words += [self.address] if self.address else []
+        default = Options()
+        for name, value, usual in (
+            ("--serve", self.serve, default.serve),
+            ("--cwd", self.cwd, default.cwd),
+            ("--fixtures", self.fixtures, default.fixtures),
+            ("--proxy", self.proxy, default.proxy),
+            ("--dialect", self.dialect, default.dialect),
+            ("--seed", self.seed, default.seed),
+            ("--size", self.large_bytes, default.large_bytes),
+            ("--clients", self.clients, default.clients),
+            ("--timeout-scale", self.timeout_scale, default.timeout_scale),
+        ):
+            if value != usual:
+                words += [name, str(value)]
+        for file in self.scenarios:
+            words += ["--scenarios", file]
+        return shlex.join([*words, *more])

@@ -1,0 +1,286 @@
+"""Control questions: what tells one mistake from another that ends in the same failure.
+
+A function takes a stage of its own and tells whether what its docstring says is so. It may raise: then it is not.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+import pybase64
+
+from conformance.client.client import UNKNOWN, Client
+from conformance.failures import Failure, Kind
+from conformance.model.context import Stage
+
+PROBE: Final = UNKNOWN.decode()
+MISSING: Final = "hftp-conformance-no-such-file"
+_NEW: Final = b"hftp-conformance-control.txt"
+
+# --- Transcripts -------------------------------------------------------------------------------------
+
+ONE_BY_ONE: Final = f"""
+    C: {PROBE}
+    S: 200 *
+    C: get_metadata {{text}}
+    S: 0 *
+    S: {{text.size}}
+    """
+"""Commands are answered if each comes alone in a packet, and waits for the reply to the one before."""
+METADATA_WORKS: Final = """
+    C: get_metadata {text}
+    S: 0 *
+    S: {text.size}
+    """
+LISTING_WORKS: Final = """
+    C: get_file_listing
+    S: 0 *
+    S: <listing>
+    """
+SLICE_WORKS: Final = """
+    C: get_slice {text} 0 1
+    S: 0 *
+    S: <slice text 0 1>
+    """
+SLICE_INSIDE_WORKS: Final = """
+    C: get_slice {text} 1 1
+    S: 0 *
+    S: <slice text 1 1>
+    """
+LARGE_WORKS: Final = """
+    C: get_slice {large} 0 {large.size//4}
+    S: 0 *
+    S: <slice large 0 {large.size//4}>
+    """
+WHOLE_TEXT_WORKS: Final = """
+    C: get_slice {text} 0 {text.size}
+    S: 0 *
+    S: <slice text 0 {text.size}>
+    """
+UNKNOWN_IS_200: Final = """
+    C: frobnicate
+    S: 200 *
+    """
+MISSING_IS_202: Final = f"""
+    C: get_metadata {MISSING}
+    S: 202 *
+    """
+NUMBERS_ARE_CHECKED: Final = """
+    C: get_slice {text} 0 x
+    S: 201 *
+    """
+
+
+def accepts(offset: str, size: str) -> str:
+    """Return the question whether a slice with this OFFSET and SIZE is answered by 0."""
+    return f"""
+    C: get_slice {{text}} {offset} {size}
+    S: 0 *
+    """
+
+
+def refuses(offset: str, size: str, code: int = 203) -> str:
+    """Return the question whether a slice with this OFFSET and SIZE is answered by a code."""
+    return f"""
+    C: get_slice {{text}} {offset} {size}
+    S: {code} *
+    """
+
+
+# --- How lines are read ------------------------------------------------------------------------------
+
+
+def takes_each_recv_for_a_command(stage: Stage) -> bool:
+    """Tell whether a command that comes in two packets is not answered as one that comes in one packet."""
+    client = stage.connect()
+    client.say("get_metadata")
+    client.status(201)
+    client.close()
+    client = stage.connect()
+    client.send(b"get_meta")
+    stage.pause()
+    client.send(b"data\r\n")
+    return _fails(lambda: client.status(201))
+
+
+def loses_the_second_of_two(stage: Stage) -> bool:
+    """Tell whether of two commands in one packet only the first gets a reply, and each does if it comes alone."""
+    client = stage.connect()
+    client.say(PROBE)
+    client.status(200)
+    client.say(PROBE)
+    client.status(200)
+    client.close()
+    client = stage.connect()
+    client.send(f"{PROBE}\r\n{PROBE}\r\n".encode())
+    client.status(200)
+    return _is_silent(client)
+
+
+def greets(stage: Stage) -> bool:
+    """Tell whether the server sends a line before it was sent anything."""
+    return bool(stage.connect().read_line("a greeting"))
+
+
+def _fails(read: Callable[[], object]) -> bool:
+    try:
+        read()
+    except Failure:
+        return True
+    return False
+
+
+def refuses_parent(stage: Stage) -> bool:
+    """Tell whether the plain name of a file in the directory above is refused."""
+    secret = stage.fixtures.secret
+    if secret is None:
+        return False
+    return _refuses(stage, b"../" + secret.name)
+
+
+def refuses_secret(stage: Stage) -> bool:
+    """Tell whether a file in the directory above is refused by its relative and its absolute path."""
+    secret = stage.fixtures.secret
+    if secret is None:
+        return False
+    directory = os.fsencode(stage.fixtures.directory.resolve())
+    above = directory.rpartition(b"/")[0]
+    return all(_refuses(stage, name + b"/" + secret.name) for name in (b"..", above, b"/" + above, directory + b"/.."))
+
+
+def _refuses(stage: Stage, name: bytes) -> bool:
+    client = stage.connect()
+    client.say(b"get_metadata " + name)
+    refused = client.status().code != 0
+    client.close()
+    return refused
+
+
+# --- Files -------------------------------------------------------------------------------------------
+
+
+def _names(stage: Stage) -> list[bytes]:
+    client = stage.connect()
+    client.say("get_file_listing")
+    client.status(0)
+    names = client.listing()
+    client.close()
+    return names
+
+
+def _size(stage: Stage) -> int | None:
+    """Return the size that is told of the file of a control question; None if it is not found."""
+    client = stage.connect()
+    client.say(b"get_metadata " + _NEW)
+    size = client.size() if client.status(0, 202).code == 0 else None
+    client.close()
+    return size
+
+
+def lists_no_new_files(stage: Stage) -> bool:
+    """Tell whether a file that is added to the directory is not in a listing on a new connection."""
+    with stage.fixtures.added({_NEW: b"1"}):
+        return _NEW not in _names(stage)
+
+
+def lists_new_files(stage: Stage) -> bool:
+    """Tell whether a file that is added to the directory is in a listing on a new connection."""
+    return not lists_no_new_files(stage)
+
+
+def finds_no_new_files(stage: Stage) -> bool:
+    """Tell whether a file that is added to the directory is not found on a new connection."""
+    with stage.fixtures.added({_NEW: b"1"}):
+        return _size(stage) is None
+
+
+def keeps_sizes(stage: Stage) -> bool:
+    """Tell whether the size of a file that has grown is told as it was, on a new connection, too."""
+    with stage.fixtures.added({_NEW: b"1"}):
+        if _size(stage) != 1:
+            return False
+        with stage.fixtures.added({_NEW: b"22"}):
+            return _size(stage) == 1
+
+
+def follows_growth(stage: Stage) -> bool:
+    """Tell whether the size of a file that has grown is told as it is now."""
+    with stage.fixtures.added({_NEW: b"1"}):
+        if _size(stage) != 1:
+            return False
+        with stage.fixtures.added({_NEW: b"22"}):
+            return _size(stage) == 2  # noqa: PLR2004  (its two bytes)
+
+
+def lists_lower_case(stage: Stage) -> bool:
+    """Tell whether the name is listed in lower case."""
+    name = stage.fixture("names").name
+    names = _names(stage)
+    return name not in names and name.lower() in names
+
+
+def lists_names_with_dots_alone(stage: Stage) -> bool:
+    """Tell whether all names that are listed have a dot, and several files with a dot are listed."""
+    names = _names(stage)
+    wanted = {stage.fixture(key).name for key in ("text", "binary", "medium")}
+    return wanted <= set(names) and all(b"." in name for name in names)
+
+
+def lists_short_names(stage: Stage) -> bool:
+    """Tell whether a file of one byte is listed, whose name is as plain."""
+    return stage.fixture("one").name in _names(stage)
+
+
+# --- Slices ------------------------------------------------------------------------------------------
+
+
+def _slice_of_text(stage: Stage, offset: int, size: int) -> Client:
+    client = stage.connect()
+    client.say(b"get_slice %b %d %d" % (stage.fixture("text").name, offset, size))
+    client.status(0)
+    return client
+
+
+def ignores_offset(stage: Stage) -> bool:
+    """Tell whether a slice from OFFSET 1 on has the first byte of the file."""
+    content = stage.fixture("text").content
+    if content is None or content.read(0, 1) == content.read(1, 1):
+        return False
+    return _slice_of_text(stage, 1, 1).slice(None, 1, 1).data == content.read(0, 1)
+
+
+def sends_base64(stage: Stage) -> bool:
+    """Tell whether the first three bytes of a file come as four characters of base64."""
+    content = stage.fixture("text").content
+    if content is None:
+        return False
+    return _slice_of_text(stage, 0, 3).read(4, "base64") == pybase64.b64encode(content.read(0, 3))
+
+
+def sends_unpadded(stage: Stage) -> bool:
+    """Tell whether the base64 of one byte is what it has to be, but for its padding."""
+    content = stage.fixture("text").content
+    if content is None:
+        return False
+    return _slice_of_text(stage, 0, 1).read_line("base64") == pybase64.b64encode(content.read(0, 1)).rstrip(b"=")
+
+
+def ends_no_base64(stage: Stage) -> bool:
+    """Tell whether the base64 of one byte is followed by nothing."""
+    client = _slice_of_text(stage, 0, 1)
+    client.read(4, "base64")
+    return _is_silent(client)
+
+
+def ends_no_fragments(stage: Stage) -> bool:
+    """Tell whether the only fragment of a slice of one byte is followed by nothing."""
+    client = _slice_of_text(stage, 0, 1)
+    return client.read(5, "a fragment")[:2] == b"1 " and _is_silent(client)
+
+
+def _is_silent(client: Client) -> bool:
+    try:
+        client.read(1, "what follows")
+    except Failure as failure:
+        return failure.kind is Kind.TIMEOUT
+    return False

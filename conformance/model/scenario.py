@@ -1,0 +1,202 @@
+"""Scenarios: each is data that can be listed, explained, played and reported, and belongs to one requirement."""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from conformance.failures import Kind
+from conformance.model.causes import Cause, Causes
+from conformance.model.context import Play, Stage
+from conformance.model.transcript import Transcript
+from conformance.spec.reader import DIALECTS, LEVELS, Requirement, specification
+
+SHARED: Final = "shared"
+"""May be played beside others."""
+EXCLUSIVE: Final = "exclusive"
+"""Is played alone: it changes the directory, or measures."""
+DESTRUCTIVE: Final = "destructive"
+"""Is played alone and late, and followed by a look at the server's health: a weak server does not survive it."""
+
+ISOLATIONS: Final = (SHARED, EXCLUSIVE, DESTRUCTIVE)
+NEEDS: Final = frozenset({"concurrency", "local", "own-files", "outside"})
+"""What else a scenario can need: two clients at once, a directory that can be changed, files that the suite wrote
+(all of them known), a file outside the served directory. All other words are keys of fixtures."""
+
+_ID: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\.[a-z0-9]+(-[a-z0-9]+)*")
+
+
+class ScenarioError(ValueError):
+    """What is wrong with a scenario, in one line."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One thing that a server is asked to show.
+
+    `id` is CHAPTER.SLUG and stable for ever; the chapter is where it is listed, the requirement what it judges.
+    """
+
+    id: str
+    requirement: str
+    play: Play
+    title: str
+    dialects: tuple[str, ...] = ()
+    """Where it applies; empty: wherever its requirement does."""
+    needs: frozenset[str] = frozenset()
+    isolation: str = SHARED
+    patiences: float = 10.0
+    """How long it may take in all, in multiples of the patience of one wait."""
+    depends: tuple[str, ...] = ()
+    """Ids of scenarios without which this one shows nothing: if they fail, it is blocked."""
+    causes: Causes = field(default_factory=Causes)
+    """What is likely wrong, by the kind of failure."""
+    level: str = ""
+    """Another level than the requirement's; empty: the requirement's."""
+    level_in: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Other levels in some dialects, which go before `level`."""
+
+    @property
+    def chapter(self) -> str:
+        """The part of the id before the dot."""
+        return self.id.partition(".")[0]
+
+    @property
+    def row(self) -> Requirement:
+        """The requirement."""
+        return specification()[self.requirement]
+
+    @property
+    def transcript(self) -> Transcript | None:
+        """The transcript, if it is one."""
+        return self.play if isinstance(self.play, Transcript) else None
+
+    def level_for(self, dialect: str) -> str:
+        """Return the level at which it judges in a dialect."""
+        return self.level_in.get(dialect) or self.level or self.row.level_for(dialect)
+
+    def applies_to(self, dialect: str) -> bool:
+        """Tell whether it is played in a dialect."""
+        return dialect in self.row.dialects and (not self.dialects or dialect in self.dialects)
+
+    @property
+    def all_needs(self) -> frozenset[str]:
+        """What it needs, the fixtures that its transcript names included."""
+        return self.needs | (self.transcript.fixtures if self.transcript else frozenset())
+
+
+class Catalogue:
+    """Scenarios by id, in the order in which they were added."""
+
+    def __init__(self, scenarios: Iterable[Scenario] = ()) -> None:
+        self._scenarios: dict[str, Scenario] = {}
+        for scenario in scenarios:
+            self.add(scenario)
+
+    def add(self, scenario: Scenario) -> None:
+        """Take a scenario; raise ScenarioError if there is something wrong with it."""
+        _check(scenario)
+        if scenario.id in self._scenarios:
+            message = f"{scenario.id} comes twice"
+            raise ScenarioError(message)
+        self._scenarios[scenario.id] = scenario
+
+    def __iter__(self) -> Iterator[Scenario]:
+        return iter(self._scenarios.values())
+
+    def __len__(self) -> int:
+        return len(self._scenarios)
+
+    def __getitem__(self, identifier: str) -> Scenario:
+        """Return a scenario by id; raise KeyError."""
+        return self._scenarios[identifier]
+
+    def __contains__(self, identifier: str) -> bool:
+        return identifier in self._scenarios
+
+    def digest(self) -> str:
+        """Return a SHA-256 of what it judges: ids, requirements, titles, transcripts and the specification."""
+        found = hashlib.sha256(specification().digest.encode())
+        for scenario in self:
+            parts = (
+                scenario.id,
+                scenario.requirement,
+                scenario.title,
+                scenario.isolation,
+                str(scenario.transcript or ""),
+            )
+            found.update("\0".join(parts).encode())
+        return found.hexdigest()
+
+
+class Chapter:
+    """A file of scenarios: what a module in `conformance/scenarios` (or one of your own) fills."""
+
+    def __init__(self) -> None:
+        self.scenarios: list[Scenario] = []
+
+    def __iter__(self) -> Iterator[Scenario]:
+        return iter(self.scenarios)
+
+    def transcript(self, id: str, requirement: str, title: str, text: str, **details: object) -> Scenario:  # noqa: A002
+        """Add a transcript; `details` are fields of Scenario."""
+        scenario = _scenario(id, requirement, Transcript(text), title, details)
+        self.scenarios.append(scenario)
+        return scenario
+
+    def play(self, id: str, requirement: str, title: str, **details: object) -> Callable[[Play], Play]:  # noqa: A002
+        """Add the function that follows; `details` are fields of Scenario."""
+
+        def add(function: Play) -> Play:
+            self.scenarios.append(_scenario(id, requirement, function, title, details))
+            return function
+
+        return add
+
+
+def _scenario(identifier: str, requirement: str, play: Play, title: str, details: Mapping[str, object]) -> Scenario:
+    fields = dict(details)
+    for name in ("needs", "dialects", "depends"):
+        if name in fields:
+            words = fields[name]
+            if isinstance(words, str) or not isinstance(words, Sequence | frozenset | set):
+                message = f"{identifier}: {name} is a list of words"
+                raise ScenarioError(message)
+            fields[name] = frozenset(words) if name == "needs" else tuple(words)
+    told = fields.get("causes", {})
+    if not isinstance(told, Mapping) or not set(told) <= set(Kind):
+        message = f"{identifier}: causes map kinds of failures to texts, causes or lists of them"
+        raise ScenarioError(message)
+    fields["causes"] = told if isinstance(told, Causes) else Causes(told)
+    try:
+        return Scenario(identifier, requirement, play, title, **fields)  # type: ignore[arg-type]  # _check looks
+    except TypeError as error:
+        message = f"{identifier}: {error}"
+        raise ScenarioError(message) from error
+
+
+def _check(scenario: Scenario) -> None:
+    try:
+        levels = {scenario.row.level}
+    except KeyError:
+        levels = set()
+    for is_wrong, what in (
+        (not _ID.fullmatch(scenario.id), "an id looks like chapter.what-it-shows"),
+        (not levels, f"there is no requirement {scenario.requirement}"),
+        (not scenario.title.strip(), "it has no title"),
+        (scenario.isolation not in ISOLATIONS, f"the isolation is one of {', '.join(ISOLATIONS)}"),
+        (not set(scenario.dialects) <= set(DIALECTS), f"a dialect is one of {', '.join(DIALECTS)}"),
+        (
+            not {scenario.level, *scenario.level_in.values()} <= {"", *LEVELS},
+            "the level is MUST, SHOULD, MAY or CHOICE",
+        ),
+        (not set(scenario.level_in) <= set(DIALECTS), f"a dialect is one of {', '.join(DIALECTS)}"),
+    ):
+        if is_wrong:
+            message = f"{scenario.id}: {what}"
+            raise ScenarioError(message)
+
+
+__all__ = ["DESTRUCTIVE", "EXCLUSIVE", "SHARED", "Catalogue", "Cause", "Chapter", "Kind", "Scenario", "Stage"]

@@ -1,0 +1,234 @@
+r"""The C:/S: notation: a conversation as it is written in a text, turned into steps that can be played.
+
+A line each, in the order in which things happen; blank lines and lines that begin with # are dropped::
+
+    C: get_metadata {text}       send a line; CR LF is added; lines that follow each other are sent together
+    C| qui\nt\n                  send exactly these bytes, with Python's escapes (\r \n \x00 \\)
+    S: 203 *                     require a status line with this code and any text
+    S: 101|200|201 *             one of several codes
+    S: {text.size}               require exactly this line; * stands for any text
+    S| Hello                     require exactly these bytes, with escapes
+    S: <listing>                 require names, one a line, and an empty line
+    S: <size text>               require the size of a file, on a line of its own
+    S: <slice text 0 5>          require a slice of a file, in the form of the dialect
+    S: <slice text 0 5 raw>      the same, after the fourth argument raw
+    <bytewise>                   from here on, send a byte a packet; <whole> ends it
+    <half-close>                 end our half of the stream
+    <reset>                      leave with RST
+    <reconnect>                  leave, and come back with a new connection
+    <close>                      require that the server closes, having said nothing more
+    <in step>                    require that the next command gets the next reply, and quit the last one; or,
+                                 after a fatal status, that the server has closed. Nothing can follow it
+
+In all of them `{text}` is the name of the fixture `text` and `{text.size}` its size; `{text.size+1}`, `{text.size-1}`
+and `{text.size//2}` compute. So a transcript works with whatever file plays the part, and says what files it needs.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from textwrap import dedent
+from typing import Final
+
+from conformance.client.recording import shown
+from conformance.failures import Failure, Kind
+from conformance.model.context import Stage
+
+_TEMPLATE: Final = re.compile(r"\{([a-z][a-z-]*)(?:\.(size)(?:(\+|-|//)(\d+))?)?\}")
+_CODES: Final = re.compile(r"(\d+(?:\|\d+)*) \*")
+_BODY: Final = re.compile(r"<(listing|size|slice)(?: (\S+))?(?: (\S+) (\S+))?(?: (raw))?>")
+_COMPUTE: Final[dict[str, Callable[[int, int], int]]] = {
+    "+": int.__add__,
+    "-": int.__sub__,
+    "//": int.__floordiv__,
+}
+
+
+class TranscriptError(ValueError):
+    """What is wrong with the text of a transcript, in one line."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of a transcript: `verb` says what to do with the text."""
+
+    verb: str
+    text: str
+    line: str
+    """As it was written."""
+
+
+class Transcript:
+    """A conversation that can be played; what plays it is a call."""
+
+    def __init__(self, text: str) -> None:
+        self.text = dedent(text).strip("\n")
+        self.steps = tuple(_steps(self.text))
+        self.fixtures = frozenset(_fixtures(self.steps))
+        """The keys of the fixtures that it needs."""
+
+    def __call__(self, stage: Stage) -> None:
+        """Play it on one connection."""
+        _Playing(stage).play(self.steps)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _steps(text: str) -> list[Step]:
+    steps = []
+    for line in text.splitlines():
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        marker, rest = stripped[:2], line.lstrip()[2:].removeprefix(" ")
+        if marker in _MARKERS:
+            verb, text_of_step = _MARKERS[marker], rest
+            if marker == "S:" and _CODES.fullmatch(rest):
+                verb, text_of_step = "status", rest.removesuffix(" *")
+            elif marker == "S:" and _BODY.fullmatch(rest):
+                verb = "body"
+            elif marker == "S:" and rest.startswith("<"):
+                message = f"no such reply: {rest}"
+                raise TranscriptError(message)
+            elif marker.endswith("|"):
+                _exact_bytes(rest)
+        elif stripped in _VERBS:
+            verb, text_of_step = stripped.strip("<>"), ""
+        else:
+            message = f"neither C:, S:, C|, S| nor one of {' '.join(sorted(_VERBS))}: {stripped}"
+            raise TranscriptError(message)
+        steps.append(Step(verb, text_of_step, stripped))
+    if not any(step.verb in {"say", "send"} for step in steps):
+        message = "a transcript without anything said by the client"
+        raise TranscriptError(message)
+    return steps
+
+
+def _fixtures(steps: Sequence[Step]) -> set[str]:
+    found = {key for step in steps for key, *_ in _TEMPLATE.findall(step.text)}
+    for step in steps:
+        body = _BODY.fullmatch(step.text) if step.verb == "body" else None
+        if body is not None and body[2]:
+            found.add(body[2])
+    return found
+
+
+def _exact_bytes(text: str) -> bytes:
+    try:
+        return text.encode("latin-1").decode("unicode_escape").encode("latin-1")
+    except UnicodeError as error:
+        message = f"no bytes: {text}"
+        raise TranscriptError(message) from error
+
+
+class _Playing:
+    """One playing of a transcript."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._client = stage.connect()
+        self._is_bytewise = False
+        self._unsent = b""  # lines that are sent together, for they stand together
+
+    def play(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            if step.verb not in _SAYING:
+                self._flush()
+            getattr(self, _METHODS[step.verb])(self._filled(step.text))
+        self._flush()
+
+    def _flush(self) -> None:
+        """Send what was said since the last other step, in one piece."""
+        if self._unsent:
+            data, self._unsent = self._unsent, b""
+            self._client.send(data)
+
+    def _filled(self, text: str) -> str:
+        """Put names and sizes of fixtures in."""
+
+        def value(found: re.Match[str]) -> str:
+            fixture = self._stage.fixture(found[1])
+            if not found[2]:
+                return fixture.name.decode("latin-1")
+            return str(_COMPUTE[found[3]](fixture.size, int(found[4])) if found[3] else fixture.size)
+
+        return _TEMPLATE.sub(value, text)
+
+    def _send_bytes(self, data: bytes) -> None:
+        if self._is_bytewise:
+            self._client.send_bytewise(data)
+        else:
+            self._unsent += data
+
+    def say(self, text: str) -> None:
+        self._send_bytes(text.encode("latin-1") + b"\r\n")
+
+    def send(self, text: str) -> None:
+        self._send_bytes(_exact_bytes(text))
+
+    def status(self, text: str) -> None:
+        status = self._client.status(*map(int, text.split("|")))
+        if "|" in text:
+            self._stage.saw(f"answered {status}")
+
+    def line(self, text: str) -> None:
+        line = self._client.line(text or "an empty line")
+        pattern = ".*".join(re.escape(part) for part in text.encode("latin-1").decode("latin-1").split("*"))
+        if not re.fullmatch(pattern, line.decode("latin-1"), re.DOTALL):
+            raise Failure(Kind.BODY, text or "an empty line", shown(line) or "an empty line")
+
+    def exact(self, text: str) -> None:
+        wanted = _exact_bytes(text)
+        got = self._client.read(len(wanted), shown(wanted))
+        if got != wanted:
+            raise Failure(Kind.BODY, shown(wanted), shown(got))
+
+    def body(self, text: str) -> None:
+        found = _BODY.fullmatch(text)
+        assert found is not None, text  # noqa: S101  (the parser looked at it)
+        kind, key, offset, size, form = found.groups()
+        if kind == "listing":
+            self._client.listing()
+            return
+        fixture = self._stage.fixture(key)
+        if kind == "size":
+            got = self._client.size()
+            if got != fixture.size:
+                raise Failure(Kind.BODY, f"the size {fixture.size}", str(got))
+            return
+        self._client.slice(fixture.content, int(offset), int(size), form or "")
+
+    def bytewise(self, _text: str) -> None:
+        self._is_bytewise = True
+
+    def whole(self, _text: str) -> None:
+        self._is_bytewise = False
+
+    def half_close(self, _text: str) -> None:
+        self._client.half_close()
+
+    def reset(self, _text: str) -> None:
+        self._client.reset()
+
+    def reconnect(self, _text: str) -> None:
+        self._client.close()
+        self._client = self._stage.connect()
+
+    def close(self, _text: str) -> None:
+        self._client.read_end("the end of the stream")
+
+    def in_step(self, _text: str) -> None:
+        self._client.in_step()
+
+
+_SAYING: Final = frozenset({"say", "send"})
+_MARKERS: Final = {"C:": "say", "C|": "send", "S:": "line", "S|": "exact"}
+_METHODS: Final = {
+    verb: verb.replace("-", "_").replace(" ", "_")
+    for verb in (
+        *("say", "send", "status", "line", "exact", "body", "bytewise", "whole"),
+        *("half-close", "reset", "reconnect", "close", "in step"),
+    )
+}
+_VERBS: Final = {f"<{verb}>" for verb in ("bytewise", "whole", "half-close", "reset", "reconnect", "close", "in step")}

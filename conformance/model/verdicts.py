@@ -1,0 +1,100 @@
+"""The verdicts, what each counts for, and the exit status of a run: one table, and nothing about it anywhere else."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from types import MappingProxyType
+from typing import Final
+
+from conformance.failures import Kind
+
+
+class Verdict(str, Enum):
+    """How one scenario ended."""
+
+    PASS = "pass"  # noqa: S105  (no password)
+    FAIL = "fail"
+    WARN = "warn"
+    INFO = "info"
+    UNSUPPORTED = "unsupported"
+    BLOCKED = "blocked"
+    INCOMPLETE = "incomplete"
+    ERROR = "error"
+    FLAKY = "flaky"
+
+
+class Exit(IntEnum):
+    """How a run ended."""
+
+    CONFORMANT = 0
+    NOT_CONFORMANT = 1
+    USAGE = 2
+    INCOMPLETE = 3
+    SUITE_FAULT = 4
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a verdict says, and what it counts for."""
+
+    sentence: str
+    exit: Exit = Exit.CONFORMANT
+    has_run: bool = True
+    style: str = "green"
+    mark: str = "."
+
+
+MEANINGS: Final = MappingProxyType(
+    {
+        Verdict.PASS: Meaning("the server did what it must or should"),
+        Verdict.FAIL: Meaning("the server did not do what it must", Exit.NOT_CONFORMANT, style="bold red", mark="F"),
+        Verdict.WARN: Meaning("the server did not do what it should", style="yellow", mark="w"),
+        Verdict.INFO: Meaning("the server may do either: what it did", style="cyan", mark="i"),
+        Verdict.UNSUPPORTED: Meaning(
+            "the server does not offer it, and need not", has_run=False, style="magenta", mark="u"
+        ),
+        Verdict.BLOCKED: Meaning(
+            "what it depends on failed", Exit.INCOMPLETE, has_run=False, style="bright_black", mark="b"
+        ),
+        Verdict.INCOMPLETE: Meaning(
+            "it could not be played here", Exit.INCOMPLETE, has_run=False, style="blue", mark="-"
+        ),
+        Verdict.ERROR: Meaning("the suite itself failed", Exit.SUITE_FAULT, style="bold white on red", mark="E"),
+        Verdict.FLAKY: Meaning(
+            "failed by a time-out or beside others, and passed when played alone", style="bright_yellow", mark="~"
+        ),
+    }
+)
+
+_GRAVITY: Final = (Exit.SUITE_FAULT, Exit.NOT_CONFORMANT, Exit.INCOMPLETE, Exit.CONFORMANT)
+
+FAIL_ON: Final = ("must", "should")
+
+_FAILED: Final = MappingProxyType(
+    {"MUST": Verdict.FAIL, "SHOULD": Verdict.WARN, "MAY": Verdict.INFO, "CHOICE": Verdict.INFO}
+)
+
+
+def verdict_of_success(level: str) -> Verdict:
+    """Return what a scenario that ended well says, by the level of its requirement."""
+    return Verdict.INFO if level in {"MAY", "CHOICE"} else Verdict.PASS
+
+
+def verdict_of_failure(level: str, kind: Kind) -> Verdict:
+    """Return what a failure says, by the level and the kind; a dead server is a failure at any level."""
+    return Verdict.FAIL if kind is Kind.GONE else _FAILED[level]
+
+
+def exit_status(verdicts: Iterable[Verdict], *, fail_on: str = "must", has_problems: bool = False) -> Exit:
+    """Return the exit status of a run.
+
+    `verdicts` leaves out the failures that a baseline knows; `has_problems` says that the baseline does not fit.
+    Nothing run at all is incomplete.
+    """
+    found = set(verdicts)
+    exits = {MEANINGS[verdict].exit for verdict in found}
+    if has_problems or (fail_on == "should" and Verdict.WARN in found):
+        exits.add(Exit.NOT_CONFORMANT)
+    if not any(MEANINGS[verdict].has_run for verdict in found):
+        exits.add(Exit.INCOMPLETE)
+    return next(status for status in _GRAVITY if status in exits)

@@ -1,0 +1,155 @@
+"""What several reports say in the same words: outcomes, and what was on the wire as lines for people."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+from conformance.client.recording import shown
+from conformance.model.events import Event, Result, RunEnd, RunStart
+from conformance.model.verdicts import Exit
+
+MOMENTS: Final = 100
+"""How many lines a report has for what was on the wire in one scenario; the event stream has it all."""
+SHORT_BYTES: Final = 8
+PIECES: Final = 40
+"""How many short pieces stand on one line."""
+PAYLOAD_BYTES: Final = 400
+"""How much of one payload a report shows."""
+
+OUTCOMES: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        Exit.CONFORMANT: "conformant",
+        Exit.NOT_CONFORMANT: "not conformant",
+        Exit.INCOMPLETE: "incomplete: nothing failed, but not everything was played",
+        Exit.SUITE_FAULT: "no verdict: the suite itself failed",
+    }
+)
+_CONTROLS: Final = frozenset(map(chr, range(0x7F, 0xA0)))
+GIVEN: Final = "--dialect"
+KNOWS_HELP: Final = "it knows help"
+"""What a dialect was inferred from that is not in doubt."""
+CUT_SHORT: Final = "cut short: the run has no end, and what is missing was not played"
+
+
+def judged_as(start: RunStart | None) -> str:
+    """Return what a verdict says of a dialect that is not certain."""
+    if start is None or not start.dialect_basis or start.dialect_basis in {GIVEN, KNOWS_HELP}:
+        return ""
+    return f", judged as {start.dialect}: {start.dialect_basis} (--dialect judges it as another)"
+
+
+@dataclass
+class Run:
+    """A whole run, gathered from its events."""
+
+    start: RunStart
+    results: list[Result] = field(default_factory=list)
+    end: RunEnd | None = None
+
+    @property
+    def outcome(self) -> str:
+        """How it ended, in words."""
+        if self.end is None:
+            return CUT_SHORT
+        return OUTCOMES.get(self.end.exit, f"exit status {self.end.exit}") + judged_as(self.start)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What identifies the run, by name."""
+        start = self.start
+        return {
+            "suite": start.suite,
+            "catalogue": start.catalogue,
+            "seed": str(start.seed),
+            "dialect": start.dialect,
+            "dialect basis": start.dialect_basis,
+            "deviations": "; ".join(start.deviations),
+            "target": start.target,
+            "fixtures": start.fixtures,
+            "concurrent": "yes" if start.is_concurrent else "no",
+            "selected": str(start.selected),
+            "deselected": " ".join(start.deselected),
+            "command": start.command,
+            "schema": start.schema,
+        }
+
+
+def gathered(events: Iterable[Event]) -> list[Run]:
+    """Return the runs of an event stream; usually there is one."""
+    runs: list[Run] = []
+    for event in events:
+        if isinstance(event, RunStart):
+            runs.append(Run(event))
+        elif runs and isinstance(event, Result):
+            runs[-1].results.append(event)
+        elif runs and isinstance(event, RunEnd):
+            runs[-1].end = event
+    return runs
+
+
+def printable(text: str) -> str:
+    r"""Return a text with control characters and lone surrogates written as \x1b: a server or a file may hold them."""
+    written = "".join(c if (c >= " " and c not in _CONTROLS) or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
+    return written.encode("utf-8", "backslashreplace").decode()
+
+
+def explanation(result: Result) -> Iterator[tuple[str, str]]:
+    """Yield what explains a result, as pairs of a name and a text: the requirement first, how to see it again last."""
+    yield result.requirement, f"{result.level}: {result.text}"
+    for name, value in (
+        ("sent", result.sent),
+        ("expected", result.expected),
+        ("got", result.got),
+        ("likely", result.cause),
+        ("known", result.known),
+    ):
+        if value:
+            yield name, value
+    for command in result.reproduce:
+        yield "again", command
+
+
+def conversation(transcript: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Yield what was on the wire as pairs of a mark and a text.
+
+    The mark is `1 C` or `1 S` for what the client of that number, or the server said to it, and `1 -` for other things.
+    Short pieces that were sent one after the other stand on one line, with ` | ` between them.
+    """
+    pieces: list[str] = []
+    speaker: object = None
+    lines = 0
+    for moment in transcript:
+        is_short = moment.get("what") == "sent" and int(moment.get("bytes", 0)) <= SHORT_BYTES
+        if pieces and not (is_short and moment.get("peer") == speaker and len(pieces) < PIECES):
+            yield f"{speaker} C", " | ".join(pieces)
+            pieces.clear()
+            lines += 1
+        if lines >= MOMENTS:
+            yield "0 -", "and more, which the event stream has"
+            return
+        if is_short:
+            speaker = moment.get("peer")
+            pieces.append(_payload(moment))
+        else:
+            yield _line(moment)
+            lines += 1
+    if pieces:
+        yield f"{speaker} C", " | ".join(pieces)
+
+
+def _line(moment: Mapping[str, Any]) -> tuple[str, str]:
+    what, peer = str(moment.get("what", "")), moment.get("peer", 0)
+    side = {"sent": "C", "received": "S"}.get(what)
+    if side is not None:
+        return f"{peer} {side}", _payload(moment)
+    note = str(moment.get("note", ""))
+    return f"{peer} -", note if what == "note" else f"{what} ({note})" if note else what
+
+
+def _payload(moment: Mapping[str, Any]) -> str:
+    size = int(moment.get("bytes", 0))
+    if "data" in moment:
+        return shown(str(moment["data"]).encode("latin-1", "replace"), size, PAYLOAD_BYTES)
+    head = shown(str(moment.get("head", "")).encode("latin-1", "replace"), size, PAYLOAD_BYTES)
+    return f"{head} SHA-256 {str(moment.get('sha256', ''))[:16]}..."

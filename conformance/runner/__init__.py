@@ -1,0 +1,1 @@
+"""Runs scenarios against one server: selection, order, retries, blame and results."""

@@ -1,0 +1,56 @@
+"""Finds the scenario that ends the server though it passes itself: by playing some of them on a fresh server."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from conformance.model.scenario import Scenario
+from conformance.runner.play import play
+from conformance.target.health import Health, State
+
+_DWELL_SECONDS: Final = 0.15
+"""How long a server may take to end after its last reply."""
+
+
+def find_culprits(suspects: Sequence[Scenario], health: Health) -> list[Scenario]:
+    """Return the scenarios that end the server each by itself; none if they do so only together, or not again.
+
+    The server is fresh afterwards, or given up.
+    """
+    left, found = list(suspects), []
+    for _ in suspects:
+        if not left or (lost := _lost_after(left, health)) is None:
+            break
+        culprit = _narrowed(left[:lost], health)
+        if culprit is None:
+            break
+        found.append(culprit)
+        left.remove(culprit)
+    if not health.dead:
+        health.recover()
+    return found
+
+
+def _narrowed(rows: Sequence[Scenario], health: Health) -> Scenario | None:
+    """Return the one of some scenarios, played in a row, that ends the server; None if it takes several."""
+    while len(rows) > 1:
+        half = len(rows) // 2
+        for part in (rows[half:], rows[:half]):  # the last ones are the likeliest
+            if (lost := _lost_after(part, health)) is not None:
+                rows = part[:lost]
+                break
+        else:
+            return None
+    if not rows or _lost_after(rows, health) is None:
+        return None
+    return rows[0]
+
+
+def _lost_after(rows: Sequence[Scenario], health: Health) -> int | None:
+    """Play scenarios in a row on a fresh server; return after how many it is lost, or None if it is not."""
+    if health.dead or not health.recover():
+        return None
+    for number, row in enumerate(rows, 1):
+        play(row, health.circumstances)
+        if not health.is_up:
+            return number
+    return len(rows) if health.check(_DWELL_SECONDS) in {State.ENDED, State.WEDGED} else None

@@ -1,0 +1,266 @@
+"""Finds out what holds for a whole run: whether the server answers, its dialect, its files, and what it always does.
+
+Nothing that a server does leaves here as a Failure: what cannot be found out keeps its default, and the scenarios
+judge the server. Each connection ends with quit, for a server that serves one client at a time and never notices that
+a client has left would serve nobody after it.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+from conformance.client.client import UNKNOWN, Client
+from conformance.client.deviations import Deviations
+from conformance.client.recording import shown
+from conformance.config import Options
+from conformance.failures import Failure, Incomplete, Kind
+from conformance.fixtures.base import SERVABLE, Fixture
+from conformance.model.context import Circumstances
+from conformance.model.scenario import Scenario
+from conformance.runner.play import WIRE, Outcome, play
+from conformance.runner.timeouts import Timeouts, patience_seconds
+from conformance.spec.reader import DIALECTS
+from conformance.target.environment import Place
+from conformance.target.health import Health
+from conformance.target.learning import Learner
+from conformance.target.managed_server import TargetError
+from conformance.target.probe import Interviewer, likely_dialects, samples
+from conformance.target.remote_fixtures import FoundFixtures, find
+
+ASSUMED_DIALECT: Final = "2019"
+"""Of a server without help whose slices do not tell."""
+_MEASUREMENTS: Final = 3
+_AT_ONCE: Final = 12
+"""So many clients at once are tried; no scenario but the crowds needs more."""
+_BLOCKED_SECONDS: Final = 1.0
+"""How long a second client waits before the first one leaves and lets it have its turn."""
+_ROUND_TRIPS: Final = 12
+"""How many round trips it waits besides."""
+_ALONE: Final = 2.0
+"""How many times longer the first command of all is waited for when it is sent again."""
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What was found out."""
+
+    health: Health
+    gate: Outcome
+    """How the server did in the first scenario of all."""
+    basis: str
+    """What the dialect was inferred from."""
+
+
+def discover(options: Options, place: Place, gate: Scenario, timeouts: Timeouts) -> Discovery:
+    """Find out what holds for the run; raises TargetError if the server serves another directory than it was told to.
+
+    A server that fails the first scenario in a way that no deviation explains is asked nothing else.
+    """
+    target, local = place.target, place.fixtures
+    circumstances = Circumstances(
+        dial=target.dial,
+        fixtures=local or FoundFixtures({}, knows_all=False),
+        dialect=DIALECTS[0] if options.dialect == "auto" else options.dialect,
+        patience_seconds=patience_seconds(0.0, options.timeout_scale),
+        seed=options.seed,
+        clients=options.clients,
+        backlog=target.backlog,
+        queue_length=target.queue_length,
+    )
+    health = Health(target, circumstances, options.timeout_scale)
+    first = _play_gate(health, gate)
+    basis = "--dialect" if options.dialect != "auto" else ""
+    if first.verdict is not None:  # the suite cannot even play that
+        health.dead = first.reason
+    elif first.failure is not None and first.failure.kind in WIRE | {Kind.TOO_MUCH}:
+        health.dead = f"the server does not answer as it must: {first.failure}"
+    if health.dead:
+        return Discovery(health, first, basis)
+    basis = _Search(options, place, health, timeouts).run() or basis
+    if first.failure is not None and play(gate, health.circumstances).failure is not None:
+        health.dead = f"the server does not answer as it must: {first.failure}"
+    if not health.dead:
+        # What a question did to the server is no scenario's fault; those that ask it will find out.
+        health.ensure_well()
+    return Discovery(health, first, basis)
+
+
+def _play_gate(health: Health, gate: Scenario) -> Outcome:
+    """Play the first scenario of all; what failed on the wire is played again, with more patience."""
+    first = play(gate, health.circumstances)
+    if first.failure is None or first.failure.kind not in WIRE:
+        return first
+    health.ensure_up()
+    return first if health.dead else play(gate, health.circumstances, _ALONE)
+
+
+class _Search:
+    """The steps of a discovery, each of which may fail without keeping the next one from its turn."""
+
+    def __init__(self, options: Options, place: Place, health: Health, timeouts: Timeouts) -> None:
+        self._options = options
+        self._place = place
+        self._health = health
+        self._timeouts = timeouts
+        self._basis = ""
+        self._first_line = b""  # of what the first client gets
+        self._refusal = b""
+        self._learner: Learner | None = None
+
+    def run(self) -> str:
+        """Take all steps; return what the dialect was inferred from, if it was not given."""
+        with self._step():
+            self._measure()
+        with self._step():
+            self._count_clients()
+        if self._place.fixtures is None:
+            with self._step():
+                self._find_files()
+        with self._step():
+            self._interview()
+        for code in self._learner.fatal_codes if self._learner else []:
+            with self._step(), self._health.connecting() as connect:
+                self._interviewer.connect_by(connect)
+                self._learn_fatal(code)
+        return self._basis
+
+    def _learn_fatal(self, code: int) -> None:
+        """Learn how a fatal error is answered, and look whether the server can still be asked."""
+        if self._learner is not None:
+            self._learner.ask_for(code)
+            self._update(deviations=Deviations(self._learner.findings.deviations()))
+        self._health.ensure_well()
+
+    @contextlib.contextmanager
+    def _step(self) -> Iterator[None]:
+        """Take one step on a server that is up; a failure ends the step."""
+        if self._health.dead:
+            with contextlib.suppress(Failure, Incomplete):
+                yield
+            return
+        self._health.ensure_up()
+        try:
+            yield
+        except (Failure, Incomplete):
+            self._health.ensure_well()
+
+    def _update(self, **facts: object) -> None:
+        self._health.circumstances = replace(self._health.circumstances, **facts)  # type: ignore[arg-type]
+
+    def _measure(self) -> None:
+        """Measure how long a command takes from its first byte to the reply's last: the median of a few."""
+        found = []
+        with self._health.connecting(_ALONE) as connect:
+            for _ in range(_MEASUREMENTS):
+                client = connect()
+                started = monotonic()
+                client.say(UNKNOWN)
+                _, ending = client.collect(lambda data: b"\n" in data)
+                if ending == "too-much":
+                    raise Failure(Kind.TOO_MUCH, "a reply", "bytes without an end")
+                found.append(monotonic() - started)
+                client.part()
+        seconds = sorted(found)[len(found) // 2]
+        self._timeouts.answered(max(found))
+        self._update(
+            round_trip_seconds=seconds, patience_seconds=patience_seconds(seconds, self._options.timeout_scale)
+        )
+
+    def _find_files(self) -> None:
+        with self._health.connecting() as connect:
+            self._update(fixtures=find(connect, self._options.seed, self._options.large_bytes))
+
+    def _interview(self) -> None:
+        """Learn the dialect, unless it is given, and the deviations."""
+        with self._health.connecting() as connect:
+            interviewer = self._interviewer = Interviewer(connect)
+            interviewer.refusal = self._refusal
+            if not interviewer.begin():
+                self._basis = "nothing: the server does not answer quit"
+                return
+            text = self._sample_file()
+            if text is not None:
+                self._check_directory(interviewer, text)
+            dialect = self._options.dialect
+            if dialect == "auto" and interviewer.ask(b"help").code == 0:
+                dialect, self._basis = "2026", "it knows help"
+            found = samples(interviewer, text.name, text.size, text.content) if text is not None else []
+            if dialect == "auto":
+                likely = likely_dialects(found)
+                dialect = likely[0] if likely else ASSUMED_DIALECT
+                self._basis = _basis(likely)
+            self._update(dialect=dialect)
+            self._learner = Learner(interviewer, dialect, text)
+            self._learner.ask(found)
+            self._update(deviations=Deviations(self._learner.findings.deviations()))
+            if found:
+                self._health.is_as_at_first = partial(interviewer.ask_again, found[-1].answer.line)
+
+    def _sample_file(self) -> Fixture | None:
+        fixtures = self._health.circumstances.fixtures
+        for key in ("bytes", "text", "binary", "large"):
+            if fixtures.has(key) and fixtures.get(key).size > 1:
+                return fixtures.get(key)
+        return None
+
+    def _check_directory(self, interviewer: Interviewer, text: Fixture) -> None:
+        """Raise TargetError if the server lists other files than those of the directory that it was told to serve."""
+        if self._place.fixtures is None or not self._options.serve:
+            return
+        listing, size = interviewer.ask(b"get_file_listing"), interviewer.ask(b"get_metadata " + text.name)
+        names = [line.strip() for line in listing.rest.split(b"\n") if SERVABLE.fullmatch(line.strip())]
+        if listing.code != 0 or not names or text.name in names or size.code == 0:
+            return
+        cwd = Path(self._options.cwd or ".").resolve()
+        there = [name.decode() for name in names[:3]]
+        own = f", which are those of {cwd}" if all((cwd / name).exists() for name in there) else ""
+        message = (
+            f"--serve: the server does not serve {{dir}}: it lists {', '.join(there)}{own}."
+            " Does it ignore the option that names its directory? If it cannot be told, name the directory that it"
+            " serves by --fixtures DIR"
+        )
+        raise TargetError(message)
+
+    def _count_clients(self) -> None:
+        """Find out how many clients are served at once, up to the most that is tried."""
+        served = 0
+        with self._health.connecting(_ALONE) as connect:
+            try:
+                while served < _AT_ONCE and not (ending := self._ending(connect(), is_second=served == 1)):
+                    served += 1
+            except Failure as failure:
+                ending = failure.kind.value
+        makes_wait = served == 1 and ending == "silence"  # it serves one client at a time, and then the next
+        is_capped = 0 < served < _AT_ONCE and not makes_wait
+        refusal = shown(self._refusal.rstrip()) if is_capped else ""
+        self._update(is_concurrent=served > 1, capacity=served if is_capped else 0, refusal=refusal)
+
+    def _ending(self, client: Client, *, is_second: bool) -> str:
+        """Return how a client is not served while others are connected and say nothing; nothing if it is.
+
+        Whether the second one is served is not waited for in full: a server that serves one at a time is usual.
+        """
+        if is_second:
+            far = _ROUND_TRIPS * self._health.circumstances.round_trip_seconds
+            near = _BLOCKED_SECONDS * self._options.timeout_scale
+            client.patience_seconds = min(client.patience_seconds, near + far)
+        client.say(UNKNOWN)
+        data, ending = client.collect(lambda data: b"\n" in data)
+        line = data.partition(b"\n")[0]
+        self._first_line = self._first_line or line
+        if data and line != self._first_line and not line[:1].isdigit():
+            self._refusal = line
+            return "refusal"
+        return "" if ending == "enough" else ending
+
+
+def _basis(likely: list[str]) -> str:
+    """Return what a dialect was inferred from, in words."""
+    if not likely:
+        return f"nothing: it does not know help, and no slice tells; {ASSUMED_DIALECT} is assumed"
+    others = f", or {' or '.join(likely[1:])}" if len(likely) > 1 else ""
+    return f"it does not know help, and its slices are those of {likely[0]}{others}"

@@ -1,0 +1,135 @@
+"""Plays one scenario once: to an outcome, which nobody has judged yet."""
+
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+from conformance.client.deviations import Deviation, Deviations
+from conformance.client.recording import Record
+from conformance.failures import Failure, Incomplete, Kind, Unsupported
+from conformance.fixtures.base import Fixtures
+from conformance.model.causes import likely
+from conformance.model.context import Circumstances, Stage
+from conformance.model.scenario import NEEDS, Scenario
+from conformance.model.verdicts import Verdict
+
+WIRE: Final = frozenset({Kind.TIMEOUT, Kind.REFUSED, Kind.CLOSED, Kind.RESET, Kind.OPEN})
+"""Failures after which the server may be dead."""
+_CLIENTS: Final = "HFTP-10."
+_CROWDS: Final = "HFTP-10.4"
+VAIN: Final = frozenset({Kind.TIMEOUT, Kind.OPEN})
+"""Failures that are a wait in vain."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one playing ended; without a failure or a verdict it ended well."""
+
+    record: Record
+    seconds: float = 0.0
+    seen: tuple[str, ...] = ()
+    failure: Failure | None = None
+    verdict: Verdict | None = None
+    """A verdict that does not depend on the level."""
+    reason: str = ""
+    is_short: bool = False
+    """Whether the waits were shorter than a server may need."""
+    tolerated: frozenset[Deviation] = frozenset()
+    """The known deviations without which it would have ended otherwise."""
+    leaves_open: bool = False
+    """Whether a client left without quit before the server had ended the connection."""
+    slowest_seconds: float = 0.0
+    """The longest wait in which the server's bytes came."""
+
+    @property
+    def is_in_vain(self) -> bool:
+        """Whether it ended with a wait in vain."""
+        return self.failure is not None and self.failure.kind in VAIN
+
+
+def play(
+    scenario: Scenario,
+    circumstances: Circumstances,
+    wait_factor: float = 1.0,
+    deviations: Deviations | None = None,
+    *,
+    is_alone: bool = False,
+) -> Outcome:
+    """Play a scenario, with waits of `wait_factor` times those in full.
+
+    `deviations` are the ones that its clients expect, in the place of all that are known. Only if it `is_alone`, the
+    cause of a failure is looked for, for which the server may be asked more.
+    """
+    stage = Stage(
+        circumstances,
+        is_crowded="concurrency" in scenario.all_needs,
+        scenario_id=scenario.id,
+        wait_factor=wait_factor,
+        deviations=deviations,
+        judges_crowds=scenario.requirement == _CROWDS,
+    )
+    stage.allow(scenario.patiences)
+    started = monotonic()
+    failure, verdict, reason = None, None, ""
+    try:
+        scenario.play(stage)
+    except Failure as why:
+        failure = why
+        if is_alone:
+            why.cause = likely(scenario, why, stage)
+    except Incomplete as why:
+        verdict, reason = Verdict.INCOMPLETE, str(why)
+    except Unsupported as why:
+        verdict, reason = Verdict.UNSUPPORTED, str(why)
+    except Exception as error:  # noqa: BLE001  (a scenario's fault is a verdict, too)
+        verdict, reason = Verdict.ERROR, _fault(error)
+    finally:
+        stage.close()
+    if failure is not None and _is_one_too_many(scenario, stage, failure):
+        failure, verdict = None, Verdict.INCOMPLETE
+        reason = f"the server serves {circumstances.capacity} clients, and counts some that have left"
+    return Outcome(
+        stage.record,
+        monotonic() - started,
+        tuple(stage.seen),
+        failure,
+        verdict,
+        reason,
+        is_short=wait_factor < 1.0,
+        tolerated=frozenset(stage.tolerated),
+        leaves_open=stage.leaves_open,
+        slowest_seconds=stage.slowest_seconds,
+    )
+
+
+def _is_one_too_many(scenario: Scenario, stage: Stage, failure: Failure) -> bool:
+    """Tell whether a client was refused as one too many, though it is not; the scenarios about clients judge that."""
+    facts = stage.circumstances
+    is_refused = failure.kind in {Kind.REFUSED, Kind.CLOSED, Kind.RESET} or bool(
+        facts.refusal and facts.refusal in failure.got
+    )
+    is_used_up = 0 < facts.capacity < stage.record.connections
+    return is_refused and is_used_up and not scenario.requirement.startswith(_CLIENTS)
+
+
+def require(scenario: Scenario, fixtures: Fixtures) -> None:
+    """Raise Incomplete unless there is everything that a scenario needs, other clients apart."""
+    needs = scenario.all_needs
+    if "local" in needs:
+        _ = fixtures.directory
+    if "own-files" in needs and not fixtures.knows_all:
+        message = "needs a directory of which every file is known (--fixtures, or conformance fixtures write)"
+        raise Incomplete(message)
+    if "outside" in needs and fixtures.secret is None:
+        message = "needs a file outside the served directory (--serve, or --fixtures DIR)"
+        raise Incomplete(message)
+    for key in sorted(needs - NEEDS):
+        fixtures.get(key)
+
+
+def _fault(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
+    return f"{type(error).__name__}: {error}{where}"

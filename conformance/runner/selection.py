@@ -1,0 +1,172 @@
+"""Which scenarios are played: patterns over id, chapter, requirement and level, and a baseline of known failures."""
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+from conformance.model.events import Result
+from conformance.model.scenario import Scenario
+from conformance.model.verdicts import MEANINGS, Verdict
+from conformance.spec.reader import DIALECTS
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+_WILD: Final = frozenset("*?[")
+
+
+class SelectionError(ValueError):
+    """What is wrong with a pattern or a baseline, in one line."""
+
+
+def matches(scenario: Scenario, pattern: str, dialect: str) -> bool:
+    """Tell whether a pattern (with * and ?) means a scenario, by its id, chapter, requirement or level."""
+    return any(fnmatchcase(word, pattern) for word in _words(scenario, (dialect,)))
+
+
+def select(
+    scenarios: Iterable[Scenario], wanted: Sequence[str], unwanted: Sequence[str], dialect: str
+) -> tuple[list[Scenario], list[Scenario]]:
+    """Return the scenarios to play and the ones that were left out.
+
+    Raises SelectionError for a pattern that matches nothing, and if nothing is left.
+    """
+    scenarios = list(scenarios)
+    meant = _meant((*wanted, *unwanted), scenarios, (dialect,))
+    for pattern, found in meant.items():
+        if not found:
+            message = f"{_unmatched(pattern, scenarios)}; in {dialect}, at least"
+            raise SelectionError(message)
+    chosen: list[Scenario] = []
+    left: list[Scenario] = []
+    for scenario in scenarios:
+        is_wanted = not wanted or any(scenario.id in meant[pattern] for pattern in wanted)
+        is_unwanted = any(scenario.id in meant[pattern] for pattern in unwanted)
+        (chosen if is_wanted and not is_unwanted else left).append(scenario)
+    if not chosen:
+        message = "the patterns leave no scenario to play"
+        raise SelectionError(message)
+    return chosen, left
+
+
+def check_patterns(scenarios: Iterable[Scenario], patterns: Iterable[str]) -> None:
+    """Raise SelectionError for a pattern that matches nothing in any dialect."""
+    known = list(scenarios)
+    for pattern, found in _meant(tuple(patterns), known, DIALECTS).items():
+        if not found:
+            raise SelectionError(_unmatched(pattern, known))
+
+
+def _words(scenario: Scenario, dialects: Iterable[str]) -> set[str]:
+    """Return what a pattern can mean a scenario by."""
+    row = scenario.row
+    return {scenario.id, scenario.chapter, row.id, row.chapter, *map(scenario.level_for, dialects)}
+
+
+def _meant(patterns: Sequence[str], scenarios: Iterable[Scenario], dialects: Sequence[str]) -> dict[str, set[str]]:
+    """Return the ids of the scenarios that each pattern means."""
+    if not patterns:
+        return {}
+    ids: dict[str, set[str]] = defaultdict(set)
+    for scenario in scenarios:
+        for word in _words(scenario, dialects):
+            ids[word].add(scenario.id)
+
+    def mean(pattern: str) -> set[str]:
+        if not _WILD.intersection(pattern):
+            return ids.get(pattern, set())
+        return set().union(*(found for word, found in ids.items() if fnmatchcase(word, pattern)))
+
+    return {pattern: mean(pattern) for pattern in patterns}
+
+
+def _unmatched(pattern: str, scenarios: Sequence[Scenario]) -> str:
+    """Say that a pattern matches nothing, and what is like it."""
+    return f"{pattern!r} matches no scenario{like(pattern, [row.id for row in scenarios])} (conformance list)"
+
+
+def like(word: str, known: Iterable[str]) -> str:
+    """Return a phrase that names what a word may have meant, or nothing."""
+    near = get_close_matches(word, list(known), n=3, cutoff=0.6)
+    return f"; near it: {', '.join(near)}" if near else ""
+
+
+@dataclass
+class Known:
+    """A failure that is known: which scenarios, and why."""
+
+    scenario: str
+    reason: str
+    failed: set[str] = field(default_factory=set)
+    """Ids that failed, as known."""
+    passed: set[str] = field(default_factory=set)
+    """Ids that were played and did not fail."""
+
+
+class Baseline:
+    """Known failures, each with a reason; it has to fit, or the run fails."""
+
+    def __init__(self, entries: Iterable[Known] = ()) -> None:
+        self.entries = list(entries)
+
+    def reason(self, result: Result) -> str:
+        """Return why a failure is known, or nothing; takes note of every result that it is asked about."""
+        reason = ""
+        for entry in self.entries:
+            if not fnmatchcase(result.scenario, entry.scenario):
+                continue
+            if result.verdict in {Verdict.FAIL, Verdict.WARN}:
+                entry.failed.add(result.scenario)
+                reason = reason or entry.reason
+            elif MEANINGS[Verdict(result.verdict)].has_run:
+                entry.passed.add(result.scenario)
+        return reason
+
+    def problems(self, deselected: Iterable[str] = ()) -> list[str]:
+        """Return what does not fit: unexpected passes, and entries that match nothing.
+
+        An entry that is only about scenarios that were left out is no problem.
+        """
+        left = list(deselected)
+        found = []
+        for entry in self.entries:
+            passed = sorted(entry.passed - entry.failed)
+            found += [f"{scenario} passes, and the baseline says: {entry.reason}" for scenario in passed]
+            if not entry.failed and not passed and not any(fnmatchcase(name, entry.scenario) for name in left):
+                found.append(f"{entry.scenario} in the baseline matches no scenario that was played")
+        return found
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Return the baseline that a TOML file holds.
+
+    Each entry is a table `[[known]]` with `scenario`, an id or a pattern, and `reason`. Raises SelectionError.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        message = f"--baseline {path}: {error.strerror}"
+        raise SelectionError(message) from error
+    except ValueError as error:
+        message = f"--baseline {path}: {error}"
+        raise SelectionError(message) from error
+    rows = document.get("known", [])
+    if set(document) - {"known"} or not isinstance(rows, list):
+        message = f"--baseline {path}: it consists of tables [[known]]"
+        raise SelectionError(message)
+    entries = []
+    for number, row in enumerate(rows, 1):
+        is_right = isinstance(row, dict) and set(row) == {"scenario", "reason"}
+        if not is_right or not all(isinstance(value, str) and value.strip() for value in row.values()):
+            message = f"--baseline {path}: entry {number} needs a scenario and a reason, and nothing else"
+            raise SelectionError(message)
+        entries.append(Known(row["scenario"], row["reason"]))
+    return Baseline(entries)

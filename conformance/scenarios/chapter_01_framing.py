@@ -1,0 +1,285 @@
+"""Command lines: where they end, whatever pieces they come in.
+
+Each transcript ends with a proof: the end of the stream, or one more command that gets the next reply. So nothing
+is left to a pause in which something might still have come.
+"""
+
+from conformance.client.client import replies
+from conformance.diagnosis import lines as causes
+from conformance.failures import Failure
+from conformance.model.scenario import Cause, Chapter, Kind, Stage
+
+chapter = Chapter()
+
+_UNKNOWN = "hftp_conformance_probe"
+
+
+@chapter.play(
+    "framing.one-command",
+    "HFTP-2.1",
+    "A command gets a status line, and not all nonsense a success",
+    causes={
+        Kind.MALFORMED: [causes.GREETED, *causes.STATUS_FORMS],
+        Kind.STATUS: [
+            causes.GREETED,
+            Cause(
+                "every line is answered by 0, whatever it says",
+                got="^0 for all",
+                seen="all of several wrong commands are answered by 0",
+            ),
+            Cause(causes.UNKNOWN_CODE, got=r"^\d", seen="another code comes"),
+        ],
+    },
+)
+def one_command(stage: Stage) -> None:
+    """Say what no server knows; one that calls this a success is asked two more questions of that sort."""
+    client = stage.connect()
+    for command in (_UNKNOWN, "get_metadata", "get_slice"):
+        client.say(command)
+        if client.status().code:
+            return
+    raise Failure(Kind.STATUS, "an error for at least one of three wrong commands", "0 for all of them")
+
+
+chapter.transcript(
+    "framing.byte-by-byte",
+    "HFTP-1.1",
+    "A command that arrives one byte at a time is one command",
+    f"""
+    <bytewise>
+    C: {_UNKNOWN}
+    S: 200 *
+    C: get_metadata {{text}}
+    S: 0 *
+    S: {{text.size}}
+    C: quit
+    S: 0 *
+    <close>
+    """,
+    causes=causes.IN_PIECES,
+)
+
+chapter.transcript(
+    "framing.two-lines-byte-by-byte",
+    "HFTP-1.1",
+    "Two commands that arrive one byte at a time, without a pause for the first reply, are two",
+    f"""
+    <bytewise>
+    C: {_UNKNOWN}
+    C: quit
+    S: 200 *
+    S: 0 *
+    <close>
+    """,
+    causes=causes.IN_PIECES,
+)
+
+
+@chapter.play("framing.cr-lf-apart", "HFTP-1.1", "CR and LF may come in different packets", causes=causes.IN_PIECES)
+def cr_lf_apart(stage: Stage) -> None:
+    """Send up to the CR, have the server meet it, then send the LF and the next command up to its CR, and so on.
+
+    A pause makes it likely that the packets are read apart; the verdict does not depend on it.
+    """
+    client = stage.connect()
+    rest = b"\r\n"
+    for command, status in ((_UNKNOWN, 200), ("get_metadata", 201), ("quit", 0)):
+        client.send(command.encode() + rest[:1])
+        stage.pause()
+        client.await_read()
+        client.send(rest[1:])
+        client.status(status)
+    client.read_end("the end of the stream after quit")
+
+
+@chapter.play(
+    "framing.cr-lf-apart-pipelined",
+    "HFTP-1.1",
+    "A packet may end between the CR and the LF of a command, and go on with the next command",
+    causes=causes.IN_PIECES,
+)
+def cr_lf_apart_pipelined(stage: Stage) -> None:
+    """Cut three pipelined commands between CR and LF."""
+    client = stage.connect()
+    for piece in (f"{_UNKNOWN}\r", f"\n{_UNKNOWN}\r", "\nget_metadata\r", "\nquit\r", "\n"):
+        client.send(piece.encode())
+        stage.pause()
+        client.await_read()
+    replies(client, (200, 200, 201, 0))
+    client.read_end("the end of the stream after quit")
+
+
+@chapter.play(
+    "framing.pieces", "HFTP-1.1", "Commands may come in pieces of any length", needs=["text"], causes=causes.IN_PIECES
+)
+def pieces(stage: Stage) -> None:
+    """Send the same commands in pieces of each length from 2 to 7, and of random lengths."""
+    text = stage.fixture("text")
+    said = b"%b\r\nget_metadata %b\r\nget_metadata\r\n%b\r\nquit\r\n" % (_UNKNOWN.encode(), text.name, b"x" * 40)
+    cuts = [list(range(size, len(said), size)) for size in range(2, 8)]
+    cuts += [sorted(stage.random.sample(range(1, len(said)), 12)) for _ in range(4)]
+    for cut in cuts:
+        client = stage.connect()
+        for start, end in zip([0, *cut], [*cut, len(said)], strict=True):
+            client.send(said[start:end])
+            client.await_read()
+        replies(client, (200, 0))
+        if (size := client.size()) != text.size:
+            raise Failure(Kind.BODY, f"the size {text.size}", str(size))
+        replies(client, (201, 200, 0))
+        client.read_end("the end of the stream after quit")
+
+
+_BAD_ENDS = (
+    ("lf-only", "quit\\n", "A line that ends in LF alone"),
+    ("lf-first", "\\nquit\\r\\n", "A LF before the command"),
+    ("lf-inside", "qui\\nt\\r\\n", "A LF inside the command"),
+    ("lf-after-command", "quit\\n\\r\\n", "A LF between the command and CR LF"),
+    ("lf-cr", "quit\\n\\r", "A line that ends in LF CR"),
+    ("lf-in-arguments", "get_metadata a\\nb\\r\\n", "A LF inside an argument"),
+    ("lf-as-space", "get_metadata\\n{text}\\r\\n", "A LF where a space belongs"),
+    ("lf-alone", "\\n", "A LF alone"),
+    ("lf-lf", "\\n\\n", "Two LF alone"),
+)
+
+for _slug, _sent, _what in _BAD_ENDS:
+    _is_at_once = not _sent.endswith("\\r\\n")
+    chapter.transcript(
+        f"framing.{_slug}",
+        "HFTP-1.3" if _is_at_once else "HFTP-1.2",
+        f"{_what}: 100{', at once' if _is_at_once else ''}, and the end",
+        f"""
+        C| {_sent}
+        S: 100 *
+        <close>
+        """,
+        causes=(causes.NOT_AT_ONCE if _is_at_once else {}) | causes.EXECUTED | causes.LF_TAKEN,
+    )
+
+
+@chapter.play(
+    "framing.lf-in-pieces",
+    "HFTP-1.2",
+    "A LF inside a line is found although the line comes in pieces",
+    causes=causes.EXECUTED | causes.LF_TAKEN,
+)
+def lf_in_pieces(stage: Stage) -> None:
+    """Cut a line around its stray LF."""
+    for said in ((b"qui", b"\n", b"t\r\n"), (b"qui\n", b"t\r\n"), (b"quit", b"\n\r\n"), (b"quit\r", b"x\n\r\n")):
+        client = stage.connect()
+        for piece in said:
+            client.send(piece)
+            client.await_read()
+        client.status(100)
+        client.read_end("the end of the stream after 100")
+
+
+chapter.transcript(
+    "framing.before-bad-eol",
+    "HFTP-1.4",
+    "Commands before a bad line end are answered first",
+    f"""
+    C| {_UNKNOWN}\\r\\nget_metadata\\r\\nqui\\nt\\r\\n
+    S: 200 *
+    S: 201 *
+    S: 100 *
+    <close>
+    """,
+    causes={Kind.STATUS: causes.SEARCHED_FIRST},
+)
+
+chapter.transcript(
+    "framing.after-bad-eol",
+    "HFTP-1.5",
+    "Nothing after a bad line end is executed",
+    f"""
+    C| qui\\nt\\r\\n{_UNKNOWN}\\r\\nget_file_listing\\r\\nquit\\r\\n
+    S: 100 *
+    <close>
+    """,
+    causes=causes.EXECUTED,
+)
+
+chapter.transcript(
+    "framing.after-lf-only",
+    "HFTP-1.5",
+    "Nothing after a LF alone is executed",
+    f"""
+    C| get_file_listing\\n{_UNKNOWN}\\n{_UNKNOWN}\\r\\n
+    S: 100 *
+    <close>
+    """,
+    causes=causes.EXECUTED,
+)
+
+chapter.transcript(
+    "framing.pipelining",
+    "HFTP-1.6",
+    "Commands in one packet are answered one by one, in order",
+    f"""
+    C| {_UNKNOWN}\\r\\nget_metadata {{text}}\\r\\nget_metadata\\r\\nget_metadata {{text}}\\r\\nquit\\r\\n
+    S: 200 *
+    S: 0 *
+    S: {{text.size}}
+    S: 201 *
+    S: 0 *
+    S: {{text.size}}
+    S: 0 *
+    <close>
+    """,
+    causes=causes.TOGETHER,
+)
+
+
+@chapter.play(
+    "framing.deep-pipelining",
+    "HFTP-1.6",
+    "1,000 commands that are sent together get 1,000 replies, in order",
+    needs=["text"],
+    causes=causes.TOGETHER,
+)
+def deep_pipelining(stage: Stage) -> None:
+    """Send four kinds of commands in a random order, and read every reply."""
+    text = stage.fixture("text")
+    kinds = {
+        200: _UNKNOWN.encode(),
+        201: b"get_metadata",
+        202: b"get_metadata hftp-conformance-no-such-file",
+        0: b"get_metadata " + text.name,
+    }
+    order = stage.random.choices(list(kinds), k=1000)
+    client = stage.connect()
+    client.send(b"".join(kinds[code] + b"\r\n" for code in order) + b"quit\r\n")
+    for code in order:
+        client.status(code)
+        if code == 0 and (size := client.size()) != text.size:
+            raise Failure(Kind.BODY, f"the size {text.size}", str(size))
+    client.status(0)
+    client.read_end("the end of the stream after quit")
+
+
+chapter.transcript(
+    "framing.pipelined-slices",
+    "HFTP-1.6",
+    "Slices that are asked for together come one after the other, whole",
+    """
+    C: get_slice {text} 0 {text.size}
+    C: get_slice {text} 1 1
+    C: get_slice {text} {text.size} 1
+    C: get_slice {text} 0 1
+    C: get_file_listing
+    C: quit
+    S: 0 *
+    S: <slice text 0 {text.size}>
+    S: 0 *
+    S: <slice text 1 1>
+    S: 203 *
+    S: 0 *
+    S: <slice text 0 1>
+    S: 0 *
+    S: <listing>
+    S: 0 *
+    <close>
+    """,
+    causes=causes.TOGETHER,
+)

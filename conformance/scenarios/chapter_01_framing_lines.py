@@ -1,0 +1,201 @@
+"""Command lines: what may be in them, bytes that nobody expects, and lines that the end of the stream cuts off."""
+
+from typing import Final
+
+from conformance.client.client import CODES
+from conformance.client.recording import shown
+from conformance.diagnosis import controls
+from conformance.diagnosis import lines as causes
+from conformance.failures import Failure
+from conformance.model.scenario import DESTRUCTIVE, Cause, Chapter, Kind, Stage
+from conformance.scenarios.answering import readable_answers, require_readable
+
+chapter = Chapter()
+
+_UNKNOWN = "hftp_conformance_probe"
+
+chapter.transcript(
+    "framing.empty-line",
+    "HFTP-1.7",
+    "An empty line is a bad request",
+    """
+    C:
+    S: 101 *
+    <close>
+    """,
+    causes=causes.UNANSWERED
+    | {
+        Kind.TIMEOUT: causes.SKIPPED,
+        Kind.STATUS: Cause("an empty line is taken for an unknown command (200); it is malformed: 101", codes=(200,)),
+    },
+)
+
+chapter.transcript(
+    "framing.empty-line-answer",
+    "HFTP-1.8",
+    "An empty line is answered",
+    """
+    C:
+    S: 101|200|201 *
+    <in step>
+    """,
+    causes=causes.UNANSWERED | {Kind.TIMEOUT: causes.SKIPPED},
+)
+
+_TOLERATED: Final = (0, 101, 200, 201, 202)
+_BAD_EOL_TOO: Final = (0, 100, 101, 200, 201, 202)
+_REFUSED: Final = (100, 101, 200, 201)
+
+_ODD_LINES: Final = (
+    ("doubled-space", "get_metadata  {text}", "A doubled space", "HFTP-1.9", _TOLERATED),
+    ("leading-space", " get_metadata {text}", "A leading space", "HFTP-1.9", _TOLERATED),
+    ("trailing-space", "get_metadata {text} ", "A trailing space", "HFTP-1.9", _TOLERATED),
+    ("only-spaces", "   ", "A line of nothing but spaces", "HFTP-1.9", _REFUSED),
+    ("tab", "get_metadata\t{text}", "A tab for a space", "HFTP-1.11", _TOLERATED),
+    ("lone-cr", "get_metadata\r{text}", "A lone CR in a line", "HFTP-1.11", _BAD_EOL_TOO),
+    ("two-crs", "get_metadata {text}\r", "CR CR LF at the end of a line", "HFTP-1.11", _BAD_EOL_TOO),
+)
+"""A slug, the line, what it is, the requirement that leaves the answer open, and the answers that it allows."""
+
+
+def _filled(stage: Stage, line: str) -> bytes:
+    return line.replace("{text}", stage.fixture("text").name.decode("latin-1")).encode("latin-1")
+
+
+def _add_odd_line(slug: str, line: str, what: str, requirement: str, choice: tuple[int, ...]) -> None:
+    """Add two scenarios: what the answer is (a choice), and that it is one answer (not a choice)."""
+
+    def play(stage: Stage, codes: tuple[int, ...]) -> None:
+        client = stage.connect()
+        client.say(_filled(stage, line))
+        status = client.status(*codes)
+        stage.saw(f"answered {status}")
+        if status.code == 0:
+            client.size()
+        client.in_step()
+
+    @chapter.play(
+        f"framing.{slug}",
+        "HFTP-1.10",
+        f"{what} gets one answer",
+        needs=["text"],
+        causes=causes.UNANSWERED | ({Kind.STATUS: causes.CR_ENDS} if "\r" in line else {}),
+    )
+    def one_answer(stage: Stage) -> None:
+        play(stage, tuple(code for code in CODES if code or 0 in choice))
+
+    @chapter.play(f"framing.{slug}-answer", requirement, f"{what}: which answer", needs=["text"])
+    def which_answer(stage: Stage) -> None:
+        play(stage, choice)
+
+    one_answer.__doc__ = f"Send it ({what}), and one more command; any answer will do, if it is one."
+    which_answer.__doc__ = f"Send it ({what}), and one more command."
+
+
+for _row in _ODD_LINES:
+    _add_odd_line(*_row)
+
+
+@chapter.play(
+    "framing.odd-lines-no-199",
+    "HFTP-1.16",
+    "A lone CR and a line of spaces are the client's mistake, and not a failure of the server (199)",
+    needs=["text"],
+    causes={Kind.STATUS: "such a line is taken for a failure of the server; it is the client's mistake: 101"},
+)
+def odd_lines_no_199(stage: Stage) -> None:
+    """Send them, each on a connection of its own; any answer but 199 will do."""
+    for row in _ODD_LINES:
+        if 100 not in row[4]:  # noqa: PLR2004  (a code of the protocol)
+            continue
+        for line, _, status in readable_answers(stage, [_filled(stage, row[1])]):
+            if status.code == 199:  # noqa: PLR2004  (a code of the protocol)
+                raise Failure(Kind.STATUS, f"100, 101, 200 or 201 to {shown(line)}", str(status))
+
+
+_FOREIGN = (
+    ("nul", b"get_metadata a\0b", "A NUL in an argument"),
+    ("nul-command", b"qu\0it", "A NUL in the command"),
+    ("high-bytes", b"get_metadata \xff\xfe\x80", "Bytes that are no UTF-8"),
+    ("utf-8", "get_metadata canción.txt".encode(), "A name in UTF-8"),
+    ("controls", b"get_metadata \x01\x1b[31m\x7f\x08", "Control characters"),
+    ("all-bytes", bytes(byte for byte in range(256) if byte not in b"\r\n"), "Every byte but CR and LF"),
+)
+
+
+def _add_foreign(slug: str, line: bytes, what: str) -> None:
+    """Add two scenarios: that the line is answered, and that the server survives it."""
+
+    @chapter.play(
+        f"framing.{slug}", "HFTP-1.12", f"{what}: a status line", isolation=DESTRUCTIVE, causes=causes.UNANSWERED
+    )
+    def answered(stage: Stage) -> None:
+        client = stage.connect()
+        client.say(line)
+        status = require_readable(client, 101, 200, 201, 202)
+        stage.saw(f"answered {status}")
+        client.in_step()
+
+    @chapter.play(
+        f"framing.{slug}-survived",
+        "HFTP-1.13",
+        f"{what}: other clients are served afterwards",
+        isolation=DESTRUCTIVE,
+        causes=causes.UNSURVIVED,
+    )
+    def survived(stage: Stage) -> None:
+        client = stage.connect()
+        client.say(line)
+        client.part()
+        stage.probe()
+
+    answered.__doc__ = survived.__doc__ = f"Send it: {what}."
+
+
+for _line in _FOREIGN:
+    _add_foreign(*_line)
+
+chapter.transcript(
+    "framing.half-close",
+    "HFTP-1.14",
+    "The replies still come when the client has ended its half of the stream",
+    f"""
+    C: {_UNKNOWN}
+    C: get_metadata {{text}}
+    <half-close>
+    S: 200 *
+    S: 0 *
+    S: {{text.size}}
+    <close>
+    """,
+    causes={
+        Kind.CLOSED: Cause(
+            "at the client's end of the stream the connection is closed, and commands before it are not answered",
+            control=controls.ONE_BY_ONE,
+        ),
+        Kind.OPEN: causes.LF_STAYS_OPEN,
+    },
+)
+
+chapter.transcript(
+    "framing.half-close-idle",
+    "HFTP-1.14",
+    "The server closes when a client that is owed nothing ends its half of the stream",
+    f"""
+    C: {_UNKNOWN}
+    S: 200 *
+    <half-close>
+    <close>
+    """,
+    causes={Kind.OPEN: causes.LF_STAYS_OPEN},
+)
+
+
+@chapter.play("framing.unfinished-line", "HFTP-1.15", "A line that the end of the stream cuts off")
+def unfinished_line(stage: Stage) -> None:
+    """Begin a line, and end the stream."""
+    client = stage.connect()
+    client.send(b"get_file_listing")
+    client.half_close()
+    answer = client.read_rest()
+    stage.saw(f"answered by {len(answer)} bytes" if answer else "dropped")

@@ -1,0 +1,212 @@
+"""What comes after a reply: the end of the stream, or the next command; and that the last reply arrives."""
+
+from typing import Final
+
+from conformance.client.client import UNKNOWN, Client
+from conformance.client.recording import shown
+from conformance.diagnosis import controls
+from conformance.diagnosis import lines as causes
+from conformance.failures import Failure, Unsupported
+from conformance.model.scenario import Cause, Chapter, Kind, Stage
+
+chapter = Chapter()
+
+_MISSING: Final = "hftp-conformance-no-such-file"
+_UNKNOWN: Final = UNKNOWN.decode()
+
+chapter.transcript(
+    "replies.closes-100",
+    "HFTP-2.7",
+    "The server closes after 100",
+    """
+    C| qui\\nt\\r\\n
+    S: 100|101 *
+    <close>
+    """,
+    causes=causes.STAYS_OPEN,
+)
+
+chapter.transcript(
+    "replies.closes-100-after-others",
+    "HFTP-2.7",
+    "The server closes after 100, however long the conversation was",
+    f"""
+    C: {_UNKNOWN}
+    S: 200|201|202 *
+    C: get_file_listing
+    S: 0 *
+    S: <listing>
+    C| get_metadata {{text}}\\n\\r\\n{_UNKNOWN}\\r\\n
+    S: 100|101 *
+    <close>
+    """,
+    causes=causes.STAYS_OPEN,
+)
+
+chapter.transcript(
+    "replies.closes-101",
+    "HFTP-2.7",
+    "The server closes after 101",
+    """
+    C:
+    S: 101 *
+    <close>
+    """,
+    dialects=["2026"],
+    causes=causes.STAYS_OPEN,
+)
+
+
+@chapter.play(
+    "replies.closes-199",
+    "HFTP-2.7",
+    "The server closes after 199",
+    needs=["local", "unreadable"],
+    level_in=dict.fromkeys(("2019", "2018", "2016"), "SHOULD"),  # as all that concerns unreadable files
+    causes=causes.STAYS_OPEN,
+)
+def closes_199(stage: Stage) -> None:
+    """Ask for a file that cannot be read; whether that is 199 is judged elsewhere."""
+    client = stage.connect()
+    client.say(b"get_slice %b 0 1" % stage.fixture("unreadable").name)
+    if client.status(199, 200, 201, 202, 203).code != 199:  # noqa: PLR2004  (a code of the protocol)
+        message = "the server does not answer 199 to what it cannot read"
+        raise Unsupported(message)
+    client.read_end("the end of the stream after 199")
+
+
+for _slug, _said, _codes, _what in (
+    ("200", _UNKNOWN, "200|201|202", "an unknown command"),
+    ("201", "get_slice {text}", "200|201|202", "wrong arguments"),
+    ("202", f"get_metadata {_MISSING}", "201|202", "a file that does not exist"),
+    ("203", "get_slice {text} {text.size} 1", "201|203", "a slice past the end"),
+):
+    chapter.transcript(
+        f"replies.goes-on-{_slug}",
+        "HFTP-2.8",
+        f"The conversation goes on after {_what}",
+        f"""
+        C: {_said}
+        S: {_codes} *
+        C: get_metadata {{text}}
+        S: 0 *
+        S: {{text.size}}
+        <in step>
+        """,
+        causes=causes.CLOSES,
+    )
+
+chapter.transcript(
+    "replies.goes-on-0",
+    "HFTP-2.8",
+    "The conversation goes on after a success of every kind",
+    """
+    C: get_metadata {text}
+    S: 0 *
+    S: {text.size}
+    C: get_file_listing
+    S: 0 *
+    S: <listing>
+    C: get_slice {text} 0 1
+    S: 0 *
+    S: <slice text 0 1>
+    C: get_metadata {text}
+    S: 0 *
+    S: {text.size}
+    C: quit
+    S: 0 *
+    <close>
+    """,
+    causes=causes.CLOSES,
+)
+
+
+@chapter.play(
+    "replies.goes-on-long",
+    "HFTP-2.8",
+    "The conversation goes on after 90 errors, one after the other",
+    needs=["text"],
+    causes=causes.CLOSES
+    | {Kind.TIMEOUT: Cause("after some number of errors the server stops answering", control=controls.ONE_BY_ONE)},
+)
+def goes_on_long(stage: Stage) -> None:
+    """Make every kind of error that is not fatal, thirty times, each after the reply to the one before."""
+    text = stage.fixture("text")
+    client = stage.connect()
+    said = (UNKNOWN, b"get_metadata", b"get_slice %b %d 1" % (text.name, text.size))
+    for line in said * 30:
+        client.say(line)
+        client.status(200, 201, 202, 203)
+    client.say(b"get_metadata " + text.name)
+    client.status(0)
+    if (size := client.size()) != text.size:
+        raise Failure(Kind.BODY, f"the size {text.size}", str(size))
+    client.finish()
+
+
+_UNREAD: Final = (f"get_metadata {_MISSING}\r\n").encode()
+_SIZES_KIB: Final = (64, 1024, 4096)
+
+
+def _add_arrival(slug: str, first: bytes, code: int, what: str, dialects: tuple[str, ...] = ()) -> None:
+    """Add scenarios: the last reply arrives, with more and more input behind the command that ends it all."""
+    for kib in _SIZES_KIB:
+
+        @chapter.play(
+            f"replies.arrives-{slug}-{kib}",
+            "HFTP-2.9",
+            f"{what} is answered although {kib} KiB of commands follow that nobody reads",
+            dialects=dialects,
+            causes=causes.lost(shown(first), code),
+        )
+        def arrives(stage: Stage, kib: int = kib) -> None:
+            """Send it all as fast as the connection takes it; a send that fails is not a failure."""
+            client = stage.connect()
+            client.send(first + _UNREAD * (kib * 1024 // len(_UNREAD)))
+            client.status(code)
+            client.read_end(f"the end of the stream after {code}")
+
+
+_add_arrival("100", b"qui\nt\r\n", 100, "A bad line end")
+_add_arrival("101", b"\r\n", 101, "An empty line", ("2026",))
+_add_arrival("quit", b"quit\r\n", 0, "quit")
+
+
+def _ask_much(stage: Stage, last: bytes) -> tuple[Client, int]:
+    """Ask for more replies than fit into a client's buffer, then end it all, with input behind that is not read."""
+    client = stage.connect(receive_buffer_bytes=4096)
+    count = 800
+    client.send(_UNREAD * count + last + _UNREAD * 8192)
+    for _ in range(20):  # the server comes to its end, most likely, before anything is read
+        stage.pause()
+    return client, count
+
+
+@chapter.play(
+    "replies.arrives-behind-others",
+    "HFTP-2.9",
+    "All replies up to the fatal one arrive at a client that reads late",
+    causes=causes.lost(r"qui\nt\r\n", 100),
+)
+def arrives_behind_others(stage: Stage) -> None:
+    """Have replies on their way when the server closes: RST destroys what the client has no room for yet."""
+    client, count = _ask_much(stage, b"qui\nt\r\n")
+    for _ in range(count):
+        client.status(201, 202)
+    client.status(100)
+    client.read_end("the end of the stream after 100")
+
+
+@chapter.play(
+    "replies.arrives-behind-others-quit",
+    "HFTP-2.9",
+    "All replies up to that of quit arrive at a client that reads late",
+    causes=causes.lost(r"quit\r\n", 0),
+)
+def arrives_behind_others_quit(stage: Stage) -> None:
+    """Have replies on their way when the server closes after quit."""
+    client, count = _ask_much(stage, b"quit\r\n")
+    for _ in range(count):
+        client.status(201, 202)
+    client.status(0)
+    client.read_end("the end of the stream after quit")

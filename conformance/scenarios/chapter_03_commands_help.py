@@ -1,0 +1,111 @@
+"""help, and what servers know beyond the commands that their dialect has."""
+
+from typing import Final
+
+from conformance.client.client import CODES, UNKNOWN
+from conformance.client.recording import shown
+from conformance.diagnosis import commands as causes
+from conformance.failures import Failure
+from conformance.model.scenario import Cause, Chapter, Kind, Stage
+
+chapter = Chapter()
+
+_MISSING: Final = "hftp-conformance-no-such-file"
+_HELP_IS_KNOWN: Final = """
+    C: help
+    S: 0 *
+    """
+_NAMES: Final = (b"get_file_listing", b"get_metadata", b"get_slice", b"help", b"quit")
+
+
+def _helped(stage: Stage) -> list[bytes]:
+    client = stage.connect()
+    client.say("help")
+    client.status(0)
+    names = client.listing()
+    client.in_step()
+    return names
+
+
+@chapter.play("commands.help", "HFTP-3.8", "help is answered by 0, names and an empty line", causes=causes.HELP)
+def help_form(stage: Stage) -> None:
+    """Ask for help, and then for something else."""
+    if not _helped(stage):
+        raise Failure(Kind.BODY, "the names of the commands", "none")
+
+
+@chapter.play(
+    "commands.help-complete",
+    "HFTP-3.8",
+    "help names each command once, and nothing but its name",
+    causes=causes.HELP
+    | {
+        Kind.BODY: [
+            Cause("a line holds more than the name of a command", got="[^,] ", seen="a line has a space"),
+            "the name of a command is missing, or is there twice",
+        ]
+    },
+)
+def help_complete(stage: Stage) -> None:
+    """Compare the names with those of the protocol; a server may have more."""
+    names = _helped(stage)
+    for name in _NAMES:
+        if names.count(name) != 1:
+            got = b", ".join(names)
+            raise Failure(Kind.BODY, f"the line {name.decode()}, once", shown(got) or "no names")
+
+
+@chapter.play(
+    "commands.help-usable",
+    "HFTP-3.8",
+    "Every command that help names is known",
+    causes=causes.HELP
+    | {
+        Kind.STATUS: [
+            Cause("help names something that is not known as a command", codes=(200,), control=_HELP_IS_KNOWN),
+            Cause("help is not known", codes=(200,)),
+        ]
+    },
+)
+def help_usable(stage: Stage) -> None:
+    """Say each of the names with more arguments than the protocol's commands take: anything but 200 is an answer."""
+    for name in _helped(stage)[:50]:
+        client = stage.connect()
+        client.say(name + b" 1 2 3 4 5 6")
+        client.status(*(code for code in CODES if code != 200))  # noqa: PLR2004  (a code of the protocol)
+
+
+for _slug, _said in (("1", "help get_slice"), ("2", "help help me")):
+    chapter.transcript(
+        f"commands.help-{_slug}",
+        "HFTP-3.8",
+        f"{_said} is answered by 201",
+        f"""
+        C: {_said}
+        S: 201 *
+        <in step>
+        """,
+        causes=causes.HELP_ARGUMENTS,
+    )
+
+chapter.transcript(
+    "commands.help-in-case",
+    "HFTP-3.2",
+    "HELP is an unknown command, or a malformed line",
+    """
+    C: HELP
+    S: 200|101 *
+    <in step>
+    """,
+    dialects=["2026"],
+    causes=causes.ANY_CASE,
+)
+
+
+@chapter.play("commands.more", "HFTP-3.9", "Whether the server knows what came later: help and raw slices")
+def more(stage: Stage) -> None:
+    """Ask for help, and for a raw slice of a file that is not there."""
+    for said in (b"help", b"get_slice %b 0 1 raw" % _MISSING.encode(), UNKNOWN):
+        client = stage.connect()
+        client.say(said)
+        stage.saw(f"{shown(said)}: {client.status()}")

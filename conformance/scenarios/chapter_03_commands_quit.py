@@ -1,0 +1,145 @@
+"""quit: its reply, the end of the stream after it, and nothing else."""
+
+from typing import Final
+
+from conformance.diagnosis import commands as causes
+from conformance.diagnosis.lines import SEARCHED_FIRST
+from conformance.model.scenario import Cause, Chapter, Kind, Stage
+
+chapter = Chapter()
+
+_MISSING: Final = "hftp-conformance-no-such-file"
+_CUT_OFF: Final = Cause(
+    "at quit the connection is closed before all of the slice in front of it is sent",
+    control="""
+    C: get_slice {medium} 0 {medium.size}
+    S: 0 *
+    S: <slice medium 0 {medium.size}>
+    """,
+)
+
+chapter.transcript(
+    "commands.quit",
+    "HFTP-3.6",
+    "quit is answered by 0, and the server closes",
+    """
+    C: quit
+    S: 0 *
+    <close>
+    """,
+    causes=causes.QUIT_ALONE,
+)
+
+chapter.transcript(
+    "commands.quit-after-others",
+    "HFTP-3.6",
+    "quit ends a conversation of successes and errors",
+    f"""
+    C: get_metadata {{text}}
+    S: 0 *
+    S: {{text.size}}
+    C: get_metadata {_MISSING}
+    S: 202 *
+    C: get_slice {{text}} 0 1
+    S: 0 *
+    S: <slice text 0 1>
+    C: quit
+    S: 0 *
+    <close>
+    """,
+    causes=causes.QUIT,
+)
+
+chapter.transcript(
+    "commands.quit-pipelined",
+    "HFTP-3.6",
+    "Commands behind quit in the same packet are not executed",
+    """
+    C| quit\\r\\nget_file_listing\\r\\nget_metadata {text}\\r\\nfrobnicate\\r\\n
+    S: 0 *
+    <close>
+    """,
+    causes=causes.QUIT_FIRST,
+)
+
+chapter.transcript(
+    "commands.quit-twice",
+    "HFTP-3.6",
+    "Of two quits in one packet the first is answered, and the second never seen",
+    """
+    C| quit\\r\\nquit\\r\\n
+    S: 0 *
+    <close>
+    """,
+    causes=causes.QUIT_FIRST,
+)
+
+chapter.transcript(
+    "commands.quit-before-bad-eol",
+    "HFTP-3.6",
+    "A bad line end behind quit is not seen any more",
+    """
+    C| quit\\r\\nfrobnicate\\nquit\\r\\n
+    S: 0 *
+    <close>
+    """,
+    causes=causes.QUIT_FIRST | {Kind.STATUS: SEARCHED_FIRST},
+)
+
+chapter.transcript(
+    "commands.quit-with-argument-goes-on",
+    "HFTP-3.6",
+    "quit with an argument is an error, and does not end the conversation",
+    """
+    C: quit now
+    S: 201 *
+    C: get_metadata {text}
+    S: 0 *
+    S: {text.size}
+    C: quit
+    S: 0 *
+    <close>
+    """,
+    causes=causes.QUIT_ARGUMENT,
+)
+
+
+@chapter.play(
+    "commands.quit-behind-slice",
+    "HFTP-3.6",
+    "A quit that is sent together with get_slice does not cut the slice off",
+    needs=["medium"],
+    causes=causes.QUIT | dict.fromkeys((Kind.CLOSED, Kind.RESET), _CUT_OFF),
+)
+def quit_behind_slice(stage: Stage) -> None:
+    """Ask for a whole file and say quit in one packet; little of it fits into the client's buffer when it is sent."""
+    file = stage.fixture("medium")
+    client = stage.connect(receive_buffer_bytes=4096)
+    client.send(b"get_slice %b 0 %d\r\nquit\r\n" % (file.name, file.size))
+    client.status(0)
+    client.slice(file.content, 0, file.size)
+    client.status(0)
+    client.read_end("the end of the stream after quit")
+
+
+@chapter.play(
+    "commands.quit-behind-many",
+    "HFTP-3.6",
+    "A quit that is sent together with many commands does not lose the replies to them",
+    causes=causes.QUIT
+    | {
+        Kind.CLOSED: "at quit the connection is closed before all replies to the commands in front of it are sent",
+        Kind.RESET: "at quit the connection is reset before all replies have arrived, as SO_LINGER with 0 seconds does",
+    },
+)
+def quit_behind_many(stage: Stage) -> None:
+    """Ask for more replies than a small buffer holds, and read them once the server has most likely closed."""
+    client = stage.connect(receive_buffer_bytes=4096)
+    count = 800
+    client.send(f"get_metadata {_MISSING}\r\n".encode() * count + b"quit\r\n")
+    for _ in range(20):
+        stage.pause()
+    for _ in range(count):
+        client.status(202)
+    client.status(0)
+    client.read_end("the end of the stream after quit")

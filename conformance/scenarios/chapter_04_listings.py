@@ -1,0 +1,270 @@
+"""get_file_listing: every file once, however many there are, and as it is now."""
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from conformance.client.client import UNKNOWN, Client
+from conformance.client.recording import shown
+from conformance.diagnosis import files as causes
+from conformance.failures import Failure
+from conformance.model.scenario import EXCLUSIVE, Cause, Chapter, Kind, Stage
+
+chapter = Chapter()
+
+_KEYS: Final = ("text", "one", "empty", "binary", "bytes", "long-name", "names", "no-extension", "medium", "large")
+
+
+def list_files(client: Client) -> list[bytes]:
+    """Ask for a listing, require 0, and return the names."""
+    client.say("get_file_listing")
+    client.status(0)
+    return client.listing()
+
+
+def _require_once(names: list[bytes], wanted: bytes) -> None:
+    """Require a name, once."""
+    if (count := names.count(wanted)) != 1:
+        got = f"it {count} times" if count else f"{len(names)} other lines"
+        raise Failure(Kind.BODY, f"the line {shown(wanted)}, once", f"{got}, the first: {shown(b''.join(names[:1]))}")
+
+
+@chapter.play(
+    "listings.form",
+    "HFTP-4.1",
+    "A listing is 0, one name a line, and an empty line",
+    needs=["text"],
+    causes=causes.LISTING_FORM,
+)
+def form(stage: Stage) -> None:
+    """Look for a file that is there as a line of the listing, and for the next reply behind it."""
+    client = stage.connect()
+    names = list_files(client)
+    if stage.fixture("text").name not in names:
+        got = shown(b"".join(name + b"\r\n" for name in names[:3])) or "no names"
+        raise Failure(Kind.BODY, f"the line {shown(stage.fixture('text').name)}", got)
+    client.in_step()
+
+
+chapter.transcript(
+    "listings.then-others",
+    "HFTP-4.1",
+    "A listing ends where the next reply begins",
+    """
+    C: get_file_listing
+    C: get_metadata {text}
+    C: get_file_listing
+    C: get_file_listing
+    S: 0 *
+    S: <listing>
+    S: 0 *
+    S: {text.size}
+    S: 0 *
+    S: <listing>
+    S: 0 *
+    S: <listing>
+    <in step>
+    """,
+    causes=causes.LISTING_FORM,
+)
+
+
+@chapter.play(
+    "listings.empty-directory",
+    "HFTP-4.2",
+    "The listing of an empty directory is 0 and an empty line",
+    needs=["local"],
+    isolation=EXCLUSIVE,
+    causes=causes.LISTING_EMPTY,
+)
+def empty_directory(stage: Stage) -> None:
+    """Move everything out of the way for a while, and look for exactly one CR LF between two status lines."""
+    with stage.fixtures.emptied():
+        client = stage.connect()
+        if names := list_files(client):
+            raise Failure(Kind.BODY, "no names", f"{len(names)}: {shown(names[0])}")
+        client.say(UNKNOWN)
+        try:
+            client.status(200, 201, 202)
+        except Failure as failure:
+            if failure.kind is Kind.MALFORMED and not failure.got:
+                expected = "one empty line, and then the reply to the next command"
+                raise Failure(Kind.EXTRA, expected, "a second empty line") from failure
+            raise
+        client.finish()
+
+
+@chapter.play(
+    "listings.one-file",
+    "HFTP-4.3",
+    "The listing of a directory with one file is its name",
+    needs=["local"],
+    isolation=EXCLUSIVE,
+    causes=causes.LISTING_FRESH,
+)
+def one_file(stage: Stage) -> None:
+    """Leave one file alone in the directory."""
+    with stage.fixtures.emptied(), stage.fixtures.added({b"alone.txt": b"alone"}):
+        client = stage.connect()
+        names = list_files(client)
+        if names != [b"alone.txt"]:
+            raise Failure(Kind.BODY, "alone.txt and nothing else", shown(b", ".join(names)))
+        client.in_step()
+
+
+@chapter.play(
+    "listings.has-all",
+    "HFTP-4.3",
+    "Every kind of file is listed, once: text, binary, large, of one byte, of a name of 255 bytes",
+    needs=["own-files", *_KEYS],
+    causes=causes.LISTING_WHOLE,
+)
+def has_all(stage: Stage) -> None:
+    """Look for the name of each file that was written."""
+    names = list_files(stage.connect())
+    for key in _KEYS:
+        _require_once(names, stage.fixture(key).name)
+
+
+def _add_listed(key: str, what: str, cause: Cause) -> None:
+    """Add a scenario: this file is listed."""
+
+    @chapter.play(
+        f"listings.has-{key}",
+        "HFTP-4.3",
+        f"{what} is listed, once",
+        needs=[key],
+        causes=causes.LISTING_WHOLE | {Kind.BODY: cause},
+    )
+    def listed(stage: Stage) -> None:
+        """Look for its name."""
+        _require_once(list_files(stage.connect()), stage.fixture(key).name)
+
+
+for _row in (
+    ("empty", "An empty file", causes.EMPTY_LEFT_OUT),
+    ("names", "A name with capitals, as it is spelled,", causes.LOWERED),
+    ("no-extension", "A file without an extension", causes.ONLY_WITH_DOTS),
+):
+    _add_listed(*_row)
+
+
+@chapter.play("listings.no-doubles", "HFTP-4.3", "No name is listed twice")
+def no_doubles(stage: Stage) -> None:
+    """Count the names."""
+    counts = Counter(list_files(stage.connect()))
+    if doubled := sorted(name for name, count in counts.items() if count > 1):
+        raise Failure(Kind.BODY, "each name once", f"{shown(doubled[0])} {counts[doubled[0]]} times")
+
+
+@chapter.play("listings.twice", "HFTP-4.3", "Two listings of the same files are the same", needs=["own-files"])
+def twice(stage: Stage) -> None:
+    """List twice on a connection, and once on another."""
+    client = stage.connect()
+    first, second = sorted(list_files(client)), sorted(list_files(client))
+    third = sorted(list_files(stage.connect()))
+    for other in (second, third):
+        if other != first:
+            changed = sorted(set(first) ^ set(other)) or other
+            raise Failure(
+                Kind.BODY,
+                "the same names again",
+                f"another listing: {shown(changed[0])}",
+            )
+
+
+@contextlib.contextmanager
+def _many_files(stage: Stage, names: list[bytes]) -> Iterator[None]:
+    """Have many files for a while: one is written, the others are hard links to it, which is far faster."""
+    first, *others = names
+    with stage.fixtures.added({first: b"."}), _opened(stage.fixtures.directory) as directory:
+        try:
+            for name in others:
+                _put(directory, name, first)
+            yield
+        finally:
+            for name in others:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=directory)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """Hold a directory open: names in it are then found without their paths."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _put(directory: int, name: bytes, original: bytes) -> None:
+    try:
+        os.link(original, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except OSError:  # a file system without links
+        with os.fdopen(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, dir_fd=directory), "wb") as file:
+            file.write(b".")
+
+
+def _add_many(slug: str, title: str, names: list[bytes]) -> None:
+    """Add a scenario: so many files are all listed."""
+
+    @chapter.play(
+        f"listings.{slug}",
+        "HFTP-4.3",
+        title,
+        needs=["local"],
+        isolation=EXCLUSIVE,
+        patiences=30.0,
+        causes=causes.LISTING_WHOLE,
+    )
+    def many(stage: Stage) -> None:
+        """Add them, compare the listing with what is there, and take them away again."""
+        with _many_files(stage, names):
+            client = stage.connect()
+            listed = list_files(client)
+            found = set(listed)
+            missing = [name for name in names if name not in found]
+            if missing:
+                got = f"{len(names) - len(missing)} of them; not there: {shown(missing[0])}"
+                raise Failure(Kind.BODY, f"{len(names)} names", got)
+            if len(listed) != len(found):
+                raise Failure(Kind.BODY, "each name once", f"{len(listed) - len(found)} names twice")
+            client.in_step()
+
+
+_add_many("files-1000", "1,000 files are all listed", [b"hftp-many-%04d.txt" % number for number in range(1000)])
+_add_many("files-10000", "10,000 files are all listed", [b"hftp-many-%05d.txt" % number for number in range(10_000)])
+_add_many(
+    "files-200-long",
+    "200 files with names of 255 bytes are all listed",
+    [(b"hftp-long-%03d-" % number).ljust(255, b"x") for number in range(200)],
+)
+
+# --- As it is now ------------------------------------------------------------------------------------
+
+
+@chapter.play(
+    "listings.fresh",
+    "HFTP-4.3",
+    "A file that was added is listed at once, and one that was removed is not",
+    needs=["local"],
+    isolation=EXCLUSIVE,
+    causes=causes.LISTING_FRESH,
+)
+def fresh(stage: Stage) -> None:
+    """Add and remove a file between the listings of one client, and look as another client too."""
+    name = b"hftp-conformance-fresh.txt"
+    client = stage.connect()
+    for _ in range(2):
+        if name in list_files(client):
+            raise Failure(Kind.BODY, f"no {name.decode()}, which is not there", "it is listed")
+        with stage.fixtures.added({name: b"fresh"}):
+            _require_once(list_files(client), name)
+    if name in list_files(client):
+        raise Failure(Kind.BODY, f"no {name.decode()}, which was removed", "it is listed")
+    with stage.fixtures.added({name: b"fresh"}):
+        _require_once(list_files(stage.connect()), name)

@@ -1,0 +1,235 @@
+"""get_metadata: a size on a line of its own, and the true one, now."""
+
+import os
+from typing import Final
+
+from conformance.client.client import Client, fetch
+from conformance.diagnosis import files as causes
+from conformance.failures import Failure, Incomplete
+from conformance.fixtures.base import SERVABLE
+from conformance.fixtures.content import Known
+from conformance.model.scenario import EXCLUSIVE, Chapter, Kind, Stage
+
+chapter = Chapter()
+
+_ASKED_NAMES: Final = 40
+"""How many names of a listing are looked at."""
+chapter.transcript(
+    "metadata.form",
+    "HFTP-5.1",
+    "get_metadata is answered by 0 and a line of digits, and nothing else",
+    """
+    C: get_metadata {text}
+    S: 0 *
+    S: <size text>
+    <in step>
+    """,
+    causes=causes.SIZE_FORM,
+)
+
+chapter.transcript(
+    "metadata.form-of-large",
+    "HFTP-5.1",
+    "A large size has no separators and no unit",
+    """
+    C: get_metadata {large}
+    S: 0 *
+    S: <size large>
+    <in step>
+    """,
+    causes=causes.SIZE_FORM,
+)
+
+chapter.transcript(
+    "metadata.form-of-empty",
+    "HFTP-5.1",
+    "The size of an empty file is the digit 0",
+    """
+    C: get_metadata {empty}
+    S: 0 *
+    S: 0
+    <in step>
+    """,
+    causes=causes.SIZE_FORM | {Kind.STATUS: causes.EMPTY_IS_MISSING},
+)
+
+chapter.transcript(
+    "metadata.pipelined",
+    "HFTP-5.1",
+    "Sizes that are asked for together come one a line, each behind its status line",
+    """
+    C: get_metadata {text}
+    C: get_metadata {one}
+    C: get_metadata hftp-conformance-no-such-file
+    C: get_metadata {text}
+    S: 0 *
+    S: <size text>
+    S: 0 *
+    S: <size one>
+    S: 202 *
+    S: 0 *
+    S: <size text>
+    <in step>
+    """,
+    causes=causes.SIZES_FORM,
+)
+
+for _key, _what in (
+    ("text", "a text"),
+    ("one", "a file of one byte"),
+    ("empty", "an empty file"),
+    ("binary", "a file full of CR, LF and NUL"),
+    ("bytes", "a file of all 256 bytes"),
+    ("long-name", "a file with a name of 255 bytes"),
+    ("names", "a file with every kind of character in its name"),
+    ("no-extension", "a file without an extension"),
+    ("medium", "a file of 300,007 bytes"),
+    ("large", "a large file"),
+):
+    chapter.transcript(
+        f"metadata.size-of-{_key}",
+        "HFTP-5.2",
+        f"The size of {_what} is told",
+        f"""
+        C: get_metadata {{{_key}}}
+        S: 0 *
+        S: <size {_key}>
+        <in step>
+        """,
+        causes=causes.SIZE | {Kind.STATUS: causes.found_by_slices(_key)},
+    )
+
+
+def _size_of(client: Client, name: bytes) -> int:
+    client.say(b"get_metadata " + name)
+    client.status(0)
+    return client.size()
+
+
+@chapter.play(
+    "metadata.agrees-with-slices",
+    "HFTP-5.2",
+    "Of each listed file that can be read exactly as many bytes can be fetched as its size says",
+    patiences=20.0,
+    causes=causes.DISAGREE,
+)
+def agrees_with_slices(stage: Stage) -> None:
+    """Ask for the last byte of each file, and for one more; what the server cannot read or does not find is left out.
+
+    Directories, unreadable files and the like may be listed and have a size; other scenarios are about them.
+    """
+    client = stage.connect()
+    client.say("get_file_listing")
+    client.status(0)
+    names = [name for name in client.listing() if SERVABLE.fullmatch(name)]
+    agreed = 0
+    for name in stage.random.sample(names, min(len(names), _ASKED_NAMES)):
+        if client.latest is not None and client.latest.is_fatal:
+            client = stage.connect()
+        agreed += _agrees(client, name)
+    if not agreed:
+        message = "no files are listed that can be read"
+        raise Incomplete(message)
+    if client.latest is None or not client.latest.is_fatal:
+        client.finish()
+
+
+_UNREADABLE: Final = (199, 201, 202)
+"""What may answer a slice of an unreadable file or of a directory."""
+
+
+def _agrees(client: Client, name: bytes) -> bool:
+    """Compare the size of a file with where its slices end; return False if it has none, or cannot be read."""
+    client.say(b"get_metadata " + name)
+    if client.status().code != 0:
+        return False
+    size = client.size()
+    for offset, length, wanted in ((max(0, size - 1), min(1, size), 0), (size, 0, 0), (size, 1, 203)):
+        client.say(b"get_slice %b %d %d" % (name, offset, length))
+        status = client.status(wanted, *_UNREADABLE)
+        if status.code in _UNREADABLE:
+            return False
+        if status.code == 0:
+            client.slice(None, offset, length)
+    return True
+
+
+_CHANGING: Final = b"hftp-conformance-changing.txt"
+
+for _slug, _what, _before, _after in (
+    ("grown", "grew", b"short", b"a good deal longer than it was"),
+    ("shrunk", "shrank", b"a good deal longer than it will be", b"short"),
+    ("emptied", "was emptied", b"something", b""),
+    ("filled", "was empty and is no more", b"", b"something"),
+    ("rewritten", "was rewritten with as many bytes", b"one content", b"another one"),
+):
+
+    @chapter.play(
+        f"metadata.{_slug}",
+        "HFTP-5.2",
+        f"A file that {_what} has its new size and its new bytes at once",
+        needs=["local"],
+        isolation=EXCLUSIVE,
+        causes=causes.CHANGED,
+    )
+    def changed(stage: Stage, before: bytes = _before, after: bytes = _after) -> None:
+        """Change the file between two questions of one client, and ask as another client too."""
+        with stage.fixtures.added({_CHANGING: before}):
+            client = stage.connect()
+            _check(client, before)
+            with stage.fixtures.added({_CHANGING: after}):
+                _check(client, after)
+                _check(stage.connect(), after)
+
+    def _check(client: Client, data: bytes) -> None:
+        """Compare size, bytes and end with what the file holds."""
+        if (size := _size_of(client, _CHANGING)) != len(data):
+            raise Failure(Kind.BODY, f"the size {len(data)}, as it is now", str(size))
+        fetch(client, _CHANGING, 0, len(data), Known(data))
+        client.say(b"get_slice %b 0 %d" % (_CHANGING, len(data) + 1))
+        client.status(203)
+
+
+@chapter.play(
+    "metadata.replaced",
+    "HFTP-5.2",
+    "A file that another one has replaced under its name is the other one at once",
+    needs=["local"],
+    isolation=EXCLUSIVE,
+    causes=causes.REPLACED,
+)
+def replaced(stage: Stage) -> None:
+    """Rename another file to its name, as editors and installers do."""
+    other = _CHANGING + b".new"
+    with stage.fixtures.added({_CHANGING: b"the old one", other: b"the new one, which is longer"}):
+        client = stage.connect()
+        if (size := _size_of(client, _CHANGING)) != len(b"the old one"):
+            raise Failure(Kind.BODY, "the size 11", str(size))
+        directory = stage.fixtures.directory
+        (directory / os.fsdecode(other)).rename(directory / os.fsdecode(_CHANGING))
+        if (size := _size_of(client, _CHANGING)) != len(b"the new one, which is longer"):
+            raise Failure(Kind.BODY, "the size 28, as it is now", str(size))
+        fetch(client, _CHANGING, 0, 28, Known(b"the new one, which is longer"))
+        client.finish()
+
+
+@chapter.play(
+    "metadata.removed",
+    "HFTP-3.4",
+    "A file that was removed is not found any more, and found again when it is back",
+    needs=["local"],
+    isolation=EXCLUSIVE,
+    causes=causes.REMOVED,
+)
+def removed(stage: Stage) -> None:
+    """Ask for a file before it is there, while it is, and afterwards."""
+    client = stage.connect()
+    for _ in range(2):
+        client.say(b"get_metadata " + _CHANGING)
+        client.status(202)
+        with stage.fixtures.added({_CHANGING: b"here"}):
+            if (size := _size_of(client, _CHANGING)) != len(b"here"):
+                raise Failure(Kind.BODY, "the size 4", str(size))
+    client.say(b"get_slice %b 0 1" % _CHANGING)
+    client.status(202)
+    client.finish()

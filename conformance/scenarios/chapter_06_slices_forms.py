@@ -1,0 +1,210 @@
+"""get_slice in each of its forms: base64, raw, plain bytes, fragments."""
+
+from typing import Final
+
+from conformance.client.client import fetch
+from conformance.diagnosis import slices as causes
+from conformance.model.causes import Told
+from conformance.model.scenario import EXCLUSIVE, Chapter, Kind, Stage
+from conformance.scenarios.chapter_06_slices import check_parts
+
+chapter = Chapter()
+
+# --- Forms: base64 -----------------------------------------------------------------------------------
+
+
+@chapter.play(
+    "slices.padding",
+    "HFTP-6.1",
+    "Slices of every length modulo 3 are padded as base64 wants it",
+    needs=["text"],
+    causes=causes.BASE64,
+)
+def padding(stage: Stage) -> None:
+    """Ask for the first 1 to 12 bytes, as far as there are so many."""
+    file = stage.fixture("text")
+    check_parts(stage.connect(), file, *((0, size) for size in range(1, min(file.size, 12) + 1)))
+
+
+@chapter.play(
+    "slices.alphabet",
+    "HFTP-6.1",
+    "Bytes that give + and / are encoded in the standard alphabet",
+    needs=["bytes"],
+    causes=causes.BASE64,
+)
+def alphabet(stage: Stage) -> None:
+    """Ask for all 256 bytes from three offsets, so that each three neighbours are encoded together once."""
+    file = stage.fixture("bytes")
+    check_parts(stage.connect(), file, *((offset, file.size - offset) for offset in range(3)))
+
+
+@chapter.play(
+    "slices.no-padding-inside",
+    "HFTP-6.1",
+    "A slice that is read in chunks has no padding inside of a line",
+    needs=["medium"],
+    causes=causes.BASE64,
+)
+def no_padding_inside(stage: Stage) -> None:
+    """Ask for slices that no usual chunk divides."""
+    file = stage.fixture("medium")
+    check_parts(stage.connect(), file, (0, file.size), (1, file.size - 2), (2, 100_000), (3, 65_537))
+
+
+chapter.transcript(
+    "slices.base64-ends",
+    "HFTP-6.1",
+    "A base64 slice is ended by one CR LF, and nothing follows it",
+    """
+    C: get_slice {text} 0 1
+    S: 0 *
+    S: <slice text 0 1>
+    C: get_slice {text} 0 {text.size}
+    S: 0 *
+    S: <slice text 0 {text.size}>
+    C: quit
+    S: 0 *
+    <close>
+    """,
+    causes=causes.BASE64,
+)
+
+
+@chapter.play("slices.wrapping", "HFTP-6.6", "Whether a base64 slice comes on one line", needs=["medium"])
+def wrapping(stage: Stage) -> None:
+    """Ask for a whole file, and count the lines."""
+    file = stage.fixture("medium")
+    lines = fetch(stage.connect(), file.name, 0, file.size, file.content).lines
+    stage.saw(f"{file.size} bytes come on {lines} line{'s' * (lines != 1)}")
+
+
+for _key, _what in (("bytes", "longer than 76 characters"), ("medium", "of any length")):
+    chapter.transcript(
+        f"slices.one-line-{_key}",
+        "HFTP-6.7",
+        f"A base64 slice {_what} comes on one line",
+        f"""
+        C: get_slice {{{_key}}} 0 {{{_key}.size}}
+        S: 0 *
+        S: <slice {_key} 0 {{{_key}.size}}>
+        <in step>
+        """,
+        causes=causes.ONE_LINE,
+    )
+
+# --- Forms: raw, plain, fragments --------------------------------------------------------------------
+
+_WHOLE: Final = (
+    ("text", "0 {text.size}", "a whole text"),
+    ("text", "1 1", "one byte"),
+    ("text", "0 0", "an empty slice"),
+    ("empty", "0 0", "an empty file"),
+    ("binary", "0 {binary.size}", "CR, LF and NUL"),
+    ("bytes", "0 {bytes.size}", "all 256 bytes"),
+    ("medium", "0 {medium.size}", "300,007 bytes"),
+)
+
+
+def _add_form(slug: str, requirement: str, name: str, fourth: str, told: dict[Kind, Told]) -> None:
+    """Add a scenario for each kind of slice; `fourth` is the fourth argument, with a space before it."""
+    for key, part, what in _WHOLE:
+        suffix = {"1 1": "-one-byte", "0 0": "-empty-slice" if key != "empty" else ""}.get(part, "")
+        chapter.transcript(
+            f"slices.{slug}-{key}{suffix}",
+            requirement,
+            f"{name}: {what}, and then the next reply",
+            f"""
+            C: get_slice {{{key}}} {part}{fourth}
+            S: 0 *
+            S: <slice {key} {part}{fourth}>
+            <in step>
+            """,
+            causes=told,
+        )
+    chapter.transcript(
+        f"slices.{slug}-pipelined",
+        requirement,
+        f"{name}: slices in a row, errors between them",
+        f"""
+        C: get_slice {{text}} 0 {{text.size}}{fourth}
+        C: get_slice {{text}} {{text.size}} 1{fourth}
+        C: get_slice {{text}} 0 0{fourth}
+        C: get_slice {{text}} 1 1{fourth}
+        S: 0 *
+        S: <slice text 0 {{text.size}}{fourth}>
+        S: 203 *
+        S: 0 *
+        S: <slice text 0 0{fourth}>
+        S: 0 *
+        S: <slice text 1 1{fourth}>
+        <in step>
+        """,
+        causes=told,
+    )
+
+
+_add_form("raw", "HFTP-6.8", "A raw slice", " raw", causes.RAW)
+_add_form("plain", "HFTP-6.10", "A slice as its bytes", "", causes.PLAIN)
+_add_form("fragments", "HFTP-6.11", "A slice in fragments", "", causes.FRAGMENTS)
+
+for _slug, _said, _code in (
+    ("missing", "hftp-conformance-no-such-file 0 1", "202"),
+    ("past-end", "{text} {text.size} 1", "203"),
+    ("number", "{text} 0 x", "201"),
+):
+    chapter.transcript(
+        f"slices.raw-{_slug}",
+        "HFTP-6.8",
+        f"A raw slice that cannot be had is answered by {_code}, without a length",
+        f"""
+        C: get_slice {_said} raw
+        S: {_code} *
+        <in step>
+        """,
+        causes=causes.RAW,
+    )
+
+for _slug, _fourth in (
+    ("capitals", "RAW"),
+    ("capital", "Raw"),
+    ("longer", "raws"),
+    ("shorter", "ra"),
+    ("base64", "base64"),
+    ("number", "1"),
+    ("zero", "0"),
+    ("quotation-marks", '"raw"'),
+    ("raw-and-more", "raw 1"),
+    ("raw-twice", "raw raw"),
+    ("more-and-raw", "1 raw"),
+):
+    chapter.transcript(
+        f"slices.fourth-{_slug}",
+        "HFTP-6.9",
+        f"get_slice with {_fourth} after SIZE is answered by 201",
+        f"""
+        C: get_slice {{text}} 0 1 {_fourth}
+        S: 201 *
+        <in step>
+        """,
+        causes=causes.FOURTH,
+    )
+
+
+@chapter.play(
+    "slices.raw-large",
+    "HFTP-6.8",
+    "A raw slice of a large file comes whole",
+    needs=["large"],
+    isolation=EXCLUSIVE,
+    patiences=60.0,
+    causes=causes.LARGE | causes.RAW,
+)
+def raw_large(stage: Stage) -> None:
+    """Fetch all of it, raw."""
+    file = stage.fixture("large")
+    client = stage.connect()
+    client.say(b"get_slice %b 0 %d raw" % (file.name, file.size))
+    client.status(0)
+    client.slice(file.content, 0, file.size, form="raw")
+    client.finish()

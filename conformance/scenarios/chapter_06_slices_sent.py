@@ -1,0 +1,152 @@
+"""get_slice of much: read fast, late or slowly, asked for many times at once, and abandoned."""
+
+from conformance.client.client import fetch
+from conformance.diagnosis import slices as causes
+from conformance.model.scenario import DESTRUCTIVE, EXCLUSIVE, Chapter, Stage
+
+chapter = Chapter()
+
+# --- Large slices ------------------------------------------------------------------------------------
+
+
+@chapter.play(
+    "slices.large",
+    "HFTP-6.12",
+    "A large file comes in one slice",
+    needs=["large"],
+    isolation=EXCLUSIVE,
+    patiences=60.0,
+    causes=causes.LARGE,
+)
+def large(stage: Stage) -> None:
+    """Fetch all of it, as fast as it comes."""
+    file = stage.fixture("large")
+    client = stage.connect()
+    fetch(client, file.name, 0, file.size, file.content)
+    client.finish()
+
+
+@chapter.play(
+    "slices.large-read-late",
+    "HFTP-6.12",
+    "A large slice waits for a client that does not read at first",
+    needs=["large"],
+    patiences=60.0,
+    causes=causes.LARGE_LATE,
+)
+def large_read_late(stage: Stage) -> None:
+    """Let the buffers between the two fill before anything is read."""
+    file = stage.fixture("large")
+    size = min(file.size, 12 << 20)
+    client = stage.connect(receive_buffer_bytes=65_536)
+    client.say(b"get_slice %b 0 %d" % (file.name, size))
+    for _ in range(30):
+        stage.pause()
+    client.read_ahead()
+    client.status(0)
+    client.slice(file.content, 0, size)
+    client.finish()
+
+
+@chapter.play(
+    "slices.large-read-slowly",
+    "HFTP-6.12",
+    "Large slices wait for a client that reads slowly",
+    needs=["large"],
+    patiences=60.0,
+    causes=causes.MANY,
+)
+def large_read_slowly(stage: Stage) -> None:
+    """Ask for many slices at once, and rest before each is read."""
+    file = stage.fixture("large")
+    size = min(file.size // 32, 1 << 18)
+    client = stage.connect(receive_buffer_bytes=65_536)
+    client.send(b"".join(b"get_slice %b %d %d\r\n" % (file.name, at * size, size) for at in range(32)))
+    for at in range(32):
+        stage.pause()
+        client.status(0)
+        client.slice(file.content, at * size, size)
+    client.finish()
+
+
+@chapter.play(
+    "slices.pipelined",
+    "HFTP-6.12",
+    "200 slices that are asked for at once come in order and whole",
+    needs=["medium"],
+    patiences=20.0,
+    causes=causes.MANY,
+)
+def pipelined(stage: Stage) -> None:
+    """Send all commands before anything is read."""
+    file = stage.fixture("medium")
+    parts = [(stage.random.randrange(file.size - 3000), stage.random.randrange(3000)) for _ in range(200)]
+    client = stage.connect()
+    client.send(b"".join(b"get_slice %b %d %d\r\n" % (file.name, *part) for part in parts))
+    for offset, size in parts:
+        client.status(0)
+        client.slice(file.content, offset, size)
+    client.finish()
+
+
+# --- Clients that leave ------------------------------------------------------------------------------
+
+
+def _leave(stage: Stage, how: str, read_bytes: int) -> None:
+    """Ask for a large slice, read some of it, and leave."""
+    file = stage.fixture("large")
+    client = stage.connect(receive_buffer_bytes=65_536)
+    client.say(b"get_slice %b 0 %d" % (file.name, file.size))
+    if read_bytes:
+        client.read(min(read_bytes, file.size), "the beginning of a slice")
+    if how == "reset":
+        client.reset()
+    else:
+        client.close()
+    stage.await_accepted()
+
+
+def _still_serves(stage: Stage) -> None:
+    """Require a slice, not only a status line."""
+    file = stage.fixture("large")
+    client = stage.connect()
+    fetch(client, file.name, 1, min(1000, file.size - 1), file.content)
+    client.finish()
+
+
+for _how, _read, _what in (
+    ("closed", 0, "closes before it reads any of a large slice"),
+    ("closed", 100_000, "closes in the middle of a large slice"),
+    ("reset", 0, "resets the connection before it reads any of a large slice"),
+    ("reset", 100_000, "resets the connection in the middle of a large slice"),
+):
+
+    @chapter.play(
+        f"slices.{_how}-{'midway' if _read else 'unread'}",
+        "HFTP-6.13",
+        f"A client that {_what} does not harm the next one",
+        needs=["large"],
+        isolation=DESTRUCTIVE,
+        causes=causes.LEFT,
+    )
+    def left(stage: Stage, how: str = _how, read: int = _read) -> None:
+        """Leave three times, and be served."""
+        for _ in range(3):
+            _leave(stage, how, read)
+        _still_serves(stage)
+
+
+@chapter.play(
+    "slices.reset-often",
+    "HFTP-6.13",
+    "50 clients that reset the connection in the middle of a slice do not harm the next one",
+    needs=["large"],
+    isolation=DESTRUCTIVE,
+    patiences=20.0,
+    causes=causes.LEFT,
+)
+def reset_often(stage: Stage) -> None:
+    """Leave at different points, and be served."""
+    for number in range(50):
+        _leave(stage, "reset", (number % 5) * 10_000)
+    _still_serves(stage)

@@ -1,0 +1,38 @@
+"""Symbolic links that lead out of the directory: not followed, directly or by detours."""
+
+import os
+
+from conformance.diagnosis import files as causes
+from conformance.model.scenario import EXCLUSIVE, Chapter, Stage
+from conformance.scenarios.chapter_08_paths import made, require_refusal, secret_of
+
+chapter = Chapter()
+
+
+@chapter.play(
+    "paths.link-out",
+    "HFTP-8.3",
+    "A link to a file outside is not served",
+    needs=["outside", "link-outside"],
+    causes=causes.LINKS,
+)
+def link_out(stage: Stage) -> None:
+    """Ask for its size and its bytes."""
+    require_refusal(stage, [stage.fixture("link-outside").name])
+
+
+@chapter.play(
+    "paths.link-chain",
+    "HFTP-8.3",
+    "A link to a link, and a link to the directory above, do not lead out",
+    needs=["outside", "link-outside", "local"],
+    isolation=EXCLUSIVE,
+    causes=causes.LINKS,
+)
+def link_chain(stage: Stage) -> None:
+    """Make such links for a while."""
+    secret, directory = secret_of(stage).name, stage.fixtures.directory
+    chain, above = directory / "hftp-link-to-link", directory / "hftp-link-above"
+    link = os.fsdecode(stage.fixture("link-outside").name)
+    with made(chain, lambda: chain.symlink_to(link)), made(above, lambda: above.symlink_to("..")):
+        require_refusal(stage, [os.fsencode(chain.name), os.fsencode(above.name) + b"/" + secret])

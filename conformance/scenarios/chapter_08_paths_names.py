@@ -1,0 +1,257 @@
+"""File names within the directory: which must work, which may, and which are no file's."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from conformance.client.client import Client, fetch
+from conformance.client.recording import shown
+from conformance.diagnosis import files as causes
+from conformance.failures import Failure, Incomplete
+from conformance.model.scenario import DESTRUCTIVE, EXCLUSIVE, Chapter, Kind, Stage
+from conformance.scenarios.answering import COMMANDS, answers, ask_directory, refusals_of_directory
+from conformance.scenarios.chapter_08_paths import made
+
+chapter = Chapter()
+
+# --- Names of what is no file ------------------------------------------------------------------------
+
+
+@chapter.play(
+    "paths.directory",
+    "HFTP-5.3",
+    "The name of a directory has no size",
+    needs=["subdirectory"],
+    isolation=DESTRUCTIVE,
+    causes=causes.DIRECTORY,
+)
+def directory(stage: Stage) -> None:
+    """Ask for it: 202 or 201; before 2026 any answer will do."""
+    ask_directory(stage, b"get_metadata " + stage.fixture("subdirectory").name)
+
+
+@chapter.play(
+    "paths.directory-slice",
+    "HFTP-5.3",
+    "The name of a directory has no slices",
+    needs=["subdirectory"],
+    isolation=DESTRUCTIVE,
+    causes=causes.DIRECTORY,
+)
+def directory_slice(stage: Stage) -> None:
+    """Ask for a byte of it: 202, 201 or 199; before 2026 any answer will do."""
+    ask_directory(stage, b"get_slice %b 0 1" % stage.fixture("subdirectory").name)
+
+
+def _add_directory(slug: str, what: str, names: Sequence[bytes], *, is_outside: bool) -> None:
+    @chapter.play(
+        f"paths.{slug}",
+        "HFTP-5.3",
+        f"{what} has neither a size nor slices",
+        isolation=DESTRUCTIVE,
+        causes=causes.DIRECTORY,
+    )
+    def refused(stage: Stage) -> None:
+        for line in (command % name for name in names for command in COMMANDS[::2]):
+            client = stage.connect()
+            client.say(line)
+            status = client.status()
+            client.part()
+            allowed = refusals_of_directory(stage, line)
+            if status.code not in allowed or (is_outside and status.code == 0):
+                raise Failure(Kind.STATUS, f"201 or 202 to {shown(line)}", str(status))
+
+    refused.__doc__ = f"Ask for it: {what}. Before 2026 any answer will do{' but 0' * is_outside}."
+
+
+_add_directory("itself", "The served directory itself", (b".", b"./", b"./.", b"subdirectory/.."), is_outside=False)
+_add_directory(
+    "above", "What is above the served directory", (b"..", b"../", b"/", b"//", b"../..", b"/.."), is_outside=True
+)
+
+
+@chapter.play(
+    "paths.fifo",
+    "HFTP-5.3",
+    "A FIFO is no file either, and does not stop the server",
+    needs=["local"],
+    isolation=DESTRUCTIVE,
+    causes=causes.FIFO,
+)
+def fifo(stage: Stage) -> None:
+    """Make one for a while, and ask for its size and for a byte; any answer but a byte will do.
+
+    The server is released in the end if it waits for a writer.
+    """
+    path = stage.fixtures.directory / "hftp-fifo"
+    with made(path, lambda: os.mkfifo(path)):
+        try:
+            for line, client, status in answers(stage, (command % b"hftp-fifo" for command in COMMANDS[::2])):
+                if status.code == 0 and line.startswith(b"get_slice"):
+                    raise Failure(Kind.STATUS, f"202 or 201 to {shown(line)}", str(status))
+                if status.code == 0:
+                    client.size()
+        finally:
+            os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+
+
+# --- Names that must work ----------------------------------------------------------------------------
+
+for _key, _slug, _what in (
+    ("names", "alphabet", "A name of letters of both cases, digits, dots, hyphens and underscores"),
+    ("no-extension", "no-extension", "A name in capitals, without a dot"),
+):
+    chapter.transcript(
+        f"paths.{_slug}",
+        "HFTP-8.6",
+        f"{_what} works",
+        f"""
+        C: get_metadata {{{_key}}}
+        C: get_slice {{{_key}}} 0 {{{_key}.size}}
+        S: 0 *
+        S: <size {_key}>
+        S: 0 *
+        S: <slice {_key} 0 {{{_key}.size}}>
+        <in step>
+        """,
+        causes=causes.NAME_REFUSED,
+    )
+
+_WORKING: Final = (
+    *(
+        b"a..b",
+        b"a.",
+        b"a...",
+        b"x.tar.gz",
+        b"1",
+        b"0",
+        b"007",
+        b"-1",
+        b"-",
+        b"--",
+        b"--help",
+        b"-rf",
+        b"_",
+        b"__init__",
+    ),
+    *(b"quit", b"help", b"get_metadata", b"raw", b"CON", b"nul.txt", b"UPPER.TXT", b"MiXeD.TxT", b"a-b_c.d", b"e2e2"),
+)
+
+
+@chapter.play(
+    "paths.odd-names",
+    "HFTP-8.6",
+    "Names that look like numbers, options, commands or devices work",
+    needs=["local"],
+    isolation=EXCLUSIVE,
+    causes=causes.NAME_REFUSED,
+)
+def odd_names(stage: Stage) -> None:
+    """Have such files for a while, and fetch each."""
+    with stage.fixtures.added({name: b"I am " + name for name in _WORKING}):
+        client = stage.connect()
+        for name in _WORKING:
+            _require_whole(client, name, b"I am " + name)
+        client.finish()
+
+
+@chapter.play(
+    "paths.case",
+    "HFTP-8.6",
+    "Names that differ in case alone are different files",
+    needs=["local"],
+    isolation=EXCLUSIVE,
+    causes={Kind.BODY: "names are compared without regard to case"},
+)
+def case(stage: Stage) -> None:
+    """Have three such files for a while, if the file system can tell them apart."""
+    files = {b"hftp-case.txt": b"lower", b"HFTP-CASE.TXT": b"UPPER", b"Hftp-Case.txt": b"Mixed case"}
+    with stage.fixtures.added(files):
+        if any((stage.fixtures.directory / os.fsdecode(name)).read_bytes() != data for name, data in files.items()):
+            message = "the file system does not tell names apart by case"
+            raise Incomplete(message)
+        client = stage.connect()
+        for name, data in files.items():
+            _require_whole(client, name, data)
+        client.finish()
+
+
+def _require_whole(client: Client, name: bytes, data: bytes) -> None:
+    """Require a file's size and all its bytes."""
+    client.say(b"get_metadata " + name)
+    client.status(0, cause=f"the name {shown(name)} is refused or not found")
+    if (size := client.size()) != len(data):
+        raise Failure(Kind.BODY, f"{len(data)}, the size of {shown(name)}", str(size))
+    got = fetch(client, name, 0, len(data)).data
+    if got != data:
+        raise Failure(Kind.BODY, f"the bytes of {shown(name)}", shown(got))
+
+
+# --- Names that may work, or not ---------------------------------------------------------------------
+
+
+def _tell(stage: Stage, names: Iterable[bytes]) -> None:
+    """Ask for sizes, and tell what the server says."""
+    for line, client, status in answers(stage, (b"get_metadata " + name for name in names)):
+        name = line.partition(b" ")[2]
+        stage.saw(f"{shown(name)}: {f'served, {client.size()} bytes' if status.code == 0 else status}")
+
+
+def _add_choice(slug: str, requirement: str, title: str, key: str, names: Callable[[bytes], Sequence[bytes]]) -> None:
+    @chapter.play(f"paths.{slug}", requirement, title, needs=[key])
+    def told(stage: Stage) -> None:
+        _tell(stage, names(stage.fixture(key).name))
+
+    told.__doc__ = "Ask for the size, and tell what the server says."
+
+
+for _row in (
+    ("link-inside", "HFTP-8.4", "A link to a file in the directory", "link-inside", lambda name: [name]),
+    ("inner", "HFTP-8.5", "A file in a subdirectory", "inner", lambda name: [name, b"./" + name, b"/" + name]),
+    (
+        "up-and-inside",
+        "HFTP-8.5",
+        "A path with two dots that stays inside",
+        "inner",
+        lambda name: [name.rpartition(b"/")[0] + b"/../one"],
+    ),
+    ("dot-slash", "HFTP-8.5", "A dot and a slash before a name", "text", lambda name: [b"./" + name, b".//" + name]),
+    (
+        "slash-behind",
+        "HFTP-8.5",
+        "Slashes around a name",
+        "text",
+        lambda name: [name + b"/", name + b"/.", b"/" + name],
+    ),
+    ("hidden", "HFTP-4.6", "A file whose name begins with a dot", "hidden", lambda name: [name]),
+    ("spaced", "HFTP-8.7", "A name with a space", "spaced", lambda name: [name]),
+    ("globs", "HFTP-8.7", "Patterns", "text", lambda _: [b"*", b"*.txt", b"t?xt.txt", b"[a-z]*", b"{text,one}"]),
+):
+    _add_choice(*_row)
+
+_UNUSUAL: Final = (
+    b"plus+",
+    b"at@",
+    b"paren(1)",
+    b"a,b",
+    b"a:b",
+    b"hash#",
+    b"quote'",
+    b'quote"',
+    b"tilde~",
+    b"100%",
+    b"eq=",
+)
+
+
+@chapter.play(
+    "paths.other-characters",
+    "HFTP-8.7",
+    "Files with other characters in their names",
+    needs=["local"],
+    isolation=EXCLUSIVE,
+)
+def other_characters(stage: Stage) -> None:
+    """Have such files for a while, and tell which are served."""
+    with stage.fixtures.added(dict.fromkeys(_UNUSUAL, b"!")):
+        _tell(stage, _UNUSUAL)

@@ -1,0 +1,284 @@
+"""Names and lines that are longer than anybody needs, and what has no end at all."""
+
+from time import monotonic
+from typing import Final
+
+from conformance.client.client import UNKNOWN, Client, replies
+from conformance.diagnosis import lines as causes
+from conformance.model.scenario import DESTRUCTIVE, Chapter, Kind, Stage
+from conformance.scenarios.answering import require_readable, require_served
+
+chapter = Chapter()
+
+KIB: Final = 1 << 10
+MIB: Final = 1 << 20
+
+# --- Names -------------------------------------------------------------------------------------------
+
+chapter.transcript(
+    "lengths.longest-name",
+    "HFTP-9.1",
+    "A name of 255 bytes works",
+    """
+    C: get_metadata {long-name}
+    S: 0 *
+    S: <size long-name>
+    C: get_slice {long-name} 0 {long-name.size}
+    S: 0 *
+    S: <slice long-name 0 {long-name.size}>
+    <in step>
+    """,
+    causes=causes.LONGEST_NAME,
+)
+
+chapter.transcript(
+    "lengths.longest-name-absent",
+    "HFTP-9.1",
+    "A name of 255 bytes that no file has is answered like any other",
+    f"""
+    C: get_metadata {"z" * 255}
+    S: 202 *
+    <in step>
+    """,
+    causes=causes.LONGEST_NAME,
+)
+
+_LONGER: Final = (
+    ("name-256", 256, "256 bytes"),
+    ("name-1-kib", KIB, "1 KiB"),
+    ("name-path-max", 4096, "4 KiB"),
+    ("name-8-kib", 8 * KIB, "8 KiB"),
+)
+
+for _slug, _size, _what in _LONGER:
+    chapter.transcript(
+        f"lengths.{_slug}",
+        "HFTP-9.2",
+        f"There is no file with a name of {_what}",
+        f"""
+        C: get_metadata {"n" * _size}
+        S: 202 *
+        C: get_slice {"n" * _size} 0 1
+        S: 202 *
+        <in step>
+        """,
+        causes=causes.LONG,
+    )
+
+
+@chapter.play(
+    "lengths.name-in-pieces",
+    "HFTP-9.2",
+    "A name of 8 KiB that comes in a hundred pieces is one name",
+    causes=causes.LONG,
+)
+def name_in_pieces(stage: Stage) -> None:
+    """Send it in pieces of random lengths, and two more commands in the last of them."""
+    said = b"get_metadata " + b"p" * (8 * KIB) + b"\r\n" + UNKNOWN + b"\r\nquit\r\n"
+    cuts = sorted(stage.random.sample(range(1, 8 * KIB), 99))
+    client = stage.connect()
+    for start, end in zip([0, *cuts], [*cuts, len(said)], strict=True):
+        client.send(said[start:end])
+        client.await_read()
+    replies(client, (202, 200, 0))
+    client.read_end("the end of the stream after quit")
+
+
+@chapter.play(
+    "lengths.names-pipelined",
+    "HFTP-9.2",
+    "Long names among other commands, all sent together, are answered in order",
+    causes=causes.LONG_MIXED,
+)
+def names_pipelined(stage: Stage) -> None:
+    """Send 100 names of up to 8 KiB, with commands of two other kinds between them."""
+    lines = {200: UNKNOWN, 201: b"get_metadata"}
+    order = stage.random.choices((200, 201, 202), (1, 1, 2), k=200)
+    said = (lines.get(code) or b"get_metadata " + b"n" * stage.random.randint(256, 8 * KIB) for code in order)
+    client = stage.connect()
+    client.send(b"".join(line + b"\r\n" for line in said))
+    replies(client, order)
+    client.in_step()
+
+
+for _slug, _size, _what in (("name-64-kib", 64 * KIB, "64 KiB"), ("name-1-mib", MIB, "1 MiB")):
+
+    def _play(stage: Stage, size: int = _size) -> None:
+        """Ask for its size, and tell what the server says."""
+        client = stage.connect()
+        client.say(b"get_metadata " + b"n" * size)
+        stage.saw(f"answered {client.status(101, 201, 202)}")
+        client.in_step()
+
+    chapter.play(f"lengths.{_slug}", "HFTP-9.4", f"A name of {_what}: which answer")(_play)
+
+
+@chapter.play(
+    "lengths.huge-name",
+    "HFTP-9.3",
+    "There is no file with a name of 5 MiB",
+    patiences=20.0,
+    isolation=DESTRUCTIVE,
+    causes=causes.LONG_MIXED,
+)
+def huge_name(stage: Stage) -> None:
+    """Ask for its size, and send the next command with it."""
+    client = stage.connect()
+    client.send(b"get_metadata " + b"n" * (5 * MIB) + b"\r\nget_metadata\r\n")
+    replies(client, (202, 201))
+    client.in_step()
+
+
+# --- Lines -------------------------------------------------------------------------------------------
+
+_ANSWERS: Final = (101, 200, 201, 202)
+
+
+def _add_line(slug: str, what: str, line: bytes, codes: tuple[int, ...]) -> None:
+    @chapter.play(
+        f"lengths.{slug}",
+        "HFTP-9.6",
+        f"{what} is answered",
+        patiences=20.0,
+        isolation=DESTRUCTIVE,
+        causes=causes.LONG,
+    )
+    def answered(stage: Stage) -> None:
+        client = stage.connect()
+        client.send(line)
+        stage.saw(f"answered {require_readable(client, *codes)}")
+        client.in_step()
+
+    answered.__doc__ = f"Send it, and one more command. {what}."
+
+
+for _line in (
+    ("command-8-kib", "A command of 8 KiB", b"x" * (8 * KIB) + b"\r\n", _ANSWERS),
+    ("command-1-mib", "A command of 1 MiB", b"x" * MIB + b"\r\n", _ANSWERS),
+    ("arguments-10000", "A line of 10,000 arguments", b"get_metadata" + b" a" * 10_000 + b"\r\n", _ANSWERS),
+    ("spaces-1-mib", "A line of 1 MiB of spaces", b"get_metadata" + b" " * MIB + b"\r\n", _ANSWERS),
+    ("bad-eol-5-mib", "A line of 5 MiB that ends in LF alone", b"x" * (5 * MIB) + b"\n", (100, 101)),
+):
+    _add_line(*_line)
+
+
+@chapter.play(
+    "lengths.others-meanwhile",
+    "HFTP-10.2",
+    "Others are served while a line of 1 MiB is on its way",
+    needs=["concurrency"],
+    patiences=20.0,
+    causes={Kind.TIMEOUT: causes.OTHERS_WAIT},
+)
+def others_meanwhile(stage: Stage) -> None:
+    """Stop in the middle of the line, have another client served, and end the line."""
+    slow = stage.connect()
+    slow.send(b"get_metadata " + b"n" * MIB)
+    require_served(stage.connect())
+    slow.say(b"n")
+    slow.status()
+
+
+# --- What must be survived ---------------------------------------------------------------------------
+
+_FLOOD_PATIENCES: Final = 4.0
+_BLOCK_BYTES: Final = 256 * KIB
+
+
+def _require_survival(stage: Stage) -> None:
+    """Require that a new client is served, though the server may still be busy with what it was sent."""
+    stage.allow(20.0)
+    stage.probe()
+
+
+def _flood(stage: Stage, client: Client, block: bytes, most: int) -> None:
+    """Send a block again and again until the server says something, ends it, or has had enough bytes or time."""
+    deadline = monotonic() + _FLOOD_PATIENCES * stage.patience_seconds
+    sent = 0
+    while sent < most and monotonic() < deadline and not client.unread:
+        if not client.send(block, is_apart=not sent):
+            return
+        sent += len(block)
+
+
+def _add_endless(slug: str, what: str, first: bytes, unit: bytes, most: int) -> None:
+    @chapter.play(
+        f"lengths.{slug}",
+        "HFTP-9.5",
+        f"{what}: others are served afterwards",
+        patiences=20.0,
+        isolation=DESTRUCTIVE,
+        causes=causes.FLOODED,
+    )
+    def survived(stage: Stage) -> None:
+        client = stage.connect()
+        client.send(first)
+        _flood(stage, client, unit * (_BLOCK_BYTES // len(unit)), most)
+        client.close()
+        _require_survival(stage)
+
+    survived.__doc__ = (
+        f"Send {most // MIB} MiB of it unless the server answers or closes, leave, and connect again. {what}."
+    )
+
+
+for _flow in (
+    ("endless-line", "A line without end", b"get_metadata ", b"n", 64 * MIB),
+    ("endless-arguments", "Arguments without end", b"get_slice ", b"1 ", 16 * MIB),
+    ("endless-high-bytes", "Bytes from 0x80 on without end", b"", b"\xff\x80", 8 * MIB),
+    ("endless-crs", "CRs without end", b"quit", b"\r", 8 * MIB),
+):
+    _add_endless(*_flow)
+
+
+@chapter.play(
+    "lengths.left-in-line",
+    "HFTP-9.5",
+    "Clients that leave in the middle of a long line: others are served afterwards",
+    isolation=DESTRUCTIVE,
+    patiences=20.0,
+    causes=causes.FLOODED,
+)
+def left_in_line(stage: Stage) -> None:
+    """Send a quarter of a MiB and leave, or reset, ten times each."""
+    for number in range(20):
+        client = stage.connect()
+        is_taken = client.send(b"get_metadata " + b"n" * _BLOCK_BYTES)
+        if number % 2:
+            client.reset()
+        else:
+            client.close()
+        if not is_taken:  # and neither will it take the next one's
+            break
+        stage.await_accepted()
+    _require_survival(stage)
+
+
+def _add_block(slug: str, requirement: str, what: str, block: bytes) -> None:
+    @chapter.play(
+        f"lengths.{slug}",
+        requirement,
+        f"{what}: others are served afterwards",
+        isolation=DESTRUCTIVE,
+        patiences=20.0,
+        causes=causes.FLOODED,
+    )
+    def survived(stage: Stage) -> None:
+        client = stage.connect()
+        client.send(block or stage.random.randbytes(_BLOCK_BYTES).translate(None, b"\r\n") + b"\r\n")
+        client.part()
+        _require_survival(stage)
+
+    survived.__doc__ = f"Send them, end the stream, and connect again. {what}."
+
+
+_HELLO: Final = b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + bytes(range(255, 13, -1)) * 2
+
+for _block in (
+    ("random-bytes", "HFTP-1.13", "256 KiB of random bytes, and a line end", b""),
+    ("nuls", "HFTP-1.13", "64 KiB of NULs, and a line end", bytes(64 * KIB) + b"\r\n"),
+    ("tls", "HFTP-1.13", "The beginning of a TLS connection", _HELLO + b"\r\n"),
+    ("http", "HFTP-9.5", "A request in HTTP", b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n"),
+    ("empty-lines", "HFTP-9.5", "10,000 empty lines", b"\r\n" * 10_000),
+):
+    _add_block(*_block)

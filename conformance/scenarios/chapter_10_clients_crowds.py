@@ -1,0 +1,267 @@
+"""Crowds of clients, and those that disappear: what is used up, what is given back, and who is still served."""
+
+import resource
+from typing import Final
+
+from conformance.client.client import UNKNOWN, Client
+from conformance.failures import Incomplete
+from conformance.model.causes import Cause, Told
+from conformance.model.scenario import DESTRUCTIVE, Chapter, Kind, Stage
+from conformance.scenarios.chapter_10_clients import SMALL_BUFFER_BYTES, exchange, together
+
+chapter = Chapter()
+
+_SPARE_DESCRIPTORS: Final = 100
+_DIALLERS: Final = 32
+
+_LIMITED: Final[dict[Kind, Told]] = {
+    Kind.STATUS: Cause(
+        "something is used up by each command, and not given back: files, sockets or memory", codes=(199,)
+    ),
+}
+_ORPHANED: Final[dict[Kind, Told]] = {
+    Kind.GONE: "clients that vanish end the server's process, or keep it from serving others",
+    Kind.REFUSED: "after clients have vanished, nothing accepts connections any more",
+    Kind.TIMEOUT: "after clients have vanished, the server accepts others and does not serve them: recv() returns no"
+    " bytes at the end of a stream, and the server goes on waiting for more",
+}
+
+
+def _crowd(stage: Stage, number: int) -> list[Client]:
+    """Connect so many clients, as many at once as may wait to be accepted; raise Incomplete if the system refuses."""
+    _make_room(number)
+    return stage.connect_many(number)
+
+
+def _finish(clients: list[Client]) -> None:
+    """Have them all say quit, and then each leave."""
+    for client in clients:
+        client.say("quit")
+    for client in clients:
+        client.leave()
+
+
+def _make_room(number: int) -> None:
+    """Let this process have so many descriptors."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = number + _SPARE_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        if hard != resource.RLIM_INFINITY and hard < wanted:
+            message = f"{number} clients need {wanted} open files, and the system allows {hard} (ulimit -n)"
+            raise Incomplete(message)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+# --- Many --------------------------------------------------------------------------------------------
+
+
+@chapter.play(
+    "clients.many",
+    "HFTP-10.4",
+    "Many clients (--clients) are all connected, and all served",
+    needs=["concurrency"],
+    isolation=DESTRUCTIVE,
+    patiences=30.0,
+    causes=_LIMITED,
+)
+def many(stage: Stage) -> None:
+    """Connect them all, have each answered twice, and look whether one more is served."""
+    clients = _crowd(stage, stage.clients)
+    for _ in range(2):
+        for client in clients:
+            client.say(UNKNOWN)
+        for client in clients:
+            client.status(200)
+    stage.probe()
+    _finish(clients)
+
+
+@chapter.play(
+    "clients.many-idle",
+    "HFTP-10.4",
+    "Many clients (--clients) that say nothing do not block one that does",
+    needs=["concurrency"],
+    isolation=DESTRUCTIVE,
+    patiences=30.0,
+    causes=_LIMITED,
+)
+def many_idle(stage: Stage) -> None:
+    """Connect them all, have another one served, and at last the one that waited longest."""
+    clients = _crowd(stage, stage.clients)
+    stage.probe()
+    clients[0].finish()
+
+
+@chapter.play(
+    "clients.burst",
+    "HFTP-10.4",
+    "Many clients (--clients) that connect at the same time are all served",
+    needs=["concurrency"],
+    isolation=DESTRUCTIVE,
+    patiences=30.0,
+    causes=_LIMITED,
+)
+def burst(stage: Stage) -> None:
+    """Let as many connect at the same moment as may wait to be accepted, and have each answered while all are there."""
+    _make_room(stage.clients)
+    clients: list[Client] = []
+
+    def work() -> None:
+        client = stage.connect(patience_seconds=2 * stage.patience_seconds)
+        clients.append(client)
+        client.say(UNKNOWN)
+
+    while len(clients) < stage.clients:
+        together([work] * min(stage.wave, _DIALLERS, stage.clients - len(clients)))
+        stage.await_accepted()
+    for client in clients:
+        client.status(200)
+    _finish(clients)
+
+
+_USUAL_BACKLOG: Final = 128
+
+
+@chapter.play(
+    "clients.backlog",
+    "HFTP-10.6",
+    "How many connections may wait to be accepted",
+    needs=["concurrency"],
+    isolation=DESTRUCTIVE,
+)
+def backlog(stage: Stage) -> None:
+    """Have as many clients connect at once as may wait, a few at most, and each answered; tell the backlog."""
+    length = stage.circumstances.backlog
+    clients = [stage.connect() for _ in range(min(stage.wave, _DIALLERS))]
+    for client in clients:
+        exchange(client)
+    if length is None:
+        stage.saw("the backlog cannot be seen from here")
+    elif length < _USUAL_BACKLOG:
+        stage.saw(
+            f"listen({length}): when more clients than that connect at the same moment, some of them wait a second or"
+            f" longer; with listen({_USUAL_BACKLOG}), which costs nothing, none would"
+        )
+    else:
+        stage.saw(f"listen({length})")
+
+
+@chapter.play(
+    "clients.one-after-another",
+    "HFTP-10.4",
+    "Many clients (--clients), one after the other, are all served",
+    isolation=DESTRUCTIVE,
+    patiences=30.0,
+    causes=_LIMITED,
+)
+def one_after_another(stage: Stage) -> None:
+    """Connect, say a command and quit, again and again."""
+    for _ in range(stage.clients):
+        stage.connect().finish()
+    stage.probe()
+
+
+@chapter.play(
+    "clients.many-files",
+    "HFTP-10.4",
+    "A file can be fetched again and again",
+    needs=["text"],
+    isolation=DESTRUCTIVE,
+    patiences=20.0,
+    causes={Kind.STATUS: Cause("files are opened and never closed, until the system gives no more", codes=(199,))},
+)
+def many_files(stage: Stage) -> None:
+    """Fetch a file 1,100 times in pipelines of 100, more often than a process may usually have files open."""
+    text = stage.fixture("text")
+    client = stage.connect()
+    for _ in range(11):
+        client.send((b"get_slice %b 0 %d\r\n" % (text.name, text.size)) * 100)
+        for _ in range(100):
+            client.status(0)
+            client.slice(text.content, 0, text.size)
+    client.finish()
+
+
+# --- Those that disappear ----------------------------------------------------------------------------
+
+
+def _add_departure(slug: str, what: str, begin: bytes, *, is_reset: bool, times: int = 20) -> None:
+    @chapter.play(
+        f"clients.{slug}",
+        "HFTP-10.5",
+        f"{what}: others are served afterwards",
+        isolation=DESTRUCTIVE,
+        patiences=20.0,
+        causes=_ORPHANED,
+    )
+    def survived(stage: Stage) -> None:
+        for _ in range(times or stage.clients):
+            client = stage.connect()
+            client.send(begin)
+            if is_reset:
+                client.reset()
+            else:
+                client.close()
+        stage.probe()
+
+    survived.__doc__ = f"Do so {times or 'as often as there are clients (--clients)'}, and connect again. {what}."
+
+
+for _slug, _what, _begin, _is_reset, _times in (
+    ("leave-at-once", "Clients that connect and leave", b"", False, 0),
+    ("reset-at-once", "Clients that connect and reset", b"", True, 20),
+    ("leave-mid-line", "Clients that leave in the middle of a line", b"get_meta", False, 20),
+    ("reset-mid-line", "Clients that reset in the middle of a line", b"get_meta", True, 20),
+    ("leave-unread", "Clients that leave before they are answered", UNKNOWN + b"\r\n", False, 0),
+    ("reset-unread", "Clients that reset before they are answered", (UNKNOWN + b"\r\n") * 200, True, 20),
+    ("leave-after-fatal", "Clients that leave after a bad line end", b"a\nb\r\n" * 2000, False, 20),
+):
+    _add_departure(_slug, _what, _begin, is_reset=_is_reset, times=_times)
+
+
+@chapter.play(
+    "clients.reset-mid-reply",
+    "HFTP-10.5",
+    "Clients that reset in the middle of a slice: others are served afterwards",
+    needs=["large"],
+    isolation=DESTRUCTIVE,
+    patiences=20.0,
+    causes=_ORPHANED,
+)
+def reset_mid_reply(stage: Stage) -> None:
+    """Let five clients ask for a large slice, read its beginning and reset, and five leave."""
+    large = stage.fixture("large")
+    for number in range(10):
+        client = stage.connect(receive_buffer_bytes=SMALL_BUFFER_BYTES)
+        client.say(b"get_slice %b 0 %d" % (large.name, large.size))
+        client.status(0)
+        client.read(1, "the beginning of the slice")
+        if number % 2:
+            client.close()
+        else:
+            client.reset()
+    stage.probe()
+
+
+@chapter.play(
+    "clients.reset-together",
+    "HFTP-10.5",
+    "Eight clients that reset at the same time: others are still served",
+    needs=["concurrency", "text"],
+    isolation=DESTRUCTIVE,
+    patiences=20.0,
+    causes=_ORPHANED,
+)
+def resettogether(stage: Stage) -> None:
+    """Have each answered, let each ask for more, and reset all; a client that stays is still served."""
+    text = stage.fixture("text")
+    staying = stage.connect()
+    clients = [stage.connect() for _ in range(8)]
+    for client in clients:
+        exchange(client)
+        client.send((b"get_slice %b 0 %d\r\n" % (text.name, text.size)) * 3)
+    for client in clients:
+        client.reset()
+    exchange(staying)
+    staying.finish()
+    stage.probe()

@@ -1,0 +1,113 @@
+"""What belongs to one client, and must not come to another: commands, replies, bytes of files."""
+
+import random
+from collections.abc import Sequence
+from functools import partial
+
+from conformance.client.client import UNKNOWN, Client, fetch
+from conformance.failures import Failure
+from conformance.fixtures.base import Fixture
+from conformance.model.scenario import EXCLUSIVE, Chapter, Kind, Stage
+from conformance.scenarios.chapter_10_clients import MIXED, together
+
+chapter = Chapter()
+
+
+@chapter.play(
+    "clients.lines-by-turns",
+    "HFTP-10.3",
+    "Lines that several clients send in pieces, by turns, do not mix",
+    needs=["concurrency"],
+    causes=MIXED,
+)
+def lines_by_turns(stage: Stage) -> None:
+    """Let eight clients send a byte each, by turns, of lines of one length, until all lines have ended."""
+    lines = {200: b"hftp_conformance_abc", 201: b"get_slice a bbb cccc", 202: b"get_metadata zzz.zzz"}
+    codes = [stage.random.choice(list(lines)) for _ in range(8)]
+    clients = [stage.connect() for _ in codes]
+    whole = [lines[code] + b"\r\n" for code in codes]
+    for at in range(len(whole[0])):
+        for client, line in zip(clients, whole, strict=True):
+            client.send(line[at : at + 1])
+            client.await_read()
+    for client, code in zip(clients, codes, strict=True):
+        client.status(code)
+        client.finish()
+
+
+def _fetch_some(client: Client, files: Sequence[Fixture], seed: int, number: int) -> None:
+    """Fetch random slices of files, and compare them."""
+    draw = random.Random(seed)  # noqa: S311  (no secret)
+    for _ in range(number):
+        file = draw.choice(files)
+        size = draw.randrange(1, min(file.size, 100_000) + 1)
+        fetch(client, file.name, offset := draw.randrange(file.size - size + 1), size, file.content)
+        if draw.random() < 0.2:  # noqa: PLR2004  (now and then)
+            client.say(b"get_slice %b %d %d" % (file.name, offset, file.size))
+            client.status(*((0,) if not offset else (203,)))
+            if not offset:
+                client.slice(file.content, 0, file.size)
+    client.finish()
+
+
+@chapter.play(
+    "clients.busy-slices",
+    "HFTP-10.3",
+    "Slices that eight clients fetch at the same time do not mix",
+    needs=["concurrency", "medium", "binary"],
+    isolation=EXCLUSIVE,
+    patiences=20.0,
+    causes=MIXED,
+)
+def busy_slices(stage: Stage) -> None:
+    """Let each of them fetch random slices of two files, and compare every byte."""
+    files = [stage.fixture("medium"), stage.fixture("binary")]
+    works = [partial(_fetch_some, stage.connect(), files, stage.random.getrandbits(32), 25) for _ in range(8)]
+    together(works)
+
+
+@chapter.play(
+    "clients.same-file",
+    "HFTP-10.3",
+    "A file that eight clients fetch at the same time, each from another offset on, does not mix",
+    needs=["concurrency", "large"],
+    isolation=EXCLUSIVE,
+    patiences=30.0,
+    causes=MIXED,
+)
+def same_file(stage: Stage) -> None:
+    """Let each of them fetch a MiB of it, or an eighth, and compare every byte."""
+    large = stage.fixture("large")
+    size = min(1 << 20, large.size // 8)
+
+    def work(client: Client, offset: int) -> None:
+        fetch(client, large.name, offset, size, large.content)
+        client.finish()
+
+    together([partial(work, stage.connect(), number * size) for number in range(8)])
+
+
+@chapter.play(
+    "clients.busy-commands",
+    "HFTP-10.3",
+    "The replies to 500 commands that each of four clients sends at once go to whom they belong to",
+    needs=["concurrency", "text"],
+    isolation=EXCLUSIVE,
+    patiences=20.0,
+    causes=MIXED,
+)
+def busy_commands(stage: Stage) -> None:
+    """Let them send commands of four kinds, in random orders, and read every reply in its order."""
+    text = stage.fixture("text")
+    lines = {200: UNKNOWN, 201: b"get_metadata", 202: b"get_metadata no-such", 0: b"get_metadata " + text.name}
+
+    def work(client: Client, order: Sequence[int]) -> None:
+        client.send(b"".join(lines[code] + b"\r\n" for code in order))
+        for code in order:
+            client.status(code)
+            if code == 0 and (size := client.size()) != text.size:
+                raise Failure(Kind.BODY, f"the size {text.size}", str(size))
+        client.finish()
+
+    orders = [stage.random.choices(list(lines), k=500) for _ in range(4)]
+    together([partial(work, stage.connect(), order) for order in orders])

@@ -1,0 +1,1 @@
+"""The specification of HFTP: every requirement with its id, level and dialects."""

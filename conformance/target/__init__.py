@@ -1,0 +1,1 @@
+"""The server under judgement: how it is started, watched, probed and restarted."""

@@ -1,0 +1,156 @@
+"""What is always different about the replies of a server, and the deviations that it amounts to: each said once."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from conformance.client.bodies import INSTEAD
+from conformance.client.client import CODES
+from conformance.client.deviations import Deviation, Form
+from conformance.client.recording import shown
+
+_REQUIREMENTS: Final[Mapping[str, str]] = {
+    "quit": "HFTP-3.6",
+    "help": "HFTP-3.8",
+    "get_file_listing": "HFTP-4.1",
+    "get_metadata": "HFTP-5.1",
+    "raw": "HFTP-6.8",
+}
+_SLICE_REQUIREMENTS: Final = {"2018": "HFTP-6.10", "2016": "HFTP-6.11"}
+_LINE_REQUIREMENTS: Final = {"status": "HFTP-2.1", "listing": "HFTP-4.1", "size": "HFTP-5.1", "slice": "HFTP-6.1"}
+_CODE_REQUIREMENTS: Final = {
+    100: "HFTP-1.2",
+    101: "HFTP-1.7",
+    200: "HFTP-3.1",
+    201: "HFTP-3.3",
+    202: "HFTP-3.4",
+    203: "HFTP-6.4",
+}
+_ERRORS: Final = tuple(str(code) for code in CODES if code)
+_KINDS_OF_REPLIES: Final = 4
+"""What follows at least so many kinds of replies, and all that were asked for, follows every reply."""
+
+
+@dataclass
+class Findings:
+    """What was found in the replies of one server."""
+
+    dialect: str = ""
+    greeting: bytes = b""
+    echoes: bool = False
+    asked: set[str] = field(default_factory=set)
+    """The replies that were asked for and understood, named as in `Deviation.replies`."""
+    extras: dict[str, bytes] = field(default_factory=dict)
+    """What follows a reply."""
+    lines: dict[bytes, int] = field(default_factory=dict)
+    """Status lines of another form, and the codes that they stand for."""
+    is_ambiguous: bool = False
+    """Whether one line stands for several codes: then nothing is known of any."""
+    codes: dict[int, int] = field(default_factory=dict)
+    """Codes, and those that are sent in their place."""
+    bare: set[str] = field(default_factory=set)
+    """Whose lines end in LF alone: status, listing, size or slice."""
+    closes: set[str] = field(default_factory=set)
+    """After which replies the connection closes, though it must not."""
+    stays_open: set[str] = field(default_factory=set)
+    """After what it does not, though it must: quit, or fatal codes."""
+    size_form: tuple[bytes, bytes] = b"", b""
+    """What stands before and behind the digits of a size."""
+    slice_form: str = ""
+    """The form in which slices come, if it is not the dialect's: a key of `bodies.INSTEAD`."""
+
+    def add_line(self, line: bytes, code: int) -> None:
+        """Take note of a status line of another form."""
+        self.is_ambiguous |= self.lines.setdefault(line, code) != code
+
+    def deviations(self) -> Iterator[Deviation]:
+        """Yield what the server always does otherwise, each thing once."""
+        if self.greeting:
+            text = f"the server says {shown(self.greeting)} when a client connects"
+            yield Deviation("HFTP-2.6", text, Form.GREETING, {"connect": self.greeting})
+        if self.echoes:
+            yield Deviation(
+                "HFTP-2.1", "each command line is sent back before it is answered", Form.ECHO, {"line": b""}
+            )
+        yield from self._status_lines()
+        yield from self._extra()
+        yield from self._substitutes()
+        yield from self._ends()
+        if self.bare:
+            first = next(part for part in _LINE_REQUIREMENTS if part in self.bare)
+            of_what = "all lines" if len(self.bare) > 1 else f"{first} lines"
+            text = f"{of_what} of replies end in LF alone"
+            yield Deviation(_LINE_REQUIREMENTS[first], text, Form.BARE_LF, dict.fromkeys(self.bare, b""))
+        if any(self.size_form):
+            prefix, suffix = self.size_form
+            text = f"a size has {' and '.join(described(part) for part in (prefix, suffix) if part)} around its digits"
+            yield Deviation("HFTP-5.1", text, Form.SIZE, {"prefix": prefix, "suffix": suffix})
+        if self.slice_form:
+            requirement = _SLICE_REQUIREMENTS.get(self.dialect, "HFTP-6.1")
+            if self.slice_form.startswith("lines") and self.dialect == "2019":
+                requirement = "HFTP-6.7"
+            text = f"a slice comes {INSTEAD[self.slice_form]}"
+            yield Deviation(requirement, text, Form.SLICE, {"get_slice": self.slice_form.encode()})
+
+    def _status_lines(self) -> Iterator[Deviation]:
+        if not self.lines or self.is_ambiguous:
+            return
+        codes = sorted(self.lines.values())
+        if len(set(codes)) != len(codes) or any(not line for line in self.lines):
+            return
+        lines = ", ".join(shown(line) for line in self.lines)
+        text = f"the status line is {lines}, which is not CODE SP TEXT"
+        replies = {line.decode("latin-1"): b"%d" % code for line, code in self.lines.items()}
+        yield Deviation("HFTP-2.1", text, Form.STATUS_LINE, replies)
+
+    def _extra(self) -> Iterator[Deviation]:
+        """Yield what follows replies: one deviation for all that are followed by the same, else one a kind."""
+        extras = dict(self.extras)
+        asked_errors = {reply for reply in self.asked if reply.isdigit()}
+        errors = {extras.get(reply, b"") for reply in asked_errors}
+        if len(errors) == 1 and len(asked_errors) > 1 and (extra := errors.pop()):  # and those that were not asked for
+            extras |= {reply: extra for reply in _ERRORS if reply not in asked_errors | self.stays_open}
+        if len(set(extras.values())) == 1 and len(self.asked) >= _KINDS_OF_REPLIES and self.asked <= set(extras):
+            extra = next(iter(extras.values()))
+            yield Deviation("HFTP-2.3", f"{described(extra)} follows each reply", Form.EXTRA, extras)
+            return
+        after_errors = {reply: extra for reply, extra in extras.items() if reply.isdigit()}
+        for extra in dict.fromkeys(after_errors.values()):
+            replies = {reply: extra for reply, own in after_errors.items() if own == extra}
+            text = f"{described(extra)} follows the status line of {_listed(sorted(set(replies) & self.asked))}"
+            yield Deviation("HFTP-2.3", text, Form.EXTRA, replies)
+        for reply, extra in extras.items():
+            if not reply.isdigit():
+                requirement = _REQUIREMENTS.get(reply) or _SLICE_REQUIREMENTS.get(self.dialect, "HFTP-6.1")
+                name = "get_slice ... raw" if reply == "raw" else reply
+                yield Deviation(
+                    requirement, f"{described(extra)} follows the reply to {name}", Form.EXTRA, {reply: extra}
+                )
+
+    def _substitutes(self) -> Iterator[Deviation]:
+        sent = list(self.codes.values())
+        for wanted, code in self.codes.items():
+            if sent.count(code) == 1:
+                text = f"the server always answers {code} where {wanted} {CODES[wanted]} belongs"
+                yield Deviation(_CODE_REQUIREMENTS[wanted], text, Form.CODE, {str(wanted): b"%d" % code})
+
+    def _ends(self) -> Iterator[Deviation]:
+        open_after = self.stays_open
+        if "quit" in open_after:
+            yield Deviation("HFTP-3.6", "the connection stays open after quit", Form.STAYS_OPEN, {"quit": b""})
+        if fatal := sorted(open_after - {"quit"}):
+            text = f"the connection stays open after {_listed(fatal)}"
+            yield Deviation("HFTP-2.7", text, Form.STAYS_OPEN, {"fatal": b""})
+        if self.closes:
+            text = f"the connection closes after {_listed(sorted(self.closes))}"
+            yield Deviation("HFTP-2.8", text, Form.CLOSES, dict.fromkeys(self.closes, b""))
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def described(data: bytes) -> str:
+    """Return bytes as people call them."""
+    names = {b"\r\n": "an empty line", b"\n": "a bare LF", b"\r\n\r\n": "two empty lines", b" ": "a space"}
+    return names.get(data, f'"{shown(data)}"')

@@ -1,0 +1,290 @@
+"""The server under judgement: where it is, and, if the suite starts it, its whole life."""
+
+import contextlib
+import os
+import shlex
+import socket
+import subprocess
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+from conformance.client.address import Address, dial
+from conformance.target.launcher import Launch, Process, launch
+from conformance.target.listener_watch import UNSEEN_SECONDS, ListenerWatch
+from conformance.target.output import ServerOutput
+from conformance.target.sockets import can_bind, free_port, resolve
+from conformance.target.start_errors import FailedStart
+
+__all__ = ["AddressInUseError", "Launch", "Process", "Start", "Target", "TargetError", "launch"]
+
+START_SECONDS: Final = 20.0
+"""How long a server may take until it listens, times --timeout-scale."""
+ELSEWHERE_SECONDS: Final = 5.0
+"""How long a server that listens at another address is waited for, times --timeout-scale."""
+TIME_WAIT_SECONDS: Final = 65.0
+"""How long a restart waits for a given port that the server cannot bind yet, times --timeout-scale.
+
+Linux keeps a socket in TIME_WAIT for 60 s (TCP_TIMEWAIT_LEN); a server without SO_REUSEADDR cannot bind its port then.
+"""
+STOP_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.005
+_SLOW_POLL_SECONDS: Final = 0.25
+
+
+class TargetError(Exception):
+    """Why the server cannot be started, in one line."""
+
+
+class AddressInUseError(TargetError):
+    """The server could not bind its address, because another socket has it."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """How to start a server."""
+
+    command: str
+    """Split into words as a shell would; {port} and {dir} are filled in."""
+    cwd: str = ""
+    timeout_scale: float = 1.0
+    launch: Launch = launch
+
+
+class Target:
+    """A server at an address, started and restarted by `start` if there is one.
+
+    Usable as a context manager: once entered it is ready, and at its end nothing that it started is left.
+    """
+
+    def __init__(
+        self, address: Address | None, start: Start | None = None, *, directory: Path, proxy: str = ""
+    ) -> None:
+        self._start = start
+        self._directory = directory
+        self._proxy = proxy
+        self._is_port_free_to_choose = address is None
+        self._process: Process | None = None
+        self._leash = -1  # closing it ends the process
+        self._output: ServerOutput | None = None
+        self._lock = threading.Lock()
+        self._retry_refused_until = 0.0
+        self.address = address or Address("127.0.0.1", 0)
+        self._watch = ListenerWatch(self.address, is_direct=not proxy)
+        self.starts = 0
+        """How often it was started."""
+
+    def begin(self) -> None:
+        """Start the server, if the suite does that, without waiting until it is ready; raises TargetError."""
+        if self._start is not None and self._output is None:
+            self._output = ServerOutput()
+            with self._lock:
+                self._spawn(self._start, self._output)
+
+    def __enter__(self) -> "Self":
+        try:
+            self.begin()
+            if self._start is not None:
+                self._await_listener(self._start)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    @property
+    def can_restart(self) -> bool:
+        """Whether the suite can start the server again."""
+        return self._start is not None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process that the suite started is alive; of other servers nothing is known, so True."""
+        return self._start is None or (self._process is not None and self._process.poll() is None)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the address is one of this machine, reached without a proxy."""
+        return self._watch.is_local
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether the server listens on its address; True where that cannot be seen. It costs microseconds."""
+        return self.is_running and self._watch.is_listening
+
+    @property
+    def backlog(self) -> int | None:
+        """The backlog that the server gave to listen(2), capped by the system; None where unknown."""
+        return self._watch.backlog
+
+    def queue_length(self) -> int | None:
+        """Return how many connections wait for the server to accept them; None where unknown."""
+        return self._watch.queue_length()
+
+    def cpu_seconds(self) -> float | None:
+        """Return the processor time of the server that the suite started, its children's included; None if unknown.
+
+        A restart begins at 0 again.
+        """
+        return self._watch.tree.cpu_seconds() if self._watch.tree is not None else None
+
+    def resident_kib(self) -> int | None:
+        """Return the resident memory, in KiB, of the server that the suite started; None where unknown."""
+        return self._watch.tree.resident_kib() if self._watch.tree is not None else None
+
+    def dial(self, timeout_seconds: float, receive_buffer_bytes: int = 0) -> socket.socket:
+        """Return a socket that is connected to the server; raises OSError.
+
+        Where it cannot be seen whether the server listens, the first call after a start waits until it does.
+        """
+        while monotonic() < self._retry_refused_until and self.is_running:
+            with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):
+                sock = dial(self.address, timeout_seconds, self._proxy, receive_buffer_bytes)
+                self._retry_refused_until = 0.0
+                return sock
+            sleep(_POLL_SECONDS)
+        return dial(self.address, timeout_seconds, self._proxy, receive_buffer_bytes)
+
+    def restart(self) -> None:
+        """End the server if it runs, start it, and wait until it listens; raises TargetError.
+
+        A port that was given, and that the server cannot bind because of sockets in TIME_WAIT, is waited for.
+        """
+        if self._start is None or self._output is None:
+            message = "the server was not started by the suite"
+            raise TargetError(message)
+        deadline = monotonic() + TIME_WAIT_SECONDS * self._start.timeout_scale
+        with self._lock:
+            while True:
+                self._end()
+                try:
+                    self._spawn(self._start, self._output)
+                    self._await_listener(self._start)
+                except AddressInUseError:
+                    if self._is_port_free_to_choose or monotonic() >= deadline:
+                        raise
+                    self._await_free_port(deadline)
+                else:
+                    return
+
+    def output(self) -> str:
+        """Return the end of what the server has printed."""
+        return self._output.end() if self._output is not None else ""
+
+    def close(self) -> None:
+        """End the server, if the suite started it."""
+        with self._lock:
+            self._end()
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+
+    def _spawn(self, start: Start, output: ServerOutput) -> None:
+        if self._is_port_free_to_choose:
+            self.address = Address("127.0.0.1", free_port())
+        words = self._words(start)
+        output.mark_start()
+        self._watch = ListenerWatch(self.address, is_direct=not self._proxy)
+        self._watch.note_earlier()
+        suite, self._leash = os.pipe()
+        try:
+            self._process = start.launch(words, start.cwd, suite, output.fileno())
+        except OSError as error:
+            message = f"--serve: {error.strerror}: {start.cwd or start.command}"
+            if start.cwd and not Path(start.cwd).is_dir():
+                message = f"--cwd: no such directory: {start.cwd}"
+            raise TargetError(message) from error
+        finally:
+            os.close(suite)
+        self._watch.follow(self._process.pid)
+        self.starts += 1
+
+    def _words(self, start: Start) -> list[str]:
+        """Return the words of the server's command line; raise TargetError."""
+        fields = {"{port}": str(self.address.port), "{dir}": str(self._directory), "{host}": self.address.host}
+        try:
+            words = shlex.split(start.command)
+        except ValueError as error:
+            message = f"--serve: {error}: {start.command}"
+            raise TargetError(message) from error
+        for name, value in fields.items():
+            words = [word.replace(name, value) for word in words]
+        if not words:
+            message = "--serve: an empty command"
+            raise TargetError(message)
+        return words
+
+    def _await_listener(self, start: Start) -> None:
+        """Wait until the server listens, without a connection to it; raise TargetError.
+
+        Where that cannot be seen, `dial` waits in its place.
+        """
+        begun = monotonic()
+        deadline = begun + START_SECONDS * max(1.0, start.timeout_scale)
+        next_look = begun + min(UNSEEN_SECONDS, START_SECONDS * max(1.0, start.timeout_scale) / 2)
+        elsewhere_until = deadline
+        while (now := monotonic()) < min(deadline, elsewhere_until):
+            if self._watch.find():
+                return
+            if not self.is_running:
+                raise self._ended(start)
+            if now >= next_look:
+                next_look = now + _SLOW_POLL_SECONDS
+                if self._watch.cannot_see():
+                    self._watch.is_unknown = True
+                    self._retry_refused_until = deadline
+                    return
+                if elsewhere_until == deadline and self._watch.elsewhere() is not None:
+                    elsewhere_until = now + ELSEWHERE_SECONDS * start.timeout_scale
+            sleep(_POLL_SECONDS)
+        raise self._deaf(start)
+
+    def _failed_start(self, start: Start) -> FailedStart:
+        return FailedStart(
+            command=start.command,
+            words=self._words(start),
+            directory=Path(start.cwd or "."),
+            address=self.address,
+            output=self._output.of_this_start() if self._output is not None else "",
+            status=self._process.poll() if self._process is not None else None,
+            holder=self._watch.holder(),
+        )
+
+    def _ended(self, start: Start) -> TargetError:
+        """Return why the server ended before it listened."""
+        failed = self._failed_start(start)
+        self._end()
+        return (AddressInUseError if failed.is_address_in_use else TargetError)(f"--serve: {failed.explain()}")
+
+    def _deaf(self, start: Start) -> TargetError:
+        """Return what is known of a server that runs and does not listen on its address."""
+        other = self._watch.elsewhere()
+        failed = self._failed_start(start)
+        self._end()
+        return TargetError(f"--serve: {failed.explain_silence(other, takes_port='{port}' in start.command)}")
+
+    def _await_free_port(self, deadline: float) -> None:
+        hosts = resolve(self.address)
+        sleep(_SLOW_POLL_SECONDS)
+        while not can_bind(self.address.port, hosts) and monotonic() < deadline:
+            sleep(_SLOW_POLL_SECONDS)
+
+    def _end(self) -> None:
+        """End the process and all its offspring; once the pipe is closed the guard does it."""
+        if self._leash >= 0:
+            os.close(self._leash)
+            self._leash = -1
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_SECONDS)
+            if self._process.poll() is None:
+                self._process.kill()
+                self._process.wait()
+            self._process = None

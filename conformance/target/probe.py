@@ -1,0 +1,216 @@
+"""Asks a server one thing at a time, each on a connection of its own, and learns how its replies always deviate.
+
+A question ends with `quit`, which is sent when the first line of the reply has come: so the reply is all that stands
+before the reply to quit, whatever its form is, and no pause has to prove where it ends.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from conformance.client.bodies import decode
+from conformance.client.client import FATAL, UNKNOWN, Client
+from conformance.client.recording import shown
+from conformance.failures import Failure, Kind
+from conformance.fixtures.content import Content
+
+Connect = Callable[[], Client]
+"""Gives a new client, without closing the ones before; raises Failure."""
+
+MISSING: Final = b"hftp-conformance-no-such-file"
+STATUS: Final = re.compile(rb"(0|[1-9][0-9]*)( [^\r\n]*)?\r\n")
+DIALECT_FORMS: Final = ("2019", "2018", "2016")
+"""The forms of a slice by which dialects are told apart."""
+_CODE: Final = re.compile(rb"([0-9]{1,3})(?![0-9])")
+_END: Final = re.compile(rb"(?:\A|(?<=\n))0(?: [^\r\n]*)?\r\n\Z")
+"""A reply to quit whose text is another one each time."""
+_SHORT_SECONDS: Final = 0.3
+"""How long a silence has to be once the server has shown that it can be silent."""
+_SAMPLE_BYTES: Final = 300
+"""More than a line of base64 holds that is wrapped."""
+_MOST_BYTES: Final = 1 << 18
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back to one command line: all of it, up to the reply to quit."""
+
+    line: bytes
+    raw: bytes
+    ending: str
+    """How it ended: quit (its reply came behind it), end, reset, silence or too-much."""
+
+    @property
+    def status(self) -> bytes:
+        """The first line, with its end; empty if it does not end."""
+        return self.raw[: self.raw.find(b"\n") + 1]
+
+    @property
+    def code(self) -> int | None:
+        """The code that the first line begins with, whatever its form is otherwise."""
+        found = _CODE.match(self.status)
+        return int(found[1]) if found else None
+
+    @property
+    def rest(self) -> bytes:
+        """What follows the first line."""
+        return self.raw[len(self.status) :]
+
+
+class Interviewer:
+    """Asks questions; knows how the server answers quit, what it says first, and whether it echoes."""
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+        self._has_been_silent = False
+        self.refusal = b""
+        """The line that clients get who are one too many, if the server has one."""
+        self.greeting = b""
+        self.echoes = False
+        self._is_quit_constant = True
+        self.quit_reply = b""
+        """What a connection ends with after quit, without the echo."""
+        self.stays_open: set[str] = set()
+        """`quit`, or the code of a fatal status, after which the server did not close."""
+        self.answers: dict[bytes, Answer] = {}
+
+    def begin(self) -> bool:
+        """Learn how the server answers quit, greets and echoes; return whether it answers at all."""
+        raw, ending, _ = self._exchange(b"quit")
+        again, _, _ = self._exchange(b"quit")
+        other, _, _ = self._exchange(UNKNOWN, then_quit=True)
+        first, second = _lines(raw), _lines(other)
+        if first and second and first[0].strip() == b"quit" and second[0].strip() == UNKNOWN:
+            self.echoes = True
+        elif _is_greeted(first, second):
+            self.greeting = first[0]
+        self.quit_reply = self._without_first(b"quit", raw)
+        self._is_quit_constant = raw == again
+        if ending == "silence" and self.quit_reply:
+            self.stays_open.add("quit")
+        return bool(self.quit_reply)
+
+    def ask(self, line: bytes) -> Answer:
+        """Return what a command line is answered; raises Failure, also if the client is taken for one too many."""
+        raw, ending, has_quit = self._exchange(line, then_quit=True)
+        if self.refusal and raw.startswith(self.refusal):
+            raise Failure(Kind.REFUSED, "a reply", shown(raw))
+        raw = self._without_first(line, raw)
+        if has_quit and (without := self._without_quit(raw)) != raw:
+            raw, ending = without, "quit"
+        answer = self.answers[line] = Answer(line, raw, ending)
+        if answer.code in FATAL and ending == "silence":
+            self.stays_open.add(str(answer.code))
+        return answer
+
+    def connect_by(self, connect: Connect) -> None:
+        """Connect in another way from now on."""
+        self._connect = connect
+
+    def ask_again(self, line: bytes, connect: Connect) -> bool:
+        """Tell whether a command line is answered as it was before, by another way to connect."""
+        self.connect_by(connect)
+        before = self.answers[line]
+        return self.ask(line).raw == before.raw
+
+    def _without_quit(self, raw: bytes) -> bytes:
+        """Return what came before the reply to quit; all of it if that did not come."""
+        found = _END.search(raw) if not self._is_quit_constant else None
+        end = found.start() if found else len(raw) - len(self.quit_reply)
+        if not found and (not raw.endswith(self.quit_reply) or end <= 0):
+            return raw
+        return raw[:end].removesuffix(b"quit\r\n") if self.echoes else raw[:end]
+
+    def _exchange(self, line: bytes, *, then_quit: bool = False) -> tuple[bytes, str, bool]:
+        """Return all that comes on one connection, how it ended, and whether quit was said besides."""
+        has_quit = False
+        client = self._connect()
+        try:
+            if self._has_been_silent:
+                client.patience_seconds = min(client.patience_seconds, max(_SHORT_SECONDS, client.patience_seconds / 8))
+            client.say(line)
+            heads = self.greeting.count(b"\n") + self.echoes
+            raw, ending = client.collect(lambda data: data.count(b"\n") > heads, _MOST_BYTES)
+            if ending == "enough":
+                code = Answer(line, self._without_first(line, raw), "").code
+                has_quit = then_quit and code not in FATAL
+                if has_quit:
+                    client.say(b"quit")
+                    is_enough = self._ends_with_quit if "quit" in self.stays_open else _never
+                    more, ending = client.collect(is_enough, _MOST_BYTES)
+                else:
+                    more, ending = client.collect(_never, _MOST_BYTES)
+                raw += more
+            if ending == "too-much":
+                raise Failure(Kind.TOO_MUCH, "a reply", f"{len(raw)} bytes and more")
+            if ending == "silence":
+                self._has_been_silent = True
+        finally:
+            client.part()
+        return raw, ending, has_quit
+
+    def _ends_with_quit(self, data: bytes) -> bool:
+        return data.endswith(self.quit_reply)
+
+    def _without_first(self, line: bytes, raw: bytes) -> bytes:
+        """Return what came without greeting and echo."""
+        raw = raw.removeprefix(self.greeting)
+        return raw.removeprefix(line + b"\r\n") if self.echoes else raw
+
+
+def _never(_data: bytes) -> bool:
+    return False
+
+
+def _is_greeted(first: list[bytes], second: list[bytes]) -> bool:
+    """Tell whether two conversations begin with the same line, which is not yet an answer."""
+    is_same = len(first) > 1 and len(second) > 1 and first[0] == second[0]
+    return is_same and not first[0].startswith(b"0") and STATUS.fullmatch(first[1]) is not None
+
+
+def _lines(data: bytes) -> list[bytes]:
+    return [line + b"\n" for line in data.split(b"\n")[:-1]]
+
+
+@dataclass
+class SliceSample:
+    """A slice whose bytes, or at least their number, are known."""
+
+    size: int
+    data: bytes | None = None
+    answer: Answer = field(default_factory=lambda: Answer(b"", b"", ""))
+
+
+def slice_forms(body: bytes, sample: SliceSample, forms: Iterable[str] = DIALECT_FORMS) -> Mapping[str, bytes]:
+    """Return the forms in which a slice may have come, and what followed it in each."""
+    found = {}
+    for form in forms:
+        decoded = decode(body, form, sample.size)
+        if decoded is not None and sample.data in {None, decoded[0]}:
+            found[form] = decoded[1]
+    if sample.data is None and len(found) > 1:  # any bytes are a slice of 2018
+        found.pop("2018", None)
+    return found
+
+
+def samples(interviewer: Interviewer, name: bytes, size: int, content: Content | None) -> list[SliceSample]:
+    """Return slices of a file, each asked for on a connection of its own."""
+    found = []
+    for offset, length in dict.fromkeys(((0, min(size, _SAMPLE_BYTES)), (1, min(size - 1, 7)), (0, 1))):
+        if length <= 0:
+            continue
+        answer = interviewer.ask(b"get_slice %b %d %d" % (name, offset, length))
+        known = content.read(offset, length) if content is not None else None
+        found.append(SliceSample(length, known, answer))
+    return found
+
+
+def likely_dialects(found: Sequence[SliceSample]) -> list[str]:
+    """Return the dialects that fit the slices, the most likely one first; several if it stays open."""
+    votes: dict[str, float] = {}
+    for sample in found:
+        if sample.answer.code == 0:
+            for dialect, after in slice_forms(sample.answer.rest, sample).items():
+                votes[dialect] = votes.get(dialect, 0) + (1.0 if not after else 0.6)
+    return sorted(votes, key=lambda dialect: (-votes[dialect], dialect != "2019"))

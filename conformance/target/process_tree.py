@@ -1,0 +1,186 @@
+"""The process tree of a server that the suite started: its listening sockets, processor time and memory.
+
+All of it is read from /proc; see proc(5). The root of the tree is the guard, which is a subreaper, so that daemons stay
+in it. The guard's own memory and time do not count.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from conformance.client.address import Address
+from conformance.target.sockets import Listener, listeners, tcp_listeners, unix_listeners
+
+_MOST_PROCESSES: Final = 10_000
+_UTIME: Final = 11
+"""Where utime, stime, cutime and cstime begin in /proc/PID/stat behind the name, which may contain spaces."""
+_CUTIME: Final = 13
+_CSTIME_END: Final = 15
+
+
+@dataclass(frozen=True)
+class OwnedListener:
+    """A listening socket and the descriptor that a process of the tree has for it."""
+
+    listener: Listener
+    process: int = 0
+    descriptor: int = -1
+
+    @property
+    def is_owner_known(self) -> bool:
+        """Return whether a process of the tree is known to have the socket.
+
+        False: descriptors of a process of the tree cannot be read (it runs as another user), and the socket may be
+        anyone's.
+        """
+        return self.process > 0
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether the process still has the socket: one readlink(2)."""
+        try:
+            name = os.readlink(f"/proc/{self.process}/fd/{self.descriptor}")  # noqa: PTH115  (a string is wanted)
+        except OSError:
+            return False
+        return name == f"socket:[{self.listener.inode}]"
+
+
+class ProcessTree:
+    """The processes below a root."""
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+
+    def processes(self) -> list[int]:
+        """Return the process ids, without the root's."""
+        below = _children_of if _has_children_files() else _parents_scanned()
+        found = [self._root]
+        for process in found:  # grows on the way
+            found += [child for child in below(process) if child not in found][: _MOST_PROCESSES - len(found)]
+        return found[1:]
+
+    def listeners(self, address: Address, earlier: frozenset[int] = frozenset()) -> list[OwnedListener]:
+        """Return the tree's sockets that take connections to an address.
+
+        Where the descriptors of a process cannot be read, any such socket is taken for the tree's, except those with
+        an inode in `earlier`, which listened before the tree was there.
+        """
+        candidates = listeners(address, self._root)
+        return self._own(candidates, earlier) if candidates else []
+
+    def other_listeners(self, address: Address) -> list[Listener]:
+        """Return the tree's sockets that listen somewhere, but do not take connections to an address."""
+        wanted = {listener.inode for listener in listeners(address, self._root)}
+        found = [*tcp_listeners(0, self._root), *unix_listeners(self._root)]
+        candidates = [listener for listener in found if listener.inode not in wanted]
+        return [owned.listener for owned in self._own(candidates, frozenset()) if owned.is_owner_known]
+
+    def cpu_seconds(self) -> float | None:
+        """Return the processor time, user and system, with that of children that have ended; None where unknown."""
+        root = _times(self._root)
+        if root is None:
+            return None
+        ticks = sum(root[_CUTIME:_CSTIME_END])
+        for process in self.processes():
+            ticks += sum((_times(process) or [])[_UTIME:_CSTIME_END])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def resident_kib(self) -> int | None:
+        """Return the resident memory in KiB; pages that processes share count for each; None where unknown."""
+        pages = None
+        for process in self.processes():
+            with contextlib.suppress(OSError):
+                resident = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
+                pages = (pages or 0) + resident
+        return None if pages is None else pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+    def _own(self, candidates: list[Listener], earlier: frozenset[int]) -> list[OwnedListener]:
+        """Return those of some sockets that the tree has."""
+        by_name = {f"socket:[{listener.inode}]": listener for listener in candidates}
+        found: dict[str, OwnedListener] = {}
+        is_blind = False
+        for process in self.processes():
+            descriptors = descriptors_of(process)
+            is_blind = is_blind or descriptors is None
+            for descriptor, name in (descriptors or {}).items():
+                if name in by_name:
+                    found.setdefault(name, OwnedListener(by_name[name], process, descriptor))
+        if is_blind and not found:
+            return [OwnedListener(listener) for listener in candidates if listener.inode not in earlier]
+        return list(found.values())
+
+
+def is_supported() -> bool:
+    """Return whether this system describes processes and sockets in /proc as Linux does."""
+    return Path(f"/proc/{os.getpid()}/net/tcp").exists()
+
+
+def owner_of(listener: Listener) -> str:
+    """Return the name and id of a process that has a socket; empty where that cannot be seen."""
+    with contextlib.suppress(OSError):
+        for entry in Path("/proc").iterdir():
+            if (
+                entry.name.isdigit()
+                and f"socket:[{listener.inode}]" in (descriptors_of(int(entry.name)) or {}).values()
+            ):
+                name = (entry / "comm").read_text(encoding="utf-8", errors="replace").strip()
+                return f"{name}, process {entry.name}"
+    return ""
+
+
+def descriptors_of(process: int) -> dict[int, str] | None:
+    """Return a process's descriptors and what they refer to; None where they may not be read."""
+    found: dict[int, str] = {}
+    try:
+        for name in os.listdir(f"/proc/{process}/fd"):  # noqa: PTH208  (names are wanted)
+            with contextlib.suppress(FileNotFoundError):
+                found[int(name)] = os.readlink(f"/proc/{process}/fd/{name}")  # noqa: PTH115  (a string is wanted)
+    except PermissionError:
+        return None
+    except OSError:  # the process has ended
+        return found
+    return found
+
+
+@cache
+def _has_children_files() -> bool:
+    """Return whether the kernel has /proc/PID/task/TID/children (CONFIG_PROC_CHILDREN)."""
+    process = os.getpid()
+    return Path(f"/proc/{process}/task/{process}/children").exists()
+
+
+def _children_of(process: int) -> list[int]:
+    """Return the children of a process, whichever of its threads has started them."""
+    found = []
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            with contextlib.suppress(OSError):
+                found += [int(word) for word in (thread / "children").read_text(encoding="ascii").split()]
+    return found
+
+
+def _parents_scanned() -> Callable[[int], list[int]]:
+    """Return the children of each process by a scan of all processes."""
+    children: dict[int, list[int]] = {}
+    with contextlib.suppress(OSError):
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and (fields := _stat(int(entry.name))):
+                children.setdefault(int(fields[1]), []).append(int(entry.name))
+    return lambda process: children.get(process, [])
+
+
+def _stat(process: int) -> list[str]:
+    """Return the fields of /proc/PID/stat behind the name; none where the process has ended."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _times(process: int) -> list[int] | None:
+    fields = _stat(process)
+    return [0] * _UTIME + [int(field) for field in fields[_UTIME:_CSTIME_END]] if fields else None

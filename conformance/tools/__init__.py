@@ -1,0 +1,1 @@
+"""Commands beside `run`: explain a scenario or requirement, and replay a recorded run."""

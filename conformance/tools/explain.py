@@ -1,0 +1,59 @@
+"""Explains scenarios and requirements in words, without a server."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from conformance.model.scenario import Catalogue, Scenario
+from conformance.runner.selection import SelectionError, like
+from conformance.spec.reader import Requirement, specification
+
+
+def explained(identifier: str, scenarios: Catalogue) -> str:
+    """Return what a scenario shows, or what a requirement asks and by which scenarios; raise SelectionError."""
+    if identifier in scenarios:
+        return _scenario(scenarios[identifier])
+    try:
+        row = specification()[identifier]
+    except KeyError:
+        known = [*(scenario.id for scenario in scenarios), *(row.id for row in specification())]
+        message = f"{identifier!r} is neither a scenario nor a requirement{like(identifier, known)} (conformance list)"
+        raise SelectionError(message) from None
+    return _requirement(row, [scenario for scenario in scenarios if scenario.requirement == row.id])
+
+
+def _requirement(row: Requirement, tested: Sequence[Scenario]) -> str:
+    lines = [f"{row.id} ({row.chapter}.{row.slug}), {_levels(row.level, row.level_in, row.dialects)}", row.text]
+    lines += [f"  {scenario.id}: {scenario.title}" for scenario in tested]
+    if not tested:
+        lines.append(f"  not tested: {row.untestable or 'there is no scenario yet'}")
+    return "\n".join(lines)
+
+
+def _levels(level: str, level_in: Any, dialects: Sequence[str]) -> str:  # noqa: ANN401  (a mapping or None)
+    others = "".join(f", {other} in {dialect}" for dialect, other in (level_in or {}).items())
+    return f"{level}{others}; dialects {', '.join(dialects)}"
+
+
+def _scenario(scenario: Scenario) -> str:
+    row = scenario.row
+    level_in = {**({} if scenario.level else row.level_in or {}), **scenario.level_in}
+    lines = [
+        f"{scenario.id}: {scenario.title}",
+        f"judges {row.id}, {_levels(scenario.level or row.level, level_in, scenario.dialects or row.dialects)}",
+        f"  {row.text}",
+        f"is played {scenario.isolation}"
+        + (f"; needs {', '.join(sorted(scenario.all_needs))}" if scenario.all_needs else ""),
+    ]
+    if scenario.depends:
+        lines.append(f"depends on {', '.join(scenario.depends)}")
+    if scenario.transcript is not None:
+        lines += ["", *(f"  {line}".rstrip() for line in str(scenario.transcript).splitlines())]
+    elif scenario.play.__doc__:
+        lines += ["", *(f"  {line.strip()}".rstrip() for line in scenario.play.__doc__.strip().splitlines())]
+    if causes := list(scenario.causes.rows()):
+        lines += ["", "if it fails, the first of these that fits:"]
+        for kind, cause in causes:
+            lines.append(f"  {kind.value}: {cause.text}")
+            if cause.condition:
+                lines.append(f"    told if {cause.condition}")
+    return "\n".join(lines)

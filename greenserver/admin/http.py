@@ -1,0 +1,148 @@
+"""Answers /metrics, /healthz and /readyz by HTTP, with nothing of a client that could hold it up.
+
+Run as ``python -m greenserver.admin.http LISTENER-DESCRIPTOR BOARD-DIRECTORY PARENT-PROCESS``; it ends
+with its parent.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import BoundedSemaphore, Lock
+from time import monotonic
+from typing import Any, Final
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from greenserver.admin.state_directory import Board
+
+_REQUESTS: Final = 16
+"""Requests at once; further ones are closed. A scraper, a probe and a person need three."""
+
+_REQUEST_SECONDS: Final = 5.0
+"""How long a request and its answer may take in all."""
+
+_LOOK_SECONDS: Final = 0.5
+_TEXT: Final = "text/plain; charset=utf-8"
+
+Answer = tuple[HTTPStatus, str, bytes]
+
+
+def metrics(board: Board) -> Answer:
+    """Return the numbers of all processes, living and ended."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=str(board.directory))  # type: ignore[no-untyped-call]  # the library's
+    with board.reading():
+        return HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(registry)
+
+
+def health(_board: Board) -> Answer:
+    """Say that the server lives: this process ends with it."""
+    return HTTPStatus.OK, _TEXT, b"alive\n"
+
+
+def readiness(board: Board) -> Answer:
+    """Say whether clients should be sent here."""
+    if board.is_ready:
+        return HTTPStatus.OK, _TEXT, b"ready\n"
+    return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, b"not ready\n"
+
+
+_ANSWERS: Final[dict[str, Callable[[Board], Answer]]] = {
+    "/metrics": metrics,
+    "/healthz": health,
+    "/readyz": readiness,
+}
+
+
+class _Request(BaseHTTPRequestHandler):
+    server: "_AdminServer"
+    server_version = "greenserver"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        answer = _ANSWERS.get(self.path.partition("?")[0])
+        if answer is None:
+            self.send_error(HTTPStatus.NOT_FOUND, f"There is {', '.join(_ANSWERS)}")
+            return
+        status, kind, body = answer(self.server.board)
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET  # noqa: N815  (the name that http.server looks for)
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  (as it is inherited)
+        """Say nothing: the server's log is for its own clients."""
+
+
+class _AdminServer(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, listener: socket.socket, board: Board, parent: int) -> None:
+        super().__init__(("", 0), _Request, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+        self.board = board
+        self._parent = parent
+        self._room = BoundedSemaphore(_REQUESTS)
+        self._lock = Lock()
+        self._begun: dict[socket.socket, float] = {}
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  (as it is inherited)
+        if not self._room.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        with self._lock:
+            self._begun[request] = monotonic()
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  (as it is inherited)
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._lock:
+                del self._begun[request]
+            self._room.release()
+
+    def service_actions(self) -> None:
+        """Cut requests that take too long, and end with the parent."""
+        last = monotonic() - _REQUEST_SECONDS
+        with self._lock:
+            for request, begun in self._begun.items():
+                if begun < last:
+                    _cut(request)
+        if os.getppid() != self._parent:
+            os._exit(0)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  (as it is inherited)
+        """Leave a client that has gone alone; whatever else it was, its connection is closed."""
+
+
+def _cut(request: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # gone already
+        request.shutdown(socket.SHUT_RDWR)
+
+
+def main() -> None:
+    """Answer until the parent ends."""
+    descriptor, directory, parent = sys.argv[1:]
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # meant for the server, like the next ones
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    listener = socket.socket(fileno=int(descriptor))
+    _AdminServer(listener, Board(directory), int(parent)).serve_forever(_LOOK_SECONDS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Configuration: limits, settings and their types."""

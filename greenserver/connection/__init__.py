@@ -1,0 +1,1 @@
+"""One client: handshake, reading, writing, flow control, and the connection itself."""

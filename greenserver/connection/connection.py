@@ -1,0 +1,328 @@
+"""One client's conversation: the only reads and writes on its socket.
+
+The whole life of a connection is the generator `Connection.steps`. Before each read, and before each
+large write, it waits even if it need not: at these moments other clients get their turn, and a client
+that keeps up cannot keep a server to itself.
+"""
+
+import contextlib
+import socket
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from greenserver.config.limits import COALESCE_BYTES, DEFAULTS, Limits
+from greenserver.connection.fast_path import Reflex
+from greenserver.connection.flow_control import TooSlowError
+from greenserver.connection.handshake import (
+    Network,
+    TurnedAwayError,
+    introduce,
+    linger,
+    prepare,
+    secure,
+    shake_hands,
+    turn_back,
+)
+from greenserver.connection.reader import Inbox
+from greenserver.connection.writer import BrokenOffError, Outbox
+from greenserver.files.page_cache import NotCachedError
+from greenserver.files.store import Files, FileStore, ImpatientStore
+from greenserver.io.wait import FOREVER, NOTHING, READ, Steps, Wait, Waiter, exhaust, has_input, wait_blocking
+from greenserver.net.limiter import Gate, Visit
+from greenserver.protocol.commands import split
+from greenserver.protocol.dialects import Dialect, understand
+from greenserver.protocol.responses import Body, Response
+from greenserver.protocol.status import Refusal, Status
+from greenserver.telemetry.access_log import Chronicle
+from greenserver.telemetry.metrics import SILENT, Meter
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+
+class Connection:
+    """A conversation with one client, from its first command to the close.
+
+    `client` names the client in the log; `wait` is how `handle` lets time pass. The socket is the
+    connection's from here on: it is made non-blocking, and closed at the end.
+
+    `limits` is what the client is granted, `gate` counts it among the others, `meter` is told what happens.
+    With `tls` all is said through TLS. With `proxy_from` a PROXY protocol header must come first, from a peer
+    in one of these networks (or on a unix socket), and names the client anew.
+    """
+
+    may_block = True
+    """Whether reading a file may hold the thread, since it serves nobody else; an engine says if not."""
+
+    def __init__(  # noqa: PLR0913  (keyword-only settings, a default each)
+        self,
+        sock: socket.socket,
+        store: FileStore,
+        dialect: Dialect,
+        *,
+        client: str = "",
+        wait: Waiter = wait_blocking,
+        limits: Limits = DEFAULTS,
+        meter: Meter = SILENT,
+        gate: Gate | None = None,
+        tls: "SSLContext | None" = None,
+        proxy_from: Sequence[Network] = (),
+    ) -> None:
+        prepare(sock)
+        self.socket = sock
+        self.wait = wait
+        self._store = store
+        self._files = ImpatientStore(store)
+        self._dialect = dialect
+        self._limits = limits
+        self._visit = Visit(gate)
+        self._tls = tls
+        self._proxy_from = proxy_from
+        self._chronicle = Chronicle(client, dialect, meter)
+        self._inbox = Inbox(sock, limits, self._chronicle)
+        self._outbox = Outbox(sock, limits)
+        self._reflex = Reflex(dialect.short, store, self._chronicle)
+        self._going_on = True
+        self._idle = False  # waiting for a command, owing nothing
+        self._heard: bool | OSError | None = None  # by the reflex, for the conversation
+        self._has_parted = False  # told to stop when idle, and has told the client
+
+    # --- The public face -------------------------------------------------------------------------
+
+    def handle(self) -> None:
+        """Serve the client until the conversation ends."""
+        exhaust(self.steps(), self.socket, self.wait)
+
+    def steps(self) -> Steps[None]:
+        """Serve the client until the conversation ends, one wait at a time."""
+        outcome, limit = "closed", ""
+        try:
+            yield from self._arrive()
+            yield from self._converse()
+            if not self._inbox.is_at_end:
+                yield from linger(self.socket, self._limits.linger_seconds, self._outbox.channel)
+        except TooSlowError as error:
+            outcome, limit = "timed out", error.what
+            self._chronicle.stalled(limit)
+        except TurnedAwayError as error:
+            self._visit.turn_away(error.kind, self._chronicle.client, error)
+        except OSError as error:
+            outcome = error.strerror or str(error)
+        except GeneratorExit:
+            outcome = "ended by the server"
+        finally:
+            self.socket.close()
+            if self._visit.is_welcome:
+                self._chronicle.disconnected(outcome, limit)
+            self._visit.end()
+
+    def read_buffer(self) -> str:
+        r"""Receive until one command is complete, and return it without its line end.
+
+        Returns "" at the end of the stream, and for that reason ``"\r\n"`` for an empty command. A
+        command broken by a LF of its own is returned up to that LF; nothing comes after it.
+
+        Raises TimeoutError if the client says nothing for too long; OSError if the connection broke.
+        """
+        return exhaust(self._next_command(), self.socket, self.wait)
+
+    def parser_command(self, command: str) -> Response:
+        """Run one command and return its reply; whatever goes wrong is a reply too."""
+        return self._answer(self._store, command)
+
+    @staticmethod
+    def normalize_command(command: str) -> tuple[str, list[str]]:
+        """Split a command into its name and its arguments: 'get_metadata a' -> ('get_metadata', ['a']).
+
+        Raises Refusal: BAD_REQUEST for what is not printable ASCII, elements not separated by exactly one
+        space, and no element at all.
+        """
+        return split(command)
+
+    # --- Being told to begin and to stop ---------------------------------------------------------
+
+    def enter(self) -> bool:
+        """Count the client from now on, rather than once it is served; return whether serving it takes any time."""
+        self._visit.begin()
+        return not self._visit.is_cut_short
+
+    def abandon(self) -> None:
+        """Close a connection that nobody has begun to serve."""
+        self.socket.close()
+        self._visit.end()
+
+    def stop(self) -> None:
+        """End the conversation after the reply under way; soon, if there is none.
+
+        An idle client sees the end of our half of the stream; if it has not ended its own by the next call, it is cut.
+        """
+        self._going_on = False
+        if not self._idle or has_input(self.socket):
+            return
+        is_parting = self._outbox.channel is None and not self._has_parted
+        self._has_parted = is_parting or self._has_parted
+        with contextlib.suppress(OSError):  # the second one wakes whoever waits for the socket
+            self.socket.shutdown(socket.SHUT_WR if is_parting else socket.SHUT_RD)
+
+    def abort(self) -> None:
+        """End the conversation now, whatever is under way."""
+        self._going_on = False
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+
+    # --- Receiving -------------------------------------------------------------------------------
+
+    def _next_command(self, reflex: Callable[[Wait], bool] | None = None) -> Steps[str]:
+        while not (command := self._inbox.next_command()):
+            if not self._outbox.flush_at_once():
+                yield from self._outbox.flush()
+            if not (yield from self._hear(reflex)):
+                return ""
+        return command
+
+    def _hear(self, reflex: Callable[[Wait], bool] | None) -> Steps[bool]:
+        """Let the client say more; return False at the end of the stream, or when told to stop."""
+        inbox = self._inbox
+        wait = Wait(READ, inbox.deadline(), reflex=reflex)
+        while True:
+            self._idle = True
+            if not self._going_on:
+                return False
+            if inbox.has_early:
+                inbox.has_early = False
+            elif not (yield wait):
+                raise TooSlowError("line" if inbox.lines.is_mid_line else "idle")
+            self._idle = False
+            if self._has_parted:  # nothing could be replied
+                return False
+            heard, self._heard = self._heard, None
+            if isinstance(heard, OSError):
+                raise heard
+            if heard is not None:
+                return heard
+            with contextlib.suppress(BlockingIOError):
+                return inbox.take(inbox.receive())
+
+    # --- Replying --------------------------------------------------------------------------------
+
+    def _answer(self, store: Files, command: str) -> Response:
+        """Run one command; raises NotCachedError if the store does."""
+        try:
+            return understand(self._dialect, command)(store)
+        except Refusal as refusal:
+            return Response(refusal.status)
+        except NotCachedError:
+            raise
+        except Exception as error:  # noqa: BLE001  (the client must be told, whatever it is)
+            self._chronicle.failed(command, error)
+            return Response(Status.INTERNAL_SERVER_ERROR)
+
+    def _converse(self) -> Steps[None]:
+        """Answer one command after the other until the conversation ends."""
+        outbox, chronicle = self._outbox, self._chronicle
+        files: Files = self._store if self.may_block else self._files
+        reflex = self._answer_at_once if outbox.is_plain else None
+        # What is complete is answered without a generator of its own: pipelined commands come by the hundred.
+        while self._going_on and (command := self._inbox.next_command() or (yield from self._next_command(reflex))):
+            chronicle.commands += 1
+            begun = monotonic() if chronicle.is_wanted else 0.0
+            try:
+                response = self._answer(files, command)
+            except NotCachedError:
+                yield Wait(NOTHING, FOREVER, work=self._files.work)
+                response = self._answer(files, command)
+            self._going_on = self._going_on and not response.closes
+            outbox.replies += response.status.line
+            outbox.replies += response.text
+            size = len(response.status.line) + len(response.text)
+            if response.body is not None:
+                size += yield from self._send_body(response.body)
+            elif len(outbox.replies) > COALESCE_BYTES:
+                yield from outbox.flush()
+            if chronicle.is_wanted:
+                chronicle.answered(command, response.status, size, monotonic() - begun)
+        yield from outbox.flush()
+
+    def _answer_at_once(self, wait: Wait) -> bool:
+        """Answer the commands that have come as long as that takes no waiting; return whether to wait for more.
+
+        This is the conversation's reflex while it waits for commands: most are short, and so are their replies. To wake
+        the conversation for each would cost as much as the rest of our work. It goes on where this stops.
+        """
+        self._idle = False
+        if self._has_parted:
+            return False
+        inbox = self._inbox
+        try:
+            data = inbox.receive()
+            now = monotonic()
+            self._heard = True
+            if not inbox.lines.is_mid_line and (reply := self._reflex.reply_to_lone(data, now)):
+                is_done = self._outbox.send_at_once(reply)
+                deadline = now + self._limits.idle_seconds
+            else:
+                self._heard = inbox.take(data)
+                is_done = (
+                    self._heard
+                    and self._reflex.answer(inbox.lines.complete, self._outbox.replies, now)
+                    and self._outbox.flush_at_once()
+                )
+                deadline = inbox.deadline()
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self._heard = error
+            return False
+        if not is_done:
+            return False
+        self._heard = None
+        self._idle = True
+        wait.deadline = deadline
+        return self._going_on
+
+    def _send_body(self, body: Body) -> Steps[int]:
+        """Send a body, or gather it if it is small; close it, and return its length in bytes."""
+        outbox = self._outbox
+        try:
+            return (yield from (outbox.pour if body.is_large else outbox.gather)(body, may_block=self.may_block))
+        except BrokenOffError as cut:  # after the status line only a cut can tell the client
+            self._chronicle.cut(cut.position, cut.__cause__)
+            self._going_on = False
+            return cut.position
+        finally:
+            body.close()
+
+    # --- Beginning and ending --------------------------------------------------------------------
+
+    def _arrive(self) -> Steps[None]:
+        """Learn for whom a proxy speaks, agree on TLS, and see whether there is room."""
+        chronicle = self._chronicle
+        self._visit.begin()
+        if (self._proxy_from or self._tls is not None) and not self._visit.is_cut_short:
+            deadline = monotonic() + self._limits.handshake_seconds
+            early = b""
+            if self._proxy_from:
+                introduction = introduce(self.socket, chronicle.client, self._proxy_from, deadline)
+                chronicle.client, early = yield from introduction
+            if self._tls is None:
+                self._inbox.lines.feed(early)
+            else:
+                channel = secure(self.socket, self._tls, early)
+                self._outbox.use(channel)
+                yield from shake_hands(channel, deadline)
+                self._inbox.use(channel)
+        if self._visit.is_let_in_as(chronicle.client):
+            chronicle.connected()
+        else:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        """Say that there is no room; to those past all patience at once, and without TLS."""
+        self._going_on = False
+        if not self._visit.is_cut_short:
+            self._outbox.replies += Status.INTERNAL_SERVER_ERROR.line
+            return
+        self._inbox.is_at_end = True  # so that nothing is waited for
+        if self._tls is None:
+            turn_back(self.socket)

@@ -1,0 +1,99 @@
+"""Parses the header by which a proxy says for whom it speaks: PROXY protocol, versions 1 and 2."""
+
+import ipaddress
+import struct
+from typing import Final, NamedTuple
+
+from greenserver.config import limits
+
+_SIGNATURE_1: Final = b"PROXY "
+_LINE_BYTES_1: Final = 107  # the specification's bound, line end included
+_SIGNATURE_2: Final = b"\r\n\r\n\x00\r\nQUIT\n"
+_PREFIX_2: Final = struct.Struct("!12sBBH")
+_LOCAL: Final = 0x20
+_PROXIED: Final = 0x21
+_PORTS: Final = struct.Struct("!HH")
+_ADDRESS_BYTES: Final = {0x11: 4, 0x21: 16}  # TCP over IPv4 and over IPv6
+_OTHER_FAMILIES: Final = frozenset({0x00, 0x12, 0x22, 0x31, 0x32})  # unspecified, datagrams, unix sockets
+
+
+class Header(NamedTuple):
+    """What a proxy said."""
+
+    length: int
+    """In bytes; what follows is the client's."""
+    source: tuple[str, int] | None
+    """The client's address and port; None if the proxy speaks for itself, or does not know."""
+
+
+class HeaderError(ValueError):
+    """What came first is no PROXY protocol header."""
+
+
+def parse(data: bytes) -> Header | None:
+    """Return the header that bytes begin with; None if more are needed to tell.
+
+    Raises HeaderError as soon as they cannot become a header.
+    """
+    if _begins(data, _SIGNATURE_1):
+        return _parse_line(data)
+    if _begins(data, _SIGNATURE_2):
+        return _parse_binary(data)
+    message = "there is no PROXY protocol header"
+    raise HeaderError(message)
+
+
+def _begins(data: bytes, signature: bytes) -> bool:
+    return data[: len(signature)] == signature[: len(data)]
+
+
+def _parse_line(data: bytes) -> Header | None:
+    end = data.find(b"\r\n", 0, _LINE_BYTES_1)
+    if end < 0:
+        if len(data) >= _LINE_BYTES_1:
+            message = "the header line does not end"
+            raise HeaderError(message)
+        return None
+    length = end + 2
+    _, family, *fields = data[:end].split(b" ")
+    if family == b"UNKNOWN":  # whatever follows is to be ignored
+        return Header(length, None)
+    kinds = {b"TCP4": ipaddress.IPv4Address, b"TCP6": ipaddress.IPv6Address}
+    try:
+        source, destination, *ports = (field.decode("ascii") for field in fields)
+        address = kinds[family](source)
+        kinds[family](destination)
+        source_port, _ = (_port(port) for port in ports)
+    except (KeyError, ValueError) as error:
+        message = "the header line makes no sense"
+        raise HeaderError(message) from error
+    return Header(length, (str(address), source_port))
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or (text[0] == "0" and text != "0") or int(text) > 0xFFFF:  # noqa: PLR2004  (16 bits)
+        raise ValueError(text)
+    return int(text)
+
+
+def _parse_binary(data: bytes) -> Header | None:
+    if len(data) < _PREFIX_2.size:
+        return None
+    _, command, family, rest_bytes = _PREFIX_2.unpack_from(data)
+    length = _PREFIX_2.size + rest_bytes
+    if command not in {_LOCAL, _PROXIED} or length > limits.HEADER_BYTES:
+        message = "the binary header has an unknown version or command, or is too long"
+        raise HeaderError(message)
+    address_bytes = _ADDRESS_BYTES.get(family, 0)
+    is_known = bool(address_bytes) or family in _OTHER_FAMILIES
+    if command == _PROXIED and (not is_known or (address_bytes and rest_bytes < 2 * address_bytes + _PORTS.size)):
+        message = "the binary header has an unknown family, or is too short for its addresses"
+        raise HeaderError(message)
+    if len(data) < length:
+        return None
+    if command == _LOCAL or not address_bytes:
+        return Header(length, None)
+    start = _PREFIX_2.size
+    address = ipaddress.ip_address(data[start : start + address_bytes])
+    port, _ = _PORTS.unpack_from(data, start + 2 * address_bytes)
+    return Header(length, (str(address), port))

@@ -1,0 +1,273 @@
+"""What a client is sent: replies gathered into few writes, large bodies piece by piece, each at the client's pace."""
+
+import socket
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from greenserver.config.limits import CHUNK_BYTES, COALESCE_BYTES, SHARED_CHUNK_BYTES, SPARE_ROOMS, Limits
+from greenserver.connection.flow_control import Bucket, Floor, Progress
+from greenserver.files.page_cache import NotCachedError
+from greenserver.io.wait import FOREVER, NOTHING, WRITE, Steps, Wait, Work
+from greenserver.protocol.responses import Body, Data, new_room
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from greenserver.connection.tls import SecureChannel
+
+
+_spare_rooms: Final[deque[memoryview]] = deque(maxlen=SPARE_ROOMS)
+
+_floor: Final = Floor()
+"""Whose part of a large body was read last."""
+
+
+class _Room:
+    """Lends room for what a slice reads at a time: the last in use, but for threads that read at once.
+
+    With a new one each time the allocator gives memory back and takes it again, and the page faults cost three
+    times the encoding.
+    """
+
+    __slots__ = ("_room",)
+
+    def __enter__(self) -> memoryview:
+        try:
+            self._room = _spare_rooms.pop()
+        except IndexError:
+            self._room = new_room()
+        return self._room
+
+    def __exit__(self, *_: object) -> None:
+        _spare_rooms.append(self._room)
+
+
+class BrokenOffError(Exception):
+    """The source of a body failed after `position` bytes of it were sent or gathered."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(position)
+        self.position = position
+
+
+class Outbox:
+    """The way to one client.
+
+    All steps raise TooSlowError if the client takes too little for too long, OSError if the connection broke.
+    """
+
+    __slots__ = (
+        "_bucket",
+        "_chunk_bytes",
+        "_granted",
+        "_progress",
+        "_send",
+        "_socket",
+        "channel",
+        "is_plain",
+        "replies",
+    )
+
+    def __init__(self, sock: socket.socket, granted: Limits) -> None:
+        self.replies = bytearray()
+        """Gathered, and not yet sent."""
+        self._socket = sock
+        self._granted = granted
+        self.channel: SecureChannel | None = None
+        self._send: Callable[[Data], int] = sock.send
+        self._bucket = Bucket(granted.rate) if granted.rate else None
+        self.is_plain = self._bucket is None
+        """Whether what is sent goes to the socket at once and as it is, neither at a rate nor through TLS."""
+        self._chunk_bytes = CHUNK_BYTES if self._bucket is None else self._bucket.piece_bytes
+        self._progress: Progress | None = None
+
+    def use(self, channel: "SecureChannel") -> None:
+        """Send through TLS from now on."""
+        self.channel = channel
+        self.is_plain = False
+        self._send = channel.send
+
+    def send_at_once(self, reply: bytes) -> bool:
+        """Send a reply while none is gathered; gather what does not go without waiting, and tell whether all went."""
+        try:
+            sent = self._send(reply)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(reply):
+            self.replies += reply[sent:]
+            return False
+        return True
+
+    def flush_at_once(self) -> bool:
+        """Send what goes of the replies without waiting, and tell whether that is all."""
+        replies = self.replies
+        if replies and self.is_plain:
+            try:
+                sent = self._send(replies)
+            except BlockingIOError:
+                return False
+            del replies[:sent]
+        return not replies
+
+    def flush(self) -> Steps[None]:
+        """Send all replies that are gathered."""
+        replies, bucket, progress = self.replies, self._bucket, None
+        while replies or (self.channel is not None and not self.channel.flush()):
+            if bucket is not None and (moment := bucket.next_moment()):
+                yield Wait(NOTHING, moment)
+            try:
+                sent = self._send(replies if bucket is None else replies[: bucket.piece_bytes])
+            except BlockingIOError:
+                sent = 0
+            del replies[:sent]
+            if bucket is not None:
+                bucket.spend(sent)
+            if progress is not None and sent:
+                progress.writes(sent)
+            if replies or not sent:
+                progress = progress or self._watch()
+                while not (yield Wait(WRITE, progress.deadline)):
+                    progress.look()
+
+    def gather(self, body: Body, *, may_block: bool) -> Steps[int]:
+        """Add a small body to the replies, and return its length in bytes. Raises BrokenOffError."""
+        position = 0
+        while True:
+            if len(self.replies) > COALESCE_BYTES:
+                yield from self.flush()
+            with _Room() as room:
+                part = _part_at_hand(body, position, room[: self._chunk_bytes], patient=may_block)
+                self.replies += part or b""
+            if part is None:
+                part = yield from self._part_from_disk(body, position)
+                self.replies += part
+            if not part:
+                return position
+            position += len(part)
+
+    def pour(self, body: Body, *, may_block: bool) -> Steps[int]:
+        """Send the replies and a large body, and return its length in bytes. Raises BrokenOffError.
+
+        A part is read when the client is ready for it, so that a client that is not costs no memory.
+        """
+        progress = self._watch()
+        flow = _Flow(self, body, progress, may_block=may_block)
+        wait = Wait(WRITE, progress.deadline, reflex=flow.go_on if self._bucket is None else None)
+        while not flow.is_complete:
+            if self._bucket is not None:
+                yield from self._pause(self._bucket, progress)
+            wait.deadline = progress.deadline
+            if not (yield wait):
+                progress.look()
+            elif not flow.send_part():
+                part = yield from self._part_from_disk(body, flow.position)
+                progress.goes_on()
+                flow.send(part)
+                del part  # a suspended generator keeps what its names refer to: 256 KiB for each client that stalls
+        return flow.position
+
+    def share(self) -> int:
+        """Return how much to read now: less if another client was sent to since, for all wait for each."""
+        return self._chunk_bytes if _floor.is_kept_by(self) else min(self._chunk_bytes, SHARED_CHUNK_BYTES)
+
+    def send_with_replies(self, part: Data, progress: Progress) -> int:
+        """Send the replies and as much of a part as goes, and return how much of the part went or was gathered."""
+        replies = self.replies
+        if self._bucket is None and len(replies) + len(part) <= COALESCE_BYTES:  # the first or last of a body
+            replies += part
+            return len(part)
+        if replies:
+            part = replies + part
+        if self._bucket is not None:
+            part = part[: self._bucket.piece_bytes]
+        try:
+            sent = self._send(part)
+        except BlockingIOError:
+            return 0
+        progress.writes(sent)
+        if self._bucket is not None:
+            self._bucket.spend(sent)
+        if not replies:
+            return sent
+        of_part = max(0, sent - len(replies))
+        del replies[:sent]
+        return of_part
+
+    def _part_from_disk(self, body: Body, position: int) -> Steps[Data]:
+        work = Work(lambda: body.part(position, new_room()[: self._chunk_bytes]))
+        yield Wait(NOTHING, FOREVER, work=work)
+        try:
+            return work.result()
+        except Exception as error:
+            raise BrokenOffError(position) from error
+
+    @staticmethod
+    def _pause(bucket: Bucket, progress: Progress) -> Steps[None]:
+        """Wait until the rate allows the next piece."""
+        if moment := bucket.next_moment():
+            yield Wait(NOTHING, moment)
+            progress.goes_on()
+
+    def _watch(self) -> Progress:
+        """Return what judges the client from now on."""
+        if self._progress is None:
+            self._progress = Progress(self._socket, self._granted)
+        self._progress.begin()
+        return self._progress
+
+
+class _Flow:
+    """A large body on its way to a client: how much of it has gone, and how it goes on."""
+
+    __slots__ = ("_body", "_failure", "_may_block", "_outbox", "_progress", "is_complete", "position")
+
+    def __init__(self, outbox: Outbox, body: Body, progress: Progress, *, may_block: bool) -> None:
+        self._outbox = outbox
+        self._body = body
+        self._progress = progress
+        self._may_block = may_block
+        self._failure: Exception | None = None
+        self.position = 0
+        self.is_complete = False
+
+    def go_on(self, wait: Wait) -> bool:
+        """Send a part; return whether to wait for the client again, and to leave the conversation asleep until then.
+
+        The reflex of who waits for the client. To wake the conversation for each part costs as much as encoding it.
+        """
+        try:
+            is_at_hand = self.send_part()
+        except Exception as error:  # noqa: BLE001  (raised again where the conversation goes on)
+            self._failure = error
+            return False
+        wait.deadline = self._progress.deadline
+        return is_at_hand and not self.is_complete
+
+    def send_part(self) -> bool:
+        """Send a part, and return whether it was at hand. Raises BrokenOffError, and what the reflex met."""
+        if self._failure is not None:
+            raise self._failure
+        outbox = self._outbox
+        with _Room() as room:
+            part = _part_at_hand(self._body, self.position, room[: outbox.share()], patient=self._may_block)
+            if part is None:
+                return False
+            self.send(part)
+        return True
+
+    def send(self, part: Data) -> None:
+        """Send as much of a part as goes; nothing is the end."""
+        if part:
+            self.position += self._outbox.send_with_replies(part, self._progress)
+        else:
+            self.is_complete = True
+
+
+def _part_at_hand(body: Body, position: int, room: memoryview, *, patient: bool) -> Data | None:
+    """Return a part of a body; nothing if it would have to be waited for. Raises BrokenOffError."""
+    try:
+        return body.part(position, room, patient=patient)
+    except NotCachedError:
+        return None
+    except Exception as error:
+        raise BrokenOffError(position) from error

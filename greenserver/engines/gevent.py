@@ -1,0 +1,174 @@
+"""A greenlet for each client, under gevent's StreamServer, on monkey-patched sockets."""
+
+import socket
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+import gevent.socket
+from gevent import monkey
+from gevent.pool import Group
+from gevent.server import StreamServer
+
+from greenserver.config.limits import ACCEPT_BURST, ACCEPT_PAUSE_SECONDS, DEFAULTS, SWEEP_SECONDS, Limits
+from greenserver.engines import Welcome, drain, seconds_left
+from greenserver.files.thread_pool import FileThreads
+from greenserver.io.wait import NEVER, NOTHING, READ, Stop, Wait, Work
+from greenserver.net.listening import close_listener, describe_peer, is_client_gone, report_no_room, report_room
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from greenserver.connection.connection import Connection
+
+# A conversation never blocks, so it needs no cooperative socket: the plain one is smaller and quicker.
+_PlainSocket: Final = monkey.get_original("socket", "socket")
+
+
+def serve(listener: socket.socket, welcome: Welcome, stop: Stop, granted: Limits = DEFAULTS) -> None:
+    """Serve each client in a greenlet of its own until the switch is turned.
+
+    Raises RuntimeError if the sockets are not monkey-patched.
+    """
+    if not monkey.is_module_patched("socket"):
+        message = "the gevent engine needs gevent.monkey.patch_all() before anything else is imported"
+        raise RuntimeError(message)
+    conversations: set[Connection] = set()
+    greenlets = Group()
+    waits = _Waits(granted.file_threads)
+
+    def converse(sock: socket.socket, address: object) -> None:
+        conversation = welcome(_PlainSocket(fileno=sock.detach()), describe_peer(address))
+        conversation.may_block = False
+        conversations.add(conversation)
+        wait = conversation.wait = _HubWait(conversation.socket, waits)
+        try:
+            conversation.handle()
+        finally:
+            wait.close()
+            conversations.discard(conversation)
+
+    # Not the Group itself: as a pool it would be asked at each client whether it is full.
+    spawn: Any = greenlets.spawn
+    server = _Listener(listener, converse, spawn=spawn)
+    server.start()
+    while not stop.is_set:
+        gevent.socket.wait_read(stop.fileno())
+        stop.absorb()
+    server.stop_accepting()
+    close_listener(listener)
+    server.close()
+    drain(conversations, greenlets.join, granted.grace_seconds)
+    waits.close()
+
+
+class _Listener(StreamServer):
+    """A StreamServer that pauses, and says so, when the system has no room for a client."""
+
+    max_accept = ACCEPT_BURST  # the usual hundred can take all descriptors before the first client is counted
+
+    def do_read(self) -> tuple[gevent.socket.socket, Any] | None:  # type: ignore[override]  # stub: never None
+        try:
+            accepted = super().do_read()
+        except OSError as error:
+            if not is_client_gone(error):
+                report_no_room(error)
+                self.stop_accepting()
+                gevent.spawn_later(ACCEPT_PAUSE_SECONDS, self._resume)
+            return None
+        report_room()
+        return accepted
+
+    def _resume(self) -> None:
+        if self.started:
+            self.start_accepting()
+
+
+class _Waits:
+    """All greenlets that wait: one timer looks for those whose time is up, one watcher for work that is done.
+
+    A timer for each wait would cost more than the wait.
+    """
+
+    def __init__(self, file_threads: int) -> None:
+        self.hub = gevent.get_hub()
+        # libuv stops a watcher by itself once its socket has failed, though there may be more to read.
+        self.is_watching_on = "libuv" not in type(self.hub.loop).__module__
+        self.switch = self.hub.switch
+        self.files = FileThreads(file_threads, monkey.get_original("_thread", "start_new_thread"))
+        self.waits: set[_HubWait] = set()
+        self._timer = self.hub.loop.timer(SWEEP_SECONDS, SWEEP_SECONDS)
+        self._timer.start(self._sweep)
+        self._watcher = self.hub.loop.io(self.files.fileno(), READ)
+        self._watcher.start(self.files.resume)
+
+    def _sweep(self) -> None:
+        now = monotonic()
+        for wait in [each for each in self.waits if each.asked.deadline <= now]:
+            wait.wake(False)  # noqa: FBT003  (what the conversation is sent)
+
+    def close(self) -> None:
+        for watcher in (self._timer, self._watcher):
+            watcher.stop()
+            watcher.close()
+        self.files.close()
+
+
+class _HubWait:
+    """Lets a greenlet sleep until its socket is ready: one watcher, which stays on where it can, and no timer.
+
+    Starting and stopping a watcher for each wait would cost more than the two switches.
+    """
+
+    __slots__ = ("_descriptor", "_events", "_waits", "_watcher", "asked", "wake")
+
+    def __init__(self, sock: socket.socket, waits: _Waits) -> None:
+        self._descriptor = sock.fileno()
+        self._events = NOTHING
+        self._watcher: Any = None
+        self._waits = waits
+        self.asked = NEVER
+        """The wait under way whose deadline is to be watched."""
+        self.wake: Callable[[bool], object] = gevent.getcurrent().switch
+        waits.waits.add(self)
+
+    def __call__(self, _sock: socket.socket, wait: Wait) -> bool:
+        if wait.events != self._events or not self._waits.is_watching_on:
+            self._watch(wait.events)
+        if wait.events == NOTHING:
+            self.asked = NEVER
+            return self._do(wait.work) if wait.work is not None else self._pause(wait.deadline)
+        self.asked = wait
+        return bool(self._waits.switch())
+
+    def _do(self, work: Work[object]) -> bool:
+        self._waits.files.do(work, partial(self.wake, True))  # noqa: FBT003  (what the conversation is sent)
+        return bool(self._waits.switch())
+
+    def _pause(self, deadline: float) -> bool:
+        gevent.sleep(seconds_left(deadline))
+        return False
+
+    def _watch(self, events: int) -> None:
+        if self._watcher is not None:
+            self._watcher.stop()
+            self._watcher.close()
+            self._watcher = None
+        self._events = events
+        if events != NOTHING:
+            self._watcher = self._waits.hub.loop.io(self._descriptor, events)
+            self._watcher.start(self._meet)
+
+    def _meet(self) -> None:
+        """Answer a ready socket in the hub, by the reflex; only if that is not all, by the conversation's greenlet."""
+        if self.asked.is_over():
+            self.wake(True)  # noqa: FBT003  (what the conversation is sent)
+        elif not self._waits.is_watching_on:
+            self._watch(self._events)
+
+    def close(self) -> None:
+        """Give the watcher back, and let go of the conversation that asked."""
+        self._waits.waits.discard(self)
+        self.asked = NEVER
+        self._watch(NOTHING)

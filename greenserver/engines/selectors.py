@@ -1,0 +1,158 @@
+"""One loop, one selector: conversations are suspended, and resumed when their sockets are ready."""
+
+import _thread
+import heapq
+import selectors
+from collections.abc import Collection
+from functools import partial
+from itertools import count
+from socket import socket
+from time import monotonic
+from typing import Final
+
+from greenserver.config.limits import ACCEPT_PAUSE_SECONDS, DEFAULTS, SWEEP_SECONDS, Limits
+from greenserver.connection.connection import Connection
+from greenserver.engines import Welcome, drain
+from greenserver.files.thread_pool import FileThreads
+from greenserver.io.wait import NEVER, NOTHING, Steps, Stop, Wait
+from greenserver.net.listening import accept, close_listener
+
+_LISTENER: Final = "listener"
+_FILES: Final = "files"
+
+
+def serve(listener: socket, welcome: Welcome, stop: Stop, granted: Limits = DEFAULTS) -> None:
+    """Serve all clients in this thread until the switch is turned."""
+    files = FileThreads(granted.file_threads, _thread.start_new_thread)
+    with selectors.DefaultSelector() as selector:
+        selector.register(stop.fileno(), selectors.EVENT_READ, stop)
+        selector.register(files.fileno(), selectors.EVENT_READ, _FILES)
+        try:
+            _Loop(selector, listener, welcome, files).serve(stop, granted.grace_seconds)
+        finally:
+            files.close()
+
+
+class _Suspended:
+    """A conversation that waits for its socket, for work to be done, or for its deadline."""
+
+    __slots__ = ("asked", "connection", "descriptor", "events", "steps")
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.descriptor = connection.socket.fileno()
+        self.steps: Steps[None] = connection.steps()
+        self.events = 0  # not registered
+        self.asked = NEVER
+        """The wait under way whose deadline is to be watched."""
+
+
+class _Loop:
+    def __init__(
+        self, selector: selectors.BaseSelector, listener: socket, welcome: Welcome, files: FileThreads
+    ) -> None:
+        self._selector = selector
+        self._listener = listener
+        self._welcome = welcome
+        self._files = files
+        self._suspended: dict[Connection, _Suspended] = {}
+        self._pauses: list[tuple[float, int, _Suspended]] = []  # a heap; the numbers keep equal moments apart
+        self._numbers = count()
+        self._accept_from = 0.0  # when to look at the listener again; only while it is unregistered
+        self._is_listening = False
+        self._next_sweep = monotonic()
+
+    def serve(self, stop: Stop, grace_seconds: float) -> None:
+        while not stop.is_set:
+            self._listen()
+            self._turn(SWEEP_SECONDS)
+        self._selector.unregister(stop.fileno())
+        self._ignore_listener()
+        close_listener(self._listener)
+        drain(self._conversations, self._run, grace_seconds)
+
+    @property
+    def _conversations(self) -> Collection[Connection]:
+        return self._suspended.keys()
+
+    def _run(self, seconds: float) -> None:
+        deadline = monotonic() + seconds
+        while self._suspended and monotonic() < deadline:
+            self._turn(min(seconds, SWEEP_SECONDS))
+
+    def _turn(self, seconds: float) -> None:
+        """Resume what is ready, after waiting for at most so long; then what is past its deadline."""
+        if self._pauses:
+            seconds = min(seconds, max(0.0, self._pauses[0][0] - monotonic()))
+        for key, _ in self._selector.select(seconds):
+            if key.data is _LISTENER:
+                self._accept()
+            elif key.data is _FILES:
+                self._files.resume()
+            elif isinstance(key.data, Stop):
+                key.data.absorb()
+            elif key.data.asked.is_over():
+                self._resume(key.data, is_ready=True)
+        now = monotonic()
+        while self._pauses and self._pauses[0][0] <= now:
+            self._resume(heapq.heappop(self._pauses)[2], is_ready=False)
+        if now >= self._next_sweep:
+            self._next_sweep = now + SWEEP_SECONDS
+            for suspended in [each for each in self._suspended.values() if each.asked.deadline <= now]:
+                self._resume(suspended, is_ready=False)
+
+    def _listen(self) -> None:
+        if not self._is_listening and monotonic() >= self._accept_from:
+            self._selector.register(self._listener, selectors.EVENT_READ, _LISTENER)
+            self._is_listening = True
+
+    def _ignore_listener(self) -> None:
+        if self._is_listening:
+            self._selector.unregister(self._listener)
+            self._is_listening = False
+
+    def _accept(self) -> None:
+        try:
+            accepted = accept(self._listener)
+        except OSError:
+            self._ignore_listener()
+            self._accept_from = monotonic() + ACCEPT_PAUSE_SECONDS
+            return
+        if accepted is not None:
+            connection = self._welcome(*accepted)
+            connection.may_block = False
+            self._suspended[connection] = suspended = _Suspended(connection)
+            self._resume(suspended, is_ready=None)
+
+    def _resume(self, suspended: _Suspended, *, is_ready: bool | None) -> None:
+        """Go on with a conversation until its next wait; None begins it."""
+        try:
+            wait = next(suspended.steps) if is_ready is None else suspended.steps.send(is_ready)
+        except StopIteration:
+            # Its socket is closed, which took it out of the kernel's set; this forgets the rest.
+            if suspended.events:
+                self._selector.unregister(suspended.descriptor)
+            del self._suspended[suspended.connection]
+            return
+        suspended.asked = wait
+        if wait.events != suspended.events:
+            self._watch(suspended, wait.events)
+        if wait.events == NOTHING:
+            self._pause(suspended, wait)
+
+    def _watch(self, suspended: _Suspended, events: int) -> None:
+        if events == NOTHING:
+            self._selector.unregister(suspended.descriptor)
+        elif suspended.events:
+            self._selector.modify(suspended.descriptor, events, suspended)
+        else:
+            self._selector.register(suspended.descriptor, events, suspended)
+        suspended.events = events
+
+    def _pause(self, suspended: _Suspended, wait: Wait) -> None:
+        """Leave a conversation alone until its work is done, or until its moment has come."""
+        suspended.asked = NEVER  # what resumes it is not the sweep
+        if wait.work is not None:
+            self._files.do(wait.work, partial(self._resume, suspended, is_ready=True))
+        else:
+            heapq.heappush(self._pauses, (wait.deadline, next(self._numbers), suspended))

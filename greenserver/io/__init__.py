@@ -1,0 +1,1 @@
+"""Ways to wait: for sockets, events and shutdown; and memory for large writes."""

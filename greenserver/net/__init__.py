@@ -1,0 +1,1 @@
+"""Listening sockets: opening, limiting and draining them."""

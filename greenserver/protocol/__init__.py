@@ -1,0 +1,1 @@
+"""HFTP without sockets (sans-I/O): framing, commands, dialects, responses and status codes."""

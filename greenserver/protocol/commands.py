@@ -1,0 +1,106 @@
+"""The protocol's commands: one function and one table row each."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from greenserver.config import limits
+from greenserver.files.file_slice import FileSlice
+from greenserver.files.store import Files, FileStore, require_name
+from greenserver.protocol.responses import NUMBER_LINE, OK_NUMBER, Lines, Response, SliceBody
+from greenserver.protocol.status import Refusal, Status
+
+SliceForms = Mapping[str, Callable[[FileSlice], SliceBody]]
+"""How a slice can be sent, by the word that asks for it; the empty word is the usual way."""
+
+ShortRequest = Callable[[FileStore, float], bytes]
+"""Asks a store for what is at hand now (on the clock of `time.monotonic`), and returns a whole reply: its status is OK.
+
+Raises whatever prevents that.
+"""
+
+
+@dataclass(frozen=True)
+class Language:
+    """What commands may need to know of the dialect in which they are said."""
+
+    commands: Mapping[str, "Command"]
+    slice_forms: SliceForms
+
+
+@dataclass(frozen=True)
+class Command:
+    """A row of the table: a command's name, how many arguments it takes, and what it does."""
+
+    name: str
+    arguments: range
+    run: Callable[[Language, Sequence[str], Files], Response]
+    short: Callable[[Sequence[str]], ShortRequest] | None = None
+    """What answers it from what is at hand, if its reply is short."""
+
+
+def get_file_listing(_language: Language, _arguments: Sequence[str], store: Files) -> Response:
+    """Answer with the names of the files that can be fetched."""
+    return Response(Status.OK, body=Lines(store.listing()))
+
+
+def get_metadata(_language: Language, arguments: Sequence[str], store: Files) -> Response:
+    """Answer with a file's length in bytes."""
+    (name,) = arguments
+    return Response(Status.OK, NUMBER_LINE % store.size(name))
+
+
+def get_metadata_at_hand(arguments: Sequence[str]) -> ShortRequest:
+    """Return what answers with a file's length in bytes."""
+    (name,) = arguments
+    return lambda store, now: OK_NUMBER % store.size_at_hand(name, now)
+
+
+def get_slice(language: Language, arguments: Sequence[str], store: Files) -> Response:
+    """Answer with a part of a file."""
+    name, offset, size, *form = arguments
+    body = language.slice_forms.get(form[0] if form else "")
+    if body is None:
+        raise Refusal(Status.INVALID_ARGUMENTS_FOR_COMMAND)
+    require_name(name)  # the form of every argument comes before the file
+    return Response(Status.OK, body=body(store.slice(name, parse_number(offset), parse_number(size))))
+
+
+def show_help(language: Language, _arguments: Sequence[str], _store: Files) -> Response:
+    """Answer with the names of the commands."""
+    return Response(Status.OK, body=Lines("".join(f"{name}\r\n" for name in language.commands).encode("ascii")))
+
+
+def leave(_language: Language, _arguments: Sequence[str], _store: Files) -> Response:
+    """Answer, and end the connection."""
+    return Response(Status.OK, closes=True)
+
+
+GET_FILE_LISTING = Command("get_file_listing", range(1), get_file_listing)
+GET_METADATA = Command("get_metadata", range(1, 2), get_metadata, get_metadata_at_hand)
+GET_SLICE = Command("get_slice", range(3, 5), get_slice)
+HELP = Command("help", range(1), show_help)
+QUIT = Command("quit", range(1), leave)
+
+
+def split(command: str) -> tuple[str, list[str]]:
+    """Return a command's name and its arguments; raises Refusal, see `Connection.normalize_command`."""
+    name, *arguments = elements = command.split(" ")
+    if "" in elements or not (command.isascii() and command.isprintable()):
+        raise Refusal(Status.BAD_REQUEST)
+    return name, arguments
+
+
+def parse_number(text: str) -> int:
+    """Return a non-negative decimal of ASCII digits; past 18 digits, a number larger than any file.
+
+    Raises Refusal: INVALID_ARGUMENTS_FOR_COMMAND for all that `int` accepts beyond that (signs,
+    underscores, other scripts' digits), and for zeros without end, whose value is not known.
+    """
+    if not (text.isascii() and text.isdigit()):
+        raise Refusal(Status.INVALID_ARGUMENTS_FOR_COMMAND)
+    if len(text) <= limits.NUMBER_DIGITS:
+        return int(text)
+    digits = text.lstrip("0")
+    if not digits and len(text) >= limits.ELEMENT_BYTES:
+        raise Refusal(Status.INVALID_ARGUMENTS_FOR_COMMAND)
+    return int(digits or "0") if len(digits) <= limits.NUMBER_DIGITS else 2**63

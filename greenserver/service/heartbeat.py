@@ -1,0 +1,37 @@
+"""Beats once a second among the conversations, and notices how late: the time in which nobody was served."""
+
+import logging
+from _thread import start_new_thread
+from collections.abc import Callable
+from time import monotonic, sleep
+from typing import Final
+
+from greenserver.telemetry.log import report
+
+_log = logging.getLogger(__name__)
+
+BEAT_SECONDS: Final = 1.0
+
+
+def start_heartbeat(*beats: Callable[[float], object]) -> None:
+    """Call functions about once a second, with how late that is in seconds.
+
+    Where threads are greenlets that is the lag of their loop; elsewhere that of a thread among the others.
+    """
+    start_new_thread(_beat, (beats,))
+
+
+def _beat(beats: tuple[Callable[[float], object], ...]) -> None:
+    while True:
+        asleep = monotonic()
+        sleep(BEAT_SECONDS)
+        lag_seconds = max(0.0, monotonic() - asleep - BEAT_SECONDS)
+        for beat in beats:
+            _try(beat, lag_seconds)
+
+
+def _try(beat: Callable[[float], object], lag_seconds: float) -> None:
+    try:
+        beat(lag_seconds)
+    except Exception as error:  # noqa: BLE001  (the next beat must come)
+        report(_log, logging.ERROR, "a heartbeat failed", error=error)

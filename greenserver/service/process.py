@@ -1,0 +1,188 @@
+"""One process that serves: a server put together from settings, with its signals, its reload and its reports."""
+
+import contextlib
+import signal
+import socket
+from _thread import start_new_thread
+from types import FrameType
+from typing import TYPE_CHECKING, Final, TypedDict
+
+from greenserver.config.limits import Limits
+from greenserver.config.settings import Settings, kept_until_restart
+from greenserver.files.store import FileStore
+from greenserver.io import allocator
+from greenserver.server import Server
+from greenserver.service import privileges, rlimits, systemd
+from greenserver.service.heartbeat import start_heartbeat
+from greenserver.service.reload import Announce, Reread, adjust_log, configure_log, report_refusal, report_reload
+from greenserver.telemetry.metrics import SILENT, Meter
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Sequence
+
+    from greenserver.admin.process import Admin
+    from greenserver.connection.handshake import Network
+
+_FIXED_LIMITS: Final = ("grace_seconds", "file_threads")  # an engine takes them when it begins
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class Terms(TypedDict):
+    """What of a server's settings can change while it serves."""
+
+    dialect: str
+    hidden: bool
+    limits: Limits
+    tls: "ssl.SSLContext | None"
+    proxy_from: "Sequence[Network]"
+
+
+def terms(settings: Settings) -> Terms:
+    """Return what clients are served by.
+
+    Raises OSError with a message for people if a certificate or a key is of no use.
+    """
+    secure = None
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        from greenserver.connection.tls import server_context  # noqa: PLC0415  (only for who speaks TLS)
+
+        secure = server_context(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+    return {
+        "dialect": settings.dialect,
+        "hidden": settings.hidden,
+        "limits": settings.limits,
+        "tls": secure,
+        "proxy_from": settings.trusted_proxies,
+    }
+
+
+def check(settings: Settings) -> None:
+    """Try all that can be tried without listening.
+
+    Raises OSError with a message for people: no such directory, user or group, a certificate of no use.
+    """
+    try:
+        FileStore(settings.directory, hidden=settings.hidden).close()
+    except OSError as error:
+        message = f"cannot serve {settings.directory}: {error.strerror}"
+        raise OSError(message) from error
+    terms(settings)
+    privileges.find(settings)
+
+
+def run(settings: Settings, announce: Announce, reread: Reread) -> None:
+    """Serve with this process alone, until a signal stops it.
+
+    Raises OSError with a message for people if that cannot be.
+    """
+    configure_log(settings)
+    rlimits.raise_limit()
+    with contextlib.ExitStack() as stack:
+        admin, meter = _watched(stack, settings.admin)
+        listener = systemd.inherited_listener(settings.address)
+        server = stack.enter_context(make_server(settings, listener, meter))
+        _obey(server, settings, reread, admin)
+        announce(server.host, server.port)
+        if admin is not None:
+            admin.give_to(privileges.find(settings))
+        privileges.drop(settings)
+        if admin is not None:
+            admin.begin()
+            admin.board.set_serving()
+            start_heartbeat(meter.beat, admin.watch)
+        systemd.notify("READY=1")
+        try:
+            server.serve()
+        finally:
+            signal.set_wakeup_fd(-1)
+
+
+def _watched(stack: contextlib.ExitStack, address: tuple[str, int] | None) -> "tuple[Admin | None, Meter]":
+    """Return what answers at an admin address, and what counts for it; without an address, nobody does."""
+    if address is None:
+        return None, SILENT
+    from greenserver.admin.process import Admin, load_meter  # noqa: PLC0415  (few ask for it, and starting must be quick)
+
+    return stack.enter_context(Admin(address)), load_meter()
+
+
+def make_server(settings: Settings, listener: socket.socket | None, meter: Meter) -> Server:
+    """Return a server that settings ask for, on a listener of its own unless it is given one.
+
+    The process is told to keep what it frees for the chunks to come.
+
+    Raises OSError with a message for people if a certificate or a key is of no use.
+    """
+    allocator.keep_chunks()
+    return Server(
+        settings.directory,
+        address=settings.address,
+        port=settings.port,
+        engine=settings.engine,
+        meter=meter,
+        listener=listener,
+        **terms(settings),
+    )
+
+
+def _obey(server: Server, settings: Settings, reread: Reread, admin: "Admin | None") -> None:
+    """Make SIGHUP reload, and the first SIGINT or SIGTERM stop; the second one ends the process, as if never caught."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        for number in _STOPPING:
+            signal.signal(number, signal.SIG_DFL)
+        if admin is not None:
+            admin.board.set_draining()
+        systemd.notify("STOPPING=1")
+        server.stop()
+
+    # Without it, a signal that comes just before a wait, or to another thread, would not end the wait.
+    signal.set_wakeup_fd(server.wakeup_fileno(), warn_on_full_buffer=False)
+    reload = Reload(server, settings, reread)
+    signal.signal(signal.SIGHUP, lambda _number, _frame: reload.ask())
+    for number in _STOPPING:
+        signal.signal(number, stop)
+
+
+class Reload:
+    """Reads the configuration anew, outside of the signal handler, once for all who ask meanwhile."""
+
+    def __init__(self, server: Server, settings: Settings, reread: Reread) -> None:
+        self._server = server
+        self._settings = settings
+        self._reread = reread
+        self._asked = 0
+
+    def ask(self) -> None:
+        """Reload soon."""
+        self._asked += 1
+        if self._asked == 1:
+            try:
+                start_new_thread(self._reload_while_asked, ())
+            except RuntimeError as error:  # the system has no room for another thread
+                self._asked = 0
+                report_refusal(f"{error}: try again")
+
+    def _reload_while_asked(self) -> None:
+        while self._asked:
+            answered = self._asked
+            try:
+                self._reload()
+            except Exception as error:  # noqa: BLE001  (whatever it is, serving goes on)
+                report_refusal(str(error))
+            self._asked -= answered
+
+    def _reload(self) -> None:
+        settings, kept = kept_until_restart(self._settings, self._reread())
+        if settings.workers:
+            kept.append("workers")
+        kept += [
+            name.replace("_", "-")
+            for name in _FIXED_LIMITS
+            if getattr(settings.limits, name) != getattr(self._settings.limits, name)
+        ]
+        self._server.reload(settings.directory, **terms(settings))
+        adjust_log(settings)
+        self._settings = settings
+        report_reload(kept)

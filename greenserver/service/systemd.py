@@ -1,0 +1,63 @@
+"""What a process gets from whoever starts it: listeners by their descriptors, and an ear for how it goes."""
+
+import os
+import socket
+from collections.abc import MutableMapping
+from typing import Final
+
+from greenserver.config.addresses import INHERITED_PREFIX
+
+_FIRST_DESCRIPTOR: Final = 3  # SD_LISTEN_FDS_START of sd_listen_fds(3)
+
+
+def inherited_listener(address: str, environment: MutableMapping[str, str] = os.environ) -> socket.socket | None:
+    """Return the listener that was handed over, by fd://N as the address or by systemd; None if none was.
+
+    Raises OSError with a message for people if what was handed over is no listener.
+    """
+    if address.startswith(INHERITED_PREFIX):
+        number = address.removeprefix(INHERITED_PREFIX)
+        if not (number.isascii() and number.isdigit()):
+            message = f"{address} is not fd://N, with the number of an open descriptor that listens"
+            raise OSError(message)
+        return _adopt(int(number), address)
+    if environment.get("LISTEN_PID") != str(os.getpid()):
+        return None
+    count = environment.get("LISTEN_FDS", "0")
+    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        environment.pop(name, None)  # not for the processes that this one starts
+    if count == "0":
+        return None
+    if count != "1":
+        message = f"systemd hands over {count} sockets; write one ListenStream= for each greenserver"
+        raise OSError(message)
+    return _adopt(_FIRST_DESCRIPTOR, "systemd's socket")
+
+
+def notify(state: str) -> None:
+    """Tell systemd how it goes (sd_notify(3)), if it asked to be told."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        try:
+            ear.connect("\0" + address[1:] if address.startswith("@") else address)
+            ear.send(state.encode())
+        except OSError:
+            pass  # nobody listens any more; serving goes on
+
+
+def _adopt(descriptor: int, said: str) -> socket.socket:
+    try:
+        listener = socket.socket(fileno=descriptor)
+    except OSError as error:
+        message = f"cannot listen on {said}: {error.strerror}; it must be an open socket"
+        raise OSError(message) from error
+    is_listening = listener.type == socket.SOCK_STREAM and listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    if not is_listening:
+        listener.detach()
+        message = f"cannot listen on {said}: it must be a stream socket that listens"
+        raise OSError(message)
+    listener.set_inheritable(False)
+    listener.setblocking(False)  # noqa: FBT003  (the same)
+    return listener

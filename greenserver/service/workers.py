@@ -1,0 +1,51 @@
+"""Several processes that serve on one listener: what they share is opened here, before the first of them."""
+
+import contextlib
+import os
+import socket
+
+from greenserver.admin.process import Admin
+from greenserver.config.addresses import UNIX_PREFIX
+from greenserver.config.settings import Settings
+from greenserver.net.listening import close_listener, open_listener
+from greenserver.service import privileges, rlimits, systemd
+from greenserver.service.arbiter import Overseer, Service, try_out
+from greenserver.service.reload import Announce, Reread, configure_log
+
+
+def run(settings: Settings, announce: Announce, reread: Reread) -> None:
+    """Serve with several processes until a signal stops them.
+
+    Raises OSError with a message for people if that cannot be.
+    """
+    configure_log(settings)
+    problem = try_out(settings)
+    if problem:
+        raise OSError(problem)
+    rlimits.raise_limit()
+    with contextlib.ExitStack() as stack:
+        listener = systemd.inherited_listener(settings.address)
+        is_own = listener is None
+        if listener is None:
+            listener = open_listener(settings.address, settings.port)
+        owner = os.getpid()
+        stack.callback(_close_if_still, owner, listener)
+        admin = stack.enter_context(Admin(settings.admin)) if settings.admin is not None else None
+        if admin is not None:
+            admin.give_to(privileges.find(settings))
+            admin.begin()
+        overseer = Overseer(Service(settings, reread, admin), listener, is_own=is_own)
+        overseer.init_signals()  # whoever reads the announcement may send one
+        name = listener.getsockname()
+        announce(*((str(name[0]), int(name[1])) if isinstance(name, tuple) else (UNIX_PREFIX + str(name), 0)))
+        try:
+            overseer.run()
+        except SystemExit as end:  # the arbiter's way to return, and a worker's
+            if end.code or os.getpid() != owner:
+                raise
+
+
+def _close_if_still(owner: int, listener: socket.socket) -> None:
+    """Close a listener in the process that opened it, not in those that were forked since."""
+    if os.getpid() == owner:
+        close_listener(listener)

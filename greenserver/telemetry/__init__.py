@@ -1,0 +1,1 @@
+"""Log, access log, throttled warnings and the metrics interface."""

@@ -1,0 +1,162 @@
+"""The notation of transcripts: what is read from it, and how it is played against a server that says one thing."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from conformance.failures import Failure, Kind
+from conformance.fixtures.base import Fixture
+from conformance.fixtures.content import Known
+from conformance.model.context import Circumstances, Stage
+from conformance.model.transcript import Transcript, TranscriptError
+from conformance.target.remote_fixtures import FoundFixtures
+
+TEXT = Fixture("text", b"a.txt", 5, Known(b"Hello"))
+
+
+@contextlib.contextmanager
+def answering(reply: bytes, *, closes: bool = True) -> Iterator[tuple[Stage, bytearray]]:
+    """Give a stage whose server says one thing, and what it hears."""
+    heard = bytearray()
+    sockets: list[socket.socket] = []
+
+    def dial(timeout_seconds: float, _buffer: int) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        ours.settimeout(timeout_seconds)
+        theirs.sendall(reply)
+        if closes:
+            theirs.shutdown(socket.SHUT_WR)
+        sockets.append(theirs)
+        return ours
+
+    stage = Stage(Circumstances(dial, FoundFixtures({"text": TEXT}, knows_all=True), "2019", 0.3), is_crowded=False)
+    try:
+        yield stage, heard
+    finally:
+        stage.close()
+        for sock in sockets:
+            sock.settimeout(5)
+            with contextlib.suppress(ConnectionError):
+                while data := sock.recv(65536):
+                    heard += data
+            sock.close()
+
+
+def play(text: str, reply: bytes, *, closes: bool = True) -> bytes:
+    with answering(reply, closes=closes) as (stage, heard):
+        Transcript(text)(stage)
+    return bytes(heard).removesuffix(b"quit\r\n")  # that of a client that leaves
+
+
+def failure(text: str, reply: bytes, *, closes: bool = True) -> Failure:
+    with answering(reply, closes=closes) as (stage, _), pytest.raises(Failure) as caught:
+        Transcript(text)(stage)
+    return caught.value
+
+
+def test_lines_and_exact_bytes_are_sent_as_written() -> None:
+    text = """
+        C: get_metadata {text}
+        C| qui\\nt\\x00\\\\\\r\\n
+        <bytewise>
+        C: {text.size} {text.size+1} {text.size-1} {text.size//2}
+    """
+    assert play(text, b"") == b"get_metadata a.txt\r\nqui\nt\0\\\r\n5 6 4 2\r\n"
+
+
+def test_the_fixtures_it_needs_follow_from_the_text() -> None:
+    text = "C: get_slice {text} 0 1\nS: <size one>\nS: <slice binary 0 {large.size}>"
+    assert Transcript(text).fixtures == {"text", "one", "binary", "large"}
+
+
+@pytest.mark.parametrize(
+    ("expected", "reply"),
+    [
+        ("S: 203 *", b"203 OFFSET EXCEEDS FILE SIZE\r\n"),
+        ("S: 101|200|201 *", b"200 \r\n"),
+        ("S: 0 *\nS: {text.size}", b"0 OK\r\n5\r\n"),
+        ("S: 0 *\nS: <size text>", b"0 OK\r\n5\r\n"),
+        ("S: 0 *\nS: <slice text 1 3>", b"0 OK\r\nZWxs\r\n"),
+        ("S: 0 *\nS: <listing>", b"0 OK\r\na.txt\r\nb\r\n\r\n"),
+        ("S: 0 *\nS: *.txt", b"0 OK\r\na.txt\r\n"),
+        ("S| 0\\x20OK\\r\\n", b"0 OK\r\n"),
+        ("S: 100 *\n<in step>", b"100 BAD EOL\r\n"),
+        ("S: 202 *\n<in step>", b"202 NO\r\n200 NO\r\n0 OK\r\n"),
+    ],
+)
+def test_a_right_reply_is_accepted(expected: str, reply: bytes) -> None:
+    play(f"C: x\n{expected}\n<close>", reply)
+
+
+@pytest.mark.parametrize(
+    ("expected", "reply", "kind"),
+    [
+        ("S: 203 *", b"202 NO\r\n", Kind.STATUS),
+        ("S: 203 *", b"0203 NO\r\n", Kind.MALFORMED),
+        ("S: 203 *", b"HTTP/1.1 400 Bad\r\n", Kind.MALFORMED),
+        ("S: 203 *", b"203 NO\n", Kind.MALFORMED),
+        ("S: 203 *", b"", Kind.CLOSED),
+        ("S: 203 *", b"203 N", Kind.CLOSED),
+        ("S: 0 *\nS: 5", b"0 OK\r\n6\r\n", Kind.BODY),
+        ("S: 0 *\nS: <size text>", b"0 OK\r\n05\r\n", Kind.MALFORMED),
+        ("S: 0 *\nS: <size text>", b"0 OK\r\n4\r\n", Kind.BODY),
+        ("S: 0 *\nS: <slice text 1 3>", b"0 OK\r\nSGVs\r\n", Kind.BODY),
+        ("S: 0 *\nS: <slice text 1 3>", b"0 OK\r\nZWx\r\n", Kind.MALFORMED),
+        ("S: 0 *\nS: <slice text 0 5>", b"0 OK\r\nSGVs\r\nbG8=\r\n", Kind.BODY),
+        ("S: 100 *\n<close>", b"100 BAD EOL\r\n0 OK\r\n", Kind.EXTRA),
+        ("S: 202 *\n<in step>", b"202 NO\r\n202 NO\r\n200 NO\r\n", Kind.STATUS),
+    ],
+)
+def test_a_wrong_reply_is_a_failure_of_its_kind(expected: str, reply: bytes, kind: Kind) -> None:
+    assert failure(f"C: x\n{expected}", reply).kind is kind
+
+
+def test_an_answer_that_does_not_come_and_an_end_that_does_not_are_told_apart() -> None:
+    assert failure("C: x\nS: 200 *", b"", closes=False).kind is Kind.TIMEOUT
+    assert failure("C: x\nS: 100 *\n<close>", b"100 BAD EOL\r\n", closes=False).kind is Kind.OPEN
+
+
+def test_what_was_answered_where_several_answers_are_right_is_seen() -> None:
+    with answering(b"201 NO\r\n") as (stage, _):
+        Transcript("C: x\nS: 101|201 *")(stage)
+        assert stage.seen == ["answered 201 NO"]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("S: 0 *", "without anything said"),
+        ("C: x\nhello", "neither C:"),
+        ("C: x\n<leave>", "neither C:"),
+        ("C: x\nS: <slices>", "no such reply"),
+        ("C| \\xg", "no bytes"),
+    ],
+)
+def test_what_is_no_transcript_is_refused_in_one_line(text: str, complaint: str) -> None:
+    with pytest.raises(TranscriptError, match=complaint) as caught:
+        Transcript(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_reply_followed_by_a_reset_is_a_reply() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            sock, _ = listener.accept()
+            with sock:
+                sock.recv(4)
+                sock.sendall(b"100 BAD EOL\r\n")  # closing with input unread: the kernel sends RST
+
+        server = threading.Thread(target=serve)
+        server.start()
+
+        def dial(timeout_seconds: float, _buffer: int) -> socket.socket:
+            return socket.create_connection(listener.getsockname(), timeout_seconds)
+
+        stage = Stage(Circumstances(dial, FoundFixtures({}, knows_all=False), "2026", 5.0), is_crowded=False)
+        Transcript("C| quit\\nmore and more\nS: 100 *\n<close>")(stage)
+        stage.close()
+        server.join(5)

@@ -1,0 +1,45 @@
+"""The table of verdicts, and the exit status that follows from them."""
+
+import pytest
+
+from conformance.failures import CAUSES, Kind
+from conformance.model.verdicts import MEANINGS, Exit, Verdict, exit_status, verdict_of_failure, verdict_of_success
+
+
+def test_every_verdict_has_a_meaning_and_every_kind_of_failure_a_cause() -> None:
+    assert set(MEANINGS) == set(Verdict)
+    assert set(CAUSES) == set(Kind)
+
+
+@pytest.mark.parametrize(
+    ("level", "success", "failure"),
+    [("MUST", "pass", "fail"), ("SHOULD", "pass", "warn"), ("MAY", "info", "info"), ("CHOICE", "info", "info")],
+)
+def test_the_level_decides(level: str, success: str, failure: str) -> None:
+    assert verdict_of_success(level).value == success
+    assert verdict_of_failure(level, Kind.STATUS).value == failure
+    assert verdict_of_failure(level, Kind.GONE) is Verdict.FAIL
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ("pass", Exit.CONFORMANT),
+        ("pass info unsupported warn flaky", Exit.CONFORMANT),
+        ("pass fail", Exit.NOT_CONFORMANT),
+        ("pass incomplete", Exit.INCOMPLETE),
+        ("pass blocked", Exit.INCOMPLETE),
+        ("fail blocked incomplete", Exit.NOT_CONFORMANT),
+        ("fail error", Exit.SUITE_FAULT),
+        ("", Exit.INCOMPLETE),
+        ("unsupported", Exit.INCOMPLETE),
+    ],
+)
+def test_the_gravest_verdict_decides_the_exit_status(verdicts: str, expected: Exit) -> None:
+    assert exit_status(map(Verdict, verdicts.split())) is expected
+
+
+def test_a_warning_and_a_baseline_that_does_not_fit_fail_where_that_is_wanted() -> None:
+    assert exit_status([Verdict.WARN], fail_on="should") is Exit.NOT_CONFORMANT
+    assert exit_status([Verdict.PASS], fail_on="should") is Exit.CONFORMANT
+    assert exit_status([Verdict.PASS], has_problems=True) is Exit.NOT_CONFORMANT

@@ -1,0 +1,218 @@
+"""No server is lost while it is asked what it speaks: the run begins, ends, and has a result for each scenario."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from conformance.config import Options
+from conformance.target.environment import Place
+from conformance.target.managed_server import TargetError, launch
+from tests.broken_servers import forking
+from tests.broken_servers.commands import DIALECTS, Commands
+from tests.broken_servers.odd_servers import ODD
+from tests.broken_servers.style_threads import Threads
+from tests.conformance.sessions import LARGE_BYTES, discover, judge, judge_command, options, run, session
+from tests.conformance.small_servers import MODULE
+
+pytestmark = pytest.mark.once
+
+FEW = ("framing.lf-only", "framing.pipelining", "replies.closes-100", "commands.quit", "commands.unknown")
+FEW_MORE = (*FEW, "metadata.form", "slices.whole-text", "listings.form", "clients.two-at-once")
+SLOW = ("slow-replies", "slow-replies-streams")
+QUIET = ("fail", "warn", "flaky", "blocked", "incomplete", "error")
+
+
+# --- Servers that wear out ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["capped-clients", "capped-clients-silent", "capped-clients-loop", "deaf-to-the-end"])
+def test_a_server_that_polite_clients_do_not_hurt_passes_what_they_ask(name: str) -> None:
+    found = judge(name, *FEW_MORE)
+    found.check_whole()
+    # A fatal end frees no slot of the capped ones either, so a crowd may meet one that is taken.
+    assert set(found.with_verdict(*QUIET)) <= {"clients.two-at-once"}
+    assert found.start.dialect == "2026"
+    assert found.end.exit == 0
+
+
+@pytest.mark.parametrize("name", ["capped-clients", "capped-clients-silent", "capped-clients-loop", "deaf-to-the-end"])
+def test_a_server_that_vanished_clients_use_up_is_started_again(name: str) -> None:
+    select = (*FEW, "clients.leave-at-once", "clients.leave-mid-line", "clients.leave-unread", "clients.reset-at-once")
+    found = judge(name, *select)
+    found.check_whole()
+    assert found.with_verdict("blocked", "incomplete", "error") == []
+    assert set(FEW) <= set(found.with_verdict("pass"))
+    assert all(name.startswith("clients.") for name in found.with_verdict("fail", "warn"))
+
+
+@pytest.mark.parametrize("most", [1, 5, 12])
+def test_how_many_clients_are_served_at_once_is_found_out(most: int) -> None:
+    found = judge_command(f"{MODULE} capped-at-{most}", *FEW_MORE)
+    found.check_whole()
+    assert found.start.is_concurrent == (most > 1)
+    assert found.with_verdict(*QUIET) == []
+    assert found.with_verdict("unsupported") == ([] if most > 1 else ["clients.two-at-once"])
+
+
+# --- Servers that are hardly servers ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["reset-at-once", "reset-at-command", "silent", "close-at-once", "leaves-after-three"])
+def test_what_is_no_server_fails_the_first_scenario_and_is_asked_nothing_else(name: str) -> None:
+    found = judge_command(f"tests.broken_servers.hostile {name}", *FEW, timeout_scale=0.2)
+    found.check_whole()
+    assert found.verdicts().pop("framing.one-command")[0] == "fail"
+    assert set(found.with_verdict("blocked")) == {*FEW}
+    assert found.end.exit == 1
+
+
+def test_a_server_that_ends_at_its_second_client_ends_no_run() -> None:
+    found = judge_command(f"{MODULE} ends-at-second-connection", *FEW)
+    found.check_whole()
+    assert found.end.exit == 1
+
+
+def test_a_server_that_never_answers_help_is_judged_by_all_else() -> None:
+    found = judge_command(f"{MODULE} never-helps", *FEW, "slices.whole-text", "metadata.form")
+    found.check_whole()
+    assert found.start.dialect == "2019"
+    assert found.with_verdict(*QUIET) == []
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "name",
+    ["endless-line", "endless-listing", "endless-replies", "flood", "boastful-size", "echo", "http", "drip"],
+)
+def test_a_server_that_sends_without_end_ends_no_run(name: str) -> None:
+    found = judge_command(f"tests.broken_servers.hostile {name}", *FEW, timeout_scale=0.2)
+    found.check_whole()
+    assert found.end.exit == 1
+
+
+def test_a_server_that_is_not_there_any_more_leaves_a_whole_report(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    asked = Options(address=f"127.0.0.1:{port}", fixtures=tmp_path / "served", select=FEW, large_bytes=LARGE_BYTES)
+    found = run(asked, start=launch)
+    found.check_whole()
+    assert found.verdicts()["framing.one-command"] == ("fail", "refused")
+    assert set(found.with_verdict("blocked")) == {*FEW}
+
+
+# --- Dialects ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "dialect"),
+    [
+        *((name, row.dialects[0]) for name, row in ODD.items() if name not in {"help-before-2026", *SLOW}),
+        *((f"correct-{style}", dialect) for style in ("threads", "loop", "sequential") for dialect in DIALECTS),
+        ("one-recv-one-command-2016", "2016"),
+        ("one-recv-one-command-2016-sequential", "2016"),
+        ("one-recv-one-command-2018", "2018"),
+        ("one-recv-one-command-2018-loop", "2018"),
+        ("slice-extra-line-2018", "2018"),
+        ("slice-extra-line-2019", "2019"),
+    ],
+)
+def test_a_dialect_is_inferred_from_what_the_server_does(name: str, dialect: str) -> None:
+    words = name if name.startswith("no-help") else f"{name} --dialect {dialect}"
+    start = discover(words)
+    assert start.dialect == dialect
+    assert start.deviations == [] or name not in ODD
+    is_known = "it knows help" if dialect == "2026" else f"it does not know help, and its slices are those of {dialect}"
+    assert start.dialect_basis.startswith(is_known)
+
+
+@pytest.mark.parametrize("name", ["status-three-digits", "reply-lf-only", "echo", "greeting", "prompt"])
+def test_a_dialect_is_inferred_though_each_line_is_wrong(name: str) -> None:
+    assert discover(name).dialect == "2026"
+
+
+def test_a_dialect_that_is_given_is_not_inferred() -> None:
+    start = discover("correct-threads --dialect 2018", dialect="2018")
+    assert (start.dialect, start.dialect_basis) == ("2018", "--dialect")
+
+
+def test_help_before_2026_is_no_deviation_where_the_dialect_is_given() -> None:
+    start = discover("help-before-2026 --dialect 2018", dialect="2018")
+    assert (start.dialect, start.deviations) == ("2018", [])
+
+
+# --- Manners ----------------------------------------------------------------------------------------
+
+
+class Spy(Threads):
+    """A server that keeps the lines of each connection."""
+
+    def __init__(self, commands: Commands) -> None:
+        super().__init__(commands)
+        self.lines: dict[int, list[bytes]] = {}
+
+    def converse(self, sock: socket.socket) -> None:
+        """Begin to listen."""
+        self.lines[id(sock)] = []
+        self.kept = [*getattr(self, "kept", []), sock]  # so that no id is there twice
+        super().converse(sock)
+
+    def answer(self, sock: socket.socket, raw: bytes) -> bool:
+        """Keep a line."""
+        self.lines[id(sock)].append(raw)
+        return super().answer(sock, raw)
+
+
+@contextmanager
+def spying(directory: Path, dialect: str) -> Iterator[tuple[Spy, int]]:
+    """Give a server that knows what it was asked, and its port."""
+    spy = Spy(Commands(directory, dialect))
+    listener = spy.listen("127.0.0.1", 0)
+    thread = threading.Thread(target=serve_until_closed, args=(spy, listener), daemon=True)
+    thread.start()
+    try:
+        yield spy, listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(10)
+
+
+def serve_until_closed(spy: Spy, listener: socket.socket) -> None:
+    """Serve, and return when the listener is gone."""
+    try:
+        spy.serve(listener)
+    except OSError:
+        return
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_each_connection_of_discovery_ends_with_quit(dialect: str, tmp_path: Path) -> None:
+    directory = tmp_path / "served"
+    with spying(directory, dialect) as (spy, port):
+        asked = Options(address=f"127.0.0.1:{port}", fixtures=directory, large_bytes=LARGE_BYTES)
+        with Place(asked) as place, session(asked, place, lambda _event: None):
+            pass
+    connections = list(spy.lines.values())
+    assert len(connections) > 10
+    assert all(lines for lines in connections)
+    # Nothing can follow what is fatal: a bare LF, and an empty line.
+    is_fatal = [not lines[-1].endswith(b"\r\n") or lines[-1] == b"\r\n" for lines in connections]
+    last = {lines[-1] for lines, fatal in zip(connections, is_fatal, strict=True) if not fatal}
+    assert last == {b"quit\r\n"}
+    assert is_fatal.count(True) <= 4
+
+
+def test_a_server_of_another_directory_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "own.txt").write_bytes(b"Own.")
+    asked = options("correct-threads", *FEW, serve=f"correct-threads -p {{port}} -d {tmp_path}", cwd="")
+    with (
+        Place(asked, forking.launch) as place,
+        pytest.raises(TargetError, match=r"does not serve .*own\.txt") as caught,
+        session(asked, place, lambda _event: None),
+    ):
+        pass
+    assert "\n" not in str(caught.value)

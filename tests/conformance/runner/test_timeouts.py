@@ -1,0 +1,137 @@
+"""Waits are short at first, in full before they count, and short again where their kind is confirmed."""
+
+import pytest
+
+from conformance.failures import Failure, Kind
+from conformance.model.context import Stage
+from conformance.model.scenario import Catalogue, Scenario
+from conformance.runner.timeouts import BASE_SECONDS, REPLIES, SAMPLE, SHORT_SECONDS, Timeouts, patience_seconds
+from conformance.scenarios import catalogue
+from tests.conformance.sessions import TIMEOUT_SCALE, Run, judge_command, options, run
+from tests.conformance.small_servers import MODULE
+
+pytestmark = pytest.mark.once
+
+KIND = ("HFTP-6.4", "timeout")
+FULL_SECONDS = BASE_SECONDS * TIMEOUT_SCALE
+PAST_END = "slices.past-end*"
+
+
+def test_a_wait_in_full_grows_with_the_round_trip_and_the_scale() -> None:
+    assert patience_seconds(0.0, 1.0) == BASE_SECONDS
+    assert patience_seconds(0.1, 1.0) > BASE_SECONDS + 1.0
+    assert patience_seconds(0.1, 3.0) == pytest.approx(3.0 * patience_seconds(0.1, 1.0))
+
+
+def test_a_short_wait_is_a_small_part_until_a_server_shows_to_be_slow() -> None:
+    left = Timeouts(1.0)
+    assert left.short_factor(2.0) == pytest.approx(SHORT_SECONDS / 2.0)
+    for _ in range(100):
+        left.answered(0.25)
+    assert left.short_factor(2.0) == pytest.approx(REPLIES * 0.25 / 2.0)
+    assert left.short_factor(0.5) == 1.0
+
+
+def test_a_single_slow_reply_changes_no_short_wait() -> None:
+    left = Timeouts(1.0)
+    for seconds in [0.001] * 100 + [1.9]:
+        left.answered(seconds)
+    assert left.short_factor(2.0) == pytest.approx(SHORT_SECONDS / 2.0)
+
+
+def test_a_short_wait_grows_with_the_scale() -> None:
+    assert Timeouts(4.0).short_factor(8.0) == pytest.approx(Timeouts(1.0).short_factor(2.0))
+
+
+def test_a_short_wait_is_not_enough_before_one_in_full() -> None:
+    left = Timeouts(1.0)
+    assert not any(left.is_enough(KIND) for _ in range(10))
+    left.confirm(KIND)
+    assert left.is_enough(KIND)
+    assert not left.is_enough(("HFTP-6.4", "open"))
+    assert not left.is_enough(("HFTP-6.1", "timeout"))
+
+
+def test_a_sample_of_a_confirmed_kind_is_waited_for_in_full() -> None:
+    left = Timeouts(1.0)
+    left.confirm(KIND)
+    found = [left.is_enough(KIND) for _ in range(4 * SAMPLE)]
+    assert found.count(False) == 4
+    assert all(found[: SAMPLE - 1])
+
+
+def test_a_kind_that_is_refuted_is_waited_for_in_full_again() -> None:
+    left = Timeouts(1.0)
+    left.confirm(KIND)
+    assert left.is_enough(KIND)
+    assert left.refute(KIND)
+    assert not any(left.is_enough(KIND) for _ in range(10))
+
+
+def test_a_kind_that_was_never_confirmed_has_no_short_waits_to_repeat() -> None:
+    assert not Timeouts(1.0).refute(KIND)
+
+
+def in_vain(found: Run) -> list[float]:
+    """Return how long was waited for each scenario that timed out."""
+    results = [result for result in found.results.values() if result.kind == "timeout"]
+    return [float(result.got.split("within ")[1].split()[0]) for result in results]
+
+
+def test_one_silence_of_a_kind_is_waited_for_in_full_and_most_of_the_others_shortly() -> None:
+    found = judge_command(f"{MODULE} silent-past-the-end", PAST_END, "slices.whole-text", "commands.unknown", jobs=1)
+    assert set(found.with_verdict("pass")) == {"slices.whole-text", "commands.unknown"}
+    assert found.with_verdict("flaky", "incomplete", "error") == []
+    waits = in_vain(found)
+    assert waits.count(max(waits)) < len(waits)
+    assert max(waits) >= FULL_SECONDS
+    assert found.end.exit == 1
+
+
+def slow_by_turns(stage: Stage) -> None:
+    """Fail where the wait is short, and pass where it is in full."""
+    stage.probe()
+    if stage.patience_seconds < stage.circumstances.patience_seconds:
+        raise Failure(Kind.TIMEOUT, "an answer", f"nothing within {stage.patience_seconds} s")
+
+
+def silent(stage: Stage) -> None:
+    """Fail however long the wait is."""
+    stage.probe()
+    raise Failure(Kind.TIMEOUT, "an answer", f"nothing within {stage.patience_seconds} s")
+
+
+def wrong(stage: Stage) -> None:
+    """Fail at once."""
+    raise Failure(Kind.BODY, "this", f"that, within {stage.patience_seconds} s")
+
+
+def own(*rows: Scenario, jobs: int) -> Run:
+    """Judge a correct server by scenarios of the test's own."""
+    known = Catalogue([catalogue()["framing.one-command"], *rows])
+    return run(options("correct-threads", "mine", jobs=jobs), known)
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_what_answers_in_a_wait_in_full_passes(jobs: int) -> None:
+    rows = [Scenario(f"mine.slow-{number}", "HFTP-3.6", slow_by_turns, "Is slow") for number in range(8)]
+    found = own(*rows, jobs=jobs)
+    assert found.with_verdict("pass") == [row.id for row in rows]
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_what_answers_after_its_kind_was_confirmed_passes_if_a_sample_shows_it(jobs: int) -> None:
+    rows = [Scenario("mine.silent", "HFTP-3.6", silent, "Is silent")]
+    rows += [Scenario(f"mine.slow-{number}", "HFTP-3.6", slow_by_turns, "Is slow") for number in range(SAMPLE + 2)]
+    found = own(*rows, jobs=jobs)
+    assert found.verdicts()["mine.silent"] == ("fail", "timeout")
+    assert set(found.with_verdict("pass")) == {row.id for row in rows[1:]}
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_silences_fail_and_other_failures_are_no_matter_of_time(jobs: int) -> None:
+    rows = [Scenario(f"mine.silent-{number}", "HFTP-3.6", silent, "Is silent") for number in range(6)]
+    found = own(*rows, Scenario("mine.wrong", "HFTP-3.6", wrong, "Is wrong"), jobs=jobs)
+    assert set(found.with_verdict("fail")) == {"mine.wrong", *(row.id for row in rows)}
+    waits = sorted(in_vain(found))
+    assert waits[0] < FULL_SECONDS <= waits[-1]

@@ -1,0 +1,45 @@
+"""The specification: what is refused as one, and that every row is tested or says why not."""
+
+import pytest
+
+from conformance.scenarios import catalogue
+from conformance.spec.reader import DIALECTS, SpecError, parse, specification
+
+ROW = '[[chapter]]\nnumber=1\nslug="a"\ntitle="A"\n[[chapter.requirement]]\n'
+RIGHT = 'id="HFTP-1.1"\nslug="b"\nlevel="MUST"\ntext="c"\n'
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_must_and_should_has_a_scenario_or_a_reason(dialect: str) -> None:
+    tested = {row.requirement for row in catalogue() if row.applies_to(dialect)}
+    gaps = [
+        row.id
+        for row in specification()
+        if dialect in row.dialects
+        and row.level_for(dialect) in {"MUST", "SHOULD"}
+        and row.id not in tested
+        and not row.untestable
+    ]
+    assert gaps == []
+
+
+def test_the_level_may_depend_on_the_dialect() -> None:
+    row = specification()["HFTP-1.3"]
+    assert [row.level_for(dialect) for dialect in DIALECTS] == ["MUST", "SHOULD", "SHOULD", "SHOULD"]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("=", "no TOML"),
+        (ROW + RIGHT.replace("1.1", "2.1"), "looks like HFTP-1.1"),
+        (ROW + RIGHT.replace("MUST", "must"), "level is one of"),
+        (ROW + RIGHT + 'dialects=["2020"]\n', "dialect is one of"),
+        (ROW + RIGHT + 'color="red"\n', "color"),
+        (ROW + RIGHT + "[[chapter.requirement]]\n" + RIGHT, "twice"),
+        (ROW + 'id="HFTP-1.1"\n', "missing"),
+    ],
+)
+def test_what_is_no_specification_is_refused(text: str, complaint: str) -> None:
+    with pytest.raises(SpecError, match=complaint):
+        parse(text.encode())

@@ -1,0 +1,386 @@
+"""The life of a server that the suite starts: ready, restarted, and gone with all its offspring in any case."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from conformance.client.address import Address, AddressError, dial, parse_address
+from conformance.target.managed_server import Launch, Process, Start, Target, TargetError, launch
+from conformance.target.sockets import free_port
+from tests import INTERPRETER
+
+pytestmark = pytest.mark.once
+
+ROOT = Path(__file__).parents[2]
+SERVER = f"{INTERPRETER} -m tests.conformance.correct_server -p {{port}} -d {{dir}}"
+DAEMON = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        open(sys.argv[2], "w").write(str(os.getpid()))
+        time.sleep(600)
+    os._exit(0)
+import socket
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+time.sleep(600)
+"""
+DEAF_TO_THE_END = """
+import socket, sys, time
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    client, _ = listener.accept()
+    print("accepted", flush=True)
+    while True:  # one client after the other, each until it says quit
+        line = client.recv(100)
+        if line:
+            client.sendall(b"0 OK\\r\\n")
+        if line == b"quit\\r\\n":
+            break
+        time.sleep(0.01)
+    client.close()
+"""
+LISTENS = """
+import socket, sys, time
+time.sleep(float(sys.argv[2]))
+listener = socket.socket()
+listener.bind((sys.argv[3], int(sys.argv[1])))  # without SO_REUSEADDR
+listener.listen(5)
+time.sleep(600)
+"""
+STOPS_LISTENING = """
+import socket, sys, time
+with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as listener:
+    listener.accept()[0].recv(1)
+time.sleep(600)
+"""
+PATIENCE_SECONDS = 20.0
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until_gone(process: int) -> bool:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while is_alive(process) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not is_alive(process)
+
+
+def read_number(path: Path) -> int:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (path.exists() and path.read_text(encoding="ascii")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return int(path.read_text(encoding="ascii"))
+
+
+def test_a_server_is_ready_when_it_is_entered_and_can_be_started_again(tmp_path: Path) -> None:
+    with Target(None, Start(SERVER, str(ROOT)), directory=tmp_path) as target:
+        target.dial(5.0).close()
+        assert target.is_running
+        target.restart()
+        target.dial(5.0).close()
+        assert target.starts == 2
+    assert not target.is_running
+
+
+@pytest.fixture
+def scripted(tmp_path: Path) -> Callable[..., Start]:
+    """Return how a script is started: it gets the port, and then other words."""
+
+    def start(script: str, *words: str, timeout_scale: float = 1.0, launch: Launch = launch) -> Start:
+        file = tmp_path / "server.py"
+        file.write_text(script, encoding="ascii")
+        return Start(" ".join([INTERPRETER, str(file), "{port}", *words]), "", timeout_scale, launch)
+
+    return start
+
+
+def ask(target: Target) -> bytes:
+    with target.dial(5.0) as sock:
+        sock.sendall(b"help\r\n")
+        return sock.recv(100)
+
+
+def test_the_first_connection_is_the_callers(tmp_path: Path, scripted: Callable[..., Start]) -> None:
+    with Target(None, scripted(DEAF_TO_THE_END), directory=tmp_path) as target:
+        assert target.is_listening
+        assert target.queue_length() == 0
+        time.sleep(0.1)
+        assert target.output() == ""
+        assert ask(target) == b"0 OK\r\n"
+        target.restart()
+        assert ask(target) == b"0 OK\r\n"
+        assert target.output() == "accepted\n" * 2
+
+
+def test_where_sockets_cannot_be_seen_the_first_connection_waits(
+    tmp_path: Path, scripted: Callable[..., Start], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conformance.target.listener_watch.is_supported", lambda: False)
+    late = "import time\ntime.sleep(1.5)" + DEAF_TO_THE_END
+    with Target(None, scripted(late), directory=tmp_path) as target:
+        assert target.is_listening  # as far as is known
+        with pytest.raises(ConnectionRefusedError):
+            dial(target.address, 1.0)
+        assert (target.backlog, target.queue_length(), target.cpu_seconds()) == (None, None, None)
+        assert ask(target) == b"0 OK\r\n"
+        assert target.output() == "accepted\n"
+
+
+def test_a_server_that_dies_unseen_is_not_waited_for(
+    tmp_path: Path, scripted: Callable[..., Start], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conformance.target.listener_watch.is_supported", lambda: False)
+    with Target(None, scripted("import time\ntime.sleep(1.5)"), directory=tmp_path) as target:
+        started = time.monotonic()
+        with pytest.raises(ConnectionRefusedError):
+            target.dial(1.0)
+        assert time.monotonic() - started < PATIENCE_SECONDS / 2
+        assert not target.is_listening
+
+
+def test_a_server_that_another_process_runs_is_taken_for_the_commands(tmp_path: Path) -> None:
+    address = Address("127.0.0.1", free_port())
+
+    def launch_elsewhere(words: Sequence[str], cwd: str, suite: int, output: int) -> Process:
+        listener = stack.enter_context(socket.create_server((address.host, address.port)))
+        served.append(listener)
+        return launch(words, cwd, suite, output)
+
+    served: list[socket.socket] = []
+    start = Start("sleep 600", launch=launch_elsewhere)
+    with ExitStack() as stack, Target(address, start, directory=tmp_path) as target:
+        assert target.is_listening
+        assert target.backlog is None
+        served[0].settimeout(0)
+        with pytest.raises(BlockingIOError):
+            served[0].accept()
+        target.dial(1.0).close()
+
+
+def test_what_listened_before_the_start_is_not_the_server(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = Address("127.0.0.1", listener.getsockname()[1])
+        start = Start("sleep 600", timeout_scale=0.1)
+        where = rf"does not listen on {address}, where .*process {os.getpid()} listens; it printed nothing"
+        with pytest.raises(TargetError, match=where), Target(address, start, directory=tmp_path):
+            pass
+
+
+@pytest.fixture
+def long_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let servers have more time to start than a test may take."""
+    monkeypatch.setattr("conformance.target.managed_server.START_SECONDS", 100 * PATIENCE_SECONDS)
+
+
+@pytest.mark.timeout(PATIENCE_SECONDS)
+@pytest.mark.usefixtures("long_start")
+def test_a_server_that_ignores_its_port_is_told_so(tmp_path: Path, scripted: Callable[..., Start]) -> None:
+    command = scripted(LISTENS).command.replace("{port}", f"{free_port()} 0 127.0.0.1 {{port}}")
+    start = Start(command, timeout_scale=0.1)
+    told = r"does not listen on 127.0.0.1:\d+; it listens on 127.0.0.1:\d+ instead: does it ignore \{port\}\?"
+    with pytest.raises(TargetError, match=told), Target(None, start, directory=tmp_path):
+        pass
+
+
+@pytest.mark.timeout(PATIENCE_SECONDS)
+@pytest.mark.usefixtures("long_start")
+def test_a_server_that_listens_on_another_host_is_told_so(tmp_path: Path, scripted: Callable[..., Start]) -> None:
+    address = Address("127.0.0.1", free_port())
+    start = scripted(LISTENS, "0", "127.0.0.2", timeout_scale=0.1)
+    told = rf"it listens on 127.0.0.2:{address.port} instead: give 127.0.0.2:{address.port} as the address"
+    with pytest.raises(TargetError, match=told), Target(address, start, directory=tmp_path):
+        pass
+
+
+def test_a_server_that_never_listens_is_told_with_what_it_printed(
+    tmp_path: Path, scripted: Callable[..., Start]
+) -> None:
+    start = scripted("import time\nprint('listening soon', flush=True)\ntime.sleep(600)", timeout_scale=0.1)
+    complaint = r"does not listen on 127.0.0.1:\d+; it printed: listening soon"
+    with pytest.raises(TargetError, match=complaint), Target(None, start, directory=tmp_path):
+        pass
+
+
+def test_the_backlog_and_the_queue_are_seen(tmp_path: Path, scripted: Callable[..., Start]) -> None:
+    start = scripted(LISTENS, "0", "127.0.0.1")
+    with ExitStack() as stack, Target(None, start, directory=tmp_path) as target:
+        assert (target.backlog, target.queue_length()) == (5, 0)
+        for _ in range(3):
+            stack.enter_context(target.dial(1.0))
+        assert (target.backlog, target.queue_length()) == (5, 3)
+        there = Target(target.address, directory=tmp_path)  # a server that runs already
+        assert (there.backlog, there.queue_length(), there.cpu_seconds()) == (5, 3, None)
+        assert there.is_listening
+    assert not there.is_listening
+
+
+def test_a_server_that_stops_listening_is_noticed(tmp_path: Path, scripted: Callable[..., Start]) -> None:
+    with Target(None, scripted(STOPS_LISTENING), directory=tmp_path) as target:
+        assert target.queue_length() == 0
+        target.dial(1.0).close()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while target.is_listening:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert target.is_running
+        assert target.queue_length() is None
+
+
+def test_time_that_a_server_spends_without_traffic_is_seen(tmp_path: Path, scripted: Callable[..., Start]) -> None:
+    spins = DEAF_TO_THE_END.replace("time.sleep(0.01)", "pass")
+    with Target(None, scripted(spins), directory=tmp_path) as target:
+        ask(target)
+        before = target.cpu_seconds()
+        assert before is not None
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while (target.cpu_seconds() or 0) < before + 0.2:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert (target.resident_kib() or 0) > 1000
+
+
+@pytest.mark.parametrize(
+    ("address", "proxy", "expected"),
+    [
+        (Address("localhost", 80), "", True),
+        (Address("192.0.2.1", 80), "", False),
+        (Address("127.0.0.1", 80), "socks5h://127.0.0.1:9050", False),
+        (Address(path="/run/server"), "", True),
+    ],
+)
+def test_an_address_is_local_unless_a_proxy_reaches_it(
+    tmp_path: Path, address: Address, proxy: str, expected: bool
+) -> None:
+    target = Target(address, directory=tmp_path, proxy=proxy)
+    assert target.is_local == expected
+    assert target.is_listening == (not expected or target.backlog is None)
+
+
+class PortHolder:
+    """Takes a port before a server of a given number starts, and gives it back after a while."""
+
+    def __init__(self, port: int, number: int) -> None:
+        self.port = port
+        self.number = number
+        self.starts = 0
+
+    def launch(self, words: Sequence[str], cwd: str, suite: int, output: int) -> Process:
+        self.starts += 1
+        if self.starts == self.number:
+            holder = socket.socket()
+            holder.bind(("127.0.0.1", self.port))  # as a socket in TIME_WAIT has it: it does not listen
+            threading.Timer(1.0, holder.close).start()
+        return launch(words, cwd, suite, output)
+
+
+def test_a_restart_waits_for_a_given_port(tmp_path: Path, scripted: Callable[..., Start]) -> None:
+    address = Address("127.0.0.1", free_port())
+    holder = PortHolder(address.port, 2)
+    start = scripted(LISTENS, "0", "127.0.0.1", launch=holder.launch)
+    with Target(address, start, directory=tmp_path) as target:
+        target.restart()
+        assert target.is_listening
+        assert target.starts == 3
+
+
+def test_a_first_start_does_not_wait_for_its_port(tmp_path: Path, scripted: Callable[..., Start]) -> None:
+    address = Address("127.0.0.1", free_port())
+    holder = PortHolder(address.port, 1)
+    start = scripted(LISTENS, "0", "127.0.0.1", launch=holder.launch)
+    complaint = f"{address} is taken, although nothing listens there: .*SO_REUSEADDR.*Address already in use"
+    with pytest.raises(TargetError, match=complaint), Target(address, start, directory=tmp_path):
+        pass
+    assert holder.starts == 1
+
+
+def test_the_port_is_none_that_the_system_gives_to_connections(tmp_path: Path) -> None:
+    first_given = 32_768  # Linux's; other systems begin higher
+    with Target(None, Start(SERVER, str(ROOT)), directory=tmp_path) as target:
+        assert 1024 <= target.address.port < first_given
+
+
+def test_daemons_that_left_the_group_are_ended_too(tmp_path: Path) -> None:
+    script, number = tmp_path / "daemon.py", tmp_path / "number"
+    script.write_text(DAEMON, encoding="ascii")
+    with Target(None, Start(f"{INTERPRETER} {script} {{port}} {number}"), directory=tmp_path):
+        daemon = read_number(number)
+        assert is_alive(daemon)
+    assert wait_until_gone(daemon)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_suite_that_is_killed_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    script, pid_file = tmp_path / "daemon.py", tmp_path / "number"
+    script.write_text(DAEMON, encoding="ascii")
+    suite = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "conformance", "run"),
+            *("--serve", f"{INTERPRETER} {script} {{port}} {pid_file}", "--timeout-scale", "20"),
+        ],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    daemon = read_number(pid_file)
+    suite.send_signal(number)
+    suite.wait(PATIENCE_SECONDS)
+    assert wait_until_gone(daemon)
+
+
+@pytest.mark.parametrize(
+    ("command", "complaint"),
+    [
+        ("/no/such/server {port}", "cannot run /no/such/server"),
+        (f"{INTERPRETER} -c pass", "ended before it accepted a connection"),
+        (f"{INTERPRETER} -c 'print(1)", "No closing quotation"),
+        ("", "empty command"),
+    ],
+)
+def test_a_server_that_does_not_start_is_told_in_one_line(tmp_path: Path, command: str, complaint: str) -> None:
+    with pytest.raises(TargetError, match=complaint) as caught, Target(None, Start(command), directory=tmp_path):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_stays_open(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with Target(None, Start(SERVER, str(ROOT)), directory=tmp_path) as target:
+        target.restart()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("localhost", Address("localhost", 19500)),
+        ("127.0.0.1:80", Address("127.0.0.1", 80)),
+        ("[::1]:80", Address("::1", 80)),
+        ("::1", Address("::1", 19500)),
+        ("unix:/a b", Address(path="/a b")),
+    ],
+)
+def test_addresses_are_read_in_all_their_forms(text: str, address: Address) -> None:
+    assert parse_address(text) == address
+    assert parse_address(str(address)) == address
+
+
+@pytest.mark.parametrize("text", ["", ":80", "a:b", "a:0", "a:65536", "[::1", "[::1]80", "unix:", "http://a", "a b"])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(AddressError):
+        parse_address(text)

@@ -1,0 +1,62 @@
+"""Each kind of setting takes what it should, and says what it wants instead of the rest."""
+
+import ipaddress
+import os
+
+import click
+import pytest
+
+from greenserver.config import option_types
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (option_types.WORKERS, "3", 3),
+        (option_types.WORKERS, "auto", len(os.sched_getaffinity(0))),
+        (option_types.ENDPOINT, "127.0.0.1:9500", ("127.0.0.1", 9500)),
+        (option_types.ENDPOINT, "[::1]:0", ("::1", 0)),
+        (option_types.NETWORKS, "10.0.0.0/8", ipaddress.ip_network("10.0.0.0/8")),
+        (option_types.NETWORKS, "::1", ipaddress.ip_network("::1/128")),
+        (option_types.MASK, "027", 0o27),
+        (option_types.MASK, 0o77, 0o77),
+        (option_types.SECONDS, "0.5", 0.5),
+        (option_types.SECONDS, 3, 3.0),
+        (option_types.PORT, "0", 0),
+        (option_types.choice(["a", "b"]), "b", "b"),
+    ],
+)
+def test_a_text_becomes_a_value(kind: option_types.Kind, text: object, value: object) -> None:
+    assert kind.converter.convert(text, None, None) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "says"),
+    [
+        (option_types.WORKERS, "-1", "neither a number of processes nor 'auto'"),
+        (option_types.WORKERS, "many", "neither a number of processes nor 'auto'"),
+        (option_types.ENDPOINT, "9500", "HOST:PORT, as in"),
+        (option_types.ENDPOINT, ":9500", "HOST:PORT, as in"),
+        (option_types.ENDPOINT, "a:65536", "HOST:PORT, as in"),
+        (option_types.ENDPOINT, "a:\u0661", "HOST:PORT, as in"),
+        (option_types.NETWORKS, "10.0.0.1/8", "host bits"),
+        (option_types.NETWORKS, "here", "a network is written as"),
+        (option_types.MASK, "888", "octal number from 000 to 777"),
+        (option_types.MASK, "1000", "octal number from 000 to 777"),
+        (option_types.SECONDS, "0", "seconds above 0"),
+        (option_types.SECONDS, "nan", "seconds above 0"),
+        (option_types.SECONDS, "inf", "seconds above 0"),
+        (option_types.SECONDS, "soon", "seconds above 0"),
+        (option_types.PORT, "65536", "not in the range"),
+        (option_types.whole_number(1), "0", "not in the range"),
+    ],
+)
+def test_what_is_wrong_is_told_with_what_is_right(kind: option_types.Kind, text: str, says: str) -> None:
+    with pytest.raises(click.BadParameter, match=says):
+        kind.converter.convert(text, None, None)
+
+
+def test_a_text_that_is_no_network_is_refused() -> None:
+    assert option_types.network("::1/128").version == 6
+    with pytest.raises(click.BadParameter):
+        option_types.network("nowhere")

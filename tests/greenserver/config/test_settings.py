@@ -1,0 +1,160 @@
+"""One table is what the command line, the environment and the file know; each wins over the next."""
+
+import dataclasses
+import ipaddress
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from greenserver import cli, engines
+from greenserver.config import settings
+from greenserver.config.limits import Limits
+from greenserver.config.settings import ConfigurationError, Settings
+from greenserver.protocol import dialects
+from greenserver.telemetry import log
+from tests.greenserver.serving import ROOT
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "greenserver.toml"
+
+
+def test_the_names_to_choose_among_are_those_of_the_real_tables() -> None:
+    assert tuple(engines.ENGINES) == settings.ENGINES
+    assert tuple(dialects.DIALECTS) == settings.DIALECTS
+    assert tuple(log.FORMATTERS) == settings.LOG_FORMATS
+
+
+def test_every_setting_and_every_limit_is_in_the_table_once() -> None:
+    names = [option.name for option in settings.OPTIONS]
+    fields = {each.name for each in (*dataclasses.fields(Settings), *dataclasses.fields(Limits))} - {"limits"}
+    assert sorted(names) == sorted(fields)
+
+
+def test_without_anything_said_all_is_as_the_table_says() -> None:
+    assert cli.read([]) == Settings()
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text('idle-seconds = 1\nline-seconds = 1\nrate = 1\nengine = "threads"\n')
+    monkeypatch.setenv("GREENSERVER_LINE_SECONDS", "2")
+    monkeypatch.setenv("GREENSERVER_RATE", "2")
+    settings = cli.read(["--config", str(file), "--rate", "3"])
+    assert settings.engine == "threads"
+    assert (settings.limits.idle_seconds, settings.limits.line_seconds, settings.limits.rate) == (1, 2, 3)
+    monkeypatch.setenv("GREENSERVER_CONFIG", str(file))
+    assert cli.read([]).limits.idle_seconds == 1
+
+
+def test_a_file_can_set_every_kind(file: Path) -> None:
+    file.write_text(
+        'directory = "/srv"\nport = 7\nhidden = true\nverbose = 2\n'
+        'proxy-protocol = true\nproxy-from = ["10.0.0.0/8", "::1"]\n'
+        'workers = "auto"\nadmin = "[::1]:9500"\numask = "027"\nidle-seconds = 1.5\nmax-connections = 9\n'
+    )
+    settings = cli.read(["-c", str(file)])
+    assert (settings.directory, settings.port, settings.hidden, settings.verbose) == ("/srv", 7, True, 2)
+    assert settings.trusted_proxies == (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1"))
+    assert settings.workers > 0
+    assert (settings.admin, settings.umask) == (("::1", 9500), 0o27)
+    assert (settings.limits.idle_seconds, settings.limits.max_connections) == (1.5, 9)
+
+
+def test_proxies_are_believed_only_when_asked_for_and_then_those_of_this_machine() -> None:
+    assert Settings().trusted_proxies == ()
+    assert [str(each) for each in cli.read(["--proxy-protocol"]).trusted_proxies] == ["127.0.0.0/8", "::1/128"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("prot = 1", "there is no key 'prot'; did you mean 'port'?"),
+        ("max_connections = 1", "there is no key 'max_connections'; did you mean 'max-connections'?"),
+        ("zzz = 1", "there is no key 'zzz'; the keys are directory,"),
+        ("config = 'x'", "there is no key 'config'"),
+        ("[limits]\nrate = 1", "there is no key 'limits'"),
+        ("port = '80'", "port must be a whole number, not '80'"),
+        ("port = true", "port must be a whole number, not True"),
+        ("hidden = 1", "hidden must be true or false, not 1"),
+        ("directory = 1", "directory must be text in quotes, not 1"),
+        ("engine = ['gevent']", "engine must be one of"),
+        ("engine = 'steam'", "engine: 'steam' is not one of"),
+        ("port = 70000", "port: 70000 is not in the range"),
+        ("idle-seconds = 0", "idle-seconds: 0 is not a number of seconds above 0"),
+        ("max-connections = 0", "max-connections: 0 is not in the range"),
+        ("proxy-from = '10.0.0.0/8'", "proxy-from must be a list of texts"),
+        ("proxy-from = [1]", "proxy-from must be a list of texts"),
+        ("proxy-from = ['x']", "a network is written as"),
+        ("port =", "is not TOML"),
+        ("tls-cert = 'x'", "--tls-cert and --tls-key go together"),
+        ("tls-client-ca = 'x'", "--tls-client-ca needs --tls-cert"),
+        ("proxy-from = ['::1']", "--proxy-from does nothing without --proxy-protocol"),
+        ("port-file = 'x'\naddress = 'unix:y'", "a unix socket has no port"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_one_line_that_says_what_is_right(file: Path, text: str, says: str) -> None:
+    file.write_text(text)
+    with pytest.raises(ConfigurationError) as wrong:
+        cli.read(["-c", str(file)])
+    assert says in str(wrong.value)
+    assert "\n" not in str(wrong.value)
+
+
+@pytest.mark.parametrize("content", [None, b"\xff"])
+def test_a_file_that_cannot_be_read_is_one_clear_line(file: Path, content: bytes | None) -> None:
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=str(file)):
+        cli.read(["-c", str(file)])
+
+
+def test_a_wrong_value_of_the_environment_is_blamed_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GREENSERVER_PORT", "tcp://10.0.0.1:19500")
+    with pytest.raises(ConfigurationError, match="It was set by GREENSERVER_PORT"):
+        cli.read([])
+
+
+def test_what_needs_a_restart_is_kept_and_named() -> None:
+    old = Settings(port=1, directory="a")
+    merged, kept = settings.kept_until_restart(old, Settings(port=2, directory="b", engine="threads"))
+    assert merged == Settings(port=1, directory="b")
+    assert kept == ["port", "engine"]
+
+
+def check(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "greenserver", "--check-config", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_good_configuration_is_said_to_be_good(file: Path, tmp_path: Path) -> None:
+    file.write_text("workers = 2\n")
+    done = check("-c", str(file), "-d", str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "greenserver: the configuration is good\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["-d", "/nowhere/at/all"], 1, "cannot serve /nowhere/at/all: No such file or directory"),
+        (["--user", "no-such-user"], 1, "there is no user 'no-such-user'"),
+        (["--tls-cert", "/no/cert", "--tls-key", "/no/key"], 1, "cannot read /no/cert"),
+        (["-c", "/no/file"], 2, "cannot read /no/file: No such file or directory"),
+        (["--rate", "-1"], 2, "not in the range"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_an_exit_status(arguments: list[str], status: int, says: str) -> None:
+    done = check(*arguments)
+    assert (done.returncode, done.stdout) == (status, "")
+    (line,) = done.stderr.splitlines()
+    assert says in line

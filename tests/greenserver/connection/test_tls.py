@@ -1,0 +1,242 @@
+"""TLS on every engine: the same conversations, certificates that are asked for, and peers that never shake hands."""
+
+import contextlib
+import hashlib
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+import trustme
+from cryptography.hazmat.primitives import serialization
+
+from greenserver.connection.tls import SecureChannel, server_context
+from tests.greenserver.conftest import BINARY, LARGE
+from tests.greenserver.launching import CONCURRENT, Launch, LaunchedServer
+from tests.greenserver.serving import ENGINES, PATIENCE_SECONDS, Client, closing_all_made, wait_until
+
+each_engine = pytest.mark.parametrize("engine", ENGINES)
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def certificate(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Return the paths of a server's certificate and key."""
+    directory = tmp_path_factory.mktemp("certificate")
+    issued = authority.issue_cert("127.0.0.1", "localhost")
+    issued.cert_chain_pems[0].write_to_path(directory / "chain.pem")
+    issued.private_key_pem.write_to_path(directory / "key.pem")
+    return str(directory / "chain.pem"), str(directory / "key.pem")
+
+
+@pytest.fixture(scope="session")
+def authority_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("authority") / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def secured_servers(
+    directory: Path, certificate: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], LaunchedServer]]:
+    """Return what starts a server with TLS and no more when its engine is first asked for."""
+
+    def start(engine: str) -> LaunchedServer:
+        return LaunchedServer(directory, tmp_path_factory.mktemp(engine), engine, tls=[*certificate])
+
+    with closing_all_made(start) as start_one:
+        yield cache(start_one)
+
+
+def client_context(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the default one loads all authorities of the system
+    authority.configure_trust(context)
+    return context
+
+
+@contextlib.contextmanager
+def secured(server: LaunchedServer, context: ssl.SSLContext) -> Iterator[Client]:
+    """Give a client that speaks TLS."""
+    sock = socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS)
+    with contextlib.closing(sock), context.wrap_socket(sock, server_hostname="localhost") as secure:
+        yield Client(secure)
+
+
+def answer_to(sent: bytes, server: LaunchedServer, context: ssl.SSLContext) -> bytes:
+    """Return all that comes back; nothing if TLS fails, during the handshake or, as 1.3 may tell, after it."""
+    try:
+        with secured(server, context) as client:
+            client.send(sent)
+            return client.rest()
+    except (ssl.SSLError, ConnectionError):
+        return b""
+
+
+@each_engine
+def test_a_conversation_is_the_same_through_tls(
+    launch: Launch, engine: str, authority: trustme.CA, certificate: tuple[str, str]
+) -> None:
+    server = launch(engine, tls=[*certificate])
+    with secured(server, client_context(authority)) as client:
+        client.send(b"get_metadata one\r\nget_slice large.bin 0 1200000 raw\r\n")
+        assert client.exactly(9) == b"0 OK\r\n1\r\n"
+        head = b"0 OK\r\nContent-Length: 1200000\r\n\r\n"
+        assert client.exactly(len(head)) == head
+        assert hashlib.sha256(client.exactly(len(LARGE))).digest() == hashlib.sha256(LARGE).digest()
+        client.send(b"get_slice binary.dat 0 %d raw\r\nquit\r\nget_metadata one\r\n" % len(BINARY))
+        assert client.rest() == b"0 OK\r\nContent-Length: %d\r\n\r\n%b0 OK\r\n" % (len(BINARY), BINARY)
+    wait_until(lambda: "disconnected" in server.log(), "the end is logged")
+    (event,) = server.events_named("disconnected")
+    assert (event["outcome"], event["commands"]) == ("closed", 4)
+
+
+@each_engine
+def test_many_commands_in_many_records_are_all_answered(
+    secured_servers: Callable[[str], LaunchedServer], engine: str, authority: trustme.CA
+) -> None:
+    server = secured_servers(engine)
+    with secured(server, client_context(authority)) as client:
+        for _ in range(100):
+            client.send(b"get_metadata one\r\n" * 20)
+        client.send(b"get_metadata " + b"n" * (5 << 20) + b"\r\nquit\r\n")
+        assert client.rest() == b"0 OK\r\n1\r\n" * 2000 + b"202 FILE NOT FOUND\r\n0 OK\r\n"
+
+
+@each_engine
+def test_the_rate_holds_through_tls(
+    launch: Launch, engine: str, authority: trustme.CA, certificate: tuple[str, str]
+) -> None:
+    server = launch(engine, tls=[*certificate], limits={"rate": 200_000})
+    with secured(server, client_context(authority)) as client:
+        started = time.monotonic()
+        client.send(b"get_slice large.bin 0 400000 raw\r\nquit\r\n")
+        assert client.rest().endswith(LARGE[:400_000] + b"0 OK\r\n")
+        assert time.monotonic() - started > 1.4
+
+
+@each_engine
+def test_a_scanner_that_stays_silent_is_cut(launch: Launch, engine: str, certificate: tuple[str, str]) -> None:
+    server = launch(engine, tls=[*certificate], limits={"handshake_seconds": 1.0})
+    with server.connect() as client:
+        started = time.monotonic()
+        assert client.rest() == b""
+        assert 0.9 < time.monotonic() - started < 11
+
+
+@each_engine
+def test_what_is_no_handshake_ends_with_an_alert_and_the_next_client_is_served(
+    secured_servers: Callable[[str], LaunchedServer], engine: str, authority: trustme.CA
+) -> None:
+    server = secured_servers(engine)
+    before = len(server.events_named("turned away"))
+    for noise in (b"get_file_listing\r\n", bytes(range(256)), b"\x16\x03\x01\x00\x05hello" * 100):
+        assert b"OK" not in server.ask(noise)
+    with secured(server, client_context(authority)) as client:
+        client.send(b"get_metadata one\r\nquit\r\n")
+        assert client.rest() == b"0 OK\r\n1\r\n0 OK\r\n"
+    assert len(server.events_named("turned away")) == before + 3
+
+
+@each_engine
+def test_a_client_without_a_certificate_is_turned_away_where_one_is_asked_for(
+    launch: Launch, engine: str, authority: trustme.CA, certificate: tuple[str, str], authority_file: str
+) -> None:
+    server = launch(engine, tls=[*certificate, authority_file])
+    context = client_context(authority)
+    ask = b"get_metadata one\r\nquit\r\n"
+    assert answer_to(ask, server, context) == b""
+    stranger = client_context(authority)
+    trustme.CA().issue_cert("stranger@example.org").configure_cert(stranger)
+    assert answer_to(ask, server, stranger) == b""
+    authority.issue_cert("friend@example.org").configure_cert(context)
+    assert answer_to(ask, server, context) == b"0 OK\r\n1\r\n0 OK\r\n"
+    assert len(server.events_named("turned away")) == 2
+
+
+@each_engine
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda version: version.name)
+def test_each_version_from_1_2_on_is_spoken(
+    secured_servers: Callable[[str], LaunchedServer], engine: str, authority: trustme.CA, version: ssl.TLSVersion
+) -> None:
+    server = secured_servers(engine)
+    context = client_context(authority)
+    context.minimum_version = context.maximum_version = version
+    with secured(server, context) as client:
+        client.send(b"quit\r\n")
+        assert client.rest() == b"0 OK\r\n"
+
+
+@pytest.mark.parametrize("engine", CONCURRENT)
+def test_a_client_past_the_limit_reads_why_through_tls(
+    launch: Launch, engine: str, authority: trustme.CA, certificate: tuple[str, str]
+) -> None:
+    server = launch(engine, tls=[*certificate], limits={"max_connections": 1})
+    context = client_context(authority)
+    with secured(server, context) as first:
+        first.send(b"get_metadata one\r\n")
+        assert first.exactly(9) == b"0 OK\r\n1\r\n"
+        with secured(server, context) as second:
+            assert second.rest() == b"199 INTERNAL SERVER ERROR\r\n"
+
+
+def test_a_certificate_that_cannot_be_used_is_named(certificate: tuple[str, str], tmp_path: Path) -> None:
+    chain, key = certificate
+    nonsense = tmp_path / "nonsense.pem"
+    nonsense.write_text("nonsense")
+    with pytest.raises(OSError, match=r"cannot read .*absent"):
+        server_context(str(tmp_path / "absent"), key)
+    with pytest.raises(OSError, match=r"cannot use the certificate .*nonsense"):
+        server_context(str(nonsense), key)
+    with pytest.raises(OSError, match="cannot use the certificate"):
+        server_context(chain, chain)
+    with pytest.raises(OSError, match="cannot use the authority"):
+        server_context(chain, key, str(nonsense))
+
+
+def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked(certificate: tuple[str, str], tmp_path: Path) -> None:
+    chain, key = certificate
+    private = serialization.load_pem_private_key(Path(key).read_bytes(), None)
+    locked = tmp_path / "locked.pem"
+    locked.write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    with pytest.raises(OSError, match="passphrase"):
+        server_context(chain, str(locked))
+
+
+def test_a_peer_that_reads_nothing_cannot_make_us_owe_it_without_end(
+    certificate: tuple[str, str], authority: trustme.CA
+) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(0)
+        channel = SecureChannel(ours, server_context(*certificate))
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        peer = client_context(authority).wrap_bio(incoming, outgoing, server_hostname="localhost")
+        theirs.settimeout(0)
+        for _ in range(10):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                peer.do_handshake()
+            if outgoing.pending:
+                theirs.send(outgoing.read())
+            if not channel.shake_hands():
+                break
+            incoming.write(theirs.recv(1 << 16))
+        sent = 0
+        with contextlib.suppress(BlockingIOError):
+            while sent < 100 << 20:
+                sent += channel.send(bytes(1 << 16))
+        assert sent < 10 << 20, "the kernel holds some, and the channel one record"
+        assert not channel.flush()

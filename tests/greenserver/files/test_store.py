@@ -1,0 +1,204 @@
+"""Only regular files with sayable names, directly in one directory, looked at when they are asked for."""
+
+import contextlib
+import gc
+import os
+import socket
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from greenserver.files.store import FileStore, require_name
+from greenserver.protocol.status import Refusal, Status
+from tests.greenserver.conftest import SERVED, TEXT
+
+
+@pytest.fixture
+def store(directory: Path) -> Iterator[FileStore]:
+    with FileStore(directory) as store:
+        yield store
+
+
+def status_of(store: FileStore, name: str) -> Status:
+    """Return the status that a file's size is refused with."""
+    with pytest.raises(Refusal) as refusal:
+        store.size(name)
+    return refusal.value.status
+
+
+def test_exactly_the_files_that_can_be_fetched_are_listed(store: FileStore) -> None:
+    assert set(store.names()) == set(SERVED)
+    assert {name: store.size(name) for name in store.names()} == {name: len(data) for name, data in SERVED.items()}
+
+
+def test_dot_files_are_listed_and_served_when_asked_for(directory: Path) -> None:
+    with FileStore(directory, hidden=True) as store:
+        assert set(store.names()) == {*SERVED, ".hidden"}
+        assert store.size(".hidden") == len(b"hidden")
+
+
+def test_names_that_cannot_be_said_are_told_apart(store: FileStore) -> None:
+    assert set(store.unservable_names()) == {"my file.txt", "\xf1and\xfa"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["nothing", ".hidden", "folder", "fifo", "link-out", "link-in", "dangling", ".", "..", "n" * 256, "n" * 5000],
+)
+def test_what_is_no_regular_file_is_not_found(store: FileStore, name: str) -> None:
+    assert status_of(store, name) is Status.FILE_NOT_FOUND
+    with pytest.raises(Refusal) as refusal:
+        store.slice(name, 0, 0)
+    assert refusal.value.status is Status.FILE_NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    "name", ["", "../secret", "/etc/passwd", "a b", "\xe9", "a\n", "a\0", "\u0661", "folder/inner"]
+)
+def test_what_can_be_no_name_is_a_bad_argument(store: FileStore, name: str) -> None:
+    assert status_of(store, name) is Status.INVALID_ARGUMENTS_FOR_COMMAND
+    with pytest.raises(Refusal) as refusal:
+        require_name(name)
+    assert refusal.value.status is Status.INVALID_ARGUMENTS_FOR_COMMAND
+
+
+def test_a_socket_is_not_found(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, FileStore(tmp_path) as store:
+        listener.bind(str(tmp_path / "socket"))
+        assert list(store.names()) == []
+        assert status_of(store, "socket") is Status.FILE_NOT_FOUND
+
+
+def test_sizes_are_taken_when_asked(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    with FileStore(tmp_path) as store:
+        for data in (b"", b"abc", b"ab"):
+            file.write_bytes(data)
+            assert store.size("file") == len(data)
+        file.unlink()
+        assert status_of(store, "file") is Status.FILE_NOT_FOUND
+        assert list(store.names()) == []
+
+
+def test_the_directory_is_the_same_after_it_was_renamed(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "file").write_bytes(b"abc")
+    with FileStore(tmp_path / "old") as store:
+        (tmp_path / "old").rename(tmp_path / "new")
+        (tmp_path / "old").mkdir()
+        assert list(store.names()) == ["file"]
+        assert store.size("file") == 3
+
+
+def test_a_directory_that_was_removed_holds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "gone" / "file").touch()
+    with FileStore(tmp_path / "gone") as store:
+        (tmp_path / "gone" / "file").unlink()
+        (tmp_path / "gone").rmdir()
+        with contextlib.suppress(FileNotFoundError):  # some kernels read it as empty
+            assert list(store.names()) == []
+        assert status_of(store, "file") is Status.FILE_NOT_FOUND
+
+
+@pytest.mark.parametrize(("name", "error"), [("nothing", FileNotFoundError), ("file", NotADirectoryError)])
+def test_only_a_directory_can_be_served(tmp_path: Path, name: str, error: type[OSError]) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(error):
+        FileStore(tmp_path / name)
+
+
+@pytest.mark.parametrize("refused", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error")])
+def test_a_failing_look_up_is_the_servers_failure_not_an_absent_file(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch, refused: OSError
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise refused
+
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(type(refused)):
+        store.slice("text.txt", 0, 1)
+    monkeypatch.setattr(os, "lstat", fail)
+    with pytest.raises(type(refused)):
+        store.size("text.txt")
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o400, 0o440, 0o404, 0o600])
+def test_a_file_without_permission_is_the_servers_failure_and_not_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    (tmp_path / "private").write_bytes(TEXT)
+    (tmp_path / "private").chmod(mode)
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # root may read all; others may not
+    with FileStore(tmp_path) as store:
+        assert list(store.names()) == []
+        with pytest.raises(PermissionError):
+            store.size("private")
+
+
+@pytest.mark.parametrize(("offset", "size"), [(0, 42), (41, 1), (42, 0), (2**63, 0), (0, 2**63)])
+def test_a_slice_past_the_end_is_refused(store: FileStore, offset: int, size: int) -> None:
+    with pytest.raises(Refusal) as refusal:
+        store.slice("text.txt", offset, size)
+    assert refusal.value.status is Status.OFFSET_EXCEEDS_FILE_SIZE
+
+
+def test_a_link_that_appears_between_looking_and_opening_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "served").mkdir()
+    file = tmp_path / "served" / "file"
+    file.write_bytes(b"public")
+    real_open = os.open
+
+    def open_late(name: str, *arguments: int, **more: int) -> int:
+        file.unlink()
+        file.symlink_to(tmp_path / "secret")
+        return real_open(name, *arguments, **more)
+
+    with FileStore(tmp_path / "served") as store:
+        monkeypatch.setattr(os, "open", open_late)
+        with pytest.raises(Refusal) as refusal:
+            store.slice("file", 0, 6)
+    assert refusal.value.status is Status.FILE_NOT_FOUND
+
+
+def test_a_fifo_that_appears_between_looking_and_opening_holds_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"public")
+    real_open = os.open
+
+    def open_late(name: str, *arguments: int, **more: int) -> int:
+        file.unlink()
+        os.mkfifo(file)
+        return real_open(name, *arguments, **more)
+
+    with FileStore(tmp_path) as store:
+        monkeypatch.setattr(os, "open", open_late)
+        with pytest.raises(Refusal) as refusal:
+            store.slice("file", 0, 6)
+    assert refusal.value.status is Status.FILE_NOT_FOUND
+
+
+def test_closing_twice_is_closing(directory: Path) -> None:
+    store = FileStore(directory)
+    store.close()
+    store.close()
+
+
+def test_a_store_goes_with_its_last_user(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    gc.disable()
+    try:
+        store.listing()
+        store.close()
+        gone = weakref.ref(store)
+        del store
+        assert gone() is None
+    finally:
+        gc.enable()

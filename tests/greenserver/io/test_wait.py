@@ -1,0 +1,110 @@
+"""Waits end when a descriptor is ready, a switch is turned or the time is over, whichever is first."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from time import monotonic
+
+import pytest
+
+from greenserver.io.wait import READ, WRITE, Steps, Stop, Wait, exhaust, poll, wait_blocking
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+@pytest.fixture
+def stop() -> Iterator[Stop]:
+    stop = Stop()
+    yield stop
+    stop.close()
+
+
+def test_a_wait_ends_when_the_socket_is_ready(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    assert wait_blocking(ours, Wait(WRITE, monotonic() + 60))
+    theirs.send(b"x")
+    assert wait_blocking(ours, Wait(READ, monotonic() + 60))
+
+
+def test_a_wait_ends_at_its_deadline(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, _ = pair
+    assert not wait_blocking(ours, Wait(READ, monotonic() + 0.01))
+    assert not wait_blocking(ours, Wait(READ, monotonic() - 5))
+
+
+def test_a_wait_ends_when_the_other_end_is_closed(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    theirs.close()
+    assert wait_blocking(ours, Wait(READ, monotonic() + 60))
+
+
+def test_a_switch_is_turned_once_and_stays_so(stop: Stop) -> None:
+    assert not stop.is_set
+    assert not stop.wait(0)
+    stop.set()
+    stop.set()
+    assert stop.wait(60)
+    assert stop.wait(60)
+
+
+def test_a_switch_turned_in_another_thread_ends_a_wait(stop: Stop, pair: tuple[socket.socket, socket.socket]) -> None:
+    turning = threading.Timer(0.02, stop.set)
+    turning.start()
+    assert poll(pair[0].fileno(), READ, 60, stop) == {stop.fileno()}
+    turning.join()
+
+
+def test_a_byte_from_a_signal_ends_a_wait(stop: Stop, pair: tuple[socket.socket, socket.socket]) -> None:
+    os.write(stop.wakeup_fileno(), b"\x0f")
+    assert poll(pair[0].fileno(), READ, 60, stop) == {stop.fileno()}
+    assert not stop.is_set
+    assert not os.get_blocking(stop.wakeup_fileno())
+
+
+def test_all_that_is_ready_is_told(stop: Stop, pair: tuple[socket.socket, socket.socket]) -> None:
+    stop.set()
+    assert poll(pair[0].fileno(), WRITE, 60, stop) == {stop.fileno(), pair[0].fileno()}
+    assert poll(pair[0].fileno(), READ, 0) == set()
+
+
+def test_a_closed_switch_has_given_its_descriptors_back() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    stop = Stop()
+    assert len(os.listdir("/proc/self/fd")) == before + 2
+    stop.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_steps_run_to_their_end_and_are_told_whether_the_socket_was_ready(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    answers = [True, False, True]
+
+    def steps() -> Steps[list[bool]]:
+        first = yield Wait(READ, 0)
+        second = yield Wait(READ, 1)
+        return [first, second, (yield Wait(READ, 2))]
+
+    asked = []
+
+    def wait(sock: socket.socket, wait: Wait) -> bool:
+        assert sock is pair[0]
+        asked.append(wait.deadline)
+        return answers[len(asked) - 1]
+
+    assert exhaust(steps(), pair[0], wait) == answers
+    assert asked == [0, 1, 2]
+
+
+def test_steps_without_a_wait_return_at_once(pair: tuple[socket.socket, socket.socket]) -> None:
+    def steps() -> Steps[str]:
+        yield from ()
+        return "done"
+
+    assert exhaust(steps(), pair[0], wait_blocking) == "done"

@@ -1,0 +1,71 @@
+"""A listener closes without a reset: nobody new gets in, and who has come is let go well."""
+
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from greenserver.net import drain
+
+
+def test_nobody_new_gets_in_and_who_waits_still_does() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as early:
+        early.sendall(b"a")
+        assert drain.is_anybody_waiting(listener)
+        drain.turn_away(listener)
+        early.sendall(b"b")
+        with socket.socket() as late:
+            late.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                late.connect(listener.getsockname())
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.recv(1) == b"a"
+        assert not drain.is_anybody_waiting(listener)
+
+
+def test_a_unix_socket_is_not_found_any_more(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        drain.turn_away(listener)
+        drain.turn_away(listener)
+        with socket.socket(socket.AF_UNIX) as late, pytest.raises(FileNotFoundError):
+            late.connect(path)
+
+
+def test_what_is_no_listener_is_let_be(caplog: pytest.LogCaptureFixture) -> None:
+    closed = socket.socket()
+    closed.close()
+    with caplog.at_level("DEBUG", "greenserver"):
+        drain.turn_away(closed)
+    assert "takes no filter" in caplog.text
+    assert not drain.is_anybody_waiting(closed)
+
+
+def test_the_wait_for_an_empty_queue_is_over_when_it_is_empty_and_has_an_end() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        drain.wait_until_empty(listener)
+        with socket.create_connection(listener.getsockname()):
+            drain.wait_until_empty(listener)  # nobody accepts
+            assert drain.is_anybody_waiting(listener)
+
+
+def test_who_is_dismissed_sees_the_end_of_the_stream() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0)
+        drain.dismiss(listener)
+        clients = [socket.create_connection(listener.getsockname(), 10) for _ in range(3)]
+        for client in clients:
+            client.sendall(b"get_file_listing\r\n")
+        dismissing = threading.Thread(target=drain.dismiss, args=(listener,))
+        dismissing.start()
+        for client in clients[:2]:
+            with client:
+                assert client.recv(1) == b""
+        assert clients[2].recv(1) == b""  # and stays
+        dismissing.join(10)
+        clients[2].close()
+        assert not dismissing.is_alive()

@@ -1,0 +1,187 @@
+"""Addresses become listeners, or one clear sentence; clients are accepted until the switch is turned."""
+
+import errno
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from greenserver.config import limits
+from greenserver.io.wait import Stop
+from greenserver.net import listening
+from greenserver.net.listening import (
+    accept,
+    accept_until,
+    close_listener,
+    describe_peer,
+    is_client_gone,
+    open_listener,
+)
+from greenserver.telemetry.throttle import Episode
+
+
+@pytest.fixture
+def stop() -> Iterator[Stop]:
+    stop = Stop()
+    yield stop
+    stop.close()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "0.0.0.0", "127.1.2.3"])
+def test_a_free_port_is_taken_and_clients_are_accepted(address: str) -> None:
+    with open_listener(address, 0) as listener:
+        assert accept(listener) is None
+        port = listener.getsockname()[1]
+        host = listener.getsockname()[0].replace("0.0.0.0", "127.0.0.1")
+        with socket.create_connection((host, port), 20) as client:
+            accepted = accept(listener)
+            assert accepted is not None
+            with accepted[0]:
+                assert accepted[1] == describe_peer(client.getsockname())
+
+
+def test_an_ipv6_address_may_stand_in_brackets() -> None:
+    with open_listener("[::1]", 0) as listener:
+        assert listener.getsockname()[0] == "::1"
+
+
+def test_ipv6_is_served_and_its_wildcard_takes_both() -> None:
+    with open_listener("::", 0) as listener:
+        port = listener.getsockname()[1]
+        for host in ("::1", "127.0.0.1"):
+            with socket.create_connection((host, port), 20):
+                accepted = accept(listener)
+                assert accepted is not None
+                with accepted[0]:
+                    assert accepted[1].startswith("[")
+
+
+def test_a_unix_socket_is_served_and_its_file_taken_away(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    listener = open_listener(f"unix:{path}", 0)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        accepted = accept(listener)
+        assert accepted is not None
+        with accepted[0]:
+            assert accepted[1] == "unix"
+    close_listener(listener)
+    assert not path.exists()
+    close_listener(listener)  # once more
+
+
+def test_the_file_of_a_unix_socket_that_is_no_more_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    listener = open_listener(f"unix:{path}", 0)
+    path.unlink()
+    close_listener(listener)  # although its file has gone
+
+
+def test_a_unix_socket_that_answers_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    listener = open_listener(f"unix:{path}", 0)
+    with pytest.raises(OSError, match=r"cannot listen on unix:.*: Address already in use"):
+        open_listener(f"unix:{path}", 0)
+    assert path.is_socket()
+    close_listener(listener)
+
+
+def test_a_file_is_not_replaced_by_a_unix_socket(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(OSError, match="Address already in use"):
+        open_listener(f"unix:{tmp_path}/file", 0)
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_a_taken_port_is_told() -> None:
+    with open_listener("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(OSError, match=rf"^cannot listen on 127\.0\.0\.1:{port}: Address already in use$"):
+            open_listener("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    ("address", "port"),
+    [
+        ("192.0.2.1", 0),
+        ("a..b", 0),
+        ("x" * 70, 0),
+        ("127.0.0.1", 70000),
+        ("unix:/nowhere/at/all", 0),
+        ("unix:" + "x" * 200, 0),
+    ],
+)
+def test_a_bad_address_is_told_in_one_sentence(address: str, port: int) -> None:
+    with pytest.raises(OSError, match=r"^cannot listen on [^\n]+: [^\n]+$"):
+        open_listener(address, port)
+
+
+def test_peers_are_written_as_people_do() -> None:
+    assert describe_peer(("::1", 5, 0, 0)) == "[::1]:5"
+    assert describe_peer("") == "unix"
+
+
+class FailingListener:
+    """A listener whose accept fails, so that no descriptor has to be used up."""
+
+    def __init__(self, listener: socket.socket, *failures: int) -> None:
+        self.fileno = listener.fileno
+        self._listener = listener
+        self._failures = list(failures)
+
+    def accept(self) -> tuple[socket.socket, object]:
+        if self._failures:
+            number = self._failures.pop(0)
+            raise OSError(number, errno.errorcode[number])
+        return self._listener.accept()
+
+
+@pytest.mark.parametrize("number", [errno.ECONNABORTED, errno.EAGAIN, errno.EPROTO])
+def test_a_client_that_has_gone_again_is_nobody(number: int) -> None:
+    with open_listener("127.0.0.1", 0) as listener:
+        assert accept(FailingListener(listener, number)) is None  # type: ignore[arg-type]
+    assert is_client_gone(OSError(number, ""))
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS])
+def test_a_lack_of_room_is_told_and_passes(
+    stop: Stop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    monkeypatch.setattr(limits, "ACCEPT_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(listening, "_no_room", Episode("no room for a client", "there was none"))
+    with open_listener("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname(), 20):
+        failing = FailingListener(listener, number, errno.ECONNABORTED)
+        clients = accept_until(stop, failing)  # type: ignore[arg-type]
+        with next(clients)[0]:
+            stop.set()
+        assert list(clients) == []
+    assert [record.message for record in caplog.records] == ["no room for a client"]
+
+
+def test_nobody_is_accepted_once_the_switch_is_turned(stop: Stop) -> None:
+    stop.set()
+    with open_listener("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname(), 20):
+        assert list(accept_until(stop, listener)) == []
+
+
+def test_accepting_goes_on_after_a_time_without_clients(stop: Stop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "IDLE_SECONDS", 0.01)
+    polls = []
+
+    class Counting(FailingListener):
+        def __init__(self, listener: socket.socket) -> None:
+            super().__init__(listener)
+            self.fileno = self._count
+
+        def _count(self) -> int:
+            polls.append(1)
+            if len(polls) > 6:
+                stop.set()
+            return self._listener.fileno()
+
+    with open_listener("127.0.0.1", 0) as listener:
+        assert list(accept_until(stop, Counting(listener))) == []  # type: ignore[arg-type]
+    assert len(polls) > 6

@@ -1,0 +1,113 @@
+"""Bodies say the same from any position, so that half a part can be sent and the rest asked for again."""
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from greenserver.config import limits
+from greenserver.files.file_slice import FileSlice
+from greenserver.files.store import FileStore
+from greenserver.protocol.dialects import DIALECTS
+from greenserver.protocol.responses import (
+    Base64Slice,
+    Body,
+    FragmentedSlice,
+    Lines,
+    MeasuredSlice,
+    PlainSlice,
+    Response,
+    SliceBody,
+)
+from greenserver.protocol.status import Status
+from tests.greenserver.conftest import LARGE
+from tests.greenserver.oracle import in_form
+
+FORMS: dict[str, Callable[[FileSlice], SliceBody]] = {
+    "2026": Base64Slice,
+    "raw": MeasuredSlice,
+    "2018": PlainSlice,
+    "2016": FragmentedSlice,
+}
+CHUNK, FRAGMENT = limits.CHUNK_BYTES, limits.FRAGMENT_BYTES
+SIZES = [
+    *(0, 1, 2, 3, 4, 5, 6),
+    *(FRAGMENT - 1, FRAGMENT, FRAGMENT + 1, 2 * FRAGMENT, 2 * FRAGMENT + 5),
+    *(CHUNK - 1, CHUNK, CHUNK + 1, CHUNK + 2, CHUNK + 3, 2 * CHUNK),
+]
+
+
+def taken(body: Body, chance: random.Random, bites: tuple[int, ...]) -> bytes:
+    """Return all of a body, of each part only so much as a socket might take."""
+    got = b""
+    while part := body.part(len(got)):
+        got += part[: chance.choice(bites)]
+    return got
+
+
+@pytest.fixture
+def store(directory: Path) -> Iterator[FileStore]:
+    with FileStore(directory) as store:
+        yield store
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("offset", [0, 7])
+def test_a_slice_is_the_same_however_much_of_it_is_taken_at_a_time(
+    store: FileStore, form: str, size: int, offset: int
+) -> None:
+    expected = in_form(form, LARGE[offset : offset + size])
+    for bites in ((1 << 30,), (9973, 50_000), (1, 2, 3, 300_000) if size > 100 else (1, 2, 3)):
+        body: SliceBody = FORMS[form](store.slice("large.bin", offset, size))
+        try:
+            assert taken(body, random.Random(size), bites) == expected
+        finally:
+            body.close()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_position_gives_what_follows_it(store: FileStore, form: str) -> None:
+    expected = in_form(form, LARGE[:20])
+    body = FORMS[form](store.slice("large.bin", 0, 20))
+    try:
+        for position in range(len(expected) + 1):
+            assert expected[position:].startswith(body.part(position))
+            assert body.part(position) or position == len(expected)
+    finally:
+        body.close()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_part_is_large_whatever_the_slice(tmp_path: Path, form: str) -> None:
+    size = 2**40
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(size)
+    with FileStore(tmp_path) as store:
+        body = FORMS[form](store.slice("sparse", 0, size))
+        try:
+            assert all(len(body.part(position)) < 300_000 for position in (0, 5, 10**6 + 1, 2**39 + 1, size - 1))
+        finally:
+            body.close()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, limits.TEXT_PART_BYTES // 10 - 1, limits.TEXT_PART_BYTES // 4])
+@pytest.mark.parametrize("bites", [(1 << 30,), (1, 2, 3000)], ids=str)
+def test_a_listing_is_a_name_a_line_and_an_empty_line(count: int, bites: tuple[int, ...]) -> None:
+    names = [f"file-{number}" for number in range(count)]
+    lines = "".join(f"{name}\r\n" for name in names).encode()
+    expected = "".join(f"{name}\r\n" for name in [*names, ""]).encode()
+    assert taken(Lines(lines), random.Random(count), bites) == expected
+
+
+@pytest.mark.parametrize("status", Status)
+def test_a_fatal_status_closes(status: Status) -> None:
+    assert Response(status).closes == status.is_fatal
+    assert (Response(status).text, Response(status).body) == (b"", None)
+    assert Response(status, closes=True).closes
+
+
+def test_every_form_of_a_slice_is_some_dialects() -> None:
+    forms = {form for dialect in DIALECTS.values() for form in dialect._language.slice_forms.values()}  # noqa: SLF001
+    assert forms == set(FORMS.values())

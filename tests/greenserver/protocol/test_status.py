@@ -1,0 +1,32 @@
+"""Statuses are codes with the words that the protocol gives them."""
+
+import pytest
+
+from greenserver.protocol.status import Refusal, Status
+from tests.greenserver import oracle
+
+LINES = {
+    0: oracle.OK,
+    100: oracle.BAD_EOL,
+    101: oracle.BAD_REQUEST,
+    199: oracle.FAILED,
+    200: oracle.NO_COMMAND,
+    201: oracle.BAD_ARGUMENTS,
+    202: oracle.NO_FILE,
+    203: oracle.PAST_END,
+}
+
+
+def test_there_are_exactly_the_protocols_codes() -> None:
+    assert {int(status): status.line for status in Status} == LINES
+
+
+@pytest.mark.parametrize("status", Status)
+def test_codes_from_100_to_199_are_fatal_and_no_others(status: Status) -> None:
+    assert status.is_fatal == (int(status) in {100, 101, 199})
+
+
+def test_a_refusal_carries_its_status() -> None:
+    with pytest.raises(Refusal) as refusal:
+        raise Refusal(Status.FILE_NOT_FOUND)
+    assert refusal.value.status is Status.FILE_NOT_FOUND

@@ -1,0 +1,74 @@
+"""A server becomes whom it is told to become, for good, or says why not."""
+
+import os
+import pwd
+import subprocess
+import sys
+
+import pytest
+
+from greenserver.config.settings import Settings
+from greenserver.service import privileges
+from tests.greenserver.serving import ROOT, run_script, unmeasured
+
+pytestmark = [pytest.mark.once, pytest.mark.measured]
+
+_SCRIPT = """
+import os, sys
+from greenserver.service import privileges
+from greenserver.config.settings import Settings
+privileges.drop(Settings(user=sys.argv[1], umask=0o27))
+print(os.getresuid(), os.getresgid(), os.getgroups(), oct(os.umask(0)))
+"""
+
+
+def test_nobody_is_found_when_nobody_is_named() -> None:
+    assert privileges.find(Settings()) is None
+
+
+def test_a_user_and_a_group_are_found_by_name_and_by_number() -> None:
+    root = pwd.getpwuid(0)
+    assert privileges.find(Settings(user="root")) == (0, root.pw_gid, "root")
+    assert privileges.find(Settings(user="0", group="0")) == (0, 0, "root")
+    assert privileges.find(Settings(group="root")) == (os.geteuid(), 0, None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (Settings(user="no-such-user"), "no user 'no-such-user'; make it"),
+        (Settings(user="4000000000"), "no user '4000000000'"),
+        (Settings(group="no-such-group"), "no group 'no-such-group'"),
+    ],
+)
+def test_whoever_is_not_there_is_named(settings: Settings, says: str) -> None:
+    with pytest.raises(OSError, match=says):
+        privileges.find(settings)
+
+
+def test_who_drops_privileges_has_none_left() -> None:
+    is_root = os.geteuid() == 0
+    entry = pwd.getpwnam("nobody") if is_root else pwd.getpwuid(os.geteuid())
+    # Unmeasured: the user that it becomes could not write down which lines ran.
+    done = run_script(_SCRIPT, entry.pw_name, environment=unmeasured())
+    assert done.stderr == ""
+    users, groups = (entry.pw_uid,) * 3, (entry.pw_gid,) * 3
+    assert done.stdout.startswith(f"{users} {groups} ")
+    assert done.stdout.endswith(" 0o27\n")
+    if is_root:
+        assert f"[{entry.pw_gid}]" in done.stdout, "no further group"
+
+
+def test_who_may_not_is_told_that_only_root_can() -> None:
+    imports, _, rest = _SCRIPT.partition("privileges.drop")
+    script = f"{imports}os.geteuid() or os.setuid(65534)\nprivileges.drop{rest}"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "root"],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert "only root can" in done.stderr

@@ -1,0 +1,175 @@
+"""One process reads its configuration anew on SIGHUP, on every engine, and keeps the old one if the new one is bad."""
+
+import contextlib
+import logging
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from greenserver.config.settings import Settings
+from greenserver.service import process
+from greenserver.telemetry.metrics import SILENT
+from tests.greenserver.conftest import Start
+from tests.greenserver.serving import Server, wait_until
+
+NO_FILE = b"202 FILE NOT FOUND\r\n"
+
+
+@pytest.fixture
+def config(tmp_path: Path, directory: Path) -> Path:
+    path = tmp_path / "greenserver.toml"
+    path.write_text(f'directory = "{directory}"\nhidden = true\n')
+    return path
+
+
+def start_with(start: Start, config: Path, directory: Path, engine: str, *more: str) -> Server:
+    server = start(directory, "-c", str(config), "--engine", engine, *more, is_directory_option=False)
+    assert isinstance(server, Server)
+    return server
+
+
+def reload(server: Server, says: str) -> None:
+    """Send SIGHUP and wait until the log says something once more."""
+    before = server.log().count(says)
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: server.log().count(says) > before, says)
+
+
+def test_a_reload_changes_what_is_served_and_how(
+    start: Start, config: Path, directory: Path, tmp_path: Path, engine: str
+) -> None:
+    server = start_with(start, config, directory, engine)
+    assert server.ask(b"get_metadata .hidden\r\nhelp\r\n").startswith(b"0 OK\r\n6\r\n0 ")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "new").write_bytes(b"abc")
+    config.write_text(f'directory = "{other}"\ndialect = "2019"\n')
+    reload(server, "the configuration is read anew")
+    assert server.ask(b"get_file_listing\r\nhelp\r\n") == b"0 OK\r\nnew\r\n\r\n200 NO SUCH COMMAND\r\n"
+    assert server.stop() == 0
+
+
+def test_a_bad_configuration_is_told_and_the_old_one_stays(
+    start: Start, config: Path, directory: Path, engine: str
+) -> None:
+    server = start_with(start, config, directory, engine)
+    good = config.read_text()
+    for bad, says in (
+        ("prot = 1\n", "there is no key 'prot'"),
+        ('directory = "/nowhere/at/all"\n', "cannot serve /nowhere/at/all"),
+        ('tls-cert = "/no/cert"\ntls-key = "/no/key"\n', "cannot read /no/cert"),
+    ):
+        config.write_text(bad)
+        reload(server, "the new configuration is refused, the old one stays")
+        assert says in server.log()
+        assert server.ask(b"get_metadata .hidden\r\n") == b"0 OK\r\n6\r\n"
+    config.write_text(good + "port = 1\nworkers = 2\nfile-threads = 3\n")
+    reload(server, "a change that needs a restart is left out")
+    assert 'options="workers file-threads"' in server.log()
+    assert server.stop() == 0
+
+
+def test_a_reload_parts_with_idle_clients_and_keeps_the_reply_under_way(
+    start: Start, config: Path, directory: Path, engine: str
+) -> None:
+    server = start_with(start, config, directory, engine)
+    with server.connect() as client:
+        client.send(b"get_metadata one\r\n")
+        assert client.line() == b"0 OK\r\n"
+        server.process.send_signal(signal.SIGHUP)
+        assert client.line() == b"1\r\n"
+        assert client.rest() == b""
+    assert server.ask(b"get_metadata one\r\n") == b"0 OK\r\n1\r\n"
+
+
+def test_many_reloads_at_once_hold_nothing(start: Start, config: Path, directory: Path, engine: str) -> None:
+    server = start_with(start, config, directory, engine)
+    server.ask(b"quit\r\n")
+    reload(server, "the configuration is read anew")
+    before = server.counts()
+    for _ in range(20):
+        server.process.send_signal(signal.SIGHUP)
+    reload(server, "the configuration is read anew")
+    wait_until(lambda: server.counts()["descriptors"] <= before["descriptors"], "the old stores are closed")
+    assert server.ask(b"get_metadata one\r\n") == b"0 OK\r\n1\r\n"
+
+
+def test_the_directory_that_a_reload_replaces_is_given_back(
+    start: Start, config: Path, directory: Path, tmp_path: Path, engine: str
+) -> None:
+    server = start_with(start, config, directory, engine)
+    with server.connect() as idle:
+        idle.send(b"get_metadata one\r\nget_metadata missing\r\n")
+        assert [idle.line() for _ in range(3)] == [b"0 OK\r\n", b"1\r\n", NO_FILE]
+        assert opened_by(server).count(str(directory)) == 1
+        config.write_text(f'directory = "{tmp_path}"\n')
+        reload(server, "the configuration is read anew")
+        assert idle.rest() == b""
+    wait_until(lambda: str(directory) not in opened_by(server), "the old directory is closed, though no client comes")
+
+
+def opened_by(server: Server) -> list[str]:
+    """Return the paths of what a server has open, as far as it has paths."""
+    paths = []
+    for each in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it was closed just now
+            paths.append(str(each.readlink()))
+    return paths
+
+
+def test_a_client_that_has_come_before_the_stop_is_not_reset(start: Start, directory: Path, engine: str) -> None:
+    server = start(directory, "--engine", engine)
+    server.ask(b"quit\r\n")
+    server.process.send_signal(signal.SIGSTOP)
+    clients = [server.connect() for _ in range(5)]  # the kernel's queue holds them
+    server.process.send_signal(signal.SIGTERM)
+    server.process.send_signal(signal.SIGCONT)
+    for client in clients:
+        client.end()
+        with client:
+            assert client.socket.recv(1) == b"", "the end of the stream, not a reset"
+    assert server.process.wait(20) == 0
+
+
+def test_what_is_wrong_is_found_without_listening(tmp_path: Path) -> None:
+    process.check(Settings(directory=str(tmp_path), port=1))
+    with pytest.raises(OSError, match=r"^cannot serve "):
+        process.check(Settings(directory=str(tmp_path / "no")))
+    with pytest.raises(OSError, match=r"^cannot read "):
+        process.check(Settings(directory=str(tmp_path), tls_cert="/no/cert", tls_key="/no/key"))
+
+
+def test_a_given_listener_is_served_and_left_to_those_who_share_it(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        settings = Settings(directory=str(tmp_path), engine="sequential")
+        shared = socket.socket(fileno=socket.dup(listener.fileno()))
+        with process.make_server(settings, shared, SILENT) as server:
+            assert server.is_shared
+            assert server.port == listener.getsockname()[1]
+            server.stop()
+            server.serve()
+        with socket.create_connection(listener.getsockname(), 5):
+            listener.accept()[0].close()
+
+
+def test_a_reload_without_room_for_a_thread_is_refused_and_the_next_one_taken(
+    monkeypatch: pytest.MonkeyPatch, log: logging.Logger, caplog: pytest.LogCaptureFixture, directory: Path
+) -> None:
+    def refuse(*_: object) -> None:
+        message = "can't start new thread"
+        raise RuntimeError(message)
+
+    settings = Settings(directory=str(directory), port=0, engine="sequential")
+    with process.make_server(settings, None, SILENT) as server:
+        before = server.store
+        reload = process.Reload(server, settings, lambda: settings)
+        log.propagate = True
+        monkeypatch.setattr(process, "start_new_thread", refuse)
+        reload.ask()
+        assert [record.facts for record in caplog.records] == [{"reason": "can't start new thread: try again"}]  # type: ignore[attr-defined]
+        assert server.store is before
+        monkeypatch.setattr(process, "start_new_thread", lambda function, arguments: function(*arguments))
+        reload.ask()
+        assert server.store is not before

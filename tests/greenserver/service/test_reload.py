@@ -1,0 +1,41 @@
+"""The log is as loud as it is asked to be, and says what became of a configuration."""
+
+import logging
+
+import pytest
+
+from greenserver.config.settings import Settings
+from greenserver.service.reload import adjust_log, configure_log, report_refusal, report_reload
+
+
+@pytest.mark.parametrize(
+    ("verbose", "quiet", "level"),
+    [
+        (0, 0, "INFO"),
+        (1, 0, "DEBUG"),
+        (3, 0, "DEBUG"),
+        (0, 1, "WARNING"),
+        (0, 2, "ERROR"),
+        (0, 3, "ERROR"),
+        (1, 1, "INFO"),
+    ],
+)
+def test_the_log_is_as_loud_as_it_is_asked_to_be(log: logging.Logger, verbose: int, quiet: int, level: str) -> None:
+    configure_log(Settings(verbose=verbose, quiet=quiet))
+    assert logging.getLevelName(log.level) == level
+    adjust_log(Settings(log_format="json", verbose=1))
+    assert logging.getLevelName(log.level) == "DEBUG"
+    assert [type(each.formatter).__name__ for each in log.handlers] == ["JsonFormatter"]
+
+
+def test_what_became_of_a_configuration_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "greenserver"):
+        report_refusal("because")
+        report_reload([])
+        report_reload(["port", "engine"])
+    assert [(record.levelname, getattr(record, "facts", {})) for record in caplog.records] == [
+        ("ERROR", {"reason": "because"}),
+        ("INFO", {}),
+        ("INFO", {}),
+        ("WARNING", {"options": "port engine"}),
+    ]

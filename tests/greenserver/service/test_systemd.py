@@ -1,0 +1,83 @@
+"""A listener can be handed over, by its number or by systemd; what is none is refused in one line."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from greenserver.service.systemd import inherited_listener, notify
+from tests.greenserver.serving import PATIENCE_SECONDS, ROOT
+
+pytestmark = [pytest.mark.once, pytest.mark.measured]
+
+HANDED_OVER = {
+    "by its number": 'exec "$0" -m greenserver -q --address fd://3 "$@"',
+    "by systemd": 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" -m greenserver -q "$@"',
+}
+
+
+@pytest.mark.parametrize("workers", [[], ["--workers", "2"]], ids=["one process", "workers"])
+@pytest.mark.parametrize("how", HANDED_OVER)
+def test_a_listener_that_is_handed_over_is_served_and_left_open(how: str, workers: list[str], directory: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", HANDED_OVER[how], sys.executable, "--directory", str(directory), *workers],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            pass_fds=(3,) if listener.fileno() == 3 else (),
+            preexec_fn=lambda: os.dup2(listener.fileno(), 3, inheritable=True) if listener.fileno() != 3 else None,  # noqa: PLW1509  (one thread)
+            close_fds=False,
+        )
+        assert process.stdout is not None
+        with process.stdout:
+            assert f"listens on 127.0.0.1:{listener.getsockname()[1]} " in process.stdout.readline()
+            with socket.create_connection(listener.getsockname(), PATIENCE_SECONDS) as client:
+                client.sendall(b"get_metadata one\r\n")
+                assert client.recv(1)
+        process.terminate()
+        assert process.wait(PATIENCE_SECONDS) == 0
+        with socket.create_connection(listener.getsockname(), PATIENCE_SECONDS) as client:
+            client.sendall(b"the queue still takes clients, for the next one who serves")
+
+
+def test_without_anything_handed_over_there_is_none() -> None:
+    assert inherited_listener("127.0.0.1", {}) is None
+    assert inherited_listener("127.0.0.1", {"LISTEN_PID": "1", "LISTEN_FDS": "1"}) is None
+    environment = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "0", "LISTEN_FDNAMES": "x"}
+    assert inherited_listener("127.0.0.1", environment) is None
+    assert environment == {}
+
+
+def test_more_than_one_socket_is_too_many() -> None:
+    with pytest.raises(OSError, match="hands over 2 sockets; write one ListenStream="):
+        inherited_listener("127.0.0.1", {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2"})
+
+
+@pytest.mark.parametrize("number", ["x", "", "-1", "\u0661"])
+def test_what_is_no_number_is_refused(number: str) -> None:
+    with pytest.raises(OSError, match="is not fd://N"):
+        inherited_listener(f"fd://{number}", {})
+
+
+def test_what_does_not_listen_is_refused_and_left_open(tmp_path: Path) -> None:
+    with socket.socket() as silent, pytest.raises(OSError, match="must be a stream socket that listens"):
+        inherited_listener(f"fd://{silent.fileno()}", {})
+    with socket.socket(type=socket.SOCK_DGRAM) as datagrams, pytest.raises(OSError, match="stream socket"):
+        inherited_listener(f"fd://{datagrams.fileno()}", {})
+    with (tmp_path / "file").open("wb") as file, pytest.raises(OSError, match="must be an open socket"):
+        inherited_listener(f"fd://{file.fileno()}", {})
+
+
+def test_systemd_is_told_how_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notify("READY=1")  # nobody asked
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.settimeout(PATIENCE_SECONDS)
+        ear.bind(str(tmp_path / "ear"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "ear"))
+        notify("READY=1")
+        assert ear.recv(100) == b"READY=1"
+    notify("READY=1")  # nobody listens any more

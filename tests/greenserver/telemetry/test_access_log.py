@@ -1,0 +1,84 @@
+"""What is told of a conversation, to a meter and to the log; `test_logs` reads whole lines of a real server."""
+
+import logging
+from typing import Any
+
+import pytest
+
+from greenserver.protocol.dialects import DIALECTS
+from greenserver.protocol.status import Status
+from greenserver.telemetry.access_log import Chronicle
+from greenserver.telemetry.metrics import SILENT, Meter
+
+
+class Noting(Meter):
+    """Keeps all that it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[Any, ...]] = []
+
+    def connected(self) -> None:
+        self.notes.append(("connected",))
+
+    def received(self, count: int) -> None:
+        self.notes.append(("received", count))
+
+    def command(self, name: str, status: int, sent_bytes: int, seconds: float) -> None:
+        self.notes.append((name, status, sent_bytes, seconds))
+
+    def stalled(self, what: str) -> None:
+        self.notes.append(("stalled", what))
+
+    def disconnected(self, outcome: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.notes.append(("disconnected", outcome))
+
+
+def told(chronicle: Chronicle) -> None:
+    """Tell a whole conversation."""
+    chronicle.connected()
+    chronicle.received(30)
+    chronicle.commands += 2
+    chronicle.answered("get_metadata one", Status.OK, 9, 0.001)
+    chronicle.answered("no\x1bsense", Status.NO_SUCH_COMMAND, 21, 0.002)
+    chronicle.failed("help", RuntimeError("a fault"))
+    chronicle.cut(17, OSError("a disk"))
+    chronicle.stalled("line")
+    chronicle.disconnected("timed out", "line")
+
+
+def test_a_meter_is_told_in_numbers() -> None:
+    meter = Noting()
+    told(Chronicle("tester", DIALECTS["2026"], meter))
+    assert meter.notes == [
+        ("connected",),
+        ("received", 30),
+        ("get_metadata", 0, 9, 0.001),
+        ("", 200, 21, 0.002),
+        ("stalled", "line"),
+        ("disconnected", "timed out"),
+    ]
+
+
+def test_the_log_is_told_in_facts(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "greenserver")
+    told(Chronicle("tester", DIALECTS["2026"], SILENT))
+    assert [record.message for record in caplog.records] == [
+        *("connected", "command", "command", "failed", "cut", "disconnected")
+    ]
+    facts = [record.facts for record in caplog.records]  # type: ignore[attr-defined]
+    assert all(each["client"] == "tester" for each in facts)
+    assert facts[1] | {"command": "get_metadata one", "status": 0, "bytes": 9, "milliseconds": 1.0} == facts[1]
+    assert facts[4]["position"] == 17
+    assert facts[5] | {"outcome": "timed out", "limit": "line", "commands": 2} == facts[5]
+
+
+@pytest.mark.parametrize(
+    ("level", "meter", "is_wanted"),
+    [(logging.WARNING, SILENT, False), (logging.WARNING, Noting(), True), (logging.INFO, SILENT, True)],
+)
+def test_it_knows_whether_anybody_listens(
+    caplog: pytest.LogCaptureFixture, level: int, meter: Meter, *, is_wanted: bool
+) -> None:
+    caplog.set_level(level, "greenserver")
+    assert Chronicle("tester", DIALECTS["2026"], meter).is_wanted == is_wanted

@@ -1,0 +1,160 @@
+"""Log lines are whole, parseable and harmless, whatever clients send, on every engine."""
+
+import json
+import logging
+import os
+import re
+import threading
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenserver.config import limits
+from greenserver.telemetry.log import FORMATTERS, JsonFormatter, LineHandler, TextFormatter, configure, report, shown
+from tests.greenserver.conftest import PURE, Start
+from tests.greenserver.serving import wait_until
+
+HOSTILE = b'get_metadata \x1b[2J\0\xff\x85\rfake=1 "quoted" \\'
+TEXT_LINE = re.compile(
+    r"""\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 [A-Z]+ +[a-z, ]+?( [a-z]+=([^ "=\\]+|"([^"\\]|\\.)*"))*"""
+)
+
+
+def record_of(event: str, *, error: BaseException | None = None, **facts: object) -> logging.LogRecord:
+    """Return what an event becomes before it is formatted."""
+    record = logging.LogRecord("greenserver", logging.INFO, "", 0, event, (), None)
+    record.facts = facts
+    if error is not None:
+        record.exc_info = (type(error), error, error.__traceback__)
+    return record
+
+
+@PURE
+@given(st.text(max_size=50), st.text(max_size=50))
+def test_any_values_are_one_ascii_line_that_can_be_parsed(first: str, second: str) -> None:
+    text = TextFormatter().format(record_of("it happened", a=first, b=second))
+    assert text.isascii()
+    assert text.isprintable()
+    assert TEXT_LINE.fullmatch(text), text
+    assert json.loads(JsonFormatter().format(record_of("it happened", a=first, b=second)))["b"] == second
+
+
+def test_values_are_quoted_only_where_they_need_it() -> None:
+    line = TextFormatter().format(record_of("done", a="x", b="x y", c="", d=5, e='"', f="k=v"))
+    assert line.endswith(r'INFO    done a=x b="x y" c="" d=5 e="\"" f="k=v"')
+
+
+def test_an_event_without_facts_has_no_trailing_space() -> None:
+    assert TextFormatter().format(record_of("done")).endswith("INFO    done")
+
+
+def test_a_json_line_has_time_level_event_and_facts() -> None:
+    parsed = json.loads(JsonFormatter().format(record_of("done", status=0, client="a")))
+    assert {key: parsed[key] for key in ("level", "event", "status", "client")} == {
+        "level": "info",
+        "event": "done",
+        "status": 0,
+        "client": "a",
+    }
+    assert parsed["time"].endswith("+00:00")
+
+
+@pytest.mark.parametrize("form", FORMATTERS)
+def test_a_traceback_is_on_the_same_line(form: str) -> None:
+    try:
+        raise ZeroDivisionError  # noqa: TRY301  (for its traceback)
+    except ZeroDivisionError as error:
+        line = FORMATTERS[form]().format(record_of("failed", error=error))
+    assert "ZeroDivisionError" in line
+    assert "\n" not in line
+
+
+@PURE
+@given(st.text(alphabet=st.characters(max_codepoint=255), max_size=400))
+def test_any_command_is_shown_escaped_and_abridged(command: str) -> None:
+    text = shown(command + "\r\n")
+    assert text.isascii()
+    assert text.isprintable()
+    assert len(text) <= 4 * limits.LOGGED_COMMAND_CHARACTERS + len("...")
+
+
+def test_a_long_command_is_shown_as_abridged() -> None:
+    limit = limits.LOGGED_COMMAND_CHARACTERS
+    assert shown("a" * limit) == "a" * limit
+    assert shown("a" * (limit + 1)) == "a" * limit + "..."
+
+
+def test_events_below_the_level_cost_and_write_nothing(log: logging.Logger, capfd: pytest.CaptureFixture[str]) -> None:
+    configure("json", logging.WARNING)
+    report(log, logging.INFO, "quiet")
+    report(logging.getLogger("greenserver.part"), logging.WARNING, "loud", a=1)
+    (line,) = capfd.readouterr().err.splitlines()
+    assert json.loads(line)["event"] == "loud"
+
+
+def test_a_line_that_nobody_takes_stops_nothing() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    handler = LineHandler(writer)
+    try:
+        handler.emit(record_of("lost"))
+    finally:
+        handler.close()
+        os.close(writer)
+
+
+def test_a_line_is_written_to_its_end_even_when_a_write_takes_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+
+    def write_half(_descriptor: int, data: bytes) -> int:
+        written.append(data[:7])
+        return len(data[:7])
+
+    monkeypatch.setattr(os, "write", write_half)
+    handler = LineHandler(2)
+    handler.emit(record_of("a" * 20))
+    monkeypatch.undo()
+    assert b"".join(written).endswith(b"a" * 20 + b"\n")
+
+
+def talk(start: Start, directory: Path, engine: str, form: str) -> list[str]:
+    """Let many clients talk at once, and return the lines of the log."""
+    server = start(directory, "--engine", engine, "--log-format", form)
+
+    def converse() -> None:
+        server.ask(b"get_metadata one\r\nget_slice text.txt 0 41\r\nput\r\n" * 5 + HOSTILE + b"\r\n")
+
+    threads = [threading.Thread(target=converse) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wait_until(lambda: server.log().count("disconnected") == 12, "all conversations are logged")
+    return server.log().splitlines()
+
+
+def test_json_lines_tell_each_connection_and_each_command(start: Start, directory: Path, engine: str) -> None:
+    events = defaultdict(list)
+    for line in talk(start, directory, engine, "json"):
+        event = json.loads(line)
+        events[event.get("client")].append(event)
+    clients = {client: list_ for client, list_ in events.items() if client}
+    assert len(clients) == 12
+    for told in clients.values():
+        assert [event["event"] for event in told] == ["connected", *["command"] * 16, "disconnected"]
+        assert [event["status"] for event in told[1:-1]] == [0, 0, 200] * 5 + [101]
+        assert [event["bytes"] for event in told[1:4]] == [9, 6 + 58, 21]
+        assert all(event["milliseconds"] >= 0 for event in told[1:-1])
+        assert told[-2]["command"] == HOSTILE.decode("latin-1").encode("unicode_escape").decode()
+        assert told[-1]["commands"] == 16
+        assert told[-1]["seconds"] >= 0
+
+
+def test_text_lines_are_whole_and_harmless(start: Start, directory: Path, engine: str) -> None:
+    lines = talk(start, directory, engine, "text")
+    for line in lines:
+        assert TEXT_LINE.fullmatch(line), line
+    assert sum(" command " in line for line in lines) == 12 * 16

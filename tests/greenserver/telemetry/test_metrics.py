@@ -1,0 +1,14 @@
+"""The usual meter is told everything and forgets it."""
+
+from greenserver.telemetry.metrics import SILENT, Meter
+
+
+def test_the_silent_meter_takes_whatever_it_is_told_and_holds_nothing() -> None:
+    SILENT.connected()
+    SILENT.received(5)
+    SILENT.command("quit", 0, 6, 0.1)
+    SILENT.stalled("idle")
+    SILENT.refused("full")
+    SILENT.disconnected("closed", 1.5)
+    assert type(SILENT) is Meter
+    assert not hasattr(SILENT, "__dict__")
