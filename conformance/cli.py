@@ -1,7 +1,6 @@
 """The command line of the suite: options to a session, events to reports; the only printing and the only exit codes."""
 
 import contextlib
-import io
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -267,10 +266,11 @@ def report(
 def _events(path: Path) -> Iterator[Event]:
     """Yield the events of a recorded run; raise EventError, in one line that names the file."""
     try:
-        yield from read_events(io.StringIO(path.read_text(encoding="utf-8")))
+        with path.open("rb") as file:
+            yield from read_events(file)
     except EventError as error:
-        message = f"{path} is no recorded run: {error}"
+        message = f"{path}, {error}"
         raise EventError(message) from error
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"cannot read {path}: {error}"
+    except OSError as error:
+        message = f"cannot read {path}: {error.strerror}"
         raise EventError(message) from error

@@ -242,7 +242,7 @@ class ScenarioItem(pytest.Item):
         front = self.config.stash[_FRONT]
         result = front.judge(self.scenario)
         self.user_properties += [
-            ("verdict", result.verdict),
+            ("verdict", result.verdict.value),
             ("requirement", result.requirement),
             ("level", result.level),
         ]

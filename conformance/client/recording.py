@@ -6,7 +6,9 @@ import threading
 import zlib
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+import msgspec
 
 HEAD_BYTES: Final = 512
 """How much of the beginning of a long payload is kept."""
@@ -19,6 +21,30 @@ _QUICKLY: Final = 1
 """The level of that compression."""
 MOMENTS: Final = 2000
 """How many moments of one scenario are kept; those after them are counted."""
+
+_Latin1 = Annotated[str, msgspec.Meta(pattern=r"\A[\x00-\xff]*\Z")]
+"""Bytes as text: each character is the byte of that number."""
+
+
+class WireEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that happened on a connection, as recorded runs have it."""
+
+    at: float
+    """Seconds since the scenario began."""
+    peer: int
+    """Which connection of the scenario, from 1 on; 0 for a note about the scenario."""
+    what: str
+    """connected, refused, sent, received, half-closed, closed, reset, end, reset by server, silence, note."""
+    size: Annotated[int, msgspec.Meta(ge=0)] | None = msgspec.field(name="bytes", default=None)
+    """How many bytes were sent or received."""
+    data: _Latin1 | None = None
+    """All of them, if they are few; else there are the following."""
+    head: _Latin1 | None = None
+    tail: _Latin1 | None = None
+    sha256: str | None = None
+    zlib: str | None = None
+    """What was sent, compressed, in base64; missing if that is long, too."""
+    note: str = ""
 
 
 class Payload:
@@ -62,11 +88,11 @@ class Payload:
                 self.packed = None
 
     def describe(self) -> dict[str, Any]:
-        """Return it for a report: `bytes`, and `data` as Latin-1 or, of a long one, head, tail, hash and packing."""
+        """Return it for a report: `size`, and `data` as Latin-1 or, of a long one, head, tail, hash and packing."""
         if self._hash is None:
-            return {"bytes": self.size, "data": self.head.decode("latin-1")}
+            return {"size": self.size, "data": self.head.decode("latin-1")}
         found: dict[str, Any] = {
-            "bytes": self.size,
+            "size": self.size,
             "head": self.head[:HEAD_BYTES].decode("latin-1"),
             "tail": self._tail.decode("latin-1"),
             "sha256": self._hash.hexdigest(),
@@ -86,18 +112,14 @@ class Moment:
     peer: int
     """Which connection of the scenario, from 1 on."""
     what: str
-    """connected, refused, sent, received, half-closed, closed, reset, end, reset by server, silence, note."""
+    """As in WireEntry."""
     payload: Payload | None = None
     note: str = ""
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> WireEntry:
         """Return it for a report."""
-        found: dict[str, Any] = {"at": round(self.at_seconds, 4), "peer": self.peer, "what": self.what}
-        if self.payload is not None:
-            found |= self.payload.describe()
-        if self.note:
-            found["note"] = self.note
-        return found
+        payload = self.payload.describe() if self.payload is not None else {}
+        return WireEntry(round(self.at_seconds, 4), self.peer, self.what, note=self.note, **payload)
 
 
 @dataclass
@@ -142,12 +164,12 @@ class Record:
         else:
             self.dropped += 1
 
-    def describe(self) -> list[dict[str, Any]]:
+    def describe(self) -> list[WireEntry]:
         """Return the moments for a report."""
         with self._lock:
             found = [moment.describe() for moment in self.moments]
         if self.dropped:
-            found.append({"at": found[-1]["at"], "peer": 0, "what": "note", "note": f"{self.dropped} moments more"})
+            found.append(WireEntry(found[-1].at, 0, "note", note=f"{self.dropped} moments more"))
         return found
 
     def last_sent(self) -> str:

@@ -9,22 +9,25 @@ The schema, version 1. Each event is an object with `type` and what its class be
 | `result` | a scenario ended, once each | everything about it |
 | `run-end` | last, once; missing if the suite was killed | the counts, the exit status, and why |
 
-A field may be added within a version; none is removed, and none changes its meaning.
+A field may be added within a version; none is removed, and none changes its meaning. So a reader ignores fields that
+it does not know, and checks the types of the others.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
-from typing import Any, ClassVar, Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from conformance.client.recording import WireEntry
+from conformance.model.verdicts import Exit, Verdict
 
 SCHEMA: Final = "hftp-conformance/1"
 
 
-@dataclass(frozen=True)
-class RunStart:
+class RunStart(msgspec.Struct, frozen=True, tag_field="type", tag="run-start"):
     """What is judged, and by what."""
 
-    type: ClassVar[str] = "run-start"
     suite: str
     """The suite's version."""
     catalogue: str
@@ -35,7 +38,7 @@ class RunStart:
     """Where the server is, as on the command line."""
     selected: int
     """How many scenarios are to come."""
-    deselected: list[str] = field(default_factory=list)
+    deselected: list[str] = msgspec.field(default_factory=list)
     """Ids of the scenarios that were left out by -t and --skip."""
     is_concurrent: bool = True
     """Whether the server serves two clients at once."""
@@ -51,28 +54,24 @@ class RunStart:
     """Which level decides: must or should."""
     dialect_basis: str = ""
     """What the dialect was inferred from, or that it was given."""
-    deviations: list[str] = field(default_factory=list)
+    deviations: list[str] = msgspec.field(default_factory=list)
     """What the server always does otherwise: reported once each, and expected by all other scenarios."""
     schema: str = SCHEMA
 
 
-@dataclass(frozen=True)
-class ScenarioStart:
+class ScenarioStart(msgspec.Struct, frozen=True, tag_field="type", tag="scenario-start"):
     """A scenario begins."""
 
-    type: ClassVar[str] = "scenario-start"
     scenario: str
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(msgspec.Struct, frozen=True, tag_field="type", tag="result"):
     """How a scenario ended."""
 
-    type: ClassVar[str] = "result"
     scenario: str
     requirement: str
     level: str
-    verdict: str
+    verdict: Verdict
     title: str = ""
     chapter: str = ""
     text: str = ""
@@ -86,26 +85,24 @@ class Result:
     """The command that got it, or what was sent last before that."""
     cause: str = ""
     """What is likely wrong."""
-    reproduce: list[str] = field(default_factory=list)
+    reproduce: list[str] = msgspec.field(default_factory=list)
     """Command lines that show it again, the shortest last."""
     seconds: float = 0.0
     attempts: int = 1
     known: str = ""
     """The reason that the baseline gives, if it knows this failure."""
-    transcript: list[dict[str, Any]] = field(default_factory=list)
-    """What was on the wire: see `conformance.client.recording`."""
+    transcript: list[WireEntry] = msgspec.field(default_factory=list)
+    """What was on the wire."""
 
 
-@dataclass(frozen=True)
-class RunEnd:
+class RunEnd(msgspec.Struct, frozen=True, tag_field="type", tag="run-end"):
     """How the run ended."""
 
-    type: ClassVar[str] = "run-end"
     counts: dict[str, int]
     """By verdict; those that the baseline knows are in `known` instead."""
-    exit: int
+    exit: Exit
     seconds: float = 0.0
-    problems: list[str] = field(default_factory=list)
+    problems: list[str] = msgspec.field(default_factory=list)
     """What is wrong with the run as a whole: unexpected passes, entries of the baseline that match nothing."""
     output: str = ""
     """The end of what the server printed, if the suite started it."""
@@ -115,47 +112,55 @@ Event = RunStart | ScenarioStart | Result | RunEnd
 Sink = Callable[[Event], None]
 """Takes events, one after the other; never called by two threads at once."""
 
-_CLASSES: Final[Mapping[str, type[Event]]] = {kind.type: kind for kind in (RunStart, ScenarioStart, Result, RunEnd)}
+_RECORD: Final = "give a file that `conformance run --ndjson FILE` has written"
+_DELETE: Final = "delete this line to read the others"
+_UPDATE: Final = "read the file with the suite that wrote it, or update this one"
 
 
 class EventError(ValueError):
-    """Why something is no event, in one line."""
+    """A line of a file is not an event of a recorded run: which line, why, and what to do, in one line of text."""
 
 
-def to_object(event: Event) -> dict[str, Any]:
-    """Return an event as JSON has it, its type first."""
-    return {"type": event.type} | asdict(event)
-
-
-def from_object(found: object) -> Event:
-    """Return the event that an object describes; fields of a later suite are dropped. Raises EventError."""
-    kind = _CLASSES.get(str(found.get("type"))) if isinstance(found, dict) else None
-    if kind is None or not isinstance(found, dict):
-        message = f"no event: {str(found)[:80]}"
-        raise EventError(message)
-    known = {row.name: row for row in fields(kind)}
-    missing = [
-        name
-        for name, row in known.items()
-        if name not in found and row.default is MISSING and row.default_factory is MISSING
-    ]
-    if missing:
-        message = f"a {kind.type} without {', '.join(missing)}"
-        raise EventError(message)
-    return kind(**{name: value for name, value in found.items() if name in known})
-
-
-def read_events(lines: Iterable[str]) -> Iterator[Event]:
-    """Yield the events of an NDJSON file; raise EventError, with the line's number, for what is none."""
+def read_events(lines: Iterable[bytes]) -> Iterator[Event]:
+    """Yield the events of a recorded run, an NDJSON file; raise EventError for the first line that is not one."""
+    has_begun = False
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            event = from_object(json.loads(line))
-        except ValueError as error:
-            message = f"line {number}: {error}"
+            event = _event(line, is_first=not has_begun)
+        except (ValueError, RecursionError, msgspec.ValidationError) as error:
+            message = f"line {number}: {_explained(error, _DELETE if has_begun else _RECORD)}"
             raise EventError(message) from error
-        if isinstance(event, RunStart) and event.schema != SCHEMA:
-            message = f"line {number}: the schema is {event.schema}, and this suite reads {SCHEMA}"
-            raise EventError(message)
+        has_begun = True
         yield event
+    if not has_begun:
+        message = f"line 1: the file is empty; {_RECORD}"
+        raise EventError(message)
+
+
+def _event(line: bytes, *, is_first: bool) -> Event:
+    # Not msgspec's own decoder: what a server sent may hold lone surrogates, which that refuses.
+    found = json.loads(line.decode())
+    if isinstance(found, dict) and found.get("type") == "run-start" and found.get("schema") != SCHEMA:
+        message = f"the schema is {found.get('schema')!r}, and this suite reads {SCHEMA!r}; {_UPDATE}"
+        raise EventError(message)
+    event: Event = msgspec.convert(found, Event)
+    if is_first and not isinstance(event, RunStart):
+        message = "a recorded run begins with `run-start`"
+        raise ValueError(message)
+    return event
+
+
+def _explained(error: Exception, advice: str) -> str:
+    """Return why a line is not an event, and what to do."""
+    if isinstance(error, EventError):
+        return str(error)
+    reason = f"{str(error)[:1].lower()}{str(error)[1:]}"
+    if isinstance(error, UnicodeDecodeError):
+        reason = "not UTF-8"
+    elif isinstance(error, json.JSONDecodeError):
+        reason = f"not a whole JSON object ({error.msg}: column {error.colno})"
+    elif isinstance(error, RecursionError):
+        reason = "JSON that is nested too deeply"
+    return f"{reason}; {advice}"

@@ -22,6 +22,9 @@ class Verdict(str, Enum):
     ERROR = "error"
     FLAKY = "flaky"
 
+    def __str__(self) -> str:
+        return self.value
+
 
 class Exit(IntEnum):
     """How a run ended."""

@@ -50,7 +50,7 @@ def _suite(run: Run) -> ET.Element:
         errors=str(counts["error"]),
         skipped=str(counts["skipped"]),
         time=f"{seconds:.3f}",
-        timestamp=run.start.started[:19],
+        timestamp=_clean(run.start.started[:19]),
         hostname=_clean(run.start.target),
     )
     if run.end is not None and run.end.output:
@@ -75,7 +75,7 @@ def _case(result: Result, *, fails_on_warning: bool) -> tuple[ET.Element, str]:
     elif kind:
         expected = f"expected {result.expected}, got {result.got}" if result.expected else result.got
         found = ET.SubElement(
-            case, kind, type=result.kind or verdict.value, message=_clean(f"{result.title}: {expected}")
+            case, kind, type=_clean(result.kind or verdict.value), message=_clean(f"{result.title}: {expected}")
         )
         found.text = _clean(_told(result))
     elif verdict is not Verdict.PASS or result.got:

@@ -3,7 +3,9 @@
 import json
 from typing import TextIO
 
-from conformance.model.events import Event, to_object
+import msgspec
+
+from conformance.model.events import Event
 
 
 class NdjsonReport:
@@ -20,4 +22,4 @@ class NdjsonReport:
 
 def line(event: Event) -> str:
     """Return the line of an event."""
-    return json.dumps(to_object(event), ensure_ascii=True)
+    return json.dumps(msgspec.to_builtins(event), ensure_ascii=True)

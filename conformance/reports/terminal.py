@@ -4,7 +4,6 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -63,15 +62,14 @@ class TerminalReport:
         self._results = []
         self._explained = 0
         left = f", {len(start.deselected)} deselected" if start.deselected else ""
-        basis = f" ({escape(start.dialect_basis)})" if start.dialect_basis else ""
+        basis = f" ({start.dialect_basis})" if start.dialect_basis else ""
         clients = "" if start.is_concurrent else ", one client at a time"
-        self._console.print(
-            f"[bold]{escape(start.target)}[/]: dialect {start.dialect}{basis}, files {start.fixtures}{clients}; "
+        facts = (
+            f": dialect {start.dialect}{basis}, files {start.fixtures}{clients}; "
             f"{start.selected} scenario{'' if start.selected == 1 else 's'}{left}; suite {start.suite}, "
-            f"catalogue {start.catalogue[:12]}, seed {start.seed}",
-            soft_wrap=True,
-            highlight=False,
+            f"catalogue {start.catalogue[:12]}, seed {start.seed}"
         )
+        self._console.print(Text.assemble((printable(start.target), "bold"), printable(facts)), soft_wrap=True)
         for text in start.deviations:
             self._console.print(Text.assemble(("always: ", "yellow"), printable(text)), soft_wrap=True)
         if self._console.is_terminal:
@@ -81,7 +79,7 @@ class TerminalReport:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415  (takes a while)
 
         self._progress = Progress(
-            TextColumn("{task.description:<34}"),
+            TextColumn("{task.description:<34}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             console=self._console,
@@ -170,7 +168,7 @@ class TerminalReport:
             style = MEANINGS[Verdict(name)].style if name in {v.value for v in Verdict} else "dim"
             table.add_column(name, justify="right", style=style)
         for chapter, row in counts.items():
-            table.add_row(chapter, *(str(row[name]) if row[name] else "" for name in columns))
+            table.add_row(Text(printable(chapter)), *(str(row[name]) if row[name] else "" for name in columns))
         return table
 
     def _mention(self, verdict: Verdict) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
-from conformance.client.recording import shown
+from conformance.client.recording import WireEntry, shown
 from conformance.model.events import Event, Result, RunEnd, RunStart
 from conformance.model.verdicts import Exit
 
@@ -110,18 +110,18 @@ def explanation(result: Result) -> Iterator[tuple[str, str]]:
         yield "again", command
 
 
-def conversation(transcript: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+def conversation(transcript: Iterable[WireEntry]) -> Iterator[tuple[str, str]]:
     """Yield what was on the wire as pairs of a mark and a text.
 
     The mark is `1 C` or `1 S` for what the client of that number, or the server said to it, and `1 -` for other things.
     Short pieces that were sent one after the other stand on one line, with ` | ` between them.
     """
     pieces: list[str] = []
-    speaker: object = None
+    speaker = 0
     lines = 0
-    for moment in transcript:
-        is_short = moment.get("what") == "sent" and int(moment.get("bytes", 0)) <= SHORT_BYTES
-        if pieces and not (is_short and moment.get("peer") == speaker and len(pieces) < PIECES):
+    for entry in transcript:
+        is_short = entry.what == "sent" and (entry.size or 0) <= SHORT_BYTES
+        if pieces and not (is_short and entry.peer == speaker and len(pieces) < PIECES):
             yield f"{speaker} C", " | ".join(pieces)
             pieces.clear()
             lines += 1
@@ -129,27 +129,24 @@ def conversation(transcript: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str,
             yield "0 -", "and more, which the event stream has"
             return
         if is_short:
-            speaker = moment.get("peer")
-            pieces.append(_payload(moment))
+            speaker = entry.peer
+            pieces.append(_payload(entry))
         else:
-            yield _line(moment)
+            yield _line(entry)
             lines += 1
     if pieces:
         yield f"{speaker} C", " | ".join(pieces)
 
 
-def _line(moment: Mapping[str, Any]) -> tuple[str, str]:
-    what, peer = str(moment.get("what", "")), moment.get("peer", 0)
-    side = {"sent": "C", "received": "S"}.get(what)
+def _line(entry: WireEntry) -> tuple[str, str]:
+    side = {"sent": "C", "received": "S"}.get(entry.what)
     if side is not None:
-        return f"{peer} {side}", _payload(moment)
-    note = str(moment.get("note", ""))
-    return f"{peer} -", note if what == "note" else f"{what} ({note})" if note else what
+        return f"{entry.peer} {side}", _payload(entry)
+    note = f"{entry.what} ({entry.note})" if entry.note else entry.what
+    return f"{entry.peer} -", entry.note if entry.what == "note" else note
 
 
-def _payload(moment: Mapping[str, Any]) -> str:
-    size = int(moment.get("bytes", 0))
-    if "data" in moment:
-        return shown(str(moment["data"]).encode("latin-1", "replace"), size, PAYLOAD_BYTES)
-    head = shown(str(moment.get("head", "")).encode("latin-1", "replace"), size, PAYLOAD_BYTES)
-    return f"{head} SHA-256 {str(moment.get('sha256', ''))[:16]}..."
+def _payload(entry: WireEntry) -> str:
+    known = entry.head if entry.data is None else entry.data
+    text = shown((known or "").encode("latin-1"), entry.size, PAYLOAD_BYTES)
+    return text if entry.data is not None else f"{text} SHA-256 {(entry.sha256 or '')[:16]}..."

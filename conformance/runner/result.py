@@ -24,7 +24,7 @@ def judged(
         scenario=scenario.id,
         requirement=scenario.requirement,
         level=level,
-        verdict=verdict.value,
+        verdict=verdict,
         title=scenario.title,
         chapter=scenario.chapter,
         text=scenario.row.text,

@@ -3,10 +3,11 @@
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime, timezone
 from time import monotonic
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from conformance import __version__
 from conformance.client.deviations import Deviation, Deviations
@@ -170,7 +171,7 @@ class Session:
             status = max(status, exit_status([*verdicts, Verdict.INCOMPLETE], fail_on=self.options.fail_on))
         end = RunEnd(
             counts=counts,
-            exit=int(status),
+            exit=status,
             seconds=round(monotonic() - self._started, 3),
             problems=[*problems, *misfits, *self._executor.problems],
             output=self._place.target.output(),
@@ -286,7 +287,7 @@ class Session:
             attempts=played.attempts,
             reproduce=command_lines(self.options, scenario.id, outcome.record, self._place.target.address),
         )
-        result = replace(result, known=self._baseline.reason(result))
+        result = msgspec.structs.replace(result, known=self._baseline.reason(result))
         self._results[scenario.id] = result
         self._emit(result)
 

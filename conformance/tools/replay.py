@@ -3,11 +3,10 @@
 import base64
 import socket
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from conformance.client.peer import Peer
-from conformance.client.recording import Record, shown
+from conformance.client.recording import Record, WireEntry, shown
 from conformance.failures import Failure
 from conformance.model.events import Event, Result, RunStart
 
@@ -23,7 +22,7 @@ def find_result(events: Iterator[Event], scenario: str) -> tuple[RunStart | None
         if isinstance(event, RunStart):
             start = event
         elif isinstance(event, Result) and event.scenario == scenario:
-            if not any(moment["what"] == "sent" for moment in event.transcript):
+            if not any(entry.what == "sent" for entry in event.transcript):
                 message = f"{scenario} was not played in this run: {event.verdict}, {event.got}"
                 raise ReplayError(message)
             return start, event
@@ -32,7 +31,7 @@ def find_result(events: Iterator[Event], scenario: str) -> tuple[RunStart | None
 
 
 def replay(
-    transcript: list[dict[str, Any]],
+    transcript: list[WireEntry],
     dial: Callable[[float, int], socket.socket],
     patience_seconds: float,
     tell: Callable[[str], None],
@@ -45,8 +44,8 @@ def replay(
     """
     peers: dict[int, Peer] = {}
     record = Record()
-    for moment in transcript:
-        number, what = int(moment["peer"]), str(moment["what"])
+    for entry in transcript:
+        number, what = entry.peer, entry.what
         if what == "connected":
             tell(f"{number} connects")
             try:
@@ -59,11 +58,11 @@ def replay(
         if peer is None:
             continue
         if what == "sent":
-            data = payload(moment)
+            data = payload(entry)
             tell(f"{number} C: {shown(data)}")
             peer.send(data)
         elif what == "received":
-            _hear(peer, moment, tell)
+            _hear(peer, entry, tell)
         elif what == "end":
             _hear_end(peer, tell)
         elif what in {"half-closed", "reset", "closed"}:
@@ -73,18 +72,22 @@ def replay(
         peer.close()
 
 
-def payload(moment: Mapping[str, Any]) -> bytes:
+def payload(entry: WireEntry) -> bytes:
     """Return what was sent, if the record has it; raise ReplayError."""
-    if "data" in moment:
-        return str(moment["data"]).encode("latin-1")
-    if "zlib" in moment:
-        return zlib.decompress(base64.b64decode(moment["zlib"]))
-    message = f"{moment['bytes']} bytes were sent that the record has only a hash of: run the scenario instead"
-    raise ReplayError(message)
+    if entry.data is not None:
+        return entry.data.encode("latin-1")
+    if entry.zlib is None:
+        message = f"{entry.size} bytes were sent that the record has only a hash of: run the scenario instead"
+        raise ReplayError(message)
+    try:
+        return zlib.decompress(base64.b64decode(entry.zlib, validate=True))
+    except (ValueError, zlib.error) as error:
+        message = f"{entry.size} bytes were sent that the record has not whole ({error}): run the scenario instead"
+        raise ReplayError(message) from error
 
 
-def _hear(peer: Peer, moment: Mapping[str, Any], tell: Callable[[str], None]) -> None:
-    size = int(moment["bytes"])
+def _hear(peer: Peer, entry: WireEntry, tell: Callable[[str], None]) -> None:
+    size = entry.size or 0
     head, got = b"", 0
     try:
         for piece in peer.read_pieces(size, f"{size} bytes"):
@@ -93,7 +96,7 @@ def _hear(peer: Peer, moment: Mapping[str, Any], tell: Callable[[str], None]) ->
     except Failure as failure:
         tell(f"{peer.number} S: {shown(head, got)}; then {failure.got} (recorded: {size} bytes)")
         return
-    before = str(moment.get("data", moment.get("head", ""))).encode("latin-1")
+    before = (entry.data or entry.head or "").encode("latin-1")
     differs = "" if head.startswith(before) else f" (recorded: {shown(before, size)})"
     tell(f"{peer.number} S: {shown(head, got)}{differs}")
 

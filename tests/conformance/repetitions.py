@@ -45,7 +45,7 @@ def verdicts(serve: Sequence[str], jobs: int, select: Iterable[str] = ()) -> Ver
     options = Options(serve=shlex.join(serve), cwd=str(ROOT), jobs=jobs, select=tuple(select))
     with Session(options, catalogue(), events.append) as session:
         session.run()
-    return {event.scenario: (event.verdict, event.kind) for event in events if isinstance(event, Result)}
+    return {event.scenario: (event.verdict.value, event.kind) for event in events if isinstance(event, Result)}
 
 
 def differences(first: Verdicts, other: Verdicts) -> list[str]:

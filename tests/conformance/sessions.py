@@ -50,7 +50,7 @@ class Run:
 
     def verdicts(self) -> dict[str, tuple[str, str]]:
         """Return verdict and kind of failure by scenario."""
-        return {name: (result.verdict, result.kind) for name, result in self.results.items()}
+        return {name: (result.verdict.value, result.kind) for name, result in self.results.items()}
 
     def check_whole(self) -> None:
         """Assert that each scenario has one result, and that the end counts them all."""

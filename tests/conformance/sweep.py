@@ -47,7 +47,7 @@ def judge(name: str) -> Judged:
     with Place(options, forking.launch) as place, Session(options, SCENARIOS, events.append, place) as session:
         end = session.run()
     results = [event for event in events if isinstance(event, Result)]
-    verdicts = {result.scenario: (result.verdict, result.kind) for result in results}
+    verdicts = {result.scenario: (result.verdict.value, result.kind) for result in results}
     return Judged(monotonic() - began, end.counts, verdicts, end.exit)
 
 

@@ -13,7 +13,7 @@ def test_a_report_is_as_it_was(name: str) -> None:
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_a_report_of_what_was_written_is_the_same(name: str) -> None:
-    again = list(read_events(golden("run.ndjson").splitlines()))
+    again = list(read_events(golden("run.ndjson").encode().splitlines()))
     assert again == events()
     assert REPORTS[name](again) == REPORTS[name](events())
 

@@ -4,9 +4,11 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from jinja2 import UndefinedError
+from msgspec.structs import asdict, replace
 
-from conformance.model.events import Event
-from conformance.reports.html import html
+from conformance.model.events import Event, Result, RunEnd, RunStart
+from conformance.reports.html import ENVIRONMENT, html
 from tests.conformance.golden import events
 
 VOID = {"meta", "br"}
@@ -57,12 +59,15 @@ def test_it_needs_nothing_else() -> None:
     assert not re.search(r"url\(|@import", document)
 
 
-def test_links_lead_somewhere() -> None:
-    page = Page(html(events()))
+@pytest.mark.parametrize("stream", [events(), [*events(), *events()]], ids=["one run", "two runs"])
+def test_links_lead_somewhere(stream: list[Event]) -> None:
+    page = Page(html(stream))
+    names = [value for name, value in page.attributes if name == "id"]
+    assert len(names) == len(set(names))
     targets = {f"#{value}" for name, value in page.attributes if name == "id"}
     links = {value for name, value in page.attributes if name == "href"}
     assert links
-    assert links <= targets
+    assert links == targets
 
 
 def test_failures_come_before_everything_and_explain_themselves() -> None:
@@ -115,3 +120,31 @@ def test_what_a_server_says_is_text() -> None:
     assert "<script" not in document
     assert "&lt;script&gt;alert(1)" in document
     assert "\\x1b[31mKeyError" in document
+
+
+@pytest.mark.parametrize(
+    "text", ["<b onclick=x>", "\"'><b onclick=x>", "</style></pre></title><b>", "{{ 7 * 191 }}<!--"]
+)
+def test_no_text_of_a_run_becomes_markup(text: str) -> None:
+    stream: list[Event] = []
+    for event in events():
+        if isinstance(event, RunStart | Result | RunEnd):
+            texts = {name: text for name, value in asdict(event).items() if type(value) is str and value}
+            stream.append(replace(event, **texts))
+        else:
+            stream.append(event)
+    usual, page = Page(html(events())), Page(html(stream))
+    assert set(page.tags) == set(usual.tags)
+    assert {name for name, _ in page.attributes} == {name for name, _ in usual.attributes}
+    assert page.text.count(text) > 50
+    assert "1337" not in page.text
+
+
+def test_deviations_stand_before_the_counts() -> None:
+    text = Page(html(events())).text
+    assert 0 < text.index("an empty line follows the reply to quit") < text.index("chapter")
+
+
+def test_a_name_that_the_template_does_not_get_is_an_error() -> None:
+    with pytest.raises(UndefinedError):
+        ENVIRONMENT.from_string("{{ missing }}").render()

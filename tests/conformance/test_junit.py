@@ -1,11 +1,11 @@
 """JUnit's XML is valid, complete, and counts as the verdicts do."""
 
-from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 import xmlschema
+from msgspec.structs import replace
 
 from conformance.model.events import Event, Result, RunEnd, RunStart
 from conformance.reports.junit import junit

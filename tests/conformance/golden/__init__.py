@@ -7,9 +7,11 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 
 from conformance.model.events import Event, Result, RunEnd, RunStart, ScenarioStart
+from conformance.model.verdicts import Exit
 from conformance.reports.html import html
 from conformance.reports.junit import junit
 from conformance.reports.ndjson import line
@@ -37,8 +39,8 @@ _LONG: list[dict[str, object]] = [
 def _result(scenario: str, requirement: str, level: str, verdict: str, **more: object) -> list[Event]:
     chapter = scenario.partition(".")[0]
     fields: dict[str, object] = {"title": f"The title of {scenario}", "text": "What is required.", "seconds": 0.25}
-    found = Result(scenario, requirement, level, verdict, chapter=chapter, **{**fields, **more})  # type: ignore[arg-type]
-    return [ScenarioStart(scenario), found]
+    fields |= {"scenario": scenario, "requirement": requirement, "level": level, "chapter": chapter}
+    return [ScenarioStart(scenario), msgspec.convert(fields | {"verdict": verdict} | more, Result)]
 
 
 def events() -> list[Event]:
@@ -97,7 +99,7 @@ def events() -> list[Event]:
         RunEnd(
             counts={"pass": 1, "fail": 1, "warn": 1, "info": 1, "unsupported": 1, "blocked": 1, "incomplete": 1}
             | {"error": 1, "flaky": 1, "known": 1},
-            exit=4,
+            exit=Exit.SUITE_FAULT,
             seconds=3.25,
             problems=["metadata.* in the baseline matches no scenario that was played"],
             output="listening\nTraceback (most recent call last):\n\x1b[31mKeyError\x1b[0m\n",

@@ -1,0 +1,44 @@
+"""What a recording has of the bytes that were sent is sent again; what it has not is said."""
+
+import base64
+import zlib
+
+import pytest
+
+from conformance.client.recording import Record, WireEntry
+from conformance.tools.replay import ReplayError, payload
+
+LONG = b"get_metadata " + b"n" * 5000 + b"\r\n"
+PACKED = base64.b64encode(zlib.compress(LONG)).decode()
+
+
+def entry(**more: str) -> WireEntry:
+    return WireEntry(0.5, 1, "sent", size=len(LONG), **more)
+
+
+@pytest.mark.parametrize("data", [b"", bytes(range(256)), LONG], ids=["nothing", "each byte", "long"])
+def test_what_was_sent_is_had_from_what_is_recorded(data: bytes) -> None:
+    record = Record()
+    record.sent(1, data)
+    (recorded,) = record.describe()
+    assert payload(recorded) == data
+    assert (recorded.data is None) == (data == LONG)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "reason"),
+    [
+        (entry(head="g", tail="n", sha256="00"), "only a hash"),
+        (entry(zlib="no base64!"), "has not whole"),
+        (entry(zlib=base64.b64encode(b"not compressed").decode()), "has not whole"),
+        (entry(zlib=base64.b64encode(zlib.compress(LONG)[:20]).decode()), "has not whole"),
+        (entry(zlib="\u1234"), "has not whole"),
+    ],
+    ids=["a hash", "no base64", "not compressed", "cut off", "no ASCII"],
+)
+def test_what_is_not_there_is_said_in_a_line(recorded: WireEntry, reason: str) -> None:
+    assert payload(entry(zlib=PACKED)) == LONG
+    with pytest.raises(ReplayError, match=reason) as refused:
+        payload(recorded)
+    assert "5015 bytes were sent" in str(refused.value)
+    assert "\n" not in str(refused.value)
