@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 codecs.lookup("unicode_escape")
 
 _FLUSH_PAUSE_SECONDS: Final = 0.01
+PACKAGE: Final = "greenserver"
+"""The logger above those of all modules."""
 _FACTS: Final = "facts"  # the attribute of a log record that carries the event's facts
 
 
@@ -39,7 +41,7 @@ def report(log: logging.Logger, level: int, event: str, *, error: BaseException 
 
 def configure(form: str, level: int) -> None:
     """Send the package's events of a level and above to the standard error stream."""
-    package = logging.getLogger(__package__)
+    package = logging.getLogger(PACKAGE)
     before, package.handlers = package.handlers, [LineHandler(sys.stderr.fileno())]
     for each in before:
         each.close()
@@ -49,7 +51,7 @@ def configure(form: str, level: int) -> None:
 
 def adjust(form: str, level: int) -> None:
     """Change the form and the level of what is logged, while others log."""
-    package = logging.getLogger(__package__)
+    package = logging.getLogger(PACKAGE)
     for each in package.handlers:
         each.setFormatter(FORMATTERS[form]())
     package.setLevel(level)
