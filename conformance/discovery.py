@@ -15,6 +15,7 @@ from typing import Final
 
 from conformance.client import UNKNOWN, Client
 from conformance.deviations import Deviations
+from conformance.dialects import DIALECTS
 from conformance.failure import Failure, Incomplete, Kind
 from conformance.fixtures import SERVABLE, Fixture
 from conformance.fixtures_found import FoundFixtures, find
@@ -26,7 +27,6 @@ from conformance.place import Place
 from conformance.playing import WIRE, Outcome, play
 from conformance.record import shown
 from conformance.scenario import Scenario
-from conformance.spec import DIALECTS
 from conformance.stage import Circumstances
 from conformance.target import TargetError
 from conformance.timeouts import Timeouts, patience_seconds

@@ -7,18 +7,21 @@ A failure fails, a warning passes and is shown (or fails, with --hftp-fail-on sh
 skipped, with the reason. Under pytest-xdist each worker starts a server of its own with --hftp-serve; without it the
 workers take turns wherever a scenario wants the server for itself.
 
-Everything else of the suite is imported when the first option is seen: whoever only has it installed pays nothing.
+pytest imports this module wherever the suite is installed, on every platform. The rest of the suite, and what only
+POSIX has, is imported when --hftp or --hftp-serve is given.
 """
 
+import argparse
 import contextlib
-import fcntl
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+
+from conformance.option_table import RUN_OPTIONS
 
 if TYPE_CHECKING:
     from _pytest._code.code import ExceptionInfo, TerminalRepr
@@ -47,27 +50,36 @@ class ScenarioFailed(Exception):  # noqa: N818  (the server's failure, not an er
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options, which are those of `conformance run` that concern what is judged and how."""
     group = parser.getgroup("hftp", "conformance of HFTP servers (pytest --pyargs conformance ...)")
-    add = group.addoption
-    add("--hftp", metavar="HOST:PORT", default="", help="judge the server there; also [V6]:PORT and unix:PATH")
-    add("--hftp-serve", metavar="CMD", default="", help="start the server by this; {port} and {dir} are filled in")
-    add("--hftp-cwd", metavar="DIR", default="", help="where --hftp-serve starts it")
-    add("--hftp-fixtures", metavar="DIR", type=Path, help="the served directory, if local")
-    add("--hftp-proxy", metavar="URL", default="", help="socks5h://HOST:PORT")
-    add("--hftp-dialect", metavar="DIALECT", default="auto", help="2026, 2019, 2018 or 2016; auto asks the server")
-    add("--hftp-test", metavar="PATTERN", action="append", default=[], help="only these: id, chapter, HFTP-x.y, level")
-    add("--hftp-skip", metavar="PATTERN", action="append", default=[], help="all but these")
-    add("--hftp-scenarios", metavar="FILE.py", action="append", default=[], help="scenarios of your own, too")
-    add("--hftp-seed", metavar="N", type=int, help="of contents and random choices")
-    add("--hftp-size", metavar="BYTES", type=int, help="of the large file")
-    add("--hftp-clients", metavar="N", type=int, help="how many make a crowd")
-    add("--hftp-timeout-scale", metavar="X", type=float, default=1.0, help="for slow servers and networks")
-    add("--hftp-fail-on", choices=("must", "should"), default="must", help="whether a warning fails")
+    group.addoption("--hftp", metavar="HOST:PORT", help="Judge the server there; also [V6]:PORT and unix:PATH.")
+    for option in RUN_OPTIONS:
+        if option.in_pytest:
+            group.addoption(
+                f"--hftp-{option.name}",
+                metavar=None if option.choices else option.metavar,
+                type=_argument(option.convert),
+                choices=option.choices or None,
+                action="append" if option.is_repeatable else "store",
+                help=option.help,
+            )
+
+
+def _argument(convert: Callable[[str], object]) -> Callable[[str], object]:
+    """Return a type of the table of options as one of argparse, which tells the message of no other error."""
+
+    def converted(text: str) -> object:
+        try:
+            return convert(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return converted
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Check the options, if there are any."""
     if not _is_asked(config):
         return
+    _check_platform()
     config.addinivalue_line("filterwarnings", f"always::{HftpWarning.__module__}.{HftpWarning.__qualname__}")
     config.stash[_FRONT] = _Front(config)
 
@@ -95,30 +107,26 @@ def _is_asked(config: pytest.Config) -> bool:
     return any(config.getoption(name) for name in _ASKING)
 
 
+def _check_platform() -> None:
+    """Raise UsageError, in one line, where the suite cannot run."""
+    try:
+        import fcntl  # noqa: F401, PLC0415  (see above)
+        import resource  # noqa: F401, PLC0415
+    except ImportError as error:
+        message = f"--hftp and --hftp-serve need a POSIX system: this Python has no module {error.name}"
+        raise pytest.UsageError(message) from error
+
+
 def _options(config: pytest.Config) -> "Options":
     """Return the options; raise UsageError, in one line."""
     from conformance.dialling import AddressError, check_proxy, parse_address  # noqa: PLC0415  (see above)
     from conformance.options import Options  # noqa: PLC0415
-    from conformance.spec import DIALECTS  # noqa: PLC0415
 
-    def given(name: str) -> Any:  # noqa: ANN401  (of several types)
-        return config.getoption(f"hftp_{name}")
-
-    numbers = {"seed": given("seed"), "large_bytes": given("size"), "clients": given("clients")}
-    options = Options(
-        address=config.getoption("hftp"),
-        serve=given("serve"),
-        cwd=given("cwd"),
-        fixtures=given("fixtures"),
-        proxy=given("proxy"),
-        dialect=given("dialect"),
-        select=tuple(given("test")),
-        skip=tuple(given("skip")),
-        timeout_scale=given("timeout_scale"),
-        fail_on=given("fail_on"),
-        scenarios=tuple(given("scenarios")),
-        **{name: number for name, number in numbers.items() if number is not None},
-    )
+    given: dict[str, Any] = {"address": config.getoption("hftp") or ""}
+    for option in RUN_OPTIONS:
+        if option.in_pytest and (value := config.getoption(f"hftp_{option.name.replace('-', '_')}")) is not None:
+            given[option.field] = tuple(value) if option.is_repeatable else value
+    options = Options(**given)
     if options.address or options.proxy:
         try:
             _ = options.address and parse_address(options.address)
@@ -128,10 +136,6 @@ def _options(config: pytest.Config) -> "Options":
     is_shared = hasattr(config, "workerinput") or bool(getattr(config.option, "numprocesses", None))
     for is_wrong, what in (
         (not options.address and "{port}" not in options.serve, "--hftp-serve needs {port}, or --hftp beside it"),
-        (options.dialect not in {"auto", *DIALECTS}, f"--hftp-dialect is auto, {', '.join(DIALECTS)}"),
-        (options.timeout_scale <= 0, "--hftp-timeout-scale is a number above 0"),
-        (options.clients <= 1, "--hftp-clients is a number above 1"),
-        (options.large_bytes <= 0, "--hftp-size is a number above 0"),
         (
             is_shared and bool(options.fixtures or (options.address and options.serve)),
             "workers of pytest-xdist cannot share a directory or an address: --hftp-serve alone gives each its own",
@@ -181,6 +185,8 @@ class _Front:
         if not self._lock_path or not self.options.address:
             yield
             return
+        import fcntl  # noqa: PLC0415  (see above)
+
         with Path(self._lock_path).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
             yield

@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import Final
 
 from conformance.causes import Cause, Causes
+from conformance.dialects import DIALECTS
 from conformance.failure import Kind
-from conformance.spec import DIALECTS, LEVELS, Requirement, specification
+from conformance.spec import LEVELS, Requirement, specification
 from conformance.stage import Play, Stage
 from conformance.transcript import Transcript
 

@@ -9,9 +9,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+from conformance.dialects import DIALECTS
 from conformance.events import Result
 from conformance.scenario import Scenario
-from conformance.spec import DIALECTS
 from conformance.verdict import MEANINGS, Verdict
 
 if sys.version_info >= (3, 11):

@@ -4,10 +4,10 @@ from fnmatch import fnmatchcase
 
 import pytest
 
+from conformance.dialects import DIALECTS
 from conformance.scenario import Scenario
 from conformance.scenarios import catalogue
 from conformance.scenarios.prerequisites import PREREQUISITES
-from conformance.spec import DIALECTS
 
 pytestmark = pytest.mark.once
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+from conformance.dialects import DIALECTS
 from conformance.scenarios import catalogue
-from conformance.spec import DIALECTS, SpecError, parse, specification
+from conformance.spec import SpecError, parse, specification
 
 ROW = '[[chapter]]\nnumber=1\nslug="a"\ntitle="A"\n[[chapter.requirement]]\n'
 RIGHT = 'id="HFTP-1.1"\nslug="b"\nlevel="MUST"\ntext="c"\n'
