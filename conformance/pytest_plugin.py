@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import os
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -257,9 +258,9 @@ class ScenarioItem(pytest.Item):
             pytest.skip(f"{verdict.value}: {result.got}")
         is_failure = verdict in {Verdict.FAIL, Verdict.ERROR}
         if is_failure or (verdict is Verdict.WARN and front.options.fail_on == "should"):
-            raise ScenarioFailed(_told(result))
+            raise ScenarioFailed(_explained(result))
         if verdict in {Verdict.WARN, Verdict.FLAKY}:
-            self.warn(HftpWarning(f"{verdict.value}: {_told(result)}"))
+            self.warn(HftpWarning(f"{verdict.value}: {_explained(result)}"))
         elif result.got:
             self.add_report_section("call", "hftp", f"{result.scenario}: {result.got}\n")
 
@@ -279,10 +280,7 @@ class ScenarioItem(pytest.Item):
         return self.path, 0, f"{self.scenario.id}: {self.scenario.title}"
 
 
-def _told(result: "Result") -> str:
-    from conformance.reports.wording import conversation, explanation, printable  # noqa: PLC0415  (see above)
+def _explained(result: "Result") -> str:
+    from conformance.reports.wording import in_full, printable  # noqa: PLC0415  (see above)
 
-    lines = [f"{result.scenario}: {result.title}"]
-    lines += [f"  {name:<9} {value}" for name, value in explanation(result)]
-    lines += [f"  {mark} {text}" for mark, text in conversation(result.transcript)]
-    return printable("\n".join(lines))
+    return f"{result.scenario}: {result.title}\n{textwrap.indent(printable(in_full(result)), '  ')}"
