@@ -21,7 +21,7 @@ test: .venv/installed ## Run the quick tests on this interpreter
 lint: .venv/installed ## Check style, contracts of imports, and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
 judge: .venv/installed ## Judge greenserver by the conformance suite

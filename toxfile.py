@@ -56,7 +56,7 @@ def interpreter_directories(environment: Mapping[str, str], home: Path) -> Itera
 
 def has_interpreter(version: str, environment: Mapping[str, str]) -> bool:
     """Return whether uv finds an interpreter: it looks for those of the environments, too."""
-    command = [sys.executable, "-m", "uv", "python", "find", "--quiet", version]
+    command = [sys.executable, "-m", "uv", "python", "find", "--quiet", "--system", version]  # in no environment
     return not subprocess.run(command, env=environment, capture_output=True, check=False).returncode  # noqa: S603
 
 
