@@ -12,20 +12,20 @@ from typing import Any, Final, NoReturn
 import click
 
 from conformance import __version__
-from conformance.cli_types import Jobs, Scale, Size
 from conformance.client.address import AddressError, check_proxy, dial, parse_address
-from conformance.config import DEFAULT_CLIENTS, DEFAULT_SEED, PROGRAM, Options
-from conformance.fixtures.base import LARGE_BYTES
+from conformance.config import PROGRAM, Options
 from conformance.fixtures.local import FixturesError, write_for_others
 from conformance.model.events import Event, EventError, RunEnd, read_events
 from conformance.model.scenario import ScenarioError
-from conformance.model.verdicts import FAIL_ON, Exit
+from conformance.model.verdicts import Exit
+from conformance.option_table import RUN_OPTIONS, RunOption
 from conformance.reports.sinks import WRITTEN, rendered, reports, writable
 from conformance.runner.runner import Session
 from conformance.runner.selection import SelectionError, check_patterns, matches
 from conformance.runner.timeouts import patience_seconds
 from conformance.scenarios import catalogue
-from conformance.spec.reader import DIALECTS, specification
+from conformance.spec.dialects import DIALECTS
+from conformance.spec.reader import specification
 from conformance.target.environment import Place
 from conformance.target.managed_server import TargetError
 from conformance.tools.explain import explained
@@ -89,44 +89,51 @@ def _file_options(function: Callable[..., int]) -> Callable[..., int]:
     return function
 
 
-_scenario_files = click.option("--scenarios", multiple=True, metavar="FILE.py", help="Scenarios of your own, too.")
-_seed = click.option("--seed", type=int, default=DEFAULT_SEED, help="Of contents and random choices.")
-_size = click.option(
-    "--size", "large_bytes", type=Size(), default=LARGE_BYTES, show_default="32M", help="Of the large file."
-)
+class _Type(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
+    """A type of the table of options."""
+
+    def __init__(self, option: RunOption) -> None:
+        self.name = option.metavar
+        self._convert = option.convert
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401  (as in click)
+        """Return the value; fail in one line."""
+        if not isinstance(value, str):
+            return value  # a default
+        try:
+            return self._convert(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _option_of_run(option: RunOption) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Return the decorator that gives a command an option of the table."""
+    default = getattr(Options, option.field)
+    return click.option(
+        *([f"-{option.short}"] if option.short else []),
+        f"--{option.name}",
+        option.field,
+        type=click.Choice(option.choices) if option.choices else _Type(option),
+        metavar=None if option.choices else option.metavar,
+        default=option.shown_default or default,
+        show_default=default not in {"", None, ()},
+        multiple=option.is_repeatable,
+        help=option.help,
+    )
+
+
+_options_of_run: Final = {option.name: _option_of_run(option) for option in RUN_OPTIONS}
+
+
+def _run_options(function: Callable[..., int]) -> Callable[..., int]:
+    for decorate in reversed(_options_of_run.values()):
+        function = decorate(function)
+    return function
 
 
 @commands.command()
 @click.argument("address", metavar="[HOST:PORT]", default="")
-@click.option(
-    "--serve",
-    default="",
-    show_default=False,
-    metavar="CMD",
-    help="Start the server by this; {port} and {dir} are filled in.",
-)
-@click.option("--cwd", default="", show_default=False, metavar="DIR", help="Where --serve starts it.")
-@click.option("--fixtures", type=click.Path(path_type=Path), metavar="DIR", help="The served directory, if local.")
-@click.option("--proxy", default="", show_default=False, metavar="URL", help="socks5h://HOST:PORT.")
-@click.option("--dialect", default="auto", type=click.Choice(["auto", *DIALECTS]), help="auto asks the server.")
-@click.option(
-    "-t", "--test", "select", multiple=True, metavar="PATTERN", help="Only these: id, chapter, HFTP-x.y, level."
-)
-@click.option("--skip", multiple=True, metavar="PATTERN", help="All but these.")
-@click.option("--baseline", type=click.Path(path_type=Path), metavar="FILE", help="Known failures (TOML).")
-@_seed
-@_size
-@click.option("--clients", type=click.IntRange(2, 20000), default=DEFAULT_CLIENTS, help="How many make a crowd.")
-@click.option(
-    "-j",
-    "--jobs",
-    type=Jobs(),
-    default="auto",
-    help="Scenarios at a time; auto: 4 if --serve starts a server that serves several clients, else 1.",
-)
-@click.option("--timeout-scale", type=Scale(), default=1.0, help="For slow servers and networks.")
-@click.option("--fail-on", type=click.Choice(FAIL_ON), default="must", help="Which level decides.")
-@_scenario_files
+@_run_options
 @click.option("-v", "--verbose", is_flag=True, help="Tell every scenario.")
 @_file_options
 def run(*, verbose: bool, ndjson: str | None, junit: str | None, html: str | None, **given: Any) -> int:  # noqa: ANN401  (fields of Options)
@@ -180,7 +187,7 @@ def _ended_by_signals() -> Iterator[None]:
 @click.option("-t", "--test", "select", multiple=True, metavar="PATTERN", help="Only these.")
 @click.option("--dialect", default=DIALECTS[0], type=click.Choice(DIALECTS), help="Of the levels.")
 @click.option("--requirements", is_flag=True, help="The requirements instead of the scenarios.")
-@_scenario_files
+@_options_of_run["scenarios"]
 def list_(*, select: tuple[str, ...], dialect: str, requirements: bool, scenarios: tuple[str, ...]) -> int:
     """List the scenarios, by chapter."""
     found = catalogue(scenarios)
@@ -199,7 +206,7 @@ def list_(*, select: tuple[str, ...], dialect: str, requirements: bool, scenario
 
 @commands.command()
 @click.argument("identifier", metavar="ID")
-@_scenario_files
+@_options_of_run["scenarios"]
 def explain(*, identifier: str, scenarios: tuple[str, ...]) -> int:
     """Say what a scenario shows, or a requirement asks, and how it is tested."""
     click.echo(explained(identifier, catalogue(scenarios)))
@@ -213,8 +220,8 @@ def fixtures() -> None:
 
 @fixtures.command()
 @click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
-@_seed
-@_size
+@_options_of_run["seed"]
+@_options_of_run["size"]
 def write(*, directory: Path, seed: int, large_bytes: int) -> int:
     """Write the files into DIR, for a server that serves them elsewhere; runs find them again by content."""
     names = write_for_others(directory, seed, large_bytes)
@@ -226,8 +233,8 @@ def write(*, directory: Path, seed: int, large_bytes: int) -> int:
 @click.argument("recording", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="RUN.ndjson")
 @click.argument("identifier", metavar="ID")
 @click.argument("address", metavar="[HOST:PORT]", default="")
-@click.option("--proxy", default="", show_default=False, metavar="URL", help="socks5h://HOST:PORT.")
-@click.option("--timeout-scale", type=Scale(), default=1.0, help="For slow servers.")
+@_options_of_run["proxy"]
+@_options_of_run["timeout-scale"]
 def replay_(*, recording: Path, identifier: str, address: str, proxy: str, timeout_scale: float) -> int:
     """Send the bytes of a recorded scenario again: to the same address, or to another."""
     start, result = find_result(_events(recording), identifier)

@@ -1,52 +1,56 @@
-"""Numbers on the command line that click has no type for: sizes with a unit, and factors."""
+"""Command-line types: text to numbers, for click and argparse. Each raises ValueError, whose text is one line."""
 
-import math
-from typing import Any, Final
-
-import click
+from collections.abc import Callable
+from typing import Final
 
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_MAXIMUM_DIGITS: Final = 15
 
 
-class Size(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
-    """A number of bytes: 1000, 64K, 32M or 4G."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401  (as in click)
-        """Return the number; fail in one line."""
-        if isinstance(value, int):
-            return value
-        digits, unit = str(value).upper().removesuffix("B").removesuffix("I"), ""
-        if digits[-1:] in _UNITS:
-            digits, unit = digits[:-1], digits[-1]
-        if not (digits.isascii() and digits.isdigit() and len(digits) < 16) or not int(digits):  # noqa: PLR2004
-            self.fail(f"{value!r} is no size: 1000, 64K, 32M, 4G", param, ctx)
-        return int(digits) * _UNITS[unit]
+def integer(text: str) -> int:
+    """Return a whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        message = f"{text!r} is not a whole number"
+        raise ValueError(message) from None
 
 
-class Scale(click.FloatRange):
-    """A factor from 0.01 to 1000, which nan is not."""
+def integer_between(low: int, high: int) -> Callable[[str], int]:
+    """Return a type for whole numbers from `low` to `high`."""
 
-    def __init__(self) -> None:
-        super().__init__(0.01, 1000.0)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401  (as in click)
-        """Return the number; fail in one line."""
-        number: float = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{value!r} is no number", param, ctx)
+    def bounded(text: str) -> int:
+        if not low <= (number := integer(text)) <= high:
+            message = f"{text} is not in the range from {low} to {high}"
+            raise ValueError(message)
         return number
 
+    return bounded
 
-class Jobs(click.IntRange):
-    """A number of scenarios at a time, or `auto`, which is 0."""
 
-    name = "number|auto"
+def size(text: str) -> int:
+    """Return a number of bytes: 1000, 64K, 32M or 4G."""
+    digits, unit = text.upper().removesuffix("B").removesuffix("I"), ""
+    if digits and digits[-1] in _UNITS:
+        digits, unit = digits[:-1], digits[-1]
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _MAXIMUM_DIGITS) or not int(digits):
+        message = f"{text!r} is no size: 1000, 64K, 32M, 4G"
+        raise ValueError(message)
+    return int(digits) * _UNITS[unit]
 
-    def __init__(self) -> None:
-        super().__init__(1, 64)
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401  (as in click)
-        """Return the number; fail in one line."""
-        return 0 if value in {"auto", 0} else int(super().convert(value, param, ctx))
+def scale(text: str) -> float:
+    """Return a factor from 0.01 to 1000."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not 0.01 <= number <= 1000:  # noqa: PLR2004  (the bounds are in the message; nan is never within)
+        message = f"{text!r} is no number from 0.01 to 1000"
+        raise ValueError(message)
+    return number
+
+
+def jobs(text: str) -> int:
+    """Return a number of scenarios to play at a time; 0 for `auto`."""
+    return 0 if text == "auto" else integer_between(1, 64)(text)

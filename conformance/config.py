@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conformance.fixtures.base import LARGE_BYTES
+from conformance.option_table import RUN_OPTIONS
 
 PROGRAM = "conformance"
 DEFAULT_SEED = 2008
@@ -51,19 +52,9 @@ class Options:
         words = [PROGRAM, "run"]
         words += [self.address] if self.address else []
         default = Options()
-        for name, value, usual in (
-            ("--serve", self.serve, default.serve),
-            ("--cwd", self.cwd, default.cwd),
-            ("--fixtures", self.fixtures, default.fixtures),
-            ("--proxy", self.proxy, default.proxy),
-            ("--dialect", self.dialect, default.dialect),
-            ("--seed", self.seed, default.seed),
-            ("--size", self.large_bytes, default.large_bytes),
-            ("--clients", self.clients, default.clients),
-            ("--timeout-scale", self.timeout_scale, default.timeout_scale),
-        ):
-            if value != usual:
-                words += [name, str(value)]
-        for file in self.scenarios:
-            words += ["--scenarios", file]
+        for option in RUN_OPTIONS:
+            value = getattr(self, option.field)
+            if not option.selects and value != getattr(default, option.field):
+                for one in value if option.is_repeatable else [value]:
+                    words += [f"--{option.name}", str(one)]
         return shlex.join([*words, *more])

@@ -7,18 +7,22 @@ A failure fails, a warning passes and is shown (or fails, with --hftp-fail-on sh
 skipped, with the reason. Under pytest-xdist each worker starts a server of its own with --hftp-serve; without it the
 workers take turns wherever a scenario wants the server for itself.
 
-Everything else of the suite is imported when the first option is seen: whoever only has it installed pays nothing.
+pytest imports this module wherever the suite is installed, on every platform. The rest of the suite, and what only
+POSIX has, is imported when --hftp or --hftp-serve is given.
 """
 
+import argparse
 import contextlib
-import fcntl
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+
+from conformance.option_table import RUN_OPTIONS
 
 if TYPE_CHECKING:
     from _pytest._code.code import ExceptionInfo, TerminalRepr
@@ -47,27 +51,36 @@ class ScenarioFailed(Exception):  # noqa: N818  (the server's failure, not an er
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options, which are those of `conformance run` that concern what is judged and how."""
     group = parser.getgroup("hftp", "conformance of HFTP servers (pytest --pyargs conformance ...)")
-    add = group.addoption
-    add("--hftp", metavar="HOST:PORT", default="", help="judge the server there; also [V6]:PORT and unix:PATH")
-    add("--hftp-serve", metavar="CMD", default="", help="start the server by this; {port} and {dir} are filled in")
-    add("--hftp-cwd", metavar="DIR", default="", help="where --hftp-serve starts it")
-    add("--hftp-fixtures", metavar="DIR", type=Path, help="the served directory, if local")
-    add("--hftp-proxy", metavar="URL", default="", help="socks5h://HOST:PORT")
-    add("--hftp-dialect", metavar="DIALECT", default="auto", help="2026, 2019, 2018 or 2016; auto asks the server")
-    add("--hftp-test", metavar="PATTERN", action="append", default=[], help="only these: id, chapter, HFTP-x.y, level")
-    add("--hftp-skip", metavar="PATTERN", action="append", default=[], help="all but these")
-    add("--hftp-scenarios", metavar="FILE.py", action="append", default=[], help="scenarios of your own, too")
-    add("--hftp-seed", metavar="N", type=int, help="of contents and random choices")
-    add("--hftp-size", metavar="BYTES", type=int, help="of the large file")
-    add("--hftp-clients", metavar="N", type=int, help="how many make a crowd")
-    add("--hftp-timeout-scale", metavar="X", type=float, default=1.0, help="for slow servers and networks")
-    add("--hftp-fail-on", choices=("must", "should"), default="must", help="whether a warning fails")
+    group.addoption("--hftp", metavar="HOST:PORT", help="Judge the server there; also [V6]:PORT and unix:PATH.")
+    for option in RUN_OPTIONS:
+        if option.in_pytest:
+            group.addoption(
+                f"--hftp-{option.name}",
+                metavar=None if option.choices else option.metavar,
+                type=_argument(option.convert),
+                choices=option.choices or None,
+                action="append" if option.is_repeatable else "store",
+                help=option.help,
+            )
+
+
+def _argument(convert: Callable[[str], object]) -> Callable[[str], object]:
+    """Return a type of the table of options as one of argparse, which tells the message of no other error."""
+
+    def converted(text: str) -> object:
+        try:
+            return convert(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return converted
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Check the options, if there are any."""
     if not _is_asked(config):
         return
+    _check_platform()
     config.addinivalue_line("filterwarnings", f"always::{HftpWarning.__module__}.{HftpWarning.__qualname__}")
     config.stash[_FRONT] = _Front(config)
 
@@ -95,30 +108,26 @@ def _is_asked(config: pytest.Config) -> bool:
     return any(config.getoption(name) for name in _ASKING)
 
 
+def _check_platform() -> None:
+    """Raise UsageError, in one line, where the suite cannot run."""
+    try:
+        import fcntl  # noqa: F401, PLC0415  (see above)
+        import resource  # noqa: F401, PLC0415
+    except ImportError as error:
+        message = f"--hftp and --hftp-serve need a POSIX system: this Python has no module {error.name}"
+        raise pytest.UsageError(message) from error
+
+
 def _options(config: pytest.Config) -> "Options":
     """Return the options; raise UsageError, in one line."""
     from conformance.client.address import AddressError, check_proxy, parse_address  # noqa: PLC0415  (see above)
     from conformance.config import Options  # noqa: PLC0415
-    from conformance.spec.reader import DIALECTS  # noqa: PLC0415
 
-    def given(name: str) -> Any:  # noqa: ANN401  (of several types)
-        return config.getoption(f"hftp_{name}")
-
-    numbers = {"seed": given("seed"), "large_bytes": given("size"), "clients": given("clients")}
-    options = Options(
-        address=config.getoption("hftp"),
-        serve=given("serve"),
-        cwd=given("cwd"),
-        fixtures=given("fixtures"),
-        proxy=given("proxy"),
-        dialect=given("dialect"),
-        select=tuple(given("test")),
-        skip=tuple(given("skip")),
-        timeout_scale=given("timeout_scale"),
-        fail_on=given("fail_on"),
-        scenarios=tuple(given("scenarios")),
-        **{name: number for name, number in numbers.items() if number is not None},
-    )
+    given: dict[str, Any] = {"address": config.getoption("hftp") or ""}
+    for option in RUN_OPTIONS:
+        if option.in_pytest and (value := config.getoption(f"hftp_{option.name.replace('-', '_')}")) is not None:
+            given[option.field] = tuple(value) if option.is_repeatable else value
+    options = Options(**given)
     if options.address or options.proxy:
         try:
             _ = options.address and parse_address(options.address)
@@ -128,10 +137,6 @@ def _options(config: pytest.Config) -> "Options":
     is_shared = hasattr(config, "workerinput") or bool(getattr(config.option, "numprocesses", None))
     for is_wrong, what in (
         (not options.address and "{port}" not in options.serve, "--hftp-serve needs {port}, or --hftp beside it"),
-        (options.dialect not in {"auto", *DIALECTS}, f"--hftp-dialect is auto, {', '.join(DIALECTS)}"),
-        (options.timeout_scale <= 0, "--hftp-timeout-scale is a number above 0"),
-        (options.clients <= 1, "--hftp-clients is a number above 1"),
-        (options.large_bytes <= 0, "--hftp-size is a number above 0"),
         (
             is_shared and bool(options.fixtures or (options.address and options.serve)),
             "workers of pytest-xdist cannot share a directory or an address: --hftp-serve alone gives each its own",
@@ -181,6 +186,8 @@ class _Front:
         if not self._lock_path or not self.options.address:
             yield
             return
+        import fcntl  # noqa: PLC0415  (see above)
+
         with Path(self._lock_path).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
             yield
@@ -251,9 +258,9 @@ class ScenarioItem(pytest.Item):
             pytest.skip(f"{verdict.value}: {result.got}")
         is_failure = verdict in {Verdict.FAIL, Verdict.ERROR}
         if is_failure or (verdict is Verdict.WARN and front.options.fail_on == "should"):
-            raise ScenarioFailed(_told(result))
+            raise ScenarioFailed(_explained(result))
         if verdict in {Verdict.WARN, Verdict.FLAKY}:
-            self.warn(HftpWarning(f"{verdict.value}: {_told(result)}"))
+            self.warn(HftpWarning(f"{verdict.value}: {_explained(result)}"))
         elif result.got:
             self.add_report_section("call", "hftp", f"{result.scenario}: {result.got}\n")
 
@@ -273,10 +280,7 @@ class ScenarioItem(pytest.Item):
         return self.path, 0, f"{self.scenario.id}: {self.scenario.title}"
 
 
-def _told(result: "Result") -> str:
-    from conformance.reports.text import conversation, explanation, printable  # noqa: PLC0415  (see above)
+def _explained(result: "Result") -> str:
+    from conformance.reports.text import in_full, printable  # noqa: PLC0415  (see above)
 
-    lines = [f"{result.scenario}: {result.title}"]
-    lines += [f"  {name:<9} {value}" for name, value in explanation(result)]
-    lines += [f"  {mark} {text}" for mark, text in conversation(result.transcript)]
-    return printable("\n".join(lines))
+    return f"{result.scenario}: {result.title}\n{textwrap.indent(printable(in_full(result)), '  ')}"

@@ -1,11 +1,12 @@
-"""Modules import only what lies below them, open with their rule, and stay short."""
+"""Modules import only what lies below them, and stay short. pyproject.toml has the other contracts (`lint-imports`)."""
 
 import ast
-import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+import greenserver
 
 pytestmark = pytest.mark.once
 
@@ -87,6 +88,10 @@ def module_name(path: Path) -> str:
 
 MODULES = {module_name(path): path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))}
 each_module = pytest.mark.parametrize("module", MODULES)
+# The package itself names the home of each public name, for type checkers alone.
+each_module_of_the_server = pytest.mark.parametrize(
+    "module", [name for name in MODULES if name.startswith("greenserver.")]
+)
 
 
 @cache
@@ -117,45 +122,11 @@ def layer_of(module: str) -> int:
     return next(row for row, names in enumerate(LAYERS) if module in names or parent in names)
 
 
-@each_module
+@each_module_of_the_server
 def test_a_module_imports_only_from_layers_below(module: str) -> None:
-    if module == "greenserver":  # it names the home of each public name, for type checkers alone
-        return
     for imported in imported_by(module):
-        if module.startswith("greenserver") and imported in MODULES and imported.startswith("greenserver"):
+        if imported in MODULES:
             assert layer_of(imported) > layer_of(module), f"{module} imports {imported}"
-
-
-@each_module
-def test_the_packages_never_import_each_other_nor_the_tests(module: str) -> None:
-    (own,) = {package for package in PACKAGES if module.split(".", 1)[0] == package}
-    strangers = {*PACKAGES, "tests"} - {own}
-    assert strangers.isdisjoint(imported.split(".")[0] for imported in imported_by(module))
-
-
-@each_module
-def test_engines_do_not_import_each_other(module: str) -> None:
-    if module.startswith("greenserver.engines."):
-        assert not [name for name in imported_by(module) if name.startswith("greenserver.engines.")]
-
-
-def test_limits_import_nothing_of_the_project() -> None:
-    assert not [
-        name for name in imported_by("greenserver.config.limits") if name.split(".")[0] not in sys.stdlib_module_names
-    ]
-
-
-@each_module
-def test_only_the_engine_of_greenlets_and_what_patches_know_gevent(module: str) -> None:
-    if module not in {"greenserver.monkeypatch", "greenserver.engines.gevent"}:
-        assert "gevent" not in {imported.split(".")[0] for imported in imported_by(module)}
-
-
-@each_module
-def test_a_module_opens_with_its_rule(module: str) -> None:
-    rule = ast.get_docstring(tree_of(module))
-    assert rule is not None
-    assert rule.splitlines()[0].endswith((".", "!", ";", ","))
 
 
 @each_module
@@ -164,40 +135,27 @@ def test_a_module_is_short(module: str) -> None:
 
 
 @each_module
-def test_no_name_of_a_client_ever_chooses_an_attribute(module: str) -> None:
+def test_no_text_is_run_as_code(module: str) -> None:
     calls = [node.func for node in ast.walk(tree_of(module)) if isinstance(node, ast.Call)]
     called = {function.id for function in calls if isinstance(function, ast.Name)}
     assert called.isdisjoint({"eval", "exec", "globals", "__import__"})
 
 
-@each_module
+@each_module_of_the_server
 def test_there_is_a_test_module_for_each_module(module: str) -> None:
-    if module in PACKAGES:
-        return
     package, *folders, name = module.replace("__main__", "main").split(".")
-    if package == "greenserver":
-        there = ROOT / "tests" / package
-        # In a folder of the same name, or one for all of a folder.
-        places = [there.joinpath(*folders, f"test_{name}.py"), there.joinpath(*folders, name, "__init__.py")]
-        places += [there / f"test_{folder}.py" for folder in folders]
-        assert any(place.exists() for place in places)
+    there = ROOT / "tests" / package
+    # In a folder of the same name, or one for all of a folder.
+    places = [there.joinpath(*folders, f"test_{name}.py"), there.joinpath(*folders, name, "__init__.py")]
+    places += [there / f"test_{folder}.py" for folder in folders]
+    assert any(place.exists() for place in places)
 
 
-@each_module
-def test_only_the_command_line_knows_how_a_server_is_operated(module: str) -> None:
-    if module != "greenserver.cli" and not module.startswith("greenserver.service"):
-        assert not [name for name in imported_by(module) if name.startswith("greenserver.service")]
-
-
-@pytest.mark.parametrize("name", __import__("greenserver").__all__)
+@pytest.mark.parametrize("name", greenserver.__all__)
 def test_a_public_name_can_be_had(name: str) -> None:
-    import greenserver  # noqa: PLC0415  (what is tested)
-
     assert getattr(greenserver, name) is not None
 
 
 def test_a_name_that_is_not_public_cannot_be_had() -> None:
-    import greenserver  # noqa: PLC0415  (what is tested)
-
     with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
         _ = greenserver.Nonsense

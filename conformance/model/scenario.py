@@ -11,7 +11,8 @@ from conformance.failures import Kind
 from conformance.model.causes import Cause, Causes
 from conformance.model.context import Play, Stage
 from conformance.model.transcript import Transcript
-from conformance.spec.reader import DIALECTS, LEVELS, Requirement, specification
+from conformance.spec.dialects import DIALECTS
+from conformance.spec.reader import LEVELS, Requirement, specification
 
 SHARED: Final = "shared"
 """May be played beside others."""

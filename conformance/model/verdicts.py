@@ -71,8 +71,6 @@ MEANINGS: Final = MappingProxyType(
 
 _GRAVITY: Final = (Exit.SUITE_FAULT, Exit.NOT_CONFORMANT, Exit.INCOMPLETE, Exit.CONFORMANT)
 
-FAIL_ON: Final = ("must", "should")
-
 _FAILED: Final = MappingProxyType(
     {"MUST": Verdict.FAIL, "SHOULD": Verdict.WARN, "MAY": Verdict.INFO, "CHOICE": Verdict.INFO}
 )

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 from conformance.model.events import Event, Result
 from conformance.model.verdicts import MEANINGS, Verdict
-from conformance.reports.text import Run, conversation, explanation, gathered
+from conformance.reports.text import Run, gathered, in_full
 
 SUITE: Final = "hftp-conformance"
 _NO_XML: Final = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -77,9 +77,9 @@ def _case(result: Result, *, fails_on_warning: bool) -> tuple[ET.Element, str]:
         found = ET.SubElement(
             case, kind, type=_clean(result.kind or verdict.value), message=_clean(f"{result.title}: {expected}")
         )
-        found.text = _clean(_told(result))
+        found.text = _clean(in_full(result))
     elif verdict is not Verdict.PASS or result.got:
-        _say(case, "system-out", f"{verdict.value}: {MEANINGS[verdict].sentence}\n{_told(result)}")
+        _say(case, "system-out", f"{verdict.value}: {MEANINGS[verdict].sentence}\n{in_full(result)}")
     return case, kind
 
 
@@ -89,13 +89,6 @@ def _kind(result: Result, verdict: Verdict, *, fails_on_warning: bool) -> str:
     if verdict is Verdict.ERROR:
         return "error"
     return "failure" if verdict is Verdict.FAIL or (verdict is Verdict.WARN and fails_on_warning) else ""
-
-
-def _told(result: Result) -> str:
-    """Return a result in full: the explanation, and what was on the wire."""
-    lines = [f"{name:<9} {value}" for name, value in explanation(result)]
-    lines += ["", *(f"{mark} {text}" for mark, text in conversation(result.transcript))] if result.transcript else []
-    return "\n".join(lines)
 
 
 def _say(parent: ET.Element, name: str, text: str) -> None:

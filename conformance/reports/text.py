@@ -110,6 +110,13 @@ def explanation(result: Result) -> Iterator[tuple[str, str]]:
         yield "again", command
 
 
+def in_full(result: Result) -> str:
+    """Return the explanation of a result, and what was on the wire."""
+    lines = [f"{name:<9} {value}" for name, value in explanation(result)]
+    lines += ["", *(f"{mark} {text}" for mark, text in conversation(result.transcript))] if result.transcript else []
+    return "\n".join(lines)
+
+
 def conversation(transcript: Iterable[WireEntry]) -> Iterator[tuple[str, str]]:
     """Yield what was on the wire as pairs of a mark and a text.
 

@@ -23,7 +23,7 @@ from conformance.model.context import Circumstances
 from conformance.model.scenario import Scenario
 from conformance.runner.play import WIRE, Outcome, play
 from conformance.runner.timeouts import Timeouts, patience_seconds
-from conformance.spec.reader import DIALECTS
+from conformance.spec.dialects import DIALECTS
 from conformance.target.environment import Place
 from conformance.target.health import Health
 from conformance.target.learning import Learner

@@ -12,7 +12,7 @@ from typing import Final
 from conformance.model.events import Result
 from conformance.model.scenario import Scenario
 from conformance.model.verdicts import MEANINGS, Verdict
-from conformance.spec.reader import DIALECTS
+from conformance.spec.dialects import DIALECTS
 
 if sys.version_info >= (3, 11):
     import tomllib

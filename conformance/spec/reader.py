@@ -9,13 +9,12 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from conformance.spec.dialects import DIALECTS
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-DIALECTS: Final = ("2026", "2019", "2018", "2016")
-"""The newest first."""
 
 LEVELS: Final = ("MUST", "SHOULD", "MAY", "CHOICE")
 

@@ -102,7 +102,7 @@ def build_hint(file: str, words: list[str], command: str, directory: Path) -> st
         suffix in _COMPILED_SCRIPTS and (directory / file).parent.resolve() == directory.resolve()
     ):
         return ""
-    for place in _above(directory / file, directory):
+    for place in _above(file, directory):
         for pattern, tool in _BUILDS.items():
             source = next(iter(sorted(_glob(place, pattern))), None)
             if source is None or (pattern == "*.java" and suffix not in {".class", ".jar"}):
@@ -128,13 +128,16 @@ def _shell_word(script: str) -> str:
     return shlex.quote(shlex.join(["sh", "-c", script]))
 
 
-def _above(path: Path, top: Path) -> Iterator[Path]:
-    """Yield the directories from a file's own up to `top`, and `top` in any case."""
-    path, top = path.resolve(), top.resolve()
+def _above(file: str, top: Path) -> Iterator[Path]:
+    """Yield the directories from a file's own up to `top`, and `top` too for a relative path that leads out of it."""
+    top = top.resolve()
+    path = (top / file).resolve()
     if top in path.parents:
         yield from (place for place in path.parents if place == top or top in place.parents)
     else:
-        yield from (path.parent, top)
+        yield path.parent
+        if not Path(file).is_absolute():
+            yield top
 
 
 def _glob(place: Path, pattern: str) -> Iterable[Path]:

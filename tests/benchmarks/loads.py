@@ -12,7 +12,6 @@ from tests.benchmarks.files import Files
 BASE64: Final = "base64"
 RAW: Final = "raw"
 METADATA: Final = "metadata"
-LISTING: Final = "listing"
 
 PIECE_BYTES: Final = 1 << 20
 FTP_LOGIN: Final = (b"USER anonymous\r\n", b"PASS benchmark\r\n", b"TYPE I\r\n")

@@ -18,7 +18,6 @@ ROOT = Path(__file__).parents[2]
 LARGE_BYTES = 1 << 16
 CLIENTS = 12
 TIMEOUT_SCALE = 0.5
-NOT_JUDGED = ("blocked", "incomplete", "error")
 
 
 @dataclass(frozen=True)

@@ -110,11 +110,13 @@ def test_what_is_wrong_with_the_whole_run_is_told() -> None:
 
 
 def test_hostile_bytes_are_told_and_do_no_harm() -> None:
-    failure = case(junit(events()), "framing.hostile").find("failure")
+    assert "\x1b" in HOSTILE
+    document = junit(events())
+    assert "\x1b" not in document
+    failure = case(document, "framing.hostile").find("failure")
     assert failure is not None
     for text in (failure.text or "", failure.get("message", "")):
         assert "\\x1b" in text
         assert "]]>&<script>" in text
         assert "\xff" in text
         assert "\\ufffe\\ud800" in text
-    assert "\x1b" in HOSTILE

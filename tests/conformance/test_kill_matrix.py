@@ -44,7 +44,6 @@ class Part(NamedTuple):
 
 def test_the_matrix_has_every_bug() -> None:
     assert sorted(MATRIX) == sorted(BUGS)
-    assert len(BUGS) >= 60
 
 
 @pytest.mark.parametrize("name", MATRIX)

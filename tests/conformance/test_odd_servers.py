@@ -43,7 +43,6 @@ INSIDE: Answers = {
     b"get_metadata folder/../text.txt\r\n": INVALID,
     b"get_file_listing\r\n": OK + b".dot\r\nlink\r\ntext.txt\r\n\r\n",
 }
-LONG_SLICE = b"get_slice long 0 150\r\n"
 SLICE = b"get_slice text.txt 0 5\r\n"
 ORDINARY: Answers = {METADATA + b"x\r\nquit\r\nx\r\n": FIVE + UNKNOWN + OK}
 TEXTS: Answers = {METADATA + b"y\r\n": b"0 1 reply follows: \r\n5\r\n200 404 unknown \r\n"}

@@ -7,7 +7,7 @@ import pytest
 from conformance.model.scenario import Scenario
 from conformance.scenarios import catalogue
 from conformance.scenarios.prerequisites import PREREQUISITES
-from conformance.spec.reader import DIALECTS
+from conformance.spec.dialects import DIALECTS
 
 pytestmark = pytest.mark.once
 

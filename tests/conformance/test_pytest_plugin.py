@@ -167,11 +167,12 @@ def test_a_server_that_answers_nothing_passes_nothing(tmp_path: Path) -> None:
     [
         (["--hftp-serve", "true"], "--hftp-serve needs {port}"),
         (["--hftp", "host:port"], "host:port"),
-        (["--hftp", "127.0.0.1:9", "--hftp-dialect", "1999"], "--hftp-dialect is auto, 2026, 2019, 2018, 2016"),
+        (["--hftp", "127.0.0.1:9", "--hftp-dialect", "1999"], "--hftp-dialect: invalid choice: '1999'"),
         (["--hftp", "127.0.0.1:9", "--hftp-proxy", "ftp://x"], "is no proxy"),
-        (["--hftp", "127.0.0.1:9", "--hftp-clients", "1"], "--hftp-clients"),
-        (["--hftp", "127.0.0.1:9", "--hftp-size", "0"], "--hftp-size"),
-        (["--hftp", "127.0.0.1:9", "--hftp-timeout-scale", "0"], "--hftp-timeout-scale"),
+        (["--hftp", "127.0.0.1:9", "--hftp-clients", "1"], "--hftp-clients: 1 is not in the range from 2 to 20000"),
+        (["--hftp", "127.0.0.1:9", "--hftp-size", "0"], "--hftp-size: '0' is no size"),
+        (["--hftp", "127.0.0.1:9", "--hftp-seed", "x"], "--hftp-seed: 'x' is not a whole number"),
+        (["--hftp", "127.0.0.1:9", "--hftp-timeout-scale", "0"], "--hftp-timeout-scale: '0' is no number from 0.01"),
         (["--hftp", "127.0.0.1:9", "--hftp-fixtures", "x", "-p", "xdist", "-n", "2"], "cannot share a directory"),
         (["--hftp", "127.0.0.1:9", "--hftp-test", "no-such"], "'no-such' matches no scenario"),
         (["--hftp-serve", "false {port}"], "ended before it accepted a connection"),
@@ -192,14 +193,58 @@ def test_a_wrong_option_is_one_line(
 def test_nothing_is_imported_or_changed_unless_it_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "test_own.py").write_text(
         "import sys\n\n\ndef test_own():\n"
-        "    loaded = {name for name in sys.modules if name.startswith('conformance.')}\n"
-        "    assert loaded == {'conformance.pytest_plugin'}\n"
+        "    loaded = {name.removeprefix('conformance.') for name in sys.modules if name.startswith('conformance.')}\n"
+        "    assert loaded == {'pytest_plugin', 'option_table', 'sizes', 'dialects'}\n"
+        "    assert not {'click', 'rich', 'gevent', 'resource'} & sys.modules.keys()\n"
     )
     done = pytest_(tmp_path)
     assert done.returncode == 0, done.stdout
     assert "hftp" not in done.stdout
     assert "1 passed" in done.stdout
     assert pytest_(tmp_path, "--pyargs", "conformance").returncode == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+WITHOUT_POSIX = """
+import sys
+
+MISSING = {"fcntl", "grp", "pwd", "resource", "syslog", "termios", "tty", "pty"}
+
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name in MISSING:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+for name in MISSING:
+    sys.modules.pop(name, None)
+sys.meta_path.insert(0, Absent())
+
+import pytest
+
+sys.exit(pytest.main())
+"""
+
+
+def pytest_without_posix(cwd: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run pytest as on a platform that has no module of POSIX."""
+    (cwd / "test_own.py").write_text("def test_own():\n    pass\n")
+    usual = ("-p", "conformance.pytest_plugin", "-p", "no:cacheprovider")
+    return started([PYTHON, "-c", WITHOUT_POSIX, *usual, *arguments], cwd)
+
+
+def test_other_tests_run_where_there_is_no_posix(tmp_path: Path) -> None:
+    done = pytest_without_posix(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+@pytest.mark.parametrize("asking", [["--hftp", "127.0.0.1:9"], ["--hftp-serve", "server {port}"]])
+def test_the_suite_needs_posix_and_says_so_in_one_line(tmp_path: Path, asking: list[str]) -> None:
+    done = pytest_without_posix(tmp_path, "--pyargs", "conformance", *asking)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout
+    assert done.stderr.strip() == "ERROR: --hftp and --hftp-serve need a POSIX system: this Python has no module fcntl"
+    assert not done.stdout
 
 
 def test_own_tests_stay_own_tests(tmp_path: Path) -> None:

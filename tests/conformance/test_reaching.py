@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from conformance.target.sockets import free_port
 from tests import INTERPRETER
 from tests.conformance.test_cli import CORRECT, ROOT, conformance, events
 
@@ -23,13 +24,6 @@ pytestmark = pytest.mark.once
 
 FEW = ("-t", "framing.lf-only", "-t", "slices.whole*", "-t", "listings.empty*", "--size", "100K")
 PATIENCE_SECONDS = 30.0
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, 0), family=family) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class Socks(socketserver.StreamRequestHandler):
@@ -77,7 +71,7 @@ def proxy() -> Iterator[tuple[str, list[bytes]]]:
 
 @pytest.mark.parametrize(("shown", "listened"), [("[::1]", "::1"), ("localhost", "127.0.0.1")])
 def test_an_ipv6_address_and_a_name(shown: str, listened: str) -> None:
-    address = f"{shown}:{free_port(listened)}"
+    address = f"{shown}:{free_port()}"
     done = conformance("run", address, "--serve", f"{CORRECT} -a {listened}", "--cwd", str(ROOT), *FEW)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{address}: dialect 2026 (it knows help), files local" in done.stdout

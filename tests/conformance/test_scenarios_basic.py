@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from conformance.failures import Failure, Kind
-from conformance.fixtures.base import Fixture
+from conformance.fixtures.base import Fixture, Fixtures
 from conformance.fixtures.content import Known
 from conformance.fixtures.local import LocalFixtures
 from conformance.model.context import Circumstances, Stage
@@ -108,18 +108,24 @@ def converse(client: socket.socket, reply_to: Answer) -> None:
 
 
 @contextlib.contextmanager
-def stage_for(reply_to: Answer, scenario_id: str) -> Iterator[Stage]:
-    """Give a stage on which a server of this table stands."""
-    files = {key: Fixture(key, name, len(data), Known(data)) for key, (name, data) in FILES.items()}
+def stage_with(
+    serve: Callable[[socket.socket], None],
+    fixtures: Fixtures,
+    *,
+    dialect: str = "2026",
+    patience_seconds: float = PATIENCE_SECONDS,
+    scenario_id: str = "",
+) -> Iterator[Stage]:
+    """Give a stage on which a server stands: a function that serves on a listener until that is closed."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
-        thread = threading.Thread(target=serve, args=(listener, reply_to), daemon=True)
+        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
         thread.start()
         circumstances = Circumstances(
             dial=lambda seconds, _buffer: socket.create_connection(address, seconds),
-            fixtures=FoundFixtures(files, knows_all=True),
-            dialect="2026",
-            patience_seconds=PATIENCE_SECONDS,
+            fixtures=fixtures,
+            dialect=dialect,
+            patience_seconds=patience_seconds,
         )
         stage = Stage(circumstances, is_crowded=False, scenario_id=scenario_id)
         try:
@@ -128,6 +134,13 @@ def stage_for(reply_to: Answer, scenario_id: str) -> Iterator[Stage]:
             stage.close()
             listener.shutdown(socket.SHUT_RDWR)
     thread.join(10.0)
+
+
+def stage_for(reply_to: Answer, scenario_id: str) -> contextlib.AbstractContextManager[Stage]:
+    """Give a stage on which a server of this table stands."""
+    files = {key: Fixture(key, name, len(data), Known(data)) for key, (name, data) in FILES.items()}
+    fixtures = FoundFixtures(files, knows_all=True)
+    return stage_with(lambda listener: serve(listener, reply_to), fixtures, scenario_id=scenario_id)
 
 
 def play(scenario_id: str, reply_to: Answer) -> str:

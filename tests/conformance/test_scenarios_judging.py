@@ -4,7 +4,6 @@ Each right server here has failed once, and each wrong one beside it has to go o
 """
 
 import contextlib
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +14,9 @@ from conformance.failures import Failure, Incomplete
 from conformance.fixtures.base import Fixture, Fixtures
 from conformance.fixtures.content import Known
 from conformance.fixtures.local import LocalFixtures
-from conformance.model.context import Circumstances, Stage
+from conformance.model.context import Stage
 from conformance.scenarios import catalogue
+from conformance.spec.dialects import DIALECTS
 from conformance.tools.explain import explained
 from tests.conformance.test_scenarios_basic import (
     CONTENTS,
@@ -30,12 +30,12 @@ from tests.conformance.test_scenarios_basic import (
     answer,
     but,
     serve,
+    stage_with,
 )
 
 pytestmark = pytest.mark.once
 
 ALL = catalogue()
-DIALECTS = ("2026", "2019", "2018", "2016")
 FATAL = b"199 INTERNAL SERVER ERROR\r\n"
 SECRET = b"hftp-secret-0.txt"
 EXTRAS = {"unreadable": b"unreadable", "subdirectory": b"subdirectory"}
@@ -63,23 +63,13 @@ class Files(Fixtures):
         return Fixture(key, name, len(data), Known(data))
 
 
-@contextlib.contextmanager
 def stage_of(
     reply_to: Answer, fixtures: Fixtures, dialect: str = "2026", patience_seconds: float = 0.4
-) -> Iterator[Stage]:
+) -> contextlib.AbstractContextManager[Stage]:
     """Give a stage on which a server of a table stands."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = listener.getsockname()
-        thread = threading.Thread(target=serve, args=(listener, reply_to), daemon=True)
-        thread.start()
-        dial = lambda seconds, _buffer: socket.create_connection(address, seconds)  # noqa: E731
-        stage = Stage(Circumstances(dial, fixtures, dialect, patience_seconds), is_crowded=False)
-        try:
-            yield stage
-        finally:
-            stage.close()
-            listener.shutdown(socket.SHUT_RDWR)
-    thread.join(10.0)
+    return stage_with(
+        lambda listener: serve(listener, reply_to), fixtures, dialect=dialect, patience_seconds=patience_seconds
+    )
 
 
 def play(scenario_id: str, reply_to: Answer, dialect: str = "2026", fixtures: Fixtures | None = None) -> str:

@@ -14,6 +14,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+from greenserver.files.store import FileStore
+from greenserver.io.wait import Stop
 from tests.forked import count_descriptors
 from tests.greenserver.launching import Launch, LaunchedServer
 from tests.greenserver.serving import DIALECTS, ENGINES, Server, closing_all_made, settled, wait_until
@@ -144,6 +146,21 @@ def launch(directory: Path, tmp_path: Path) -> Iterator[Launch]:
 
     with closing_all_made(launch_server) as launch:
         yield launch
+
+
+@pytest.fixture
+def store(directory: Path) -> Iterator[FileStore]:
+    """Return a store of the files that are shared."""
+    with FileStore(directory) as store:
+        yield store
+
+
+@pytest.fixture
+def stop() -> Iterator[Stop]:
+    """Return what tells waits to end."""
+    stop = Stop()
+    yield stop
+    stop.close()
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
 """Servers whose limits, certificates and proxies a test chooses, in processes of their own."""
 
-import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +79,3 @@ def find_program(name: str) -> str:
     if found is None:
         pytest.skip(f"{name} is missing: apt-get install {name}")
     return found
-
-
-@contextlib.contextmanager
-def closing_all(things: Iterable[Any]) -> Any:  # noqa: ANN401  (a generator of a context)
-    """Close what was made, whatever happens."""
-    with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(thing) for thing in things]

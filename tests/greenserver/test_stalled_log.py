@@ -118,12 +118,15 @@ def test_a_line_longer_than_the_pipe_comes_whole(pipe: tuple[int, int]) -> None:
     assert [event["event"] for event in reader.events()] == ["x" * 10_000, *"yyyyy"]
 
 
-def test_a_log_that_nobody_will_ever_read_is_no_trouble(pipe: tuple[int, int]) -> None:
+def test_a_log_that_nobody_will_ever_read_is_no_trouble(
+    pipe: tuple[int, int], capfd: pytest.CaptureFixture[str]
+) -> None:
     handler = handler_on(pipe[1])
     os.close(pipe[0])
     for _ in range(10):
         emit(handler, "into the void")
     handler.close()
+    assert capfd.readouterr().err == "", "and the logging module has no error to tell"
 
 
 def test_a_socket_as_a_log_is_not_waited_for_either() -> None:

@@ -21,7 +21,7 @@ from conformance.failures import CAUSES, Failure, Incomplete, Kind
 from conformance.fixtures.base import EXTRAS, Fixtures, plan
 from conformance.fixtures.local import LocalFixtures
 from conformance.model.causes import Cause, Causes, likely
-from conformance.model.context import Circumstances, Stage
+from conformance.model.context import Stage
 from conformance.model.scenario import Catalogue, Chapter, ScenarioError
 from conformance.model.transcript import Transcript
 from conformance.scenarios import catalogue
@@ -37,6 +37,7 @@ from tests.conformance.test_scenarios_basic import (
     answer,
     but,
     converse,
+    stage_with,
 )
 from tests.conformance.test_scenarios_judging import Files
 
@@ -73,26 +74,16 @@ def accept(listener: socket.socket, handle: Handler) -> None:
         threading.Thread(target=serve, args=(client,), daemon=True).start()
 
 
-@contextlib.contextmanager
-def stage_of(handle: Handler, fixtures: Fixtures | None = None, dialect: str = "2026") -> Iterator[Stage]:
+def stage_of(
+    handle: Handler, fixtures: Fixtures | None = None, dialect: str = "2026"
+) -> contextlib.AbstractContextManager[Stage]:
     """Give a stage on which a server stands that serves clients so."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = listener.getsockname()
-        thread = threading.Thread(target=accept, args=(listener, handle), daemon=True)
-        thread.start()
-        circumstances = Circumstances(
-            lambda seconds, _buffer: socket.create_connection(address, seconds),
-            fixtures or Files(Path("/srv/hftp/served")),
-            dialect,
-            PATIENCE_SECONDS,
-        )
-        stage = Stage(circumstances, is_crowded=False)
-        try:
-            yield stage
-        finally:
-            stage.close()
-            listener.shutdown(socket.SHUT_RDWR)
-    thread.join(10.0)
+    return stage_with(
+        lambda listener: accept(listener, handle),
+        fixtures or Files(Path("/srv/hftp/served")),
+        dialect=dialect,
+        patience_seconds=PATIENCE_SECONDS,
+    )
 
 
 def told(scenario_id: str, handle: Handler | Answer, fixtures: Fixtures | None = None) -> str:

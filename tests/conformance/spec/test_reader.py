@@ -3,7 +3,8 @@
 import pytest
 
 from conformance.scenarios import catalogue
-from conformance.spec.reader import DIALECTS, SpecError, parse, specification
+from conformance.spec.dialects import DIALECTS
+from conformance.spec.reader import SpecError, parse, specification
 
 ROW = '[[chapter]]\nnumber=1\nslug="a"\ntitle="A"\n[[chapter.requirement]]\n'
 RIGHT = 'id="HFTP-1.1"\nslug="b"\nlevel="MUST"\ntext="c"\n'

@@ -84,6 +84,7 @@ def complaint(start: Start, directory: Path, address: Address | None = None) -> 
             "no such program on PATH (one that stands in --cwd is called ./server-program)",
         ),
         ("make: gcc bad.c -o bad {port}", "cannot be compiled (it printed: bad.c:1:"),
+        ("make: /no/such/server {port}", "cannot run /no/such/server: it does not exist"),
         ("make: make no-rule {port}", "before it accepted a connection: make: *** No rule to make target 'no-rule'"),
         ("c: ./server {port}", "there is a server.c: build it first (gcc -o server *.c)"),
         ("node: node absent.js {port}", "needs the module express, which is not installed for NODE: install it"),

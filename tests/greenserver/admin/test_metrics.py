@@ -1,7 +1,6 @@
 """The meter of a watched server counts what it is told, in a process that keeps its numbers in files."""
 
 from greenserver.admin.state_directory import Board
-from greenserver.telemetry.metrics import Meter
 from tests.greenserver.serving import run_script
 
 _SCRIPT = """
@@ -46,7 +45,3 @@ def test_the_meter_counts_what_it_is_told() -> None:
         "greenserver_loop_lag_seconds 0.25",
         "greenserver_serving_processes 1.0",
     }
-
-
-def test_the_silent_meter_takes_a_heartbeat_too() -> None:
-    Meter().beat(1.0)

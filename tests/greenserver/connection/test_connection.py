@@ -29,12 +29,6 @@ SIZE_OF_ONE = OK + b"1\r\n"
 
 
 @pytest.fixture
-def store(directory: Path) -> Iterator[FileStore]:
-    with FileStore(directory) as store:
-        yield store
-
-
-@pytest.fixture
 def meet(store: FileStore) -> Iterator[Meet]:
     """Return what makes a connection, and the client at its other end, given a dialect."""
     opened: list[socket.socket] = []

@@ -1,7 +1,6 @@
 """A slice is read whole, from one version of its file, or not at all."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,12 +8,6 @@ import pytest
 from greenserver.files.file_slice import FileChangedError
 from greenserver.files.store import FileStore
 from tests.greenserver.conftest import LARGE, TEXT
-
-
-@pytest.fixture
-def store(directory: Path) -> Iterator[FileStore]:
-    with FileStore(directory) as store:
-        yield store
 
 
 @pytest.mark.parametrize(("offset", "size"), [(0, 41), (0, 0), (41, 0), (40, 1), (3, 7)])

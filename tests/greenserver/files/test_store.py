@@ -5,7 +5,6 @@ import gc
 import os
 import socket
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,6 @@ import pytest
 from greenserver.files.store import FileStore, require_name
 from greenserver.protocol.status import Refusal, Status
 from tests.greenserver.conftest import SERVED, TEXT
-
-
-@pytest.fixture
-def store(directory: Path) -> Iterator[FileStore]:
-    with FileStore(directory) as store:
-        yield store
 
 
 def status_of(store: FileStore, name: str) -> Status:
@@ -188,7 +181,9 @@ def test_a_fifo_that_appears_between_looking_and_opening_holds_nobody(
 def test_closing_twice_is_closing(directory: Path) -> None:
     store = FileStore(directory)
     store.close()
-    store.close()
+    with (directory / "one").open("rb") as another:  # which has the descriptor now
+        store.close()
+        assert another.read() == b"1"
 
 
 def test_a_store_goes_with_its_last_user(tmp_path: Path) -> None:

@@ -18,13 +18,6 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, theirs
 
 
-@pytest.fixture
-def stop() -> Iterator[Stop]:
-    stop = Stop()
-    yield stop
-    stop.close()
-
-
 def test_a_wait_ends_when_the_socket_is_ready(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
     assert wait_blocking(ours, Wait(WRITE, monotonic() + 60))

@@ -2,7 +2,6 @@
 
 import errno
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,13 +18,6 @@ from greenserver.net.listening import (
     open_listener,
 )
 from greenserver.telemetry.throttle import Episode
-
-
-@pytest.fixture
-def stop() -> Iterator[Stop]:
-    stop = Stop()
-    yield stop
-    stop.close()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "0.0.0.0", "127.1.2.3"])
@@ -76,6 +68,8 @@ def test_the_file_of_a_unix_socket_that_is_no_more_is_replaced(tmp_path: Path) -
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
     listener = open_listener(f"unix:{path}", 0)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
     path.unlink()
     close_listener(listener)  # although its file has gone
 

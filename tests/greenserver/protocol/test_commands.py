@@ -1,8 +1,6 @@
 """Commands take numbers as the protocol writes them, and check arguments before files before ranges."""
 
 import contextlib
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -26,12 +24,6 @@ from tests.greenserver.conftest import PURE, SERVED, TEXT
 
 COMMANDS = (GET_FILE_LISTING, GET_METADATA, GET_SLICE, HELP, QUIT)
 LANGUAGE = Language({command.name: command for command in COMMANDS}, {"": PlainSlice, "plain": PlainSlice})
-
-
-@pytest.fixture
-def store(directory: Path) -> Iterator[FileStore]:
-    with FileStore(directory) as store:
-        yield store
 
 
 def run(command: Command, store: FileStore, *arguments: str) -> bytes:

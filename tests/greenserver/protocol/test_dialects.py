@@ -1,8 +1,6 @@
 """A dialect is its commands, their numbers of arguments, and the forms of a slice."""
 
 import contextlib
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,12 +11,6 @@ from greenserver.protocol.status import Refusal, Status
 from tests.greenserver.conftest import TEXT
 from tests.greenserver.oracle import in_form
 from tests.greenserver.serving import DIALECTS as NAMES
-
-
-@pytest.fixture
-def store(directory: Path) -> Iterator[FileStore]:
-    with FileStore(directory) as store:
-        yield store
 
 
 def answer(store: FileStore, dialect: str, name: str, *arguments: str) -> Response:

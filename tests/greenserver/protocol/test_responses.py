@@ -1,7 +1,7 @@
 """Bodies say the same from any position, so that half a part can be sent and the rest asked for again."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -44,12 +44,6 @@ def taken(body: Body, chance: random.Random, bites: tuple[int, ...]) -> bytes:
     while part := body.part(len(got)):
         got += part[: chance.choice(bites)]
     return got
-
-
-@pytest.fixture
-def store(directory: Path) -> Iterator[FileStore]:
-    with FileStore(directory) as store:
-        yield store
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from greenserver.protocol.status import Refusal, Status
+from greenserver.protocol.status import Status
 from tests.greenserver import oracle
 
 LINES = {
@@ -24,9 +24,3 @@ def test_there_are_exactly_the_protocols_codes() -> None:
 @pytest.mark.parametrize("status", Status)
 def test_codes_from_100_to_199_are_fatal_and_no_others(status: Status) -> None:
     assert status.is_fatal == (int(status) in {100, 101, 199})
-
-
-def test_a_refusal_carries_its_status() -> None:
-    with pytest.raises(Refusal) as refusal:
-        raise Refusal(Status.FILE_NOT_FOUND)
-    assert refusal.value.status is Status.FILE_NOT_FOUND

@@ -95,7 +95,7 @@ def test_events_below_the_level_cost_and_write_nothing(log: logging.Logger, capf
     assert json.loads(line)["event"] == "loud"
 
 
-def test_a_line_that_nobody_takes_stops_nothing() -> None:
+def test_a_line_that_nobody_takes_stops_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     handler = LineHandler(writer)
@@ -104,6 +104,7 @@ def test_a_line_that_nobody_takes_stops_nothing() -> None:
     finally:
         handler.close()
         os.close(writer)
+    assert capfd.readouterr().err == "", "and the logging module has no error to tell"
 
 
 def test_a_line_is_written_to_its_end_even_when_a_write_takes_half(monkeypatch: pytest.MonkeyPatch) -> None:

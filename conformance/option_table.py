@@ -1,0 +1,83 @@
+"""Define the options of `conformance run` once. The command line and the pytest plugin are made from this table.
+
+pytest imports this module at every start, so it imports nothing that takes time.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from conformance.cli_types import integer, integer_between, jobs, scale, size
+from conformance.spec.dialects import DIALECTS
+
+
+class RunOption(NamedTuple):
+    """`--NAME` of `conformance run`, and `--hftp-NAME` of pytest."""
+
+    name: str
+    metavar: str
+    help: str
+    field: str
+    """The field of `Options` that holds the value; its default is the option's."""
+    convert: Callable[[str], object] = str
+    """Raises ValueError, in one line."""
+    choices: tuple[str, ...] = ()
+    short: str = ""
+    shown_default: str = ""
+    """The default as one would write it, where `str` of the value is not that."""
+    is_repeatable: bool = False
+    selects: bool = False
+    """Chooses which scenarios are played, or how a run is judged: no part of how a server is reached."""
+    in_pytest: bool = True
+
+
+RUN_OPTIONS: Final = (
+    RunOption("serve", "CMD", "Start the server with this command; {port}, {dir} and {host} are filled in.", "serve"),
+    RunOption("cwd", "DIR", "Start the server in this directory.", "cwd"),
+    RunOption("fixtures", "DIR", "The served directory, if it is local.", "fixtures", Path),
+    RunOption("proxy", "URL", "Connect through a SOCKS proxy: socks5h://HOST:PORT.", "proxy"),
+    RunOption(
+        "dialect",
+        "DIALECT",
+        "The dialect to judge by; auto asks the server.",
+        "dialect",
+        choices=("auto", *DIALECTS),
+    ),
+    RunOption(
+        "test",
+        "PATTERN",
+        "Play only matching scenarios: an id, a chapter, HFTP-x.y or a level. Repeatable.",
+        "select",
+        short="t",
+        is_repeatable=True,
+        selects=True,
+    ),
+    RunOption("skip", "PATTERN", "Skip matching scenarios. Repeatable.", "skip", is_repeatable=True, selects=True),
+    RunOption("baseline", "FILE", "Known failures (TOML).", "baseline", Path, selects=True, in_pytest=False),
+    RunOption("seed", "N", "Seed of file contents and random choices.", "seed", integer),
+    RunOption("size", "SIZE", "Size of the large file.", "large_bytes", size, shown_default="32M"),
+    RunOption("clients", "N", "Number of clients in a crowd, 2 to 20000.", "clients", integer_between(2, 20000)),
+    RunOption(
+        "jobs",
+        "N",
+        "Scenarios to play at a time; auto: 4 if --serve starts a server that serves several clients, else 1.",
+        "jobs",
+        jobs,
+        short="j",
+        shown_default="auto",
+        selects=True,
+        in_pytest=False,  # -n of pytest-xdist does that
+    ),
+    RunOption(
+        "timeout-scale", "X", "Multiply every timeout by X, for slow servers and networks.", "timeout_scale", scale
+    ),
+    RunOption(
+        "fail-on",
+        "LEVEL",
+        "The lowest level that fails the run: must, or should (then warnings fail, too).",
+        "fail_on",
+        choices=("must", "should"),
+        selects=True,
+    ),
+    RunOption("scenarios", "FILE.py", "Add your own scenarios. Repeatable.", "scenarios", is_repeatable=True),
+)
