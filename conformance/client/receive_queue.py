@@ -7,7 +7,7 @@ import sys
 from ipaddress import ip_address
 from typing import Final
 
-from conformance.target.sockets import HEADER, NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY
+from conformance.client.netlink import HEADER, NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY
 
 _NLM_F_REQUEST: Final = 1
 _SECONDS: Final = 0.2

@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import Final
 
 from conformance.client.address import Address
+from conformance.client.netlink import HEADER, NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY
 
 _PORTS: Final = range(10_000, 32_768)
 """Ports for servers: below those that systems give connections of their own accord."""
 _PORT_TRIES: Final = 100
 _ANY_HOST: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  (bound for a moment, never listened on)
-NETLINK_SOCK_DIAG: Final = 4
-SOCK_DIAG_BY_FAMILY: Final = 20
 _NLMSG_ERROR: Final = 2
 _NLMSG_DONE: Final = 3
 _NLM_F_REQUEST_DUMP: Final = 0x301
@@ -34,8 +33,6 @@ _TCP_LISTEN: Final = 10
 _NETLINK_SECONDS: Final = 1.0
 _RECEIVE_BYTES: Final = 1 << 16
 _MOST_DATAGRAMS: Final = 1000
-HEADER: Final = struct.Struct("=IHHII")
-"""nlmsghdr: length, type, flags, sequence, port."""
 _ATTRIBUTE: Final = struct.Struct("=HH")
 """rtattr: length, type."""
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from greenserver.admin.metrics import PrometheusMeter
-    from greenserver.service.privileges import Identity
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +28,7 @@ class Admin:
 
     def __init__(self, address: tuple[str, int]) -> None:
         self._address = address
-        self._identity: Identity | None = None
+        self._user_and_group: tuple[int, int] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self.board = Board()
 
@@ -55,15 +54,15 @@ class Admin:
             self._process.wait()
         self.board.__exit__(kind, error, trace)
 
-    def give_to(self, identity: "Identity | None") -> None:
-        """Have it all belong to another user."""
-        self._identity = identity
-        if identity is not None and os.geteuid() == 0:
-            self.board.give_to(identity.user, identity.group)
+    def give_to(self, user: int, group: int) -> None:
+        """Let the process run as another user, whom the state directory then belongs to; only root can."""
+        if os.geteuid() == 0:
+            self._user_and_group = user, group
+            self.board.give_to(user, group)
 
     def begin(self) -> None:
         """Start to answer; again, if the process has ended."""
-        becoming = self._identity is not None and os.geteuid() == 0
+        user, group = self._user_and_group or (None, None)
         self._process = subprocess.Popen(  # noqa: S603  (this interpreter, no shell)
             [
                 *(sys.executable, "-m", "greenserver.admin.http"),
@@ -72,9 +71,9 @@ class Admin:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=(self._listener.fileno(),),
-            user=self._identity.user if becoming and self._identity else None,
-            group=self._identity.group if becoming and self._identity else None,
-            extra_groups=[] if becoming else None,
+            user=user,
+            group=group,
+            extra_groups=None if user is None else [],
             start_new_session=True,  # a terminal's Ctrl-C is for the server, which then ends this one last
         )
 

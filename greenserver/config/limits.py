@@ -44,6 +44,9 @@ ELEMENTS: Final = 8
 NAME_BYTES: Final = 255
 """The longest file name that Linux and the protocol's tests know (NAME_MAX)."""
 
+NAME_CHARACTERS: Final = "A-Za-z0-9._-"
+"""The characters of file names that the protocol can say, as a regular expression has them between brackets."""
+
 NUMBER_DIGITS: Final = 18
 """Numbers of up to so many significant digits fit in 63 bits; larger ones are past any file's end."""
 

@@ -12,28 +12,20 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from greenserver.config.limits import COALESCE_BYTES, DEFAULTS, Limits
+from greenserver.connection import handshake
 from greenserver.connection.fast_path import Reflex
 from greenserver.connection.flow_control import TooSlowError
-from greenserver.connection.handshake import (
-    Network,
-    TurnedAwayError,
-    introduce,
-    linger,
-    prepare,
-    secure,
-    shake_hands,
-    turn_back,
-)
 from greenserver.connection.reader import Inbox
 from greenserver.connection.writer import BrokenOffError, Outbox
 from greenserver.files.page_cache import NotCachedError
-from greenserver.files.store import Files, FileStore, ImpatientStore
+from greenserver.files.store import FileStore, ImpatientStore
 from greenserver.io.wait import FOREVER, NOTHING, READ, Steps, Wait, Waiter, exhaust, has_input, wait_blocking
 from greenserver.net.limiter import Gate, Visit
 from greenserver.protocol.commands import split
 from greenserver.protocol.dialects import Dialect, understand
 from greenserver.protocol.responses import Body, Response
 from greenserver.protocol.status import Refusal, Status
+from greenserver.protocol.store import Files
 from greenserver.telemetry.access_log import Chronicle
 from greenserver.telemetry.metrics import SILENT, Meter
 
@@ -67,9 +59,9 @@ class Connection:
         meter: Meter = SILENT,
         gate: Gate | None = None,
         tls: "SSLContext | None" = None,
-        proxy_from: Sequence[Network] = (),
+        proxy_from: Sequence[handshake.Network] = (),
     ) -> None:
-        prepare(sock)
+        handshake.prepare(sock)
         self.socket = sock
         self.wait = wait
         self._store = store
@@ -79,7 +71,7 @@ class Connection:
         self._visit = Visit(gate)
         self._tls = tls
         self._proxy_from = proxy_from
-        self._chronicle = Chronicle(client, dialect, meter)
+        self._chronicle = Chronicle(client, dialect.known_name, meter)
         self._inbox = Inbox(sock, limits, self._chronicle)
         self._outbox = Outbox(sock, limits)
         self._reflex = Reflex(dialect.short, store, self._chronicle)
@@ -101,11 +93,11 @@ class Connection:
             yield from self._arrive()
             yield from self._converse()
             if not self._inbox.is_at_end:
-                yield from linger(self.socket, self._limits.linger_seconds, self._outbox.channel)
+                yield from handshake.linger(self.socket, self._limits.linger_seconds, self._outbox.channel)
         except TooSlowError as error:
             outcome, limit = "timed out", error.what
             self._chronicle.stalled(limit)
-        except TurnedAwayError as error:
+        except handshake.TurnedAwayError as error:
             self._visit.turn_away(error.kind, self._chronicle.client, error)
         except OSError as error:
             outcome = error.strerror or str(error)
@@ -303,14 +295,14 @@ class Connection:
             deadline = monotonic() + self._limits.handshake_seconds
             early = b""
             if self._proxy_from:
-                introduction = introduce(self.socket, chronicle.client, self._proxy_from, deadline)
+                introduction = handshake.introduce(self.socket, chronicle.client, self._proxy_from, deadline)
                 chronicle.client, early = yield from introduction
             if self._tls is None:
                 self._inbox.lines.feed(early)
             else:
-                channel = secure(self.socket, self._tls, early)
+                channel = handshake.secure(self.socket, self._tls, early)
                 self._outbox.use(channel)
-                yield from shake_hands(channel, deadline)
+                yield from handshake.shake_hands(channel, deadline)
                 self._inbox.use(channel)
         if self._visit.is_let_in_as(chronicle.client):
             chronicle.connected()
@@ -325,4 +317,4 @@ class Connection:
             return
         self._inbox.is_at_end = True  # so that nothing is waited for
         if self._tls is None:
-            turn_back(self.socket)
+            handshake.turn_back(self.socket)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 from weakref import WeakMethod
 
 from greenserver.config import limits
@@ -16,12 +16,11 @@ from greenserver.files.file_slice import FileSlice, version_of
 from greenserver.files.page_cache import NotCachedError, file_system_of, is_all_in_memory, is_name_cached, keeps_names
 from greenserver.files.single_flight import Flight, Flights
 from greenserver.io.wait import Work
-from greenserver.protocol.status import Refusal, Status
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_SERVABLE_NAME: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+_SERVABLE_NAME: Final = re.compile(f"[{limits.NAME_CHARACTERS}]+", re.ASCII)
 
 # O_NOFOLLOW: no symbolic link, whenever it was put there. O_NONBLOCK: a FIFO cannot hold us.
 # O_NOCTTY: a terminal does not become ours.
@@ -47,19 +46,6 @@ _EFFECTIVE: Final = os.access in os.supports_effective_ids
 
 
 Answer = TypeVar("Answer")
-
-
-class Files(Protocol):
-    """What commands ask of a store."""
-
-    def listing(self) -> bytes:
-        """Return the names of the files that can be fetched now, each with a line end, in no order."""
-
-    def size(self, name: str) -> int:
-        """Return a file's length in bytes."""
-
-    def slice(self, name: str, offset: int, size: int) -> FileSlice:
-        """Open a part of a file; the caller closes it."""
 
 
 class FileStore:
@@ -126,7 +112,7 @@ class FileStore:
     def is_cached(self, name: str, now: float) -> bool:
         """Tell whether a name can be looked up at once; `now` is on the clock of `time.monotonic`.
 
-        Raises Refusal: as `size` does for what can be no file's name.
+        Raises FileNotFoundError as `size` does for what can be no file's name.
         """
         self._require_servable(name)
         if now >= self._known_until:
@@ -147,14 +133,13 @@ class FileStore:
     def size(self, name: str) -> int:
         """Return a file's length in bytes.
 
-        Raises Refusal: FILE_NOT_FOUND, or INVALID_ARGUMENTS_FOR_COMMAND if it can be no file's name;
-        OSError if the file cannot be read.
+        Raises FileNotFoundError if no such file is served; another OSError if the file cannot be read.
         """
         self._require_servable(name)
         try:
             found = os.lstat(name, dir_fd=self._descriptor)
         except OSError as error:
-            raise _as_refusal(error) from error
+            raise _as_served(error) from error
         if found.st_mode & _KIND_AND_READERS != _FILE_FOR_ALL:
             self._require_readable_file(name, found)
         return found.st_size
@@ -164,7 +149,7 @@ class FileStore:
 
         `now` is on the clock of `time.monotonic`, which need not be asked for each of many names.
 
-        Raises NotCachedError, Refusal or OSError if it cannot.
+        Raises NotCachedError or OSError if it cannot.
         """
         if (name not in self._known or now >= self._known_until) and not self.is_cached(name, now):
             raise NotCachedError
@@ -176,19 +161,22 @@ class FileStore:
     def slice(self, name: str, offset: int, size: int) -> FileSlice:
         """Open a part of a file; the caller closes it.
 
-        Raises Refusal: as `size`, and OFFSET_EXCEEDS_FILE_SIZE if the part ends past the file's end.
+        Raises OSError as `size`, and EOFError if the part ends past the end of the file.
         """
         self.size(name)  # so that a device or a FIFO is not even opened, but for a race
         try:
             descriptor = os.open(name, _OPEN_FILE, dir_fd=self._descriptor)
         except OSError as error:
-            raise _as_refusal(error) from error
+            raise _as_served(error) from error
         found = os.fstat(descriptor)
         is_file = stat.S_ISREG(found.st_mode)
         if is_file and offset + size <= found.st_size:
             return FileSlice(descriptor, offset, size, version=version_of(found), is_cached=self._is_all_in_memory)
         os.close(descriptor)
-        raise Refusal(Status.OFFSET_EXCEEDS_FILE_SIZE if is_file else Status.FILE_NOT_FOUND)
+        if not is_file:
+            raise _not_served(name)
+        message = f"{name} has {found.st_size} bytes"
+        raise EOFError(message)
 
     def _list(self) -> bytes:
         listing = "".join(f"{name}\r\n" for name in self.names()).encode("ascii")
@@ -214,7 +202,7 @@ class FileStore:
 
     def _require_readable_file(self, name: str, found: os.stat_result) -> None:
         if not stat.S_ISREG(found.st_mode):
-            raise Refusal(Status.FILE_NOT_FOUND)
+            raise _not_served(name)
         # Asking costs as much as the look-up itself, and open() has the last word.
         if found.st_mode & _FILE_FOR_ALL != _FILE_FOR_ALL and not self._is_readable(name):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
@@ -225,9 +213,8 @@ class FileStore:
     def _require_servable(self, name: str) -> None:
         if name in self._servable:
             return
-        require_name(name)
-        if len(name) > limits.NAME_BYTES or (name[0] == "." and not self._hidden):
-            raise Refusal(Status.FILE_NOT_FOUND)
+        if not _SERVABLE_NAME.fullmatch(name) or len(name) > limits.NAME_BYTES or (name[0] == "." and not self._hidden):
+            raise _not_served(name)
         if len(self._servable) < limits.KNOWN_NAMES:
             self._servable.add(name)
 
@@ -272,12 +259,10 @@ class ImpatientStore:
         return cast("Work[Answer]", work).result()
 
 
-def require_name(name: str) -> None:
-    """Raise Refusal(INVALID_ARGUMENTS_FOR_COMMAND) if a file of this store can never have this name."""
-    if not _SERVABLE_NAME.fullmatch(name):
-        raise Refusal(Status.INVALID_ARGUMENTS_FOR_COMMAND)
+def _not_served(name: str) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
 
-def _as_refusal(error: OSError) -> Exception:
-    """Return what a failed look-up means to the client: no such file, or a failure of the server."""
-    return Refusal(Status.FILE_NOT_FOUND) if error.errno in _ABSENT else error
+def _as_served(error: OSError) -> OSError:
+    """Return what a failed look-up means: that no such file is served, or a failure of the server."""
+    return _not_served(error.filename) if error.errno in _ABSENT else error

@@ -4,15 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from greenserver.config import limits
-from greenserver.files.file_slice import FileSlice
-from greenserver.files.store import Files, FileStore, require_name
+from greenserver.protocol.names import require_name
 from greenserver.protocol.responses import NUMBER_LINE, OK_NUMBER, Lines, Response, SliceBody
 from greenserver.protocol.status import Refusal, Status
+from greenserver.protocol.store import Files, FilesAtHand, Source
 
-SliceForms = Mapping[str, Callable[[FileSlice], SliceBody]]
+SliceForms = Mapping[str, Callable[[Source], SliceBody]]
 """How a slice can be sent, by the word that asks for it; the empty word is the usual way."""
 
-ShortRequest = Callable[[FileStore, float], bytes]
+ShortRequest = Callable[[FilesAtHand, float], bytes]
 """Asks a store for what is at hand now (on the clock of `time.monotonic`), and returns a whole reply: its status is OK.
 
 Raises whatever prevents that.
@@ -46,7 +46,11 @@ def get_file_listing(_language: Language, _arguments: Sequence[str], store: File
 def get_metadata(_language: Language, arguments: Sequence[str], store: Files) -> Response:
     """Answer with a file's length in bytes."""
     (name,) = arguments
-    return Response(Status.OK, NUMBER_LINE % store.size(name))
+    require_name(name)
+    try:
+        return Response(Status.OK, NUMBER_LINE % store.size(name))
+    except FileNotFoundError:
+        raise Refusal(Status.FILE_NOT_FOUND) from None
 
 
 def get_metadata_at_hand(arguments: Sequence[str]) -> ShortRequest:
@@ -62,7 +66,13 @@ def get_slice(language: Language, arguments: Sequence[str], store: Files) -> Res
     if body is None:
         raise Refusal(Status.INVALID_ARGUMENTS_FOR_COMMAND)
     require_name(name)  # the form of every argument comes before the file
-    return Response(Status.OK, body=body(store.slice(name, parse_number(offset), parse_number(size))))
+    first, count = parse_number(offset), parse_number(size)
+    try:
+        return Response(Status.OK, body=body(store.slice(name, first, count)))
+    except FileNotFoundError:
+        raise Refusal(Status.FILE_NOT_FOUND) from None
+    except EOFError:
+        raise Refusal(Status.OFFSET_EXCEEDS_FILE_SIZE) from None
 
 
 def show_help(language: Language, _arguments: Sequence[str], _store: Files) -> Response:

@@ -5,7 +5,6 @@ from functools import lru_cache, partial
 from typing import Final, TypeAlias
 
 from greenserver.config.limits import KNOWN_COMMANDS
-from greenserver.files.store import Files
 from greenserver.protocol.commands import (
     GET_FILE_LISTING,
     GET_METADATA,
@@ -20,6 +19,7 @@ from greenserver.protocol.commands import (
 )
 from greenserver.protocol.responses import EOL, Base64Slice, FragmentedSlice, MeasuredSlice, PlainSlice, Response
 from greenserver.protocol.status import Refusal, Status
+from greenserver.protocol.store import Files
 
 Request: TypeAlias = Callable[[Files], Response]
 """A command with its arguments: asks a store, and returns the reply; raises Refusal if there is none but a status."""

@@ -11,8 +11,8 @@ from mmap import mmap
 import pybase64
 
 from greenserver.config import limits
-from greenserver.files.file_slice import FileSlice
 from greenserver.protocol.status import Status
+from greenserver.protocol.store import Source
 
 EOL = b"\r\n"
 
@@ -72,9 +72,9 @@ class SliceBody(Body):
 
     __slots__ = ("_slice", "is_large")
 
-    def __init__(self, file_slice: FileSlice) -> None:
-        self._slice = file_slice
-        self.is_large = file_slice.size > limits.SMALL_SLICE_BYTES
+    def __init__(self, source: Source) -> None:
+        self._slice = source
+        self.is_large = source.size > limits.SMALL_SLICE_BYTES
 
     def close(self) -> None:
         self._slice.close()
@@ -113,9 +113,9 @@ class MeasuredSlice(PlainSlice):
 
     __slots__ = ("_header",)
 
-    def __init__(self, file_slice: FileSlice) -> None:
-        super().__init__(file_slice)
-        self._header = b"Content-Length: %d\r\n\r\n" % file_slice.size
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self._header = b"Content-Length: %d\r\n\r\n" % source.size
 
     def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:
         return self._header[position:] or super().part(position - len(self._header), room, patient=patient)
@@ -129,9 +129,9 @@ class FragmentedSlice(SliceBody):
     _STRIDE = len(b"%d " % limits.FRAGMENT_BYTES) + limits.FRAGMENT_BYTES + len(EOL)
     _END = b"0 \r\n"
 
-    def __init__(self, file_slice: FileSlice) -> None:
-        super().__init__(file_slice)
-        full, rest = divmod(file_slice.size, limits.FRAGMENT_BYTES)
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        full, rest = divmod(source.size, limits.FRAGMENT_BYTES)
         last = len(b"%d " % rest) + rest + len(EOL) if rest else 0
         self._length = full * self._STRIDE + last + len(self._END)
 

@@ -84,8 +84,8 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
         server = stack.enter_context(make_server(settings, listener, meter))
         _obey(server, settings, reread, admin)
         announce(server.host, server.port)
-        if admin is not None:
-            admin.give_to(privileges.find(settings))
+        if admin is not None and (identity := privileges.find(settings)) is not None:
+            admin.give_to(identity.user, identity.group)
         privileges.drop(settings)
         if admin is not None:
             admin.begin()

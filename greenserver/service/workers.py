@@ -32,7 +32,8 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
         stack.callback(_close_if_still, owner, listener)
         admin = stack.enter_context(Admin(settings.admin)) if settings.admin is not None else None
         if admin is not None:
-            admin.give_to(privileges.find(settings))
+            if (identity := privileges.find(settings)) is not None:
+                admin.give_to(identity.user, identity.group)
             admin.begin()
         overseer = Overseer(Service(settings, reread, admin), listener, is_own=is_own)
         overseer.init_signals()  # whoever reads the announcement may send one

@@ -1,10 +1,9 @@
 """What becomes of one conversation, as the meter and the log are told."""
 
 import logging
+from collections.abc import Callable
 from time import monotonic
 
-from greenserver.protocol.dialects import Dialect
-from greenserver.protocol.status import Status
 from greenserver.telemetry.log import report, shown
 from greenserver.telemetry.metrics import SILENT, Meter
 
@@ -14,16 +13,16 @@ _log = logging.getLogger(__name__)
 class Chronicle:
     """Tells of a conversation with a client while it goes on."""
 
-    __slots__ = ("_began", "_dialect", "_meter", "client", "commands", "is_wanted")
+    __slots__ = ("_began", "_known_name", "_meter", "client", "commands", "is_wanted")
 
-    def __init__(self, client: str, dialect: Dialect, meter: Meter) -> None:
+    def __init__(self, client: str, known_name: Callable[[str], str], meter: Meter) -> None:
         self.client = client
         self.commands = 0
         """How many were answered."""
         self.is_wanted = meter is not SILENT or _log.isEnabledFor(logging.INFO)
         """Whether anybody wants to know of each command, and of each byte."""
         self._began = monotonic()
-        self._dialect = dialect
+        self._known_name = known_name
         self._meter = meter
 
     def connected(self) -> None:
@@ -36,9 +35,9 @@ class Chronicle:
         if self.is_wanted:
             self._meter.received(count)
 
-    def answered(self, command: str, status: Status, size: int, seconds: float) -> None:
+    def answered(self, command: str, status: int, size: int, seconds: float) -> None:
         """Tell of a command, the bytes of its reply and how long it took."""
-        self._meter.command(self._dialect.known_name(command), status, size, seconds)
+        self._meter.command(self._known_name(command), status, size, seconds)
         facts = {"client": self.client, "command": shown(command), "status": int(status), "bytes": size}
         report(_log, logging.INFO, "command", error=None, **facts, milliseconds=round(seconds * 1000, 3))
 

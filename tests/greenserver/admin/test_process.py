@@ -51,7 +51,7 @@ def get(server: Server, path: str) -> tuple[int, str]:
 def admin_process(server: Server) -> int:
     """Return the process that answers."""
     for child in workers_of(server):
-        if b"admin_process" in Path(f"/proc/{child}/cmdline").read_bytes():
+        if b"greenserver.admin.http" in Path(f"/proc/{child}/cmdline").read_bytes():
             return child
     raise AssertionError
 

@@ -24,7 +24,7 @@ class Sender:
         ours, self.socket = socket.socketpair()
         ours.settimeout(0)
         self._ours = ours
-        self.inbox = Inbox(ours, GRANTED, Chronicle("tester", DIALECTS["2026"], SILENT))
+        self.inbox = Inbox(ours, GRANTED, Chronicle("tester", DIALECTS["2026"].known_name, SILENT))
 
     def close(self) -> None:
         self._ours.close()

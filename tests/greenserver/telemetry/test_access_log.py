@@ -49,7 +49,7 @@ def told(chronicle: Chronicle) -> None:
 
 def test_a_meter_is_told_in_numbers() -> None:
     meter = Noting()
-    told(Chronicle("tester", DIALECTS["2026"], meter))
+    told(Chronicle("tester", DIALECTS["2026"].known_name, meter))
     assert meter.notes == [
         ("connected",),
         ("received", 30),
@@ -62,7 +62,7 @@ def test_a_meter_is_told_in_numbers() -> None:
 
 def test_the_log_is_told_in_facts(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "greenserver")
-    told(Chronicle("tester", DIALECTS["2026"], SILENT))
+    told(Chronicle("tester", DIALECTS["2026"].known_name, SILENT))
     assert [record.message for record in caplog.records] == [
         *("connected", "command", "command", "failed", "cut", "disconnected")
     ]
@@ -81,4 +81,4 @@ def test_it_knows_whether_anybody_listens(
     caplog: pytest.LogCaptureFixture, level: int, meter: Meter, *, is_wanted: bool
 ) -> None:
     caplog.set_level(level, "greenserver")
-    assert Chronicle("tester", DIALECTS["2026"], meter).is_wanted == is_wanted
+    assert Chronicle("tester", DIALECTS["2026"].known_name, meter).is_wanted == is_wanted
