@@ -65,6 +65,10 @@ class Client(ExpectingPeer):
         expected = _named(codes)
         if self.latest is not None and self.latest.closes:
             self._say_rest_again()
+        if 0 in allowed and self._ends_silently():
+            self._reply = "quit"
+            self.latest = Status(0, b"0")
+            return self.latest
         self._skip_due()
         line = self._read_status_line(expected)
         code = self._code(line, expected)

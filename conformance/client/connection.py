@@ -59,6 +59,7 @@ class Connection:
         """The longest wait in which something came."""
         self.is_silent = False
         """Whether the last wait was in vain."""
+        self._is_unread = False  # whether the server has left what was sent before
         self.has_left = False
         """Whether this side ended the connection, or its half, before the server had ended it."""
         self._dial = dial
@@ -133,10 +134,14 @@ class Connection:
             self.await_read()
 
     def await_read(self) -> None:
-        """Wait shortly until the server has read what was sent, so that what is sent next comes to another recv()."""
-        until = monotonic() + _READ_SECONDS
-        while unread_bytes(self._socket) and monotonic() < until:
+        """Wait shortly until the server has read what was sent, so that what is sent next comes to another recv().
+
+        A server that was waited for in vain is only given a moment the next time.
+        """
+        until = monotonic() + (_LOOK_SECONDS if self._is_unread else _READ_SECONDS)
+        while (length := unread_bytes(self._socket)) and monotonic() < until:
             sleep(_LOOK_SECONDS)
+        self._is_unread = bool(length)
 
     def go_off_record(self) -> None:
         """Record no more of this connection than that it is closed."""

@@ -25,6 +25,8 @@ class Form(str, Enum):
     """The connection closes after a reply after which it must go on."""
     STAYS_OPEN = "stays-open"
     """The connection stays open after `quit`, or after a fatal status (`fatal`)."""
+    SILENT = "silent"
+    """The connection closes after `quit` without a reply to it."""
     GREETING = "greeting"
     """Bytes that come before the first command is sent."""
     ECHO = "echo"

@@ -90,6 +90,13 @@ class Peer(Connection):
         if self._received:
             raise Failure(Kind.EXTRA, expected, shown(bytes(self._received)))
 
+    def closes_silently(self) -> bool:
+        """Wait for bytes or the end of the stream; tell whether it is the end."""
+        with contextlib.suppress(EndedError, Failure, Incomplete):
+            if not self._received:
+                self._receive_raw("", Kind.OPEN)
+        return bool(self._ending) and not self._received
+
     def is_quiet(self, seconds: float) -> bool:
         """Tell whether the connection is open and nothing comes for some seconds."""
         if self._received or self.is_over:

@@ -77,6 +77,17 @@ class ExpectingPeer(Peer):
         """Let the next status line be that of the command whose reply did not come."""
         self._replies -= 1
 
+    def _ends_silently(self) -> bool:
+        """Tell whether the server closes after quit without a reply, as it is known to."""
+        known = self.deviations.find(Form.SILENT, "quit")
+        if known is None or self._replies > len(self._lines) or self._lines[self._replies - 1] != b"quit":
+            return False
+        self._skip_due()
+        if not self.closes_silently():
+            return False
+        self.tolerated.add(known[1])
+        return True
+
     def _check_pace(self) -> None:
         """Raise Incomplete if replies come so slowly that the last one cannot come in time."""
         now, done = monotonic(), self._replies - 1

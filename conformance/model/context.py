@@ -149,13 +149,17 @@ class Stage:
         backlog = self.circumstances.backlog
         return WAVE if backlog is None else max(1, backlog)
 
-    def await_accepted(self) -> None:
-        """Wait until no connection waits to be accepted; where that cannot be seen, for a round trip."""
+    def await_accepted(self) -> bool:
+        """Wait until no connection waits to be accepted; where that cannot be seen, for a round trip.
+
+        Return False if connections still wait after the patience of one wait.
+        """
         until = min(self.deadline, monotonic() + self.patience_seconds)
         while (length := self.circumstances.queue_length()) and monotonic() < until:
             sleep(_QUEUE_SECONDS)
         if length is None:
             sleep(self.circumstances.round_trip_seconds + PAUSE_SECONDS)
+        return not length
 
     def connect_many(self, number: int) -> list[Client]:
         """Return so many new clients, connected in waves that fit the server's backlog; raise Failure."""

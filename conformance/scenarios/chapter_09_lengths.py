@@ -248,9 +248,8 @@ def left_in_line(stage: Stage) -> None:
             client.reset()
         else:
             client.close()
-        if not is_taken:  # and neither will it take the next one's
+        if not is_taken or not stage.await_accepted():  # and neither will it take the next one's
             break
-        stage.await_accepted()
     _require_survival(stage)
 
 

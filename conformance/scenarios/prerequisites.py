@@ -11,6 +11,7 @@ from typing import Final
 
 from conformance.model.scenario import Scenario
 
+_SIZE: Final = ("metadata.size-of-text",)
 _SHORT: Final = ("slices.first-bytes", "slices.each-byte", "slices.whole-binary")
 _LAST: Final = ("slices.last-byte",)
 _PAST_OFFSET: Final = ("slices.past-end-by-offset",)
@@ -22,6 +23,12 @@ PREREQUISITES: Final[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = (
     (("paths.alphabet", "paths.no-extension", "paths.odd-names", "paths.case", "lengths.longest-name"), _LAST),
     (("metadata.grown", "metadata.shrunk", "metadata.emptied", "metadata.filled"), (*_LAST, *_PAST_SIZE)),
     (("metadata.rewritten", "metadata.replaced", "metadata.agrees-with-slices"), (*_LAST, *_PAST_SIZE)),
+    # What compares sizes shows nothing if they are wrong, or have another form, in the simplest case.
+    (("metadata.form-of-*", "metadata.size-of-[!t]*", "metadata.pipelined", "metadata.agrees-with-slices"), _SIZE),
+    (("metadata.grown", "metadata.shrunk", "metadata.emptied", "metadata.filled", "metadata.removed"), _SIZE),
+    (("metadata.rewritten", "metadata.replaced", "paths.alphabet", "paths.no-extension", "paths.odd-names"), _SIZE),
+    (("paths.case", "lengths.longest-name", "clients.busy-commands", "slices.empty-pipelined"), _SIZE),
+    (("listings.then-others", "replies.goes-on-long"), _SIZE),
     # Slices of many sizes, to many clients, or read in odd ways, need slices of a few bytes to be right.
     (("slices.border-*", "slices.random", "slices.overlapping", "slices.adjacent", "slices.two-files"), _SHORT),
     (("slices.consistent", "slices.last-of-*", "slices.large*", "slices.pipelined", "slices.raw-large"), _SHORT),

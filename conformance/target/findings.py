@@ -54,6 +54,8 @@ class Findings:
     """After which replies the connection closes, though it must not."""
     stays_open: set[str] = field(default_factory=set)
     """After what it does not, though it must: quit, or fatal codes."""
+    is_quit_silent: bool = False
+    """Whether the connection closes after quit without a reply to it."""
     size_form: tuple[bytes, bytes] = b"", b""
     """What stands before and behind the digits of a size."""
     slice_form: str = ""
@@ -76,6 +78,9 @@ class Findings:
         yield from self._extra()
         yield from self._substitutes()
         yield from self._ends()
+        if self.is_quit_silent:
+            text = "quit has no reply: the connection only closes"
+            yield Deviation("HFTP-3.6", text, Form.SILENT, {"quit": b""})
         if self.bare:
             first = next(part for part in _LINE_REQUIREMENTS if part in self.bare)
             of_what = "all lines" if len(self.bare) > 1 else f"{first} lines"

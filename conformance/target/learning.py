@@ -113,6 +113,7 @@ class Learner:
     def _hear_quit(self) -> None:
         """Look at the reply to quit, which is known already."""
         self.findings.stays_open |= self._interviewer.stays_open
+        self.findings.is_quit_silent = self._interviewer.is_quit_silent
         raw = self._interviewer.quit_reply
         code, line, is_bare, extra, _ = self._facts(Answer(b"quit", raw, "end"), 0)
         if code != 0:

@@ -27,6 +27,8 @@ _END: Final = re.compile(rb"(?:\A|(?<=\n))0(?: [^\r\n]*)?\r\n\Z")
 """A reply to quit whose text is another one each time."""
 _SHORT_SECONDS: Final = 0.3
 """How long a silence has to be once the server has shown that it can be silent."""
+_QUIET_SECONDS: Final = 0.1
+"""How long a connection must stay open before quit, if only its end can show that quit was read."""
 _SAMPLE_BYTES: Final = 300
 """More than a line of base64 holds that is wrapped."""
 _MOST_BYTES: Final = 1 << 18
@@ -69,6 +71,8 @@ class Interviewer:
         self.greeting = b""
         self.echoes = False
         self._is_quit_constant = True
+        self.is_quit_silent = False
+        """Whether the connection ends after quit without a reply to it."""
         self.quit_reply = b""
         """What a connection ends with after quit, without the echo."""
         self.stays_open: set[str] = set()
@@ -89,7 +93,8 @@ class Interviewer:
         self._is_quit_constant = raw == again
         if ending == "silence" and self.quit_reply:
             self.stays_open.add("quit")
-        return bool(self.quit_reply)
+        self.is_quit_silent = not raw and not again and ending in {"end", "reset"} and bool(other)
+        return bool(self.quit_reply) or self.is_quit_silent
 
     def ask(self, line: bytes) -> Answer:
         """Return what a command line is answered; raises Failure, also if the client is taken for one too many."""
@@ -97,7 +102,9 @@ class Interviewer:
         if self.refusal and raw.startswith(self.refusal):
             raise Failure(Kind.REFUSED, "a reply", shown(raw))
         raw = self._without_first(line, raw)
-        if has_quit and (without := self._without_quit(raw)) != raw:
+        if has_quit and self.is_quit_silent and ending in {"end", "reset"}:
+            ending = "quit"
+        elif has_quit and (without := self._without_quit(raw)) != raw:
             raw, ending = without, "quit"
         answer = self.answers[line] = Answer(line, raw, ending)
         if answer.code in FATAL and ending == "silence":
@@ -134,7 +141,9 @@ class Interviewer:
             raw, ending = client.collect(lambda data: data.count(b"\n") > heads, _MOST_BYTES)
             if ending == "enough":
                 code = Answer(line, self._without_first(line, raw), "").code
-                has_quit = then_quit and code not in FATAL
+                has_quit = (
+                    then_quit and code not in FATAL and (not self.is_quit_silent or client.is_quiet(_QUIET_SECONDS))
+                )
                 if has_quit:
                     client.say(b"quit")
                     is_enough = self._ends_with_quit if "quit" in self.stays_open else _never

@@ -26,7 +26,7 @@ class ReplyToTheNewest(Threads):
     def send(self, sock: socket.socket, part: bytes) -> None:
         """Send to whom is remembered, or to the right one once that has gone."""
         if sock is self.newest:
-            time.sleep(0.01)  # its thread comes last: what goes to it by mistake is there before its own reply
+            time.sleep(0.002)  # its thread comes last: what goes to it by mistake is there before its own reply
         (sock if self.newest.fileno() < 0 else self.newest).sendall(part)
 
 

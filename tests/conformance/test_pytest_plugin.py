@@ -194,7 +194,7 @@ def test_nothing_is_imported_or_changed_unless_it_is_asked_for(tmp_path: Path) -
     (tmp_path / "test_own.py").write_text(
         "import sys\n\n\ndef test_own():\n"
         "    loaded = {name.removeprefix('conformance.') for name in sys.modules if name.startswith('conformance.')}\n"
-        "    assert loaded == {'pytest_plugin', 'option_table', 'sizes', 'dialects'}\n"
+        "    assert loaded == {'pytest_plugin', 'option_table', 'cli_types', 'spec', 'spec.dialects'}\n"
         "    assert not {'click', 'rich', 'gevent', 'resource'} & sys.modules.keys()\n"
     )
     done = pytest_(tmp_path)

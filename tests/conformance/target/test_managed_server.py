@@ -20,7 +20,7 @@ from tests import INTERPRETER
 
 pytestmark = pytest.mark.once
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SERVER = f"{INTERPRETER} -m tests.conformance.correct_server -p {{port}} -d {{dir}}"
 DAEMON = """
 import os, sys, time
