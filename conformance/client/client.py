@@ -19,6 +19,8 @@ LISTED_NAMES: Final = 200_000
 UNKNOWN: Final = b"hftp_conformance_probe"
 """A command that no server knows."""
 
+SILENT_QUIT: Final = b"0 OK"
+"""Stands for the reply of a server that is known to close after quit without one."""
 _STATUS_LINE: Final = re.compile(rb"(0|[1-9][0-9]*)(?:( )(.*))?", re.DOTALL)
 _SIZE: Final = re.compile(rb"0|[1-9][0-9]{0,18}")
 OUT_OF_STEP: Final = "the next command got a reply that is not its own: more or less than one reply was sent before"
@@ -67,7 +69,7 @@ class Client(ExpectingPeer):
             self._say_rest_again()
         if 0 in allowed and self._ends_silently():
             self._reply = "quit"
-            self.latest = Status(0, b"0")
+            self.latest = Status(0, SILENT_QUIT)
             return self.latest
         self._skip_due()
         line = self._read_status_line(expected)
@@ -90,6 +92,8 @@ class Client(ExpectingPeer):
     def status_line(self, expected: str) -> bytes:
         """Read the first line of a reply as it is, except for known deviations; raise Failure."""
         self._replies += 1
+        if self._ends_silently():
+            return SILENT_QUIT
         line = self._read_status_line(expected)
         known = self.deviations.find(Form.STATUS_LINE, line.decode("latin-1"))
         if known is None:

@@ -50,6 +50,7 @@ KNOWN: dict[str, str] = {
     "one-command-a-connection": "the connection closes after 200, 201, 202, 203, get_file_listing",
     "fatal-stays-open": "the connection stays open after 100",
     "quit-stays-open": "the connection stays open after quit",
+    "quit-without-reply": "quit has no reply",
     "arguments-wrong-200": "answers 200 where 201",
     "greeting": "Welcome to HFTP!",
     "echo": "each command line is sent back",
