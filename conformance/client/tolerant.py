@@ -18,8 +18,10 @@ PARTING_SECONDS: Final = 0.3
 LINE_BYTES: Final = 200
 """How much of each command line is kept in mind."""
 PACE_REPLIES: Final = 10
-PACE_SECONDS: Final = 3.0
+PACE_SECONDS: Final = 4.0
 """After so many replies and so much time it shows whether all the others can come in time."""
+_PACE_MARGIN: Final = 2.0
+"""How many times more than is left they must seem to need."""
 
 
 class ExpectingPeer(Peer):
@@ -94,7 +96,7 @@ class ExpectingPeer(Peer):
         seconds = now - self._began
         if done < PACE_REPLIES or seconds < PACE_SECONDS:
             return
-        if (len(self._lines) - done) * seconds / done > self.deadline - now:
+        if (len(self._lines) - done) * seconds / done > _PACE_MARGIN * (self.deadline - now):
             raise Incomplete(TOO_SLOW)
 
     # --- Known deviations ------------------------------------------------------------------------

@@ -33,7 +33,7 @@ LARGEST_BATCH: Final = 48
 _DESTRUCTIVE_BATCH: Final = 8
 """So many destructive scenarios are played in a row as long as the server survives them."""
 _SMALLEST_BATCH: Final = 4
-_DISTURBED: Final = 3
+_DISTURBED: Final = 5
 """So many scenarios that fail beside others, and pass alone, show that clients get in each other's way."""
 
 
@@ -111,10 +111,10 @@ class Executor:
         If they `may_wait`, those that passed are returned with the next batch, or by `finish`: one of them may end the
         server a moment later.
         """
-        if self._wears_out and not self._is_fresh and self._health.can_restart:
-            self._renew()
-        has_company = jobs > 1 and len(batch) > 1 and not self._is_disturbed
-        outcomes = self._play_all(batch, jobs if has_company else 1)
+        self._renew_if_used()
+        outcomes = self._play_all(batch, 1 if self._is_disturbed else jobs)
+        # Where clients get in each other's way, the one before may still be there.
+        has_company = (jobs > 1 and len(batch) > 1) or self._is_disturbed
         has_failed = any(outcome is None or outcome.failure is not None for outcome in outcomes)
         if not has_failed and len(batch) == 1 and batch[0].isolation != DESTRUCTIVE:
             sleep(_DWELL_SECONDS / 2)  # a server that is up after that has most likely survived
@@ -199,6 +199,12 @@ class Executor:
     def _renew(self) -> None:
         self._is_fresh = self._health.recover()
 
+    def _renew_if_used(self, *, or_disturbed: bool = False) -> None:
+        """Start a server again that is used up by what was played before, or holds clients that disturb the next."""
+        is_used = (self._wears_out or (or_disturbed and self._is_disturbed)) and not self._is_fresh
+        if is_used and self._health.can_restart and not self._health.dead:
+            self._renew()
+
     def _may_be_otherwise(self, outcome: Outcome, *, has_company: bool, is_lost: bool) -> bool:
         """Tell whether a failure may be haste, or the doing of what was played before or beside it."""
         if outcome.failure is None:
@@ -237,8 +243,9 @@ class Executor:
     def _play_alone(self, scenario: Scenario) -> Outcome:
         """Play a scenario with waits in full on a server that is well; if the server is lost, on a fresh one."""
         for _ in range(_TRIES):
-            if not self._health.dead and (not self._health.is_up or (self._wears_out and not self._is_fresh)):
+            if not self._health.dead and not self._health.is_up:
                 self._renew()
+            self._renew_if_used(or_disturbed=True)
             if self._health.has_given_up():
                 return self._blocked()
             was_fresh, self._is_fresh = self._is_fresh, False
