@@ -20,14 +20,14 @@ from conformance.model.scenario import ScenarioError
 from conformance.model.verdicts import Exit
 from conformance.option_table import RUN_OPTIONS, RunOption
 from conformance.reports.sinks import WRITTEN, rendered, reports, writable
-from conformance.runner.runner import Session
+from conformance.runner.runner import Runner
 from conformance.runner.selection import SelectionError, check_patterns, matches
-from conformance.runner.timeouts import patience_seconds
+from conformance.runner.timeouts import timeout_seconds
 from conformance.scenarios import catalogue
 from conformance.spec.dialects import DIALECTS
 from conformance.spec.reader import specification
-from conformance.target.environment import Place
-from conformance.target.managed_server import TargetError
+from conformance.target.environment import Environment
+from conformance.target.managed_server import ServerStartError
 from conformance.tools.explain import explained
 from conformance.tools.replay import ReplayError, find_result, replay
 
@@ -38,7 +38,7 @@ USAGE_ERRORS: Final = (
     ReplayError,
     ScenarioError,
     SelectionError,
-    TargetError,
+    ServerStartError,
 )
 """Each carries one line for people, and means that the run was not what the user wanted."""
 _HELP: Final = getattr(click.exceptions, "NoArgsIsHelpError", ())  # from click 8.2 on; before, click exits by itself
@@ -143,8 +143,8 @@ def run(*, verbose: bool, ndjson: str | None, junit: str | None, html: str | Non
     with (
         reports(ndjson, {"junit": junit, "html": html}, is_verbose=verbose) as sink,
         _ended_by_signals(),
-        Place(options) as place,  # the server starts while the catalogue is loaded
-        Session(options, catalogue(options.scenarios), sink, place) as session,
+        Environment(options) as place,  # the server starts while the catalogue is loaded
+        Runner(options, catalogue(options.scenarios), sink, place) as session,
     ):
         return session.run().exit
 
@@ -243,7 +243,7 @@ def replay_(*, recording: Path, identifier: str, address: str, proxy: str, timeo
     replay(
         result.transcript,
         lambda seconds, buffer: dial(place, seconds, through, buffer),
-        patience_seconds(0.0, timeout_scale),
+        timeout_seconds(0.0, timeout_scale),
         click.echo,
         deadline=monotonic() + REPLAY_SECONDS * timeout_scale,
     )

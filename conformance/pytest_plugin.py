@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from conformance.config import Options
     from conformance.model.events import Result
     from conformance.model.scenario import Scenario
-    from conformance.runner.runner import Session
+    from conformance.runner.runner import Runner
 
 _PACKAGE: Final = Path(__file__).resolve().parent
 _LOCK: Final = "hftp_lock"
@@ -157,18 +157,18 @@ class _Front:
         self.options = _options(config)
         self._lock_path: str = getattr(config, "workerinput", {}).get(_LOCK, "")
         self._is_lock_ours = False
-        self._session: Session | None = None
+        self._session: Runner | None = None
         self._stack = contextlib.ExitStack()
 
-    def session(self) -> "Session":
+    def session(self) -> "Runner":
         """Return the session, and start it first; raise ValueError or an Exception of the suite's, with one line."""
         if self._session is None:
-            from conformance.runner.runner import Session  # noqa: PLC0415  (see above)
+            from conformance.runner.runner import Runner  # noqa: PLC0415  (see above)
             from conformance.scenarios import catalogue  # noqa: PLC0415
 
             found = catalogue(self.options.scenarios)
             with self.turn(alone=True):
-                self._session = self._stack.enter_context(Session(self.options, found, lambda _event: None))
+                self._session = self._stack.enter_context(Runner(self.options, found, lambda _event: None))
         return self._session
 
     def judge(self, scenario: "Scenario") -> "Result":

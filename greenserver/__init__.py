@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from greenserver.connection.connection import Connection
     from greenserver.files.store import FileStore
     from greenserver.protocol.dialects import DIALECTS, Dialect
-    from greenserver.protocol.status import Refusal, Status
+    from greenserver.protocol.status import CommandError, Status
     from greenserver.server import Server
 
 __version__ = "0.1.0"
 
-__all__ = ["DIALECTS", "Connection", "Dialect", "FileStore", "Refusal", "Server", "Status", "__version__"]
+__all__ = ["DIALECTS", "CommandError", "Connection", "Dialect", "FileStore", "Server", "Status", "__version__"]
 
 _HOMES = {
     "Connection": "connection.connection",
     "DIALECTS": "protocol.dialects",
     "Dialect": "protocol.dialects",
     "FileStore": "files.store",
-    "Refusal": "protocol.status",
+    "CommandError": "protocol.status",
     "Server": "server",
     "Status": "protocol.status",
 }

@@ -17,13 +17,13 @@ from greenserver.config.limits import DEFAULT_PORT, DEFAULTS, LINGER_QUIET_SECON
 from greenserver.connection.connection import Connection
 from greenserver.connection.handshake import Network
 from greenserver.files.store import FileStore
-from greenserver.io.wait import Stop
+from greenserver.io.wait import ShutdownEvent
 from greenserver.net.drain import dismiss, turn_away, wait_until_empty
-from greenserver.net.limiter import Gate
+from greenserver.net.limiter import ConnectionLimiter
 from greenserver.net.listening import close_listener, open_listener
 from greenserver.protocol.dialects import DEFAULT_DIALECT, DIALECTS
 from greenserver.telemetry.log import report
-from greenserver.telemetry.metrics import SILENT, Meter
+from greenserver.telemetry.metrics import SILENT, Metrics
 
 if TYPE_CHECKING:
     import ssl
@@ -56,7 +56,7 @@ class Server:
         dialect: str = DEFAULT_DIALECT,
         hidden: bool = False,
         limits: Limits = DEFAULTS,
-        meter: Meter = SILENT,
+        meter: Metrics = SILENT,
         tls: "ssl.SSLContext | None" = None,
         proxy_from: Sequence[Network] = (),
         listener: socket.socket | None = None,
@@ -85,7 +85,7 @@ class Server:
             raise
         self._name = self._listener.getsockname()
         self._run = engines.load(self.engine)  # now: it may not be readable for whom the process becomes
-        self._stop = Stop()
+        self._stop = ShutdownEvent()
         self._conversations: weakref.WeakSet[Connection] = weakref.WeakSet()
         return self
 
@@ -117,7 +117,9 @@ class Server:
         Raises RuntimeError if the engine is gevent and the sockets are not monkey-patched.
         """
         self._report_files()
-        self._gate = Gate(self._limits, self._meter)  # here, where the descriptors of the process are known
+        self._limiter = ConnectionLimiter(
+            self._limits, self._meter
+        )  # here, where the descriptors of the process are known
         self._run(self._listener, self._welcome, self._stop, self._limits)
         if not self.is_shared and self._listener.fileno() >= 0:
             dismiss(self._listener)  # of an engine that serves one after the other
@@ -157,7 +159,7 @@ class Server:
         self.store = _open_store(directory, hidden=hidden)
         self.dialect = dialect
         self._limits = limits
-        self._gate = Gate(limits, self._meter)
+        self._limiter = ConnectionLimiter(limits, self._meter)
         self._tls = tls
         self._proxy_from = proxy_from
         self._report_files()
@@ -192,7 +194,7 @@ class Server:
             client=client,
             limits=self._limits,
             meter=self._meter,
-            gate=self._gate,
+            limiter=self._limiter,
             tls=self._tls,
             proxy_from=self._proxy_from,
         )

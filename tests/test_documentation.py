@@ -281,7 +281,7 @@ def names(cell: str) -> set[str]:
     return {code.split(" ")[0] for code in codes(cell)}
 
 
-def shown(value: object) -> str:
+def escape(value: object) -> str:
     """Return a default as a table shows it."""
     if value is False:
         return "off"
@@ -302,7 +302,7 @@ def test_the_table_of_the_servers_options_is_complete_and_its_defaults_are_right
             continue
         value = usual[parameter.name]
         is_count = isinstance(parameter, click.Option) and parameter.count
-        assert default.strip("`") == ("off" if is_count and not value else shown(value)), option
+        assert default.strip("`") == ("off" if is_count and not value else escape(value)), option
 
 
 def test_the_table_of_the_suites_options_is_complete_and_its_defaults_are_right() -> None:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Protocol
 
 import pybase64
 
-from conformance.client.recording import shown
+from conformance.client.recording import escape
 from conformance.failures import Failure, Kind
 
 _LENGTH_BYTES: Final = 20
@@ -46,9 +46,9 @@ def plain(source: Source, size: int) -> Pieces:
 def measured(source: Source, size: int) -> Pieces:
     """Read a raw slice of 2026: its length, an empty line, and the bytes."""
     for expected in (b"Content-Length: %d" % size, b""):
-        line = source.read_line(shown(expected) or "an empty line")
+        line = source.read_line(escape(expected) or "an empty line")
         if line != expected:
-            raise Failure(Kind.MALFORMED, shown(expected) or "an empty line", shown(line))
+            raise Failure(Kind.MALFORMED, escape(expected) or "an empty line", escape(line))
     yield from plain(source, size)
 
 
@@ -94,7 +94,7 @@ def _decoded(text: bytes, *, is_last: bool) -> bytes:
             raise binascii.Error  # noqa: TRY301  (as the decoder would)
         return pybase64.b64decode(text, validate=True)
     except binascii.Error:
-        raise Failure(Kind.MALFORMED, "standard base64 with padding (RFC 4648 section 4)", shown(text[-80:])) from None
+        raise Failure(Kind.MALFORMED, "standard base64 with padding (RFC 4648 section 4)", escape(text[-80:])) from None
 
 
 class _Fragments(NamedTuple):
@@ -136,7 +136,7 @@ class _Fragments(NamedTuple):
                 rb"0|[1-9a-f][0-9a-f]*" if self.base == _HEXADECIMAL else rb"0|[1-9][0-9]*", number
             )
             if len(head) > _LENGTH_BYTES or not is_number:
-                raise Failure(Kind.MALFORMED, expected, shown(head))
+                raise Failure(Kind.MALFORMED, expected, escape(head))
         value = int(number, self.base)
         return value and max(0, value - self.counted), head
 
@@ -144,7 +144,7 @@ class _Fragments(NamedTuple):
 def _require(source: Source, wanted: bytes) -> None:
     got = source.read(len(wanted), "the CR LF that ends a fragment")
     if got != wanted:
-        raise Failure(Kind.MALFORMED, "the CR LF that ends a fragment", shown(got))
+        raise Failure(Kind.MALFORMED, "the CR LF that ends a fragment", escape(got))
 
 
 # --- Forms that no dialect has -----------------------------------------------------------------------
@@ -157,7 +157,7 @@ def _text_line(decode: Callable[[bytes], bytes]) -> Reader:
         try:
             yield decode(text), True
         except ValueError:
-            raise Failure(Kind.MALFORMED, "a line of text that can be decoded", shown(text)) from None
+            raise Failure(Kind.MALFORMED, "a line of text that can be decoded", escape(text)) from None
 
     return read
 
@@ -240,7 +240,7 @@ class Received:
     def read(self, size: int, expected: str) -> bytes:
         """Return exactly the next `size` bytes; raise Failure."""
         if len(self.left) < size:
-            raise Failure(Kind.CLOSED, expected, shown(self.left))
+            raise Failure(Kind.CLOSED, expected, escape(self.left))
         data, self.left = self.left[:size], self.left[size:]
         return data
 
@@ -248,7 +248,7 @@ class Received:
         """Yield the next line without its CR LF; raise Failure if there is none."""
         line, end, rest = self.left.partition(b"\n")
         if not end or not (line.endswith(b"\r") or allow_bare_lf):
-            raise Failure(Kind.MALFORMED, expected, shown(self.left))
+            raise Failure(Kind.MALFORMED, expected, escape(self.left))
         self.left = rest
         yield line.removesuffix(b"\r")
 

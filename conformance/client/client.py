@@ -8,9 +8,9 @@ from typing import Any, Final, TypeVar, cast
 
 from conformance.client.bodies import READERS
 from conformance.client.deviations import Form
-from conformance.client.recording import shown
+from conformance.client.recording import escape
 from conformance.client.status import CODES, FATAL, Status
-from conformance.client.tolerant import PARTING_SECONDS, ExpectingPeer
+from conformance.client.tolerant import PARTING_SECONDS, TolerantConnection
 from conformance.failures import Failure, Kind
 from conformance.fixtures.content import Content
 
@@ -51,7 +51,7 @@ def _about_its_command(read: _Read) -> _Read:
     return cast("_Read", told)
 
 
-class Client(ExpectingPeer):
+class Client(TolerantConnection):
     """A peer that knows the forms of replies; `dialect` decides how a slice is read."""
 
     dialect: str = "2026"
@@ -113,7 +113,7 @@ class Client(ExpectingPeer):
             return int(found[1][:9])
         known = self.deviations.find(Form.STATUS_LINE, line.decode("latin-1"))
         if known is None:
-            raise Failure(Kind.MALFORMED, f"{expected}, as a status line: CODE SP TEXT CR LF", shown(line))
+            raise Failure(Kind.MALFORMED, f"{expected}, as a status line: CODE SP TEXT CR LF", escape(line))
         self.tolerated.add(known[1])
         return int(known[0])
 
@@ -144,7 +144,7 @@ class Client(ExpectingPeer):
         """Read a size on a line of its own."""
         line = self.size_line("a size: decimal digits on a line of their own")
         if not _SIZE.fullmatch(line):
-            raise Failure(Kind.MALFORMED, "a size: decimal digits on a line of their own", shown(line))
+            raise Failure(Kind.MALFORMED, "a size: decimal digits on a line of their own", escape(line))
         return int(line)
 
     def line(self, expected: str) -> bytes:
@@ -240,8 +240,8 @@ def _compare(content: Content, position: int, piece: bytes) -> None:
     at = next((i for i, (a, b) in enumerate(zip(wanted, piece, strict=False)) if a != b), min(len(wanted), len(piece)))
     raise Failure(
         Kind.BODY,
-        f"at offset {position + at} of the file: {shown(wanted[at : at + 16]) or 'its end'}",
-        shown(piece[at : at + 16]),
+        f"at offset {position + at} of the file: {escape(wanted[at : at + 16]) or 'its end'}",
+        escape(piece[at : at + 16]),
     )
 
 

@@ -10,7 +10,7 @@ from time import monotonic, sleep
 from typing import Final
 
 from conformance.client.receive_queue import unread_bytes
-from conformance.client.recording import Record, shown
+from conformance.client.recording import Recording, escape
 from conformance.failures import Failure, Incomplete, Kind
 
 RECEIVE_BYTES: Final = 1 << 18
@@ -36,22 +36,22 @@ class EndedError(Exception):
 class Connection:
     """One connection to a server.
 
-    Each wait ends after `patience_seconds` without a byte, and all of them at `deadline`, a time of `monotonic`.
+    Each wait ends after `timeout_seconds` without a byte, and all of them at `deadline`, a time of `monotonic`.
     What goes wrong is a `Failure`. A send that fails is no failure: what the server said before is read first.
     """
 
     def __init__(  # noqa: PLR0913  (one call, in Stage.connect)
         self,
         dial: Dial,
-        record: Record,
+        record: Recording,
         number: int,
         *,
-        patience_seconds: float,
+        timeout_seconds: float,
         deadline: float,
         receive_buffer_bytes: int = 0,
     ) -> None:
         self.number = number
-        self.patience_seconds = patience_seconds
+        self.timeout_seconds = timeout_seconds
         self.deadline = deadline
         self.is_line_bare = False
         """Whether the line that was read last ended in LF alone."""
@@ -74,10 +74,10 @@ class Connection:
         self._ending = ""  # how the stream ended: "end" or "reset"
         self._is_sending_broken = False
         try:
-            self._socket = self._dial(self.patience_seconds, self._receive_buffer_bytes)
+            self._socket = self._dial(self.timeout_seconds, self._receive_buffer_bytes)
         except TimeoutError:
             self._record.note(self.number, "refused", "timed out")
-            raise Failure(Kind.TIMEOUT, "a connection", f"none within {self.patience_seconds:.1f} s") from None
+            raise Failure(Kind.TIMEOUT, "a connection", f"none within {self.timeout_seconds:.1f} s") from None
         except OSError as error:
             reason = error.strerror or str(error)
             self._record.note(self.number, "refused", reason)
@@ -146,7 +146,7 @@ class Connection:
     def go_off_record(self) -> None:
         """Record no more of this connection than that it is closed."""
         self._record.note(self.number, "closed")
-        self._record = Record()
+        self._record = Recording()
 
     def half_close(self) -> None:
         """End our half of the stream."""
@@ -196,9 +196,9 @@ class Connection:
             if self._is_too_slow():
                 raise Incomplete(TOO_SLOW) from None
             self.is_silent = True
-            self._record.note(self.number, "silence", f"{self.patience_seconds:.1f} s")
-            after = f" after {shown(bytes(self._received))}" if self._received else ""
-            raise Failure(kind, expected, f"nothing within {self.patience_seconds:.1f} s{after}") from None
+            self._record.note(self.number, "silence", f"{self.timeout_seconds:.1f} s")
+            after = f" after {escape(bytes(self._received))}" if self._received else ""
+            raise Failure(kind, expected, f"nothing within {self.timeout_seconds:.1f} s{after}") from None
         except OSError as error:
             self._ending = "reset"
             self._record.note(self.number, "reset by server", error.strerror or str(error))
@@ -226,10 +226,10 @@ class Connection:
     def _is_too_slow(self) -> bool:
         """Tell whether the time is over while something still came now and then."""
         now = monotonic()
-        return now >= self.deadline and now - self._heard < self.patience_seconds
+        return now >= self.deadline and now - self._heard < self.timeout_seconds
 
     def _left(self) -> float:
         left = self.deadline - monotonic()
         if left <= 0:
             raise TimeoutError
-        return min(left, self.patience_seconds)
+        return min(left, self.timeout_seconds)

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Final
 
 from conformance.client.connection import Connection, Dial, EndedError
-from conformance.client.recording import shown
+from conformance.client.recording import escape
 from conformance.failures import Failure, Incomplete, Kind
 
 LINE_PATIENCES: Final = 2.0
@@ -18,7 +18,7 @@ LINE_BYTES: Final = 1 << 16
 """No line of a reply is longer, except for base64, which is read in pieces."""
 
 
-class Peer(Connection):
+class RawConnection(Connection):
     """A connection that is read from."""
 
     def read_line(self, expected: str, most: int = LINE_BYTES, *, allow_bare_lf: bool = False) -> bytes:
@@ -27,21 +27,21 @@ class Peer(Connection):
         Raises Failure: timeout, closed, reset, malformed (a LF without CR), too-much.
         """
         position = 0
-        last = monotonic() + LINE_PATIENCES * self.patience_seconds
+        last = monotonic() + LINE_PATIENCES * self.timeout_seconds
         while (found := self._received.find(b"\n", position)) < 0:
             position = len(self._received)
             if position > most:
                 raise Failure(
-                    Kind.TOO_MUCH, expected, f"a line of more than {most} bytes: {shown(bytes(self._received))}"
+                    Kind.TOO_MUCH, expected, f"a line of more than {most} bytes: {escape(bytes(self._received))}"
                 )
             if monotonic() > last:
-                raise Failure(Kind.TIMEOUT, expected, f"a line that does not end: {shown(bytes(self._received))}")
+                raise Failure(Kind.TIMEOUT, expected, f"a line that does not end: {escape(bytes(self._received))}")
             self._receive(expected)
         line = bytes(self._received[: found + 1])
         del self._received[: found + 1]
         self.is_line_bare = not line.endswith(b"\r\n")
         if self.is_line_bare and not allow_bare_lf:
-            raise Failure(Kind.MALFORMED, f"{expected}, ended by CR LF", f"{shown(line)}, ended by a bare LF")
+            raise Failure(Kind.MALFORMED, f"{expected}, ended by CR LF", f"{escape(line)}, ended by a bare LF")
         return line[: -1 if self.is_line_bare else -2]
 
     def read_pieces(self, size: int, expected: str) -> Iterator[bytes]:
@@ -68,7 +68,7 @@ class Peer(Connection):
                 self.is_line_bare = not line.endswith(b"\r\n")
                 if self.is_line_bare and not allow_bare_lf:
                     raise Failure(
-                        Kind.MALFORMED, f"{expected}, ended by CR LF", f"...{shown(line[-60:])}, ended by LF alone"
+                        Kind.MALFORMED, f"{expected}, ended by CR LF", f"...{escape(line[-60:])}, ended by LF alone"
                     )
                 yield line[: -1 if self.is_line_bare else -2]
                 return
@@ -88,7 +88,7 @@ class Peer(Connection):
             with contextlib.suppress(EndedError):
                 self._receive_raw(expected, Kind.OPEN)
         if self._received:
-            raise Failure(Kind.EXTRA, expected, shown(bytes(self._received)))
+            raise Failure(Kind.EXTRA, expected, escape(bytes(self._received)))
 
     def closes_silently(self) -> bool:
         """Wait for bytes or the end of the stream; tell whether it is the end."""
@@ -121,7 +121,7 @@ class Peer(Connection):
 
         Takes `most` bytes and, in all, `seconds` or a few times the patience of one wait.
         """
-        until = monotonic() + (seconds or COLLECTED_PATIENCES * self.patience_seconds)
+        until = monotonic() + (seconds or COLLECTED_PATIENCES * self.timeout_seconds)
         ending = "enough"
         while not is_enough(bytes(self._received)):
             if len(self._received) > most or monotonic() > until:
@@ -175,8 +175,8 @@ class Peer(Connection):
             self._receive_raw(expected, Kind.TIMEOUT)
         except EndedError:
             how = "the end of the stream" if self._ending == "end" else "a reset connection"
-            after = f" after {shown(bytes(self._received))}" if self._received else ""
+            after = f" after {escape(bytes(self._received))}" if self._received else ""
             raise Failure(Kind.CLOSED if self._ending == "end" else Kind.RESET, expected, how + after) from None
 
 
-__all__ = ["Dial", "Peer"]
+__all__ = ["Dial", "RawConnection"]

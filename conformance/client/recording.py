@@ -105,7 +105,7 @@ class Payload:
 
 
 @dataclass
-class Moment:
+class WireEvent:
     """One thing that happened on a connection."""
 
     at_seconds: float
@@ -123,21 +123,21 @@ class Moment:
 
 
 @dataclass
-class Record:
+class Recording:
     """All that happened in one scenario; may be written by several threads."""
 
-    moments: list[Moment] = field(default_factory=list)
+    moments: list[WireEvent] = field(default_factory=list)
     dropped: int = 0
     connections: int = 0
     """How many connections were made."""
     _started: float = field(default_factory=monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _latest: dict[int, Moment] = field(default_factory=dict)
+    _latest: dict[int, WireEvent] = field(default_factory=dict)
 
     def note(self, peer: int, what: str, note: str = "") -> None:
         """Write down what happened on a connection."""
         with self._lock:
-            self._add(Moment(monotonic() - self._started, peer, what, note=note))
+            self._add(WireEvent(monotonic() - self._started, peer, what, note=note))
 
     def sent(self, peer: int, data: bytes, *, is_apart: bool = True) -> None:
         """Write down what was sent; one that is not apart continues the one before."""
@@ -151,12 +151,12 @@ class Record:
         with self._lock:
             latest = self._latest.get(peer)
             if is_apart or latest is None or latest.what != what or latest.payload is None:
-                latest = Moment(monotonic() - self._started, peer, what, Payload(is_sent=what == "sent"))
+                latest = WireEvent(monotonic() - self._started, peer, what, Payload(is_sent=what == "sent"))
                 self._add(latest)
             if latest.payload is not None:
                 latest.payload.add(data)
 
-    def _add(self, moment: Moment) -> None:
+    def _add(self, moment: WireEvent) -> None:
         self.connections += moment.what == "connected"
         self._latest[moment.peer] = moment
         if len(self.moments) < MOMENTS:
@@ -177,11 +177,11 @@ class Record:
         with self._lock:
             for moment in reversed(self.moments):
                 if moment.what == "sent" and moment.payload is not None:
-                    return shown(moment.payload.head, moment.payload.size)
+                    return escape(moment.payload.head, moment.payload.size)
         return "nothing"
 
 
-def shown(data: bytes, size: int | None = None, most: int = 120) -> str:
+def escape(data: bytes, size: int | None = None, most: int = 120) -> str:
     r"""Return bytes for people: printable ASCII as it is, the rest as \r \n \x00; a long one by its length."""
     size = len(data) if size is None else size
     text = data[:most].decode("latin-1").encode("unicode_escape").decode()

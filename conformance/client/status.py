@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from conformance.client.recording import shown
+from conformance.client.recording import escape
 
 CODES: Final = {
     0: "OK",
@@ -33,4 +33,4 @@ class Status:
         return self.code in FATAL or self.closes
 
     def __str__(self) -> str:
-        return shown(self.line)
+        return escape(self.line)

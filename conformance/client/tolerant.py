@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from conformance.client.connection import TOO_SLOW
 from conformance.client.deviations import NO_DEVIATIONS, Deviation, Deviations, Form
-from conformance.client.peer import Peer
-from conformance.client.recording import shown
+from conformance.client.peer import RawConnection
+from conformance.client.recording import escape
 from conformance.client.status import FATAL, Status
 from conformance.failures import Incomplete
 
@@ -24,7 +24,7 @@ _PACE_MARGIN: Final = 2.0
 """How many times more than is left they must seem to need."""
 
 
-class ExpectingPeer(Peer):
+class TolerantConnection(RawConnection):
     """Keeps the command lines in mind that were sent, and which of them has been answered.
 
     `latest` is the status line that was read last.
@@ -56,7 +56,7 @@ class ExpectingPeer(Peer):
         if not 0 < self._replies < len(self._lines):
             return ""
         line = self._lines[self._replies - 1] + b"\r\n"
-        return f"{shown(line)} (command {self._replies} of {len(self._lines)})"
+        return f"{escape(line)} (command {self._replies} of {len(self._lines)})"
 
     # --- Commands --------------------------------------------------------------------------------
 
@@ -178,7 +178,7 @@ class ExpectingPeer(Peer):
     def part(self) -> None:
         """Leave politely: say quit, wait shortly for the end if the server answers at all, and close."""
         if self.say_goodbye():
-            self.patience_seconds = min(self.patience_seconds, PARTING_SECONDS)
+            self.timeout_seconds = min(self.timeout_seconds, PARTING_SECONDS)
             self.collect(lambda _data: False, seconds=PARTING_SECONDS)
         self.close()
 

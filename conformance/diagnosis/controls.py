@@ -11,7 +11,7 @@ import pybase64
 
 from conformance.client.client import UNKNOWN, Client
 from conformance.failures import Failure, Kind
-from conformance.model.context import Stage
+from conformance.model.context import ScenarioContext
 
 PROBE: Final = UNKNOWN.decode()
 MISSING: Final = "hftp-conformance-no-such-file"
@@ -90,7 +90,7 @@ def refuses(offset: str, size: str, code: int = 203) -> str:
 # --- How lines are read ------------------------------------------------------------------------------
 
 
-def takes_each_recv_for_a_command(stage: Stage) -> bool:
+def takes_each_recv_for_a_command(stage: ScenarioContext) -> bool:
     """Tell whether a command that comes in two packets is not answered as one that comes in one packet."""
     client = stage.connect()
     client.say("get_metadata")
@@ -103,7 +103,7 @@ def takes_each_recv_for_a_command(stage: Stage) -> bool:
     return _fails(lambda: client.status(201))
 
 
-def loses_the_second_of_two(stage: Stage) -> bool:
+def loses_the_second_of_two(stage: ScenarioContext) -> bool:
     """Tell whether of two commands in one packet only the first gets a reply, and each does if it comes alone."""
     client = stage.connect()
     client.say(PROBE)
@@ -117,7 +117,7 @@ def loses_the_second_of_two(stage: Stage) -> bool:
     return _is_silent(client)
 
 
-def greets(stage: Stage) -> bool:
+def greets(stage: ScenarioContext) -> bool:
     """Tell whether the server sends a line before it was sent anything."""
     return bool(stage.connect().read_line("a greeting"))
 
@@ -130,7 +130,7 @@ def _fails(read: Callable[[], object]) -> bool:
     return False
 
 
-def refuses_parent(stage: Stage) -> bool:
+def refuses_parent(stage: ScenarioContext) -> bool:
     """Tell whether the plain name of a file in the directory above is refused."""
     secret = stage.fixtures.secret
     if secret is None:
@@ -138,7 +138,7 @@ def refuses_parent(stage: Stage) -> bool:
     return _refuses(stage, b"../" + secret.name)
 
 
-def refuses_secret(stage: Stage) -> bool:
+def refuses_secret(stage: ScenarioContext) -> bool:
     """Tell whether a file in the directory above is refused by its relative and its absolute path."""
     secret = stage.fixtures.secret
     if secret is None:
@@ -148,7 +148,7 @@ def refuses_secret(stage: Stage) -> bool:
     return all(_refuses(stage, name + b"/" + secret.name) for name in (b"..", above, b"/" + above, directory + b"/.."))
 
 
-def _refuses(stage: Stage, name: bytes) -> bool:
+def _refuses(stage: ScenarioContext, name: bytes) -> bool:
     client = stage.connect()
     client.say(b"get_metadata " + name)
     refused = client.status().code != 0
@@ -159,7 +159,7 @@ def _refuses(stage: Stage, name: bytes) -> bool:
 # --- Files -------------------------------------------------------------------------------------------
 
 
-def _names(stage: Stage) -> list[bytes]:
+def _names(stage: ScenarioContext) -> list[bytes]:
     client = stage.connect()
     client.say("get_file_listing")
     client.status(0)
@@ -168,7 +168,7 @@ def _names(stage: Stage) -> list[bytes]:
     return names
 
 
-def _size(stage: Stage) -> int | None:
+def _size(stage: ScenarioContext) -> int | None:
     """Return the size that is told of the file of a control question; None if it is not found."""
     client = stage.connect()
     client.say(b"get_metadata " + _NEW)
@@ -177,24 +177,24 @@ def _size(stage: Stage) -> int | None:
     return size
 
 
-def lists_no_new_files(stage: Stage) -> bool:
+def lists_no_new_files(stage: ScenarioContext) -> bool:
     """Tell whether a file that is added to the directory is not in a listing on a new connection."""
     with stage.fixtures.added({_NEW: b"1"}):
         return _NEW not in _names(stage)
 
 
-def lists_new_files(stage: Stage) -> bool:
+def lists_new_files(stage: ScenarioContext) -> bool:
     """Tell whether a file that is added to the directory is in a listing on a new connection."""
     return not lists_no_new_files(stage)
 
 
-def finds_no_new_files(stage: Stage) -> bool:
+def finds_no_new_files(stage: ScenarioContext) -> bool:
     """Tell whether a file that is added to the directory is not found on a new connection."""
     with stage.fixtures.added({_NEW: b"1"}):
         return _size(stage) is None
 
 
-def keeps_sizes(stage: Stage) -> bool:
+def keeps_sizes(stage: ScenarioContext) -> bool:
     """Tell whether the size of a file that has grown is told as it was, on a new connection, too."""
     with stage.fixtures.added({_NEW: b"1"}):
         if _size(stage) != 1:
@@ -203,7 +203,7 @@ def keeps_sizes(stage: Stage) -> bool:
             return _size(stage) == 1
 
 
-def follows_growth(stage: Stage) -> bool:
+def follows_growth(stage: ScenarioContext) -> bool:
     """Tell whether the size of a file that has grown is told as it is now."""
     with stage.fixtures.added({_NEW: b"1"}):
         if _size(stage) != 1:
@@ -212,21 +212,21 @@ def follows_growth(stage: Stage) -> bool:
             return _size(stage) == 2  # noqa: PLR2004  (its two bytes)
 
 
-def lists_lower_case(stage: Stage) -> bool:
+def lists_lower_case(stage: ScenarioContext) -> bool:
     """Tell whether the name is listed in lower case."""
     name = stage.fixture("names").name
     names = _names(stage)
     return name not in names and name.lower() in names
 
 
-def lists_names_with_dots_alone(stage: Stage) -> bool:
+def lists_names_with_dots_alone(stage: ScenarioContext) -> bool:
     """Tell whether all names that are listed have a dot, and several files with a dot are listed."""
     names = _names(stage)
     wanted = {stage.fixture(key).name for key in ("text", "binary", "medium")}
     return wanted <= set(names) and all(b"." in name for name in names)
 
 
-def lists_short_names(stage: Stage) -> bool:
+def lists_short_names(stage: ScenarioContext) -> bool:
     """Tell whether a file of one byte is listed, whose name is as plain."""
     return stage.fixture("one").name in _names(stage)
 
@@ -234,14 +234,14 @@ def lists_short_names(stage: Stage) -> bool:
 # --- Slices ------------------------------------------------------------------------------------------
 
 
-def _slice_of_text(stage: Stage, offset: int, size: int) -> Client:
+def _slice_of_text(stage: ScenarioContext, offset: int, size: int) -> Client:
     client = stage.connect()
     client.say(b"get_slice %b %d %d" % (stage.fixture("text").name, offset, size))
     client.status(0)
     return client
 
 
-def ignores_offset(stage: Stage) -> bool:
+def ignores_offset(stage: ScenarioContext) -> bool:
     """Tell whether a slice from OFFSET 1 on has the first byte of the file."""
     content = stage.fixture("text").content
     if content is None or content.read(0, 1) == content.read(1, 1):
@@ -249,7 +249,7 @@ def ignores_offset(stage: Stage) -> bool:
     return _slice_of_text(stage, 1, 1).slice(None, 1, 1).data == content.read(0, 1)
 
 
-def sends_base64(stage: Stage) -> bool:
+def sends_base64(stage: ScenarioContext) -> bool:
     """Tell whether the first three bytes of a file come as four characters of base64."""
     content = stage.fixture("text").content
     if content is None:
@@ -257,7 +257,7 @@ def sends_base64(stage: Stage) -> bool:
     return _slice_of_text(stage, 0, 3).read(4, "base64") == pybase64.b64encode(content.read(0, 3))
 
 
-def sends_unpadded(stage: Stage) -> bool:
+def sends_unpadded(stage: ScenarioContext) -> bool:
     """Tell whether the base64 of one byte is what it has to be, but for its padding."""
     content = stage.fixture("text").content
     if content is None:
@@ -265,14 +265,14 @@ def sends_unpadded(stage: Stage) -> bool:
     return _slice_of_text(stage, 0, 1).read_line("base64") == pybase64.b64encode(content.read(0, 1)).rstrip(b"=")
 
 
-def ends_no_base64(stage: Stage) -> bool:
+def ends_no_base64(stage: ScenarioContext) -> bool:
     """Tell whether the base64 of one byte is followed by nothing."""
     client = _slice_of_text(stage, 0, 1)
     client.read(4, "base64")
     return _is_silent(client)
 
 
-def ends_no_fragments(stage: Stage) -> bool:
+def ends_no_fragments(stage: ScenarioContext) -> bool:
     """Tell whether the only fragment of a slice of one byte is followed by nothing."""
     client = _slice_of_text(stage, 0, 1)
     return client.read(5, "a fragment")[:2] == b"1 " and _is_silent(client)

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from conformance.failures import Failure, Kind
-from conformance.model.context import Stage
+from conformance.model.context import ScenarioContext
 from conformance.model.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ QUESTIONS: Final = 2
 _WAITS: Final = 0.15
 """The patience of one wait of a control question, as a share of the scenario's: no verdict hangs on it."""
 
-Control = str | Callable[[Stage], bool]
+Control = str | Callable[[ScenarioContext], bool]
 """A transcript that has to go as it is written, to its end, or a function that returns whether the cause holds."""
 
 
@@ -62,7 +62,7 @@ class Cause:
             return False
         return self.when is None or self.when(failure)
 
-    def holds(self, stage: Stage) -> bool:
+    def holds(self, stage: ScenarioContext) -> bool:
         """Ask the control question on a stage of its own; return False also if it cannot be asked."""
         if self.control is None:
             return True
@@ -137,7 +137,7 @@ def _row(told: Told) -> tuple[Cause, ...]:
     return tuple(cause if isinstance(cause, Cause) else Cause(cause) for cause in causes)
 
 
-def likely(scenario: "Scenario", failure: Failure, stage: Stage) -> str:
+def likely(scenario: "Scenario", failure: Failure, stage: ScenarioContext) -> str:
     """Return the text of the first cause that holds, or an empty one; closes the clients of the stage.
 
     What a failure says of its own cause comes before the causes of the scenario, except for those about the next reply.
@@ -148,12 +148,12 @@ def likely(scenario: "Scenario", failure: Failure, stage: Stage) -> str:
     """
     _close(stage)
     questions = 0
-    deadline = monotonic() + stage.patience_seconds
+    deadline = monotonic() + stage.timeout_seconds
     for cause in scenario.causes.of(failure.kind):
         if (failure.cause and not cause.is_about_next) or not cause.fits(failure):
             continue
         if cause.control is not None:
-            known = stage.circumstances.controls
+            known = stage.run_context.controls
             if cause.control not in known:
                 questions += 1
                 if questions > QUESTIONS:
@@ -165,7 +165,7 @@ def likely(scenario: "Scenario", failure: Failure, stage: Stage) -> str:
     return failure.cause
 
 
-def _close(stage: Stage) -> None:
+def _close(stage: ScenarioContext) -> None:
     """Let the clients of a stage leave, however long the server takes for its last replies."""
     for _ in range(2):  # a client that has said goodbye is not waited for again
         with contextlib.suppress(Exception):
@@ -173,9 +173,9 @@ def _close(stage: Stage) -> None:
             return
 
 
-def _control_stage(stage: Stage, deadline: float) -> Stage:
+def _control_stage(stage: ScenarioContext, deadline: float) -> ScenarioContext:
     """Return a stage for a control question, with a record that is thrown away."""
-    found = Stage(stage.circumstances, is_crowded=True, scenario_id="control")
-    found.patience_seconds = stage.patience_seconds * _WAITS
+    found = ScenarioContext(stage.run_context, is_crowded=True, scenario_id="control")
+    found.timeout_seconds = stage.timeout_seconds * _WAITS
     found.deadline = deadline
     return found

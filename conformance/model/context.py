@@ -10,11 +10,11 @@ from typing import Final
 from conformance.client.client import PARTING_SECONDS, UNKNOWN, Client, Status
 from conformance.client.deviations import NO_DEVIATIONS, Deviation, Deviations
 from conformance.client.peer import Dial
-from conformance.client.recording import Record
+from conformance.client.recording import Recording
 from conformance.failures import Failure, Kind, Unsupported
 from conformance.fixtures.base import Fixture, Fixtures
 
-PLAY_SECONDS: Final = 10.0
+SCENARIO_TIMEOUTS: Final = 10.0
 """A scenario may take this many times the patience of one wait."""
 
 PAUSE_SECONDS: Final = 0.005
@@ -25,13 +25,13 @@ WAVE: Final = 4
 
 
 @dataclass(frozen=True)
-class Circumstances:
+class RunContext:
     """What holds for a whole run."""
 
     dial: Dial
     fixtures: Fixtures
     dialect: str
-    patience_seconds: float
+    timeout_seconds: float
     """How long a single wait may be: a base and a multiple of the measured round trip, times --timeout-scale."""
     seed: int = 0
     clients: int = 200
@@ -56,7 +56,7 @@ class Circumstances:
     """What the server always does otherwise; the clients of most scenarios expect it."""
 
 
-class Stage:
+class ScenarioContext:
     """One playing of one scenario.
 
     Without `is_crowded`, connecting closes the connection before: a server that serves one client at a time
@@ -67,7 +67,7 @@ class Stage:
 
     def __init__(  # noqa: PLR0913  (one call, in playing)
         self,
-        circumstances: Circumstances,
+        run_context: RunContext,
         *,
         is_crowded: bool,
         scenario_id: str = "",
@@ -75,21 +75,21 @@ class Stage:
         deviations: Deviations | None = None,
         judges_crowds: bool = False,
     ) -> None:
-        self.circumstances = circumstances
-        self.fixtures = circumstances.fixtures
-        self.dialect = circumstances.dialect
-        self.patience_seconds = circumstances.patience_seconds * wait_factor
-        self.record = Record()
-        self.random = random.Random(f"{circumstances.seed} {scenario_id}")  # noqa: S311  (no secret)
+        self.run_context = run_context
+        self.fixtures = run_context.fixtures
+        self.dialect = run_context.dialect
+        self.timeout_seconds = run_context.timeout_seconds * wait_factor
+        self.record = Recording()
+        self.random = random.Random(f"{run_context.seed} {scenario_id}")  # noqa: S311  (no secret)
         self.seen: list[str] = []
         self.tolerated: set[Deviation] = set()
         """The known deviations that made a difference."""
         self.slowest_seconds = 0.0
         """The longest wait in which a server's bytes came."""
-        self.deadline = monotonic() + circumstances.patience_seconds * max(1.0, wait_factor) * PLAY_SECONDS
+        self.deadline = monotonic() + run_context.timeout_seconds * max(1.0, wait_factor) * SCENARIO_TIMEOUTS
         self.leaves_open = False
         """Whether a client has left before the server had ended the connection, and without quit."""
-        self._deviations = circumstances.deviations if deviations is None else deviations
+        self._deviations = run_context.deviations if deviations is None else deviations
         self._is_crowded = is_crowded
         self._judges_crowds = judges_crowds
         self._clients: list[Client] = []
@@ -98,33 +98,33 @@ class Stage:
     @property
     def clients(self) -> int:
         """How many clients make a crowd."""
-        return self.circumstances.clients
+        return self.run_context.clients
 
     def fixture(self, key: str) -> Fixture:
         """Return a file that the server holds; raise Incomplete."""
         return self.fixtures.get(key)
 
-    def allow(self, patiences: float) -> None:
+    def allow(self, timeouts: float) -> None:
         """Give the scenario at least so many times the patience of one wait, from now on; for large transfers."""
-        self.deadline = max(self.deadline, monotonic() + patiences * self.circumstances.patience_seconds)
+        self.deadline = max(self.deadline, monotonic() + timeouts * self.run_context.timeout_seconds)
         for client in self._clients:
             client.deadline = self.deadline
 
-    def connect(self, *, patience_seconds: float | None = None, receive_buffer_bytes: int = 0) -> Client:
+    def connect(self, *, timeout_seconds: float | None = None, receive_buffer_bytes: int = 0) -> Client:
         """Return a new client; raise Failure if the server does not accept one, Unsupported if it serves fewer."""
         if not self._is_crowded:
             self.close()
-        elif not self._judges_crowds and 0 < self.circumstances.capacity <= sum(
+        elif not self._judges_crowds and 0 < self.run_context.capacity <= sum(
             not client.is_over for client in self._clients
         ):
-            message = f"the server serves {self.circumstances.capacity} clients at once, and this needs more"
+            message = f"the server serves {self.run_context.capacity} clients at once, and this needs more"
             raise Unsupported(message)
         self._await_room()
         client = Client(
-            self.circumstances.dial,
+            self.run_context.dial,
             self.record,
             next(self._numbers),
-            patience_seconds=self.patience_seconds if patience_seconds is None else patience_seconds,
+            timeout_seconds=self.timeout_seconds if timeout_seconds is None else timeout_seconds,
             deadline=self.deadline,
             receive_buffer_bytes=receive_buffer_bytes,
         )
@@ -136,17 +136,17 @@ class Stage:
 
     def _await_room(self) -> None:
         """Wait if so many connections wait to be accepted that the kernel would soon drop one for a second."""
-        backlog = self.circumstances.backlog
+        backlog = self.run_context.backlog
         if backlog is None or backlog >= _LONG_BACKLOG:
             return
-        length = self.circumstances.queue_length()
+        length = self.run_context.queue_length()
         if length is not None and length > backlog // 2:
             self.await_accepted()
 
     @property
     def wave(self) -> int:
         """How many clients can connect at the same moment without one of them being dropped by the kernel."""
-        backlog = self.circumstances.backlog
+        backlog = self.run_context.backlog
         return WAVE if backlog is None else max(1, backlog)
 
     def await_accepted(self) -> bool:
@@ -154,11 +154,11 @@ class Stage:
 
         Return False if connections still wait after the patience of one wait.
         """
-        until = min(self.deadline, monotonic() + self.patience_seconds)
-        while (length := self.circumstances.queue_length()) and monotonic() < until:
+        until = min(self.deadline, monotonic() + self.timeout_seconds)
+        while (length := self.run_context.queue_length()) and monotonic() < until:
             sleep(_QUEUE_SECONDS)
         if length is None:
-            sleep(self.circumstances.round_trip_seconds + PAUSE_SECONDS)
+            sleep(self.run_context.round_trip_seconds + PAUSE_SECONDS)
         return not length
 
     def connect_many(self, number: int) -> list[Client]:
@@ -185,9 +185,9 @@ class Stage:
         try:
             return client.status(200, 201, 202)
         except Failure as failure:
-            if failure.kind is not Kind.TIMEOUT or not self.circumstances.await_idle():
+            if failure.kind is not Kind.TIMEOUT or not self.run_context.await_idle():
                 raise
-        self.allow(PLAY_SECONDS)
+        self.allow(SCENARIO_TIMEOUTS)
         client.expect_again()
         return client.status(200, 201, 202)
 
@@ -211,12 +211,12 @@ class Stage:
         until = monotonic() + PARTING_SECONDS
         for client in leaving:
             left = max(0.001, until - monotonic())
-            client.patience_seconds = min(client.patience_seconds, left)
+            client.timeout_seconds = min(client.timeout_seconds, left)
             client.collect(lambda _data: False, seconds=left)
         for client in self._clients:
             client.close()
         self._clients.clear()
 
 
-Play = Callable[[Stage], None]
+Play = Callable[[ScenarioContext], None]
 """Plays a scenario; raises Failure, Incomplete or Unsupported."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from conformance.failures import Kind
 from conformance.model.causes import Cause, Causes
-from conformance.model.context import Play, Stage
+from conformance.model.context import Play, ScenarioContext
 from conformance.model.transcript import Transcript
 from conformance.spec.dialects import DIALECTS
 from conformance.spec.reader import LEVELS, Requirement, specification
@@ -48,7 +48,7 @@ class Scenario:
     """Where it applies; empty: wherever its requirement does."""
     needs: frozenset[str] = frozenset()
     isolation: str = SHARED
-    patiences: float = 10.0
+    timeouts: float = 10.0
     """How long it may take in all, in multiples of the patience of one wait."""
     depends: tuple[str, ...] = ()
     """Ids of scenarios without which this one shows nothing: if they fail, it is blocked."""
@@ -200,4 +200,4 @@ def _check(scenario: Scenario) -> None:
             raise ScenarioError(message)
 
 
-__all__ = ["DESTRUCTIVE", "EXCLUSIVE", "SHARED", "Catalogue", "Cause", "Chapter", "Kind", "Scenario", "Stage"]
+__all__ = ["DESTRUCTIVE", "EXCLUSIVE", "SHARED", "Catalogue", "Cause", "Chapter", "Kind", "Scenario", "ScenarioContext"]

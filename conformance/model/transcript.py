@@ -30,9 +30,9 @@ from dataclasses import dataclass
 from textwrap import dedent
 from typing import Final
 
-from conformance.client.recording import shown
+from conformance.client.recording import escape
 from conformance.failures import Failure, Kind
-from conformance.model.context import Stage
+from conformance.model.context import ScenarioContext
 
 _TEMPLATE: Final = re.compile(r"\{([a-z][a-z-]*)(?:\.(size)(?:(\+|-|//)(\d+))?)?\}")
 _CODES: Final = re.compile(r"(\d+(?:\|\d+)*) \*")
@@ -67,7 +67,7 @@ class Transcript:
         self.fixtures = frozenset(_fixtures(self.steps))
         """The keys of the fixtures that it needs."""
 
-    def __call__(self, stage: Stage) -> None:
+    def __call__(self, stage: ScenarioContext) -> None:
         """Play it on one connection."""
         _Playing(stage).play(self.steps)
 
@@ -125,7 +125,7 @@ def _exact_bytes(text: str) -> bytes:
 class _Playing:
     """One playing of a transcript."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: ScenarioContext) -> None:
         self._stage = stage
         self._client = stage.connect()
         self._is_bytewise = False
@@ -176,13 +176,13 @@ class _Playing:
         line = self._client.line(text or "an empty line")
         pattern = ".*".join(re.escape(part) for part in text.encode("latin-1").decode("latin-1").split("*"))
         if not re.fullmatch(pattern, line.decode("latin-1"), re.DOTALL):
-            raise Failure(Kind.BODY, text or "an empty line", shown(line) or "an empty line")
+            raise Failure(Kind.BODY, text or "an empty line", escape(line) or "an empty line")
 
     def exact(self, text: str) -> None:
         wanted = _exact_bytes(text)
-        got = self._client.read(len(wanted), shown(wanted))
+        got = self._client.read(len(wanted), escape(wanted))
         if got != wanted:
-            raise Failure(Kind.BODY, shown(wanted), shown(got))
+            raise Failure(Kind.BODY, escape(wanted), escape(got))
 
     def body(self, text: str) -> None:
         found = _BODY.fullmatch(text)

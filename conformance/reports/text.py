@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from conformance.client.recording import WireEntry, shown
+from conformance.client.recording import WireEntry, escape
 from conformance.model.events import Event, Result, RunEnd, RunStart
 from conformance.model.verdicts import Exit
 
@@ -155,5 +155,5 @@ def _line(entry: WireEntry) -> tuple[str, str]:
 
 def _payload(entry: WireEntry) -> str:
     known = entry.head if entry.data is None else entry.data
-    text = shown((known or "").encode("latin-1"), entry.size, PAYLOAD_BYTES)
+    text = escape((known or "").encode("latin-1"), entry.size, PAYLOAD_BYTES)
     return text if entry.data is not None else f"{text} SHA-256 {(entry.sha256 or '')[:16]}..."

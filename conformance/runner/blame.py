@@ -5,13 +5,13 @@ from typing import Final
 
 from conformance.model.scenario import Scenario
 from conformance.runner.play import play
-from conformance.target.health import Health, State
+from conformance.target.health import HealthMonitor, State
 
 _DWELL_SECONDS: Final = 0.15
 """How long a server may take to end after its last reply."""
 
 
-def find_culprits(suspects: Sequence[Scenario], health: Health) -> list[Scenario]:
+def find_culprits(suspects: Sequence[Scenario], health: HealthMonitor) -> list[Scenario]:
     """Return the scenarios that end the server each by itself; none if they do so only together, or not again.
 
     The server is fresh afterwards, or given up.
@@ -30,7 +30,7 @@ def find_culprits(suspects: Sequence[Scenario], health: Health) -> list[Scenario
     return found
 
 
-def _narrowed(rows: Sequence[Scenario], health: Health) -> Scenario | None:
+def _narrowed(rows: Sequence[Scenario], health: HealthMonitor) -> Scenario | None:
     """Return the one of some scenarios, played in a row, that ends the server; None if it takes several."""
     while len(rows) > 1:
         half = len(rows) // 2
@@ -45,12 +45,12 @@ def _narrowed(rows: Sequence[Scenario], health: Health) -> Scenario | None:
     return rows[0]
 
 
-def _lost_after(rows: Sequence[Scenario], health: Health) -> int | None:
+def _lost_after(rows: Sequence[Scenario], health: HealthMonitor) -> int | None:
     """Play scenarios in a row on a fresh server; return after how many it is lost, or None if it is not."""
     if health.dead or not health.recover():
         return None
     for number, row in enumerate(rows, 1):
-        play(row, health.circumstances)
+        play(row, health.run_context)
         if not health.is_up:
             return number
     return len(rows) if health.check(_DWELL_SECONDS) in {State.ENDED, State.WEDGED} else None

@@ -15,21 +15,21 @@ from typing import Final
 
 from conformance.client.client import UNKNOWN, Client
 from conformance.client.deviations import Deviations
-from conformance.client.recording import shown
+from conformance.client.recording import escape
 from conformance.config import Options
 from conformance.failures import Failure, Incomplete, Kind
 from conformance.fixtures.base import SERVABLE, Fixture
-from conformance.model.context import Circumstances
+from conformance.model.context import RunContext
 from conformance.model.scenario import Scenario
 from conformance.runner.play import WIRE, Outcome, play
-from conformance.runner.timeouts import Timeouts, patience_seconds
+from conformance.runner.timeouts import Timeouts, timeout_seconds
 from conformance.spec.dialects import DIALECTS
-from conformance.target.environment import Place
-from conformance.target.health import Health
-from conformance.target.learning import Learner
-from conformance.target.managed_server import TargetError
-from conformance.target.probe import Interviewer, likely_dialects, samples
-from conformance.target.remote_fixtures import FoundFixtures, find
+from conformance.target.environment import Environment
+from conformance.target.health import HealthMonitor
+from conformance.target.learning import DeviationLearner
+from conformance.target.managed_server import ServerStartError
+from conformance.target.probe import Probe, likely_dialects, samples
+from conformance.target.remote_fixtures import RemoteFixtures, find
 
 ASSUMED_DIALECT: Final = "2019"
 """Of a server without help whose slices do not tell."""
@@ -48,30 +48,30 @@ _ALONE: Final = 2.0
 class Discovery:
     """What was found out."""
 
-    health: Health
+    health: HealthMonitor
     gate: Outcome
     """How the server did in the first scenario of all."""
     basis: str
     """What the dialect was inferred from."""
 
 
-def discover(options: Options, place: Place, gate: Scenario, timeouts: Timeouts) -> Discovery:
+def discover(options: Options, place: Environment, gate: Scenario, timeouts: Timeouts) -> Discovery:
     """Find out what holds for the run; raises TargetError if the server serves another directory than it was told to.
 
     A server that fails the first scenario in a way that no deviation explains is asked nothing else.
     """
     target, local = place.target, place.fixtures
-    circumstances = Circumstances(
+    run_context = RunContext(
         dial=target.dial,
-        fixtures=local or FoundFixtures({}, knows_all=False),
+        fixtures=local or RemoteFixtures({}, knows_all=False),
         dialect=DIALECTS[0] if options.dialect == "auto" else options.dialect,
-        patience_seconds=patience_seconds(0.0, options.timeout_scale),
+        timeout_seconds=timeout_seconds(0.0, options.timeout_scale),
         seed=options.seed,
         clients=options.clients,
         backlog=target.backlog,
         queue_length=target.queue_length,
     )
-    health = Health(target, circumstances, options.timeout_scale)
+    health = HealthMonitor(target, run_context, options.timeout_scale)
     first = _play_gate(health, gate)
     basis = "--dialect" if options.dialect != "auto" else ""
     if first.verdict is not None:  # the suite cannot even play that
@@ -81,7 +81,7 @@ def discover(options: Options, place: Place, gate: Scenario, timeouts: Timeouts)
     if health.dead:
         return Discovery(health, first, basis)
     basis = _Search(options, place, health, timeouts).run() or basis
-    if first.failure is not None and play(gate, health.circumstances).failure is not None:
+    if first.failure is not None and play(gate, health.run_context).failure is not None:
         health.dead = f"the server does not answer as it must: {first.failure}"
     if not health.dead:
         # What a question did to the server is no scenario's fault; those that ask it will find out.
@@ -89,19 +89,19 @@ def discover(options: Options, place: Place, gate: Scenario, timeouts: Timeouts)
     return Discovery(health, first, basis)
 
 
-def _play_gate(health: Health, gate: Scenario) -> Outcome:
+def _play_gate(health: HealthMonitor, gate: Scenario) -> Outcome:
     """Play the first scenario of all; what failed on the wire is played again, with more patience."""
-    first = play(gate, health.circumstances)
+    first = play(gate, health.run_context)
     if first.failure is None or first.failure.kind not in WIRE:
         return first
     health.ensure_up()
-    return first if health.dead else play(gate, health.circumstances, _ALONE)
+    return first if health.dead else play(gate, health.run_context, _ALONE)
 
 
 class _Search:
     """The steps of a discovery, each of which may fail without keeping the next one from its turn."""
 
-    def __init__(self, options: Options, place: Place, health: Health, timeouts: Timeouts) -> None:
+    def __init__(self, options: Options, place: Environment, health: HealthMonitor, timeouts: Timeouts) -> None:
         self._options = options
         self._place = place
         self._health = health
@@ -109,7 +109,7 @@ class _Search:
         self._basis = ""
         self._first_line = b""  # of what the first client gets
         self._refusal = b""
-        self._learner: Learner | None = None
+        self._learner: DeviationLearner | None = None
 
     def run(self) -> str:
         """Take all steps; return what the dialect was inferred from, if it was not given."""
@@ -149,7 +149,7 @@ class _Search:
             self._health.ensure_well()
 
     def _update(self, **facts: object) -> None:
-        self._health.circumstances = replace(self._health.circumstances, **facts)  # type: ignore[arg-type]
+        self._health.run_context = replace(self._health.run_context, **facts)  # type: ignore[arg-type]
 
     def _measure(self) -> None:
         """Measure how long a command takes from its first byte to the reply's last: the median of a few."""
@@ -166,9 +166,7 @@ class _Search:
                 client.part()
         seconds = sorted(found)[len(found) // 2]
         self._timeouts.answered(max(found))
-        self._update(
-            round_trip_seconds=seconds, patience_seconds=patience_seconds(seconds, self._options.timeout_scale)
-        )
+        self._update(round_trip_seconds=seconds, timeout_seconds=timeout_seconds(seconds, self._options.timeout_scale))
 
     def _find_files(self) -> None:
         with self._health.connecting() as connect:
@@ -177,7 +175,7 @@ class _Search:
     def _interview(self) -> None:
         """Learn the dialect, unless it is given, and the deviations."""
         with self._health.connecting() as connect:
-            interviewer = self._interviewer = Interviewer(connect)
+            interviewer = self._interviewer = Probe(connect)
             interviewer.refusal = self._refusal
             if not interviewer.begin():
                 self._basis = "nothing: the server does not answer quit"
@@ -194,20 +192,20 @@ class _Search:
                 dialect = likely[0] if likely else ASSUMED_DIALECT
                 self._basis = _basis(likely)
             self._update(dialect=dialect)
-            self._learner = Learner(interviewer, dialect, text)
+            self._learner = DeviationLearner(interviewer, dialect, text)
             self._learner.ask(found)
             self._update(deviations=Deviations(self._learner.findings.deviations()))
             if found:
                 self._health.is_as_at_first = partial(interviewer.ask_again, found[-1].answer.line)
 
     def _sample_file(self) -> Fixture | None:
-        fixtures = self._health.circumstances.fixtures
+        fixtures = self._health.run_context.fixtures
         for key in ("bytes", "text", "binary", "large"):
             if fixtures.has(key) and fixtures.get(key).size > 1:
                 return fixtures.get(key)
         return None
 
-    def _check_directory(self, interviewer: Interviewer, text: Fixture) -> None:
+    def _check_directory(self, interviewer: Probe, text: Fixture) -> None:
         """Raise TargetError if the server lists other files than those of the directory that it was told to serve."""
         if self._place.fixtures is None or not self._options.serve:
             return
@@ -223,7 +221,7 @@ class _Search:
             " Does it ignore the option that names its directory? If it cannot be told, name the directory that it"
             " serves by --fixtures DIR"
         )
-        raise TargetError(message)
+        raise ServerStartError(message)
 
     def _count_clients(self) -> None:
         """Find out how many clients are served at once, up to the most that is tried."""
@@ -236,7 +234,7 @@ class _Search:
                 ending = failure.kind.value
         makes_wait = served == 1 and ending == "silence"  # it serves one client at a time, and then the next
         is_capped = 0 < served < _AT_ONCE and not makes_wait
-        refusal = shown(self._refusal.rstrip()) if is_capped else ""
+        refusal = escape(self._refusal.rstrip()) if is_capped else ""
         self._update(is_concurrent=served > 1, capacity=served if is_capped else 0, refusal=refusal)
 
     def _ending(self, client: Client, *, is_second: bool) -> str:
@@ -245,9 +243,9 @@ class _Search:
         Whether the second one is served is not waited for in full: a server that serves one at a time is usual.
         """
         if is_second:
-            far = _ROUND_TRIPS * self._health.circumstances.round_trip_seconds
+            far = _ROUND_TRIPS * self._health.run_context.round_trip_seconds
             near = _BLOCKED_SECONDS * self._options.timeout_scale
-            client.patience_seconds = min(client.patience_seconds, near + far)
+            client.timeout_seconds = min(client.timeout_seconds, near + far)
         client.say(UNKNOWN)
         data, ending = client.collect(lambda data: b"\n" in data)
         line = data.partition(b"\n")[0]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from time import sleep
 from typing import Final, NamedTuple
 
-from conformance.client.recording import Record
+from conformance.client.recording import Recording
 from conformance.failures import Kind
 from conformance.model.scenario import DESTRUCTIVE, EXCLUSIVE, SHARED, Scenario
 from conformance.model.verdicts import Verdict
@@ -19,7 +19,7 @@ from conformance.runner.blame import find_culprits
 from conformance.runner.play import Outcome, play
 from conformance.runner.result import gone
 from conformance.runner.timeouts import TimeoutKind, Timeouts
-from conformance.target.health import Health, State
+from conformance.target.health import HealthMonitor, State
 
 _DWELL_SECONDS: Final = 0.05
 """How long the server is left alone before it is looked at: it may end a moment after its last reply."""
@@ -47,7 +47,7 @@ class Played(NamedTuple):
 class Executor:
     """Plays batches of scenarios against one server."""
 
-    def __init__(self, health: Health, timeouts: Timeouts) -> None:
+    def __init__(self, health: HealthMonitor, timeouts: Timeouts) -> None:
         self._batch_sizes = {SHARED: LARGEST_BATCH, EXCLUSIVE: LARGEST_BATCH, DESTRUCTIVE: _DESTRUCTIVE_BATCH}
         self.problems: list[str] = []
         """What is wrong with the server, and no scenario's doing."""
@@ -156,7 +156,7 @@ class Executor:
         with ThreadPoolExecutor(jobs, thread_name_prefix="scenario") as pool:
             try:
                 # What may take longest comes first, so that at the end nobody waits for it.
-                rows = sorted(batch, key=lambda row: -row.patiences)
+                rows = sorted(batch, key=lambda row: -row.timeouts)
                 found = dict(zip([row.id for row in rows], pool.map(self._play, rows), strict=True))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -173,10 +173,10 @@ class Executor:
     def _play(self, scenario: Scenario, *, is_alone: bool = False) -> Outcome | None:
         if not self._health.is_up:
             return None
-        circumstances = self._health.circumstances
+        run_context = self._health.run_context
         self._is_fresh = False
-        factor = self._timeouts.short_factor(circumstances.patience_seconds)
-        outcome = play(scenario, circumstances, factor, is_alone=is_alone)
+        factor = self._timeouts.short_factor(run_context.timeout_seconds)
+        outcome = play(scenario, run_context, factor, is_alone=is_alone)
         if outcome.failure is None:
             self._timeouts.answered(outcome.slowest_seconds)
         return outcome
@@ -186,7 +186,7 @@ class Executor:
         if self._health.dead or (not is_thorough and self._health.is_up):
             return State.WELL
         # Where the server can be started again, little is lost if a slow one is taken for one that does not answer.
-        factor = self._timeouts.short_factor(self._health.circumstances.patience_seconds)
+        factor = self._timeouts.short_factor(self._health.run_context.timeout_seconds)
         state = self._health.check(_DWELL_SECONDS, factor if self._health.can_restart else 1.0)
         if state is not State.WELL:
             self._renew()
@@ -249,7 +249,7 @@ class Executor:
             if self._health.has_given_up():
                 return self._blocked()
             was_fresh, self._is_fresh = self._is_fresh, False
-            outcome = play(scenario, self._health.circumstances, is_alone=True)
+            outcome = play(scenario, self._health.run_context, is_alone=True)
             state = self._look(is_thorough=scenario.isolation == DESTRUCTIVE or outcome.failure is not None)
             if state not in _LOST:
                 return outcome
@@ -261,7 +261,7 @@ class Executor:
 
     def _has_wedged(self, outcome: Outcome, state: State) -> bool:
         """Tell whether a scenario that passed has wedged the server by something else than clients that left."""
-        is_used_up = 0 < self._health.circumstances.capacity <= outcome.record.connections
+        is_used_up = 0 < self._health.run_context.capacity <= outcome.record.connections
         return state is State.WEDGED and outcome.failure is None and not outcome.leaves_open and not is_used_up
 
     def _wear_out(self) -> None:
@@ -272,7 +272,7 @@ class Executor:
             self._batch_sizes[isolation] = min(size, max(_SMALLEST_BATCH, size // 3))
 
     def _blocked(self) -> Outcome:
-        return Outcome(Record(), verdict=Verdict.BLOCKED, reason=self._health.dead)
+        return Outcome(Recording(), verdict=Verdict.BLOCKED, reason=self._health.dead)
 
     # --- Blame -----------------------------------------------------------------------------------
 

@@ -5,11 +5,11 @@ from time import monotonic
 from typing import Final
 
 from conformance.client.deviations import Deviation, Deviations
-from conformance.client.recording import Record
+from conformance.client.recording import Recording
 from conformance.failures import Failure, Incomplete, Kind, Unsupported
 from conformance.fixtures.base import Fixtures
 from conformance.model.causes import likely
-from conformance.model.context import Circumstances, Stage
+from conformance.model.context import RunContext, ScenarioContext
 from conformance.model.scenario import NEEDS, Scenario
 from conformance.model.verdicts import Verdict
 
@@ -25,7 +25,7 @@ VAIN: Final = frozenset({Kind.TIMEOUT, Kind.OPEN})
 class Outcome:
     """How one playing ended; without a failure or a verdict it ended well."""
 
-    record: Record
+    record: Recording
     seconds: float = 0.0
     seen: tuple[str, ...] = ()
     failure: Failure | None = None
@@ -49,7 +49,7 @@ class Outcome:
 
 def play(
     scenario: Scenario,
-    circumstances: Circumstances,
+    run_context: RunContext,
     wait_factor: float = 1.0,
     deviations: Deviations | None = None,
     *,
@@ -60,15 +60,15 @@ def play(
     `deviations` are the ones that its clients expect, in the place of all that are known. Only if it `is_alone`, the
     cause of a failure is looked for, for which the server may be asked more.
     """
-    stage = Stage(
-        circumstances,
+    stage = ScenarioContext(
+        run_context,
         is_crowded="concurrency" in scenario.all_needs,
         scenario_id=scenario.id,
         wait_factor=wait_factor,
         deviations=deviations,
         judges_crowds=scenario.requirement == _CROWDS,
     )
-    stage.allow(scenario.patiences)
+    stage.allow(scenario.timeouts)
     started = monotonic()
     failure, verdict, reason = None, None, ""
     try:
@@ -87,7 +87,7 @@ def play(
         stage.close()
     if failure is not None and _is_one_too_many(scenario, stage, failure):
         failure, verdict = None, Verdict.INCOMPLETE
-        reason = f"the server serves {circumstances.capacity} clients, and counts some that have left"
+        reason = f"the server serves {run_context.capacity} clients, and counts some that have left"
     return Outcome(
         stage.record,
         monotonic() - started,
@@ -102,9 +102,9 @@ def play(
     )
 
 
-def _is_one_too_many(scenario: Scenario, stage: Stage, failure: Failure) -> bool:
+def _is_one_too_many(scenario: Scenario, stage: ScenarioContext, failure: Failure) -> bool:
     """Tell whether a client was refused as one too many, though it is not; the scenarios about clients judge that."""
-    facts = stage.circumstances
+    facts = stage.run_context
     is_refused = failure.kind in {Kind.REFUSED, Kind.CLOSED, Kind.RESET} or bool(
         facts.refusal and facts.refusal in failure.got
     )

@@ -3,14 +3,14 @@
 from typing import Final
 
 from conformance.client.address import Address
-from conformance.client.recording import Record
+from conformance.client.recording import Recording
 from conformance.config import Options
 
 PRINTF_BYTES = 400
 """No longer bytes make a line that one would paste."""
 
 
-def command_lines(options: Options, scenario: str, record: Record, address: Address) -> list[str]:
+def command_lines(options: Options, scenario: str, record: Recording, address: Address) -> list[str]:
     """Return them, the shortest last."""
     lines = [options.command("-t", scenario)]
     if (said := _said(record)) is not None and not options.proxy:
@@ -19,7 +19,7 @@ def command_lines(options: Options, scenario: str, record: Record, address: Addr
     return lines
 
 
-def _said(record: Record) -> str | None:
+def _said(record: Recording) -> str | None:
     """Return what was sent, for printf; None if that took several connections or is long."""
     sent = b""
     for moment in record.moments:

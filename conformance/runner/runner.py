@@ -11,7 +11,7 @@ import msgspec
 
 from conformance import __version__
 from conformance.client.deviations import Deviation, Deviations
-from conformance.client.recording import Record
+from conformance.client.recording import Recording
 from conformance.config import Options
 from conformance.failures import Incomplete
 from conformance.model.events import Event, Result, RunEnd, RunStart, ScenarioStart, Sink
@@ -24,13 +24,13 @@ from conformance.runner.reproduce import command_lines
 from conformance.runner.result import judged, repeated
 from conformance.runner.selection import Baseline, SelectionError, check_patterns, read_baseline, select
 from conformance.runner.timeouts import Timeouts
-from conformance.target.environment import Place
+from conformance.target.environment import Environment
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-GATE: Final = "framing.one-command"
+SMOKE_TEST: Final = "framing.one-command"
 """Is played before all others; a server that fails it is not asked anything else, unless a deviation explains it."""
 
 JOBS: Final = 4
@@ -43,14 +43,14 @@ _ENDS: Final = 3
 _FIT: Final = frozenset({Verdict.PASS, Verdict.INFO, Verdict.WARN, Verdict.FLAKY})
 
 
-class Session:
+class Runner:
     """A server, ready to be judged: started, filled with files, and asked what it speaks.
 
     A context manager. Raises on entering: SelectionError, TargetError, FixturesError, AddressError, each with one
     line for people. Events go to `sink`, one at a time. Whoever gives a `place` has entered it, and leaves it.
     """
 
-    def __init__(self, options: Options, catalogue: Catalogue, sink: Sink, place: Place | None = None) -> None:
+    def __init__(self, options: Options, catalogue: Catalogue, sink: Sink, place: Environment | None = None) -> None:
         self.options = options
         self.catalogue = catalogue
         self.scenarios: list[Scenario] = []
@@ -67,10 +67,10 @@ class Session:
 
     def __enter__(self) -> "Self":
         check_patterns(self.catalogue, (*self.options.select, *self.options.skip))
-        self._place = self._given_place or self._stack.enter_context(Place(self.options))
+        self._place = self._given_place or self._stack.enter_context(Environment(self.options))
         try:
             self._stack.enter_context(self._place.target)
-            found = discover(self.options, self._place, self.catalogue[GATE], self._timeouts)
+            found = discover(self.options, self._place, self.catalogue[SMOKE_TEST], self._timeouts)
             self._health, self._gate, self._basis = found.health, found.gate, found.basis
             self._executor = Executor(self._health, self._timeouts)
             self._start()
@@ -85,7 +85,7 @@ class Session:
     # --- Before the first scenario ---------------------------------------------------------------
 
     def _start(self) -> None:
-        options, facts = self.options, self._health.circumstances
+        options, facts = self.options, self._health.run_context
         applicable = [row for row in self.catalogue if row.applies_to(facts.dialect)]
         self.scenarios, self.deselected = select(applicable, options.select, options.skip, facts.dialect)
         self.scenarios.sort(key=self._depth)  # stable: what others depend on comes first
@@ -100,7 +100,7 @@ class Session:
                 deselected=[row.id for row in self.deselected],
                 is_concurrent=facts.is_concurrent,
                 round_trip_seconds=round(facts.round_trip_seconds, 6),
-                patience_seconds=round(facts.patience_seconds, 3),
+                timeout_seconds=round(facts.timeout_seconds, 3),
                 fixtures=facts.fixtures.kind,
                 started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 command=options.command(*options.patterns),
@@ -121,7 +121,7 @@ class Session:
 
     @property
     def _jobs(self) -> int:
-        facts = self._health.circumstances
+        facts = self._health.run_context
         if not facts.is_concurrent or facts.capacity:
             return 1
         is_slow = facts.round_trip_seconds > _SLOW_SECONDS
@@ -131,8 +131,8 @@ class Session:
         """Play all selected scenarios and return how it ended."""
         problems: list[str] = []
         try:
-            if self._gate.failure is not None and GATE not in {row.id for row in self.scenarios}:
-                self.judge(self.catalogue[GATE])
+            if self._gate.failure is not None and SMOKE_TEST not in {row.id for row in self.scenarios}:
+                self.judge(self.catalogue[SMOKE_TEST])
             self._report_deviations()
             for batch in self._batches():
                 self._run_batch(batch, may_wait=True)
@@ -144,13 +144,13 @@ class Session:
 
     def in_order(self) -> list[Scenario]:
         """Return the scenarios in the order in which `run` plays them; the gate is among them if it failed."""
-        gate = self.catalogue[GATE]
+        gate = self.catalogue[SMOKE_TEST]
         unselected = [gate] if self._gate.failure is not None and gate not in self.scenarios else []
         return unselected + self._ordered()
 
     def may_share(self, scenario: Scenario) -> bool:
         """Tell whether a scenario may be played while somebody else has the server play another."""
-        return scenario.isolation == SHARED and self._health.circumstances.is_concurrent
+        return scenario.isolation == SHARED and self._health.run_context.is_concurrent
 
     def has_judged(self, identifier: str) -> bool:
         """Tell whether a scenario has a result already."""
@@ -203,10 +203,12 @@ class Session:
         if self._reported is not None:
             return
         self._reported = {}
-        known = self._health.circumstances.deviations
+        known = self._health.run_context.deviations
         for deviation in known.rows:
-            if self._gate.failure is not None and not self._passes(self.catalogue[GATE], known.without(deviation)):
-                self._reported[deviation] = GATE
+            if self._gate.failure is not None and not self._passes(
+                self.catalogue[SMOKE_TEST], known.without(deviation)
+            ):
+                self._reported[deviation] = SMOKE_TEST
                 continue
             for row in self._ordered():
                 if row.requirement != deviation.requirement or row.id in self._results or self._obstacle(row):
@@ -218,7 +220,7 @@ class Session:
 
     def _report(self, scenario: Scenario, deviation: Deviation) -> Outcome | None:
         """Return the outcome of a scenario that does not expect a deviation, if it fails of that alone."""
-        known = self._health.circumstances.deviations
+        known = self._health.run_context.deviations
         outcome = self._play_expecting(scenario, known.without(deviation))
         if outcome.failure is None or not self._passes(scenario, known):
             return None
@@ -229,7 +231,7 @@ class Session:
 
     def _play_expecting(self, scenario: Scenario, deviations: Deviations) -> Outcome:
         """Play a scenario whose clients expect these deviations, and see to it that the server is up afterwards."""
-        outcome = play(scenario, self._health.circumstances, deviations=deviations, is_alone=True)
+        outcome = play(scenario, self._health.run_context, deviations=deviations, is_alone=True)
         self._health.ensure_up()
         return outcome
 
@@ -243,7 +245,7 @@ class Session:
         """
         if outcome.failure is not None or outcome.verdict is not None:
             return outcome
-        for deviation in self._health.circumstances.deviations.rows:
+        for deviation in self._health.run_context.deviations.rows:
             reporter = (self._reported or {}).get(deviation, "")
             if deviation not in outcome.tolerated or reporter == scenario.id:
                 continue
@@ -257,7 +259,7 @@ class Session:
 
     def judge(self, scenario: Scenario) -> Result:
         """Play one scenario, say so in events, and return the result."""
-        if scenario.id != GATE:
+        if scenario.id != SMOKE_TEST:
             self._report_deviations()
         if scenario.id not in self._results:
             self._run_batch([scenario])
@@ -283,7 +285,7 @@ class Session:
         result = judged(
             scenario,
             outcome,
-            dialect=self._health.circumstances.dialect,
+            dialect=self._health.run_context.dialect,
             attempts=played.attempts,
             reproduce=command_lines(self.options, scenario.id, outcome.record, self._place.target.address),
         )
@@ -293,9 +295,9 @@ class Session:
 
     def _obstacle(self, scenario: Scenario) -> Outcome | None:
         """Return why a scenario cannot be played, if so."""
-        record = Record()
-        facts = self._health.circumstances
-        if scenario.id == GATE and self._gate.failure is not None:
+        record = Recording()
+        facts = self._health.run_context
+        if scenario.id == SMOKE_TEST and self._gate.failure is not None:
             return self._gate
         if self._health.dead:
             return Outcome(record, verdict=Verdict.BLOCKED, reason=self._health.dead)

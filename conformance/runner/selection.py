@@ -100,7 +100,7 @@ def like(word: str, known: Iterable[str]) -> str:
 
 
 @dataclass
-class Known:
+class KnownFailure:
     """A failure that is known: which scenarios, and why."""
 
     scenario: str
@@ -114,7 +114,7 @@ class Known:
 class Baseline:
     """Known failures, each with a reason; it has to fit, or the run fails."""
 
-    def __init__(self, entries: Iterable[Known] = ()) -> None:
+    def __init__(self, entries: Iterable[KnownFailure] = ()) -> None:
         self.entries = list(entries)
 
     def reason(self, result: Result) -> str:
@@ -168,5 +168,5 @@ def read_baseline(path: Path) -> Baseline:
         if not is_right or not all(isinstance(value, str) and value.strip() for value in row.values()):
             message = f"--baseline {path}: entry {number} needs a scenario and a reason, and nothing else"
             raise SelectionError(message)
-        entries.append(Known(row["scenario"], row["reason"]))
+        entries.append(KnownFailure(row["scenario"], row["reason"]))
     return Baseline(entries)

@@ -26,7 +26,7 @@ TimeoutKind = tuple[str, str]
 """A requirement, and the kind of failure."""
 
 
-def patience_seconds(round_trip_seconds: float, scale: float) -> float:
+def timeout_seconds(round_trip_seconds: float, scale: float) -> float:
     """Return how many seconds a wait in full takes."""
     return (BASE_SECONDS + ROUND_TRIPS * round_trip_seconds) * scale
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeVar
 
 from conformance.client.client import CODES, UNKNOWN, Client, Status
-from conformance.client.recording import shown
+from conformance.client.recording import escape
 from conformance.failures import Failure, Incomplete, Kind
-from conformance.model.scenario import Stage
+from conformance.model.scenario import ScenarioContext
 
 COMMANDS: Final = (b"get_metadata %b", b"get_slice %b 0 0", b"get_slice %b 0 1")
 """What is asked of a name."""
@@ -27,7 +27,7 @@ class _SilentError(Exception):
     """The server neither replied nor closed."""
 
 
-def answers(stage: Stage, lines: Iterable[bytes]) -> Iterator[tuple[bytes, Client, Status]]:
+def answers(stage: ScenarioContext, lines: Iterable[bytes]) -> Iterator[tuple[bytes, Client, Status]]:
     """Send commands one after the other, and yield each with the client and its status; reconnect after a fatal one.
 
     Raises Failure for a reply that is no status line, or none.
@@ -65,7 +65,7 @@ def _status(client: Client, waits: int) -> Status | None:
     return _status(client, waits - 1)
 
 
-def readable_answers(stage: Stage, lines: Iterable[bytes]) -> Iterator[tuple[bytes, Client, Status]]:
+def readable_answers(stage: ScenarioContext, lines: Iterable[bytes]) -> Iterator[tuple[bytes, Client, Status]]:
     """Send commands one after the other, and yield those with a readable status line, the client and the status.
 
     Reconnects after a fatal status, and after what is no status line. Raises Incomplete if no reply at all can be read,
@@ -96,13 +96,13 @@ def readable_answers(stage: Stage, lines: Iterable[bytes]) -> Iterator[tuple[byt
     if client is None:
         stage.connect()  # a server that died of the last command accepts nobody
     if unreadable and (not readable or silences >= _MOST_SILENCES):
-        message = f"the server gave no readable answer to {shown(unreadable[0])}"
+        message = f"the server gave no readable answer to {escape(unreadable[0])}"
         raise Incomplete(message)
     if unreadable:
-        stage.saw(f"no readable answer to {len(unreadable)} of the commands, the first: {shown(unreadable[0])}")
+        stage.saw(f"no readable answer to {len(unreadable)} of the commands, the first: {escape(unreadable[0])}")
 
 
-def readable_sizes(stage: Stage, lines: Iterable[bytes]) -> Iterator[tuple[bytes, int, Status]]:
+def readable_sizes(stage: ScenarioContext, lines: Iterable[bytes]) -> Iterator[tuple[bytes, int, Status]]:
     """Send get_metadata lines, and yield the sizes that are told, 0 if none can be read."""
     for line, client, status in readable_answers(stage, lines):
         yield line, (_readable(client.size) or 0) if status.code == 0 else 0, status
@@ -138,7 +138,7 @@ def require_served(client: Client) -> None:
     client.part()
 
 
-def refusals_of_directory(stage: Stage, line: bytes) -> tuple[int, ...]:
+def refusals_of_directory(stage: ScenarioContext, line: bytes) -> tuple[int, ...]:
     """Return the codes that may answer a command with the name of a directory; before 2026 any may.
 
     A slice may be answered by 199, too: to read a directory as a file fails.
@@ -148,7 +148,7 @@ def refusals_of_directory(stage: Stage, line: bytes) -> tuple[int, ...]:
     return (199, 201, 202) if line.startswith(b"get_slice") else (201, 202)
 
 
-def ask_directory(stage: Stage, line: bytes) -> None:
+def ask_directory(stage: ScenarioContext, line: bytes) -> None:
     """Require a right answer to a command with the name of a directory, and no second one; raise Failure."""
     client = stage.connect()
     client.say(line)
@@ -158,7 +158,7 @@ def ask_directory(stage: Stage, line: bytes) -> None:
         client.in_step()
 
 
-def survive(stage: Stage, lines: Iterable[bytes]) -> None:
+def survive(stage: ScenarioContext, lines: Iterable[bytes]) -> None:
     """Send commands, each on its own connection, whatever the reply; raise Failure unless others are served then."""
     for line in lines:
         client = stage.connect()

@@ -7,7 +7,7 @@ is left to a pause in which something might still have come.
 from conformance.client.client import replies
 from conformance.diagnosis import lines as causes
 from conformance.failures import Failure
-from conformance.model.scenario import Cause, Chapter, Kind, Stage
+from conformance.model.scenario import Cause, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
 
@@ -31,7 +31,7 @@ _UNKNOWN = "hftp_conformance_probe"
         ],
     },
 )
-def one_command(stage: Stage) -> None:
+def one_command(stage: ScenarioContext) -> None:
     """Say what no server knows; one that calls this a success is asked two more questions of that sort."""
     client = stage.connect()
     for command in (_UNKNOWN, "get_metadata", "get_slice"):
@@ -76,7 +76,7 @@ chapter.transcript(
 
 
 @chapter.play("framing.cr-lf-apart", "HFTP-1.1", "CR and LF may come in different packets", causes=causes.IN_PIECES)
-def cr_lf_apart(stage: Stage) -> None:
+def cr_lf_apart(stage: ScenarioContext) -> None:
     """Send up to the CR, have the server meet it, then send the LF and the next command up to its CR, and so on.
 
     A pause makes it likely that the packets are read apart; the verdict does not depend on it.
@@ -98,7 +98,7 @@ def cr_lf_apart(stage: Stage) -> None:
     "A packet may end between the CR and the LF of a command, and go on with the next command",
     causes=causes.IN_PIECES,
 )
-def cr_lf_apart_pipelined(stage: Stage) -> None:
+def cr_lf_apart_pipelined(stage: ScenarioContext) -> None:
     """Cut three pipelined commands between CR and LF."""
     client = stage.connect()
     for piece in (f"{_UNKNOWN}\r", f"\n{_UNKNOWN}\r", "\nget_metadata\r", "\nquit\r", "\n"):
@@ -112,7 +112,7 @@ def cr_lf_apart_pipelined(stage: Stage) -> None:
 @chapter.play(
     "framing.pieces", "HFTP-1.1", "Commands may come in pieces of any length", needs=["text"], causes=causes.IN_PIECES
 )
-def pieces(stage: Stage) -> None:
+def pieces(stage: ScenarioContext) -> None:
     """Send the same commands in pieces of each length from 2 to 7, and of random lengths."""
     text = stage.fixture("text")
     said = b"%b\r\nget_metadata %b\r\nget_metadata\r\n%b\r\nquit\r\n" % (_UNKNOWN.encode(), text.name, b"x" * 40)
@@ -163,7 +163,7 @@ for _slug, _sent, _what in _BAD_ENDS:
     "A LF inside a line is found although the line comes in pieces",
     causes=causes.EXECUTED | causes.LF_TAKEN,
 )
-def lf_in_pieces(stage: Stage) -> None:
+def lf_in_pieces(stage: ScenarioContext) -> None:
     """Cut a line around its stray LF."""
     for said in ((b"qui", b"\n", b"t\r\n"), (b"qui\n", b"t\r\n"), (b"quit", b"\n\r\n"), (b"quit\r", b"x\n\r\n")):
         client = stage.connect()
@@ -238,7 +238,7 @@ chapter.transcript(
     needs=["text"],
     causes=causes.TOGETHER,
 )
-def deep_pipelining(stage: Stage) -> None:
+def deep_pipelining(stage: ScenarioContext) -> None:
     """Send four kinds of commands in a random order, and read every reply."""
     text = stage.fixture("text")
     kinds = {

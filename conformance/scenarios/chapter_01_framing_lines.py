@@ -3,11 +3,11 @@
 from typing import Final
 
 from conformance.client.client import CODES
-from conformance.client.recording import shown
+from conformance.client.recording import escape
 from conformance.diagnosis import controls
 from conformance.diagnosis import lines as causes
 from conformance.failures import Failure
-from conformance.model.scenario import DESTRUCTIVE, Cause, Chapter, Kind, Stage
+from conformance.model.scenario import DESTRUCTIVE, Cause, Chapter, Kind, ScenarioContext
 from conformance.scenarios.answering import readable_answers, require_readable
 
 chapter = Chapter()
@@ -58,14 +58,14 @@ _ODD_LINES: Final = (
 """A slug, the line, what it is, the requirement that leaves the answer open, and the answers that it allows."""
 
 
-def _filled(stage: Stage, line: str) -> bytes:
+def _filled(stage: ScenarioContext, line: str) -> bytes:
     return line.replace("{text}", stage.fixture("text").name.decode("latin-1")).encode("latin-1")
 
 
 def _add_odd_line(slug: str, line: str, what: str, requirement: str, choice: tuple[int, ...]) -> None:
     """Add two scenarios: what the answer is (a choice), and that it is one answer (not a choice)."""
 
-    def play(stage: Stage, codes: tuple[int, ...]) -> None:
+    def play(stage: ScenarioContext, codes: tuple[int, ...]) -> None:
         client = stage.connect()
         client.say(_filled(stage, line))
         status = client.status(*codes)
@@ -81,11 +81,11 @@ def _add_odd_line(slug: str, line: str, what: str, requirement: str, choice: tup
         needs=["text"],
         causes=causes.UNANSWERED | ({Kind.STATUS: causes.CR_ENDS} if "\r" in line else {}),
     )
-    def one_answer(stage: Stage) -> None:
+    def one_answer(stage: ScenarioContext) -> None:
         play(stage, tuple(code for code in CODES if code or 0 in choice))
 
     @chapter.play(f"framing.{slug}-answer", requirement, f"{what}: which answer", needs=["text"])
-    def which_answer(stage: Stage) -> None:
+    def which_answer(stage: ScenarioContext) -> None:
         play(stage, choice)
 
     one_answer.__doc__ = f"Send it ({what}), and one more command; any answer will do, if it is one."
@@ -103,14 +103,14 @@ for _row in _ODD_LINES:
     needs=["text"],
     causes={Kind.STATUS: "such a line is taken for a failure of the server; it is the client's mistake: 101"},
 )
-def odd_lines_no_199(stage: Stage) -> None:
+def odd_lines_no_199(stage: ScenarioContext) -> None:
     """Send them, each on a connection of its own; any answer but 199 will do."""
     for row in _ODD_LINES:
         if 100 not in row[4]:  # noqa: PLR2004  (a code of the protocol)
             continue
         for line, _, status in readable_answers(stage, [_filled(stage, row[1])]):
             if status.code == 199:  # noqa: PLR2004  (a code of the protocol)
-                raise Failure(Kind.STATUS, f"100, 101, 200 or 201 to {shown(line)}", str(status))
+                raise Failure(Kind.STATUS, f"100, 101, 200 or 201 to {escape(line)}", str(status))
 
 
 _FOREIGN = (
@@ -129,7 +129,7 @@ def _add_foreign(slug: str, line: bytes, what: str) -> None:
     @chapter.play(
         f"framing.{slug}", "HFTP-1.12", f"{what}: a status line", isolation=DESTRUCTIVE, causes=causes.UNANSWERED
     )
-    def answered(stage: Stage) -> None:
+    def answered(stage: ScenarioContext) -> None:
         client = stage.connect()
         client.say(line)
         status = require_readable(client, 101, 200, 201, 202)
@@ -143,7 +143,7 @@ def _add_foreign(slug: str, line: bytes, what: str) -> None:
         isolation=DESTRUCTIVE,
         causes=causes.UNSURVIVED,
     )
-    def survived(stage: Stage) -> None:
+    def survived(stage: ScenarioContext) -> None:
         client = stage.connect()
         client.say(line)
         client.part()
@@ -192,7 +192,7 @@ chapter.transcript(
 
 
 @chapter.play("framing.unfinished-line", "HFTP-1.15", "A line that the end of the stream cuts off")
-def unfinished_line(stage: Stage) -> None:
+def unfinished_line(stage: ScenarioContext) -> None:
     """Begin a line, and end the stream."""
     client = stage.connect()
     client.send(b"get_file_listing")

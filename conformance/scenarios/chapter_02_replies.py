@@ -7,10 +7,10 @@ import re
 from typing import Final
 
 from conformance.client.client import CODES, UNKNOWN
-from conformance.client.recording import shown
+from conformance.client.recording import escape
 from conformance.diagnosis import lines as causes
 from conformance.failures import Failure
-from conformance.model.scenario import Cause, Chapter, Kind, Stage
+from conformance.model.scenario import Cause, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
 
@@ -30,7 +30,7 @@ _ASKED: Final = (
 _STATUS: Final = re.compile(rb"(?:0|[1-9][0-9]*)(?: .*)?", re.DOTALL)
 
 
-def _first_lines(stage: Stage) -> list[tuple[str, bytes]]:
+def _first_lines(stage: ScenarioContext) -> list[tuple[str, bytes]]:
     """Return the first line of the reply to each command, each on a connection of its own."""
     found = []
     asked = list(_ASKED)
@@ -50,11 +50,11 @@ def _first_lines(stage: Stage) -> list[tuple[str, bytes]]:
     "Every reply begins with a status line: CODE SP TEXT CR LF",
     causes=causes.STATUS_FORM,
 )
-def status_line(stage: Stage) -> None:
+def status_line(stage: ScenarioContext) -> None:
     """Ask for every kind of reply that needs no file, and look at its first line."""
     for what, line in _first_lines(stage):
         if not _STATUS.fullmatch(line):
-            raise Failure(Kind.MALFORMED, f"a status line in reply to {what}: CODE SP TEXT CR LF", shown(line))
+            raise Failure(Kind.MALFORMED, f"a status line in reply to {what}: CODE SP TEXT CR LF", escape(line))
 
 
 @chapter.play(
@@ -63,15 +63,15 @@ def status_line(stage: Stage) -> None:
     "No reply has a code that the protocol does not know",
     causes={Kind.STATUS: causes.UNKNOWN_CODE},
 )
-def known_codes(stage: Stage) -> None:
+def known_codes(stage: ScenarioContext) -> None:
     """Ask for every kind of reply that needs no file, and look at its code alone."""
     expected = "one of the codes " + ", ".join(map(str, CODES))
     for what, line in _first_lines(stage):
         found = re.match(rb"[0-9]{1,9}", line)
         if found is None:
-            raise Failure(Kind.MALFORMED, f"{expected}, in reply to {what}", shown(line))
+            raise Failure(Kind.MALFORMED, f"{expected}, in reply to {what}", escape(line))
         if int(found[0]) not in CODES:
-            raise Failure(Kind.STATUS, f"{expected}, in reply to {what}", shown(line))
+            raise Failure(Kind.STATUS, f"{expected}, in reply to {what}", escape(line))
 
 
 @chapter.play(
@@ -89,18 +89,18 @@ def known_codes(stage: Stage) -> None:
         ]
     },
 )
-def has_text(stage: Stage) -> None:
+def has_text(stage: ScenarioContext) -> None:
     """Look for the text."""
     for what, line in _first_lines(stage):
         if not re.fullmatch(rb"[0-9]+ .+", line, re.DOTALL):
-            raise Failure(Kind.MALFORMED, f"a code, a space and a text in reply to {what}", shown(line))
+            raise Failure(Kind.MALFORMED, f"a code, a space and a text in reply to {what}", escape(line))
 
 
 @chapter.play("replies.texts", "HFTP-2.4", "What the texts of the status lines are")
-def texts(stage: Stage) -> None:
+def texts(stage: ScenarioContext) -> None:
     """Write the texts down."""
     for _, line in _first_lines(stage):
-        stage.saw(shown(line))
+        stage.saw(escape(line))
 
 
 @chapter.play(
@@ -109,7 +109,7 @@ def texts(stage: Stage) -> None:
     "The server says nothing before the first command",
     causes={Kind.STATUS: causes.GREETED, Kind.EXTRA: causes.GREETED},
 )
-def client_first(stage: Stage) -> None:
+def client_first(stage: ScenarioContext) -> None:
     """Give a greeting the time to arrive, then require that what comes first and last is the reply to quit."""
     client = stage.connect()
     stage.pause()

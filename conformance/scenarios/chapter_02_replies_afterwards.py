@@ -3,11 +3,11 @@
 from typing import Final
 
 from conformance.client.client import UNKNOWN, Client
-from conformance.client.recording import shown
+from conformance.client.recording import escape
 from conformance.diagnosis import controls
 from conformance.diagnosis import lines as causes
 from conformance.failures import Failure, Unsupported
-from conformance.model.scenario import Cause, Chapter, Kind, Stage
+from conformance.model.scenario import Cause, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
 
@@ -65,7 +65,7 @@ chapter.transcript(
     level_in=dict.fromkeys(("2019", "2018", "2016"), "SHOULD"),  # as all that concerns unreadable files
     causes=causes.STAYS_OPEN,
 )
-def closes_199(stage: Stage) -> None:
+def closes_199(stage: ScenarioContext) -> None:
     """Ask for a file that cannot be read; whether that is 199 is judged elsewhere."""
     client = stage.connect()
     client.say(b"get_slice %b 0 1" % stage.fixture("unreadable").name)
@@ -129,7 +129,7 @@ chapter.transcript(
     causes=causes.CLOSES
     | {Kind.TIMEOUT: Cause("after some number of errors the server stops answering", control=controls.ONE_BY_ONE)},
 )
-def goes_on_long(stage: Stage) -> None:
+def goes_on_long(stage: ScenarioContext) -> None:
     """Make every kind of error that is not fatal, thirty times, each after the reply to the one before."""
     text = stage.fixture("text")
     client = stage.connect()
@@ -157,9 +157,9 @@ def _add_arrival(slug: str, first: bytes, code: int, what: str, dialects: tuple[
             "HFTP-2.9",
             f"{what} is answered although {kib} KiB of commands follow that nobody reads",
             dialects=dialects,
-            causes=causes.lost(shown(first), code),
+            causes=causes.lost(escape(first), code),
         )
-        def arrives(stage: Stage, kib: int = kib) -> None:
+        def arrives(stage: ScenarioContext, kib: int = kib) -> None:
             """Send it all as fast as the connection takes it; a send that fails is not a failure."""
             client = stage.connect()
             client.send(first + _UNREAD * (kib * 1024 // len(_UNREAD)))
@@ -172,7 +172,7 @@ _add_arrival("101", b"\r\n", 101, "An empty line", ("2026",))
 _add_arrival("quit", b"quit\r\n", 0, "quit")
 
 
-def _ask_much(stage: Stage, last: bytes) -> tuple[Client, int]:
+def _ask_much(stage: ScenarioContext, last: bytes) -> tuple[Client, int]:
     """Ask for more replies than fit into a client's buffer, then end it all, with input behind that is not read."""
     client = stage.connect(receive_buffer_bytes=4096)
     count = 800
@@ -188,7 +188,7 @@ def _ask_much(stage: Stage, last: bytes) -> tuple[Client, int]:
     "All replies up to the fatal one arrive at a client that reads late",
     causes=causes.lost(r"qui\nt\r\n", 100),
 )
-def arrives_behind_others(stage: Stage) -> None:
+def arrives_behind_others(stage: ScenarioContext) -> None:
     """Have replies on their way when the server closes: RST destroys what the client has no room for yet."""
     client, count = _ask_much(stage, b"qui\nt\r\n")
     for _ in range(count):
@@ -203,7 +203,7 @@ def arrives_behind_others(stage: Stage) -> None:
     "All replies up to that of quit arrive at a client that reads late",
     causes=causes.lost(r"quit\r\n", 0),
 )
-def arrives_behind_others_quit(stage: Stage) -> None:
+def arrives_behind_others_quit(stage: ScenarioContext) -> None:
     """Have replies on their way when the server closes after quit."""
     client, count = _ask_much(stage, b"quit\r\n")
     for _ in range(count):

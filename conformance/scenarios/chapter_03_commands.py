@@ -4,7 +4,7 @@ from typing import Final
 
 from conformance.diagnosis import commands as causes
 from conformance.failures import Failure
-from conformance.model.scenario import DESTRUCTIVE, EXCLUSIVE, Cause, Chapter, Kind, Stage
+from conformance.model.scenario import DESTRUCTIVE, EXCLUSIVE, Cause, Chapter, Kind, ScenarioContext
 from conformance.scenarios.answering import COMMANDS, survive
 
 chapter = Chapter()
@@ -59,7 +59,7 @@ for _slug, _said, _what, _cause in _UNKNOWN_LINES:
     "Words that are no commands, but may be methods of the server's objects, are answered by 200",
     causes=dict.fromkeys((Kind.STATUS, Kind.CLOSED, Kind.RESET, Kind.TIMEOUT), causes.BY_METHOD),
 )
-def names_of_methods(stage: Stage) -> None:
+def names_of_methods(stage: ScenarioContext) -> None:
     """Say names that a dispatcher without a table of commands would find."""
     client = stage.connect()
     for name in ("handle", "run", "send", "recv", "close", "stop", "start", "serve", "__init__", "__class__", "socket"):
@@ -176,7 +176,7 @@ for _slug, _said, _code, _what in _ORDERS:
 # --- What cannot be read -----------------------------------------------------------------------------
 
 
-def _ask_unreadable(stage: Stage, line: bytes) -> None:
+def _ask_unreadable(stage: ScenarioContext, line: bytes) -> None:
     """Require 199 and the end of the stream; before 2026 any status line."""
     client = stage.connect()
     client.say(line)
@@ -194,7 +194,7 @@ def _ask_unreadable(stage: Stage, line: bytes) -> None:
     needs=["unreadable"],
     causes=causes.CANNOT_READ,
 )
-def unreadable_slice(stage: Stage) -> None:
+def unreadable_slice(stage: ScenarioContext) -> None:
     """Ask for its first byte; before 2026 any status line will do."""
     _ask_unreadable(stage, b"get_slice %b 0 1" % stage.fixture("unreadable").name)
 
@@ -207,7 +207,7 @@ def unreadable_slice(stage: Stage) -> None:
     level="SHOULD",  # stat() needs no permission to read, and the protocol does not say which call has to fail
     causes=causes.CANNOT_READ,
 )
-def unreadable_metadata(stage: Stage) -> None:
+def unreadable_metadata(stage: ScenarioContext) -> None:
     """Ask for its size; before 2026 any status line will do."""
     _ask_unreadable(stage, b"get_metadata " + stage.fixture("unreadable").name)
 
@@ -220,7 +220,7 @@ def unreadable_metadata(stage: Stage) -> None:
     isolation=DESTRUCTIVE,
     causes=causes.CANNOT_READ,
 )
-def unreadable_survived(stage: Stage) -> None:
+def unreadable_survived(stage: ScenarioContext) -> None:
     """Ask for its size and for slices of it, whatever the answers, and connect again."""
     survive(stage, [command % stage.fixture("unreadable").name for command in COMMANDS])
 
@@ -241,7 +241,7 @@ def unreadable_survived(stage: Stage) -> None:
         ),
     },
 )
-def unreadable_directory(stage: Stage) -> None:
+def unreadable_directory(stage: ScenarioContext) -> None:
     """Take the permission to read the directory away for a while; a server that has it open already may go on.
 
     Before 2026 any status line will do.

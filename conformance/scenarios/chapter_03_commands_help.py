@@ -3,10 +3,10 @@
 from typing import Final
 
 from conformance.client.client import CODES, UNKNOWN
-from conformance.client.recording import shown
+from conformance.client.recording import escape
 from conformance.diagnosis import commands as causes
 from conformance.failures import Failure
-from conformance.model.scenario import Cause, Chapter, Kind, Stage
+from conformance.model.scenario import Cause, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
 
@@ -18,7 +18,7 @@ _HELP_IS_KNOWN: Final = """
 _NAMES: Final = (b"get_file_listing", b"get_metadata", b"get_slice", b"help", b"quit")
 
 
-def _helped(stage: Stage) -> list[bytes]:
+def _helped(stage: ScenarioContext) -> list[bytes]:
     client = stage.connect()
     client.say("help")
     client.status(0)
@@ -28,7 +28,7 @@ def _helped(stage: Stage) -> list[bytes]:
 
 
 @chapter.play("commands.help", "HFTP-3.8", "help is answered by 0, names and an empty line", causes=causes.HELP)
-def help_form(stage: Stage) -> None:
+def help_form(stage: ScenarioContext) -> None:
     """Ask for help, and then for something else."""
     if not _helped(stage):
         raise Failure(Kind.BODY, "the names of the commands", "none")
@@ -46,13 +46,13 @@ def help_form(stage: Stage) -> None:
         ]
     },
 )
-def help_complete(stage: Stage) -> None:
+def help_complete(stage: ScenarioContext) -> None:
     """Compare the names with those of the protocol; a server may have more."""
     names = _helped(stage)
     for name in _NAMES:
         if names.count(name) != 1:
             got = b", ".join(names)
-            raise Failure(Kind.BODY, f"the line {name.decode()}, once", shown(got) or "no names")
+            raise Failure(Kind.BODY, f"the line {name.decode()}, once", escape(got) or "no names")
 
 
 @chapter.play(
@@ -67,7 +67,7 @@ def help_complete(stage: Stage) -> None:
         ]
     },
 )
-def help_usable(stage: Stage) -> None:
+def help_usable(stage: ScenarioContext) -> None:
     """Say each of the names with more arguments than the protocol's commands take: anything but 200 is an answer."""
     for name in _helped(stage)[:50]:
         client = stage.connect()
@@ -103,9 +103,9 @@ chapter.transcript(
 
 
 @chapter.play("commands.more", "HFTP-3.9", "Whether the server knows what came later: help and raw slices")
-def more(stage: Stage) -> None:
+def more(stage: ScenarioContext) -> None:
     """Ask for help, and for a raw slice of a file that is not there."""
     for said in (b"help", b"get_slice %b 0 1 raw" % _MISSING.encode(), UNKNOWN):
         client = stage.connect()
         client.say(said)
-        stage.saw(f"{shown(said)}: {client.status()}")
+        stage.saw(f"{escape(said)}: {client.status()}")

@@ -4,7 +4,7 @@ from typing import Final
 
 from conformance.diagnosis import commands as causes
 from conformance.diagnosis.lines import SEARCHED_FIRST
-from conformance.model.scenario import Cause, Chapter, Kind, Stage
+from conformance.model.scenario import Cause, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
 
@@ -111,7 +111,7 @@ chapter.transcript(
     needs=["medium"],
     causes=causes.QUIT | dict.fromkeys((Kind.CLOSED, Kind.RESET), _CUT_OFF),
 )
-def quit_behind_slice(stage: Stage) -> None:
+def quit_behind_slice(stage: ScenarioContext) -> None:
     """Ask for a whole file and say quit in one packet; little of it fits into the client's buffer when it is sent."""
     file = stage.fixture("medium")
     client = stage.connect(receive_buffer_bytes=4096)
@@ -132,7 +132,7 @@ def quit_behind_slice(stage: Stage) -> None:
         Kind.RESET: "at quit the connection is reset before all replies have arrived, as SO_LINGER with 0 seconds does",
     },
 )
-def quit_behind_many(stage: Stage) -> None:
+def quit_behind_many(stage: ScenarioContext) -> None:
     """Ask for more replies than a small buffer holds, and read them once the server has most likely closed."""
     client = stage.connect(receive_buffer_bytes=4096)
     count = 800

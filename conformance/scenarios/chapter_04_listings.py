@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from conformance.client.client import UNKNOWN, Client
-from conformance.client.recording import shown
+from conformance.client.recording import escape
 from conformance.diagnosis import files as causes
 from conformance.failures import Failure
-from conformance.model.scenario import EXCLUSIVE, Cause, Chapter, Kind, Stage
+from conformance.model.scenario import EXCLUSIVE, Cause, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
 
@@ -29,7 +29,7 @@ def _require_once(names: list[bytes], wanted: bytes) -> None:
     """Require a name, once."""
     if (count := names.count(wanted)) != 1:
         got = f"it {count} times" if count else f"{len(names)} other lines"
-        raise Failure(Kind.BODY, f"the line {shown(wanted)}, once", f"{got}, the first: {shown(b''.join(names[:1]))}")
+        raise Failure(Kind.BODY, f"the line {escape(wanted)}, once", f"{got}, the first: {escape(b''.join(names[:1]))}")
 
 
 @chapter.play(
@@ -39,13 +39,13 @@ def _require_once(names: list[bytes], wanted: bytes) -> None:
     needs=["text"],
     causes=causes.LISTING_FORM,
 )
-def form(stage: Stage) -> None:
+def form(stage: ScenarioContext) -> None:
     """Look for a file that is there as a line of the listing, and for the next reply behind it."""
     client = stage.connect()
     names = list_files(client)
     if stage.fixture("text").name not in names:
-        got = shown(b"".join(name + b"\r\n" for name in names[:3])) or "no names"
-        raise Failure(Kind.BODY, f"the line {shown(stage.fixture('text').name)}", got)
+        got = escape(b"".join(name + b"\r\n" for name in names[:3])) or "no names"
+        raise Failure(Kind.BODY, f"the line {escape(stage.fixture('text').name)}", got)
     client.in_step()
 
 
@@ -80,12 +80,12 @@ chapter.transcript(
     isolation=EXCLUSIVE,
     causes=causes.LISTING_EMPTY,
 )
-def empty_directory(stage: Stage) -> None:
+def empty_directory(stage: ScenarioContext) -> None:
     """Move everything out of the way for a while, and look for exactly one CR LF between two status lines."""
     with stage.fixtures.emptied():
         client = stage.connect()
         if names := list_files(client):
-            raise Failure(Kind.BODY, "no names", f"{len(names)}: {shown(names[0])}")
+            raise Failure(Kind.BODY, "no names", f"{len(names)}: {escape(names[0])}")
         client.say(UNKNOWN)
         try:
             client.status(200, 201, 202)
@@ -105,13 +105,13 @@ def empty_directory(stage: Stage) -> None:
     isolation=EXCLUSIVE,
     causes=causes.LISTING_FRESH,
 )
-def one_file(stage: Stage) -> None:
+def one_file(stage: ScenarioContext) -> None:
     """Leave one file alone in the directory."""
     with stage.fixtures.emptied(), stage.fixtures.added({b"alone.txt": b"alone"}):
         client = stage.connect()
         names = list_files(client)
         if names != [b"alone.txt"]:
-            raise Failure(Kind.BODY, "alone.txt and nothing else", shown(b", ".join(names)))
+            raise Failure(Kind.BODY, "alone.txt and nothing else", escape(b", ".join(names)))
         client.in_step()
 
 
@@ -122,7 +122,7 @@ def one_file(stage: Stage) -> None:
     needs=["own-files", *_KEYS],
     causes=causes.LISTING_WHOLE,
 )
-def has_all(stage: Stage) -> None:
+def has_all(stage: ScenarioContext) -> None:
     """Look for the name of each file that was written."""
     names = list_files(stage.connect())
     for key in _KEYS:
@@ -139,7 +139,7 @@ def _add_listed(key: str, what: str, cause: Cause) -> None:
         needs=[key],
         causes=causes.LISTING_WHOLE | {Kind.BODY: cause},
     )
-    def listed(stage: Stage) -> None:
+    def listed(stage: ScenarioContext) -> None:
         """Look for its name."""
         _require_once(list_files(stage.connect()), stage.fixture(key).name)
 
@@ -153,15 +153,15 @@ for _row in (
 
 
 @chapter.play("listings.no-doubles", "HFTP-4.3", "No name is listed twice")
-def no_doubles(stage: Stage) -> None:
+def no_doubles(stage: ScenarioContext) -> None:
     """Count the names."""
     counts = Counter(list_files(stage.connect()))
     if doubled := sorted(name for name, count in counts.items() if count > 1):
-        raise Failure(Kind.BODY, "each name once", f"{shown(doubled[0])} {counts[doubled[0]]} times")
+        raise Failure(Kind.BODY, "each name once", f"{escape(doubled[0])} {counts[doubled[0]]} times")
 
 
 @chapter.play("listings.twice", "HFTP-4.3", "Two listings of the same files are the same", needs=["own-files"])
-def twice(stage: Stage) -> None:
+def twice(stage: ScenarioContext) -> None:
     """List twice on a connection, and once on another."""
     client = stage.connect()
     first, second = sorted(list_files(client)), sorted(list_files(client))
@@ -172,12 +172,12 @@ def twice(stage: Stage) -> None:
             raise Failure(
                 Kind.BODY,
                 "the same names again",
-                f"another listing: {shown(changed[0])}",
+                f"another listing: {escape(changed[0])}",
             )
 
 
 @contextlib.contextmanager
-def _many_files(stage: Stage, names: list[bytes]) -> Iterator[None]:
+def _many_files(stage: ScenarioContext, names: list[bytes]) -> Iterator[None]:
     """Have many files for a while: one is written, the others are hard links to it, which is far faster."""
     first, *others = names
     with stage.fixtures.added({first: b"."}), _opened(stage.fixtures.directory) as directory:
@@ -218,10 +218,10 @@ def _add_many(slug: str, title: str, names: list[bytes]) -> None:
         title,
         needs=["local"],
         isolation=EXCLUSIVE,
-        patiences=30.0,
+        timeouts=30.0,
         causes=causes.LISTING_WHOLE,
     )
-    def many(stage: Stage) -> None:
+    def many(stage: ScenarioContext) -> None:
         """Add them, compare the listing with what is there, and take them away again."""
         with _many_files(stage, names):
             client = stage.connect()
@@ -229,7 +229,7 @@ def _add_many(slug: str, title: str, names: list[bytes]) -> None:
             found = set(listed)
             missing = [name for name in names if name not in found]
             if missing:
-                got = f"{len(names) - len(missing)} of them; not there: {shown(missing[0])}"
+                got = f"{len(names) - len(missing)} of them; not there: {escape(missing[0])}"
                 raise Failure(Kind.BODY, f"{len(names)} names", got)
             if len(listed) != len(found):
                 raise Failure(Kind.BODY, "each name once", f"{len(listed) - len(found)} names twice")
@@ -255,7 +255,7 @@ _add_many(
     isolation=EXCLUSIVE,
     causes=causes.LISTING_FRESH,
 )
-def fresh(stage: Stage) -> None:
+def fresh(stage: ScenarioContext) -> None:
     """Add and remove a file between the listings of one client, and look as another client too."""
     name = b"hftp-conformance-fresh.txt"
     client = stage.connect()

@@ -3,10 +3,10 @@
 from typing import Final
 
 from conformance.client.client import Client
-from conformance.client.recording import shown
+from conformance.client.recording import escape
 from conformance.diagnosis import files as causes
 from conformance.failures import Failure, Incomplete
-from conformance.model.scenario import Chapter, Kind, Stage
+from conformance.model.scenario import Chapter, Kind, ScenarioContext
 from conformance.scenarios.chapter_04_listings import list_files
 
 chapter = Chapter()
@@ -22,20 +22,20 @@ def _require_fetchable(client: Client, name: bytes) -> bool:
     """
     may_be_unreadable = client.dialect != "2026"
     if b" " in name or not name:
-        raise Failure(Kind.BODY, "names that a command can hold", shown(name) + ", which has a space")
+        raise Failure(Kind.BODY, "names that a command can hold", escape(name) + ", which has a space")
     client.say(b"get_metadata " + name)
     status = client.status()
     if status.code == 199 and may_be_unreadable:  # noqa: PLR2004  (a code of the protocol)
         return False
     if status.code != 0:
-        raise Failure(Kind.STATUS, f"0 for {shown(name)}, which is listed", str(status))
+        raise Failure(Kind.STATUS, f"0 for {escape(name)}, which is listed", str(status))
     size = client.size()
     client.say(b"get_slice %b 0 %d" % (name, min(size, 10)))
     status = client.status()
     if status.code == 199 and may_be_unreadable:  # noqa: PLR2004  (a code of the protocol)
         return False
     if status.code != 0:
-        raise Failure(Kind.STATUS, f"0 for a slice of {shown(name)}, which is listed", str(status))
+        raise Failure(Kind.STATUS, f"0 for a slice of {escape(name)}, which is listed", str(status))
     client.slice(None, 0, min(size, 10))
     return True
 
@@ -44,10 +44,10 @@ def _require_fetchable(client: Client, name: bytes) -> bool:
     "listings.all-fetchable",
     "HFTP-4.5",
     "Everything that is listed can be fetched",
-    patiences=30.0,
+    timeouts=30.0,
     causes=causes.UNFETCHABLE,
 )
-def all_fetchable(stage: Stage) -> None:
+def all_fetchable(stage: ScenarioContext) -> None:
     """Ask for the size and the first bytes of each name."""
     client = stage.connect()
     names = list_files(client)
@@ -79,7 +79,7 @@ for _key, _what in (
         needs=["local", _key],
         causes=causes.UNFETCHABLE,
     )
-    def only_fetchable(stage: Stage, key: str = _key) -> None:
+    def only_fetchable(stage: ScenarioContext, key: str = _key) -> None:
         """Look for it under the names that it could be listed by."""
         thing = stage.fixture(key)
         client = stage.connect()
@@ -87,17 +87,17 @@ for _key, _what in (
         found = [name for name in list_files(client) if name in wanted]
         for name in found:
             if not _require_fetchable(client, name):
-                stage.saw(f"listed, and cannot be read: {shown(name)}")
+                stage.saw(f"listed, and cannot be read: {escape(name)}")
                 return
         client.in_step()
-        stage.saw(f"listed, and can be fetched: {shown(found[0])}" if found else "not listed")
+        stage.saw(f"listed, and can be fetched: {escape(found[0])}" if found else "not listed")
 
 
 # --- Choices -----------------------------------------------------------------------------------------
 
 
 @chapter.play("listings.order", "HFTP-4.4", "In which order the names come")
-def order(stage: Stage) -> None:
+def order(stage: ScenarioContext) -> None:
     """Compare the order with some that are usual."""
     names = list_files(stage.connect())
     for what, usual in (
@@ -117,7 +117,7 @@ def order(stage: Stage) -> None:
     "Whether files whose names begin with a dot are listed and served",
     needs=["local", "hidden"],
 )
-def dot_files(stage: Stage) -> None:
+def dot_files(stage: ScenarioContext) -> None:
     """Look for one in the listing, and ask for it."""
     name = stage.fixture("hidden").name
     client = stage.connect()

@@ -7,8 +7,8 @@ from conformance.client.client import Client, fetch
 from conformance.diagnosis import files as causes
 from conformance.failures import Failure, Incomplete
 from conformance.fixtures.base import SERVABLE
-from conformance.fixtures.content import Known
-from conformance.model.scenario import EXCLUSIVE, Chapter, Kind, Stage
+from conformance.fixtures.content import InMemory
+from conformance.model.scenario import EXCLUSIVE, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
 
@@ -110,10 +110,10 @@ def _size_of(client: Client, name: bytes) -> int:
     "metadata.agrees-with-slices",
     "HFTP-5.2",
     "Of each listed file that can be read exactly as many bytes can be fetched as its size says",
-    patiences=20.0,
+    timeouts=20.0,
     causes=causes.DISAGREE,
 )
-def agrees_with_slices(stage: Stage) -> None:
+def agrees_with_slices(stage: ScenarioContext) -> None:
     """Ask for the last byte of each file, and for one more; what the server cannot read or does not find is left out.
 
     Directories, unreadable files and the like may be listed and have a size; other scenarios are about them.
@@ -172,7 +172,7 @@ for _slug, _what, _before, _after in (
         isolation=EXCLUSIVE,
         causes=causes.CHANGED,
     )
-    def changed(stage: Stage, before: bytes = _before, after: bytes = _after) -> None:
+    def changed(stage: ScenarioContext, before: bytes = _before, after: bytes = _after) -> None:
         """Change the file between two questions of one client, and ask as another client too."""
         with stage.fixtures.added({_CHANGING: before}):
             client = stage.connect()
@@ -185,7 +185,7 @@ for _slug, _what, _before, _after in (
         """Compare size, bytes and end with what the file holds."""
         if (size := _size_of(client, _CHANGING)) != len(data):
             raise Failure(Kind.BODY, f"the size {len(data)}, as it is now", str(size))
-        fetch(client, _CHANGING, 0, len(data), Known(data))
+        fetch(client, _CHANGING, 0, len(data), InMemory(data))
         client.say(b"get_slice %b 0 %d" % (_CHANGING, len(data) + 1))
         client.status(203)
 
@@ -198,7 +198,7 @@ for _slug, _what, _before, _after in (
     isolation=EXCLUSIVE,
     causes=causes.REPLACED,
 )
-def replaced(stage: Stage) -> None:
+def replaced(stage: ScenarioContext) -> None:
     """Rename another file to its name, as editors and installers do."""
     other = _CHANGING + b".new"
     with stage.fixtures.added({_CHANGING: b"the old one", other: b"the new one, which is longer"}):
@@ -209,7 +209,7 @@ def replaced(stage: Stage) -> None:
         (directory / os.fsdecode(other)).rename(directory / os.fsdecode(_CHANGING))
         if (size := _size_of(client, _CHANGING)) != len(b"the new one, which is longer"):
             raise Failure(Kind.BODY, "the size 28, as it is now", str(size))
-        fetch(client, _CHANGING, 0, 28, Known(b"the new one, which is longer"))
+        fetch(client, _CHANGING, 0, 28, InMemory(b"the new one, which is longer"))
         client.finish()
 
 
@@ -221,7 +221,7 @@ def replaced(stage: Stage) -> None:
     isolation=EXCLUSIVE,
     causes=causes.REMOVED,
 )
-def removed(stage: Stage) -> None:
+def removed(stage: ScenarioContext) -> None:
     """Ask for a file before it is there, while it is, and afterwards."""
     client = stage.connect()
     for _ in range(2):

@@ -3,7 +3,7 @@
 import os
 
 from conformance.diagnosis import files as causes
-from conformance.model.scenario import DESTRUCTIVE, Chapter, Stage
+from conformance.model.scenario import DESTRUCTIVE, Chapter, ScenarioContext
 from conformance.scenarios.answering import COMMANDS, ask_directory, survive
 
 chapter = Chapter()
@@ -15,7 +15,7 @@ for _slug, _said, _what in (
 ):
 
     @chapter.play(f"metadata.{_slug}", "HFTP-5.3", f"{_what}", needs=["subdirectory"], causes=causes.DIRECTORY)
-    def directory(stage: Stage, said: bytes = _said) -> None:
+    def directory(stage: ScenarioContext, said: bytes = _said) -> None:
         """Ask, and send one more command; before 2026 any answer will do."""
         ask_directory(stage, said % stage.fixture("subdirectory").name)
 
@@ -28,7 +28,7 @@ for _slug, _said, _what in (
     isolation=DESTRUCTIVE,
     causes=causes.DIRECTORY,
 )
-def directory_survived(stage: Stage) -> None:
+def directory_survived(stage: ScenarioContext) -> None:
     """Ask for its size and for slices of it, whatever the answers, and connect again."""
     survive(stage, [said % stage.fixture("subdirectory").name for said in COMMANDS])
 
@@ -41,7 +41,7 @@ def directory_survived(stage: Stage) -> None:
     isolation=DESTRUCTIVE,
     causes=causes.FIFO,
 )
-def fifo(stage: Stage) -> None:
+def fifo(stage: ScenarioContext) -> None:
     """Put a FIFO into the directory, and ask for its size and for bytes of it; any answer but a byte will do."""
     path = stage.fixtures.directory / "hftp-conformance-fifo"
     os.mkfifo(path, 0o644)

@@ -4,8 +4,8 @@ from conformance.client.client import Client, fetch
 from conformance.diagnosis import slices as causes
 from conformance.diagnosis.numbers import FAR_PAST_END, LAST, PAST_END
 from conformance.fixtures.base import Fixture
-from conformance.fixtures.content import Known
-from conformance.model.scenario import Chapter, Kind, Stage
+from conformance.fixtures.content import InMemory
+from conformance.model.scenario import Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
 
@@ -46,7 +46,7 @@ def check_parts(client: Client, file: Fixture, *parts: tuple[int, int]) -> None:
 
 
 @chapter.play("slices.first-bytes", "HFTP-6.2", "The beginning of a file, byte by byte longer", needs=["text"])
-def first_bytes(stage: Stage) -> None:
+def first_bytes(stage: ScenarioContext) -> None:
     """Ask for the first 0, 1, 2 ... bytes."""
     file = stage.fixture("text")
     check_parts(stage.connect(), file, *((0, size) for size in range(min(file.size, 24) + 1)))
@@ -55,7 +55,7 @@ def first_bytes(stage: Stage) -> None:
 @chapter.play(
     "slices.each-byte", "HFTP-6.2", "A file, fetched byte by byte, is the file", needs=["text"], causes=causes.BYTES
 )
-def each_byte(stage: Stage) -> None:
+def each_byte(stage: ScenarioContext) -> None:
     """Ask for each byte alone."""
     file = stage.fixture("text")
     check_parts(stage.connect(), file, *((offset, 1) for offset in range(min(file.size, 50))))
@@ -64,14 +64,14 @@ def each_byte(stage: Stage) -> None:
 @chapter.play(
     "slices.backwards", "HFTP-6.2", "Pieces may be asked for from the end", needs=["text"], causes=causes.BYTES
 )
-def backwards(stage: Stage) -> None:
+def backwards(stage: ScenarioContext) -> None:
     """Ask for the last piece first: nothing may depend on where the slice before ended."""
     file = stage.fixture("text")
     check_parts(stage.connect(), file, *((offset, 1) for offset in reversed(range(min(file.size, 20)))))
 
 
 @chapter.play("slices.random", "HFTP-6.2", "Random slices of 300,007 bytes", needs=["medium"], causes=causes.BYTES)
-def random_slices(stage: Stage) -> None:
+def random_slices(stage: ScenarioContext) -> None:
     """Ask for 24 slices of any offset and size."""
     file = stage.fixture("medium")
     parts = []
@@ -82,7 +82,7 @@ def random_slices(stage: Stage) -> None:
 
 
 @chapter.play("slices.overlapping", "HFTP-6.2", "Slices may overlap", needs=["medium"], causes=causes.BYTES)
-def overlapping(stage: Stage) -> None:
+def overlapping(stage: ScenarioContext) -> None:
     """Ask for slices that share half of their bytes, and for the same one again."""
     file = stage.fixture("medium")
     parts = [(offset, 10_000) for offset in range(0, 75_000, 5_000)]
@@ -90,7 +90,7 @@ def overlapping(stage: Stage) -> None:
 
 
 @chapter.play("slices.adjacent", "HFTP-6.2", "Adjacent pieces make up the whole", needs=["medium"], causes=causes.BYTES)
-def adjacent(stage: Stage) -> None:
+def adjacent(stage: ScenarioContext) -> None:
     """Fetch a file in pieces of 15,013 bytes, a prime number, the last one shorter."""
     file = stage.fixture("medium")
     check_parts(stage.connect(), file, *((at, min(15_013, file.size - at)) for at in range(0, file.size, 15_013)))
@@ -103,7 +103,7 @@ def adjacent(stage: Stage) -> None:
     needs=["text", "binary"],
     causes=causes.BYTES,
 )
-def two_files(stage: Stage) -> None:
+def two_files(stage: ScenarioContext) -> None:
     """Ask for a part of one file and of another, in turn, on one connection."""
     client = stage.connect()
     for offset in range(10):
@@ -116,7 +116,7 @@ def two_files(stage: Stage) -> None:
 @chapter.play(
     "slices.line-ends", "HFTP-6.2", "CR, LF and NUL come one by one as they are", needs=["binary"], causes=causes.BINARY
 )
-def line_ends(stage: Stage) -> None:
+def line_ends(stage: ScenarioContext) -> None:
     """Ask for each of the first bytes, and for each two and three of them."""
     file = stage.fixture("binary")
     check_parts(stage.connect(), file, *((offset, size) for size in (1, 2, 3) for offset in range(10)))
@@ -131,7 +131,7 @@ for _border in (256, 512, 1024, 1460, 2048, 4096, 8192, 16_384, 32_768, 65_536, 
         needs=["medium"],
         causes=causes.OF_SIZE,
     )
-    def border(stage: Stage, border: int = _border) -> None:
+    def border(stage: ScenarioContext, border: int = _border) -> None:
         """Ask for sizes around a usual buffer size, and for what stands around that offset."""
         file = stage.fixture("medium")
         sizes = [(0, border - 1), (0, border), (0, border + 1), (1, border)]
@@ -145,12 +145,12 @@ for _border in (256, 512, 1024, 1460, 2048, 4096, 8192, 16_384, 32_768, 65_536, 
     needs=["large"],
     causes=causes.BYTES,
 )
-def consistent(stage: Stage) -> None:
+def consistent(stage: ScenarioContext) -> None:
     """Fetch the beginning of a file at once, and compare parts of it with that."""
     file = stage.fixture("large")
     size = min(file.size, 50_000)
     client = stage.connect()
-    whole = Known(fetch(client, file.name, 0, size, file.content).data)
+    whole = InMemory(fetch(client, file.name, 0, size, file.content).data)
     for _ in range(20):
         offset = stage.random.randrange(size)
         fetch(client, file.name, offset, stage.random.randrange(size - offset + 1), whole)

@@ -5,7 +5,7 @@ from typing import Final
 from conformance.client.client import fetch
 from conformance.diagnosis import slices as causes
 from conformance.model.causes import Told
-from conformance.model.scenario import EXCLUSIVE, Chapter, Kind, Stage
+from conformance.model.scenario import EXCLUSIVE, Chapter, Kind, ScenarioContext
 from conformance.scenarios.chapter_06_slices import check_parts
 
 chapter = Chapter()
@@ -20,7 +20,7 @@ chapter = Chapter()
     needs=["text"],
     causes=causes.BASE64,
 )
-def padding(stage: Stage) -> None:
+def padding(stage: ScenarioContext) -> None:
     """Ask for the first 1 to 12 bytes, as far as there are so many."""
     file = stage.fixture("text")
     check_parts(stage.connect(), file, *((0, size) for size in range(1, min(file.size, 12) + 1)))
@@ -33,7 +33,7 @@ def padding(stage: Stage) -> None:
     needs=["bytes"],
     causes=causes.BASE64,
 )
-def alphabet(stage: Stage) -> None:
+def alphabet(stage: ScenarioContext) -> None:
     """Ask for all 256 bytes from three offsets, so that each three neighbours are encoded together once."""
     file = stage.fixture("bytes")
     check_parts(stage.connect(), file, *((offset, file.size - offset) for offset in range(3)))
@@ -46,7 +46,7 @@ def alphabet(stage: Stage) -> None:
     needs=["medium"],
     causes=causes.BASE64,
 )
-def no_padding_inside(stage: Stage) -> None:
+def no_padding_inside(stage: ScenarioContext) -> None:
     """Ask for slices that no usual chunk divides."""
     file = stage.fixture("medium")
     check_parts(stage.connect(), file, (0, file.size), (1, file.size - 2), (2, 100_000), (3, 65_537))
@@ -72,7 +72,7 @@ chapter.transcript(
 
 
 @chapter.play("slices.wrapping", "HFTP-6.6", "Whether a base64 slice comes on one line", needs=["medium"])
-def wrapping(stage: Stage) -> None:
+def wrapping(stage: ScenarioContext) -> None:
     """Ask for a whole file, and count the lines."""
     file = stage.fixture("medium")
     lines = fetch(stage.connect(), file.name, 0, file.size, file.content).lines
@@ -197,10 +197,10 @@ for _slug, _fourth in (
     "A raw slice of a large file comes whole",
     needs=["large"],
     isolation=EXCLUSIVE,
-    patiences=60.0,
+    timeouts=60.0,
     causes=causes.LARGE | causes.RAW,
 )
-def raw_large(stage: Stage) -> None:
+def raw_large(stage: ScenarioContext) -> None:
     """Fetch all of it, raw."""
     file = stage.fixture("large")
     client = stage.connect()

@@ -2,7 +2,7 @@
 
 from conformance.client.client import fetch
 from conformance.diagnosis import slices as causes
-from conformance.model.scenario import DESTRUCTIVE, EXCLUSIVE, Chapter, Stage
+from conformance.model.scenario import DESTRUCTIVE, EXCLUSIVE, Chapter, ScenarioContext
 
 chapter = Chapter()
 
@@ -15,10 +15,10 @@ chapter = Chapter()
     "A large file comes in one slice",
     needs=["large"],
     isolation=EXCLUSIVE,
-    patiences=60.0,
+    timeouts=60.0,
     causes=causes.LARGE,
 )
-def large(stage: Stage) -> None:
+def large(stage: ScenarioContext) -> None:
     """Fetch all of it, as fast as it comes."""
     file = stage.fixture("large")
     client = stage.connect()
@@ -31,10 +31,10 @@ def large(stage: Stage) -> None:
     "HFTP-6.12",
     "A large slice waits for a client that does not read at first",
     needs=["large"],
-    patiences=60.0,
+    timeouts=60.0,
     causes=causes.LARGE_LATE,
 )
-def large_read_late(stage: Stage) -> None:
+def large_read_late(stage: ScenarioContext) -> None:
     """Let the buffers between the two fill before anything is read."""
     file = stage.fixture("large")
     size = min(file.size, 12 << 20)
@@ -53,10 +53,10 @@ def large_read_late(stage: Stage) -> None:
     "HFTP-6.12",
     "Large slices wait for a client that reads slowly",
     needs=["large"],
-    patiences=60.0,
+    timeouts=60.0,
     causes=causes.MANY,
 )
-def large_read_slowly(stage: Stage) -> None:
+def large_read_slowly(stage: ScenarioContext) -> None:
     """Ask for many slices at once, and rest before each is read."""
     file = stage.fixture("large")
     size = min(file.size // 32, 1 << 18)
@@ -74,10 +74,10 @@ def large_read_slowly(stage: Stage) -> None:
     "HFTP-6.12",
     "200 slices that are asked for at once come in order and whole",
     needs=["medium"],
-    patiences=20.0,
+    timeouts=20.0,
     causes=causes.MANY,
 )
-def pipelined(stage: Stage) -> None:
+def pipelined(stage: ScenarioContext) -> None:
     """Send all commands before anything is read."""
     file = stage.fixture("medium")
     parts = [(stage.random.randrange(file.size - 3000), stage.random.randrange(3000)) for _ in range(200)]
@@ -92,7 +92,7 @@ def pipelined(stage: Stage) -> None:
 # --- Clients that leave ------------------------------------------------------------------------------
 
 
-def _leave(stage: Stage, how: str, read_bytes: int) -> None:
+def _leave(stage: ScenarioContext, how: str, read_bytes: int) -> None:
     """Ask for a large slice, read some of it, and leave."""
     file = stage.fixture("large")
     client = stage.connect(receive_buffer_bytes=65_536)
@@ -106,7 +106,7 @@ def _leave(stage: Stage, how: str, read_bytes: int) -> None:
     stage.await_accepted()
 
 
-def _still_serves(stage: Stage) -> None:
+def _still_serves(stage: ScenarioContext) -> None:
     """Require a slice, not only a status line."""
     file = stage.fixture("large")
     client = stage.connect()
@@ -129,7 +129,7 @@ for _how, _read, _what in (
         isolation=DESTRUCTIVE,
         causes=causes.LEFT,
     )
-    def left(stage: Stage, how: str = _how, read: int = _read) -> None:
+    def left(stage: ScenarioContext, how: str = _how, read: int = _read) -> None:
         """Leave three times, and be served."""
         for _ in range(3):
             _leave(stage, how, read)
@@ -142,10 +142,10 @@ for _how, _read, _what in (
     "50 clients that reset the connection in the middle of a slice do not harm the next one",
     needs=["large"],
     isolation=DESTRUCTIVE,
-    patiences=20.0,
+    timeouts=20.0,
     causes=causes.LEFT,
 )
-def reset_often(stage: Stage) -> None:
+def reset_often(stage: ScenarioContext) -> None:
     """Leave at different points, and be served."""
     for number in range(50):
         _leave(stage, "reset", (number % 5) * 10_000)

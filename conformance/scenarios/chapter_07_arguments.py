@@ -9,7 +9,7 @@ from typing import Final
 from conformance.diagnosis import numbers as causes
 from conformance.failures import Failure
 from conformance.model.causes import Told
-from conformance.model.scenario import Chapter, Kind, Stage
+from conformance.model.scenario import Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
 
@@ -121,7 +121,7 @@ def _add_zeros(slug: str, requirement: str, words: tuple[bytes, bytes], codes: t
         needs=["text"],
         causes=causes.UNCONVERTED,
     )
-    def zeros(stage: Stage) -> None:
+    def zeros(stage: ScenarioContext) -> None:
         """Accept the slice or an error, and require that it is one reply."""
         text = stage.fixture("text")
         client = stage.connect()
@@ -213,7 +213,7 @@ for _slug, _offset, _size, _what in _SUMS:
     needs=["text"],
     causes=causes.EDGE,
 )
-def exact_at_the_edge(stage: Stage) -> None:
+def exact_at_the_edge(stage: ScenarioContext) -> None:
     """Ask for every OFFSET and SIZE up to two bytes from the end and beyond."""
     text = stage.fixture("text")
     client = stage.connect()

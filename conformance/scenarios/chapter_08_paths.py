@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from conformance.client.client import Client
-from conformance.client.recording import shown
+from conformance.client.recording import escape
 from conformance.diagnosis import files as causes
 from conformance.failures import Failure, Incomplete
 from conformance.fixtures.base import Fixture
-from conformance.model.scenario import EXCLUSIVE, Chapter, Kind, Stage
+from conformance.model.scenario import EXCLUSIVE, Chapter, Kind, ScenarioContext
 from conformance.scenarios.answering import COMMANDS, readable_answers, readable_sizes
 
 chapter = Chapter()
@@ -25,26 +25,26 @@ _SHOWN_BYTES: Final = 40
 _MISSING: Final = b"hftp-conformance-no-such-file"
 
 
-def require_refusal(stage: Stage, names: Iterable[bytes], commands: Sequence[bytes] = COMMANDS) -> None:
+def require_refusal(stage: ScenarioContext, names: Iterable[bytes], commands: Sequence[bytes] = COMMANDS) -> None:
     """Ask for the size and for bytes by each name; raise Failure if one is told or served."""
     require_refusals(stage, (command % name for name in names for command in commands))
 
 
-def require_refusals(stage: Stage, lines: Iterable[bytes]) -> None:
+def require_refusals(stage: ScenarioContext, lines: Iterable[bytes]) -> None:
     """Send lines; raise Failure if the status of one is 0. What has no readable status line serves nothing."""
     for line, client, status in readable_answers(stage, lines):
         if status.code == 0:
             following = _following(client)
             _require_distinction(stage, line)
-            raise Failure(Kind.STATUS, f"{_REFUSALS} to {shown(line)}", f"{status}, and then {following}")
+            raise Failure(Kind.STATUS, f"{_REFUSALS} to {escape(line)}", f"{status}, and then {following}")
 
 
-def _require_distinction(stage: Stage, line: bytes) -> None:
+def _require_distinction(stage: ScenarioContext, line: bytes) -> None:
     """Raise Incomplete if a name that no file has is answered by 0, too: then a 0 does not show what is served."""
     control = next(command for command in COMMANDS[::-1] if command.startswith(line[: line.find(b" ")])) % _MISSING
     for _, _, status in readable_answers(stage, [control]):
         if status.code == 0:
-            message = f"the server answers {shown(control)}, a file that does not exist, by 0 as well"
+            message = f"the server answers {escape(control)}, a file that does not exist, by 0 as well"
             raise Incomplete(message)
 
 
@@ -53,7 +53,7 @@ def _following(client: Client) -> str:
     client.half_close()
     with contextlib.suppress(Failure):
         for piece in client.read_pieces(_SHOWN_BYTES, "what follows"):
-            return shown(piece[:_SHOWN_BYTES])
+            return escape(piece[:_SHOWN_BYTES])
     return "nothing"
 
 
@@ -144,7 +144,7 @@ _ESCAPES: Final[tuple[tuple[str, str, _Names], ...]] = (
 )
 
 
-def secret_of(stage: Stage) -> Fixture:
+def secret_of(stage: ScenarioContext) -> Fixture:
     """Return the file outside the directory; raise Incomplete if there is none."""
     if stage.fixtures.secret is None:
         message = "needs a file outside the served directory (--serve, or --fixtures DIR)"
@@ -152,7 +152,7 @@ def secret_of(stage: Stage) -> Fixture:
     return stage.fixtures.secret
 
 
-def _served(stage: Stage) -> bytes:
+def _served(stage: ScenarioContext) -> bytes:
     return os.fsencode(stage.fixtures.directory.resolve())
 
 
@@ -166,7 +166,7 @@ def _add_escape(slug: str, what: str, names: _Names) -> None:
         needs=["outside", "subdirectory"],
         causes=causes.OUTSIDE,
     )
-    def refused(stage: Stage) -> None:
+    def refused(stage: ScenarioContext) -> None:
         inside = stage.fixture("subdirectory").name
         require_refusal(stage, names(secret_of(stage).name, _served(stage), inside))
 
@@ -184,7 +184,7 @@ for _escape in _ESCAPES:
     needs=["outside", "subdirectory"],
     causes=causes.SIZE_OUTSIDE,
 )
-def size_outside(stage: Stage) -> None:
+def size_outside(stage: ScenarioContext) -> None:
     """Ask for sizes alone."""
     secret, at, inside = secret_of(stage).name, _served(stage), stage.fixture("subdirectory").name
     require_refusal(stage, (name for _, _, names in _ESCAPES for name in names(secret, at, inside)), COMMANDS[:1])
@@ -197,7 +197,7 @@ def size_outside(stage: Stage) -> None:
     needs=["outside", "text"],
     causes=causes.CUT_AT_NUL,
 )
-def nul(stage: Stage) -> None:
+def nul(stage: ScenarioContext) -> None:
     """Put a NUL behind, before and between what is good and what is not; a server may drop the connection."""
     secret, text = secret_of(stage).name, stage.fixture("text").name
     names = (b"../%b\0" % secret, b"../%b\0.txt" % secret, b"%b\0/../../%b" % (text, secret), b"\0../" + secret)
@@ -212,7 +212,7 @@ def nul(stage: Stage) -> None:
     needs=["outside"],
     causes=causes.OUTSIDE,
 )
-def spaces(stage: Stage) -> None:
+def spaces(stage: ScenarioContext) -> None:
     """Put spaces where they do not belong; an answer of any kind is right, except for 0."""
     secret = secret_of(stage).name
     lines = (b"get_metadata  ../" + secret, b"get_metadata ../%b " % secret, b"get_slice  ../%b 0 1" % secret)
@@ -227,7 +227,7 @@ def spaces(stage: Stage) -> None:
     isolation=EXCLUSIVE,
     causes=causes.COMPARED_AS_TEXT,
 )
-def neighbour(stage: Stage) -> None:
+def neighbour(stage: ScenarioContext) -> None:
     """Put a file there for a while, and ask for it by relative and absolute paths."""
     directory = stage.fixtures.directory.resolve()
     path = directory.with_name(f"{directory.name}-{secret_of(stage).name.decode('latin-1')}")
@@ -260,7 +260,7 @@ _KNOWN_FILES: Final = (b"etc/passwd", b"etc/hosts", b"etc/services", b"bin/sh", 
 @chapter.play(
     "paths.known-files", "HFTP-8.1", "Files that every system has are not told or served", causes=causes.OUTSIDE
 )
-def known_files(stage: Stage) -> None:
+def known_files(stage: ScenarioContext) -> None:
     """Ask for them by absolute paths and by two dots, unless the server holds files of their names itself."""
     controls = [name for file in _KNOWN_FILES for name in (file, file.rpartition(b"/")[2])]
     served = {
@@ -272,7 +272,7 @@ def known_files(stage: Stage) -> None:
     names = [way + (file.replace(b"/", b"%2f") if b"%2f" in way else file) for file in absent for way in _WAYS_UP]
     for line, size, status in readable_sizes(stage, (b"get_metadata " + name for name in names)):
         if status.code == 0 and size:
-            raise Failure(Kind.STATUS, f"{_REFUSALS} to {shown(line)}", f"{status}, and the size {size}")
+            raise Failure(Kind.STATUS, f"{_REFUSALS} to {escape(line)}", f"{status}, and the size {size}")
 
 
 chapter.transcript(

@@ -3,7 +3,7 @@
 import os
 
 from conformance.diagnosis import files as causes
-from conformance.model.scenario import EXCLUSIVE, Chapter, Stage
+from conformance.model.scenario import EXCLUSIVE, Chapter, ScenarioContext
 from conformance.scenarios.chapter_08_paths import made, require_refusal, secret_of
 
 chapter = Chapter()
@@ -16,7 +16,7 @@ chapter = Chapter()
     needs=["outside", "link-outside"],
     causes=causes.LINKS,
 )
-def link_out(stage: Stage) -> None:
+def link_out(stage: ScenarioContext) -> None:
     """Ask for its size and its bytes."""
     require_refusal(stage, [stage.fixture("link-outside").name])
 
@@ -29,7 +29,7 @@ def link_out(stage: Stage) -> None:
     isolation=EXCLUSIVE,
     causes=causes.LINKS,
 )
-def link_chain(stage: Stage) -> None:
+def link_chain(stage: ScenarioContext) -> None:
     """Make such links for a while."""
     secret, directory = secret_of(stage).name, stage.fixtures.directory
     chain, above = directory / "hftp-link-to-link", directory / "hftp-link-above"

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from conformance.client.client import Client, fetch
-from conformance.client.recording import shown
+from conformance.client.recording import escape
 from conformance.diagnosis import files as causes
 from conformance.failures import Failure, Incomplete
-from conformance.model.scenario import DESTRUCTIVE, EXCLUSIVE, Chapter, Kind, Stage
+from conformance.model.scenario import DESTRUCTIVE, EXCLUSIVE, Chapter, Kind, ScenarioContext
 from conformance.scenarios.answering import COMMANDS, answers, ask_directory, refusals_of_directory
 from conformance.scenarios.chapter_08_paths import made
 
@@ -25,7 +25,7 @@ chapter = Chapter()
     isolation=DESTRUCTIVE,
     causes=causes.DIRECTORY,
 )
-def directory(stage: Stage) -> None:
+def directory(stage: ScenarioContext) -> None:
     """Ask for it: 202 or 201; before 2026 any answer will do."""
     ask_directory(stage, b"get_metadata " + stage.fixture("subdirectory").name)
 
@@ -38,7 +38,7 @@ def directory(stage: Stage) -> None:
     isolation=DESTRUCTIVE,
     causes=causes.DIRECTORY,
 )
-def directory_slice(stage: Stage) -> None:
+def directory_slice(stage: ScenarioContext) -> None:
     """Ask for a byte of it: 202, 201 or 199; before 2026 any answer will do."""
     ask_directory(stage, b"get_slice %b 0 1" % stage.fixture("subdirectory").name)
 
@@ -51,7 +51,7 @@ def _add_directory(slug: str, what: str, names: Sequence[bytes], *, is_outside: 
         isolation=DESTRUCTIVE,
         causes=causes.DIRECTORY,
     )
-    def refused(stage: Stage) -> None:
+    def refused(stage: ScenarioContext) -> None:
         for line in (command % name for name in names for command in COMMANDS[::2]):
             client = stage.connect()
             client.say(line)
@@ -59,7 +59,7 @@ def _add_directory(slug: str, what: str, names: Sequence[bytes], *, is_outside: 
             client.part()
             allowed = refusals_of_directory(stage, line)
             if status.code not in allowed or (is_outside and status.code == 0):
-                raise Failure(Kind.STATUS, f"201 or 202 to {shown(line)}", str(status))
+                raise Failure(Kind.STATUS, f"201 or 202 to {escape(line)}", str(status))
 
     refused.__doc__ = f"Ask for it: {what}. Before 2026 any answer will do{' but 0' * is_outside}."
 
@@ -78,7 +78,7 @@ _add_directory(
     isolation=DESTRUCTIVE,
     causes=causes.FIFO,
 )
-def fifo(stage: Stage) -> None:
+def fifo(stage: ScenarioContext) -> None:
     """Make one for a while, and ask for its size and for a byte; any answer but a byte will do.
 
     The server is released in the end if it waits for a writer.
@@ -88,7 +88,7 @@ def fifo(stage: Stage) -> None:
         try:
             for line, client, status in answers(stage, (command % b"hftp-fifo" for command in COMMANDS[::2])):
                 if status.code == 0 and line.startswith(b"get_slice"):
-                    raise Failure(Kind.STATUS, f"202 or 201 to {shown(line)}", str(status))
+                    raise Failure(Kind.STATUS, f"202 or 201 to {escape(line)}", str(status))
                 if status.code == 0:
                     client.size()
         finally:
@@ -146,7 +146,7 @@ _WORKING: Final = (
     isolation=EXCLUSIVE,
     causes=causes.NAME_REFUSED,
 )
-def odd_names(stage: Stage) -> None:
+def odd_names(stage: ScenarioContext) -> None:
     """Have such files for a while, and fetch each."""
     with stage.fixtures.added({name: b"I am " + name for name in _WORKING}):
         client = stage.connect()
@@ -163,7 +163,7 @@ def odd_names(stage: Stage) -> None:
     isolation=EXCLUSIVE,
     causes={Kind.BODY: "names are compared without regard to case"},
 )
-def case(stage: Stage) -> None:
+def case(stage: ScenarioContext) -> None:
     """Have three such files for a while, if the file system can tell them apart."""
     files = {b"hftp-case.txt": b"lower", b"HFTP-CASE.TXT": b"UPPER", b"Hftp-Case.txt": b"Mixed case"}
     with stage.fixtures.added(files):
@@ -179,27 +179,27 @@ def case(stage: Stage) -> None:
 def _require_whole(client: Client, name: bytes, data: bytes) -> None:
     """Require a file's size and all its bytes."""
     client.say(b"get_metadata " + name)
-    client.status(0, cause=f"the name {shown(name)} is refused or not found")
+    client.status(0, cause=f"the name {escape(name)} is refused or not found")
     if (size := client.size()) != len(data):
-        raise Failure(Kind.BODY, f"{len(data)}, the size of {shown(name)}", str(size))
+        raise Failure(Kind.BODY, f"{len(data)}, the size of {escape(name)}", str(size))
     got = fetch(client, name, 0, len(data)).data
     if got != data:
-        raise Failure(Kind.BODY, f"the bytes of {shown(name)}", shown(got))
+        raise Failure(Kind.BODY, f"the bytes of {escape(name)}", escape(got))
 
 
 # --- Names that may work, or not ---------------------------------------------------------------------
 
 
-def _tell(stage: Stage, names: Iterable[bytes]) -> None:
+def _tell(stage: ScenarioContext, names: Iterable[bytes]) -> None:
     """Ask for sizes, and tell what the server says."""
     for line, client, status in answers(stage, (b"get_metadata " + name for name in names)):
         name = line.partition(b" ")[2]
-        stage.saw(f"{shown(name)}: {f'served, {client.size()} bytes' if status.code == 0 else status}")
+        stage.saw(f"{escape(name)}: {f'served, {client.size()} bytes' if status.code == 0 else status}")
 
 
 def _add_choice(slug: str, requirement: str, title: str, key: str, names: Callable[[bytes], Sequence[bytes]]) -> None:
     @chapter.play(f"paths.{slug}", requirement, title, needs=[key])
-    def told(stage: Stage) -> None:
+    def told(stage: ScenarioContext) -> None:
         _tell(stage, names(stage.fixture(key).name))
 
     told.__doc__ = "Ask for the size, and tell what the server says."
@@ -251,7 +251,7 @@ _UNUSUAL: Final = (
     needs=["local"],
     isolation=EXCLUSIVE,
 )
-def other_characters(stage: Stage) -> None:
+def other_characters(stage: ScenarioContext) -> None:
     """Have such files for a while, and tell which are served."""
     with stage.fixtures.added(dict.fromkeys(_UNUSUAL, b"!")):
         _tell(stage, _UNUSUAL)

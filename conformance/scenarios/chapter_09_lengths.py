@@ -5,7 +5,7 @@ from typing import Final
 
 from conformance.client.client import UNKNOWN, Client, replies
 from conformance.diagnosis import lines as causes
-from conformance.model.scenario import DESTRUCTIVE, Chapter, Kind, Stage
+from conformance.model.scenario import DESTRUCTIVE, Chapter, Kind, ScenarioContext
 from conformance.scenarios.answering import require_readable, require_served
 
 chapter = Chapter()
@@ -72,7 +72,7 @@ for _slug, _size, _what in _LONGER:
     "A name of 8 KiB that comes in a hundred pieces is one name",
     causes=causes.LONG,
 )
-def name_in_pieces(stage: Stage) -> None:
+def name_in_pieces(stage: ScenarioContext) -> None:
     """Send it in pieces of random lengths, and two more commands in the last of them."""
     said = b"get_metadata " + b"p" * (8 * KIB) + b"\r\n" + UNKNOWN + b"\r\nquit\r\n"
     cuts = sorted(stage.random.sample(range(1, 8 * KIB), 99))
@@ -90,7 +90,7 @@ def name_in_pieces(stage: Stage) -> None:
     "Long names among other commands, all sent together, are answered in order",
     causes=causes.LONG_MIXED,
 )
-def names_pipelined(stage: Stage) -> None:
+def names_pipelined(stage: ScenarioContext) -> None:
     """Send 100 names of up to 8 KiB, with commands of two other kinds between them."""
     lines = {200: UNKNOWN, 201: b"get_metadata"}
     order = stage.random.choices((200, 201, 202), (1, 1, 2), k=200)
@@ -103,7 +103,7 @@ def names_pipelined(stage: Stage) -> None:
 
 for _slug, _size, _what in (("name-64-kib", 64 * KIB, "64 KiB"), ("name-1-mib", MIB, "1 MiB")):
 
-    def _play(stage: Stage, size: int = _size) -> None:
+    def _play(stage: ScenarioContext, size: int = _size) -> None:
         """Ask for its size, and tell what the server says."""
         client = stage.connect()
         client.say(b"get_metadata " + b"n" * size)
@@ -117,11 +117,11 @@ for _slug, _size, _what in (("name-64-kib", 64 * KIB, "64 KiB"), ("name-1-mib", 
     "lengths.huge-name",
     "HFTP-9.3",
     "There is no file with a name of 5 MiB",
-    patiences=20.0,
+    timeouts=20.0,
     isolation=DESTRUCTIVE,
     causes=causes.LONG_MIXED,
 )
-def huge_name(stage: Stage) -> None:
+def huge_name(stage: ScenarioContext) -> None:
     """Ask for its size, and send the next command with it."""
     client = stage.connect()
     client.send(b"get_metadata " + b"n" * (5 * MIB) + b"\r\nget_metadata\r\n")
@@ -139,11 +139,11 @@ def _add_line(slug: str, what: str, line: bytes, codes: tuple[int, ...]) -> None
         f"lengths.{slug}",
         "HFTP-9.6",
         f"{what} is answered",
-        patiences=20.0,
+        timeouts=20.0,
         isolation=DESTRUCTIVE,
         causes=causes.LONG,
     )
-    def answered(stage: Stage) -> None:
+    def answered(stage: ScenarioContext) -> None:
         client = stage.connect()
         client.send(line)
         stage.saw(f"answered {require_readable(client, *codes)}")
@@ -167,10 +167,10 @@ for _line in (
     "HFTP-10.2",
     "Others are served while a line of 1 MiB is on its way",
     needs=["concurrency"],
-    patiences=20.0,
+    timeouts=20.0,
     causes={Kind.TIMEOUT: causes.OTHERS_WAIT},
 )
-def others_meanwhile(stage: Stage) -> None:
+def others_meanwhile(stage: ScenarioContext) -> None:
     """Stop in the middle of the line, have another client served, and end the line."""
     slow = stage.connect()
     slow.send(b"get_metadata " + b"n" * MIB)
@@ -185,15 +185,15 @@ _FLOOD_PATIENCES: Final = 4.0
 _BLOCK_BYTES: Final = 256 * KIB
 
 
-def _require_survival(stage: Stage) -> None:
+def _require_survival(stage: ScenarioContext) -> None:
     """Require that a new client is served, though the server may still be busy with what it was sent."""
     stage.allow(20.0)
     stage.probe()
 
 
-def _flood(stage: Stage, client: Client, block: bytes, most: int) -> None:
+def _flood(stage: ScenarioContext, client: Client, block: bytes, most: int) -> None:
     """Send a block again and again until the server says something, ends it, or has had enough bytes or time."""
-    deadline = monotonic() + _FLOOD_PATIENCES * stage.patience_seconds
+    deadline = monotonic() + _FLOOD_PATIENCES * stage.timeout_seconds
     sent = 0
     while sent < most and monotonic() < deadline and not client.unread:
         if not client.send(block, is_apart=not sent):
@@ -206,11 +206,11 @@ def _add_endless(slug: str, what: str, first: bytes, unit: bytes, most: int) -> 
         f"lengths.{slug}",
         "HFTP-9.5",
         f"{what}: others are served afterwards",
-        patiences=20.0,
+        timeouts=20.0,
         isolation=DESTRUCTIVE,
         causes=causes.FLOODED,
     )
-    def survived(stage: Stage) -> None:
+    def survived(stage: ScenarioContext) -> None:
         client = stage.connect()
         client.send(first)
         _flood(stage, client, unit * (_BLOCK_BYTES // len(unit)), most)
@@ -236,10 +236,10 @@ for _flow in (
     "HFTP-9.5",
     "Clients that leave in the middle of a long line: others are served afterwards",
     isolation=DESTRUCTIVE,
-    patiences=20.0,
+    timeouts=20.0,
     causes=causes.FLOODED,
 )
-def left_in_line(stage: Stage) -> None:
+def left_in_line(stage: ScenarioContext) -> None:
     """Send a quarter of a MiB and leave, or reset, ten times each."""
     for number in range(20):
         client = stage.connect()
@@ -259,10 +259,10 @@ def _add_block(slug: str, requirement: str, what: str, block: bytes) -> None:
         requirement,
         f"{what}: others are served afterwards",
         isolation=DESTRUCTIVE,
-        patiences=20.0,
+        timeouts=20.0,
         causes=causes.FLOODED,
     )
-    def survived(stage: Stage) -> None:
+    def survived(stage: ScenarioContext) -> None:
         client = stage.connect()
         client.send(block or stage.random.randbytes(_BLOCK_BYTES).translate(None, b"\r\n") + b"\r\n")
         client.part()

@@ -12,7 +12,7 @@ from conformance.client.client import UNKNOWN, Client, fetch
 from conformance.diagnosis import controls
 from conformance.failures import Failure
 from conformance.model.causes import Cause, Told
-from conformance.model.scenario import DESTRUCTIVE, Chapter, Kind, Stage
+from conformance.model.scenario import DESTRUCTIVE, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
 
@@ -55,7 +55,7 @@ def exchange(client: Client) -> None:
     needs=["concurrency", "text"],
     causes=_BLOCKED,
 )
-def two_at_once(stage: Stage) -> None:
+def two_at_once(stage: ScenarioContext) -> None:
     """Let two clients say different things, by turns, and read their replies the other way round."""
     text = stage.fixture("text")
     first, second = stage.connect(), stage.connect()
@@ -73,7 +73,7 @@ def two_at_once(stage: Stage) -> None:
 @chapter.play(
     "clients.quit-of-one", "HFTP-10.3", "One client quits, and the others go on", needs=["concurrency"], causes=MIXED
 )
-def quit_of_one(stage: Stage) -> None:
+def quit_of_one(stage: ScenarioContext) -> None:
     """Let three clients begin and the second one quit."""
     clients = [stage.connect() for _ in range(3)]
     for client in clients:
@@ -91,7 +91,7 @@ def quit_of_one(stage: Stage) -> None:
     needs=["concurrency"],
     causes=MIXED,
 )
-def fatal_of_one(stage: Stage) -> None:
+def fatal_of_one(stage: ScenarioContext) -> None:
     """Let three clients begin, the second one in the middle of a line, and the third send a bad line end."""
     first, second, third = (stage.connect() for _ in range(3))
     exchange(first)
@@ -113,7 +113,7 @@ def fatal_of_one(stage: Stage) -> None:
     needs=["text"],
     causes=MIXED,
 )
-def errors_of_others(stage: Stage) -> None:
+def errors_of_others(stage: ScenarioContext) -> None:
     """Let one client be refused in each way, and another one ask for what there is."""
     text = stage.fixture("text")
     for line, code in (
@@ -141,7 +141,7 @@ def errors_of_others(stage: Stage) -> None:
     needs=["concurrency"],
     causes=_BLOCKED,
 )
-def idle(stage: Stage) -> None:
+def idle(stage: ScenarioContext) -> None:
     """Connect three, have a fourth one served, and then the three, the last first."""
     clients = [stage.connect() for _ in range(3)]
     stage.probe()
@@ -157,7 +157,7 @@ def idle(stage: Stage) -> None:
     needs=["concurrency"],
     causes=_BLOCKED,
 )
-def mid_line(stage: Stage) -> None:
+def mid_line(stage: ScenarioContext) -> None:
     """Begin lines, have another client served, and end the lines, the last first."""
     begun = (b"get_me", b"get_metadata ", b"hftp_conformance_pro", b"get_metadata\r")
     clients = [(stage.connect(), begin) for begin in begun]
@@ -179,7 +179,7 @@ def mid_line(stage: Stage) -> None:
     needs=["concurrency"],
     causes=_BLOCKED,
 )
-def half_closed(stage: Stage) -> None:
+def half_closed(stage: ScenarioContext) -> None:
     """End the stream at once, in the middle of a line and after a command, and have another client served."""
     for begin in (b"", b"get_meta", UNKNOWN + b"\r\n"):
         client = stage.connect()
@@ -194,10 +194,10 @@ def half_closed(stage: Stage) -> None:
     "Clients that do not read a large slice do not block others",
     needs=["concurrency", "large"],
     isolation=DESTRUCTIVE,
-    patiences=20.0,
+    timeouts=20.0,
     causes=_BLOCKED,
 )
-def not_reading(stage: Stage) -> None:
+def not_reading(stage: ScenarioContext) -> None:
     """Let three clients ask for all of it and read nothing but the status, and have others served."""
     large = stage.fixture("large")
     for _ in range(3):
@@ -214,10 +214,10 @@ def not_reading(stage: Stage) -> None:
     "A client that does not read the replies to many commands does not block others",
     needs=["concurrency", "medium"],
     isolation=DESTRUCTIVE,
-    patiences=20.0,
+    timeouts=20.0,
     causes=_BLOCKED,
 )
-def not_reading_replies(stage: Stage) -> None:
+def not_reading_replies(stage: ScenarioContext) -> None:
     """Let a client ask for the same slice 30 times without reading, have others served, then read it all."""
     medium = stage.fixture("medium")
     client = stage.connect(receive_buffer_bytes=SMALL_BUFFER_BYTES)
@@ -237,14 +237,14 @@ def not_reading_replies(stage: Stage) -> None:
     "A client that reads late gets its slice whole, whatever others have done meanwhile",
     needs=["concurrency", "medium", "text"],
     isolation=DESTRUCTIVE,
-    patiences=20.0,
+    timeouts=20.0,
     causes=MIXED
     | dict.fromkeys(
         (Kind.CLOSED, Kind.RESET),
         Cause("a client that does not read for a moment is dropped", control=controls.LARGE_WORKS),
     ),
 )
-def slow_reader(stage: Stage) -> None:
+def slow_reader(stage: ScenarioContext) -> None:
     """Let one client ask for a slice, have 40 others served, and read the slice then."""
     medium, text = stage.fixture("medium"), stage.fixture("text")
     slow = stage.connect(receive_buffer_bytes=SMALL_BUFFER_BYTES)

@@ -6,7 +6,7 @@ from typing import Final
 from conformance.client.client import UNKNOWN, Client
 from conformance.failures import Incomplete
 from conformance.model.causes import Cause, Told
-from conformance.model.scenario import DESTRUCTIVE, Chapter, Kind, Stage
+from conformance.model.scenario import DESTRUCTIVE, Chapter, Kind, ScenarioContext
 from conformance.scenarios.chapter_10_clients import SMALL_BUFFER_BYTES, exchange, together
 
 chapter = Chapter()
@@ -27,7 +27,7 @@ _ORPHANED: Final[dict[Kind, Told]] = {
 }
 
 
-def _crowd(stage: Stage, number: int) -> list[Client]:
+def _crowd(stage: ScenarioContext, number: int) -> list[Client]:
     """Connect so many clients, as many at once as may wait to be accepted; raise Incomplete if the system refuses."""
     _make_room(number)
     return stage.connect_many(number)
@@ -61,10 +61,10 @@ def _make_room(number: int) -> None:
     "Many clients (--clients) are all connected, and all served",
     needs=["concurrency"],
     isolation=DESTRUCTIVE,
-    patiences=30.0,
+    timeouts=30.0,
     causes=_LIMITED,
 )
-def many(stage: Stage) -> None:
+def many(stage: ScenarioContext) -> None:
     """Connect them all, have each answered twice, and look whether one more is served."""
     clients = _crowd(stage, stage.clients)
     for _ in range(2):
@@ -82,10 +82,10 @@ def many(stage: Stage) -> None:
     "Many clients (--clients) that say nothing do not block one that does",
     needs=["concurrency"],
     isolation=DESTRUCTIVE,
-    patiences=30.0,
+    timeouts=30.0,
     causes=_LIMITED,
 )
-def many_idle(stage: Stage) -> None:
+def many_idle(stage: ScenarioContext) -> None:
     """Connect them all, have another one served, and at last the one that waited longest."""
     clients = _crowd(stage, stage.clients)
     stage.probe()
@@ -98,16 +98,16 @@ def many_idle(stage: Stage) -> None:
     "Many clients (--clients) that connect at the same time are all served",
     needs=["concurrency"],
     isolation=DESTRUCTIVE,
-    patiences=30.0,
+    timeouts=30.0,
     causes=_LIMITED,
 )
-def burst(stage: Stage) -> None:
+def burst(stage: ScenarioContext) -> None:
     """Let as many connect at the same moment as may wait to be accepted, and have each answered while all are there."""
     _make_room(stage.clients)
     clients: list[Client] = []
 
     def work() -> None:
-        client = stage.connect(patience_seconds=2 * stage.patience_seconds)
+        client = stage.connect(timeout_seconds=2 * stage.timeout_seconds)
         clients.append(client)
         client.say(UNKNOWN)
 
@@ -129,9 +129,9 @@ _USUAL_BACKLOG: Final = 128
     needs=["concurrency"],
     isolation=DESTRUCTIVE,
 )
-def backlog(stage: Stage) -> None:
+def backlog(stage: ScenarioContext) -> None:
     """Have as many clients connect at once as may wait, a few at most, and each answered; tell the backlog."""
-    length = stage.circumstances.backlog
+    length = stage.run_context.backlog
     clients = [stage.connect() for _ in range(min(stage.wave, _DIALLERS))]
     for client in clients:
         exchange(client)
@@ -151,10 +151,10 @@ def backlog(stage: Stage) -> None:
     "HFTP-10.4",
     "Many clients (--clients), one after the other, are all served",
     isolation=DESTRUCTIVE,
-    patiences=30.0,
+    timeouts=30.0,
     causes=_LIMITED,
 )
-def one_after_another(stage: Stage) -> None:
+def one_after_another(stage: ScenarioContext) -> None:
     """Connect, say a command and quit, again and again."""
     for _ in range(stage.clients):
         stage.connect().finish()
@@ -167,10 +167,10 @@ def one_after_another(stage: Stage) -> None:
     "A file can be fetched again and again",
     needs=["text"],
     isolation=DESTRUCTIVE,
-    patiences=20.0,
+    timeouts=20.0,
     causes={Kind.STATUS: Cause("files are opened and never closed, until the system gives no more", codes=(199,))},
 )
-def many_files(stage: Stage) -> None:
+def many_files(stage: ScenarioContext) -> None:
     """Fetch a file 1,100 times in pipelines of 100, more often than a process may usually have files open."""
     text = stage.fixture("text")
     client = stage.connect()
@@ -191,10 +191,10 @@ def _add_departure(slug: str, what: str, begin: bytes, *, is_reset: bool, times:
         "HFTP-10.5",
         f"{what}: others are served afterwards",
         isolation=DESTRUCTIVE,
-        patiences=20.0,
+        timeouts=20.0,
         causes=_ORPHANED,
     )
-    def survived(stage: Stage) -> None:
+    def survived(stage: ScenarioContext) -> None:
         for _ in range(times or stage.clients):
             client = stage.connect()
             client.send(begin)
@@ -225,10 +225,10 @@ for _slug, _what, _begin, _is_reset, _times in (
     "Clients that reset in the middle of a slice: others are served afterwards",
     needs=["large"],
     isolation=DESTRUCTIVE,
-    patiences=20.0,
+    timeouts=20.0,
     causes=_ORPHANED,
 )
-def reset_mid_reply(stage: Stage) -> None:
+def reset_mid_reply(stage: ScenarioContext) -> None:
     """Let five clients ask for a large slice, read its beginning and reset, and five leave."""
     large = stage.fixture("large")
     for number in range(10):
@@ -249,10 +249,10 @@ def reset_mid_reply(stage: Stage) -> None:
     "Eight clients that reset at the same time: others are still served",
     needs=["concurrency", "text"],
     isolation=DESTRUCTIVE,
-    patiences=20.0,
+    timeouts=20.0,
     causes=_ORPHANED,
 )
-def resettogether(stage: Stage) -> None:
+def resettogether(stage: ScenarioContext) -> None:
     """Have each answered, let each ask for more, and reset all; a client that stays is still served."""
     text = stage.fixture("text")
     staying = stage.connect()

@@ -7,7 +7,7 @@ from functools import partial
 from conformance.client.client import UNKNOWN, Client, fetch
 from conformance.failures import Failure
 from conformance.fixtures.base import Fixture
-from conformance.model.scenario import EXCLUSIVE, Chapter, Kind, Stage
+from conformance.model.scenario import EXCLUSIVE, Chapter, Kind, ScenarioContext
 from conformance.scenarios.chapter_10_clients import MIXED, together
 
 chapter = Chapter()
@@ -20,7 +20,7 @@ chapter = Chapter()
     needs=["concurrency"],
     causes=MIXED,
 )
-def lines_by_turns(stage: Stage) -> None:
+def lines_by_turns(stage: ScenarioContext) -> None:
     """Let eight clients send a byte each, by turns, of lines of one length, until all lines have ended."""
     lines = {200: b"hftp_conformance_abc", 201: b"get_slice a bbb cccc", 202: b"get_metadata zzz.zzz"}
     codes = [stage.random.choice(list(lines)) for _ in range(8)]
@@ -56,10 +56,10 @@ def _fetch_some(client: Client, files: Sequence[Fixture], seed: int, number: int
     "Slices that eight clients fetch at the same time do not mix",
     needs=["concurrency", "medium", "binary"],
     isolation=EXCLUSIVE,
-    patiences=20.0,
+    timeouts=20.0,
     causes=MIXED,
 )
-def busy_slices(stage: Stage) -> None:
+def busy_slices(stage: ScenarioContext) -> None:
     """Let each of them fetch random slices of two files, and compare every byte."""
     files = [stage.fixture("medium"), stage.fixture("binary")]
     works = [partial(_fetch_some, stage.connect(), files, stage.random.getrandbits(32), 25) for _ in range(8)]
@@ -72,10 +72,10 @@ def busy_slices(stage: Stage) -> None:
     "A file that eight clients fetch at the same time, each from another offset on, does not mix",
     needs=["concurrency", "large"],
     isolation=EXCLUSIVE,
-    patiences=30.0,
+    timeouts=30.0,
     causes=MIXED,
 )
-def same_file(stage: Stage) -> None:
+def same_file(stage: ScenarioContext) -> None:
     """Let each of them fetch a MiB of it, or an eighth, and compare every byte."""
     large = stage.fixture("large")
     size = min(1 << 20, large.size // 8)
@@ -93,10 +93,10 @@ def same_file(stage: Stage) -> None:
     "The replies to 500 commands that each of four clients sends at once go to whom they belong to",
     needs=["concurrency", "text"],
     isolation=EXCLUSIVE,
-    patiences=20.0,
+    timeouts=20.0,
     causes=MIXED,
 )
-def busy_commands(stage: Stage) -> None:
+def busy_commands(stage: ScenarioContext) -> None:
     """Let them send commands of four kinds, in random orders, and read every reply in its order."""
     text = stage.fixture("text")
     lines = {200: UNKNOWN, 201: b"get_metadata", 202: b"get_metadata no-such", 0: b"get_metadata " + text.name}

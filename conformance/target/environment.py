@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 from conformance.client.address import Address, check_names, check_proxy, parse_address
 from conformance.config import Options
 from conformance.fixtures.local import LocalFixtures
-from conformance.target.managed_server import Launch, Start, Target, launch
+from conformance.target.managed_server import Launch, ManagedServer, Start, launch
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Place:
+class Environment:
     """A server at its address, and the local directory that it serves, if there is one; `launch` starts it.
 
     A context manager. Once entered, the server starts; it is ready when the target is entered.
     Raises on entering: AddressError, FixturesError, TargetError.
     """
 
-    target: Target
+    target: ManagedServer
     fixtures: LocalFixtures | None = None
 
     def __init__(self, options: Options, launch: Launch = launch) -> None:
@@ -58,6 +58,6 @@ class Place:
             self._stack.callback(self.fixtures.remove)
             self.fixtures.write()
         start = Start(options.serve, options.cwd, options.timeout_scale, self._launch) if options.serve else None
-        self.target = Target(address, start, directory=(directory or Path()).absolute(), proxy=proxy)
+        self.target = ManagedServer(address, start, directory=(directory or Path()).absolute(), proxy=proxy)
         self._stack.callback(self.target.close)
         self.target.begin()

@@ -7,7 +7,7 @@ from typing import Final
 from conformance.client.bodies import INSTEAD
 from conformance.client.client import CODES
 from conformance.client.deviations import Deviation, Form
-from conformance.client.recording import shown
+from conformance.client.recording import escape
 
 _REQUIREMENTS: Final[Mapping[str, str]] = {
     "quit": "HFTP-3.6",
@@ -68,7 +68,7 @@ class Findings:
     def deviations(self) -> Iterator[Deviation]:
         """Yield what the server always does otherwise, each thing once."""
         if self.greeting:
-            text = f"the server says {shown(self.greeting)} when a client connects"
+            text = f"the server says {escape(self.greeting)} when a client connects"
             yield Deviation("HFTP-2.6", text, Form.GREETING, {"connect": self.greeting})
         if self.echoes:
             yield Deviation(
@@ -103,7 +103,7 @@ class Findings:
         codes = sorted(self.lines.values())
         if len(set(codes)) != len(codes) or any(not line for line in self.lines):
             return
-        lines = ", ".join(shown(line) for line in self.lines)
+        lines = ", ".join(escape(line) for line in self.lines)
         text = f"the status line is {lines}, which is not CODE SP TEXT"
         replies = {line.decode("latin-1"): b"%d" % code for line, code in self.lines.items()}
         yield Deviation("HFTP-2.1", text, Form.STATUS_LINE, replies)
@@ -158,4 +158,4 @@ def _listed(words: Sequence[str]) -> str:
 def described(data: bytes) -> str:
     """Return bytes as people call them."""
     names = {b"\r\n": "an empty line", b"\n": "a bare LF", b"\r\n\r\n": "two empty lines", b" ": "a space"}
-    return names.get(data, f'"{shown(data)}"')
+    return names.get(data, f'"{escape(data)}"')

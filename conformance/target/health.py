@@ -9,8 +9,8 @@ from typing import Final
 
 from conformance.client.client import UNKNOWN, Client
 from conformance.failures import Failure, Incomplete
-from conformance.model.context import Circumstances, Stage
-from conformance.target.managed_server import Target, TargetError
+from conformance.model.context import RunContext, ScenarioContext
+from conformance.target.managed_server import ManagedServer, ServerStartError
 from conformance.target.probe import Connect
 
 RESTARTS: Final = 2000
@@ -40,11 +40,11 @@ class State(Enum):
     """It replies, and uses a processor though no client is there."""
 
 
-class Health:
-    """Watches one server; `circumstances` are the run's, as far as they are known."""
+class HealthMonitor:
+    """Watches one server; `run_context` are the run's, as far as they are known."""
 
-    def __init__(self, target: Target, circumstances: Circumstances, timeout_scale: float = 1.0) -> None:
-        self.circumstances = replace(circumstances, await_idle=self.await_idle)
+    def __init__(self, target: ManagedServer, run_context: RunContext, timeout_scale: float = 1.0) -> None:
+        self.run_context = replace(run_context, await_idle=self.await_idle)
         self.dead = ""
         """Why the server is not asked any more; empty as long as it is."""
         self._target = target
@@ -77,7 +77,7 @@ class Health:
     @contextlib.contextmanager
     def connecting(self, wait_factor: float = 1.0) -> Iterator[Connect]:
         """Give a way to connect that belongs to no scenario."""
-        stage = Stage(self.circumstances, is_crowded=True, wait_factor=wait_factor)
+        stage = ScenarioContext(self.run_context, is_crowded=True, wait_factor=wait_factor)
         stage.allow(BUSY_SECONDS)
         try:
             yield stage.connect
@@ -162,7 +162,7 @@ class Health:
             return False
         try:
             self._target.restart()
-        except TargetError as error:
+        except ServerStartError as error:
             self.dead = f"the server does not start again: {error}"
             return False
         return True

@@ -7,7 +7,7 @@ from conformance.client.bodies import INSTEAD
 from conformance.client.client import CODES, FATAL, UNKNOWN
 from conformance.fixtures.base import Fixture
 from conformance.target.findings import Findings
-from conformance.target.probe import MISSING, STATUS, Answer, Interviewer, SliceSample, slice_forms
+from conformance.target.probe import MISSING, STATUS, Answer, Probe, SliceSample, slice_forms
 
 _LONGEST_EXTRA_BYTES: Final = 200
 _TIMES: Final = 3
@@ -17,10 +17,10 @@ _Error = tuple[int | None, bytes | None, bool, bytes, bool]
 """The code, the status line if it has another form, whether it ends in LF alone, what follows, whether it closes."""
 
 
-class Learner:
+class DeviationLearner:
     """Fills the findings of one server."""
 
-    def __init__(self, interviewer: Interviewer, dialect: str, text: Fixture | None) -> None:
+    def __init__(self, interviewer: Probe, dialect: str, text: Fixture | None) -> None:
         self.findings = Findings(dialect, interviewer.greeting, interviewer.echoes)
         self._interviewer = interviewer
         self._dialect = dialect

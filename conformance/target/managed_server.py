@@ -21,7 +21,7 @@ from conformance.target.output import ServerOutput
 from conformance.target.sockets import can_bind, free_port, resolve
 from conformance.target.start_errors import FailedStart
 
-__all__ = ["AddressInUseError", "Launch", "Process", "Start", "Target", "TargetError", "launch"]
+__all__ = ["AddressInUseError", "Launch", "ManagedServer", "Process", "ServerStartError", "Start", "launch"]
 
 START_SECONDS: Final = 20.0
 """How long a server may take until it listens, times --timeout-scale."""
@@ -37,11 +37,11 @@ _POLL_SECONDS: Final = 0.005
 _SLOW_POLL_SECONDS: Final = 0.25
 
 
-class TargetError(Exception):
+class ServerStartError(Exception):
     """Why the server cannot be started, in one line."""
 
 
-class AddressInUseError(TargetError):
+class AddressInUseError(ServerStartError):
     """The server could not bind its address, because another socket has it."""
 
 
@@ -56,7 +56,7 @@ class Start:
     launch: Launch = launch
 
 
-class Target:
+class ManagedServer:
     """A server at an address, started and restarted by `start` if there is one.
 
     Usable as a context manager: once entered it is ready, and at its end nothing that it started is left.
@@ -159,7 +159,7 @@ class Target:
         """
         if self._start is None or self._output is None:
             message = "the server was not started by the suite"
-            raise TargetError(message)
+            raise ServerStartError(message)
         deadline = monotonic() + TIME_WAIT_SECONDS * self._start.timeout_scale
         with self._lock:
             while True:
@@ -200,7 +200,7 @@ class Target:
             message = f"--serve: {error.strerror}: {start.cwd or start.command}"
             if start.cwd and not Path(start.cwd).is_dir():
                 message = f"--cwd: no such directory: {start.cwd}"
-            raise TargetError(message) from error
+            raise ServerStartError(message) from error
         finally:
             os.close(suite)
         self._watch.follow(self._process.pid)
@@ -213,12 +213,12 @@ class Target:
             words = shlex.split(start.command)
         except ValueError as error:
             message = f"--serve: {error}: {start.command}"
-            raise TargetError(message) from error
+            raise ServerStartError(message) from error
         for name, value in fields.items():
             words = [word.replace(name, value) for word in words]
         if not words:
             message = "--serve: an empty command"
-            raise TargetError(message)
+            raise ServerStartError(message)
         return words
 
     def _await_listener(self, start: Start) -> None:
@@ -257,18 +257,18 @@ class Target:
             holder=self._watch.holder(),
         )
 
-    def _ended(self, start: Start) -> TargetError:
+    def _ended(self, start: Start) -> ServerStartError:
         """Return why the server ended before it listened."""
         failed = self._failed_start(start)
         self._end()
-        return (AddressInUseError if failed.is_address_in_use else TargetError)(f"--serve: {failed.explain()}")
+        return (AddressInUseError if failed.is_address_in_use else ServerStartError)(f"--serve: {failed.explain()}")
 
-    def _deaf(self, start: Start) -> TargetError:
+    def _deaf(self, start: Start) -> ServerStartError:
         """Return what is known of a server that runs and does not listen on its address."""
         other = self._watch.elsewhere()
         failed = self._failed_start(start)
         self._end()
-        return TargetError(f"--serve: {failed.explain_silence(other, takes_port='{port}' in start.command)}")
+        return ServerStartError(f"--serve: {failed.explain_silence(other, takes_port='{port}' in start.command)}")
 
     def _await_free_port(self, deadline: float) -> None:
         hosts = resolve(self.address)

@@ -11,7 +11,7 @@ from typing import Final
 
 from conformance.client.bodies import decode
 from conformance.client.client import FATAL, UNKNOWN, Client
-from conformance.client.recording import shown
+from conformance.client.recording import escape
 from conformance.failures import Failure, Kind
 from conformance.fixtures.content import Content
 
@@ -60,7 +60,7 @@ class Answer:
         return self.raw[len(self.status) :]
 
 
-class Interviewer:
+class Probe:
     """Asks questions; knows how the server answers quit, what it says first, and whether it echoes."""
 
     def __init__(self, connect: Connect) -> None:
@@ -100,7 +100,7 @@ class Interviewer:
         """Return what a command line is answered; raises Failure, also if the client is taken for one too many."""
         raw, ending, has_quit = self._exchange(line, then_quit=True)
         if self.refusal and raw.startswith(self.refusal):
-            raise Failure(Kind.REFUSED, "a reply", shown(raw))
+            raise Failure(Kind.REFUSED, "a reply", escape(raw))
         raw = self._without_first(line, raw)
         if has_quit and self.is_quit_silent and ending in {"end", "reset"}:
             ending = "quit"
@@ -135,7 +135,7 @@ class Interviewer:
         client = self._connect()
         try:
             if self._has_been_silent:
-                client.patience_seconds = min(client.patience_seconds, max(_SHORT_SECONDS, client.patience_seconds / 8))
+                client.timeout_seconds = min(client.timeout_seconds, max(_SHORT_SECONDS, client.timeout_seconds / 8))
             client.say(line)
             heads = self.greeting.count(b"\n") + self.echoes
             raw, ending = client.collect(lambda data: data.count(b"\n") > heads, _MOST_BYTES)
@@ -203,7 +203,7 @@ def slice_forms(body: bytes, sample: SliceSample, forms: Iterable[str] = DIALECT
     return found
 
 
-def samples(interviewer: Interviewer, name: bytes, size: int, content: Content | None) -> list[SliceSample]:
+def samples(interviewer: Probe, name: bytes, size: int, content: Content | None) -> list[SliceSample]:
     """Return slices of a file, each asked for on a connection of its own."""
     found = []
     for offset, length in dict.fromkeys(((0, min(size, _SAMPLE_BYTES)), (1, min(size - 1, 7)), (0, 1))):

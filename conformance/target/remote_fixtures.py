@@ -7,13 +7,13 @@ from typing import Final
 from conformance.client.client import Client, Slice, fetch
 from conformance.failures import Failure, Incomplete
 from conformance.fixtures.base import LARGE_BYTES, SERVABLE, Fixture, Fixtures, plan
-from conformance.fixtures.content import Content, Known, Seeded
+from conformance.fixtures.content import Content, Generated, InMemory
 
 LEARNT_BYTES: Final = 1 << 16
 """A found file up to this size is fetched once, whole, to know what its slices must be."""
 
 
-class FoundFixtures(Fixtures):
+class RemoteFixtures(Fixtures):
     """Files that the server lists: the suite's own, known by name and content, or whatever else there is."""
 
     def __init__(self, files: Mapping[str, Fixture], *, knows_all: bool) -> None:
@@ -29,7 +29,7 @@ class FoundFixtures(Fixtures):
         return self._files[key]
 
 
-def find(connect: Callable[[], Client], seed: int, large_bytes: int = LARGE_BYTES) -> FoundFixtures:
+def find(connect: Callable[[], Client], seed: int, large_bytes: int = LARGE_BYTES) -> RemoteFixtures:
     """Ask a server what it holds, and choose from that.
 
     Files that `conformance fixtures write` made are known by their names, sizes and a look into one of them; from
@@ -40,9 +40,9 @@ def find(connect: Callable[[], Client], seed: int, large_bytes: int = LARGE_BYTE
     if {"text", "one", "binary"} <= set(written) and _holds(connect, written["binary"]):
         if (large := plan(seed)["large"]).name in sizes and "large" not in written:
             size = sizes[large.name]
-            written["large"] = Fixture("large", large.name, size, Seeded(size, seed + 1))
-        return FoundFixtures(written, knows_all=True)
-    return FoundFixtures(_chosen(connect, sizes), knows_all=False)
+            written["large"] = Fixture("large", large.name, size, Generated(size, seed + 1))
+        return RemoteFixtures(written, knows_all=True)
+    return RemoteFixtures(_chosen(connect, sizes), knows_all=False)
 
 
 _LOOKED_AT: Final = 64
@@ -89,6 +89,6 @@ def _chosen(connect: Callable[[], Client], sizes: Mapping[bytes, int]) -> dict[s
         if sizes[name] <= LEARNT_BYTES:
             with contextlib.suppress(Failure), contextlib.closing(connect()) as client:
                 learnt: Slice = fetch(client, name, 0, sizes[name])
-                content = Known(learnt.data)
+                content = InMemory(learnt.data)
         found[key] = Fixture(key, name, sizes[name], content)
     return found

@@ -111,8 +111,8 @@ def build_hint(file: str, words: list[str], command: str, directory: Path) -> st
             if suffix == ".jar" and pattern == "*.java":
                 build += f" && jar cfe {Path(file).name} {source.stem} *.class"
             is_here = place.resolve() == directory.resolve()
-            shown = source.name if is_here else str(source)
-            hint = f"there is a {shown}: build it first ({build}{'' if is_here else f', in {place}'})"
+            escape = source.name if is_here else str(source)
+            hint = f"there is a {escape}: build it first ({build}{'' if is_here else f', in {place}'})"
             if flatten(words) is words:
                 quiet = _QUIET.get(build, build)
                 script = quiet if is_here else f"(cd {shlex.quote(str(place))} && {quiet})"

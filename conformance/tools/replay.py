@@ -5,8 +5,8 @@ import socket
 import zlib
 from collections.abc import Callable, Iterator
 
-from conformance.client.peer import Peer
-from conformance.client.recording import Record, WireEntry, shown
+from conformance.client.peer import RawConnection
+from conformance.client.recording import Recording, WireEntry, escape
 from conformance.failures import Failure
 from conformance.model.events import Event, Result, RunStart
 
@@ -33,7 +33,7 @@ def find_result(events: Iterator[Event], scenario: str) -> tuple[RunStart | None
 def replay(
     transcript: list[WireEntry],
     dial: Callable[[float, int], socket.socket],
-    patience_seconds: float,
+    timeout_seconds: float,
     tell: Callable[[str], None],
     *,
     deadline: float,
@@ -42,14 +42,14 @@ def replay(
 
     Raises ReplayError for a payload that was too long to be kept.
     """
-    peers: dict[int, Peer] = {}
-    record = Record()
+    peers: dict[int, RawConnection] = {}
+    record = Recording()
     for entry in transcript:
         number, what = entry.peer, entry.what
         if what == "connected":
             tell(f"{number} connects")
             try:
-                peers[number] = Peer(dial, record, number, patience_seconds=patience_seconds, deadline=deadline)
+                peers[number] = RawConnection(dial, record, number, timeout_seconds=timeout_seconds, deadline=deadline)
             except Failure as failure:
                 tell(f"{number} S: {failure}")
                 return
@@ -59,7 +59,7 @@ def replay(
             continue
         if what == "sent":
             data = payload(entry)
-            tell(f"{number} C: {shown(data)}")
+            tell(f"{number} C: {escape(data)}")
             peer.send(data)
         elif what == "received":
             _hear(peer, entry, tell)
@@ -86,7 +86,7 @@ def payload(entry: WireEntry) -> bytes:
         raise ReplayError(message) from error
 
 
-def _hear(peer: Peer, entry: WireEntry, tell: Callable[[str], None]) -> None:
+def _hear(peer: RawConnection, entry: WireEntry, tell: Callable[[str], None]) -> None:
     size = entry.size or 0
     head, got = b"", 0
     try:
@@ -94,14 +94,14 @@ def _hear(peer: Peer, entry: WireEntry, tell: Callable[[str], None]) -> None:
             head += piece[: 2048 - len(head)]
             got += len(piece)
     except Failure as failure:
-        tell(f"{peer.number} S: {shown(head, got)}; then {failure.got} (recorded: {size} bytes)")
+        tell(f"{peer.number} S: {escape(head, got)}; then {failure.got} (recorded: {size} bytes)")
         return
     before = (entry.data or entry.head or "").encode("latin-1")
-    differs = "" if head.startswith(before) else f" (recorded: {shown(before, size)})"
-    tell(f"{peer.number} S: {shown(head, got)}{differs}")
+    differs = "" if head.startswith(before) else f" (recorded: {escape(before, size)})"
+    tell(f"{peer.number} S: {escape(head, got)}{differs}")
 
 
-def _hear_end(peer: Peer, tell: Callable[[str], None]) -> None:
+def _hear_end(peer: RawConnection, tell: Callable[[str], None]) -> None:
     try:
         peer.read_end()
         tell(f"{peer.number} S: <close>")

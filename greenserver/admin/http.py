@@ -19,7 +19,7 @@ from typing import Any, Final
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from greenserver.admin.state_directory import Board
+from greenserver.admin.state_directory import StateDirectory
 
 _REQUESTS: Final = 16
 """Requests at once; further ones are closed. A scraper, a probe and a person need three."""
@@ -33,7 +33,7 @@ _TEXT: Final = "text/plain; charset=utf-8"
 Answer = tuple[HTTPStatus, str, bytes]
 
 
-def metrics(board: Board) -> Answer:
+def metrics(board: StateDirectory) -> Answer:
     """Return the numbers of all processes, living and ended."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=str(board.directory))  # type: ignore[no-untyped-call]  # the library's
@@ -41,19 +41,19 @@ def metrics(board: Board) -> Answer:
         return HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(registry)
 
 
-def health(_board: Board) -> Answer:
+def health(_board: StateDirectory) -> Answer:
     """Say that the server lives: this process ends with it."""
     return HTTPStatus.OK, _TEXT, b"alive\n"
 
 
-def readiness(board: Board) -> Answer:
+def readiness(board: StateDirectory) -> Answer:
     """Say whether clients should be sent here."""
     if board.is_ready:
         return HTTPStatus.OK, _TEXT, b"ready\n"
     return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, b"not ready\n"
 
 
-_ANSWERS: Final[dict[str, Callable[[Board], Answer]]] = {
+_ANSWERS: Final[dict[str, Callable[[StateDirectory], Answer]]] = {
     "/metrics": metrics,
     "/healthz": health,
     "/readyz": readiness,
@@ -89,7 +89,7 @@ class _AdminServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, listener: socket.socket, board: Board, parent: int) -> None:
+    def __init__(self, listener: socket.socket, board: StateDirectory, parent: int) -> None:
         super().__init__(("", 0), _Request, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
@@ -141,7 +141,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     listener = socket.socket(fileno=int(descriptor))
-    _AdminServer(listener, Board(directory), int(parent)).serve_forever(_LOOK_SECONDS)
+    _AdminServer(listener, StateDirectory(directory), int(parent)).serve_forever(_LOOK_SECONDS)
 
 
 if __name__ == "__main__":

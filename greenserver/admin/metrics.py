@@ -8,13 +8,13 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from greenserver.telemetry.metrics import Meter
+from greenserver.telemetry.metrics import Metrics
 
 _SECONDS: Final = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0)
 _DESCRIPTORS_BEATS: Final = 5  # counting them takes milliseconds when there are thousands
 
 
-class PrometheusMeter(Meter):
+class PrometheusMetrics(Metrics):
     """Counts for Prometheus."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from greenserver.admin.state_directory import Board
+from greenserver.admin.state_directory import StateDirectory
 from greenserver.config.addresses import describe
 from greenserver.net.listening import open_listener
 from greenserver.telemetry.log import report
@@ -15,7 +15,7 @@ from greenserver.telemetry.log import report
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from greenserver.admin.metrics import PrometheusMeter
+    from greenserver.admin.metrics import PrometheusMetrics
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Admin:
         self._address = address
         self._user_and_group: tuple[int, int] | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self.board = Board()
+        self.board = StateDirectory()
 
     def __enter__(self) -> "Self":
         self._owner = os.getpid()
@@ -84,8 +84,8 @@ class Admin:
             self.begin()
 
 
-def load_meter() -> "PrometheusMeter":
+def load_metrics() -> "PrometheusMetrics":
     """Return what counts on the board of this process."""
-    from greenserver.admin.metrics import PrometheusMeter  # noqa: PLC0415  (after the board has said where)
+    from greenserver.admin.metrics import PrometheusMetrics  # noqa: PLC0415  (after the board has said where)
 
-    return PrometheusMeter()
+    return PrometheusMetrics()

@@ -25,7 +25,7 @@ _THE_DEAD: Final = "dead"  # in the place of a process id
 _SUMMED: Final = ("counter", "histogram")
 
 
-class Board:
+class StateDirectory:
     """A directory that lasts as long as the process that enters it, in $RUNTIME_DIRECTORY or among temporary files.
 
     Every file in it is small, and none is left: not of processes that have ended, nor of servers that were killed.

@@ -87,7 +87,7 @@ class _Octal(_ParamType):
 
 
 @dataclass(frozen=True)
-class Kind:
+class OptionType:
     """What values a setting takes, in a command line and in a file."""
 
     converter: "_ParamType"
@@ -101,25 +101,25 @@ class Kind:
     is_many: bool = False
 
 
-TEXT: Final = Kind(click.STRING, (str,), "text in quotes")
-FLAG: Final = Kind(click.BOOL, (bool,), "true or false", is_flag=True)
-COUNT: Final = Kind(click.IntRange(0, 3), (int,), "a whole number", is_count=True)
-SECONDS: Final = Kind(_Seconds(), (int, float), "a number of seconds")
-PORT: Final = Kind(click.IntRange(0, HIGHEST_PORT), (int,), "a whole number")
-WORKERS: Final = Kind(_WorkerCount(), (int, str), 'a whole number or "auto"')
-ENDPOINT: Final = Kind(_Endpoint(), (str,), 'text, as in "127.0.0.1:9500"')
-NETWORKS: Final = Kind(_Network(), (str,), "a list of texts", is_many=True)
-MASK: Final = Kind(_Octal(), (str, int), 'an octal number, as in "027"')
+TEXT: Final = OptionType(click.STRING, (str,), "text in quotes")
+FLAG: Final = OptionType(click.BOOL, (bool,), "true or false", is_flag=True)
+COUNT: Final = OptionType(click.IntRange(0, 3), (int,), "a whole number", is_count=True)
+SECONDS: Final = OptionType(_Seconds(), (int, float), "a number of seconds")
+PORT: Final = OptionType(click.IntRange(0, HIGHEST_PORT), (int,), "a whole number")
+WORKERS: Final = OptionType(_WorkerCount(), (int, str), 'a whole number or "auto"')
+ENDPOINT: Final = OptionType(_Endpoint(), (str,), 'text, as in "127.0.0.1:9500"')
+NETWORKS: Final = OptionType(_Network(), (str,), "a list of texts", is_many=True)
+MASK: Final = OptionType(_Octal(), (str, int), 'an octal number, as in "027"')
 
 
-def whole_number(least: int) -> Kind:
+def whole_number(least: int) -> OptionType:
     """Return the kind of whole numbers from one on."""
-    return Kind(click.IntRange(least), (int,), "a whole number")
+    return OptionType(click.IntRange(least), (int,), "a whole number")
 
 
-def choice(names: Sequence[str]) -> Kind:
+def choice(names: Sequence[str]) -> OptionType:
     """Return the kind of certain names."""
-    return Kind(click.Choice(names), (str,), "one of " + ", ".join(f'"{name}"' for name in names))
+    return OptionType(click.Choice(names), (str,), "one of " + ", ".join(f'"{name}"' for name in names))
 
 
 def network(text: str) -> "Network":

@@ -22,7 +22,7 @@ from greenserver.config.option_types import (
     SECONDS,
     TEXT,
     WORKERS,
-    Kind,
+    OptionType,
     choice,
     network,
     whole_number,
@@ -52,7 +52,7 @@ class Option:
     """One row: a setting, under one name for all sources."""
 
     name: str
-    kind: Kind
+    kind: OptionType
     default: Any
     help: str
     letter: str = ""
@@ -69,7 +69,7 @@ class Option:
 _ROW: Final = "row"
 
 
-def _row(default: object, kind: Kind, help_text: str, **more: Any) -> Any:  # noqa: ANN401  (as dataclasses.field)
+def _row(default: object, kind: OptionType, help_text: str, **more: Any) -> Any:  # noqa: ANN401  (as dataclasses.field)
     return field(default=default, metadata={_ROW: {"kind": kind, "help": help_text, **more}})
 
 

@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING
 
 from greenserver.config.limits import COALESCE_BYTES, DEFAULTS, Limits
 from greenserver.connection import handshake
-from greenserver.connection.fast_path import Reflex
+from greenserver.connection.fast_path import FastPath
 from greenserver.connection.flow_control import TooSlowError
-from greenserver.connection.reader import Inbox
-from greenserver.connection.writer import BrokenOffError, Outbox
-from greenserver.files.page_cache import NotCachedError
-from greenserver.files.store import FileStore, ImpatientStore
-from greenserver.io.wait import FOREVER, NOTHING, READ, Steps, Wait, Waiter, exhaust, has_input, wait_blocking
-from greenserver.net.limiter import Gate, Visit
+from greenserver.connection.reader import Reader
+from greenserver.connection.writer import BrokenOffError, Writer
+from greenserver.files.page_cache import WouldBlockError
+from greenserver.files.store import FileStore, NonBlockingStore
+from greenserver.io.wait import FOREVER, NOTHING, READ, Steps, Wait, Waiter, has_input, run_to_completion, wait_blocking
+from greenserver.net.limiter import ConnectionLimiter, Slot
 from greenserver.protocol.commands import split
 from greenserver.protocol.dialects import Dialect, understand
 from greenserver.protocol.responses import Body, Response
-from greenserver.protocol.status import Refusal, Status
+from greenserver.protocol.status import CommandError, Status
 from greenserver.protocol.store import Files
-from greenserver.telemetry.access_log import Chronicle
-from greenserver.telemetry.metrics import SILENT, Meter
+from greenserver.telemetry.access_log import AccessLog
+from greenserver.telemetry.metrics import SILENT, Metrics
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -39,7 +39,7 @@ class Connection:
     `client` names the client in the log; `wait` is how `handle` lets time pass. The socket is the
     connection's from here on: it is made non-blocking, and closed at the end.
 
-    `limits` is what the client is granted, `gate` counts it among the others, `meter` is told what happens.
+    `limits` is what the client is granted, `limiter` counts it among the others, `meter` is told what happens.
     With `tls` all is said through TLS. With `proxy_from` a PROXY protocol header must come first, from a peer
     in one of these networks (or on a unix socket), and names the client anew.
     """
@@ -56,8 +56,8 @@ class Connection:
         client: str = "",
         wait: Waiter = wait_blocking,
         limits: Limits = DEFAULTS,
-        meter: Meter = SILENT,
-        gate: Gate | None = None,
+        meter: Metrics = SILENT,
+        limiter: ConnectionLimiter | None = None,
         tls: "SSLContext | None" = None,
         proxy_from: Sequence[handshake.Network] = (),
     ) -> None:
@@ -65,16 +65,16 @@ class Connection:
         self.socket = sock
         self.wait = wait
         self._store = store
-        self._files = ImpatientStore(store)
+        self._files = NonBlockingStore(store)
         self._dialect = dialect
         self._limits = limits
-        self._visit = Visit(gate)
+        self._slot = Slot(limiter)
         self._tls = tls
         self._proxy_from = proxy_from
-        self._chronicle = Chronicle(client, dialect.known_name, meter)
-        self._inbox = Inbox(sock, limits, self._chronicle)
-        self._outbox = Outbox(sock, limits)
-        self._reflex = Reflex(dialect.short, store, self._chronicle)
+        self._access_log = AccessLog(client, dialect.known_name, meter)
+        self._reader = Reader(sock, limits, self._access_log)
+        self._writer = Writer(sock, limits)
+        self._fast_path = FastPath(dialect.short, store, self._access_log)
         self._going_on = True
         self._idle = False  # waiting for a command, owing nothing
         self._heard: bool | OSError | None = None  # by the reflex, for the conversation
@@ -84,7 +84,7 @@ class Connection:
 
     def handle(self) -> None:
         """Serve the client until the conversation ends."""
-        exhaust(self.steps(), self.socket, self.wait)
+        run_to_completion(self.steps(), self.socket, self.wait)
 
     def steps(self) -> Steps[None]:
         """Serve the client until the conversation ends, one wait at a time."""
@@ -92,22 +92,22 @@ class Connection:
         try:
             yield from self._arrive()
             yield from self._converse()
-            if not self._inbox.is_at_end:
-                yield from handshake.linger(self.socket, self._limits.linger_seconds, self._outbox.channel)
+            if not self._reader.is_at_end:
+                yield from handshake.linger(self.socket, self._limits.linger_seconds, self._writer.channel)
         except TooSlowError as error:
             outcome, limit = "timed out", error.what
-            self._chronicle.stalled(limit)
-        except handshake.TurnedAwayError as error:
-            self._visit.turn_away(error.kind, self._chronicle.client, error)
+            self._access_log.stalled(limit)
+        except handshake.HandshakeError as error:
+            self._slot.turn_away(error.kind, self._access_log.client, error)
         except OSError as error:
             outcome = error.strerror or str(error)
         except GeneratorExit:
             outcome = "ended by the server"
         finally:
             self.socket.close()
-            if self._visit.is_welcome:
-                self._chronicle.disconnected(outcome, limit)
-            self._visit.end()
+            if self._slot.is_welcome:
+                self._access_log.disconnected(outcome, limit)
+            self._slot.end()
 
     def read_buffer(self) -> str:
         r"""Receive until one command is complete, and return it without its line end.
@@ -117,7 +117,7 @@ class Connection:
 
         Raises TimeoutError if the client says nothing for too long; OSError if the connection broke.
         """
-        return exhaust(self._next_command(), self.socket, self.wait)
+        return run_to_completion(self._next_command(), self.socket, self.wait)
 
     def parser_command(self, command: str) -> Response:
         """Run one command and return its reply; whatever goes wrong is a reply too."""
@@ -136,13 +136,13 @@ class Connection:
 
     def enter(self) -> bool:
         """Count the client from now on, rather than once it is served; return whether serving it takes any time."""
-        self._visit.begin()
-        return not self._visit.is_cut_short
+        self._slot.begin()
+        return not self._slot.is_cut_short
 
     def abandon(self) -> None:
         """Close a connection that nobody has begun to serve."""
         self.socket.close()
-        self._visit.end()
+        self._slot.end()
 
     def stop(self) -> None:
         """End the conversation after the reply under way; soon, if there is none.
@@ -152,7 +152,7 @@ class Connection:
         self._going_on = False
         if not self._idle or has_input(self.socket):
             return
-        is_parting = self._outbox.channel is None and not self._has_parted
+        is_parting = self._writer.channel is None and not self._has_parted
         self._has_parted = is_parting or self._has_parted
         with contextlib.suppress(OSError):  # the second one wakes whoever waits for the socket
             self.socket.shutdown(socket.SHUT_WR if is_parting else socket.SHUT_RD)
@@ -165,26 +165,26 @@ class Connection:
 
     # --- Receiving -------------------------------------------------------------------------------
 
-    def _next_command(self, reflex: Callable[[Wait], bool] | None = None) -> Steps[str]:
-        while not (command := self._inbox.next_command()):
-            if not self._outbox.flush_at_once():
-                yield from self._outbox.flush()
-            if not (yield from self._hear(reflex)):
+    def _next_command(self, fast_path: Callable[[Wait], bool] | None = None) -> Steps[str]:
+        while not (command := self._reader.next_command()):
+            if not self._writer.flush_at_once():
+                yield from self._writer.flush()
+            if not (yield from self._hear(fast_path)):
                 return ""
         return command
 
-    def _hear(self, reflex: Callable[[Wait], bool] | None) -> Steps[bool]:
+    def _hear(self, fast_path: Callable[[Wait], bool] | None) -> Steps[bool]:
         """Let the client say more; return False at the end of the stream, or when told to stop."""
-        inbox = self._inbox
-        wait = Wait(READ, inbox.deadline(), reflex=reflex)
+        reader = self._reader
+        wait = Wait(READ, reader.deadline(), fast_path=fast_path)
         while True:
             self._idle = True
             if not self._going_on:
                 return False
-            if inbox.has_early:
-                inbox.has_early = False
+            if reader.has_early:
+                reader.has_early = False
             elif not (yield wait):
-                raise TooSlowError("line" if inbox.lines.is_mid_line else "idle")
+                raise TooSlowError("line" if reader.lines.is_mid_line else "idle")
             self._idle = False
             if self._has_parted:  # nothing could be replied
                 return False
@@ -194,7 +194,7 @@ class Connection:
             if heard is not None:
                 return heard
             with contextlib.suppress(BlockingIOError):
-                return inbox.take(inbox.receive())
+                return reader.take(reader.receive())
 
     # --- Replying --------------------------------------------------------------------------------
 
@@ -202,39 +202,39 @@ class Connection:
         """Run one command; raises NotCachedError if the store does."""
         try:
             return understand(self._dialect, command)(store)
-        except Refusal as refusal:
+        except CommandError as refusal:
             return Response(refusal.status)
-        except NotCachedError:
+        except WouldBlockError:
             raise
         except Exception as error:  # noqa: BLE001  (the client must be told, whatever it is)
-            self._chronicle.failed(command, error)
+            self._access_log.failed(command, error)
             return Response(Status.INTERNAL_SERVER_ERROR)
 
     def _converse(self) -> Steps[None]:
         """Answer one command after the other until the conversation ends."""
-        outbox, chronicle = self._outbox, self._chronicle
+        writer, access_log = self._writer, self._access_log
         files: Files = self._store if self.may_block else self._files
-        reflex = self._answer_at_once if outbox.is_plain else None
+        fast_path = self._answer_at_once if writer.is_plain else None
         # What is complete is answered without a generator of its own: pipelined commands come by the hundred.
-        while self._going_on and (command := self._inbox.next_command() or (yield from self._next_command(reflex))):
-            chronicle.commands += 1
-            begun = monotonic() if chronicle.is_wanted else 0.0
+        while self._going_on and (command := self._reader.next_command() or (yield from self._next_command(fast_path))):
+            access_log.commands += 1
+            begun = monotonic() if access_log.is_wanted else 0.0
             try:
                 response = self._answer(files, command)
-            except NotCachedError:
+            except WouldBlockError:
                 yield Wait(NOTHING, FOREVER, work=self._files.work)
                 response = self._answer(files, command)
             self._going_on = self._going_on and not response.closes
-            outbox.replies += response.status.line
-            outbox.replies += response.text
+            writer.replies += response.status.line
+            writer.replies += response.text
             size = len(response.status.line) + len(response.text)
             if response.body is not None:
                 size += yield from self._send_body(response.body)
-            elif len(outbox.replies) > COALESCE_BYTES:
-                yield from outbox.flush()
-            if chronicle.is_wanted:
-                chronicle.answered(command, response.status, size, monotonic() - begun)
-        yield from outbox.flush()
+            elif len(writer.replies) > COALESCE_BYTES:
+                yield from writer.flush()
+            if access_log.is_wanted:
+                access_log.answered(command, response.status, size, monotonic() - begun)
+        yield from writer.flush()
 
     def _answer_at_once(self, wait: Wait) -> bool:
         """Answer the commands that have come as long as that takes no waiting; return whether to wait for more.
@@ -245,22 +245,22 @@ class Connection:
         self._idle = False
         if self._has_parted:
             return False
-        inbox = self._inbox
+        reader = self._reader
         try:
-            data = inbox.receive()
+            data = reader.receive()
             now = monotonic()
             self._heard = True
-            if not inbox.lines.is_mid_line and (reply := self._reflex.reply_to_lone(data, now)):
-                is_done = self._outbox.send_at_once(reply)
+            if not reader.lines.is_mid_line and (reply := self._fast_path.reply_to_lone(data, now)):
+                is_done = self._writer.send_at_once(reply)
                 deadline = now + self._limits.idle_seconds
             else:
-                self._heard = inbox.take(data)
+                self._heard = reader.take(data)
                 is_done = (
                     self._heard
-                    and self._reflex.answer(inbox.lines.complete, self._outbox.replies, now)
-                    and self._outbox.flush_at_once()
+                    and self._fast_path.answer(reader.lines.complete, self._writer.replies, now)
+                    and self._writer.flush_at_once()
                 )
-                deadline = inbox.deadline()
+                deadline = reader.deadline()
         except BlockingIOError:
             return False
         except OSError as error:
@@ -275,11 +275,11 @@ class Connection:
 
     def _send_body(self, body: Body) -> Steps[int]:
         """Send a body, or gather it if it is small; close it, and return its length in bytes."""
-        outbox = self._outbox
+        writer = self._writer
         try:
-            return (yield from (outbox.pour if body.is_large else outbox.gather)(body, may_block=self.may_block))
+            return (yield from (writer.pour if body.is_large else writer.gather)(body, may_block=self.may_block))
         except BrokenOffError as cut:  # after the status line only a cut can tell the client
-            self._chronicle.cut(cut.position, cut.__cause__)
+            self._access_log.cut(cut.position, cut.__cause__)
             self._going_on = False
             return cut.position
         finally:
@@ -289,32 +289,32 @@ class Connection:
 
     def _arrive(self) -> Steps[None]:
         """Learn for whom a proxy speaks, agree on TLS, and see whether there is room."""
-        chronicle = self._chronicle
-        self._visit.begin()
-        if (self._proxy_from or self._tls is not None) and not self._visit.is_cut_short:
+        access_log = self._access_log
+        self._slot.begin()
+        if (self._proxy_from or self._tls is not None) and not self._slot.is_cut_short:
             deadline = monotonic() + self._limits.handshake_seconds
             early = b""
             if self._proxy_from:
-                introduction = handshake.introduce(self.socket, chronicle.client, self._proxy_from, deadline)
-                chronicle.client, early = yield from introduction
+                introduction = handshake.read_proxy_header(self.socket, access_log.client, self._proxy_from, deadline)
+                access_log.client, early = yield from introduction
             if self._tls is None:
-                self._inbox.lines.feed(early)
+                self._reader.lines.feed(early)
             else:
                 channel = handshake.secure(self.socket, self._tls, early)
-                self._outbox.use(channel)
+                self._writer.use(channel)
                 yield from handshake.shake_hands(channel, deadline)
-                self._inbox.use(channel)
-        if self._visit.is_let_in_as(chronicle.client):
-            chronicle.connected()
+                self._reader.use(channel)
+        if self._slot.is_let_in_as(access_log.client):
+            access_log.connected()
         else:
             self._refuse()
 
     def _refuse(self) -> None:
         """Say that there is no room; to those past all patience at once, and without TLS."""
         self._going_on = False
-        if not self._visit.is_cut_short:
-            self._outbox.replies += Status.INTERNAL_SERVER_ERROR.line
+        if not self._slot.is_cut_short:
+            self._writer.replies += Status.INTERNAL_SERVER_ERROR.line
             return
-        self._inbox.is_at_end = True  # so that nothing is waited for
+        self._reader.is_at_end = True  # so that nothing is waited for
         if self._tls is None:
-            handshake.turn_back(self.socket)
+            handshake.reject_plain_text(self.socket)

@@ -12,7 +12,7 @@ from greenserver.config import limits
 _SOCKET_QUEUE: Final = termios.TIOCOUTQ  # SIOCOUTQ has the same number
 
 
-class Bucket:
+class TokenBucket:
     """Tokens for bytes, which drip in at a rate and are spent by sending; may be overdrawn by one piece."""
 
     def __init__(self, rate: int) -> None:
@@ -34,7 +34,7 @@ class Bucket:
         self._tokens -= count
 
 
-class Floor:
+class LastServed:
     """Who was served last, of all in this process: whoever is served twice in a row is alone for now."""
 
     __slots__ = ("_holder",)
@@ -56,7 +56,7 @@ class TooSlowError(TimeoutError):
         self.what = what
 
 
-class Progress:
+class StallDetector:
     """Whether a client takes what it is sent, judged by what has left the kernel's queue.
 
     What was written alone would mislead: the kernel holds megabytes for a fast client, and a slow one that

@@ -27,7 +27,7 @@ TLS: Final = "tls"
 _HANDSHAKE: Final = "handshake"
 
 
-class TurnedAwayError(Exception):
+class HandshakeError(Exception):
     """A client did not arrive as it must; `kind` is "proxy" or "tls"."""
 
     def __init__(self, kind: str, message: str) -> None:
@@ -45,14 +45,16 @@ def prepare(sock: socket.socket) -> None:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, limits.UNSENT_BYTES)
 
 
-def introduce(sock: socket.socket, peer: str, proxies: Sequence[Network], deadline: float) -> Steps[tuple[str, bytes]]:
+def read_proxy_header(
+    sock: socket.socket, peer: str, proxies: Sequence[Network], deadline: float
+) -> Steps[tuple[str, bytes]]:
     """Read a PROXY protocol header, and return whom it names, and what was read beyond it.
 
     Raises TurnedAwayError if the peer is none of the proxies, or sends no header; TooSlowError past the deadline.
     """
     address = address_of(peer)
     if address is not None and not any(address in network for network in proxies):
-        raise TurnedAwayError(PROXY, "the peer is not among the trusted proxies")
+        raise HandshakeError(PROXY, "the peer is not among the trusted proxies")
     data = b""
     while (header := _parse(data)) is None:
         if not (yield Wait(READ, deadline)):
@@ -62,7 +64,7 @@ def introduce(sock: socket.socket, peer: str, proxies: Sequence[Network], deadli
         except BlockingIOError:
             continue
         if not more:
-            raise TurnedAwayError(PROXY, "the peer closed before its header was complete")
+            raise HandshakeError(PROXY, "the peer closed before its header was complete")
         data += more
     return peer if header.source is None else describe(*header.source), data[header.length :]
 
@@ -85,14 +87,14 @@ def shake_hands(channel: "SecureChannel", deadline: float) -> Steps[None]:
         try:
             events = channel.shake_hands()
         except ssl.SSLError as error:
-            raise TurnedAwayError(TLS, error.reason or str(error)) from error
+            raise HandshakeError(TLS, error.reason or str(error)) from error
         if not events:
             return
         if monotonic() > deadline or not (yield Wait(events, deadline)):
             raise TooSlowError(_HANDSHAKE)
 
 
-def turn_back(sock: socket.socket) -> None:
+def reject_plain_text(sock: socket.socket) -> None:
     """Say in passing that there is no room."""
     with contextlib.suppress(OSError):
         sock.send(Status.INTERNAL_SERVER_ERROR.line)
@@ -119,4 +121,4 @@ def _parse(data: bytes) -> Header | None:
     try:
         return parse(data)
     except HeaderError as error:
-        raise TurnedAwayError(PROXY, str(error)) from error
+        raise HandshakeError(PROXY, str(error)) from error

@@ -5,9 +5,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from greenserver.config.limits import LONG_TURN_BYTES, TURN_BYTES, Limits
-from greenserver.connection.flow_control import Floor
+from greenserver.connection.flow_control import LastServed
 from greenserver.protocol.framing import LineBuffer
-from greenserver.telemetry.access_log import Chronicle
+from greenserver.telemetry.access_log import AccessLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from greenserver.connection.tls import SecureChannel
 
 
-_floor: Final = Floor()
+_floor: Final = LastServed()
 
 
-class Inbox:
+class Reader:
     """The way from one client."""
 
-    __slots__ = ("_chronicle", "_granted", "_line_bytes", "_line_since", "_recv", "has_early", "is_at_end", "lines")
+    __slots__ = ("_access_log", "_granted", "_line_bytes", "_line_since", "_recv", "has_early", "is_at_end", "lines")
 
-    def __init__(self, sock: socket.socket, granted: Limits, chronicle: Chronicle) -> None:
+    def __init__(self, sock: socket.socket, granted: Limits, access_log: AccessLog) -> None:
         self.lines = LineBuffer(granted.line_bytes)
         self.is_at_end = False
         """Whether the client has ended its half of the stream."""
         self.has_early = False
         """Whether something may have come with a handshake: the socket will not tell of it."""
-        self._chronicle = chronicle
+        self._access_log = access_log
         self._granted = granted
         self._line_since, self._line_bytes = 0.0, 0  # of the line under way; 0 between lines
         self._recv: Callable[[int], bytes] = sock.recv
@@ -52,7 +52,7 @@ class Inbox:
             self.is_at_end = True
             return False
         self._line_bytes += len(data)
-        self._chronicle.received(len(data))
+        self._access_log.received(len(data))
         self.lines.feed(data)
         if self.lines.complete:
             self._line_since = 0.0

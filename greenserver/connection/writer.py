@@ -5,9 +5,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from greenserver.config.limits import CHUNK_BYTES, COALESCE_BYTES, SHARED_CHUNK_BYTES, SPARE_ROOMS, Limits
-from greenserver.connection.flow_control import Bucket, Floor, Progress
-from greenserver.files.page_cache import NotCachedError
-from greenserver.io.wait import FOREVER, NOTHING, WRITE, Steps, Wait, Work
+from greenserver.connection.flow_control import LastServed, StallDetector, TokenBucket
+from greenserver.files.page_cache import WouldBlockError
+from greenserver.io.wait import FOREVER, NOTHING, WRITE, Job, Steps, Wait
 from greenserver.protocol.responses import Body, Data, new_room
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _spare_rooms: Final[deque[memoryview]] = deque(maxlen=SPARE_ROOMS)
 
-_floor: Final = Floor()
+_floor: Final = LastServed()
 """Whose part of a large body was read last."""
 
 
@@ -50,7 +50,7 @@ class BrokenOffError(Exception):
         self.position = position
 
 
-class Outbox:
+class Writer:
     """The way to one client.
 
     All steps raise TooSlowError if the client takes too little for too long, OSError if the connection broke.
@@ -75,11 +75,11 @@ class Outbox:
         self._granted = granted
         self.channel: SecureChannel | None = None
         self._send: Callable[[Data], int] = sock.send
-        self._bucket = Bucket(granted.rate) if granted.rate else None
+        self._bucket = TokenBucket(granted.rate) if granted.rate else None
         self.is_plain = self._bucket is None
         """Whether what is sent goes to the socket at once and as it is, neither at a rate nor through TLS."""
         self._chunk_bytes = CHUNK_BYTES if self._bucket is None else self._bucket.piece_bytes
-        self._progress: Progress | None = None
+        self._progress: StallDetector | None = None
 
     def use(self, channel: "SecureChannel") -> None:
         """Send through TLS from now on."""
@@ -152,7 +152,7 @@ class Outbox:
         """
         progress = self._watch()
         flow = _Flow(self, body, progress, may_block=may_block)
-        wait = Wait(WRITE, progress.deadline, reflex=flow.go_on if self._bucket is None else None)
+        wait = Wait(WRITE, progress.deadline, fast_path=flow.go_on if self._bucket is None else None)
         while not flow.is_complete:
             if self._bucket is not None:
                 yield from self._pause(self._bucket, progress)
@@ -170,7 +170,7 @@ class Outbox:
         """Return how much to read now: less if another client was sent to since, for all wait for each."""
         return self._chunk_bytes if _floor.is_kept_by(self) else min(self._chunk_bytes, SHARED_CHUNK_BYTES)
 
-    def send_with_replies(self, part: Data, progress: Progress) -> int:
+    def send_with_replies(self, part: Data, progress: StallDetector) -> int:
         """Send the replies and as much of a part as goes, and return how much of the part went or was gathered."""
         replies = self.replies
         if self._bucket is None and len(replies) + len(part) <= COALESCE_BYTES:  # the first or last of a body
@@ -194,7 +194,7 @@ class Outbox:
         return of_part
 
     def _part_from_disk(self, body: Body, position: int) -> Steps[Data]:
-        work = Work(lambda: body.part(position, new_room()[: self._chunk_bytes]))
+        work = Job(lambda: body.part(position, new_room()[: self._chunk_bytes]))
         yield Wait(NOTHING, FOREVER, work=work)
         try:
             return work.result()
@@ -202,16 +202,16 @@ class Outbox:
             raise BrokenOffError(position) from error
 
     @staticmethod
-    def _pause(bucket: Bucket, progress: Progress) -> Steps[None]:
+    def _pause(bucket: TokenBucket, progress: StallDetector) -> Steps[None]:
         """Wait until the rate allows the next piece."""
         if moment := bucket.next_moment():
             yield Wait(NOTHING, moment)
             progress.goes_on()
 
-    def _watch(self) -> Progress:
+    def _watch(self) -> StallDetector:
         """Return what judges the client from now on."""
         if self._progress is None:
-            self._progress = Progress(self._socket, self._granted)
+            self._progress = StallDetector(self._socket, self._granted)
         self._progress.begin()
         return self._progress
 
@@ -219,10 +219,10 @@ class Outbox:
 class _Flow:
     """A large body on its way to a client: how much of it has gone, and how it goes on."""
 
-    __slots__ = ("_body", "_failure", "_may_block", "_outbox", "_progress", "is_complete", "position")
+    __slots__ = ("_body", "_failure", "_may_block", "_progress", "_writer", "is_complete", "position")
 
-    def __init__(self, outbox: Outbox, body: Body, progress: Progress, *, may_block: bool) -> None:
-        self._outbox = outbox
+    def __init__(self, writer: Writer, body: Body, progress: StallDetector, *, may_block: bool) -> None:
+        self._writer = writer
         self._body = body
         self._progress = progress
         self._may_block = may_block
@@ -247,9 +247,9 @@ class _Flow:
         """Send a part, and return whether it was at hand. Raises BrokenOffError, and what the reflex met."""
         if self._failure is not None:
             raise self._failure
-        outbox = self._outbox
+        writer = self._writer
         with _Room() as room:
-            part = _part_at_hand(self._body, self.position, room[: outbox.share()], patient=self._may_block)
+            part = _part_at_hand(self._body, self.position, room[: writer.share()], patient=self._may_block)
             if part is None:
                 return False
             self.send(part)
@@ -258,7 +258,7 @@ class _Flow:
     def send(self, part: Data) -> None:
         """Send as much of a part as goes; nothing is the end."""
         if part:
-            self.position += self._outbox.send_with_replies(part, self._progress)
+            self.position += self._writer.send_with_replies(part, self._progress)
         else:
             self.is_complete = True
 
@@ -267,7 +267,7 @@ def _part_at_hand(body: Body, position: int, room: memoryview, *, patient: bool)
     """Return a part of a body; nothing if it would have to be waited for. Raises BrokenOffError."""
     try:
         return body.part(position, room, patient=patient)
-    except NotCachedError:
+    except WouldBlockError:
         return None
     except Exception as error:
         raise BrokenOffError(position) from error

@@ -13,16 +13,18 @@ from typing import Final, Protocol, cast
 
 from greenserver.config.limits import DEFAULTS, LINGER_QUIET_SECONDS, SWEEP_SECONDS, Limits
 from greenserver.connection.connection import Connection
-from greenserver.io.wait import Stop
+from greenserver.io.wait import ShutdownEvent
 
-Welcome = Callable[[socket, str], Connection]
+ConnectionFactory = Callable[[socket, str], Connection]
 """Makes a conversation with a client, given its socket and its address for the log."""
 
 
 class Serve(Protocol):
     """What an engine does."""
 
-    def __call__(self, listener: socket, welcome: Welcome, stop: Stop, granted: Limits = DEFAULTS) -> None:
+    def __call__(
+        self, listener: socket, welcome: ConnectionFactory, stop: ShutdownEvent, granted: Limits = DEFAULTS
+    ) -> None:
         """Serve until the switch is turned; leave the listener open."""
 
 

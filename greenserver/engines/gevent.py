@@ -12,9 +12,9 @@ from gevent.pool import Group
 from gevent.server import StreamServer
 
 from greenserver.config.limits import ACCEPT_BURST, ACCEPT_PAUSE_SECONDS, DEFAULTS, SWEEP_SECONDS, Limits
-from greenserver.engines import Welcome, drain, seconds_left
-from greenserver.files.thread_pool import FileThreads
-from greenserver.io.wait import NEVER, NOTHING, READ, Stop, Wait, Work
+from greenserver.engines import ConnectionFactory, drain, seconds_left
+from greenserver.files.thread_pool import ThreadPool
+from greenserver.io.wait import NEVER, NOTHING, READ, Job, ShutdownEvent, Wait
 from greenserver.net.listening import close_listener, describe_peer, is_client_gone, report_no_room, report_room
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _PlainSocket: Final = monkey.get_original("socket", "socket")
 
 
-def serve(listener: socket.socket, welcome: Welcome, stop: Stop, granted: Limits = DEFAULTS) -> None:
+def serve(listener: socket.socket, welcome: ConnectionFactory, stop: ShutdownEvent, granted: Limits = DEFAULTS) -> None:
     """Serve each client in a greenlet of its own until the switch is turned.
 
     Raises RuntimeError if the sockets are not monkey-patched.
@@ -96,7 +96,7 @@ class _Waits:
         # libuv stops a watcher by itself once its socket has failed, though there may be more to read.
         self.is_watching_on = "libuv" not in type(self.hub.loop).__module__
         self.switch = self.hub.switch
-        self.files = FileThreads(file_threads, monkey.get_original("_thread", "start_new_thread"))
+        self.files = ThreadPool(file_threads, monkey.get_original("_thread", "start_new_thread"))
         self.waits: set[_HubWait] = set()
         self._timer = self.hub.loop.timer(SWEEP_SECONDS, SWEEP_SECONDS)
         self._timer.start(self._sweep)
@@ -142,7 +142,7 @@ class _HubWait:
         self.asked = wait
         return bool(self._waits.switch())
 
-    def _do(self, work: Work[object]) -> bool:
+    def _do(self, work: Job[object]) -> bool:
         self._waits.files.do(work, partial(self.wake, True))  # noqa: FBT003  (what the conversation is sent)
         return bool(self._waits.switch())
 

@@ -12,18 +12,18 @@ from typing import Final
 
 from greenserver.config.limits import ACCEPT_PAUSE_SECONDS, DEFAULTS, SWEEP_SECONDS, Limits
 from greenserver.connection.connection import Connection
-from greenserver.engines import Welcome, drain
-from greenserver.files.thread_pool import FileThreads
-from greenserver.io.wait import NEVER, NOTHING, Steps, Stop, Wait
+from greenserver.engines import ConnectionFactory, drain
+from greenserver.files.thread_pool import ThreadPool
+from greenserver.io.wait import NEVER, NOTHING, ShutdownEvent, Steps, Wait
 from greenserver.net.listening import accept, close_listener
 
 _LISTENER: Final = "listener"
 _FILES: Final = "files"
 
 
-def serve(listener: socket, welcome: Welcome, stop: Stop, granted: Limits = DEFAULTS) -> None:
+def serve(listener: socket, welcome: ConnectionFactory, stop: ShutdownEvent, granted: Limits = DEFAULTS) -> None:
     """Serve all clients in this thread until the switch is turned."""
-    files = FileThreads(granted.file_threads, _thread.start_new_thread)
+    files = ThreadPool(granted.file_threads, _thread.start_new_thread)
     with selectors.DefaultSelector() as selector:
         selector.register(stop.fileno(), selectors.EVENT_READ, stop)
         selector.register(files.fileno(), selectors.EVENT_READ, _FILES)
@@ -49,7 +49,7 @@ class _Suspended:
 
 class _Loop:
     def __init__(
-        self, selector: selectors.BaseSelector, listener: socket, welcome: Welcome, files: FileThreads
+        self, selector: selectors.BaseSelector, listener: socket, welcome: ConnectionFactory, files: ThreadPool
     ) -> None:
         self._selector = selector
         self._listener = listener
@@ -62,7 +62,7 @@ class _Loop:
         self._is_listening = False
         self._next_sweep = monotonic()
 
-    def serve(self, stop: Stop, grace_seconds: float) -> None:
+    def serve(self, stop: ShutdownEvent, grace_seconds: float) -> None:
         while not stop.is_set:
             self._listen()
             self._turn(SWEEP_SECONDS)
@@ -89,7 +89,7 @@ class _Loop:
                 self._accept()
             elif key.data is _FILES:
                 self._files.resume()
-            elif isinstance(key.data, Stop):
+            elif isinstance(key.data, ShutdownEvent):
                 key.data.absorb()
             elif key.data.asked.is_over():
                 self._resume(key.data, is_ready=True)

@@ -5,12 +5,12 @@ from time import monotonic
 
 from greenserver.config.limits import DEFAULTS, LINGER_QUIET_SECONDS, Limits
 from greenserver.connection.connection import Connection
-from greenserver.engines import Welcome
-from greenserver.io.wait import Stop, Wait, poll, wait_blocking
+from greenserver.engines import ConnectionFactory
+from greenserver.io.wait import ShutdownEvent, Wait, poll, wait_blocking
 from greenserver.net.listening import accept_until
 
 
-def serve(listener: socket.socket, welcome: Welcome, stop: Stop, granted: Limits = DEFAULTS) -> None:
+def serve(listener: socket.socket, welcome: ConnectionFactory, stop: ShutdownEvent, granted: Limits = DEFAULTS) -> None:
     """Serve one client after the other until the switch is turned."""
 
     def converse(conversation: Connection) -> None:
@@ -24,7 +24,7 @@ def serve(listener: socket.socket, welcome: Welcome, stop: Stop, granted: Limits
 class _StoppableWait:
     """Waits for the client and for the switch, since nobody else is there to watch it."""
 
-    def __init__(self, conversation: Connection, stop: Stop, grace_seconds: float) -> None:
+    def __init__(self, conversation: Connection, stop: ShutdownEvent, grace_seconds: float) -> None:
         self._conversation = conversation
         self._grace_seconds = grace_seconds
         self._stop = stop

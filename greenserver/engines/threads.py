@@ -6,12 +6,12 @@ from time import monotonic
 
 from greenserver.config.limits import DEFAULTS, Limits
 from greenserver.connection.connection import Connection
-from greenserver.engines import Welcome, drain, seconds_left
-from greenserver.io.wait import Stop
+from greenserver.engines import ConnectionFactory, drain, seconds_left
+from greenserver.io.wait import ShutdownEvent
 from greenserver.net.listening import accept_until, close_listener, report_no_room
 
 
-def serve(listener: socket, welcome: Welcome, stop: Stop, granted: Limits = DEFAULTS) -> None:
+def serve(listener: socket, welcome: ConnectionFactory, stop: ShutdownEvent, granted: Limits = DEFAULTS) -> None:
     """Serve each client in a thread of its own until the switch is turned."""
     threads: dict[Connection, Thread] = {}
 

@@ -28,7 +28,7 @@ _LOOK_UP_BYTES: Final = ctypes.sizeof(_OpenHow)
 _syscall: Final = ctypes.PyDLL(None, use_errno=True).syscall
 
 
-class NotCachedError(Exception):
+class WouldBlockError(Exception):
     """What was asked for is not in memory, or nobody can tell: ask again where waiting disturbs nobody."""
 
 
@@ -53,10 +53,10 @@ def read_cached(descriptor: int, buffer: memoryview, offset: int) -> None:
         got = os.preadv(descriptor, [buffer], offset, os.RWF_NOWAIT)
     except OSError as error:
         if error.errno in {errno.EAGAIN, errno.EOPNOTSUPP}:
-            raise NotCachedError from error
+            raise WouldBlockError from error
         raise
     if got < len(buffer):
-        raise NotCachedError
+        raise WouldBlockError
 
 
 def is_all_in_memory(file_system: str) -> bool:

@@ -9,10 +9,10 @@ from _queue import SimpleQueue  # the one of C: it holds real threads, whatever 
 from collections.abc import Callable
 from typing import Generic
 
-from greenserver.io.wait import Result, Work
+from greenserver.io.wait import Job, Result
 
 
-class Flights(Generic[Result]):
+class SingleFlight(Generic[Result]):
     """Runs of one call, one after the other, each shared by all who joined it before it began."""
 
     def __init__(self, call: Callable[[], Result]) -> None:
@@ -30,7 +30,7 @@ class Flights(Generic[Result]):
             return self._call()
 
 
-class Flight(Work[Result]):
+class Flight(Job[Result]):
     """One run; calling it does it, or waits in this thread until it has been done."""
 
     __slots__ = ("_is_done", "_turn")

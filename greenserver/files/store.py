@@ -13,9 +13,9 @@ from weakref import WeakMethod
 
 from greenserver.config import limits
 from greenserver.files.file_slice import FileSlice, version_of
-from greenserver.files.page_cache import NotCachedError, file_system_of, is_all_in_memory, is_name_cached, keeps_names
-from greenserver.files.single_flight import Flight, Flights
-from greenserver.io.wait import Work
+from greenserver.files.page_cache import WouldBlockError, file_system_of, is_all_in_memory, is_name_cached, keeps_names
+from greenserver.files.single_flight import Flight, SingleFlight
+from greenserver.io.wait import Job
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -70,7 +70,7 @@ class FileStore:
         self._servable: set[str] = set()  # names that were looked at: clients repeat themselves
         # No cycle: a store that a reload has replaced is closed as soon as its last user has gone.
         listing = WeakMethod(self._list)
-        self._listings = Flights(lambda: listing()())  # type: ignore[misc]  # noqa: PLW0108  (who asks keeps it alive)
+        self._listings = SingleFlight(lambda: listing()())  # type: ignore[misc]  # noqa: PLW0108  (who asks keeps it alive)
         self._last_listing = b""
 
     def __enter__(self) -> "Self":
@@ -152,7 +152,7 @@ class FileStore:
         Raises NotCachedError or OSError if it cannot.
         """
         if (name not in self._known or now >= self._known_until) and not self.is_cached(name, now):
-            raise NotCachedError
+            raise WouldBlockError
         found = os.lstat(name, dir_fd=self._descriptor)
         if found.st_mode & _KIND_AND_READERS != _FILE_FOR_ALL:
             self._require_readable_file(name, found)
@@ -219,7 +219,7 @@ class FileStore:
             self._servable.add(name)
 
 
-class ImpatientStore:
+class NonBlockingStore:
     """A store as a conversation sees it that must not be held up: what would have to wait becomes work.
 
     A call raises NotCachedError if the answer is not at hand; `work` is then what finds it. Once that is done,
@@ -228,13 +228,13 @@ class ImpatientStore:
 
     def __init__(self, store: FileStore) -> None:
         self._store = store
-        self.work: Work[object] | None = None
+        self.work: Job[object] | None = None
 
     def listing(self) -> bytes:
         """Return the names of the files: never at hand, since reading a directory can always take long."""
         if self.work is None:
             self.work = self._store.join_listing()
-            raise NotCachedError
+            raise WouldBlockError
         return self._found(self._store.listing)
 
     def size(self, name: str) -> int:
@@ -250,13 +250,13 @@ class ImpatientStore:
             return self._found(call)
         if self._store.is_cached(name, monotonic()):
             return call(name, *more)
-        self.work = Work(partial(call, name, *more))
-        raise NotCachedError
+        self.work = Job(partial(call, name, *more))
+        raise WouldBlockError
 
     def _found(self, _by: Callable[..., Answer]) -> Answer:
         """Return what the work of a call found."""
         work, self.work = self.work, None
-        return cast("Work[Answer]", work).result()
+        return cast("Job[Answer]", work).result()
 
 
 def _not_served(name: str) -> FileNotFoundError:

@@ -8,7 +8,7 @@ from _queue import SimpleQueue  # the one of C: it holds real threads, whatever 
 from collections import deque
 from collections.abc import Callable
 
-from greenserver.io.wait import Work
+from greenserver.io.wait import Job
 
 StartThread = Callable[[Callable[[], None], tuple[()]], object]
 """`_thread.start_new_thread`, as it was before anything patched it."""
@@ -16,7 +16,7 @@ StartThread = Callable[[Callable[[], None], tuple[()]], object]
 Done = Callable[[], object]
 
 
-class FileThreads:
+class ThreadPool:
     """A fixed number of threads, and a descriptor that tells one loop when they have done something.
 
     All but the threads themselves happens in the thread of the loop. The threads never hold the process at
@@ -26,9 +26,9 @@ class FileThreads:
     """
 
     def __init__(self, count: int, start_thread: StartThread) -> None:
-        self._asked: SimpleQueue[Work[object] | None] = SimpleQueue()
-        self._finished: deque[Work[object]] = deque()
-        self._waiting: dict[Work[object], list[Done]] = {}
+        self._asked: SimpleQueue[Job[object] | None] = SimpleQueue()
+        self._finished: deque[Job[object]] = deque()
+        self._waiting: dict[Job[object], list[Done]] = {}
         self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._running: list[None] = []
         for _ in range(count):
@@ -42,7 +42,7 @@ class FileThreads:
                 raise OSError(message) from error
             self._running.append(None)
 
-    def do(self, work: Work[object], done: Done) -> None:
+    def do(self, work: Job[object], done: Done) -> None:
         """Have work done, and call `done` from `resume` afterwards; the same work is done once for all who ask."""
         waiting = self._waiting.get(work)
         if waiting is None:

@@ -9,7 +9,7 @@ _TRIM_THRESHOLD: Final = -1  # the numbers of malloc.h
 _MMAP_THRESHOLD: Final = -3
 
 
-def keep_chunks() -> bool:
+def keep_large_blocks() -> bool:
     """Have this process keep what it frees, within bounds; return whether its C library can be told so: glibc can.
 
     Left alone, glibc finds its own bounds, and how they suit the chunks of a slice hangs on what was freed before.

@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 Found = TypeVar("Found", covariant=True)  # noqa: PLC0105  (the name of what work finds)
 
 
-class Work(Generic[Found]):
+class Job(Generic[Found]):
     """A call that may take long, for a thread in which that disturbs nobody, and what came of it."""
 
     __slots__ = ("_call", "_error", "_result")
@@ -58,15 +58,15 @@ class Work(Generic[Found]):
 class Wait:
     """A conversation's wish to go on once its socket is ready, work is done, or a moment has passed."""
 
-    __slots__ = ("deadline", "events", "reflex", "work")
+    __slots__ = ("deadline", "events", "fast_path", "work")
 
     def __init__(
         self,
         events: int,
         deadline: float,
         *,
-        work: "Work[object] | None" = None,
-        reflex: "Callable[[Wait], bool] | None" = None,
+        work: "Job[object] | None" = None,
+        fast_path: "Callable[[Wait], bool] | None" = None,
     ) -> None:
         self.events = events
         """`READ`, `WRITE` or `NOTHING`."""
@@ -74,12 +74,12 @@ class Wait:
         """On the clock of `time.monotonic`, in seconds. A reflex may put it off."""
         self.work = work
         """What to do elsewhere before the conversation goes on, however long it takes."""
-        self.reflex = reflex
+        self.fast_path = fast_path
         """What needs no waiting, done when the socket is ready; returns whether to wait on, and raises nothing."""
 
     def is_over(self) -> bool:
         """Tell, when the socket is ready, whether the conversation is to go on."""
-        return self.reflex is None or not self.reflex(self)
+        return self.fast_path is None or not self.fast_path(self)
 
 
 NEVER: Final = Wait(NOTHING, FOREVER)
@@ -96,7 +96,7 @@ _TURNED: Final = b"!"
 _WAKEUPS_BYTES: Final = 4096
 
 
-class Stop:
+class ShutdownEvent:
     """A switch that is turned once, from a signal handler or any thread, and can be waited for."""
 
     def __init__(self) -> None:
@@ -140,7 +140,7 @@ class Stop:
         os.close(self._writer)
 
 
-def exhaust(steps: Steps[Result], sock: socket, wait: Waiter) -> Result:
+def run_to_completion(steps: Steps[Result], sock: socket, wait: Waiter) -> Result:
     """Run steps to their end, and return what they return."""
     try:
         asked = next(steps)
@@ -177,7 +177,7 @@ _POLL_EVENTS: Final = {READ: select.POLLIN, WRITE: select.POLLOUT}
 _LONGEST_POLL_SECONDS: Final = 1e6  # poll() counts milliseconds in an int
 
 
-def poll(descriptor: int, events: int, seconds: float, stop: Stop | None = None) -> set[int]:
+def poll(descriptor: int, events: int, seconds: float, stop: ShutdownEvent | None = None) -> set[int]:
     """Wait until a descriptor is ready, a switch is turned or the seconds are over.
 
     Returns the descriptors that are ready, the switch's among them; an error or a hang-up is readiness.

@@ -9,8 +9,8 @@ from typing import Final
 
 from greenserver.config import limits
 from greenserver.telemetry.log import report
-from greenserver.telemetry.metrics import SILENT, Meter
-from greenserver.telemetry.throttle import Episode
+from greenserver.telemetry.metrics import SILENT, Metrics
+from greenserver.telemetry.throttle import ThrottledWarning
 
 _log = logging.getLogger(__name__)
 
@@ -23,11 +23,11 @@ CLIENT: Final = "client"
 PROXY: Final = "proxy"
 
 
-class Gate:
+class ConnectionLimiter:
     """Who is let in: at most so many clients at once, and so many of one address."""
 
-    def __init__(self, granted: limits.Limits = limits.DEFAULTS, meter: Meter = SILENT) -> None:
-        self.max_connections, self._max_refusals = fit_descriptors(granted.max_connections)
+    def __init__(self, granted: limits.Limits = limits.DEFAULTS, meter: Metrics = SILENT) -> None:
+        self.max_connections, self._max_refusals = raise_descriptor_limit(granted.max_connections)
         self._max_per_client = granted.max_connections_per_client
         self._meter = meter
         self._lock = Lock()
@@ -35,11 +35,13 @@ class Gate:
         self._refusals = 0
         self._per_client: dict[str, int] = {}
         self._episodes = {
-            FULL: Episode("clients are refused: the server is full", "clients were refused: the server was full"),
-            CLIENT: Episode(
+            FULL: ThrottledWarning(
+                "clients are refused: the server is full", "clients were refused: the server was full"
+            ),
+            CLIENT: ThrottledWarning(
                 "clients are refused: too many of one address", "clients were refused: too many of one address"
             ),
-            PROXY: Episode(
+            PROXY: ThrottledWarning(
                 "connections are refused: no proxy that is trusted", "connections were refused: no trusted proxy"
             ),
         }
@@ -111,13 +113,13 @@ class Gate:
         self._episodes[reason].happens(**facts)
 
 
-class Visit:
+class Slot:
     """One client's way through a gate, and out again; without a gate all are welcome."""
 
-    __slots__ = ("_gate", "_has_begun", "_is_counted", "_is_refusal", "_name", "is_cut_short")
+    __slots__ = ("_has_begun", "_is_counted", "_is_refusal", "_limiter", "_name", "is_cut_short")
 
-    def __init__(self, gate: Gate | None) -> None:
-        self._gate = gate
+    def __init__(self, limiter: ConnectionLimiter | None) -> None:
+        self._limiter = limiter
         self._has_begun = False
         self._is_counted = False
         self._is_refusal = False
@@ -127,18 +129,18 @@ class Visit:
 
     def begin(self) -> None:
         """Count the client, if there is room; once is enough."""
-        if self._gate is not None and not self._has_begun:
+        if self._limiter is not None and not self._has_begun:
             self._has_begun = True
-            self._is_counted = self._gate.enter()
-            self._is_refusal = not self._is_counted and self._gate.begin_refusal()
+            self._is_counted = self._limiter.enter()
+            self._is_refusal = not self._is_counted and self._limiter.begin_refusal()
             self.is_cut_short = not (self._is_counted or self._is_refusal)
 
     def is_let_in_as(self, client: str) -> bool:
         """Tell whether a client is let in, now that it is known who it is."""
-        if self._gate is None:
+        if self._limiter is None:
             self._name = ""
         elif self._is_counted:
-            self._name = self._gate.enter_as(client)
+            self._name = self._limiter.enter_as(client)
         return self.is_welcome
 
     @property
@@ -148,21 +150,21 @@ class Visit:
 
     def turn_away(self, kind: str, client: str, error: Exception) -> None:
         """Take note that the client did not arrive as it must."""
-        if self._gate is not None:
-            self._gate.turn_away(kind, client, error)
+        if self._limiter is not None:
+            self._limiter.turn_away(kind, client, error)
 
     def end(self) -> None:
         """Make room."""
-        if self._gate is None:
+        if self._limiter is None:
             return
-        self._gate.leave_as(self._name or "")
+        self._limiter.leave_as(self._name or "")
         if self._is_counted:
-            self._gate.leave()
+            self._limiter.leave()
         if self._is_refusal:
-            self._gate.end_refusal()
+            self._limiter.end_refusal()
 
 
-def fit_descriptors(wanted: int) -> tuple[int, int]:
+def raise_descriptor_limit(wanted: int) -> tuple[int, int]:
     """Return how many clients can be served, and how many refused ones held, with this process's descriptors.
 
     A client needs two: its socket, and the file of its slice.

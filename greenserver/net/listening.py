@@ -10,10 +10,12 @@ from pathlib import Path
 
 from greenserver.config import limits
 from greenserver.config.addresses import HIGHEST_PORT, UNIX_PREFIX, describe, strip_brackets
-from greenserver.io.wait import READ, Stop, poll
-from greenserver.telemetry.throttle import Episode
+from greenserver.io.wait import READ, ShutdownEvent, poll
+from greenserver.telemetry.throttle import ThrottledWarning
 
-_no_room = Episode("no room for a client", "there was no room for clients")  # of the system: one for all servers in it
+_no_room = ThrottledWarning(
+    "no room for a client", "there was no room for clients"
+)  # of the system: one for all servers in it
 
 _made: set[tuple[str, int]] = set()
 """Files of unix sockets that are this process's to remove: path, and process id, lest a fork remove them too."""
@@ -72,7 +74,7 @@ def accept(listener: socket.socket) -> tuple[socket.socket, str] | None:
     return client, describe_peer(address)
 
 
-def accept_until(stop: Stop, listener: socket.socket) -> Iterator[tuple[socket.socket, str]]:
+def accept_until(stop: ShutdownEvent, listener: socket.socket) -> Iterator[tuple[socket.socket, str]]:
     """Yield clients as they come, until the switch is turned."""
     while not stop.is_set:
         if listener.fileno() not in poll(listener.fileno(), READ, limits.IDLE_SECONDS, stop):

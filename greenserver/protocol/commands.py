@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from greenserver.config import limits
 from greenserver.protocol.names import require_name
 from greenserver.protocol.responses import NUMBER_LINE, OK_NUMBER, Lines, Response, SliceBody
-from greenserver.protocol.status import Refusal, Status
+from greenserver.protocol.status import CommandError, Status
 from greenserver.protocol.store import Files, FilesAtHand, Source
 
 SliceForms = Mapping[str, Callable[[Source], SliceBody]]
@@ -50,7 +50,7 @@ def get_metadata(_language: Language, arguments: Sequence[str], store: Files) ->
     try:
         return Response(Status.OK, NUMBER_LINE % store.size(name))
     except FileNotFoundError:
-        raise Refusal(Status.FILE_NOT_FOUND) from None
+        raise CommandError(Status.FILE_NOT_FOUND) from None
 
 
 def get_metadata_at_hand(arguments: Sequence[str]) -> ShortRequest:
@@ -64,15 +64,15 @@ def get_slice(language: Language, arguments: Sequence[str], store: Files) -> Res
     name, offset, size, *form = arguments
     body = language.slice_forms.get(form[0] if form else "")
     if body is None:
-        raise Refusal(Status.INVALID_ARGUMENTS_FOR_COMMAND)
+        raise CommandError(Status.INVALID_ARGUMENTS_FOR_COMMAND)
     require_name(name)  # the form of every argument comes before the file
     first, count = parse_number(offset), parse_number(size)
     try:
         return Response(Status.OK, body=body(store.slice(name, first, count)))
     except FileNotFoundError:
-        raise Refusal(Status.FILE_NOT_FOUND) from None
+        raise CommandError(Status.FILE_NOT_FOUND) from None
     except EOFError:
-        raise Refusal(Status.OFFSET_EXCEEDS_FILE_SIZE) from None
+        raise CommandError(Status.OFFSET_EXCEEDS_FILE_SIZE) from None
 
 
 def show_help(language: Language, _arguments: Sequence[str], _store: Files) -> Response:
@@ -96,7 +96,7 @@ def split(command: str) -> tuple[str, list[str]]:
     """Return a command's name and its arguments; raises Refusal, see `Connection.normalize_command`."""
     name, *arguments = elements = command.split(" ")
     if "" in elements or not (command.isascii() and command.isprintable()):
-        raise Refusal(Status.BAD_REQUEST)
+        raise CommandError(Status.BAD_REQUEST)
     return name, arguments
 
 
@@ -107,10 +107,10 @@ def parse_number(text: str) -> int:
     underscores, other scripts' digits), and for zeros without end, whose value is not known.
     """
     if not (text.isascii() and text.isdigit()):
-        raise Refusal(Status.INVALID_ARGUMENTS_FOR_COMMAND)
+        raise CommandError(Status.INVALID_ARGUMENTS_FOR_COMMAND)
     if len(text) <= limits.NUMBER_DIGITS:
         return int(text)
     digits = text.lstrip("0")
     if not digits and len(text) >= limits.ELEMENT_BYTES:
-        raise Refusal(Status.INVALID_ARGUMENTS_FOR_COMMAND)
+        raise CommandError(Status.INVALID_ARGUMENTS_FOR_COMMAND)
     return int(digits or "0") if len(digits) <= limits.NUMBER_DIGITS else 2**63

@@ -18,7 +18,7 @@ from greenserver.protocol.commands import (
     split,
 )
 from greenserver.protocol.responses import EOL, Base64Slice, FragmentedSlice, MeasuredSlice, PlainSlice, Response
-from greenserver.protocol.status import Refusal, Status
+from greenserver.protocol.status import CommandError, Status
 from greenserver.protocol.store import Files
 
 Request: TypeAlias = Callable[[Files], Response]
@@ -53,9 +53,9 @@ class Dialect:
     def _find(self, name: str, arguments: Sequence[str]) -> Command:
         command = self._language.commands.get(name)
         if command is None:
-            raise Refusal(Status.NO_SUCH_COMMAND)
+            raise CommandError(Status.NO_SUCH_COMMAND)
         if len(arguments) not in command.arguments:
-            raise Refusal(Status.INVALID_ARGUMENTS_FOR_COMMAND)
+            raise CommandError(Status.INVALID_ARGUMENTS_FOR_COMMAND)
         return command
 
 
@@ -90,7 +90,7 @@ def understand(dialect: Dialect, command: str) -> Request:
     """
     line = command.removesuffix("\r\n")
     if "\n" in line:
-        raise Refusal(Status.BAD_EOL)
+        raise CommandError(Status.BAD_EOL)
     name, arguments = split(line)
     return dialect.find(name, arguments)
 

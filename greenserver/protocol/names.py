@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from greenserver.config.limits import NAME_CHARACTERS
-from greenserver.protocol.status import Refusal, Status
+from greenserver.protocol.status import CommandError, Status
 
 _NAME: Final = re.compile(f"[{NAME_CHARACTERS}]+", re.ASCII)
 
@@ -12,4 +12,4 @@ _NAME: Final = re.compile(f"[{NAME_CHARACTERS}]+", re.ASCII)
 def require_name(name: str) -> None:
     """Raise Refusal(INVALID_ARGUMENTS_FOR_COMMAND) if a file can never have this name."""
     if not _NAME.fullmatch(name):
-        raise Refusal(Status.INVALID_ARGUMENTS_FOR_COMMAND)
+        raise CommandError(Status.INVALID_ARGUMENTS_FOR_COMMAND)

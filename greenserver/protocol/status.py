@@ -26,7 +26,7 @@ class Status(IntEnum):
         self.is_fatal = 100 <= code < 200  # noqa: PLR2004  (the protocol's range of fatal codes)
 
 
-class Refusal(Exception):  # noqa: N818  (a client's mistake, not an error of the server)
+class CommandError(Exception):
     """Says that a command cannot be done, and with which status the client learns it."""
 
     def __init__(self, status: Status) -> None:

@@ -15,7 +15,7 @@ from greenserver.server import Server
 from greenserver.service import privileges, rlimits, systemd
 from greenserver.service.heartbeat import start_heartbeat
 from greenserver.service.reload import Announce, Reread, adjust_log, configure_log, report_refusal, report_reload
-from greenserver.telemetry.metrics import SILENT, Meter
+from greenserver.telemetry.metrics import SILENT, Metrics
 
 if TYPE_CHECKING:
     import ssl
@@ -98,23 +98,23 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
             signal.set_wakeup_fd(-1)
 
 
-def _watched(stack: contextlib.ExitStack, address: tuple[str, int] | None) -> "tuple[Admin | None, Meter]":
+def _watched(stack: contextlib.ExitStack, address: tuple[str, int] | None) -> "tuple[Admin | None, Metrics]":
     """Return what answers at an admin address, and what counts for it; without an address, nobody does."""
     if address is None:
         return None, SILENT
-    from greenserver.admin.process import Admin, load_meter  # noqa: PLC0415  (few ask for it, and starting must be quick)
+    from greenserver.admin.process import Admin, load_metrics  # noqa: PLC0415  (few ask for it, and starting must be quick)
 
-    return stack.enter_context(Admin(address)), load_meter()
+    return stack.enter_context(Admin(address)), load_metrics()
 
 
-def make_server(settings: Settings, listener: socket.socket | None, meter: Meter) -> Server:
+def make_server(settings: Settings, listener: socket.socket | None, meter: Metrics) -> Server:
     """Return a server that settings ask for, on a listener of its own unless it is given one.
 
     The process is told to keep what it frees for the chunks to come.
 
     Raises OSError with a message for people if a certificate or a key is of no use.
     """
-    allocator.keep_chunks()
+    allocator.keep_large_blocks()
     return Server(
         settings.directory,
         address=settings.address,

@@ -98,7 +98,7 @@ class Worker:
             sys.exit(1)
 
     def _serve(self) -> None:
-        from greenserver.admin.process import load_meter  # noqa: PLC0415  (the same)
+        from greenserver.admin.process import load_metrics  # noqa: PLC0415  (the same)
         from greenserver.service import process  # noqa: PLC0415  (the same)
         from greenserver.service.heartbeat import start_heartbeat  # noqa: PLC0415  (the same)
         from greenserver.telemetry.metrics import SILENT  # noqa: PLC0415  (what it imports must find the sockets patched)
@@ -107,7 +107,7 @@ class Worker:
         # The listener was made by the unpatched module: the same descriptor in a socket of this one's.
         listener = socket.socket(fileno=self._listener.detach())
         listener.setblocking(False)  # noqa: FBT003  (the standard library takes it by position)
-        meter = SILENT if self._admin is None else load_meter()
+        meter = SILENT if self._admin is None else load_metrics()
         with process.make_server(settings, listener, meter) as server:
             privileges.drop(settings)
             self._server = server

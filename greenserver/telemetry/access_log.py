@@ -5,17 +5,17 @@ from collections.abc import Callable
 from time import monotonic
 
 from greenserver.telemetry.log import report, shown
-from greenserver.telemetry.metrics import SILENT, Meter
+from greenserver.telemetry.metrics import SILENT, Metrics
 
 _log = logging.getLogger(__name__)
 
 
-class Chronicle:
+class AccessLog:
     """Tells of a conversation with a client while it goes on."""
 
     __slots__ = ("_began", "_known_name", "_meter", "client", "commands", "is_wanted")
 
-    def __init__(self, client: str, known_name: Callable[[str], str], meter: Meter) -> None:
+    def __init__(self, client: str, known_name: Callable[[str], str], meter: Metrics) -> None:
         self.client = client
         self.commands = 0
         """How many were answered."""

@@ -1,7 +1,7 @@
 """What a server tells of its work, in numbers: an interface whose usual form does nothing."""
 
 
-class Meter:
+class Metrics:
     """Is told what happens, from any thread or greenlet; this one forgets it.
 
     Whoever counts derives from it. The methods must be quick and must not fail.
@@ -31,4 +31,4 @@ class Meter:
         """Take note, about once a second, of how late this note itself is: how long nobody was served."""
 
 
-SILENT = Meter()
+SILENT = Metrics()

@@ -9,7 +9,7 @@ from greenserver.telemetry.log import report
 _log = logging.getLogger(__name__)
 
 
-class Episode:
+class ThrottledWarning:
     """A trouble that comes in crowds: logged when it begins, counted while it lasts, and summed up after it."""
 
     def __init__(self, event: str, over: str) -> None:

@@ -18,7 +18,7 @@ from typing import Final
 
 from tests.benchmarks import client, report
 from tests.benchmarks.files import LISTED_FILES, Files, raise_descriptor_limit
-from tests.benchmarks.goals import gate, judge_all
+from tests.benchmarks.goals import judge_all, limiter
 from tests.benchmarks.measure import Result, run_work, started
 from tests.benchmarks.peers import PEERS
 from tests.benchmarks.works import ONE_CORE, WORKS, Bench
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             report.as_svg(results, options.svg)
         except ImportError:
             _say("no plot: matplotlib is not installed")
-    missed = gate(judgements) if options.gate else []
+    missed = limiter(judgements) if options.limiter else []
     for line in missed:
         _say(f"missed: {line}")
     return MISSED if missed else 0

@@ -120,7 +120,7 @@ def judge_all(results: Mapping[tuple[str, str], Result], works: Iterable[str]) -
     return [judge(goal, results) for goal in GOALS if goal.work in wanted]
 
 
-def gate(judgements: Iterable[Judgement]) -> list[str]:
+def limiter(judgements: Iterable[Judgement]) -> list[str]:
     """Return one line for each goal that is missed or that could not be judged."""
     return [
         f"{each.goal.work}: {each.goal.wish}: " + (f"{each.value:.3g}" if each.value is not None else each.gap)

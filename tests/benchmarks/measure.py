@@ -11,7 +11,7 @@ from tests.benchmarks import peers
 from tests.benchmarks.client import ClientError
 from tests.benchmarks.loads import WrongReplyError
 from tests.benchmarks.peers import Missing, Peer, Running
-from tests.benchmarks.works import ONE_CORE, Bench, Work
+from tests.benchmarks.works import ONE_CORE, Bench, Job
 
 Samples = dict[str, list[float]]
 """By figure: one value for each round."""
@@ -74,7 +74,7 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     return low, middle, high
 
 
-def run_work(bench: Bench, work: Work, placement: str, rounds: int, cast: Cast) -> Result:
+def run_work(bench: Bench, work: Job, placement: str, rounds: int, cast: Cast) -> Result:
     """Measure a work under a placement; a peer that is missing or fails becomes a gap."""
     result = Result(work.name, placement, gaps={name: gap for name, gap in cast.gaps.items() if name in work.peers})
     cores = {max(bench.cores)} if placement == ONE_CORE else bench.cores

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.benchmarks import report
-from tests.benchmarks.goals import AT_LEAST, AT_MOST, GOALS, Goal, best_of, gate, judge, judge_all, ratios
+from tests.benchmarks.goals import AT_LEAST, AT_MOST, GOALS, Goal, best_of, judge, judge_all, limiter, ratios
 from tests.benchmarks.measure import Result, quartiles
 from tests.benchmarks.peers import GEVENT, NGINX_COPY, NGINX_SENDFILE, PEERS, TEXTBOOK
 from tests.benchmarks.works import ONE_CORE, WORKS
@@ -69,7 +69,7 @@ def test_a_missing_peer_leaves_the_goal_open_and_the_gate_shut() -> None:
     judgement = judge(goal(), {("base64", ONE_CORE): seen})
     assert judgement.word == "open"
     assert "nginx is not installed" in judgement.gap
-    assert len(gate([judgement])) == 1
+    assert len(limiter([judgement])) == 1
 
 
 def test_what_was_not_measured_is_open() -> None:
@@ -78,7 +78,7 @@ def test_what_was_not_measured_is_open() -> None:
 
 def test_the_gate_names_what_is_missed_and_nothing_else() -> None:
     seen = {("base64", ONE_CORE): result(gevent=[1.0], copy=[2.0], sendfile=[0.5])}
-    lines = gate([judge(goal(), seen), judge(goal(bound=0.5), seen)])
+    lines = limiter([judge(goal(), seen), judge(goal(bound=0.5), seen)])
     assert lines == ["base64: GB/s >= 1 x nginx: 0.5"]
 
 

@@ -66,7 +66,7 @@ Round = Callable[[Bench, Running], Figures]
 
 
 @dataclass(frozen=True)
-class Work:
+class Job:
     """A row: what it is called, who takes part, what a round does, and under which placements."""
 
     name: str
@@ -319,31 +319,31 @@ _SMALL_FIGURES = ("commands/s", "p99 ms", "CPU us", "client CPU us")
 WORKS: Final = {
     work.name: work
     for work in (
-        Work(
+        Job(
             "base64",
             "a base64 slice, one connection, decoded bytes",
             bulk(loads.BASE64),
             (*_NGINX, peers.HTTP_SERVER, *_TEXTBOOK, *_GREENSERVER),
             _BULK_FIGURES,
         ),
-        Work(
+        Job(
             "raw",
             "a raw slice, one connection",
             bulk(loads.RAW),
             (*_NGINX, peers.HTTP_SERVER, peers.FTP_SERVER, *_TEXTBOOK, *_GREENSERVER),
             _BULK_FIGURES,
         ),
-        Work("metadata", "get_metadata, one connection", small(1), (*_ALL_SMALL, *_GREENSERVER), _SMALL_FIGURES),
-        Work("metadata-50", "get_metadata, 50 connections", small(50), (*_ALL_SMALL, *_PARALLEL), _SMALL_FIGURES),
-        Work("metadata-500", "get_metadata, 500 connections", small(500), (*_ALL_SMALL, *_PARALLEL), _SMALL_FIGURES),
-        Work(
+        Job("metadata", "get_metadata, one connection", small(1), (*_ALL_SMALL, *_GREENSERVER), _SMALL_FIGURES),
+        Job("metadata-50", "get_metadata, 50 connections", small(50), (*_ALL_SMALL, *_PARALLEL), _SMALL_FIGURES),
+        Job("metadata-500", "get_metadata, 500 connections", small(500), (*_ALL_SMALL, *_PARALLEL), _SMALL_FIGURES),
+        Job(
             "pipelined",
             "get_metadata, one connection, pipelined 100 deep",
             small(1, DEPTH),
             (*_NGINX, *_TEXTBOOK, peers.PROTOCOL, *_GREENSERVER),
             _SMALL_FIGURES,
         ),
-        Work(
+        Job(
             "beside-bulk",
             "a small command beside 8 bulk readers",
             beside_bulk,
@@ -351,7 +351,7 @@ WORKS: Final = {
             ("p99 ms", "others MB/s"),
             (ALL_CORES,),
         ),
-        Work(
+        Job(
             "beside-pipelining",
             "a small command beside 50 clients that pipeline",
             beside_pipelining,
@@ -359,7 +359,7 @@ WORKS: Final = {
             ("p99 ms", "others MB/s"),
             (ALL_CORES,),
         ),
-        Work(
+        Job(
             "listing",
             "a small command beside listings of many files",
             beside_listing,
@@ -368,7 +368,7 @@ WORKS: Final = {
             (ALL_CORES,),
             rounds=3,
         ),
-        Work(
+        Job(
             "idle",
             "an idle connection's resident memory",
             idle,
@@ -377,7 +377,7 @@ WORKS: Final = {
             (ALL_CORES,),
             rounds=1,
         ),
-        Work(
+        Job(
             "stalled",
             "readers that stop reading, growth of memory",
             stalled,
@@ -386,7 +386,7 @@ WORKS: Final = {
             (ALL_CORES,),
             rounds=3,
         ),
-        Work(
+        Job(
             "start",
             "from the start to the first reply",
             start,
@@ -394,7 +394,7 @@ WORKS: Final = {
             ("ms", "CPU ms"),
             (ALL_CORES,),
         ),
-        Work(
+        Job(
             "conformance",
             "the conformance suite, in parallel",
             conform,

@@ -1,6 +1,6 @@
 """An example of scenarios of one's own: what this school wants of a server, beyond the protocol."""
 
-from conformance.model.scenario import Chapter, Stage
+from conformance.model.scenario import Chapter, ScenarioContext
 
 chapter = Chapter()
 
@@ -21,7 +21,7 @@ chapter.transcript(
 
 
 @chapter.play("school.many-readers", "HFTP-10.1", "Ten readers get the same slice", needs=["concurrency", "text"])
-def many_readers(stage: Stage) -> None:
+def many_readers(stage: ScenarioContext) -> None:
     """Let ten clients ask for the same file, and only then read the replies."""
     text = stage.fixture("text")
     clients = [stage.connect() for _ in range(10)]

@@ -17,9 +17,9 @@ from pathlib import Path
 from conformance.config import Options
 from conformance.model.events import Event, Result
 from conformance.model.scenario import Catalogue, Scenario
-from conformance.runner.runner import Session
+from conformance.runner.runner import Runner
 from conformance.scenarios import catalogue
-from conformance.target.environment import Place
+from conformance.target.environment import Environment
 from tests.broken_servers import forking
 from tests.broken_servers.all_bugs import BUGS
 from tests.broken_servers.bug import Bug
@@ -29,7 +29,7 @@ SECRET = re.compile(r"\S*hftp-secret-\S+|/\S*hftp-conformance-\S+")
 MATRIX = Path(__file__).with_name("kill_matrix.json")
 FINDERS = 4
 """How many scenarios are kept for a bug, beside those that are needed because they find nothing else."""
-GATE = "framing.one-command"
+SMOKE_TEST = "framing.one-command"
 LARGE_BYTES = 16 << 20
 SMALL_BYTES = 1 << 16
 """Of the large file, where no scenario asks for it."""
@@ -62,7 +62,7 @@ def options(name: str, dialect: str, select: Iterable[str] = (), *, is_hasty: bo
 def judge(asked: Options) -> list[Result]:
     """Return the results of a run."""
     events: list[Event] = []
-    with Place(asked, forking.launch) as place, Session(asked, SCENARIOS, events.append, place) as session:
+    with Environment(asked, forking.launch) as place, Runner(asked, SCENARIOS, events.append, place) as session:
         session.run()
     return [event for event in events if isinstance(event, Result)]
 
@@ -110,7 +110,7 @@ def finds_of_all(bug: Bug, select: Iterable[str]) -> Finds:
 
 def is_about(scenario: Scenario, bug: Bug) -> bool:
     """Tell whether a scenario judges the requirement that a bug breaks; the first of all is about everything."""
-    return scenario.requirement == bug.requirement or scenario.id == GATE
+    return scenario.requirement == bug.requirement or scenario.id == SMOKE_TEST
 
 
 def kept(every: Mapping[str, Finds], scenarios: Catalogue) -> dict[str, Finds]:

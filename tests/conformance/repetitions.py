@@ -14,7 +14,7 @@ from pathlib import Path
 
 from conformance.config import Options
 from conformance.model.events import Event, Result
-from conformance.runner.runner import Session
+from conformance.runner.runner import Runner
 from conformance.scenarios import catalogue
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ def verdicts(serve: Sequence[str], jobs: int, select: Iterable[str] = ()) -> Ver
     """Return how a server fares."""
     events: list[Event] = []
     options = Options(serve=shlex.join(serve), cwd=str(ROOT), jobs=jobs, select=tuple(select))
-    with Session(options, catalogue(), events.append) as session:
+    with Runner(options, catalogue(), events.append) as session:
         session.run()
     return {event.scenario: (event.verdict.value, event.kind) for event in events if isinstance(event, Result)}
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from conformance.config import Options
 from conformance.model.events import Event, Result, RunEnd, RunStart, Sink
 from conformance.model.scenario import Catalogue
-from conformance.runner.runner import Session
+from conformance.runner.runner import Runner
 from conformance.scenarios import catalogue
-from conformance.target.environment import Place
+from conformance.target.environment import Environment
 from conformance.target.managed_server import Launch, launch
 from tests.broken_servers import forking
 from tests.broken_servers.starting import PYTHON
@@ -70,15 +70,15 @@ def options(name: str, *select: str, **more: object) -> Options:
     return Options(**known)  # type: ignore[arg-type]
 
 
-def session(asked: Options, place: Place, sink: Sink, scenarios: Catalogue | None = None) -> Session:
+def session(asked: Options, place: Environment, sink: Sink, scenarios: Catalogue | None = None) -> Runner:
     """Return a session at a place that has been entered."""
-    return Session(asked, scenarios or catalogue(), sink, place)
+    return Runner(asked, scenarios or catalogue(), sink, place)
 
 
 def run(asked: Options, scenarios: Catalogue | None = None, start: Launch = forking.launch) -> Run:
     """Return a run from its first event to its last."""
     events: list[Event] = []
-    with Place(asked, start) as place, session(asked, place, events.append, scenarios) as running:
+    with Environment(asked, start) as place, session(asked, place, events.append, scenarios) as running:
         running.run()
     return Run(events)
 
@@ -92,7 +92,7 @@ def discover(name: str, **more: object) -> RunStart:
     """Return what is found out of a forked server before anything is judged."""
     asked = options(name, "framing.one-command", **more)
     events: list[Event] = []
-    with Place(asked, forking.launch) as place, session(asked, place, events.append):
+    with Environment(asked, forking.launch) as place, session(asked, place, events.append):
         pass
     return Run(events).start
 

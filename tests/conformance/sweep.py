@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 from conformance.config import Options
 from conformance.model.events import Event, Result
-from conformance.runner.runner import Session
+from conformance.runner.runner import Runner
 from conformance.scenarios import catalogue
-from conformance.target.environment import Place
+from conformance.target.environment import Environment
 from tests.broken_servers import forking
 from tests.broken_servers.__main__ import NAMES, first_dialect
 from tests.broken_servers.all_bugs import BUGS
@@ -44,7 +44,7 @@ def judge(name: str) -> Judged:
     options = Options(serve=shlex.join([name, "-p", "{port}", "-d", "{dir}", "--dialect", dialect]), dialect=dialect)
     events: list[Event] = []
     began = monotonic()
-    with Place(options, forking.launch) as place, Session(options, SCENARIOS, events.append, place) as session:
+    with Environment(options, forking.launch) as place, Runner(options, SCENARIOS, events.append, place) as session:
         end = session.run()
     results = [event for event in events if isinstance(event, Result)]
     verdicts = {result.scenario: (result.verdict.value, result.kind) for result in results}

@@ -11,7 +11,7 @@ import pytest
 
 from conformance.config import Options
 from conformance.model.events import Event, RunEnd
-from conformance.runner.runner import Session
+from conformance.runner.runner import Runner
 from conformance.scenarios import catalogue
 from tests.broken_servers.hostile import HOSTILE
 from tests.broken_servers.starting import PYTHON
@@ -40,7 +40,7 @@ def judge(name: str) -> Run:
     events: list[Event] = []
     words = [*PYTHON, "-m", "tests.broken_servers.hostile", name, "-p", "{port}", "-d", "{dir}"]
     options = Options(serve=shlex.join(words), cwd=str(ROOT), large_bytes=1 << 16, clients=10, timeout_scale=0.2)
-    with Session(options, catalogue(), events.append) as session:
+    with Runner(options, catalogue(), events.append) as session:
         end = session.run()
     return Run(end, monotonic() - began)
 

@@ -138,10 +138,10 @@ def test_a_failure_explains_itself_without_a_traceback(tmp_path: Path) -> None:
 def test_a_warning_is_shown_and_fails_where_that_is_asked(tmp_path: Path) -> None:
     serve = BROKEN.format(name="link-followed")
     asking = ["--pyargs", "conformance", "--hftp-serve", serve, "--hftp-test", "paths.link-out"]
-    shown = pytest_(tmp_path, *asking, "-W", "error::DeprecationWarning")
-    assert shown.returncode == 0
-    assert "HftpWarning: warn: paths.link-out" in shown.stdout
-    assert "1 passed, 1 warning" in shown.stdout
+    escape = pytest_(tmp_path, *asking, "-W", "error::DeprecationWarning")
+    assert escape.returncode == 0
+    assert "HftpWarning: warn: paths.link-out" in escape.stdout
+    assert "1 passed, 1 warning" in escape.stdout
     assert pytest_(tmp_path, *asking, "--hftp-fail-on", "should").returncode == 1
 
 

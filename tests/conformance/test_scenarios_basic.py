@@ -15,13 +15,13 @@ import pytest
 
 from conformance.failures import Failure, Kind
 from conformance.fixtures.base import Fixture, Fixtures
-from conformance.fixtures.content import Known
+from conformance.fixtures.content import InMemory
 from conformance.fixtures.local import LocalFixtures
-from conformance.model.context import Circumstances, Stage
+from conformance.model.context import RunContext, ScenarioContext
 from conformance.scenarios import catalogue
 from conformance.scenarios.chapter_04_listings import _many_files
 from conformance.spec.reader import specification
-from conformance.target.remote_fixtures import FoundFixtures
+from conformance.target.remote_fixtures import RemoteFixtures
 
 TEXT = b"Hello,\r\nstudents"
 FILES = {"text": (b"text.txt", TEXT), "one": (b"one", b"!"), "empty": (b"empty", b""), "binary": (b"b", b"\r\n\0" * 20)}
@@ -113,21 +113,21 @@ def stage_with(
     fixtures: Fixtures,
     *,
     dialect: str = "2026",
-    patience_seconds: float = PATIENCE_SECONDS,
+    timeout_seconds: float = PATIENCE_SECONDS,
     scenario_id: str = "",
-) -> Iterator[Stage]:
+) -> Iterator[ScenarioContext]:
     """Give a stage on which a server stands: a function that serves on a listener until that is closed."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
         thread = threading.Thread(target=serve, args=(listener,), daemon=True)
         thread.start()
-        circumstances = Circumstances(
+        run_context = RunContext(
             dial=lambda seconds, _buffer: socket.create_connection(address, seconds),
             fixtures=fixtures,
             dialect=dialect,
-            patience_seconds=patience_seconds,
+            timeout_seconds=timeout_seconds,
         )
-        stage = Stage(circumstances, is_crowded=False, scenario_id=scenario_id)
+        stage = ScenarioContext(run_context, is_crowded=False, scenario_id=scenario_id)
         try:
             yield stage
         finally:
@@ -136,10 +136,10 @@ def stage_with(
     thread.join(10.0)
 
 
-def stage_for(reply_to: Answer, scenario_id: str) -> contextlib.AbstractContextManager[Stage]:
+def stage_for(reply_to: Answer, scenario_id: str) -> contextlib.AbstractContextManager[ScenarioContext]:
     """Give a stage on which a server of this table stands."""
-    files = {key: Fixture(key, name, len(data), Known(data)) for key, (name, data) in FILES.items()}
-    fixtures = FoundFixtures(files, knows_all=True)
+    files = {key: Fixture(key, name, len(data), InMemory(data)) for key, (name, data) in FILES.items()}
+    fixtures = RemoteFixtures(files, knows_all=True)
     return stage_with(lambda listener: serve(listener, reply_to), fixtures, scenario_id=scenario_id)
 
 

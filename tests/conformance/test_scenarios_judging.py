@@ -12,9 +12,9 @@ import pytest
 
 from conformance.failures import Failure, Incomplete
 from conformance.fixtures.base import Fixture, Fixtures
-from conformance.fixtures.content import Known
+from conformance.fixtures.content import InMemory
 from conformance.fixtures.local import LocalFixtures
-from conformance.model.context import Stage
+from conformance.model.context import ScenarioContext
 from conformance.scenarios import catalogue
 from conformance.spec.dialects import DIALECTS
 from conformance.tools.explain import explained
@@ -45,7 +45,7 @@ class Files(Fixtures):
     """Files that are known, and names that are no files; none of them can be changed."""
 
     knows_all = True
-    secret = Fixture("secret", SECRET, 7, Known(b"secret\n"))
+    secret = Fixture("secret", SECRET, 7, InMemory(b"secret\n"))
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -60,15 +60,15 @@ class Files(Fixtures):
         if key in EXTRAS:
             return Fixture(key, EXTRAS[key], 0)
         name, data = FILES[key]
-        return Fixture(key, name, len(data), Known(data))
+        return Fixture(key, name, len(data), InMemory(data))
 
 
 def stage_of(
-    reply_to: Answer, fixtures: Fixtures, dialect: str = "2026", patience_seconds: float = 0.4
-) -> contextlib.AbstractContextManager[Stage]:
+    reply_to: Answer, fixtures: Fixtures, dialect: str = "2026", timeout_seconds: float = 0.4
+) -> contextlib.AbstractContextManager[ScenarioContext]:
     """Give a stage on which a server of a table stands."""
     return stage_with(
-        lambda listener: serve(listener, reply_to), fixtures, dialect=dialect, patience_seconds=patience_seconds
+        lambda listener: serve(listener, reply_to), fixtures, dialect=dialect, timeout_seconds=timeout_seconds
     )
 
 

@@ -15,7 +15,7 @@ import hypothesis
 import pytest
 
 from greenserver.files.store import FileStore
-from greenserver.io.wait import Stop
+from greenserver.io.wait import ShutdownEvent
 from tests.forked import count_descriptors
 from tests.greenserver.launching import Launch, LaunchedServer
 from tests.greenserver.serving import DIALECTS, ENGINES, Server, closing_all_made, settled, wait_until
@@ -156,9 +156,9 @@ def store(directory: Path) -> Iterator[FileStore]:
 
 
 @pytest.fixture
-def stop() -> Iterator[Stop]:
+def stop() -> Iterator[ShutdownEvent]:
     """Return what tells waits to end."""
-    stop = Stop()
+    stop = ShutdownEvent()
     yield stop
     stop.close()
 

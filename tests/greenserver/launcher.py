@@ -96,7 +96,7 @@ def hang_reading(while_exists: Path) -> None:
 
     def read_cached(descriptor: int, buffer: memoryview, offset: int) -> None:
         if descriptor in hung:
-            raise page_cache.NotCachedError
+            raise page_cache.WouldBlockError
         page_cache.read_cached(descriptor, buffer, offset)
 
     def is_name_cached(directory: int, name: str) -> bool:

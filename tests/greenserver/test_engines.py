@@ -14,7 +14,7 @@ from greenserver.config import limits
 from greenserver.connection.connection import Connection
 from greenserver.engines import threads
 from greenserver.files.store import FileStore
-from greenserver.io.wait import Stop
+from greenserver.io.wait import ShutdownEvent
 from greenserver.net.listening import open_listener
 from greenserver.protocol.dialects import DIALECTS
 from tests.greenserver.oracle import OK
@@ -77,7 +77,7 @@ def test_conversations_are_told_to_stop_and_the_last_ones_are_cut() -> None:
 
 @pytest.mark.parametrize("engine", ["threads", "selectors", "sequential"])
 def test_an_engine_serves_in_this_process_too(directory: Path, engine: str) -> None:
-    stop = Stop()
+    stop = ShutdownEvent()
     with FileStore(directory) as store, open_listener("127.0.0.1", 0) as listener:
         address = listener.getsockname()
 
@@ -96,7 +96,7 @@ def test_an_engine_serves_in_this_process_too(directory: Path, engine: str) -> N
 
 
 def test_without_room_for_a_thread_the_client_is_let_go(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stop = Stop()
+    stop = ShutdownEvent()
 
     class NoThread:
         def __init__(self, **_: object) -> None:
@@ -116,7 +116,7 @@ def test_without_room_for_a_thread_the_client_is_let_go(directory: Path, monkeyp
 
 
 def test_gevent_without_patched_sockets_refuses_to_serve() -> None:
-    stop = Stop()
+    stop = ShutdownEvent()
     with socket.socket() as listener, pytest.raises(RuntimeError, match=r"monkey\.patch_all"):
         engines.load("gevent")(listener, lambda *_: pytest.fail("welcomed"), stop)
     stop.close()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from greenserver.files.page_cache import NotCachedError
-from greenserver.files.store import FileStore, ImpatientStore
+from greenserver.files.page_cache import WouldBlockError
+from greenserver.files.store import FileStore, NonBlockingStore
 from tests.greenserver.launching import SHARING, LaunchedServer
 from tests.greenserver.serving import PATIENCE_SECONDS, settled
 
@@ -120,14 +120,14 @@ def test_a_crowd_that_asks_for_a_long_listing_gets_it_whole_while_others_are_ser
 def test_what_is_not_at_hand_becomes_work_whose_outcome_the_same_call_returns(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"0123456789")
     with FileStore(tmp_path) as store:
-        files = ImpatientStore(store)
-        with pytest.raises(NotCachedError):
+        files = NonBlockingStore(store)
+        with pytest.raises(WouldBlockError):
             files.listing()
         assert files.work is not None
         files.work()
         assert files.listing() == b"file\r\n"
         assert files.size("file") == 10
-        with pytest.raises(NotCachedError):
+        with pytest.raises(WouldBlockError):
             files.size("never-asked-for")
         assert files.work is not None
         files.work()

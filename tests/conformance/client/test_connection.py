@@ -8,8 +8,8 @@ from time import monotonic, sleep
 import pytest
 
 from conformance.client.client import Client
-from conformance.client.peer import Peer
-from conformance.client.recording import Record
+from conformance.client.peer import RawConnection
+from conformance.client.recording import Recording
 from conformance.failures import Incomplete
 
 pytestmark = pytest.mark.once
@@ -32,11 +32,11 @@ def test_replies_in_parts_come_without_delay() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=answer_in_parts, args=(listener,))
         thread.start()
-        peer = Peer(
+        peer = RawConnection(
             lambda seconds, _: socket.create_connection(listener.getsockname(), seconds),
-            Record(),
+            Recording(),
             1,
-            patience_seconds=5.0,
+            timeout_seconds=5.0,
             deadline=monotonic() + 60.0,
         )
         started = monotonic()
@@ -66,9 +66,9 @@ def test_replies_that_cannot_all_come_in_time_are_not_waited_for(pause_seconds: 
         started = monotonic()
         client = Client(
             lambda seconds, _: socket.create_connection(listener.getsockname(), seconds),
-            Record(),
+            Recording(),
             1,
-            patience_seconds=5.0,
+            timeout_seconds=5.0,
             deadline=started + 40.0,
         )
         client.send(b"x\r\n" * 1000)

@@ -21,7 +21,7 @@ from conformance.failures import CAUSES, Failure, Incomplete, Kind
 from conformance.fixtures.base import EXTRAS, Fixtures, plan
 from conformance.fixtures.local import LocalFixtures
 from conformance.model.causes import Cause, Causes, likely
-from conformance.model.context import Stage
+from conformance.model.context import ScenarioContext
 from conformance.model.scenario import Catalogue, Chapter, ScenarioError
 from conformance.model.transcript import Transcript
 from conformance.scenarios import catalogue
@@ -76,13 +76,13 @@ def accept(listener: socket.socket, handle: Handler) -> None:
 
 def stage_of(
     handle: Handler, fixtures: Fixtures | None = None, dialect: str = "2026"
-) -> contextlib.AbstractContextManager[Stage]:
+) -> contextlib.AbstractContextManager[ScenarioContext]:
     """Give a stage on which a server stands that serves clients so."""
     return stage_with(
         lambda listener: accept(listener, handle),
         fixtures or Files(Path("/srv/hftp/served")),
         dialect=dialect,
-        patience_seconds=PATIENCE_SECONDS,
+        timeout_seconds=PATIENCE_SECONDS,
     )
 
 
@@ -492,7 +492,7 @@ def test_at_most_two_questions_are_asked_and_for_no_longer_than_one_wait() -> No
 
 
 def test_a_question_never_raises() -> None:
-    def wrong(_stage: Stage) -> bool:
+    def wrong(_stage: ScenarioContext) -> bool:
         """Tell whether it fails."""
         raise ZeroDivisionError
 

@@ -9,16 +9,16 @@ import pytest
 
 from conformance.failures import Failure, Kind
 from conformance.fixtures.base import Fixture
-from conformance.fixtures.content import Known
-from conformance.model.context import Circumstances, Stage
+from conformance.fixtures.content import InMemory
+from conformance.model.context import RunContext, ScenarioContext
 from conformance.model.transcript import Transcript, TranscriptError
-from conformance.target.remote_fixtures import FoundFixtures
+from conformance.target.remote_fixtures import RemoteFixtures
 
-TEXT = Fixture("text", b"a.txt", 5, Known(b"Hello"))
+TEXT = Fixture("text", b"a.txt", 5, InMemory(b"Hello"))
 
 
 @contextlib.contextmanager
-def answering(reply: bytes, *, closes: bool = True) -> Iterator[tuple[Stage, bytearray]]:
+def answering(reply: bytes, *, closes: bool = True) -> Iterator[tuple[ScenarioContext, bytearray]]:
     """Give a stage whose server says one thing, and what it hears."""
     heard = bytearray()
     sockets: list[socket.socket] = []
@@ -32,7 +32,9 @@ def answering(reply: bytes, *, closes: bool = True) -> Iterator[tuple[Stage, byt
         sockets.append(theirs)
         return ours
 
-    stage = Stage(Circumstances(dial, FoundFixtures({"text": TEXT}, knows_all=True), "2019", 0.3), is_crowded=False)
+    stage = ScenarioContext(
+        RunContext(dial, RemoteFixtures({"text": TEXT}, knows_all=True), "2019", 0.3), is_crowded=False
+    )
     try:
         yield stage, heard
     finally:
@@ -156,7 +158,7 @@ def test_a_reply_followed_by_a_reset_is_a_reply() -> None:
         def dial(timeout_seconds: float, _buffer: int) -> socket.socket:
             return socket.create_connection(listener.getsockname(), timeout_seconds)
 
-        stage = Stage(Circumstances(dial, FoundFixtures({}, knows_all=False), "2026", 5.0), is_crowded=False)
+        stage = ScenarioContext(RunContext(dial, RemoteFixtures({}, knows_all=False), "2026", 5.0), is_crowded=False)
         Transcript("C| quit\\nmore and more\nS: 100 *\n<close>")(stage)
         stage.close()
         server.join(5)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from conformance.config import Options
-from conformance.target.environment import Place
-from conformance.target.managed_server import TargetError, launch
+from conformance.target.environment import Environment
+from conformance.target.managed_server import ServerStartError, launch
 from tests.broken_servers import forking
 from tests.broken_servers.commands import DIALECTS, Commands
 from tests.broken_servers.odd_servers import ODD
@@ -194,7 +194,7 @@ def test_each_connection_of_discovery_ends_with_quit(dialect: str, tmp_path: Pat
     directory = tmp_path / "served"
     with spying(directory, dialect) as (spy, port):
         asked = Options(address=f"127.0.0.1:{port}", fixtures=directory, large_bytes=LARGE_BYTES)
-        with Place(asked) as place, session(asked, place, lambda _event: None):
+        with Environment(asked) as place, session(asked, place, lambda _event: None):
             pass
     connections = list(spy.lines.values())
     assert len(connections) > 10
@@ -210,8 +210,8 @@ def test_a_server_of_another_directory_is_told_in_one_line(tmp_path: Path) -> No
     (tmp_path / "own.txt").write_bytes(b"Own.")
     asked = options("correct-threads", *FEW, serve=f"correct-threads -p {{port}} -d {tmp_path}", cwd="")
     with (
-        Place(asked, forking.launch) as place,
-        pytest.raises(TargetError, match=r"does not serve .*own\.txt") as caught,
+        Environment(asked, forking.launch) as place,
+        pytest.raises(ServerStartError, match=r"does not serve .*own\.txt") as caught,
         session(asked, place, lambda _event: None),
     ):
         pass

@@ -3,9 +3,9 @@
 import pytest
 
 from conformance.failures import Failure, Kind
-from conformance.model.context import Stage
+from conformance.model.context import ScenarioContext
 from conformance.model.scenario import Catalogue, Scenario
-from conformance.runner.timeouts import BASE_SECONDS, REPLIES, SAMPLE, SHORT_SECONDS, Timeouts, patience_seconds
+from conformance.runner.timeouts import BASE_SECONDS, REPLIES, SAMPLE, SHORT_SECONDS, Timeouts, timeout_seconds
 from conformance.scenarios import catalogue
 from tests.conformance.sessions import TIMEOUT_SCALE, Run, judge_command, options, run
 from tests.conformance.small_servers import MODULE
@@ -18,9 +18,9 @@ PAST_END = "slices.past-end*"
 
 
 def test_a_wait_in_full_grows_with_the_round_trip_and_the_scale() -> None:
-    assert patience_seconds(0.0, 1.0) == BASE_SECONDS
-    assert patience_seconds(0.1, 1.0) > BASE_SECONDS + 1.0
-    assert patience_seconds(0.1, 3.0) == pytest.approx(3.0 * patience_seconds(0.1, 1.0))
+    assert timeout_seconds(0.0, 1.0) == BASE_SECONDS
+    assert timeout_seconds(0.1, 1.0) > BASE_SECONDS + 1.0
+    assert timeout_seconds(0.1, 3.0) == pytest.approx(3.0 * timeout_seconds(0.1, 1.0))
 
 
 def test_a_short_wait_is_a_small_part_until_a_server_shows_to_be_slow() -> None:
@@ -88,22 +88,22 @@ def test_one_silence_of_a_kind_is_waited_for_in_full_and_most_of_the_others_shor
     assert found.end.exit == 1
 
 
-def slow_by_turns(stage: Stage) -> None:
+def slow_by_turns(stage: ScenarioContext) -> None:
     """Fail where the wait is short, and pass where it is in full."""
     stage.probe()
-    if stage.patience_seconds < stage.circumstances.patience_seconds:
-        raise Failure(Kind.TIMEOUT, "an answer", f"nothing within {stage.patience_seconds} s")
+    if stage.timeout_seconds < stage.run_context.timeout_seconds:
+        raise Failure(Kind.TIMEOUT, "an answer", f"nothing within {stage.timeout_seconds} s")
 
 
-def silent(stage: Stage) -> None:
+def silent(stage: ScenarioContext) -> None:
     """Fail however long the wait is."""
     stage.probe()
-    raise Failure(Kind.TIMEOUT, "an answer", f"nothing within {stage.patience_seconds} s")
+    raise Failure(Kind.TIMEOUT, "an answer", f"nothing within {stage.timeout_seconds} s")
 
 
-def wrong(stage: Stage) -> None:
+def wrong(stage: ScenarioContext) -> None:
     """Fail at once."""
-    raise Failure(Kind.BODY, "this", f"that, within {stage.patience_seconds} s")
+    raise Failure(Kind.BODY, "this", f"that, within {stage.timeout_seconds} s")
 
 
 def own(*rows: Scenario, jobs: int) -> Run:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from conformance.client.address import Address, AddressError, dial, parse_address
-from conformance.target.managed_server import Launch, Process, Start, Target, TargetError, launch
+from conformance.target.managed_server import Launch, ManagedServer, Process, ServerStartError, Start, launch
 from conformance.target.sockets import free_port
 from tests import INTERPRETER
 
@@ -89,7 +89,7 @@ def read_number(path: Path) -> int:
 
 
 def test_a_server_is_ready_when_it_is_entered_and_can_be_started_again(tmp_path: Path) -> None:
-    with Target(None, Start(SERVER, str(ROOT)), directory=tmp_path) as target:
+    with ManagedServer(None, Start(SERVER, str(ROOT)), directory=tmp_path) as target:
         target.dial(5.0).close()
         assert target.is_running
         target.restart()
@@ -110,14 +110,14 @@ def scripted(tmp_path: Path) -> Callable[..., Start]:
     return start
 
 
-def ask(target: Target) -> bytes:
+def ask(target: ManagedServer) -> bytes:
     with target.dial(5.0) as sock:
         sock.sendall(b"help\r\n")
         return sock.recv(100)
 
 
 def test_the_first_connection_is_the_callers(tmp_path: Path, scripted: Callable[..., Start]) -> None:
-    with Target(None, scripted(DEAF_TO_THE_END), directory=tmp_path) as target:
+    with ManagedServer(None, scripted(DEAF_TO_THE_END), directory=tmp_path) as target:
         assert target.is_listening
         assert target.queue_length() == 0
         time.sleep(0.1)
@@ -133,7 +133,7 @@ def test_where_sockets_cannot_be_seen_the_first_connection_waits(
 ) -> None:
     monkeypatch.setattr("conformance.target.listener_watch.is_supported", lambda: False)
     late = "import time\ntime.sleep(1.5)" + DEAF_TO_THE_END
-    with Target(None, scripted(late), directory=tmp_path) as target:
+    with ManagedServer(None, scripted(late), directory=tmp_path) as target:
         assert target.is_listening  # as far as is known
         with pytest.raises(ConnectionRefusedError):
             dial(target.address, 1.0)
@@ -146,7 +146,7 @@ def test_a_server_that_dies_unseen_is_not_waited_for(
     tmp_path: Path, scripted: Callable[..., Start], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("conformance.target.listener_watch.is_supported", lambda: False)
-    with Target(None, scripted("import time\ntime.sleep(1.5)"), directory=tmp_path) as target:
+    with ManagedServer(None, scripted("import time\ntime.sleep(1.5)"), directory=tmp_path) as target:
         started = time.monotonic()
         with pytest.raises(ConnectionRefusedError):
             target.dial(1.0)
@@ -164,7 +164,7 @@ def test_a_server_that_another_process_runs_is_taken_for_the_commands(tmp_path: 
 
     served: list[socket.socket] = []
     start = Start("sleep 600", launch=launch_elsewhere)
-    with ExitStack() as stack, Target(address, start, directory=tmp_path) as target:
+    with ExitStack() as stack, ManagedServer(address, start, directory=tmp_path) as target:
         assert target.is_listening
         assert target.backlog is None
         served[0].settimeout(0)
@@ -178,7 +178,7 @@ def test_what_listened_before_the_start_is_not_the_server(tmp_path: Path) -> Non
         address = Address("127.0.0.1", listener.getsockname()[1])
         start = Start("sleep 600", timeout_scale=0.1)
         where = rf"does not listen on {address}, where .*process {os.getpid()} listens; it printed nothing"
-        with pytest.raises(TargetError, match=where), Target(address, start, directory=tmp_path):
+        with pytest.raises(ServerStartError, match=where), ManagedServer(address, start, directory=tmp_path):
             pass
 
 
@@ -194,7 +194,7 @@ def test_a_server_that_ignores_its_port_is_told_so(tmp_path: Path, scripted: Cal
     command = scripted(LISTENS).command.replace("{port}", f"{free_port()} 0 127.0.0.1 {{port}}")
     start = Start(command, timeout_scale=0.1)
     told = r"does not listen on 127.0.0.1:\d+; it listens on 127.0.0.1:\d+ instead: does it ignore \{port\}\?"
-    with pytest.raises(TargetError, match=told), Target(None, start, directory=tmp_path):
+    with pytest.raises(ServerStartError, match=told), ManagedServer(None, start, directory=tmp_path):
         pass
 
 
@@ -204,7 +204,7 @@ def test_a_server_that_listens_on_another_host_is_told_so(tmp_path: Path, script
     address = Address("127.0.0.1", free_port())
     start = scripted(LISTENS, "0", "127.0.0.2", timeout_scale=0.1)
     told = rf"it listens on 127.0.0.2:{address.port} instead: give 127.0.0.2:{address.port} as the address"
-    with pytest.raises(TargetError, match=told), Target(address, start, directory=tmp_path):
+    with pytest.raises(ServerStartError, match=told), ManagedServer(address, start, directory=tmp_path):
         pass
 
 
@@ -213,25 +213,25 @@ def test_a_server_that_never_listens_is_told_with_what_it_printed(
 ) -> None:
     start = scripted("import time\nprint('listening soon', flush=True)\ntime.sleep(600)", timeout_scale=0.1)
     complaint = r"does not listen on 127.0.0.1:\d+; it printed: listening soon"
-    with pytest.raises(TargetError, match=complaint), Target(None, start, directory=tmp_path):
+    with pytest.raises(ServerStartError, match=complaint), ManagedServer(None, start, directory=tmp_path):
         pass
 
 
 def test_the_backlog_and_the_queue_are_seen(tmp_path: Path, scripted: Callable[..., Start]) -> None:
     start = scripted(LISTENS, "0", "127.0.0.1")
-    with ExitStack() as stack, Target(None, start, directory=tmp_path) as target:
+    with ExitStack() as stack, ManagedServer(None, start, directory=tmp_path) as target:
         assert (target.backlog, target.queue_length()) == (5, 0)
         for _ in range(3):
             stack.enter_context(target.dial(1.0))
         assert (target.backlog, target.queue_length()) == (5, 3)
-        there = Target(target.address, directory=tmp_path)  # a server that runs already
+        there = ManagedServer(target.address, directory=tmp_path)  # a server that runs already
         assert (there.backlog, there.queue_length(), there.cpu_seconds()) == (5, 3, None)
         assert there.is_listening
     assert not there.is_listening
 
 
 def test_a_server_that_stops_listening_is_noticed(tmp_path: Path, scripted: Callable[..., Start]) -> None:
-    with Target(None, scripted(STOPS_LISTENING), directory=tmp_path) as target:
+    with ManagedServer(None, scripted(STOPS_LISTENING), directory=tmp_path) as target:
         assert target.queue_length() == 0
         target.dial(1.0).close()
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -244,7 +244,7 @@ def test_a_server_that_stops_listening_is_noticed(tmp_path: Path, scripted: Call
 
 def test_time_that_a_server_spends_without_traffic_is_seen(tmp_path: Path, scripted: Callable[..., Start]) -> None:
     spins = DEAF_TO_THE_END.replace("time.sleep(0.01)", "pass")
-    with Target(None, scripted(spins), directory=tmp_path) as target:
+    with ManagedServer(None, scripted(spins), directory=tmp_path) as target:
         ask(target)
         before = target.cpu_seconds()
         assert before is not None
@@ -267,7 +267,7 @@ def test_time_that_a_server_spends_without_traffic_is_seen(tmp_path: Path, scrip
 def test_an_address_is_local_unless_a_proxy_reaches_it(
     tmp_path: Path, address: Address, proxy: str, expected: bool
 ) -> None:
-    target = Target(address, directory=tmp_path, proxy=proxy)
+    target = ManagedServer(address, directory=tmp_path, proxy=proxy)
     assert target.is_local == expected
     assert target.is_listening == (not expected or target.backlog is None)
 
@@ -293,7 +293,7 @@ def test_a_restart_waits_for_a_given_port(tmp_path: Path, scripted: Callable[...
     address = Address("127.0.0.1", free_port())
     holder = PortHolder(address.port, 2)
     start = scripted(LISTENS, "0", "127.0.0.1", launch=holder.launch)
-    with Target(address, start, directory=tmp_path) as target:
+    with ManagedServer(address, start, directory=tmp_path) as target:
         target.restart()
         assert target.is_listening
         assert target.starts == 3
@@ -304,21 +304,21 @@ def test_a_first_start_does_not_wait_for_its_port(tmp_path: Path, scripted: Call
     holder = PortHolder(address.port, 1)
     start = scripted(LISTENS, "0", "127.0.0.1", launch=holder.launch)
     complaint = f"{address} is taken, although nothing listens there: .*SO_REUSEADDR.*Address already in use"
-    with pytest.raises(TargetError, match=complaint), Target(address, start, directory=tmp_path):
+    with pytest.raises(ServerStartError, match=complaint), ManagedServer(address, start, directory=tmp_path):
         pass
     assert holder.starts == 1
 
 
 def test_the_port_is_none_that_the_system_gives_to_connections(tmp_path: Path) -> None:
     first_given = 32_768  # Linux's; other systems begin higher
-    with Target(None, Start(SERVER, str(ROOT)), directory=tmp_path) as target:
+    with ManagedServer(None, Start(SERVER, str(ROOT)), directory=tmp_path) as target:
         assert 1024 <= target.address.port < first_given
 
 
 def test_daemons_that_left_the_group_are_ended_too(tmp_path: Path) -> None:
     script, number = tmp_path / "daemon.py", tmp_path / "number"
     script.write_text(DAEMON, encoding="ascii")
-    with Target(None, Start(f"{INTERPRETER} {script} {{port}} {number}"), directory=tmp_path):
+    with ManagedServer(None, Start(f"{INTERPRETER} {script} {{port}} {number}"), directory=tmp_path):
         daemon = read_number(number)
         assert is_alive(daemon)
     assert wait_until_gone(daemon)
@@ -353,14 +353,17 @@ def test_a_suite_that_is_killed_leaves_nothing(tmp_path: Path, number: signal.Si
     ],
 )
 def test_a_server_that_does_not_start_is_told_in_one_line(tmp_path: Path, command: str, complaint: str) -> None:
-    with pytest.raises(TargetError, match=complaint) as caught, Target(None, Start(command), directory=tmp_path):
+    with (
+        pytest.raises(ServerStartError, match=complaint) as caught,
+        ManagedServer(None, Start(command), directory=tmp_path),
+    ):
         pass
     assert "\n" not in str(caught.value)
 
 
 def test_nothing_stays_open(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    with Target(None, Start(SERVER, str(ROOT)), directory=tmp_path) as target:
+    with ManagedServer(None, Start(SERVER, str(ROOT)), directory=tmp_path) as target:
         target.restart()
     assert len(os.listdir("/proc/self/fd")) == before
 

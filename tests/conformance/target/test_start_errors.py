@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from conformance.client.address import Address
-from conformance.target.managed_server import Start, Target, TargetError
+from conformance.target.managed_server import ManagedServer, ServerStartError, Start
 from conformance.target.output import decisive_line
 from conformance.target.sockets import free_port
 from conformance.target.start_errors import START_ERRORS, FailedStart
@@ -57,7 +57,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def complaint(start: Start, directory: Path, address: Address | None = None) -> str:
-    with pytest.raises(TargetError) as caught, Target(address, start, directory=directory):
+    with pytest.raises(ServerStartError) as caught, ManagedServer(address, start, directory=directory):
         pass
     message = str(caught.value)
     assert message.isprintable(), "it is one line"

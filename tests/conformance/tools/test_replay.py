@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from conformance.client.recording import Record, WireEntry
+from conformance.client.recording import Recording, WireEntry
 from conformance.tools.replay import ReplayError, payload
 
 LONG = b"get_metadata " + b"n" * 5000 + b"\r\n"
@@ -18,7 +18,7 @@ def entry(**more: str) -> WireEntry:
 
 @pytest.mark.parametrize("data", [b"", bytes(range(256)), LONG], ids=["nothing", "each byte", "long"])
 def test_what_was_sent_is_had_from_what_is_recorded(data: bytes) -> None:
-    record = Record()
+    record = Recording()
     record.sent(1, data)
     (recorded,) = record.describe()
     assert payload(recorded) == data

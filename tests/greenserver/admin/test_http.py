@@ -12,20 +12,20 @@ from pathlib import Path
 import pytest
 
 from greenserver.admin import http
-from greenserver.admin.state_directory import Board
+from greenserver.admin.state_directory import StateDirectory
 from tests.greenserver.serving import PATIENCE_SECONDS, ROOT
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 
 
 @pytest.fixture
-def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
+def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StateDirectory]:
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
-    with Board() as board:
+    with StateDirectory() as board:
         yield board
 
 
-def test_readiness_is_what_the_board_says(board: Board) -> None:
+def test_readiness_is_what_the_board_says(board: StateDirectory) -> None:
     assert http.readiness(board)[0] == HTTPStatus.SERVICE_UNAVAILABLE
     board.set_serving()
     assert http.readiness(board)[0] == HTTPStatus.OK
@@ -35,13 +35,13 @@ def test_readiness_is_what_the_board_says(board: Board) -> None:
     assert http.health(board)[0] == HTTPStatus.OK
 
 
-def test_without_any_number_there_is_an_empty_answer(board: Board) -> None:
+def test_without_any_number_there_is_an_empty_answer(board: StateDirectory) -> None:
     status, kind, body = http.metrics(board)
     assert (status, body) == (HTTPStatus.OK, b"")
     assert kind.startswith("text/plain")
 
 
-def test_more_requests_than_there_is_room_for_are_closed_at_once(board: Board) -> None:
+def test_more_requests_than_there_is_room_for_are_closed_at_once(board: StateDirectory) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     with listener, contextlib.ExitStack() as stack:
         process = subprocess.Popen(
@@ -62,7 +62,7 @@ def test_more_requests_than_there_is_room_for_are_closed_at_once(board: Board) -
         assert crowd[0].recv(100).startswith(b"HTTP/1.0 200 OK")
 
 
-def test_it_ends_when_somebody_else_is_its_parent(board: Board) -> None:
+def test_it_ends_when_somebody_else_is_its_parent(board: StateDirectory) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         done = subprocess.run(
             [

@@ -1,6 +1,6 @@
 """The meter of a watched server counts what it is told, in a process that keeps its numbers in files."""
 
-from greenserver.admin.state_directory import Board
+from greenserver.admin.state_directory import StateDirectory
 from tests.greenserver.serving import run_script
 
 _SCRIPT = """
@@ -26,7 +26,7 @@ print(answers.metrics(Board(os.environ["PROMETHEUS_MULTIPROC_DIR"]))[2].decode()
 
 
 def test_the_meter_counts_what_it_is_told() -> None:
-    with Board() as board:
+    with StateDirectory() as board:
         done = run_script(_SCRIPT)
     assert not board.directory.exists()
     assert done.stderr == ""

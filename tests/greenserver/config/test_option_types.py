@@ -26,7 +26,7 @@ from greenserver.config import option_types
         (option_types.choice(["a", "b"]), "b", "b"),
     ],
 )
-def test_a_text_becomes_a_value(kind: option_types.Kind, text: object, value: object) -> None:
+def test_a_text_becomes_a_value(kind: option_types.OptionType, text: object, value: object) -> None:
     assert kind.converter.convert(text, None, None) == value
 
 
@@ -51,7 +51,7 @@ def test_a_text_becomes_a_value(kind: option_types.Kind, text: object, value: ob
         (option_types.whole_number(1), "0", "not in the range"),
     ],
 )
-def test_what_is_wrong_is_told_with_what_is_right(kind: option_types.Kind, text: str, says: str) -> None:
+def test_what_is_wrong_is_told_with_what_is_right(kind: option_types.OptionType, text: str, says: str) -> None:
     with pytest.raises(click.BadParameter, match=says):
         kind.converter.convert(text, None, None)
 

@@ -18,7 +18,7 @@ from greenserver.connection.connection import Connection
 from greenserver.files.store import FileStore
 from greenserver.io.wait import READ, WRITE, Wait, poll, wait_blocking
 from greenserver.protocol.dialects import DIALECTS
-from greenserver.protocol.status import Refusal, Status
+from greenserver.protocol.status import CommandError, Status
 from tests.greenserver.conftest import LARGE, PURE
 from tests.greenserver.oracle import BAD_EOL, BAD_REQUEST, FAILED, OK, in_form
 from tests.greenserver.serving import PATIENCE_SECONDS, Client
@@ -68,7 +68,7 @@ def test_a_command_is_split_at_its_spaces(command: str, name: str, arguments: li
     "command", ["", " ", " a", "a ", "a  b", "a\tb", "a\r", "\0", "a\x7f", "\xe9", "\u0661", "a\n"]
 )
 def test_a_malformed_command_is_a_bad_request(command: str) -> None:
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(CommandError) as refusal:
         Connection.normalize_command(command)
     assert refusal.value.status is Status.BAD_REQUEST
 

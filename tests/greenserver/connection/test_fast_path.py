@@ -16,7 +16,7 @@ from greenserver.connection.connection import Connection
 from greenserver.files.store import FileStore
 from greenserver.io.wait import READ, WRITE, Steps, Wait, poll
 from greenserver.protocol.dialects import DIALECTS
-from greenserver.telemetry.metrics import Meter
+from greenserver.telemetry.metrics import Metrics
 from tests.greenserver.oracle import OK
 from tests.greenserver.serving import PATIENCE_SECONDS, Client
 from tests.greenserver.test_random_conversations import oracle_for
@@ -193,7 +193,7 @@ def test_a_conversation_that_was_told_to_stop_says_no_more(talk: Talk) -> None:
 
 
 def test_what_is_answered_is_counted_and_logged(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
-    class Counting(Meter):
+    class Counting(Metrics):
         def __init__(self) -> None:
             self.commands: list[tuple[str, int, int]] = []
             self.received_bytes = 0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from greenserver.config import limits
 from greenserver.connection import flow_control
-from greenserver.connection.flow_control import Bucket, Progress, TooSlowError, queued_bytes
+from greenserver.connection.flow_control import StallDetector, TokenBucket, TooSlowError, queued_bytes
 
 PURE = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 
@@ -37,7 +37,7 @@ def test_whatever_the_pauses_no_more_than_the_rate_goes(rate: int, pauses: list[
     with pytest.MonkeyPatch.context() as patch:
         clock = Clock()
         patch.setattr(flow_control, "monotonic", clock)
-        bucket = Bucket(rate)
+        bucket = TokenBucket(rate)
         sent, began = 0, clock.now
         for pause in pauses:
             if moment := bucket.next_moment():
@@ -50,16 +50,16 @@ def test_whatever_the_pauses_no_more_than_the_rate_goes(rate: int, pauses: list[
 
 
 def test_a_piece_is_a_part_of_a_second_and_a_multiple_of_3() -> None:
-    assert Bucket(1).piece_bytes == 3 * limits.KIB
-    assert Bucket(1 << 40).piece_bytes == limits.CHUNK_BYTES
+    assert TokenBucket(1).piece_bytes == 3 * limits.KIB
+    assert TokenBucket(1 << 40).piece_bytes == limits.CHUNK_BYTES
     for rate in range(20_000, 200_000, 777):
-        piece = Bucket(rate).piece_bytes
+        piece = TokenBucket(rate).piece_bytes
         assert piece % 3 == 0
         assert rate / 10 <= piece <= rate / 7 or piece == 3 * limits.KIB
 
 
-def watched(sock: socket.socket, **granted: float) -> Progress:
-    return Progress(sock, replace(limits.DEFAULTS, **granted))  # type: ignore[arg-type]
+def watched(sock: socket.socket, **granted: float) -> StallDetector:
+    return StallDetector(sock, replace(limits.DEFAULTS, **granted))  # type: ignore[arg-type]
 
 
 def test_who_takes_nothing_is_looked_at_soon_and_cut_at_the_deadline(clock: Clock) -> None:

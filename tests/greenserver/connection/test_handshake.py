@@ -7,7 +7,7 @@ from collections.abc import Generator
 import pytest
 
 from greenserver.connection.flow_control import TooSlowError
-from greenserver.connection.handshake import TurnedAwayError, introduce
+from greenserver.connection.handshake import HandshakeError, read_proxy_header
 from greenserver.io.wait import READ, Wait
 
 PROXIES = [ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::/32")]
@@ -32,7 +32,7 @@ def introduced(peer: str, sent: bytes) -> tuple[str, bytes]:
     with ours, theirs:
         theirs.sendall(sent)
         theirs.shutdown(socket.SHUT_WR)
-        return outcome(introduce(ours, peer, PROXIES, 0.0))
+        return outcome(read_proxy_header(ours, peer, PROXIES, 0.0))
 
 
 @pytest.mark.parametrize("peer", ["192.0.2.9:1", "[2001:db8::9]:1", "[::ffff:192.0.2.9]:1", "unix"])
@@ -43,13 +43,13 @@ def test_a_trusted_proxy_names_the_client_and_what_follows_is_kept(peer: str) ->
 
 @pytest.mark.parametrize("peer", ["192.0.3.9:1", "[2001:db9::9]:1"])
 def test_another_peer_is_turned_away_whatever_it_says(peer: str) -> None:
-    with pytest.raises(TurnedAwayError, match="trusted"):
+    with pytest.raises(HandshakeError, match="trusted"):
         introduced(peer, HEADER)
 
 
 @pytest.mark.parametrize("sent", [b"", b"PROXY TCP4 198.51", b"quit\r\n"])
 def test_who_sends_no_header_is_turned_away(sent: bytes) -> None:
-    with pytest.raises(TurnedAwayError) as turned_away:
+    with pytest.raises(HandshakeError) as turned_away:
         introduced("192.0.2.9:1", sent)
     assert turned_away.value.kind == "proxy"
 
@@ -59,4 +59,4 @@ def test_a_proxy_is_not_waited_for_for_ever() -> None:
     with ours, theirs:
         ours.settimeout(0)
         with pytest.raises(TooSlowError, match="handshake"):
-            outcome(introduce(ours, "unix", PROXIES, 0.0), is_ready=False)
+            outcome(read_proxy_header(ours, "unix", PROXIES, 0.0), is_ready=False)

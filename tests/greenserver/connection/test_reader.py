@@ -8,9 +8,9 @@ from time import monotonic
 import pytest
 
 from greenserver.config.limits import DEFAULTS, LONG_TURN_BYTES, TURN_BYTES
-from greenserver.connection.reader import Inbox
+from greenserver.connection.reader import Reader
 from greenserver.protocol.dialects import DIALECTS
-from greenserver.telemetry.access_log import Chronicle
+from greenserver.telemetry.access_log import AccessLog
 from greenserver.telemetry.metrics import SILENT
 
 GRANTED = replace(DEFAULTS, idle_seconds=500.0, line_seconds=100.0, line_floor=2)
@@ -24,14 +24,14 @@ class Sender:
         ours, self.socket = socket.socketpair()
         ours.settimeout(0)
         self._ours = ours
-        self.inbox = Inbox(ours, GRANTED, Chronicle("tester", DIALECTS["2026"].known_name, SILENT))
+        self.reader = Reader(ours, GRANTED, AccessLog("tester", DIALECTS["2026"].known_name, SILENT))
 
     def close(self) -> None:
         self._ours.close()
         self.socket.close()
 
     def seconds_left(self) -> float:
-        return self.inbox.deadline() - monotonic()
+        return self.reader.deadline() - monotonic()
 
 
 @pytest.fixture
@@ -47,39 +47,39 @@ def test_a_client_is_heard_for_a_turn_and_for_longer_while_it_is_alone(senders: 
     for each in senders:
         each.socket.sendall(b"x" * 4 * LONG_TURN_BYTES)
     turns = [(one, TURN_BYTES), (other, TURN_BYTES), (other, LONG_TURN_BYTES), (one, TURN_BYTES)]
-    assert [len(each.inbox.receive()) for each, _ in turns] == [expected for _, expected in turns]
+    assert [len(each.reader.receive()) for each, _ in turns] == [expected for _, expected in turns]
 
 
 def test_nothing_now_is_not_the_end(senders: list[Sender]) -> None:
     one, _ = senders
     with pytest.raises(BlockingIOError):
-        one.inbox.receive()
-    assert not one.inbox.is_at_end
+        one.reader.receive()
+    assert not one.reader.is_at_end
     one.socket.shutdown(socket.SHUT_WR)
-    assert not one.inbox.take(one.inbox.receive())
-    assert one.inbox.is_at_end
+    assert not one.reader.take(one.reader.receive())
+    assert one.reader.is_at_end
 
 
 def test_a_command_is_text_and_an_empty_one_is_told_from_none(senders: list[Sender]) -> None:
-    inbox = senders[0].inbox
-    inbox.take(b"quit\r\n\r\ncaf\xe9\r\nhel")
-    assert [inbox.next_command() for _ in range(4)] == ["quit", "\r\n", "caf\xe9", ""]
+    reader = senders[0].reader
+    reader.take(b"quit\r\n\r\ncaf\xe9\r\nhel")
+    assert [reader.next_command() for _ in range(4)] == ["quit", "\r\n", "caf\xe9", ""]
 
 
 def test_between_commands_it_may_be_silent_for_long(senders: list[Sender]) -> None:
     one = senders[0]
     assert one.seconds_left() == pytest.approx(500, abs=NOISE_SECONDS)
-    one.inbox.take(b"quit\r\n")
+    one.reader.take(b"quit\r\n")
     assert one.seconds_left() == pytest.approx(500, abs=NOISE_SECONDS)
 
 
 def test_within_a_command_its_bytes_earn_time_and_its_pauses_do_not(senders: list[Sender]) -> None:
     one = senders[0]
-    one.inbox.take(b"get_")
-    first = one.inbox.deadline()
+    one.reader.take(b"get_")
+    first = one.reader.deadline()
     assert first - monotonic() == pytest.approx(100, abs=NOISE_SECONDS)
-    assert one.inbox.deadline() == first
-    one.inbox.take(b"x" * 1000)
-    assert one.inbox.deadline() == pytest.approx(first + 1000 / GRANTED.line_floor)
-    one.inbox.take(b"\r\nquit")
+    assert one.reader.deadline() == first
+    one.reader.take(b"x" * 1000)
+    assert one.reader.deadline() == pytest.approx(first + 1000 / GRANTED.line_floor)
+    one.reader.take(b"\r\nquit")
     assert one.seconds_left() == pytest.approx(100, abs=NOISE_SECONDS), "the next one begins anew"

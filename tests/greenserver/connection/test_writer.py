@@ -9,8 +9,8 @@ import pytest
 
 from greenserver.config.limits import CHUNK_BYTES, DEFAULTS, SHARED_CHUNK_BYTES
 from greenserver.connection.flow_control import TooSlowError
-from greenserver.connection.writer import BrokenOffError, Outbox
-from greenserver.files.page_cache import NotCachedError
+from greenserver.connection.writer import BrokenOffError, Writer
+from greenserver.files.page_cache import WouldBlockError
 from greenserver.io.wait import NOTHING, WRITE, Steps, Wait
 from greenserver.protocol.responses import Body, Data
 
@@ -32,7 +32,7 @@ class Known(Body):
             raise OSError(5, "Input/output error")
         self.rooms.append(0 if room is None else len(room))
         if self._cold and not patient:
-            raise NotCachedError
+            raise WouldBlockError
         return self.content[position : position + (CHUNK_BYTES if room is None else len(room))]
 
 
@@ -86,20 +86,20 @@ def pair(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, Reader
 @pytest.mark.parametrize("cold", [False, True])
 def test_a_large_body_comes_whole_after_the_replies(pair: tuple[socket.socket, Reader], cold: bool) -> None:
     sock, reader = pair
-    outbox = Outbox(sock, DEFAULTS)
-    outbox.replies += b"before "
-    assert reader.run(outbox.pour(Known(CONTENT, cold=cold), may_block=False)) == len(CONTENT)
-    outbox.replies += b" after"
-    reader.run(outbox.flush())
+    writer = Writer(sock, DEFAULTS)
+    writer.replies += b"before "
+    assert reader.run(writer.pour(Known(CONTENT, cold=cold), may_block=False)) == len(CONTENT)
+    writer.replies += b" after"
+    reader.run(writer.flush())
     reader.read()
     assert reader.received == b"before " + CONTENT + b" after"
     assert (NOTHING in reader.waits) == cold
-    assert not outbox.replies
+    assert not writer.replies
 
 
 def test_a_large_body_goes_without_the_conversation_but_for_its_end(pair: tuple[socket.socket, Reader]) -> None:
     sock, reader = pair
-    steps = Outbox(sock, DEFAULTS).pour(Known(CONTENT), may_block=False)
+    steps = Writer(sock, DEFAULTS).pour(Known(CONTENT), may_block=False)
     wait = next(steps)
     while not wait.is_over():
         reader.read()
@@ -111,7 +111,7 @@ def test_a_large_body_goes_without_the_conversation_but_for_its_end(pair: tuple[
 
 def test_a_client_who_is_gone_ends_the_conversation_not_the_engine(pair: tuple[socket.socket, Reader]) -> None:
     sock, reader = pair
-    steps = Outbox(sock, DEFAULTS).pour(Known(CONTENT), may_block=False)
+    steps = Writer(sock, DEFAULTS).pour(Known(CONTENT), may_block=False)
     wait = next(steps)
     reader.close()
     assert wait.is_over()
@@ -124,7 +124,7 @@ def test_who_is_alone_is_sent_large_parts_and_several_smaller_ones() -> None:
     with ours, theirs:
         ours.settimeout(0)
         bodies = [Known(CONTENT), Known(CONTENT)]
-        first, second = (Outbox(ours, DEFAULTS).pour(body, may_block=False) for body in bodies)
+        first, second = (Writer(ours, DEFAULTS).pour(body, may_block=False) for body in bodies)
         for steps in (first, second):
             next(steps)
         for steps in (first, first, first, second, first, second, second):
@@ -141,11 +141,11 @@ def test_who_is_alone_is_sent_large_parts_and_several_smaller_ones() -> None:
 @pytest.mark.parametrize("cold", [False, True])
 def test_small_bodies_are_gathered_and_sent_when_they_are_many(pair: tuple[socket.socket, Reader], cold: bool) -> None:
     sock, reader = pair
-    outbox = Outbox(sock, DEFAULTS)
+    writer = Writer(sock, DEFAULTS)
     for _ in range(100):
-        assert reader.run(outbox.gather(Known(b"x" * 1000, cold=cold), may_block=False)) == 1000
-    assert len(outbox.replies) < 1 << 16
-    reader.run(outbox.flush())
+        assert reader.run(writer.gather(Known(b"x" * 1000, cold=cold), may_block=False)) == 1000
+    assert len(writer.replies) < 1 << 16
+    reader.run(writer.flush())
     reader.read()
     assert reader.received == b"x" * 100_000
 
@@ -154,9 +154,9 @@ def test_small_bodies_are_gathered_and_sent_when_they_are_many(pair: tuple[socke
 def test_a_body_that_breaks_off_tells_where(pair: tuple[socket.socket, Reader], content: bytes) -> None:
     sock, reader = pair
     for may_block in (False, True):
-        outbox = Outbox(sock, DEFAULTS)
+        writer = Writer(sock, DEFAULTS)
         body = Known(content, breaks_at=len(content))
-        send = outbox.pour if body.is_large else outbox.gather
+        send = writer.pour if body.is_large else writer.gather
         with pytest.raises(BrokenOffError) as broken:
             reader.run(send(body, may_block=may_block))
         assert broken.value.position == len(content)
@@ -165,10 +165,10 @@ def test_a_body_that_breaks_off_tells_where(pair: tuple[socket.socket, Reader], 
 
 def test_the_rate_makes_pauses_between_pieces(pair: tuple[socket.socket, Reader]) -> None:
     sock, reader = pair
-    outbox = Outbox(sock, replace(DEFAULTS, rate=4_000_000))
-    outbox.replies += b"before "
-    reader.run(outbox.pour(Known(CONTENT), may_block=True))
-    reader.run(outbox.flush())
+    writer = Writer(sock, replace(DEFAULTS, rate=4_000_000))
+    writer.replies += b"before "
+    reader.run(writer.pour(Known(CONTENT), may_block=True))
+    reader.run(writer.flush())
     reader.read()
     assert reader.received == b"before " + CONTENT
     assert reader.waits.count(NOTHING) >= 3
@@ -176,8 +176,8 @@ def test_the_rate_makes_pauses_between_pieces(pair: tuple[socket.socket, Reader]
 
 def test_who_takes_nothing_is_given_up(pair: tuple[socket.socket, Reader]) -> None:
     sock, _ = pair
-    outbox = Outbox(sock, DEFAULTS)
-    steps = outbox.pour(Known(CONTENT), may_block=True)
+    writer = Writer(sock, DEFAULTS)
+    steps = writer.pour(Known(CONTENT), may_block=True)
     with pytest.raises(TooSlowError):
         answer_never(steps)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from greenserver.files import page_cache
-from greenserver.files.page_cache import NotCachedError, file_system_of, is_all_in_memory, is_name_cached, read_cached
+from greenserver.files.page_cache import WouldBlockError, file_system_of, is_all_in_memory, is_name_cached, read_cached
 
 
 def test_a_file_that_was_just_written_is_in_memory_and_one_that_nobody_looked_up_is_not(tmp_path: Path) -> None:
@@ -20,12 +20,12 @@ def test_a_file_that_was_just_written_is_in_memory_and_one_that_nobody_looked_up
         assert is_name_cached(directory, "file")
         assert not is_name_cached(directory, "never-asked-for")
         if is_all_in_memory(file_system_of(descriptor)):
-            with pytest.raises(NotCachedError):
+            with pytest.raises(WouldBlockError):
                 read_cached(descriptor, buffer, 3)
         else:
             read_cached(descriptor, buffer, 3)
             assert bytes(buffer) == b"3456"
-        with pytest.raises(NotCachedError):
+        with pytest.raises(WouldBlockError):
             read_cached(descriptor, buffer, 8)
     finally:
         os.close(descriptor)
@@ -38,7 +38,7 @@ def test_what_the_file_system_does_not_say_is_not_cached(monkeypatch: pytest.Mon
         raise OSError(refusal, os.strerror(refusal))
 
     monkeypatch.setattr(os, "preadv", refuse)
-    with pytest.raises(NotCachedError):
+    with pytest.raises(WouldBlockError):
         read_cached(0, memoryview(bytearray(1)), 0)
 
 

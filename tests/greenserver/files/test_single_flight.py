@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from greenserver.files.single_flight import Flights
+from greenserver.files.single_flight import SingleFlight
 from tests.greenserver.serving import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def test_who_asks_together_shares_one_run_and_who_asks_after_its_beginning_the_n
         assert go_on.wait(PATIENCE_SECONDS)
         return runs[-1]
 
-    flights = Flights(call)
+    flights = SingleFlight(call)
     first = flights.join()
     assert flights.join() is first
     thread = threading.Thread(target=first)
@@ -46,7 +46,7 @@ def test_threads_that_ask_at_the_same_time_share_the_work() -> None:
         runs.append(1)
         return len(runs)
 
-    flights = Flights(call)
+    flights = SingleFlight(call)
     results = []
 
     def ask() -> None:
@@ -67,7 +67,7 @@ def test_threads_that_ask_at_the_same_time_share_the_work() -> None:
 
 def test_a_run_that_fails_fails_for_all_who_share_it_and_not_for_the_next() -> None:
     outcomes: list[Callable[[], int]] = [lambda: 1 // 0, lambda: 7]
-    flights = Flights(lambda: outcomes.pop(0)())  # noqa: PLW0108  (each time another)
+    flights = SingleFlight(lambda: outcomes.pop(0)())  # noqa: PLW0108  (each time another)
     first = flights.join()
     for _ in range(2):
         first()

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from greenserver.files.thread_pool import FileThreads, StartThread
-from greenserver.io.wait import Work
+from greenserver.files.thread_pool import StartThread, ThreadPool
+from greenserver.io.wait import Job
 from tests.greenserver.serving import PATIENCE_SECONDS, wait_until
 
 
 def test_threads_do_their_work_and_tell_the_loop() -> None:
-    files = FileThreads(3, start_new_thread)
+    files = ThreadPool(3, start_new_thread)
     done: list[int] = []
-    works = [Work(lambda number=number: number * number) for number in range(50)]  # type: ignore[misc]
+    works = [Job(lambda number=number: number * number) for number in range(50)]  # type: ignore[misc]
     for work in works:
         files.do(work, lambda: done.append(1))
         files.do(work, lambda: done.append(1))
@@ -35,8 +35,8 @@ def test_threads_do_their_work_and_tell_the_loop() -> None:
 
 @pytest.mark.parametrize("room", [1, 2])
 def test_fewer_threads_do_where_there_is_no_room_for_all(room: int) -> None:
-    files = FileThreads(3, starting_no_more_than(room))
-    work = Work(lambda: 7)
+    files = ThreadPool(3, starting_no_more_than(room))
+    work = Job(lambda: 7)
     done: list[int] = []
     files.do(work, lambda: done.append(1))
     wait_until(lambda: bool(select.select([files], [], [], 0)[0]), "it is done")
@@ -49,7 +49,7 @@ def test_fewer_threads_do_where_there_is_no_room_for_all(room: int) -> None:
 
 def test_no_thread_at_all_is_told_and_holds_nothing() -> None:
     with pytest.raises(OSError, match=r"^can't start new thread, and files are read in threads: let this"):
-        FileThreads(3, starting_no_more_than(0))
+        ThreadPool(3, starting_no_more_than(0))
 
 
 def starting_no_more_than(room: int) -> StartThread:

@@ -8,7 +8,7 @@ from time import monotonic
 
 import pytest
 
-from greenserver.io.wait import READ, WRITE, Steps, Stop, Wait, exhaust, poll, wait_blocking
+from greenserver.io.wait import READ, WRITE, ShutdownEvent, Steps, Wait, poll, run_to_completion, wait_blocking
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_a_wait_ends_when_the_other_end_is_closed(pair: tuple[socket.socket, soc
     assert wait_blocking(ours, Wait(READ, monotonic() + 60))
 
 
-def test_a_switch_is_turned_once_and_stays_so(stop: Stop) -> None:
+def test_a_switch_is_turned_once_and_stays_so(stop: ShutdownEvent) -> None:
     assert not stop.is_set
     assert not stop.wait(0)
     stop.set()
@@ -46,21 +46,23 @@ def test_a_switch_is_turned_once_and_stays_so(stop: Stop) -> None:
     assert stop.wait(60)
 
 
-def test_a_switch_turned_in_another_thread_ends_a_wait(stop: Stop, pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_switch_turned_in_another_thread_ends_a_wait(
+    stop: ShutdownEvent, pair: tuple[socket.socket, socket.socket]
+) -> None:
     turning = threading.Timer(0.02, stop.set)
     turning.start()
     assert poll(pair[0].fileno(), READ, 60, stop) == {stop.fileno()}
     turning.join()
 
 
-def test_a_byte_from_a_signal_ends_a_wait(stop: Stop, pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_byte_from_a_signal_ends_a_wait(stop: ShutdownEvent, pair: tuple[socket.socket, socket.socket]) -> None:
     os.write(stop.wakeup_fileno(), b"\x0f")
     assert poll(pair[0].fileno(), READ, 60, stop) == {stop.fileno()}
     assert not stop.is_set
     assert not os.get_blocking(stop.wakeup_fileno())
 
 
-def test_all_that_is_ready_is_told(stop: Stop, pair: tuple[socket.socket, socket.socket]) -> None:
+def test_all_that_is_ready_is_told(stop: ShutdownEvent, pair: tuple[socket.socket, socket.socket]) -> None:
     stop.set()
     assert poll(pair[0].fileno(), WRITE, 60, stop) == {stop.fileno(), pair[0].fileno()}
     assert poll(pair[0].fileno(), READ, 0) == set()
@@ -68,7 +70,7 @@ def test_all_that_is_ready_is_told(stop: Stop, pair: tuple[socket.socket, socket
 
 def test_a_closed_switch_has_given_its_descriptors_back() -> None:
     before = len(os.listdir("/proc/self/fd"))
-    stop = Stop()
+    stop = ShutdownEvent()
     assert len(os.listdir("/proc/self/fd")) == before + 2
     stop.close()
     assert len(os.listdir("/proc/self/fd")) == before
@@ -91,7 +93,7 @@ def test_steps_run_to_their_end_and_are_told_whether_the_socket_was_ready(
         asked.append(wait.deadline)
         return answers[len(asked) - 1]
 
-    assert exhaust(steps(), pair[0], wait) == answers
+    assert run_to_completion(steps(), pair[0], wait) == answers
     assert asked == [0, 1, 2]
 
 
@@ -100,4 +102,4 @@ def test_steps_without_a_wait_return_at_once(pair: tuple[socket.socket, socket.s
         yield from ()
         return "done"
 
-    assert exhaust(steps(), pair[0], wait_blocking) == "done"
+    assert run_to_completion(steps(), pair[0], wait_blocking) == "done"

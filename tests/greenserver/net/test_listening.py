@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from greenserver.config import limits
-from greenserver.io.wait import Stop
+from greenserver.io.wait import ShutdownEvent
 from greenserver.net import listening
 from greenserver.net.listening import (
     accept,
@@ -17,7 +17,7 @@ from greenserver.net.listening import (
     is_client_gone,
     open_listener,
 )
-from greenserver.telemetry.throttle import Episode
+from greenserver.telemetry.throttle import ThrottledWarning
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "0.0.0.0", "127.1.2.3"])
@@ -142,10 +142,10 @@ def test_a_client_that_has_gone_again_is_nobody(number: int) -> None:
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS])
 def test_a_lack_of_room_is_told_and_passes(
-    stop: Stop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
+    stop: ShutdownEvent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
 ) -> None:
     monkeypatch.setattr(limits, "ACCEPT_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(listening, "_no_room", Episode("no room for a client", "there was none"))
+    monkeypatch.setattr(listening, "_no_room", ThrottledWarning("no room for a client", "there was none"))
     with open_listener("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname(), 20):
         failing = FailingListener(listener, number, errno.ECONNABORTED)
         clients = accept_until(stop, failing)  # type: ignore[arg-type]
@@ -155,13 +155,13 @@ def test_a_lack_of_room_is_told_and_passes(
     assert [record.message for record in caplog.records] == ["no room for a client"]
 
 
-def test_nobody_is_accepted_once_the_switch_is_turned(stop: Stop) -> None:
+def test_nobody_is_accepted_once_the_switch_is_turned(stop: ShutdownEvent) -> None:
     stop.set()
     with open_listener("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname(), 20):
         assert list(accept_until(stop, listener)) == []
 
 
-def test_accepting_goes_on_after_a_time_without_clients(stop: Stop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accepting_goes_on_after_a_time_without_clients(stop: ShutdownEvent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "IDLE_SECONDS", 0.01)
     polls = []
 

@@ -19,7 +19,7 @@ from greenserver.protocol.commands import (
     parse_number,
 )
 from greenserver.protocol.responses import PlainSlice
-from greenserver.protocol.status import Refusal, Status
+from greenserver.protocol.status import CommandError, Status
 from tests.greenserver.conftest import PURE, SERVED, TEXT
 
 COMMANDS = (GET_FILE_LISTING, GET_METADATA, GET_SLICE, HELP, QUIT)
@@ -76,7 +76,7 @@ def test_commands_answer(store: FileStore) -> None:
 def test_arguments_come_before_the_file_and_the_file_before_the_range(
     store: FileStore, arguments: tuple[str, ...], status: Status
 ) -> None:
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(CommandError) as refusal:
         GET_SLICE.run(LANGUAGE, arguments, store)
     assert refusal.value.status is status
 
@@ -104,6 +104,6 @@ def test_numbers_at_the_limits(text: str, value: int) -> None:
     ],
 )
 def test_what_is_not_only_digits_is_no_number(text: str) -> None:
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(CommandError) as refusal:
         parse_number(text)
     assert refusal.value.status is Status.INVALID_ARGUMENTS_FOR_COMMAND

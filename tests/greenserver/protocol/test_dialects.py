@@ -7,7 +7,7 @@ import pytest
 from greenserver.files.store import FileStore
 from greenserver.protocol.dialects import DEFAULT_DIALECT, DIALECTS
 from greenserver.protocol.responses import Response
-from greenserver.protocol.status import Refusal, Status
+from greenserver.protocol.status import CommandError, Status
 from tests.greenserver.conftest import TEXT
 from tests.greenserver.oracle import in_form
 from tests.greenserver.serving import DIALECTS as NAMES
@@ -20,7 +20,7 @@ def answer(store: FileStore, dialect: str, name: str, *arguments: str) -> Respon
 def status_of(store: FileStore, dialect: str, name: str, *arguments: str) -> Status:
     try:
         response = answer(store, dialect, name, *arguments)
-    except Refusal as refusal:
+    except CommandError as refusal:
         return refusal.status
     if response.body is not None:
         response.body.close()

@@ -3,14 +3,14 @@
 import pytest
 
 from greenserver.protocol.names import require_name
-from greenserver.protocol.status import Refusal, Status
+from greenserver.protocol.status import CommandError, Status
 
 
 @pytest.mark.parametrize(
     "name", ["", "../secret", "/etc/passwd", "a b", "\xe9", "a\n", "a\0", "\u0661", "folder/inner"]
 )
 def test_a_name_with_another_character_is_a_bad_argument(name: str) -> None:
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(CommandError) as refusal:
         require_name(name)
     assert refusal.value.status is Status.INVALID_ARGUMENTS_FOR_COMMAND
 

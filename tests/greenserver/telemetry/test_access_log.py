@@ -7,11 +7,11 @@ import pytest
 
 from greenserver.protocol.dialects import DIALECTS
 from greenserver.protocol.status import Status
-from greenserver.telemetry.access_log import Chronicle
-from greenserver.telemetry.metrics import SILENT, Meter
+from greenserver.telemetry.access_log import AccessLog
+from greenserver.telemetry.metrics import SILENT, Metrics
 
 
-class Noting(Meter):
+class Noting(Metrics):
     """Keeps all that it is told."""
 
     def __init__(self) -> None:
@@ -34,22 +34,22 @@ class Noting(Meter):
         self.notes.append(("disconnected", outcome))
 
 
-def told(chronicle: Chronicle) -> None:
+def told(access_log: AccessLog) -> None:
     """Tell a whole conversation."""
-    chronicle.connected()
-    chronicle.received(30)
-    chronicle.commands += 2
-    chronicle.answered("get_metadata one", Status.OK, 9, 0.001)
-    chronicle.answered("no\x1bsense", Status.NO_SUCH_COMMAND, 21, 0.002)
-    chronicle.failed("help", RuntimeError("a fault"))
-    chronicle.cut(17, OSError("a disk"))
-    chronicle.stalled("line")
-    chronicle.disconnected("timed out", "line")
+    access_log.connected()
+    access_log.received(30)
+    access_log.commands += 2
+    access_log.answered("get_metadata one", Status.OK, 9, 0.001)
+    access_log.answered("no\x1bsense", Status.NO_SUCH_COMMAND, 21, 0.002)
+    access_log.failed("help", RuntimeError("a fault"))
+    access_log.cut(17, OSError("a disk"))
+    access_log.stalled("line")
+    access_log.disconnected("timed out", "line")
 
 
 def test_a_meter_is_told_in_numbers() -> None:
     meter = Noting()
-    told(Chronicle("tester", DIALECTS["2026"].known_name, meter))
+    told(AccessLog("tester", DIALECTS["2026"].known_name, meter))
     assert meter.notes == [
         ("connected",),
         ("received", 30),
@@ -62,7 +62,7 @@ def test_a_meter_is_told_in_numbers() -> None:
 
 def test_the_log_is_told_in_facts(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "greenserver")
-    told(Chronicle("tester", DIALECTS["2026"].known_name, SILENT))
+    told(AccessLog("tester", DIALECTS["2026"].known_name, SILENT))
     assert [record.message for record in caplog.records] == [
         *("connected", "command", "command", "failed", "cut", "disconnected")
     ]
@@ -78,7 +78,7 @@ def test_the_log_is_told_in_facts(caplog: pytest.LogCaptureFixture) -> None:
     [(logging.WARNING, SILENT, False), (logging.WARNING, Noting(), True), (logging.INFO, SILENT, True)],
 )
 def test_it_knows_whether_anybody_listens(
-    caplog: pytest.LogCaptureFixture, level: int, meter: Meter, *, is_wanted: bool
+    caplog: pytest.LogCaptureFixture, level: int, meter: Metrics, *, is_wanted: bool
 ) -> None:
     caplog.set_level(level, "greenserver")
-    assert Chronicle("tester", DIALECTS["2026"].known_name, meter).is_wanted == is_wanted
+    assert AccessLog("tester", DIALECTS["2026"].known_name, meter).is_wanted == is_wanted

@@ -13,7 +13,7 @@ def test_a_trouble_is_told_once_and_summed_up_when_it_is_over(
 ) -> None:
     now = 0.0
     monkeypatch.setattr(throttle, "monotonic", lambda: now)
-    trouble = throttle.Episode("trouble", "it is over")
+    trouble = throttle.ThrottledWarning("trouble", "it is over")
     with caplog.at_level(logging.WARNING):
         trouble.is_not_seen()
         for now in (100.0, 101.0, 105.0):  # noqa: B007  (the clock of the module)
