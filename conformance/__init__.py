@@ -1,3 +1,35 @@
-"""Judges any HFTP server in any language at any address; shares nothing with a server but the wire."""
+"""A conformance suite for HFTP servers, in any language, at any address. It shares only the wire with a server.
+
+The names that scenarios of your own need load when they are first used, so that pytest starts quickly with the plugin.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from conformance.client.client import Client
+    from conformance.failures import Failure, Incomplete, Kind, Unsupported
+    from conformance.model.context import ScenarioContext
+    from conformance.model.scenario import Chapter
 
 __version__ = "0.1.0"
+
+__all__ = ["Chapter", "Client", "Failure", "Incomplete", "Kind", "ScenarioContext", "Unsupported", "__version__"]
+
+_MODULES = {
+    "Chapter": "model.scenario",
+    "Client": "client.client",
+    "Failure": "failures",
+    "Incomplete": "failures",
+    "Kind": "failures",
+    "ScenarioContext": "model.context",
+    "Unsupported": "failures",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  (a module attribute may be of any type)
+    """Import the module of a public name, and return it."""
+    if name not in _MODULES:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -18,7 +18,7 @@ from greenserver.connection.connection import Connection
 from greenserver.connection.handshake import Network
 from greenserver.files.store import FileStore
 from greenserver.io.wait import ShutdownEvent
-from greenserver.net.drain import dismiss, turn_away, wait_until_empty
+from greenserver.net.drain import close_queued, refuse_new, wait_until_empty
 from greenserver.net.limiter import ConnectionLimiter
 from greenserver.net.listening import close_listener, open_listener
 from greenserver.protocol.dialects import DEFAULT_DIALECT, DIALECTS
@@ -122,7 +122,7 @@ class Server:
         )  # here, where the descriptors of the process are known
         self._run(self._listener, self._welcome, self._stop, self._limits)
         if not self.is_shared and self._listener.fileno() >= 0:
-            dismiss(self._listener)  # of an engine that serves one after the other
+            close_queued(self._listener)  # of an engine that serves one after the other
         report(_log, logging.INFO, "stopped", address=self.address)
 
     def stop(self) -> None:
@@ -134,7 +134,7 @@ class Server:
         if self.is_shared:
             self._stop.set()
             return
-        turn_away(self._listener)
+        refuse_new(self._listener)
         try:
             start_new_thread(self._stop_after_last_call, ())
         except RuntimeError:  # the system has no room for another thread

@@ -3,9 +3,11 @@
 import ast
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import conformance
 import greenserver
 
 pytestmark = pytest.mark.once
@@ -56,11 +58,14 @@ def test_there_is_a_test_module_for_each_module(module: str) -> None:
     assert any(place.exists() for place in places)
 
 
-@pytest.mark.parametrize("name", greenserver.__all__)
-def test_a_public_name_can_be_had(name: str) -> None:
-    assert getattr(greenserver, name) is not None
+@pytest.mark.parametrize(
+    ("package", "name"), [(package, name) for package in (conformance, greenserver) for name in package.__all__]
+)
+def test_a_public_name_can_be_had(package: ModuleType, name: str) -> None:
+    assert getattr(package, name) is not None
 
 
-def test_a_name_that_is_not_public_cannot_be_had() -> None:
+@pytest.mark.parametrize("package", [conformance, greenserver])
+def test_a_name_that_is_not_public_cannot_be_had(package: ModuleType) -> None:
     with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
-        _ = greenserver.Nonsense
+        _ = package.Nonsense

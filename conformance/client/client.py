@@ -198,14 +198,14 @@ class Client(TolerantConnection):
             self.read_end("the end of the stream after a fatal status")
             self.close()
             return self.latest
-        self.say(UNKNOWN)
+        self.send_line(UNKNOWN)
         latest = self.status(200, 201, 202, cause=OUT_OF_STEP)
         self.finish()
         return latest
 
     def finish(self) -> None:
         """Say quit, require its reply and the end of the stream (nothing else was said), and leave."""
-        self.say("quit")
+        self.send_line("quit")
         self.leave()
 
     def leave(self) -> None:
@@ -217,7 +217,7 @@ class Client(TolerantConnection):
 
 def fetch(client: Client, name: bytes, offset: int, size: int, content: Content | None = None) -> Slice:
     """Ask for a slice, require 0, and read it."""
-    client.say(b"get_slice %b %d %d" % (name, offset, size))
+    client.send_line(b"get_slice %b %d %d" % (name, offset, size))
     client.status(0)
     return client.slice(content, offset, size)
 

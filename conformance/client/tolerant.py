@@ -71,7 +71,7 @@ class TolerantConnection(RawConnection):
         self._begun = (self._begun + rest[:LINE_BYTES])[:LINE_BYTES]
         return super().send(data, is_apart=is_apart)
 
-    def say(self, command: str | bytes) -> None:
+    def send_line(self, command: str | bytes) -> None:
         """Send one command line; the CR LF is added."""
         self.send((command.encode("latin-1") if isinstance(command, str) else command) + b"\r\n")
 
@@ -167,7 +167,7 @@ class TolerantConnection(RawConnection):
             return
         super().read_end(expected)
 
-    def say_goodbye(self) -> bool:
+    def send_quit(self) -> bool:
         """Say quit off the record, after the end of a line that was begun; return whether an end is to be expected."""
         if self.is_over or self.has_quit:
             return False
@@ -177,7 +177,7 @@ class TolerantConnection(RawConnection):
 
     def part(self) -> None:
         """Leave politely: say quit, wait shortly for the end if the server answers at all, and close."""
-        if self.say_goodbye():
+        if self.send_quit():
             self.timeout_seconds = min(self.timeout_seconds, PARTING_SECONDS)
             self.collect(lambda _data: False, seconds=PARTING_SECONDS)
         self.close()

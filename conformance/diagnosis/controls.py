@@ -90,36 +90,36 @@ def refuses(offset: str, size: str, code: int = 203) -> str:
 # --- How lines are read ------------------------------------------------------------------------------
 
 
-def takes_each_recv_for_a_command(stage: ScenarioContext) -> bool:
+def takes_each_recv_for_a_command(context: ScenarioContext) -> bool:
     """Tell whether a command that comes in two packets is not answered as one that comes in one packet."""
-    client = stage.connect()
-    client.say("get_metadata")
+    client = context.connect()
+    client.send_line("get_metadata")
     client.status(201)
     client.close()
-    client = stage.connect()
+    client = context.connect()
     client.send(b"get_meta")
-    stage.pause()
+    context.pause()
     client.send(b"data\r\n")
     return _fails(lambda: client.status(201))
 
 
-def loses_the_second_of_two(stage: ScenarioContext) -> bool:
+def loses_the_second_of_two(context: ScenarioContext) -> bool:
     """Tell whether of two commands in one packet only the first gets a reply, and each does if it comes alone."""
-    client = stage.connect()
-    client.say(PROBE)
+    client = context.connect()
+    client.send_line(PROBE)
     client.status(200)
-    client.say(PROBE)
+    client.send_line(PROBE)
     client.status(200)
     client.close()
-    client = stage.connect()
+    client = context.connect()
     client.send(f"{PROBE}\r\n{PROBE}\r\n".encode())
     client.status(200)
     return _is_silent(client)
 
 
-def greets(stage: ScenarioContext) -> bool:
+def greets(context: ScenarioContext) -> bool:
     """Tell whether the server sends a line before it was sent anything."""
-    return bool(stage.connect().read_line("a greeting"))
+    return bool(context.connect().read_line("a greeting"))
 
 
 def _fails(read: Callable[[], object]) -> bool:
@@ -130,27 +130,29 @@ def _fails(read: Callable[[], object]) -> bool:
     return False
 
 
-def refuses_parent(stage: ScenarioContext) -> bool:
+def refuses_parent(context: ScenarioContext) -> bool:
     """Tell whether the plain name of a file in the directory above is refused."""
-    secret = stage.fixtures.secret
+    secret = context.fixtures.secret
     if secret is None:
         return False
-    return _refuses(stage, b"../" + secret.name)
+    return _refuses(context, b"../" + secret.name)
 
 
-def refuses_secret(stage: ScenarioContext) -> bool:
+def refuses_secret(context: ScenarioContext) -> bool:
     """Tell whether a file in the directory above is refused by its relative and its absolute path."""
-    secret = stage.fixtures.secret
+    secret = context.fixtures.secret
     if secret is None:
         return False
-    directory = os.fsencode(stage.fixtures.directory.resolve())
+    directory = os.fsencode(context.fixtures.directory.resolve())
     above = directory.rpartition(b"/")[0]
-    return all(_refuses(stage, name + b"/" + secret.name) for name in (b"..", above, b"/" + above, directory + b"/.."))
+    return all(
+        _refuses(context, name + b"/" + secret.name) for name in (b"..", above, b"/" + above, directory + b"/..")
+    )
 
 
-def _refuses(stage: ScenarioContext, name: bytes) -> bool:
-    client = stage.connect()
-    client.say(b"get_metadata " + name)
+def _refuses(context: ScenarioContext, name: bytes) -> bool:
+    client = context.connect()
+    client.send_line(b"get_metadata " + name)
     refused = client.status().code != 0
     client.close()
     return refused
@@ -159,122 +161,122 @@ def _refuses(stage: ScenarioContext, name: bytes) -> bool:
 # --- Files -------------------------------------------------------------------------------------------
 
 
-def _names(stage: ScenarioContext) -> list[bytes]:
-    client = stage.connect()
-    client.say("get_file_listing")
+def _names(context: ScenarioContext) -> list[bytes]:
+    client = context.connect()
+    client.send_line("get_file_listing")
     client.status(0)
     names = client.listing()
     client.close()
     return names
 
 
-def _size(stage: ScenarioContext) -> int | None:
+def _size(context: ScenarioContext) -> int | None:
     """Return the size that is told of the file of a control question; None if it is not found."""
-    client = stage.connect()
-    client.say(b"get_metadata " + _NEW)
+    client = context.connect()
+    client.send_line(b"get_metadata " + _NEW)
     size = client.size() if client.status(0, 202).code == 0 else None
     client.close()
     return size
 
 
-def lists_no_new_files(stage: ScenarioContext) -> bool:
+def lists_no_new_files(context: ScenarioContext) -> bool:
     """Tell whether a file that is added to the directory is not in a listing on a new connection."""
-    with stage.fixtures.added({_NEW: b"1"}):
-        return _NEW not in _names(stage)
+    with context.fixtures.added({_NEW: b"1"}):
+        return _NEW not in _names(context)
 
 
-def lists_new_files(stage: ScenarioContext) -> bool:
+def lists_new_files(context: ScenarioContext) -> bool:
     """Tell whether a file that is added to the directory is in a listing on a new connection."""
-    return not lists_no_new_files(stage)
+    return not lists_no_new_files(context)
 
 
-def finds_no_new_files(stage: ScenarioContext) -> bool:
+def finds_no_new_files(context: ScenarioContext) -> bool:
     """Tell whether a file that is added to the directory is not found on a new connection."""
-    with stage.fixtures.added({_NEW: b"1"}):
-        return _size(stage) is None
+    with context.fixtures.added({_NEW: b"1"}):
+        return _size(context) is None
 
 
-def keeps_sizes(stage: ScenarioContext) -> bool:
+def keeps_sizes(context: ScenarioContext) -> bool:
     """Tell whether the size of a file that has grown is told as it was, on a new connection, too."""
-    with stage.fixtures.added({_NEW: b"1"}):
-        if _size(stage) != 1:
+    with context.fixtures.added({_NEW: b"1"}):
+        if _size(context) != 1:
             return False
-        with stage.fixtures.added({_NEW: b"22"}):
-            return _size(stage) == 1
+        with context.fixtures.added({_NEW: b"22"}):
+            return _size(context) == 1
 
 
-def follows_growth(stage: ScenarioContext) -> bool:
+def follows_growth(context: ScenarioContext) -> bool:
     """Tell whether the size of a file that has grown is told as it is now."""
-    with stage.fixtures.added({_NEW: b"1"}):
-        if _size(stage) != 1:
+    with context.fixtures.added({_NEW: b"1"}):
+        if _size(context) != 1:
             return False
-        with stage.fixtures.added({_NEW: b"22"}):
-            return _size(stage) == 2  # noqa: PLR2004  (its two bytes)
+        with context.fixtures.added({_NEW: b"22"}):
+            return _size(context) == 2  # noqa: PLR2004  (its two bytes)
 
 
-def lists_lower_case(stage: ScenarioContext) -> bool:
+def lists_lower_case(context: ScenarioContext) -> bool:
     """Tell whether the name is listed in lower case."""
-    name = stage.fixture("names").name
-    names = _names(stage)
+    name = context.fixture("names").name
+    names = _names(context)
     return name not in names and name.lower() in names
 
 
-def lists_names_with_dots_alone(stage: ScenarioContext) -> bool:
+def lists_names_with_dots_alone(context: ScenarioContext) -> bool:
     """Tell whether all names that are listed have a dot, and several files with a dot are listed."""
-    names = _names(stage)
-    wanted = {stage.fixture(key).name for key in ("text", "binary", "medium")}
+    names = _names(context)
+    wanted = {context.fixture(key).name for key in ("text", "binary", "medium")}
     return wanted <= set(names) and all(b"." in name for name in names)
 
 
-def lists_short_names(stage: ScenarioContext) -> bool:
+def lists_short_names(context: ScenarioContext) -> bool:
     """Tell whether a file of one byte is listed, whose name is as plain."""
-    return stage.fixture("one").name in _names(stage)
+    return context.fixture("one").name in _names(context)
 
 
 # --- Slices ------------------------------------------------------------------------------------------
 
 
-def _slice_of_text(stage: ScenarioContext, offset: int, size: int) -> Client:
-    client = stage.connect()
-    client.say(b"get_slice %b %d %d" % (stage.fixture("text").name, offset, size))
+def _slice_of_text(context: ScenarioContext, offset: int, size: int) -> Client:
+    client = context.connect()
+    client.send_line(b"get_slice %b %d %d" % (context.fixture("text").name, offset, size))
     client.status(0)
     return client
 
 
-def ignores_offset(stage: ScenarioContext) -> bool:
+def ignores_offset(context: ScenarioContext) -> bool:
     """Tell whether a slice from OFFSET 1 on has the first byte of the file."""
-    content = stage.fixture("text").content
+    content = context.fixture("text").content
     if content is None or content.read(0, 1) == content.read(1, 1):
         return False
-    return _slice_of_text(stage, 1, 1).slice(None, 1, 1).data == content.read(0, 1)
+    return _slice_of_text(context, 1, 1).slice(None, 1, 1).data == content.read(0, 1)
 
 
-def sends_base64(stage: ScenarioContext) -> bool:
+def sends_base64(context: ScenarioContext) -> bool:
     """Tell whether the first three bytes of a file come as four characters of base64."""
-    content = stage.fixture("text").content
+    content = context.fixture("text").content
     if content is None:
         return False
-    return _slice_of_text(stage, 0, 3).read(4, "base64") == pybase64.b64encode(content.read(0, 3))
+    return _slice_of_text(context, 0, 3).read(4, "base64") == pybase64.b64encode(content.read(0, 3))
 
 
-def sends_unpadded(stage: ScenarioContext) -> bool:
+def sends_unpadded(context: ScenarioContext) -> bool:
     """Tell whether the base64 of one byte is what it has to be, but for its padding."""
-    content = stage.fixture("text").content
+    content = context.fixture("text").content
     if content is None:
         return False
-    return _slice_of_text(stage, 0, 1).read_line("base64") == pybase64.b64encode(content.read(0, 1)).rstrip(b"=")
+    return _slice_of_text(context, 0, 1).read_line("base64") == pybase64.b64encode(content.read(0, 1)).rstrip(b"=")
 
 
-def ends_no_base64(stage: ScenarioContext) -> bool:
+def ends_no_base64(context: ScenarioContext) -> bool:
     """Tell whether the base64 of one byte is followed by nothing."""
-    client = _slice_of_text(stage, 0, 1)
+    client = _slice_of_text(context, 0, 1)
     client.read(4, "base64")
     return _is_silent(client)
 
 
-def ends_no_fragments(stage: ScenarioContext) -> bool:
+def ends_no_fragments(context: ScenarioContext) -> bool:
     """Tell whether the only fragment of a slice of one byte is followed by nothing."""
-    client = _slice_of_text(stage, 0, 1)
+    client = _slice_of_text(context, 0, 1)
     return client.read(5, "a fragment")[:2] == b"1 " and _is_silent(client)
 
 

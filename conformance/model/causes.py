@@ -62,19 +62,19 @@ class Cause:
             return False
         return self.when is None or self.when(failure)
 
-    def holds(self, stage: ScenarioContext) -> bool:
+    def holds(self, context: ScenarioContext) -> bool:
         """Ask the control question on a stage of its own; return False also if it cannot be asked."""
         if self.control is None:
             return True
         try:
             if self.transcript is not None:
-                self.transcript(stage)
+                self.transcript(context)
                 return True
-            return callable(self.control) and self.control(stage)
+            return callable(self.control) and self.control(context)
         except Exception:  # noqa: BLE001  (a question that goes wrong in any way is not answered by yes)
             return False
         finally:
-            _close(stage)
+            _close(context)
 
     @property
     def condition(self) -> str:
@@ -137,7 +137,7 @@ def _row(told: Told) -> tuple[Cause, ...]:
     return tuple(cause if isinstance(cause, Cause) else Cause(cause) for cause in causes)
 
 
-def likely(scenario: "Scenario", failure: Failure, stage: ScenarioContext) -> str:
+def likely(scenario: "Scenario", failure: Failure, context: ScenarioContext) -> str:
     """Return the text of the first cause that holds, or an empty one; closes the clients of the stage.
 
     What a failure says of its own cause comes before the causes of the scenario, except for those about the next reply.
@@ -146,36 +146,36 @@ def likely(scenario: "Scenario", failure: Failure, stage: ScenarioContext) -> st
     wait of the stage. It never raises. Is to be called while the server is alive, and while nobody else changes the
     directory: a control question may add a file to it for a moment.
     """
-    _close(stage)
+    _close(context)
     questions = 0
-    deadline = monotonic() + stage.timeout_seconds
+    deadline = monotonic() + context.timeout_seconds
     for cause in scenario.causes.of(failure.kind):
         if (failure.cause and not cause.is_about_next) or not cause.fits(failure):
             continue
         if cause.control is not None:
-            known = stage.run_context.controls
+            known = context.run_context.controls
             if cause.control not in known:
                 questions += 1
                 if questions > QUESTIONS:
                     continue
-                known[cause.control] = cause.holds(_control_stage(stage, deadline))
+                known[cause.control] = cause.holds(_control_context(context, deadline))
             if not known[cause.control]:
                 continue
         return cause.text
     return failure.cause
 
 
-def _close(stage: ScenarioContext) -> None:
+def _close(context: ScenarioContext) -> None:
     """Let the clients of a stage leave, however long the server takes for its last replies."""
     for _ in range(2):  # a client that has said goodbye is not waited for again
         with contextlib.suppress(Exception):
-            stage.close()
+            context.close()
             return
 
 
-def _control_stage(stage: ScenarioContext, deadline: float) -> ScenarioContext:
+def _control_context(context: ScenarioContext, deadline: float) -> ScenarioContext:
     """Return a stage for a control question, with a record that is thrown away."""
-    found = ScenarioContext(stage.run_context, is_crowded=True, scenario_id="control")
-    found.timeout_seconds = stage.timeout_seconds * _WAITS
+    found = ScenarioContext(context.run_context, is_crowded=True, scenario_id="control")
+    found.timeout_seconds = context.timeout_seconds * _WAITS
     found.deadline = deadline
     return found

@@ -172,7 +172,7 @@ class ScenarioContext:
     def probe(self) -> None:
         """Require that a new client gets a reply, in whatever form; the proof that the server has survived."""
         client = self.connect()
-        client.say(UNKNOWN)
+        client.send_line(UNKNOWN)
         try:
             self._status_of_probe(client)
         except Failure as failure:
@@ -195,7 +195,7 @@ class ScenarioContext:
         """Let what was sent arrive as a packet of its own, most likely; no verdict may depend on it."""
         sleep(PAUSE_SECONDS)
 
-    def saw(self, what: str) -> None:
+    def observe(self, what: str) -> None:
         """Write down a behaviour that a report should tell."""
         self.seen.append(what)
         self.record.note(0, "note", what)
@@ -206,7 +206,7 @@ class ScenarioContext:
         for client in self._clients:
             self.leaves_open |= client.has_left and not client.has_quit
             self.slowest_seconds = max(self.slowest_seconds, client.slowest_seconds)
-            if client.say_goodbye():
+            if client.send_quit():
                 leaving.append(client)
         until = monotonic() + PARTING_SECONDS
         for client in leaving:

@@ -67,9 +67,9 @@ class Transcript:
         self.fixtures = frozenset(_fixtures(self.steps))
         """The keys of the fixtures that it needs."""
 
-    def __call__(self, stage: ScenarioContext) -> None:
+    def __call__(self, context: ScenarioContext) -> None:
         """Play it on one connection."""
-        _Playing(stage).play(self.steps)
+        _Playing(context).play(self.steps)
 
     def __str__(self) -> str:
         return self.text
@@ -125,9 +125,9 @@ def _exact_bytes(text: str) -> bytes:
 class _Playing:
     """One playing of a transcript."""
 
-    def __init__(self, stage: ScenarioContext) -> None:
-        self._stage = stage
-        self._client = stage.connect()
+    def __init__(self, context: ScenarioContext) -> None:
+        self._context = context
+        self._client = context.connect()
         self._is_bytewise = False
         self._unsent = b""  # lines that are sent together, for they stand together
 
@@ -148,7 +148,7 @@ class _Playing:
         """Put names and sizes of fixtures in."""
 
         def value(found: re.Match[str]) -> str:
-            fixture = self._stage.fixture(found[1])
+            fixture = self._context.fixture(found[1])
             if not found[2]:
                 return fixture.name.decode("latin-1")
             return str(_COMPUTE[found[3]](fixture.size, int(found[4])) if found[3] else fixture.size)
@@ -170,7 +170,7 @@ class _Playing:
     def status(self, text: str) -> None:
         status = self._client.status(*map(int, text.split("|")))
         if "|" in text:
-            self._stage.saw(f"answered {status}")
+            self._context.observe(f"answered {status}")
 
     def line(self, text: str) -> None:
         line = self._client.line(text or "an empty line")
@@ -191,7 +191,7 @@ class _Playing:
         if kind == "listing":
             self._client.listing()
             return
-        fixture = self._stage.fixture(key)
+        fixture = self._context.fixture(key)
         if kind == "size":
             got = self._client.size()
             if got != fixture.size:
@@ -213,7 +213,7 @@ class _Playing:
 
     def reconnect(self, _text: str) -> None:
         self._client.close()
-        self._client = self._stage.connect()
+        self._client = self._context.connect()
 
     def close(self, _text: str) -> None:
         self._client.read_end("the end of the stream")

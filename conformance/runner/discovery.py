@@ -158,7 +158,7 @@ class _Search:
             for _ in range(_MEASUREMENTS):
                 client = connect()
                 started = monotonic()
-                client.say(UNKNOWN)
+                client.send_line(UNKNOWN)
                 _, ending = client.collect(lambda data: b"\n" in data)
                 if ending == "too-much":
                     raise Failure(Kind.TOO_MUCH, "a reply", "bytes without an end")
@@ -246,7 +246,7 @@ class _Search:
             far = _ROUND_TRIPS * self._health.run_context.round_trip_seconds
             near = _BLOCKED_SECONDS * self._options.timeout_scale
             client.timeout_seconds = min(client.timeout_seconds, near + far)
-        client.say(UNKNOWN)
+        client.send_line(UNKNOWN)
         data, ending = client.collect(lambda data: b"\n" in data)
         line = data.partition(b"\n")[0]
         self._first_line = self._first_line or line

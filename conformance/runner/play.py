@@ -60,7 +60,7 @@ def play(
     `deviations` are the ones that its clients expect, in the place of all that are known. Only if it `is_alone`, the
     cause of a failure is looked for, for which the server may be asked more.
     """
-    stage = ScenarioContext(
+    context = ScenarioContext(
         run_context,
         is_crowded="concurrency" in scenario.all_needs,
         scenario_id=scenario.id,
@@ -68,15 +68,15 @@ def play(
         deviations=deviations,
         judges_crowds=scenario.requirement == _CROWDS,
     )
-    stage.allow(scenario.timeouts)
+    context.allow(scenario.timeouts)
     started = monotonic()
     failure, verdict, reason = None, None, ""
     try:
-        scenario.play(stage)
+        scenario.play(context)
     except Failure as why:
         failure = why
         if is_alone:
-            why.cause = likely(scenario, why, stage)
+            why.cause = likely(scenario, why, context)
     except Incomplete as why:
         verdict, reason = Verdict.INCOMPLETE, str(why)
     except Unsupported as why:
@@ -84,31 +84,31 @@ def play(
     except Exception as error:  # noqa: BLE001  (a scenario's fault is a verdict, too)
         verdict, reason = Verdict.ERROR, _fault(error)
     finally:
-        stage.close()
-    if failure is not None and _is_one_too_many(scenario, stage, failure):
+        context.close()
+    if failure is not None and _is_one_too_many(scenario, context, failure):
         failure, verdict = None, Verdict.INCOMPLETE
         reason = f"the server serves {run_context.capacity} clients, and counts some that have left"
     return Outcome(
-        stage.record,
+        context.record,
         monotonic() - started,
-        tuple(stage.seen),
+        tuple(context.seen),
         failure,
         verdict,
         reason,
         is_short=wait_factor < 1.0,
-        tolerated=frozenset(stage.tolerated),
-        leaves_open=stage.leaves_open,
-        slowest_seconds=stage.slowest_seconds,
+        tolerated=frozenset(context.tolerated),
+        leaves_open=context.leaves_open,
+        slowest_seconds=context.slowest_seconds,
     )
 
 
-def _is_one_too_many(scenario: Scenario, stage: ScenarioContext, failure: Failure) -> bool:
+def _is_one_too_many(scenario: Scenario, context: ScenarioContext, failure: Failure) -> bool:
     """Tell whether a client was refused as one too many, though it is not; the scenarios about clients judge that."""
-    facts = stage.run_context
+    facts = context.run_context
     is_refused = failure.kind in {Kind.REFUSED, Kind.CLOSED, Kind.RESET} or bool(
         facts.refusal and facts.refusal in failure.got
     )
-    is_used_up = 0 < facts.capacity < stage.record.connections
+    is_used_up = 0 < facts.capacity < context.record.connections
     return is_refused and is_used_up and not scenario.requirement.startswith(_CLIENTS)
 
 

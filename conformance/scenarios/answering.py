@@ -27,15 +27,15 @@ class _SilentError(Exception):
     """The server neither replied nor closed."""
 
 
-def answers(stage: ScenarioContext, lines: Iterable[bytes]) -> Iterator[tuple[bytes, Client, Status]]:
+def answers(context: ScenarioContext, lines: Iterable[bytes]) -> Iterator[tuple[bytes, Client, Status]]:
     """Send commands one after the other, and yield each with the client and its status; reconnect after a fatal one.
 
     Raises Failure for a reply that is no status line, or none.
     """
     client: Client | None = None
     for line in lines:
-        client = client or stage.connect()
-        client.say(line)
+        client = client or context.connect()
+        client.send_line(line)
         status = client.status()
         yield line, client, status
         if status.is_fatal:
@@ -50,7 +50,7 @@ def _read_status(client: Client, line: bytes) -> Status | None:
 
     Raises _SilentError if nothing comes in twice the usual time.
     """
-    client.say(line)
+    client.send_line(line)
     return _status(client, _WAITS)
 
 
@@ -65,7 +65,7 @@ def _status(client: Client, waits: int) -> Status | None:
     return _status(client, waits - 1)
 
 
-def readable_answers(stage: ScenarioContext, lines: Iterable[bytes]) -> Iterator[tuple[bytes, Client, Status]]:
+def readable_answers(context: ScenarioContext, lines: Iterable[bytes]) -> Iterator[tuple[bytes, Client, Status]]:
     """Send commands one after the other, and yield those with a readable status line, the client and the status.
 
     Reconnects after a fatal status, and after what is no status line. Raises Incomplete if no reply at all can be read,
@@ -79,7 +79,7 @@ def readable_answers(stage: ScenarioContext, lines: Iterable[bytes]) -> Iterator
         try:
             status = _read_status(client, line) if client is not None else None
             if status is None or status.code == 0:  # it may be the end of the reply before
-                client = stage.connect()
+                client = context.connect()
                 status = _read_status(client, line)
         except _SilentError:
             silences += 1
@@ -94,17 +94,17 @@ def readable_answers(stage: ScenarioContext, lines: Iterable[bytes]) -> Iterator
         if status.is_fatal:
             client = None
     if client is None:
-        stage.connect()  # a server that died of the last command accepts nobody
+        context.connect()  # a server that died of the last command accepts nobody
     if unreadable and (not readable or silences >= _MOST_SILENCES):
         message = f"the server gave no readable answer to {escape(unreadable[0])}"
         raise Incomplete(message)
     if unreadable:
-        stage.saw(f"no readable answer to {len(unreadable)} of the commands, the first: {escape(unreadable[0])}")
+        context.observe(f"no readable answer to {len(unreadable)} of the commands, the first: {escape(unreadable[0])}")
 
 
-def readable_sizes(stage: ScenarioContext, lines: Iterable[bytes]) -> Iterator[tuple[bytes, int, Status]]:
+def readable_sizes(context: ScenarioContext, lines: Iterable[bytes]) -> Iterator[tuple[bytes, int, Status]]:
     """Send get_metadata lines, and yield the sizes that are told, 0 if none can be read."""
-    for line, client, status in readable_answers(stage, lines):
+    for line, client, status in readable_answers(context, lines):
         yield line, (_readable(client.size) or 0) if status.code == 0 else 0, status
 
 
@@ -129,7 +129,7 @@ def require_readable(client: Client, *codes: int) -> Status:
 
 def require_served(client: Client) -> None:
     """Require that a client is served: its command gets a reply, in whatever form; raise Failure."""
-    client.say(UNKNOWN)
+    client.send_line(UNKNOWN)
     try:
         client.status(200, 201, 202)
     except Failure as failure:
@@ -138,30 +138,30 @@ def require_served(client: Client) -> None:
     client.part()
 
 
-def refusals_of_directory(stage: ScenarioContext, line: bytes) -> tuple[int, ...]:
+def refusals_of_directory(context: ScenarioContext, line: bytes) -> tuple[int, ...]:
     """Return the codes that may answer a command with the name of a directory; before 2026 any may.
 
     A slice may be answered by 199, too: to read a directory as a file fails.
     """
-    if stage.dialect != "2026":
+    if context.dialect != "2026":
         return tuple(CODES)
     return (199, 201, 202) if line.startswith(b"get_slice") else (201, 202)
 
 
-def ask_directory(stage: ScenarioContext, line: bytes) -> None:
+def ask_directory(context: ScenarioContext, line: bytes) -> None:
     """Require a right answer to a command with the name of a directory, and no second one; raise Failure."""
-    client = stage.connect()
-    client.say(line)
-    status = client.status(*refusals_of_directory(stage, line))
-    stage.saw(f"answered {status}")
+    client = context.connect()
+    client.send_line(line)
+    status = client.status(*refusals_of_directory(context, line))
+    context.observe(f"answered {status}")
     if status.code != 0:
         client.in_step()
 
 
-def survive(stage: ScenarioContext, lines: Iterable[bytes]) -> None:
+def survive(context: ScenarioContext, lines: Iterable[bytes]) -> None:
     """Send commands, each on its own connection, whatever the reply; raise Failure unless others are served then."""
     for line in lines:
-        client = stage.connect()
-        client.say(line)
+        client = context.connect()
+        client.send_line(line)
         client.part()
-    stage.probe()
+    context.probe()

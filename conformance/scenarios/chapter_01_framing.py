@@ -31,11 +31,11 @@ _UNKNOWN = "hftp_conformance_probe"
         ],
     },
 )
-def one_command(stage: ScenarioContext) -> None:
+def one_command(context: ScenarioContext) -> None:
     """Say what no server knows; one that calls this a success is asked two more questions of that sort."""
-    client = stage.connect()
+    client = context.connect()
     for command in (_UNKNOWN, "get_metadata", "get_slice"):
-        client.say(command)
+        client.send_line(command)
         if client.status().code:
             return
     raise Failure(Kind.STATUS, "an error for at least one of three wrong commands", "0 for all of them")
@@ -76,16 +76,16 @@ chapter.transcript(
 
 
 @chapter.play("framing.cr-lf-apart", "HFTP-1.1", "CR and LF may come in different packets", causes=causes.IN_PIECES)
-def cr_lf_apart(stage: ScenarioContext) -> None:
+def cr_lf_apart(context: ScenarioContext) -> None:
     """Send up to the CR, have the server meet it, then send the LF and the next command up to its CR, and so on.
 
     A pause makes it likely that the packets are read apart; the verdict does not depend on it.
     """
-    client = stage.connect()
+    client = context.connect()
     rest = b"\r\n"
     for command, status in ((_UNKNOWN, 200), ("get_metadata", 201), ("quit", 0)):
         client.send(command.encode() + rest[:1])
-        stage.pause()
+        context.pause()
         client.await_read()
         client.send(rest[1:])
         client.status(status)
@@ -98,12 +98,12 @@ def cr_lf_apart(stage: ScenarioContext) -> None:
     "A packet may end between the CR and the LF of a command, and go on with the next command",
     causes=causes.IN_PIECES,
 )
-def cr_lf_apart_pipelined(stage: ScenarioContext) -> None:
+def cr_lf_apart_pipelined(context: ScenarioContext) -> None:
     """Cut three pipelined commands between CR and LF."""
-    client = stage.connect()
+    client = context.connect()
     for piece in (f"{_UNKNOWN}\r", f"\n{_UNKNOWN}\r", "\nget_metadata\r", "\nquit\r", "\n"):
         client.send(piece.encode())
-        stage.pause()
+        context.pause()
         client.await_read()
     replies(client, (200, 200, 201, 0))
     client.read_end("the end of the stream after quit")
@@ -112,14 +112,14 @@ def cr_lf_apart_pipelined(stage: ScenarioContext) -> None:
 @chapter.play(
     "framing.pieces", "HFTP-1.1", "Commands may come in pieces of any length", needs=["text"], causes=causes.IN_PIECES
 )
-def pieces(stage: ScenarioContext) -> None:
+def pieces(context: ScenarioContext) -> None:
     """Send the same commands in pieces of each length from 2 to 7, and of random lengths."""
-    text = stage.fixture("text")
+    text = context.fixture("text")
     said = b"%b\r\nget_metadata %b\r\nget_metadata\r\n%b\r\nquit\r\n" % (_UNKNOWN.encode(), text.name, b"x" * 40)
     cuts = [list(range(size, len(said), size)) for size in range(2, 8)]
-    cuts += [sorted(stage.random.sample(range(1, len(said)), 12)) for _ in range(4)]
+    cuts += [sorted(context.random.sample(range(1, len(said)), 12)) for _ in range(4)]
     for cut in cuts:
-        client = stage.connect()
+        client = context.connect()
         for start, end in zip([0, *cut], [*cut, len(said)], strict=True):
             client.send(said[start:end])
             client.await_read()
@@ -163,10 +163,10 @@ for _slug, _sent, _what in _BAD_ENDS:
     "A LF inside a line is found although the line comes in pieces",
     causes=causes.EXECUTED | causes.LF_TAKEN,
 )
-def lf_in_pieces(stage: ScenarioContext) -> None:
+def lf_in_pieces(context: ScenarioContext) -> None:
     """Cut a line around its stray LF."""
     for said in ((b"qui", b"\n", b"t\r\n"), (b"qui\n", b"t\r\n"), (b"quit", b"\n\r\n"), (b"quit\r", b"x\n\r\n")):
-        client = stage.connect()
+        client = context.connect()
         for piece in said:
             client.send(piece)
             client.await_read()
@@ -238,17 +238,17 @@ chapter.transcript(
     needs=["text"],
     causes=causes.TOGETHER,
 )
-def deep_pipelining(stage: ScenarioContext) -> None:
+def deep_pipelining(context: ScenarioContext) -> None:
     """Send four kinds of commands in a random order, and read every reply."""
-    text = stage.fixture("text")
+    text = context.fixture("text")
     kinds = {
         200: _UNKNOWN.encode(),
         201: b"get_metadata",
         202: b"get_metadata hftp-conformance-no-such-file",
         0: b"get_metadata " + text.name,
     }
-    order = stage.random.choices(list(kinds), k=1000)
-    client = stage.connect()
+    order = context.random.choices(list(kinds), k=1000)
+    client = context.connect()
     client.send(b"".join(kinds[code] + b"\r\n" for code in order) + b"quit\r\n")
     for code in order:
         client.status(code)

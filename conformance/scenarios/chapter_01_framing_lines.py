@@ -58,18 +58,18 @@ _ODD_LINES: Final = (
 """A slug, the line, what it is, the requirement that leaves the answer open, and the answers that it allows."""
 
 
-def _filled(stage: ScenarioContext, line: str) -> bytes:
-    return line.replace("{text}", stage.fixture("text").name.decode("latin-1")).encode("latin-1")
+def _filled(context: ScenarioContext, line: str) -> bytes:
+    return line.replace("{text}", context.fixture("text").name.decode("latin-1")).encode("latin-1")
 
 
 def _add_odd_line(slug: str, line: str, what: str, requirement: str, choice: tuple[int, ...]) -> None:
     """Add two scenarios: what the answer is (a choice), and that it is one answer (not a choice)."""
 
-    def play(stage: ScenarioContext, codes: tuple[int, ...]) -> None:
-        client = stage.connect()
-        client.say(_filled(stage, line))
+    def play(context: ScenarioContext, codes: tuple[int, ...]) -> None:
+        client = context.connect()
+        client.send_line(_filled(context, line))
         status = client.status(*codes)
-        stage.saw(f"answered {status}")
+        context.observe(f"answered {status}")
         if status.code == 0:
             client.size()
         client.in_step()
@@ -81,12 +81,12 @@ def _add_odd_line(slug: str, line: str, what: str, requirement: str, choice: tup
         needs=["text"],
         causes=causes.UNANSWERED | ({Kind.STATUS: causes.CR_ENDS} if "\r" in line else {}),
     )
-    def one_answer(stage: ScenarioContext) -> None:
-        play(stage, tuple(code for code in CODES if code or 0 in choice))
+    def one_answer(context: ScenarioContext) -> None:
+        play(context, tuple(code for code in CODES if code or 0 in choice))
 
     @chapter.play(f"framing.{slug}-answer", requirement, f"{what}: which answer", needs=["text"])
-    def which_answer(stage: ScenarioContext) -> None:
-        play(stage, choice)
+    def which_answer(context: ScenarioContext) -> None:
+        play(context, choice)
 
     one_answer.__doc__ = f"Send it ({what}), and one more command; any answer will do, if it is one."
     which_answer.__doc__ = f"Send it ({what}), and one more command."
@@ -103,12 +103,12 @@ for _row in _ODD_LINES:
     needs=["text"],
     causes={Kind.STATUS: "such a line is taken for a failure of the server; it is the client's mistake: 101"},
 )
-def odd_lines_no_199(stage: ScenarioContext) -> None:
+def odd_lines_no_199(context: ScenarioContext) -> None:
     """Send them, each on a connection of its own; any answer but 199 will do."""
     for row in _ODD_LINES:
         if 100 not in row[4]:  # noqa: PLR2004  (a code of the protocol)
             continue
-        for line, _, status in readable_answers(stage, [_filled(stage, row[1])]):
+        for line, _, status in readable_answers(context, [_filled(context, row[1])]):
             if status.code == 199:  # noqa: PLR2004  (a code of the protocol)
                 raise Failure(Kind.STATUS, f"100, 101, 200 or 201 to {escape(line)}", str(status))
 
@@ -129,11 +129,11 @@ def _add_foreign(slug: str, line: bytes, what: str) -> None:
     @chapter.play(
         f"framing.{slug}", "HFTP-1.12", f"{what}: a status line", isolation=DESTRUCTIVE, causes=causes.UNANSWERED
     )
-    def answered(stage: ScenarioContext) -> None:
-        client = stage.connect()
-        client.say(line)
+    def answered(context: ScenarioContext) -> None:
+        client = context.connect()
+        client.send_line(line)
         status = require_readable(client, 101, 200, 201, 202)
-        stage.saw(f"answered {status}")
+        context.observe(f"answered {status}")
         client.in_step()
 
     @chapter.play(
@@ -143,11 +143,11 @@ def _add_foreign(slug: str, line: bytes, what: str) -> None:
         isolation=DESTRUCTIVE,
         causes=causes.UNSURVIVED,
     )
-    def survived(stage: ScenarioContext) -> None:
-        client = stage.connect()
-        client.say(line)
+    def survived(context: ScenarioContext) -> None:
+        client = context.connect()
+        client.send_line(line)
         client.part()
-        stage.probe()
+        context.probe()
 
     answered.__doc__ = survived.__doc__ = f"Send it: {what}."
 
@@ -192,10 +192,10 @@ chapter.transcript(
 
 
 @chapter.play("framing.unfinished-line", "HFTP-1.15", "A line that the end of the stream cuts off")
-def unfinished_line(stage: ScenarioContext) -> None:
+def unfinished_line(context: ScenarioContext) -> None:
     """Begin a line, and end the stream."""
-    client = stage.connect()
+    client = context.connect()
     client.send(b"get_file_listing")
     client.half_close()
     answer = client.read_rest()
-    stage.saw(f"answered by {len(answer)} bytes" if answer else "dropped")
+    context.observe(f"answered by {len(answer)} bytes" if answer else "dropped")

@@ -30,16 +30,16 @@ _ASKED: Final = (
 _STATUS: Final = re.compile(rb"(?:0|[1-9][0-9]*)(?: .*)?", re.DOTALL)
 
 
-def _first_lines(stage: ScenarioContext) -> list[tuple[str, bytes]]:
+def _first_lines(context: ScenarioContext) -> list[tuple[str, bytes]]:
     """Return the first line of the reply to each command, each on a connection of its own."""
     found = []
     asked = list(_ASKED)
-    if stage.fixtures.has("text"):
-        text = stage.fixture("text")
+    if context.fixtures.has("text"):
+        text = context.fixture("text")
         asked.insert(-1, ("a slice past the end", f"get_slice {text.name.decode('latin-1')} {text.size} 1"))
     for what, said in asked:
-        client = stage.connect()
-        client.say(said)
+        client = context.connect()
+        client.send_line(said)
         found.append((what, client.status_line("a status line")))
     return found
 
@@ -50,9 +50,9 @@ def _first_lines(stage: ScenarioContext) -> list[tuple[str, bytes]]:
     "Every reply begins with a status line: CODE SP TEXT CR LF",
     causes=causes.STATUS_FORM,
 )
-def status_line(stage: ScenarioContext) -> None:
+def status_line(context: ScenarioContext) -> None:
     """Ask for every kind of reply that needs no file, and look at its first line."""
-    for what, line in _first_lines(stage):
+    for what, line in _first_lines(context):
         if not _STATUS.fullmatch(line):
             raise Failure(Kind.MALFORMED, f"a status line in reply to {what}: CODE SP TEXT CR LF", escape(line))
 
@@ -63,10 +63,10 @@ def status_line(stage: ScenarioContext) -> None:
     "No reply has a code that the protocol does not know",
     causes={Kind.STATUS: causes.UNKNOWN_CODE},
 )
-def known_codes(stage: ScenarioContext) -> None:
+def known_codes(context: ScenarioContext) -> None:
     """Ask for every kind of reply that needs no file, and look at its code alone."""
     expected = "one of the codes " + ", ".join(map(str, CODES))
-    for what, line in _first_lines(stage):
+    for what, line in _first_lines(context):
         found = re.match(rb"[0-9]{1,9}", line)
         if found is None:
             raise Failure(Kind.MALFORMED, f"{expected}, in reply to {what}", escape(line))
@@ -89,18 +89,18 @@ def known_codes(stage: ScenarioContext) -> None:
         ]
     },
 )
-def has_text(stage: ScenarioContext) -> None:
+def has_text(context: ScenarioContext) -> None:
     """Look for the text."""
-    for what, line in _first_lines(stage):
+    for what, line in _first_lines(context):
         if not re.fullmatch(rb"[0-9]+ .+", line, re.DOTALL):
             raise Failure(Kind.MALFORMED, f"a code, a space and a text in reply to {what}", escape(line))
 
 
 @chapter.play("replies.texts", "HFTP-2.4", "What the texts of the status lines are")
-def texts(stage: ScenarioContext) -> None:
+def texts(context: ScenarioContext) -> None:
     """Write the texts down."""
-    for _, line in _first_lines(stage):
-        stage.saw(escape(line))
+    for _, line in _first_lines(context):
+        context.observe(escape(line))
 
 
 @chapter.play(
@@ -109,11 +109,11 @@ def texts(stage: ScenarioContext) -> None:
     "The server says nothing before the first command",
     causes={Kind.STATUS: causes.GREETED, Kind.EXTRA: causes.GREETED},
 )
-def client_first(stage: ScenarioContext) -> None:
+def client_first(context: ScenarioContext) -> None:
     """Give a greeting the time to arrive, then require that what comes first and last is the reply to quit."""
-    client = stage.connect()
-    stage.pause()
-    client.say("quit")
+    client = context.connect()
+    context.pause()
+    client.send_line("quit")
     client.status(0)
     client.read_end("the end of the stream after quit")
 

@@ -65,10 +65,10 @@ chapter.transcript(
     level_in=dict.fromkeys(("2019", "2018", "2016"), "SHOULD"),  # as all that concerns unreadable files
     causes=causes.STAYS_OPEN,
 )
-def closes_199(stage: ScenarioContext) -> None:
+def closes_199(context: ScenarioContext) -> None:
     """Ask for a file that cannot be read; whether that is 199 is judged elsewhere."""
-    client = stage.connect()
-    client.say(b"get_slice %b 0 1" % stage.fixture("unreadable").name)
+    client = context.connect()
+    client.send_line(b"get_slice %b 0 1" % context.fixture("unreadable").name)
     if client.status(199, 200, 201, 202, 203).code != 199:  # noqa: PLR2004  (a code of the protocol)
         message = "the server does not answer 199 to what it cannot read"
         raise Unsupported(message)
@@ -129,15 +129,15 @@ chapter.transcript(
     causes=causes.CLOSES
     | {Kind.TIMEOUT: Cause("after some number of errors the server stops answering", control=controls.ONE_BY_ONE)},
 )
-def goes_on_long(stage: ScenarioContext) -> None:
+def goes_on_long(context: ScenarioContext) -> None:
     """Make every kind of error that is not fatal, thirty times, each after the reply to the one before."""
-    text = stage.fixture("text")
-    client = stage.connect()
+    text = context.fixture("text")
+    client = context.connect()
     said = (UNKNOWN, b"get_metadata", b"get_slice %b %d 1" % (text.name, text.size))
     for line in said * 30:
-        client.say(line)
+        client.send_line(line)
         client.status(200, 201, 202, 203)
-    client.say(b"get_metadata " + text.name)
+    client.send_line(b"get_metadata " + text.name)
     client.status(0)
     if (size := client.size()) != text.size:
         raise Failure(Kind.BODY, f"the size {text.size}", str(size))
@@ -159,9 +159,9 @@ def _add_arrival(slug: str, first: bytes, code: int, what: str, dialects: tuple[
             dialects=dialects,
             causes=causes.lost(escape(first), code),
         )
-        def arrives(stage: ScenarioContext, kib: int = kib) -> None:
+        def arrives(context: ScenarioContext, kib: int = kib) -> None:
             """Send it all as fast as the connection takes it; a send that fails is not a failure."""
-            client = stage.connect()
+            client = context.connect()
             client.send(first + _UNREAD * (kib * 1024 // len(_UNREAD)))
             client.status(code)
             client.read_end(f"the end of the stream after {code}")
@@ -172,13 +172,13 @@ _add_arrival("101", b"\r\n", 101, "An empty line", ("2026",))
 _add_arrival("quit", b"quit\r\n", 0, "quit")
 
 
-def _ask_much(stage: ScenarioContext, last: bytes) -> tuple[Client, int]:
+def _ask_much(context: ScenarioContext, last: bytes) -> tuple[Client, int]:
     """Ask for more replies than fit into a client's buffer, then end it all, with input behind that is not read."""
-    client = stage.connect(receive_buffer_bytes=4096)
+    client = context.connect(receive_buffer_bytes=4096)
     count = 800
     client.send(_UNREAD * count + last + _UNREAD * 8192)
     for _ in range(20):  # the server comes to its end, most likely, before anything is read
-        stage.pause()
+        context.pause()
     return client, count
 
 
@@ -188,9 +188,9 @@ def _ask_much(stage: ScenarioContext, last: bytes) -> tuple[Client, int]:
     "All replies up to the fatal one arrive at a client that reads late",
     causes=causes.lost(r"qui\nt\r\n", 100),
 )
-def arrives_behind_others(stage: ScenarioContext) -> None:
+def arrives_behind_others(context: ScenarioContext) -> None:
     """Have replies on their way when the server closes: RST destroys what the client has no room for yet."""
-    client, count = _ask_much(stage, b"qui\nt\r\n")
+    client, count = _ask_much(context, b"qui\nt\r\n")
     for _ in range(count):
         client.status(201, 202)
     client.status(100)
@@ -203,9 +203,9 @@ def arrives_behind_others(stage: ScenarioContext) -> None:
     "All replies up to that of quit arrive at a client that reads late",
     causes=causes.lost(r"quit\r\n", 0),
 )
-def arrives_behind_others_quit(stage: ScenarioContext) -> None:
+def arrives_behind_others_quit(context: ScenarioContext) -> None:
     """Have replies on their way when the server closes after quit."""
-    client, count = _ask_much(stage, b"quit\r\n")
+    client, count = _ask_much(context, b"quit\r\n")
     for _ in range(count):
         client.status(201, 202)
     client.status(0)

@@ -59,11 +59,11 @@ for _slug, _said, _what, _cause in _UNKNOWN_LINES:
     "Words that are no commands, but may be methods of the server's objects, are answered by 200",
     causes=dict.fromkeys((Kind.STATUS, Kind.CLOSED, Kind.RESET, Kind.TIMEOUT), causes.BY_METHOD),
 )
-def names_of_methods(stage: ScenarioContext) -> None:
+def names_of_methods(context: ScenarioContext) -> None:
     """Say names that a dispatcher without a table of commands would find."""
-    client = stage.connect()
+    client = context.connect()
     for name in ("handle", "run", "send", "recv", "close", "stop", "start", "serve", "__init__", "__class__", "socket"):
-        client.say(name)
+        client.send_line(name)
         client.status(200)
     client.finish()
 
@@ -176,15 +176,15 @@ for _slug, _said, _code, _what in _ORDERS:
 # --- What cannot be read -----------------------------------------------------------------------------
 
 
-def _ask_unreadable(stage: ScenarioContext, line: bytes) -> None:
+def _ask_unreadable(context: ScenarioContext, line: bytes) -> None:
     """Require 199 and the end of the stream; before 2026 any status line."""
-    client = stage.connect()
-    client.say(line)
-    if stage.dialect == "2026":
+    client = context.connect()
+    client.send_line(line)
+    if context.dialect == "2026":
         client.status(199)
         client.read_end("the end of the stream after 199")
     else:
-        stage.saw(f"answered {client.status()}")
+        context.observe(f"answered {client.status()}")
 
 
 @chapter.play(
@@ -194,9 +194,9 @@ def _ask_unreadable(stage: ScenarioContext, line: bytes) -> None:
     needs=["unreadable"],
     causes=causes.CANNOT_READ,
 )
-def unreadable_slice(stage: ScenarioContext) -> None:
+def unreadable_slice(context: ScenarioContext) -> None:
     """Ask for its first byte; before 2026 any status line will do."""
-    _ask_unreadable(stage, b"get_slice %b 0 1" % stage.fixture("unreadable").name)
+    _ask_unreadable(context, b"get_slice %b 0 1" % context.fixture("unreadable").name)
 
 
 @chapter.play(
@@ -207,9 +207,9 @@ def unreadable_slice(stage: ScenarioContext) -> None:
     level="SHOULD",  # stat() needs no permission to read, and the protocol does not say which call has to fail
     causes=causes.CANNOT_READ,
 )
-def unreadable_metadata(stage: ScenarioContext) -> None:
+def unreadable_metadata(context: ScenarioContext) -> None:
     """Ask for its size; before 2026 any status line will do."""
-    _ask_unreadable(stage, b"get_metadata " + stage.fixture("unreadable").name)
+    _ask_unreadable(context, b"get_metadata " + context.fixture("unreadable").name)
 
 
 @chapter.play(
@@ -220,9 +220,9 @@ def unreadable_metadata(stage: ScenarioContext) -> None:
     isolation=DESTRUCTIVE,
     causes=causes.CANNOT_READ,
 )
-def unreadable_survived(stage: ScenarioContext) -> None:
+def unreadable_survived(context: ScenarioContext) -> None:
     """Ask for its size and for slices of it, whatever the answers, and connect again."""
-    survive(stage, [command % stage.fixture("unreadable").name for command in COMMANDS])
+    survive(context, [command % context.fixture("unreadable").name for command in COMMANDS])
 
 
 @chapter.play(
@@ -241,24 +241,24 @@ def unreadable_survived(stage: ScenarioContext) -> None:
         ),
     },
 )
-def unreadable_directory(stage: ScenarioContext) -> None:
+def unreadable_directory(context: ScenarioContext) -> None:
     """Take the permission to read the directory away for a while; a server that has it open already may go on.
 
     Before 2026 any status line will do.
     """
-    directory = stage.fixtures.directory
+    directory = context.fixtures.directory
     mode = directory.stat().st_mode & 0o7777
     directory.chmod(mode & 0o333)
     try:
-        client = stage.connect()
-        client.say("get_file_listing")
-        if stage.dialect != "2026":
-            stage.saw(f"answered {client.status()}")
+        client = context.connect()
+        client.send_line("get_file_listing")
+        if context.dialect != "2026":
+            context.observe(f"answered {client.status()}")
         elif client.status(0, 199).code == 0:
             names = client.listing()
-            if stage.fixture("text").name not in names:
+            if context.fixture("text").name not in names:
                 raise Failure(Kind.BODY, "199, or the files all the same", f"a listing of {len(names)} names")
-            stage.saw("the server keeps its directory open")
+            context.observe("the server keeps its directory open")
             client.finish()
         else:
             client.read_end("the end of the stream after 199")

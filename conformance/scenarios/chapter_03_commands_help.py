@@ -18,9 +18,9 @@ _HELP_IS_KNOWN: Final = """
 _NAMES: Final = (b"get_file_listing", b"get_metadata", b"get_slice", b"help", b"quit")
 
 
-def _helped(stage: ScenarioContext) -> list[bytes]:
-    client = stage.connect()
-    client.say("help")
+def _helped(context: ScenarioContext) -> list[bytes]:
+    client = context.connect()
+    client.send_line("help")
     client.status(0)
     names = client.listing()
     client.in_step()
@@ -28,9 +28,9 @@ def _helped(stage: ScenarioContext) -> list[bytes]:
 
 
 @chapter.play("commands.help", "HFTP-3.8", "help is answered by 0, names and an empty line", causes=causes.HELP)
-def help_form(stage: ScenarioContext) -> None:
+def help_form(context: ScenarioContext) -> None:
     """Ask for help, and then for something else."""
-    if not _helped(stage):
+    if not _helped(context):
         raise Failure(Kind.BODY, "the names of the commands", "none")
 
 
@@ -46,9 +46,9 @@ def help_form(stage: ScenarioContext) -> None:
         ]
     },
 )
-def help_complete(stage: ScenarioContext) -> None:
+def help_complete(context: ScenarioContext) -> None:
     """Compare the names with those of the protocol; a server may have more."""
-    names = _helped(stage)
+    names = _helped(context)
     for name in _NAMES:
         if names.count(name) != 1:
             got = b", ".join(names)
@@ -67,11 +67,11 @@ def help_complete(stage: ScenarioContext) -> None:
         ]
     },
 )
-def help_usable(stage: ScenarioContext) -> None:
+def help_usable(context: ScenarioContext) -> None:
     """Say each of the names with more arguments than the protocol's commands take: anything but 200 is an answer."""
-    for name in _helped(stage)[:50]:
-        client = stage.connect()
-        client.say(name + b" 1 2 3 4 5 6")
+    for name in _helped(context)[:50]:
+        client = context.connect()
+        client.send_line(name + b" 1 2 3 4 5 6")
         client.status(*(code for code in CODES if code != 200))  # noqa: PLR2004  (a code of the protocol)
 
 
@@ -103,9 +103,9 @@ chapter.transcript(
 
 
 @chapter.play("commands.more", "HFTP-3.9", "Whether the server knows what came later: help and raw slices")
-def more(stage: ScenarioContext) -> None:
+def more(context: ScenarioContext) -> None:
     """Ask for help, and for a raw slice of a file that is not there."""
     for said in (b"help", b"get_slice %b 0 1 raw" % _MISSING.encode(), UNKNOWN):
-        client = stage.connect()
-        client.say(said)
-        stage.saw(f"{escape(said)}: {client.status()}")
+        client = context.connect()
+        client.send_line(said)
+        context.observe(f"{escape(said)}: {client.status()}")

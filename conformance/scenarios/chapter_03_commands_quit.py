@@ -111,10 +111,10 @@ chapter.transcript(
     needs=["medium"],
     causes=causes.QUIT | dict.fromkeys((Kind.CLOSED, Kind.RESET), _CUT_OFF),
 )
-def quit_behind_slice(stage: ScenarioContext) -> None:
+def quit_behind_slice(context: ScenarioContext) -> None:
     """Ask for a whole file and say quit in one packet; little of it fits into the client's buffer when it is sent."""
-    file = stage.fixture("medium")
-    client = stage.connect(receive_buffer_bytes=4096)
+    file = context.fixture("medium")
+    client = context.connect(receive_buffer_bytes=4096)
     client.send(b"get_slice %b 0 %d\r\nquit\r\n" % (file.name, file.size))
     client.status(0)
     client.slice(file.content, 0, file.size)
@@ -132,13 +132,13 @@ def quit_behind_slice(stage: ScenarioContext) -> None:
         Kind.RESET: "at quit the connection is reset before all replies have arrived, as SO_LINGER with 0 seconds does",
     },
 )
-def quit_behind_many(stage: ScenarioContext) -> None:
+def quit_behind_many(context: ScenarioContext) -> None:
     """Ask for more replies than a small buffer holds, and read them once the server has most likely closed."""
-    client = stage.connect(receive_buffer_bytes=4096)
+    client = context.connect(receive_buffer_bytes=4096)
     count = 800
     client.send(f"get_metadata {_MISSING}\r\n".encode() * count + b"quit\r\n")
     for _ in range(20):
-        stage.pause()
+        context.pause()
     for _ in range(count):
         client.status(202)
     client.status(0)

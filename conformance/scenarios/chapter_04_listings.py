@@ -20,7 +20,7 @@ _KEYS: Final = ("text", "one", "empty", "binary", "bytes", "long-name", "names",
 
 def list_files(client: Client) -> list[bytes]:
     """Ask for a listing, require 0, and return the names."""
-    client.say("get_file_listing")
+    client.send_line("get_file_listing")
     client.status(0)
     return client.listing()
 
@@ -39,13 +39,13 @@ def _require_once(names: list[bytes], wanted: bytes) -> None:
     needs=["text"],
     causes=causes.LISTING_FORM,
 )
-def form(stage: ScenarioContext) -> None:
+def form(context: ScenarioContext) -> None:
     """Look for a file that is there as a line of the listing, and for the next reply behind it."""
-    client = stage.connect()
+    client = context.connect()
     names = list_files(client)
-    if stage.fixture("text").name not in names:
+    if context.fixture("text").name not in names:
         got = escape(b"".join(name + b"\r\n" for name in names[:3])) or "no names"
-        raise Failure(Kind.BODY, f"the line {escape(stage.fixture('text').name)}", got)
+        raise Failure(Kind.BODY, f"the line {escape(context.fixture('text').name)}", got)
     client.in_step()
 
 
@@ -80,13 +80,13 @@ chapter.transcript(
     isolation=EXCLUSIVE,
     causes=causes.LISTING_EMPTY,
 )
-def empty_directory(stage: ScenarioContext) -> None:
+def empty_directory(context: ScenarioContext) -> None:
     """Move everything out of the way for a while, and look for exactly one CR LF between two status lines."""
-    with stage.fixtures.emptied():
-        client = stage.connect()
+    with context.fixtures.emptied():
+        client = context.connect()
         if names := list_files(client):
             raise Failure(Kind.BODY, "no names", f"{len(names)}: {escape(names[0])}")
-        client.say(UNKNOWN)
+        client.send_line(UNKNOWN)
         try:
             client.status(200, 201, 202)
         except Failure as failure:
@@ -105,10 +105,10 @@ def empty_directory(stage: ScenarioContext) -> None:
     isolation=EXCLUSIVE,
     causes=causes.LISTING_FRESH,
 )
-def one_file(stage: ScenarioContext) -> None:
+def one_file(context: ScenarioContext) -> None:
     """Leave one file alone in the directory."""
-    with stage.fixtures.emptied(), stage.fixtures.added({b"alone.txt": b"alone"}):
-        client = stage.connect()
+    with context.fixtures.emptied(), context.fixtures.added({b"alone.txt": b"alone"}):
+        client = context.connect()
         names = list_files(client)
         if names != [b"alone.txt"]:
             raise Failure(Kind.BODY, "alone.txt and nothing else", escape(b", ".join(names)))
@@ -122,11 +122,11 @@ def one_file(stage: ScenarioContext) -> None:
     needs=["own-files", *_KEYS],
     causes=causes.LISTING_WHOLE,
 )
-def has_all(stage: ScenarioContext) -> None:
+def has_all(context: ScenarioContext) -> None:
     """Look for the name of each file that was written."""
-    names = list_files(stage.connect())
+    names = list_files(context.connect())
     for key in _KEYS:
-        _require_once(names, stage.fixture(key).name)
+        _require_once(names, context.fixture(key).name)
 
 
 def _add_listed(key: str, what: str, cause: Cause) -> None:
@@ -139,9 +139,9 @@ def _add_listed(key: str, what: str, cause: Cause) -> None:
         needs=[key],
         causes=causes.LISTING_WHOLE | {Kind.BODY: cause},
     )
-    def listed(stage: ScenarioContext) -> None:
+    def listed(context: ScenarioContext) -> None:
         """Look for its name."""
-        _require_once(list_files(stage.connect()), stage.fixture(key).name)
+        _require_once(list_files(context.connect()), context.fixture(key).name)
 
 
 for _row in (
@@ -153,19 +153,19 @@ for _row in (
 
 
 @chapter.play("listings.no-doubles", "HFTP-4.3", "No name is listed twice")
-def no_doubles(stage: ScenarioContext) -> None:
+def no_doubles(context: ScenarioContext) -> None:
     """Count the names."""
-    counts = Counter(list_files(stage.connect()))
+    counts = Counter(list_files(context.connect()))
     if doubled := sorted(name for name, count in counts.items() if count > 1):
         raise Failure(Kind.BODY, "each name once", f"{escape(doubled[0])} {counts[doubled[0]]} times")
 
 
 @chapter.play("listings.twice", "HFTP-4.3", "Two listings of the same files are the same", needs=["own-files"])
-def twice(stage: ScenarioContext) -> None:
+def twice(context: ScenarioContext) -> None:
     """List twice on a connection, and once on another."""
-    client = stage.connect()
+    client = context.connect()
     first, second = sorted(list_files(client)), sorted(list_files(client))
-    third = sorted(list_files(stage.connect()))
+    third = sorted(list_files(context.connect()))
     for other in (second, third):
         if other != first:
             changed = sorted(set(first) ^ set(other)) or other
@@ -177,10 +177,10 @@ def twice(stage: ScenarioContext) -> None:
 
 
 @contextlib.contextmanager
-def _many_files(stage: ScenarioContext, names: list[bytes]) -> Iterator[None]:
+def _many_files(context: ScenarioContext, names: list[bytes]) -> Iterator[None]:
     """Have many files for a while: one is written, the others are hard links to it, which is far faster."""
     first, *others = names
-    with stage.fixtures.added({first: b"."}), _opened(stage.fixtures.directory) as directory:
+    with context.fixtures.added({first: b"."}), _opened(context.fixtures.directory) as directory:
         try:
             for name in others:
                 _put(directory, name, first)
@@ -221,10 +221,10 @@ def _add_many(slug: str, title: str, names: list[bytes]) -> None:
         timeouts=30.0,
         causes=causes.LISTING_WHOLE,
     )
-    def many(stage: ScenarioContext) -> None:
+    def many(context: ScenarioContext) -> None:
         """Add them, compare the listing with what is there, and take them away again."""
-        with _many_files(stage, names):
-            client = stage.connect()
+        with _many_files(context, names):
+            client = context.connect()
             listed = list_files(client)
             found = set(listed)
             missing = [name for name in names if name not in found]
@@ -255,16 +255,16 @@ _add_many(
     isolation=EXCLUSIVE,
     causes=causes.LISTING_FRESH,
 )
-def fresh(stage: ScenarioContext) -> None:
+def fresh(context: ScenarioContext) -> None:
     """Add and remove a file between the listings of one client, and look as another client too."""
     name = b"hftp-conformance-fresh.txt"
-    client = stage.connect()
+    client = context.connect()
     for _ in range(2):
         if name in list_files(client):
             raise Failure(Kind.BODY, f"no {name.decode()}, which is not there", "it is listed")
-        with stage.fixtures.added({name: b"fresh"}):
+        with context.fixtures.added({name: b"fresh"}):
             _require_once(list_files(client), name)
     if name in list_files(client):
         raise Failure(Kind.BODY, f"no {name.decode()}, which was removed", "it is listed")
-    with stage.fixtures.added({name: b"fresh"}):
-        _require_once(list_files(stage.connect()), name)
+    with context.fixtures.added({name: b"fresh"}):
+        _require_once(list_files(context.connect()), name)

@@ -23,14 +23,14 @@ def _require_fetchable(client: Client, name: bytes) -> bool:
     may_be_unreadable = client.dialect != "2026"
     if b" " in name or not name:
         raise Failure(Kind.BODY, "names that a command can hold", escape(name) + ", which has a space")
-    client.say(b"get_metadata " + name)
+    client.send_line(b"get_metadata " + name)
     status = client.status()
     if status.code == 199 and may_be_unreadable:  # noqa: PLR2004  (a code of the protocol)
         return False
     if status.code != 0:
         raise Failure(Kind.STATUS, f"0 for {escape(name)}, which is listed", str(status))
     size = client.size()
-    client.say(b"get_slice %b 0 %d" % (name, min(size, 10)))
+    client.send_line(b"get_slice %b 0 %d" % (name, min(size, 10)))
     status = client.status()
     if status.code == 199 and may_be_unreadable:  # noqa: PLR2004  (a code of the protocol)
         return False
@@ -47,16 +47,16 @@ def _require_fetchable(client: Client, name: bytes) -> bool:
     timeouts=30.0,
     causes=causes.UNFETCHABLE,
 )
-def all_fetchable(stage: ScenarioContext) -> None:
+def all_fetchable(context: ScenarioContext) -> None:
     """Ask for the size and the first bytes of each name."""
-    client = stage.connect()
+    client = context.connect()
     names = list_files(client)
     if not names:
         message = "no files are listed"
         raise Incomplete(message)
     is_open = True
-    for name in names if len(names) <= _ASKED_NAMES else stage.random.sample(names, _ASKED_NAMES):
-        client = client if is_open else stage.connect()
+    for name in names if len(names) <= _ASKED_NAMES else context.random.sample(names, _ASKED_NAMES):
+        client = client if is_open else context.connect()
         is_open = _require_fetchable(client, name)
     if is_open:
         client.finish()
@@ -79,36 +79,36 @@ for _key, _what in (
         needs=["local", _key],
         causes=causes.UNFETCHABLE,
     )
-    def only_fetchable(stage: ScenarioContext, key: str = _key) -> None:
+    def only_fetchable(context: ScenarioContext, key: str = _key) -> None:
         """Look for it under the names that it could be listed by."""
-        thing = stage.fixture(key)
-        client = stage.connect()
+        thing = context.fixture(key)
+        client = context.connect()
         wanted = {thing.name, thing.name + b"/", b"./" + thing.name, thing.name.rpartition(b"/")[2]}
         found = [name for name in list_files(client) if name in wanted]
         for name in found:
             if not _require_fetchable(client, name):
-                stage.saw(f"listed, and cannot be read: {escape(name)}")
+                context.observe(f"listed, and cannot be read: {escape(name)}")
                 return
         client.in_step()
-        stage.saw(f"listed, and can be fetched: {escape(found[0])}" if found else "not listed")
+        context.observe(f"listed, and can be fetched: {escape(found[0])}" if found else "not listed")
 
 
 # --- Choices -----------------------------------------------------------------------------------------
 
 
 @chapter.play("listings.order", "HFTP-4.4", "In which order the names come")
-def order(stage: ScenarioContext) -> None:
+def order(context: ScenarioContext) -> None:
     """Compare the order with some that are usual."""
-    names = list_files(stage.connect())
+    names = list_files(context.connect())
     for what, usual in (
         ("by their bytes", sorted(names)),
         ("without regard to case", sorted(names, key=bytes.lower)),
         ("backwards", sorted(names, reverse=True)),
     ):
         if names == usual:
-            stage.saw(f"sorted {what}")
+            context.observe(f"sorted {what}")
             return
-    stage.saw("in no order that is known here")
+    context.observe("in no order that is known here")
 
 
 @chapter.play(
@@ -117,10 +117,10 @@ def order(stage: ScenarioContext) -> None:
     "Whether files whose names begin with a dot are listed and served",
     needs=["local", "hidden"],
 )
-def dot_files(stage: ScenarioContext) -> None:
+def dot_files(context: ScenarioContext) -> None:
     """Look for one in the listing, and ask for it."""
-    name = stage.fixture("hidden").name
-    client = stage.connect()
-    stage.saw("listed" if name in list_files(client) else "not listed")
-    client.say(b"get_metadata " + name)
-    stage.saw(f"asked for: {client.status()}")
+    name = context.fixture("hidden").name
+    client = context.connect()
+    context.observe("listed" if name in list_files(client) else "not listed")
+    client.send_line(b"get_metadata " + name)
+    context.observe(f"asked for: {client.status()}")

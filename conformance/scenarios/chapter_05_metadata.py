@@ -101,7 +101,7 @@ for _key, _what in (
 
 
 def _size_of(client: Client, name: bytes) -> int:
-    client.say(b"get_metadata " + name)
+    client.send_line(b"get_metadata " + name)
     client.status(0)
     return client.size()
 
@@ -113,19 +113,19 @@ def _size_of(client: Client, name: bytes) -> int:
     timeouts=20.0,
     causes=causes.DISAGREE,
 )
-def agrees_with_slices(stage: ScenarioContext) -> None:
+def agrees_with_slices(context: ScenarioContext) -> None:
     """Ask for the last byte of each file, and for one more; what the server cannot read or does not find is left out.
 
     Directories, unreadable files and the like may be listed and have a size; other scenarios are about them.
     """
-    client = stage.connect()
-    client.say("get_file_listing")
+    client = context.connect()
+    client.send_line("get_file_listing")
     client.status(0)
     names = [name for name in client.listing() if SERVABLE.fullmatch(name)]
     agreed = 0
-    for name in stage.random.sample(names, min(len(names), _ASKED_NAMES)):
+    for name in context.random.sample(names, min(len(names), _ASKED_NAMES)):
         if client.latest is not None and client.latest.is_fatal:
-            client = stage.connect()
+            client = context.connect()
         agreed += _agrees(client, name)
     if not agreed:
         message = "no files are listed that can be read"
@@ -140,12 +140,12 @@ _UNREADABLE: Final = (199, 201, 202)
 
 def _agrees(client: Client, name: bytes) -> bool:
     """Compare the size of a file with where its slices end; return False if it has none, or cannot be read."""
-    client.say(b"get_metadata " + name)
+    client.send_line(b"get_metadata " + name)
     if client.status().code != 0:
         return False
     size = client.size()
     for offset, length, wanted in ((max(0, size - 1), min(1, size), 0), (size, 0, 0), (size, 1, 203)):
-        client.say(b"get_slice %b %d %d" % (name, offset, length))
+        client.send_line(b"get_slice %b %d %d" % (name, offset, length))
         status = client.status(wanted, *_UNREADABLE)
         if status.code in _UNREADABLE:
             return False
@@ -172,21 +172,21 @@ for _slug, _what, _before, _after in (
         isolation=EXCLUSIVE,
         causes=causes.CHANGED,
     )
-    def changed(stage: ScenarioContext, before: bytes = _before, after: bytes = _after) -> None:
+    def changed(context: ScenarioContext, before: bytes = _before, after: bytes = _after) -> None:
         """Change the file between two questions of one client, and ask as another client too."""
-        with stage.fixtures.added({_CHANGING: before}):
-            client = stage.connect()
+        with context.fixtures.added({_CHANGING: before}):
+            client = context.connect()
             _check(client, before)
-            with stage.fixtures.added({_CHANGING: after}):
+            with context.fixtures.added({_CHANGING: after}):
                 _check(client, after)
-                _check(stage.connect(), after)
+                _check(context.connect(), after)
 
     def _check(client: Client, data: bytes) -> None:
         """Compare size, bytes and end with what the file holds."""
         if (size := _size_of(client, _CHANGING)) != len(data):
             raise Failure(Kind.BODY, f"the size {len(data)}, as it is now", str(size))
         fetch(client, _CHANGING, 0, len(data), InMemory(data))
-        client.say(b"get_slice %b 0 %d" % (_CHANGING, len(data) + 1))
+        client.send_line(b"get_slice %b 0 %d" % (_CHANGING, len(data) + 1))
         client.status(203)
 
 
@@ -198,14 +198,14 @@ for _slug, _what, _before, _after in (
     isolation=EXCLUSIVE,
     causes=causes.REPLACED,
 )
-def replaced(stage: ScenarioContext) -> None:
+def replaced(context: ScenarioContext) -> None:
     """Rename another file to its name, as editors and installers do."""
     other = _CHANGING + b".new"
-    with stage.fixtures.added({_CHANGING: b"the old one", other: b"the new one, which is longer"}):
-        client = stage.connect()
+    with context.fixtures.added({_CHANGING: b"the old one", other: b"the new one, which is longer"}):
+        client = context.connect()
         if (size := _size_of(client, _CHANGING)) != len(b"the old one"):
             raise Failure(Kind.BODY, "the size 11", str(size))
-        directory = stage.fixtures.directory
+        directory = context.fixtures.directory
         (directory / os.fsdecode(other)).rename(directory / os.fsdecode(_CHANGING))
         if (size := _size_of(client, _CHANGING)) != len(b"the new one, which is longer"):
             raise Failure(Kind.BODY, "the size 28, as it is now", str(size))
@@ -221,15 +221,15 @@ def replaced(stage: ScenarioContext) -> None:
     isolation=EXCLUSIVE,
     causes=causes.REMOVED,
 )
-def removed(stage: ScenarioContext) -> None:
+def removed(context: ScenarioContext) -> None:
     """Ask for a file before it is there, while it is, and afterwards."""
-    client = stage.connect()
+    client = context.connect()
     for _ in range(2):
-        client.say(b"get_metadata " + _CHANGING)
+        client.send_line(b"get_metadata " + _CHANGING)
         client.status(202)
-        with stage.fixtures.added({_CHANGING: b"here"}):
+        with context.fixtures.added({_CHANGING: b"here"}):
             if (size := _size_of(client, _CHANGING)) != len(b"here"):
                 raise Failure(Kind.BODY, "the size 4", str(size))
-    client.say(b"get_slice %b 0 1" % _CHANGING)
+    client.send_line(b"get_slice %b 0 1" % _CHANGING)
     client.status(202)
     client.finish()

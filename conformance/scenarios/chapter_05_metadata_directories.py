@@ -15,9 +15,9 @@ for _slug, _said, _what in (
 ):
 
     @chapter.play(f"metadata.{_slug}", "HFTP-5.3", f"{_what}", needs=["subdirectory"], causes=causes.DIRECTORY)
-    def directory(stage: ScenarioContext, said: bytes = _said) -> None:
+    def directory(context: ScenarioContext, said: bytes = _said) -> None:
         """Ask, and send one more command; before 2026 any answer will do."""
-        ask_directory(stage, said % stage.fixture("subdirectory").name)
+        ask_directory(context, said % context.fixture("subdirectory").name)
 
 
 @chapter.play(
@@ -28,9 +28,9 @@ for _slug, _said, _what in (
     isolation=DESTRUCTIVE,
     causes=causes.DIRECTORY,
 )
-def directory_survived(stage: ScenarioContext) -> None:
+def directory_survived(context: ScenarioContext) -> None:
     """Ask for its size and for slices of it, whatever the answers, and connect again."""
-    survive(stage, [said % stage.fixture("subdirectory").name for said in COMMANDS])
+    survive(context, [said % context.fixture("subdirectory").name for said in COMMANDS])
 
 
 @chapter.play(
@@ -41,18 +41,18 @@ def directory_survived(stage: ScenarioContext) -> None:
     isolation=DESTRUCTIVE,
     causes=causes.FIFO,
 )
-def fifo(stage: ScenarioContext) -> None:
+def fifo(context: ScenarioContext) -> None:
     """Put a FIFO into the directory, and ask for its size and for bytes of it; any answer but a byte will do."""
-    path = stage.fixtures.directory / "hftp-conformance-fifo"
+    path = context.fixtures.directory / "hftp-conformance-fifo"
     os.mkfifo(path, 0o644)
     try:
-        client = stage.connect()
-        client.say(f"get_metadata {path.name}")
+        client = context.connect()
+        client.send_line(f"get_metadata {path.name}")
         if client.status(0, 199, 201, 202).code == 0:
             client.size()
         client.in_step()
-        client = stage.connect()
-        client.say(f"get_slice {path.name} 0 1")
+        client = context.connect()
+        client.send_line(f"get_slice {path.name} 0 1")
         client.status(199, 201, 202, 203)
         client.in_step()
     finally:

@@ -46,54 +46,54 @@ def check_parts(client: Client, file: Fixture, *parts: tuple[int, int]) -> None:
 
 
 @chapter.play("slices.first-bytes", "HFTP-6.2", "The beginning of a file, byte by byte longer", needs=["text"])
-def first_bytes(stage: ScenarioContext) -> None:
+def first_bytes(context: ScenarioContext) -> None:
     """Ask for the first 0, 1, 2 ... bytes."""
-    file = stage.fixture("text")
-    check_parts(stage.connect(), file, *((0, size) for size in range(min(file.size, 24) + 1)))
+    file = context.fixture("text")
+    check_parts(context.connect(), file, *((0, size) for size in range(min(file.size, 24) + 1)))
 
 
 @chapter.play(
     "slices.each-byte", "HFTP-6.2", "A file, fetched byte by byte, is the file", needs=["text"], causes=causes.BYTES
 )
-def each_byte(stage: ScenarioContext) -> None:
+def each_byte(context: ScenarioContext) -> None:
     """Ask for each byte alone."""
-    file = stage.fixture("text")
-    check_parts(stage.connect(), file, *((offset, 1) for offset in range(min(file.size, 50))))
+    file = context.fixture("text")
+    check_parts(context.connect(), file, *((offset, 1) for offset in range(min(file.size, 50))))
 
 
 @chapter.play(
     "slices.backwards", "HFTP-6.2", "Pieces may be asked for from the end", needs=["text"], causes=causes.BYTES
 )
-def backwards(stage: ScenarioContext) -> None:
+def backwards(context: ScenarioContext) -> None:
     """Ask for the last piece first: nothing may depend on where the slice before ended."""
-    file = stage.fixture("text")
-    check_parts(stage.connect(), file, *((offset, 1) for offset in reversed(range(min(file.size, 20)))))
+    file = context.fixture("text")
+    check_parts(context.connect(), file, *((offset, 1) for offset in reversed(range(min(file.size, 20)))))
 
 
 @chapter.play("slices.random", "HFTP-6.2", "Random slices of 300,007 bytes", needs=["medium"], causes=causes.BYTES)
-def random_slices(stage: ScenarioContext) -> None:
+def random_slices(context: ScenarioContext) -> None:
     """Ask for 24 slices of any offset and size."""
-    file = stage.fixture("medium")
+    file = context.fixture("medium")
     parts = []
     for _ in range(24):
-        offset = stage.random.randrange(file.size)
-        parts.append((offset, stage.random.randrange(min(20_000, file.size - offset) + 1)))
-    check_parts(stage.connect(), file, *parts)
+        offset = context.random.randrange(file.size)
+        parts.append((offset, context.random.randrange(min(20_000, file.size - offset) + 1)))
+    check_parts(context.connect(), file, *parts)
 
 
 @chapter.play("slices.overlapping", "HFTP-6.2", "Slices may overlap", needs=["medium"], causes=causes.BYTES)
-def overlapping(stage: ScenarioContext) -> None:
+def overlapping(context: ScenarioContext) -> None:
     """Ask for slices that share half of their bytes, and for the same one again."""
-    file = stage.fixture("medium")
+    file = context.fixture("medium")
     parts = [(offset, 10_000) for offset in range(0, 75_000, 5_000)]
-    check_parts(stage.connect(), file, *parts, parts[0], parts[0])
+    check_parts(context.connect(), file, *parts, parts[0], parts[0])
 
 
 @chapter.play("slices.adjacent", "HFTP-6.2", "Adjacent pieces make up the whole", needs=["medium"], causes=causes.BYTES)
-def adjacent(stage: ScenarioContext) -> None:
+def adjacent(context: ScenarioContext) -> None:
     """Fetch a file in pieces of 15,013 bytes, a prime number, the last one shorter."""
-    file = stage.fixture("medium")
-    check_parts(stage.connect(), file, *((at, min(15_013, file.size - at)) for at in range(0, file.size, 15_013)))
+    file = context.fixture("medium")
+    check_parts(context.connect(), file, *((at, min(15_013, file.size - at)) for at in range(0, file.size, 15_013)))
 
 
 @chapter.play(
@@ -103,12 +103,12 @@ def adjacent(stage: ScenarioContext) -> None:
     needs=["text", "binary"],
     causes=causes.BYTES,
 )
-def two_files(stage: ScenarioContext) -> None:
+def two_files(context: ScenarioContext) -> None:
     """Ask for a part of one file and of another, in turn, on one connection."""
-    client = stage.connect()
+    client = context.connect()
     for offset in range(10):
         for key in ("text", "binary"):
-            file = stage.fixture(key)
+            file = context.fixture(key)
             fetch(client, file.name, offset, 3, file.content)
     client.finish()
 
@@ -116,10 +116,10 @@ def two_files(stage: ScenarioContext) -> None:
 @chapter.play(
     "slices.line-ends", "HFTP-6.2", "CR, LF and NUL come one by one as they are", needs=["binary"], causes=causes.BINARY
 )
-def line_ends(stage: ScenarioContext) -> None:
+def line_ends(context: ScenarioContext) -> None:
     """Ask for each of the first bytes, and for each two and three of them."""
-    file = stage.fixture("binary")
-    check_parts(stage.connect(), file, *((offset, size) for size in (1, 2, 3) for offset in range(10)))
+    file = context.fixture("binary")
+    check_parts(context.connect(), file, *((offset, size) for size in (1, 2, 3) for offset in range(10)))
 
 
 for _border in (256, 512, 1024, 1460, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072, 262_144):
@@ -131,11 +131,11 @@ for _border in (256, 512, 1024, 1460, 2048, 4096, 8192, 16_384, 32_768, 65_536, 
         needs=["medium"],
         causes=causes.OF_SIZE,
     )
-    def border(stage: ScenarioContext, border: int = _border) -> None:
+    def border(context: ScenarioContext, border: int = _border) -> None:
         """Ask for sizes around a usual buffer size, and for what stands around that offset."""
-        file = stage.fixture("medium")
+        file = context.fixture("medium")
         sizes = [(0, border - 1), (0, border), (0, border + 1), (1, border)]
-        check_parts(stage.connect(), file, *sizes, (border - 1, 2), (border, 1), (border, border // 8))
+        check_parts(context.connect(), file, *sizes, (border - 1, 2), (border, 1), (border, border // 8))
 
 
 @chapter.play(
@@ -145,15 +145,15 @@ for _border in (256, 512, 1024, 1460, 2048, 4096, 8192, 16_384, 32_768, 65_536, 
     needs=["large"],
     causes=causes.BYTES,
 )
-def consistent(stage: ScenarioContext) -> None:
+def consistent(context: ScenarioContext) -> None:
     """Fetch the beginning of a file at once, and compare parts of it with that."""
-    file = stage.fixture("large")
+    file = context.fixture("large")
     size = min(file.size, 50_000)
-    client = stage.connect()
+    client = context.connect()
     whole = InMemory(fetch(client, file.name, 0, size, file.content).data)
     for _ in range(20):
-        offset = stage.random.randrange(size)
-        fetch(client, file.name, offset, stage.random.randrange(size - offset + 1), whole)
+        offset = context.random.randrange(size)
+        fetch(client, file.name, offset, context.random.randrange(size - offset + 1), whole)
     client.finish()
 
 

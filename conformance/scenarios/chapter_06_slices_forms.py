@@ -20,10 +20,10 @@ chapter = Chapter()
     needs=["text"],
     causes=causes.BASE64,
 )
-def padding(stage: ScenarioContext) -> None:
+def padding(context: ScenarioContext) -> None:
     """Ask for the first 1 to 12 bytes, as far as there are so many."""
-    file = stage.fixture("text")
-    check_parts(stage.connect(), file, *((0, size) for size in range(1, min(file.size, 12) + 1)))
+    file = context.fixture("text")
+    check_parts(context.connect(), file, *((0, size) for size in range(1, min(file.size, 12) + 1)))
 
 
 @chapter.play(
@@ -33,10 +33,10 @@ def padding(stage: ScenarioContext) -> None:
     needs=["bytes"],
     causes=causes.BASE64,
 )
-def alphabet(stage: ScenarioContext) -> None:
+def alphabet(context: ScenarioContext) -> None:
     """Ask for all 256 bytes from three offsets, so that each three neighbours are encoded together once."""
-    file = stage.fixture("bytes")
-    check_parts(stage.connect(), file, *((offset, file.size - offset) for offset in range(3)))
+    file = context.fixture("bytes")
+    check_parts(context.connect(), file, *((offset, file.size - offset) for offset in range(3)))
 
 
 @chapter.play(
@@ -46,10 +46,10 @@ def alphabet(stage: ScenarioContext) -> None:
     needs=["medium"],
     causes=causes.BASE64,
 )
-def no_padding_inside(stage: ScenarioContext) -> None:
+def no_padding_inside(context: ScenarioContext) -> None:
     """Ask for slices that no usual chunk divides."""
-    file = stage.fixture("medium")
-    check_parts(stage.connect(), file, (0, file.size), (1, file.size - 2), (2, 100_000), (3, 65_537))
+    file = context.fixture("medium")
+    check_parts(context.connect(), file, (0, file.size), (1, file.size - 2), (2, 100_000), (3, 65_537))
 
 
 chapter.transcript(
@@ -72,11 +72,11 @@ chapter.transcript(
 
 
 @chapter.play("slices.wrapping", "HFTP-6.6", "Whether a base64 slice comes on one line", needs=["medium"])
-def wrapping(stage: ScenarioContext) -> None:
+def wrapping(context: ScenarioContext) -> None:
     """Ask for a whole file, and count the lines."""
-    file = stage.fixture("medium")
-    lines = fetch(stage.connect(), file.name, 0, file.size, file.content).lines
-    stage.saw(f"{file.size} bytes come on {lines} line{'s' * (lines != 1)}")
+    file = context.fixture("medium")
+    lines = fetch(context.connect(), file.name, 0, file.size, file.content).lines
+    context.observe(f"{file.size} bytes come on {lines} line{'s' * (lines != 1)}")
 
 
 for _key, _what in (("bytes", "longer than 76 characters"), ("medium", "of any length")):
@@ -200,11 +200,11 @@ for _slug, _fourth in (
     timeouts=60.0,
     causes=causes.LARGE | causes.RAW,
 )
-def raw_large(stage: ScenarioContext) -> None:
+def raw_large(context: ScenarioContext) -> None:
     """Fetch all of it, raw."""
-    file = stage.fixture("large")
-    client = stage.connect()
-    client.say(b"get_slice %b 0 %d raw" % (file.name, file.size))
+    file = context.fixture("large")
+    client = context.connect()
+    client.send_line(b"get_slice %b 0 %d raw" % (file.name, file.size))
     client.status(0)
     client.slice(file.content, 0, file.size, form="raw")
     client.finish()

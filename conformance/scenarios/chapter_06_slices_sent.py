@@ -18,10 +18,10 @@ chapter = Chapter()
     timeouts=60.0,
     causes=causes.LARGE,
 )
-def large(stage: ScenarioContext) -> None:
+def large(context: ScenarioContext) -> None:
     """Fetch all of it, as fast as it comes."""
-    file = stage.fixture("large")
-    client = stage.connect()
+    file = context.fixture("large")
+    client = context.connect()
     fetch(client, file.name, 0, file.size, file.content)
     client.finish()
 
@@ -34,14 +34,14 @@ def large(stage: ScenarioContext) -> None:
     timeouts=60.0,
     causes=causes.LARGE_LATE,
 )
-def large_read_late(stage: ScenarioContext) -> None:
+def large_read_late(context: ScenarioContext) -> None:
     """Let the buffers between the two fill before anything is read."""
-    file = stage.fixture("large")
+    file = context.fixture("large")
     size = min(file.size, 12 << 20)
-    client = stage.connect(receive_buffer_bytes=65_536)
-    client.say(b"get_slice %b 0 %d" % (file.name, size))
+    client = context.connect(receive_buffer_bytes=65_536)
+    client.send_line(b"get_slice %b 0 %d" % (file.name, size))
     for _ in range(30):
-        stage.pause()
+        context.pause()
     client.read_ahead()
     client.status(0)
     client.slice(file.content, 0, size)
@@ -56,14 +56,14 @@ def large_read_late(stage: ScenarioContext) -> None:
     timeouts=60.0,
     causes=causes.MANY,
 )
-def large_read_slowly(stage: ScenarioContext) -> None:
+def large_read_slowly(context: ScenarioContext) -> None:
     """Ask for many slices at once, and rest before each is read."""
-    file = stage.fixture("large")
+    file = context.fixture("large")
     size = min(file.size // 32, 1 << 18)
-    client = stage.connect(receive_buffer_bytes=65_536)
+    client = context.connect(receive_buffer_bytes=65_536)
     client.send(b"".join(b"get_slice %b %d %d\r\n" % (file.name, at * size, size) for at in range(32)))
     for at in range(32):
-        stage.pause()
+        context.pause()
         client.status(0)
         client.slice(file.content, at * size, size)
     client.finish()
@@ -77,11 +77,11 @@ def large_read_slowly(stage: ScenarioContext) -> None:
     timeouts=20.0,
     causes=causes.MANY,
 )
-def pipelined(stage: ScenarioContext) -> None:
+def pipelined(context: ScenarioContext) -> None:
     """Send all commands before anything is read."""
-    file = stage.fixture("medium")
-    parts = [(stage.random.randrange(file.size - 3000), stage.random.randrange(3000)) for _ in range(200)]
-    client = stage.connect()
+    file = context.fixture("medium")
+    parts = [(context.random.randrange(file.size - 3000), context.random.randrange(3000)) for _ in range(200)]
+    client = context.connect()
     client.send(b"".join(b"get_slice %b %d %d\r\n" % (file.name, *part) for part in parts))
     for offset, size in parts:
         client.status(0)
@@ -92,24 +92,24 @@ def pipelined(stage: ScenarioContext) -> None:
 # --- Clients that leave ------------------------------------------------------------------------------
 
 
-def _leave(stage: ScenarioContext, how: str, read_bytes: int) -> None:
+def _leave(context: ScenarioContext, how: str, read_bytes: int) -> None:
     """Ask for a large slice, read some of it, and leave."""
-    file = stage.fixture("large")
-    client = stage.connect(receive_buffer_bytes=65_536)
-    client.say(b"get_slice %b 0 %d" % (file.name, file.size))
+    file = context.fixture("large")
+    client = context.connect(receive_buffer_bytes=65_536)
+    client.send_line(b"get_slice %b 0 %d" % (file.name, file.size))
     if read_bytes:
         client.read(min(read_bytes, file.size), "the beginning of a slice")
     if how == "reset":
         client.reset()
     else:
         client.close()
-    stage.await_accepted()
+    context.await_accepted()
 
 
-def _still_serves(stage: ScenarioContext) -> None:
+def _still_serves(context: ScenarioContext) -> None:
     """Require a slice, not only a status line."""
-    file = stage.fixture("large")
-    client = stage.connect()
+    file = context.fixture("large")
+    client = context.connect()
     fetch(client, file.name, 1, min(1000, file.size - 1), file.content)
     client.finish()
 
@@ -129,11 +129,11 @@ for _how, _read, _what in (
         isolation=DESTRUCTIVE,
         causes=causes.LEFT,
     )
-    def left(stage: ScenarioContext, how: str = _how, read: int = _read) -> None:
+    def left(context: ScenarioContext, how: str = _how, read: int = _read) -> None:
         """Leave three times, and be served."""
         for _ in range(3):
-            _leave(stage, how, read)
-        _still_serves(stage)
+            _leave(context, how, read)
+        _still_serves(context)
 
 
 @chapter.play(
@@ -145,8 +145,8 @@ for _how, _read, _what in (
     timeouts=20.0,
     causes=causes.LEFT,
 )
-def reset_often(stage: ScenarioContext) -> None:
+def reset_often(context: ScenarioContext) -> None:
     """Leave at different points, and be served."""
     for number in range(50):
-        _leave(stage, "reset", (number % 5) * 10_000)
-    _still_serves(stage)
+        _leave(context, "reset", (number % 5) * 10_000)
+    _still_serves(context)

@@ -121,16 +121,16 @@ def _add_zeros(slug: str, requirement: str, words: tuple[bytes, bytes], codes: t
         needs=["text"],
         causes=causes.UNCONVERTED,
     )
-    def zeros(stage: ScenarioContext) -> None:
+    def zeros(context: ScenarioContext) -> None:
         """Accept the slice or an error, and require that it is one reply."""
-        text = stage.fixture("text")
-        client = stage.connect()
-        client.say(b"get_slice %b %b %b" % (text.name, *words))
+        text = context.fixture("text")
+        client = context.connect()
+        client.send_line(b"get_slice %b %b %b" % (text.name, *words))
         status = client.status(*codes)
         if status.code == 0:
             client.slice(text.content, int(words[0][-9:]), int(words[1][-9:]))
         client.in_step()
-        stage.saw(f"answered {status}")
+        context.observe(f"answered {status}")
 
 
 _add_zeros("leading-zeros-offset", "HFTP-7.4", (b"0001", b"1"), (0, 201), "OFFSET with leading zeros: 0 or 201")
@@ -213,13 +213,13 @@ for _slug, _offset, _size, _what in _SUMS:
     needs=["text"],
     causes=causes.EDGE,
 )
-def exact_at_the_edge(stage: ScenarioContext) -> None:
+def exact_at_the_edge(context: ScenarioContext) -> None:
     """Ask for every OFFSET and SIZE up to two bytes from the end and beyond."""
-    text = stage.fixture("text")
-    client = stage.connect()
+    text = context.fixture("text")
+    client = context.connect()
     for offset in range(max(0, text.size - 2), text.size + 3):
         for size in range(4):
-            client.say(b"get_slice %b %d %d" % (text.name, offset, size))
+            client.send_line(b"get_slice %b %d %d" % (text.name, offset, size))
             wanted = 0 if offset + size <= text.size else 203
             status = client.status()
             if status.code != wanted:

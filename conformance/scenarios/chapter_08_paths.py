@@ -25,24 +25,24 @@ _SHOWN_BYTES: Final = 40
 _MISSING: Final = b"hftp-conformance-no-such-file"
 
 
-def require_refusal(stage: ScenarioContext, names: Iterable[bytes], commands: Sequence[bytes] = COMMANDS) -> None:
+def require_refusal(context: ScenarioContext, names: Iterable[bytes], commands: Sequence[bytes] = COMMANDS) -> None:
     """Ask for the size and for bytes by each name; raise Failure if one is told or served."""
-    require_refusals(stage, (command % name for name in names for command in commands))
+    require_refusals(context, (command % name for name in names for command in commands))
 
 
-def require_refusals(stage: ScenarioContext, lines: Iterable[bytes]) -> None:
+def require_refusals(context: ScenarioContext, lines: Iterable[bytes]) -> None:
     """Send lines; raise Failure if the status of one is 0. What has no readable status line serves nothing."""
-    for line, client, status in readable_answers(stage, lines):
+    for line, client, status in readable_answers(context, lines):
         if status.code == 0:
             following = _following(client)
-            _require_distinction(stage, line)
+            _require_distinction(context, line)
             raise Failure(Kind.STATUS, f"{_REFUSALS} to {escape(line)}", f"{status}, and then {following}")
 
 
-def _require_distinction(stage: ScenarioContext, line: bytes) -> None:
+def _require_distinction(context: ScenarioContext, line: bytes) -> None:
     """Raise Incomplete if a name that no file has is answered by 0, too: then a 0 does not show what is served."""
     control = next(command for command in COMMANDS[::-1] if command.startswith(line[: line.find(b" ")])) % _MISSING
-    for _, _, status in readable_answers(stage, [control]):
+    for _, _, status in readable_answers(context, [control]):
         if status.code == 0:
             message = f"the server answers {escape(control)}, a file that does not exist, by 0 as well"
             raise Incomplete(message)
@@ -144,16 +144,16 @@ _ESCAPES: Final[tuple[tuple[str, str, _Names], ...]] = (
 )
 
 
-def secret_of(stage: ScenarioContext) -> Fixture:
+def secret_of(context: ScenarioContext) -> Fixture:
     """Return the file outside the directory; raise Incomplete if there is none."""
-    if stage.fixtures.secret is None:
+    if context.fixtures.secret is None:
         message = "needs a file outside the served directory (--serve, or --fixtures DIR)"
         raise Incomplete(message)
-    return stage.fixtures.secret
+    return context.fixtures.secret
 
 
-def _served(stage: ScenarioContext) -> bytes:
-    return os.fsencode(stage.fixtures.directory.resolve())
+def _served(context: ScenarioContext) -> bytes:
+    return os.fsencode(context.fixtures.directory.resolve())
 
 
 def _add_escape(slug: str, what: str, names: _Names) -> None:
@@ -166,9 +166,9 @@ def _add_escape(slug: str, what: str, names: _Names) -> None:
         needs=["outside", "subdirectory"],
         causes=causes.OUTSIDE,
     )
-    def refused(stage: ScenarioContext) -> None:
-        inside = stage.fixture("subdirectory").name
-        require_refusal(stage, names(secret_of(stage).name, _served(stage), inside))
+    def refused(context: ScenarioContext) -> None:
+        inside = context.fixture("subdirectory").name
+        require_refusal(context, names(secret_of(context).name, _served(context), inside))
 
     refused.__doc__ = f"Ask for a file outside. {what}."
 
@@ -184,10 +184,10 @@ for _escape in _ESCAPES:
     needs=["outside", "subdirectory"],
     causes=causes.SIZE_OUTSIDE,
 )
-def size_outside(stage: ScenarioContext) -> None:
+def size_outside(context: ScenarioContext) -> None:
     """Ask for sizes alone."""
-    secret, at, inside = secret_of(stage).name, _served(stage), stage.fixture("subdirectory").name
-    require_refusal(stage, (name for _, _, names in _ESCAPES for name in names(secret, at, inside)), COMMANDS[:1])
+    secret, at, inside = secret_of(context).name, _served(context), context.fixture("subdirectory").name
+    require_refusal(context, (name for _, _, names in _ESCAPES for name in names(secret, at, inside)), COMMANDS[:1])
 
 
 @chapter.play(
@@ -197,12 +197,12 @@ def size_outside(stage: ScenarioContext) -> None:
     needs=["outside", "text"],
     causes=causes.CUT_AT_NUL,
 )
-def nul(stage: ScenarioContext) -> None:
+def nul(context: ScenarioContext) -> None:
     """Put a NUL behind, before and between what is good and what is not; a server may drop the connection."""
-    secret, text = secret_of(stage).name, stage.fixture("text").name
+    secret, text = secret_of(context).name, context.fixture("text").name
     names = (b"../%b\0" % secret, b"../%b\0.txt" % secret, b"%b\0/../../%b" % (text, secret), b"\0../" + secret)
     with contextlib.suppress(Incomplete):  # to drop the connection is an answer of a kind, and judged elsewhere
-        require_refusal(stage, names)
+        require_refusal(context, names)
 
 
 @chapter.play(
@@ -212,11 +212,11 @@ def nul(stage: ScenarioContext) -> None:
     needs=["outside"],
     causes=causes.OUTSIDE,
 )
-def spaces(stage: ScenarioContext) -> None:
+def spaces(context: ScenarioContext) -> None:
     """Put spaces where they do not belong; an answer of any kind is right, except for 0."""
-    secret = secret_of(stage).name
+    secret = secret_of(context).name
     lines = (b"get_metadata  ../" + secret, b"get_metadata ../%b " % secret, b"get_slice  ../%b 0 1" % secret)
-    require_refusals(stage, lines)
+    require_refusals(context, lines)
 
 
 @chapter.play(
@@ -227,13 +227,13 @@ def spaces(stage: ScenarioContext) -> None:
     isolation=EXCLUSIVE,
     causes=causes.COMPARED_AS_TEXT,
 )
-def neighbour(stage: ScenarioContext) -> None:
+def neighbour(context: ScenarioContext) -> None:
     """Put a file there for a while, and ask for it by relative and absolute paths."""
-    directory = stage.fixtures.directory.resolve()
-    path = directory.with_name(f"{directory.name}-{secret_of(stage).name.decode('latin-1')}")
+    directory = context.fixtures.directory.resolve()
+    path = directory.with_name(f"{directory.name}-{secret_of(context).name.decode('latin-1')}")
     with made(path, lambda: path.write_bytes(b"Not served.\n")):
         name = os.fsencode(path.name)
-        require_refusal(stage, [b"../" + name, os.fsencode(path), os.fsencode(directory) + b"/../" + name])
+        require_refusal(context, [b"../" + name, os.fsencode(path), os.fsencode(directory) + b"/../" + name])
 
 
 @contextlib.contextmanager
@@ -260,17 +260,17 @@ _KNOWN_FILES: Final = (b"etc/passwd", b"etc/hosts", b"etc/services", b"bin/sh", 
 @chapter.play(
     "paths.known-files", "HFTP-8.1", "Files that every system has are not told or served", causes=causes.OUTSIDE
 )
-def known_files(stage: ScenarioContext) -> None:
+def known_files(context: ScenarioContext) -> None:
     """Ask for them by absolute paths and by two dots, unless the server holds files of their names itself."""
     controls = [name for file in _KNOWN_FILES for name in (file, file.rpartition(b"/")[2])]
     served = {
         line.partition(b" ")[2].rpartition(b"/")[2]
-        for line, _, status in readable_sizes(stage, (b"get_metadata " + name for name in controls))
+        for line, _, status in readable_sizes(context, (b"get_metadata " + name for name in controls))
         if status.code == 0
     }
     absent = [file for file in _KNOWN_FILES if file.rpartition(b"/")[2] not in served]
     names = [way + (file.replace(b"/", b"%2f") if b"%2f" in way else file) for file in absent for way in _WAYS_UP]
-    for line, size, status in readable_sizes(stage, (b"get_metadata " + name for name in names)):
+    for line, size, status in readable_sizes(context, (b"get_metadata " + name for name in names)):
         if status.code == 0 and size:
             raise Failure(Kind.STATUS, f"{_REFUSALS} to {escape(line)}", f"{status}, and the size {size}")
 

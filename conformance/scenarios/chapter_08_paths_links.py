@@ -16,9 +16,9 @@ chapter = Chapter()
     needs=["outside", "link-outside"],
     causes=causes.LINKS,
 )
-def link_out(stage: ScenarioContext) -> None:
+def link_out(context: ScenarioContext) -> None:
     """Ask for its size and its bytes."""
-    require_refusal(stage, [stage.fixture("link-outside").name])
+    require_refusal(context, [context.fixture("link-outside").name])
 
 
 @chapter.play(
@@ -29,10 +29,10 @@ def link_out(stage: ScenarioContext) -> None:
     isolation=EXCLUSIVE,
     causes=causes.LINKS,
 )
-def link_chain(stage: ScenarioContext) -> None:
+def link_chain(context: ScenarioContext) -> None:
     """Make such links for a while."""
-    secret, directory = secret_of(stage).name, stage.fixtures.directory
+    secret, directory = secret_of(context).name, context.fixtures.directory
     chain, above = directory / "hftp-link-to-link", directory / "hftp-link-above"
-    link = os.fsdecode(stage.fixture("link-outside").name)
+    link = os.fsdecode(context.fixture("link-outside").name)
     with made(chain, lambda: chain.symlink_to(link)), made(above, lambda: above.symlink_to("..")):
-        require_refusal(stage, [os.fsencode(chain.name), os.fsencode(above.name) + b"/" + secret])
+        require_refusal(context, [os.fsencode(chain.name), os.fsencode(above.name) + b"/" + secret])

@@ -25,9 +25,9 @@ chapter = Chapter()
     isolation=DESTRUCTIVE,
     causes=causes.DIRECTORY,
 )
-def directory(stage: ScenarioContext) -> None:
+def directory(context: ScenarioContext) -> None:
     """Ask for it: 202 or 201; before 2026 any answer will do."""
-    ask_directory(stage, b"get_metadata " + stage.fixture("subdirectory").name)
+    ask_directory(context, b"get_metadata " + context.fixture("subdirectory").name)
 
 
 @chapter.play(
@@ -38,9 +38,9 @@ def directory(stage: ScenarioContext) -> None:
     isolation=DESTRUCTIVE,
     causes=causes.DIRECTORY,
 )
-def directory_slice(stage: ScenarioContext) -> None:
+def directory_slice(context: ScenarioContext) -> None:
     """Ask for a byte of it: 202, 201 or 199; before 2026 any answer will do."""
-    ask_directory(stage, b"get_slice %b 0 1" % stage.fixture("subdirectory").name)
+    ask_directory(context, b"get_slice %b 0 1" % context.fixture("subdirectory").name)
 
 
 def _add_directory(slug: str, what: str, names: Sequence[bytes], *, is_outside: bool) -> None:
@@ -51,13 +51,13 @@ def _add_directory(slug: str, what: str, names: Sequence[bytes], *, is_outside: 
         isolation=DESTRUCTIVE,
         causes=causes.DIRECTORY,
     )
-    def refused(stage: ScenarioContext) -> None:
+    def refused(context: ScenarioContext) -> None:
         for line in (command % name for name in names for command in COMMANDS[::2]):
-            client = stage.connect()
-            client.say(line)
+            client = context.connect()
+            client.send_line(line)
             status = client.status()
             client.part()
-            allowed = refusals_of_directory(stage, line)
+            allowed = refusals_of_directory(context, line)
             if status.code not in allowed or (is_outside and status.code == 0):
                 raise Failure(Kind.STATUS, f"201 or 202 to {escape(line)}", str(status))
 
@@ -78,15 +78,15 @@ _add_directory(
     isolation=DESTRUCTIVE,
     causes=causes.FIFO,
 )
-def fifo(stage: ScenarioContext) -> None:
+def fifo(context: ScenarioContext) -> None:
     """Make one for a while, and ask for its size and for a byte; any answer but a byte will do.
 
     The server is released in the end if it waits for a writer.
     """
-    path = stage.fixtures.directory / "hftp-fifo"
+    path = context.fixtures.directory / "hftp-fifo"
     with made(path, lambda: os.mkfifo(path)):
         try:
-            for line, client, status in answers(stage, (command % b"hftp-fifo" for command in COMMANDS[::2])):
+            for line, client, status in answers(context, (command % b"hftp-fifo" for command in COMMANDS[::2])):
                 if status.code == 0 and line.startswith(b"get_slice"):
                     raise Failure(Kind.STATUS, f"202 or 201 to {escape(line)}", str(status))
                 if status.code == 0:
@@ -146,10 +146,10 @@ _WORKING: Final = (
     isolation=EXCLUSIVE,
     causes=causes.NAME_REFUSED,
 )
-def odd_names(stage: ScenarioContext) -> None:
+def odd_names(context: ScenarioContext) -> None:
     """Have such files for a while, and fetch each."""
-    with stage.fixtures.added({name: b"I am " + name for name in _WORKING}):
-        client = stage.connect()
+    with context.fixtures.added({name: b"I am " + name for name in _WORKING}):
+        client = context.connect()
         for name in _WORKING:
             _require_whole(client, name, b"I am " + name)
         client.finish()
@@ -163,14 +163,14 @@ def odd_names(stage: ScenarioContext) -> None:
     isolation=EXCLUSIVE,
     causes={Kind.BODY: "names are compared without regard to case"},
 )
-def case(stage: ScenarioContext) -> None:
+def case(context: ScenarioContext) -> None:
     """Have three such files for a while, if the file system can tell them apart."""
     files = {b"hftp-case.txt": b"lower", b"HFTP-CASE.TXT": b"UPPER", b"Hftp-Case.txt": b"Mixed case"}
-    with stage.fixtures.added(files):
-        if any((stage.fixtures.directory / os.fsdecode(name)).read_bytes() != data for name, data in files.items()):
+    with context.fixtures.added(files):
+        if any((context.fixtures.directory / os.fsdecode(name)).read_bytes() != data for name, data in files.items()):
             message = "the file system does not tell names apart by case"
             raise Incomplete(message)
-        client = stage.connect()
+        client = context.connect()
         for name, data in files.items():
             _require_whole(client, name, data)
         client.finish()
@@ -178,7 +178,7 @@ def case(stage: ScenarioContext) -> None:
 
 def _require_whole(client: Client, name: bytes, data: bytes) -> None:
     """Require a file's size and all its bytes."""
-    client.say(b"get_metadata " + name)
+    client.send_line(b"get_metadata " + name)
     client.status(0, cause=f"the name {escape(name)} is refused or not found")
     if (size := client.size()) != len(data):
         raise Failure(Kind.BODY, f"{len(data)}, the size of {escape(name)}", str(size))
@@ -190,17 +190,17 @@ def _require_whole(client: Client, name: bytes, data: bytes) -> None:
 # --- Names that may work, or not ---------------------------------------------------------------------
 
 
-def _tell(stage: ScenarioContext, names: Iterable[bytes]) -> None:
+def _tell(context: ScenarioContext, names: Iterable[bytes]) -> None:
     """Ask for sizes, and tell what the server says."""
-    for line, client, status in answers(stage, (b"get_metadata " + name for name in names)):
+    for line, client, status in answers(context, (b"get_metadata " + name for name in names)):
         name = line.partition(b" ")[2]
-        stage.saw(f"{escape(name)}: {f'served, {client.size()} bytes' if status.code == 0 else status}")
+        context.observe(f"{escape(name)}: {f'served, {client.size()} bytes' if status.code == 0 else status}")
 
 
 def _add_choice(slug: str, requirement: str, title: str, key: str, names: Callable[[bytes], Sequence[bytes]]) -> None:
     @chapter.play(f"paths.{slug}", requirement, title, needs=[key])
-    def told(stage: ScenarioContext) -> None:
-        _tell(stage, names(stage.fixture(key).name))
+    def told(context: ScenarioContext) -> None:
+        _tell(context, names(context.fixture(key).name))
 
     told.__doc__ = "Ask for the size, and tell what the server says."
 
@@ -251,7 +251,7 @@ _UNUSUAL: Final = (
     needs=["local"],
     isolation=EXCLUSIVE,
 )
-def other_characters(stage: ScenarioContext) -> None:
+def other_characters(context: ScenarioContext) -> None:
     """Have such files for a while, and tell which are served."""
-    with stage.fixtures.added(dict.fromkeys(_UNUSUAL, b"!")):
-        _tell(stage, _UNUSUAL)
+    with context.fixtures.added(dict.fromkeys(_UNUSUAL, b"!")):
+        _tell(context, _UNUSUAL)

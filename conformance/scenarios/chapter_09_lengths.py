@@ -72,11 +72,11 @@ for _slug, _size, _what in _LONGER:
     "A name of 8 KiB that comes in a hundred pieces is one name",
     causes=causes.LONG,
 )
-def name_in_pieces(stage: ScenarioContext) -> None:
+def name_in_pieces(context: ScenarioContext) -> None:
     """Send it in pieces of random lengths, and two more commands in the last of them."""
     said = b"get_metadata " + b"p" * (8 * KIB) + b"\r\n" + UNKNOWN + b"\r\nquit\r\n"
-    cuts = sorted(stage.random.sample(range(1, 8 * KIB), 99))
-    client = stage.connect()
+    cuts = sorted(context.random.sample(range(1, 8 * KIB), 99))
+    client = context.connect()
     for start, end in zip([0, *cuts], [*cuts, len(said)], strict=True):
         client.send(said[start:end])
         client.await_read()
@@ -90,12 +90,12 @@ def name_in_pieces(stage: ScenarioContext) -> None:
     "Long names among other commands, all sent together, are answered in order",
     causes=causes.LONG_MIXED,
 )
-def names_pipelined(stage: ScenarioContext) -> None:
+def names_pipelined(context: ScenarioContext) -> None:
     """Send 100 names of up to 8 KiB, with commands of two other kinds between them."""
     lines = {200: UNKNOWN, 201: b"get_metadata"}
-    order = stage.random.choices((200, 201, 202), (1, 1, 2), k=200)
-    said = (lines.get(code) or b"get_metadata " + b"n" * stage.random.randint(256, 8 * KIB) for code in order)
-    client = stage.connect()
+    order = context.random.choices((200, 201, 202), (1, 1, 2), k=200)
+    said = (lines.get(code) or b"get_metadata " + b"n" * context.random.randint(256, 8 * KIB) for code in order)
+    client = context.connect()
     client.send(b"".join(line + b"\r\n" for line in said))
     replies(client, order)
     client.in_step()
@@ -103,11 +103,11 @@ def names_pipelined(stage: ScenarioContext) -> None:
 
 for _slug, _size, _what in (("name-64-kib", 64 * KIB, "64 KiB"), ("name-1-mib", MIB, "1 MiB")):
 
-    def _play(stage: ScenarioContext, size: int = _size) -> None:
+    def _play(context: ScenarioContext, size: int = _size) -> None:
         """Ask for its size, and tell what the server says."""
-        client = stage.connect()
-        client.say(b"get_metadata " + b"n" * size)
-        stage.saw(f"answered {client.status(101, 201, 202)}")
+        client = context.connect()
+        client.send_line(b"get_metadata " + b"n" * size)
+        context.observe(f"answered {client.status(101, 201, 202)}")
         client.in_step()
 
     chapter.play(f"lengths.{_slug}", "HFTP-9.4", f"A name of {_what}: which answer")(_play)
@@ -121,9 +121,9 @@ for _slug, _size, _what in (("name-64-kib", 64 * KIB, "64 KiB"), ("name-1-mib", 
     isolation=DESTRUCTIVE,
     causes=causes.LONG_MIXED,
 )
-def huge_name(stage: ScenarioContext) -> None:
+def huge_name(context: ScenarioContext) -> None:
     """Ask for its size, and send the next command with it."""
-    client = stage.connect()
+    client = context.connect()
     client.send(b"get_metadata " + b"n" * (5 * MIB) + b"\r\nget_metadata\r\n")
     replies(client, (202, 201))
     client.in_step()
@@ -143,10 +143,10 @@ def _add_line(slug: str, what: str, line: bytes, codes: tuple[int, ...]) -> None
         isolation=DESTRUCTIVE,
         causes=causes.LONG,
     )
-    def answered(stage: ScenarioContext) -> None:
-        client = stage.connect()
+    def answered(context: ScenarioContext) -> None:
+        client = context.connect()
         client.send(line)
-        stage.saw(f"answered {require_readable(client, *codes)}")
+        context.observe(f"answered {require_readable(client, *codes)}")
         client.in_step()
 
     answered.__doc__ = f"Send it, and one more command. {what}."
@@ -170,12 +170,12 @@ for _line in (
     timeouts=20.0,
     causes={Kind.TIMEOUT: causes.OTHERS_WAIT},
 )
-def others_meanwhile(stage: ScenarioContext) -> None:
+def others_meanwhile(context: ScenarioContext) -> None:
     """Stop in the middle of the line, have another client served, and end the line."""
-    slow = stage.connect()
+    slow = context.connect()
     slow.send(b"get_metadata " + b"n" * MIB)
-    require_served(stage.connect())
-    slow.say(b"n")
+    require_served(context.connect())
+    slow.send_line(b"n")
     slow.status()
 
 
@@ -185,15 +185,15 @@ _FLOOD_PATIENCES: Final = 4.0
 _BLOCK_BYTES: Final = 256 * KIB
 
 
-def _require_survival(stage: ScenarioContext) -> None:
+def _require_survival(context: ScenarioContext) -> None:
     """Require that a new client is served, though the server may still be busy with what it was sent."""
-    stage.allow(20.0)
-    stage.probe()
+    context.allow(20.0)
+    context.probe()
 
 
-def _flood(stage: ScenarioContext, client: Client, block: bytes, most: int) -> None:
+def _flood(context: ScenarioContext, client: Client, block: bytes, most: int) -> None:
     """Send a block again and again until the server says something, ends it, or has had enough bytes or time."""
-    deadline = monotonic() + _FLOOD_PATIENCES * stage.timeout_seconds
+    deadline = monotonic() + _FLOOD_PATIENCES * context.timeout_seconds
     sent = 0
     while sent < most and monotonic() < deadline and not client.unread:
         if not client.send(block, is_apart=not sent):
@@ -210,12 +210,12 @@ def _add_endless(slug: str, what: str, first: bytes, unit: bytes, most: int) -> 
         isolation=DESTRUCTIVE,
         causes=causes.FLOODED,
     )
-    def survived(stage: ScenarioContext) -> None:
-        client = stage.connect()
+    def survived(context: ScenarioContext) -> None:
+        client = context.connect()
         client.send(first)
-        _flood(stage, client, unit * (_BLOCK_BYTES // len(unit)), most)
+        _flood(context, client, unit * (_BLOCK_BYTES // len(unit)), most)
         client.close()
-        _require_survival(stage)
+        _require_survival(context)
 
     survived.__doc__ = (
         f"Send {most // MIB} MiB of it unless the server answers or closes, leave, and connect again. {what}."
@@ -239,18 +239,18 @@ for _flow in (
     timeouts=20.0,
     causes=causes.FLOODED,
 )
-def left_in_line(stage: ScenarioContext) -> None:
+def left_in_line(context: ScenarioContext) -> None:
     """Send a quarter of a MiB and leave, or reset, ten times each."""
     for number in range(20):
-        client = stage.connect()
+        client = context.connect()
         is_taken = client.send(b"get_metadata " + b"n" * _BLOCK_BYTES)
         if number % 2:
             client.reset()
         else:
             client.close()
-        if not is_taken or not stage.await_accepted():  # and neither will it take the next one's
+        if not is_taken or not context.await_accepted():  # and neither will it take the next one's
             break
-    _require_survival(stage)
+    _require_survival(context)
 
 
 def _add_block(slug: str, requirement: str, what: str, block: bytes) -> None:
@@ -262,11 +262,11 @@ def _add_block(slug: str, requirement: str, what: str, block: bytes) -> None:
         timeouts=20.0,
         causes=causes.FLOODED,
     )
-    def survived(stage: ScenarioContext) -> None:
-        client = stage.connect()
-        client.send(block or stage.random.randbytes(_BLOCK_BYTES).translate(None, b"\r\n") + b"\r\n")
+    def survived(context: ScenarioContext) -> None:
+        client = context.connect()
+        client.send(block or context.random.randbytes(_BLOCK_BYTES).translate(None, b"\r\n") + b"\r\n")
         client.part()
-        _require_survival(stage)
+        _require_survival(context)
 
     survived.__doc__ = f"Send them, end the stream, and connect again. {what}."
 

@@ -41,7 +41,7 @@ def together(works: Sequence[Callable[[], None]], workers: int = 0) -> None:
 
 def exchange(client: Client) -> None:
     """Have one command answered."""
-    client.say(UNKNOWN)
+    client.send_line(UNKNOWN)
     client.status(200)
 
 
@@ -55,13 +55,13 @@ def exchange(client: Client) -> None:
     needs=["concurrency", "text"],
     causes=_BLOCKED,
 )
-def two_at_once(stage: ScenarioContext) -> None:
+def two_at_once(context: ScenarioContext) -> None:
     """Let two clients say different things, by turns, and read their replies the other way round."""
-    text = stage.fixture("text")
-    first, second = stage.connect(), stage.connect()
+    text = context.fixture("text")
+    first, second = context.connect(), context.connect()
     for _ in range(5):
-        first.say(b"get_metadata " + text.name)
-        second.say(b"get_metadata hftp-conformance-no-such-file")
+        first.send_line(b"get_metadata " + text.name)
+        second.send_line(b"get_metadata hftp-conformance-no-such-file")
         second.status(202)
         first.status(0)
         if (size := first.size()) != text.size:
@@ -73,9 +73,9 @@ def two_at_once(stage: ScenarioContext) -> None:
 @chapter.play(
     "clients.quit-of-one", "HFTP-10.3", "One client quits, and the others go on", needs=["concurrency"], causes=MIXED
 )
-def quit_of_one(stage: ScenarioContext) -> None:
+def quit_of_one(context: ScenarioContext) -> None:
     """Let three clients begin and the second one quit."""
-    clients = [stage.connect() for _ in range(3)]
+    clients = [context.connect() for _ in range(3)]
     for client in clients:
         exchange(client)
     clients.pop(1).finish()
@@ -91,9 +91,9 @@ def quit_of_one(stage: ScenarioContext) -> None:
     needs=["concurrency"],
     causes=MIXED,
 )
-def fatal_of_one(stage: ScenarioContext) -> None:
+def fatal_of_one(context: ScenarioContext) -> None:
     """Let three clients begin, the second one in the middle of a line, and the third send a bad line end."""
-    first, second, third = (stage.connect() for _ in range(3))
+    first, second, third = (context.connect() for _ in range(3))
     exchange(first)
     second.send(b"get_meta")
     third.send(b"qui\nt\r\n")
@@ -113,20 +113,20 @@ def fatal_of_one(stage: ScenarioContext) -> None:
     needs=["text"],
     causes=MIXED,
 )
-def errors_of_others(stage: ScenarioContext) -> None:
+def errors_of_others(context: ScenarioContext) -> None:
     """Let one client be refused in each way, and another one ask for what there is."""
-    text = stage.fixture("text")
+    text = context.fixture("text")
     for line, code in (
         (b"get_slice %b %d 1" % (text.name, text.size), 203),
         (b"get_metadata hftp-conformance-no-such-file", 202),
         (b"get_slice %b x y" % text.name, 201),
         (UNKNOWN, 200),
     ):
-        client = stage.connect()
-        client.say(line)
+        client = context.connect()
+        client.send_line(line)
         client.status(code)
         client.part()
-        other = stage.connect()
+        other = context.connect()
         fetch(other, text.name, 0, text.size, text.content)
         other.finish()
 
@@ -141,10 +141,10 @@ def errors_of_others(stage: ScenarioContext) -> None:
     needs=["concurrency"],
     causes=_BLOCKED,
 )
-def idle(stage: ScenarioContext) -> None:
+def idle(context: ScenarioContext) -> None:
     """Connect three, have a fourth one served, and then the three, the last first."""
-    clients = [stage.connect() for _ in range(3)]
-    stage.probe()
+    clients = [context.connect() for _ in range(3)]
+    context.probe()
     for client in reversed(clients):
         exchange(client)
         client.finish()
@@ -157,13 +157,13 @@ def idle(stage: ScenarioContext) -> None:
     needs=["concurrency"],
     causes=_BLOCKED,
 )
-def mid_line(stage: ScenarioContext) -> None:
+def mid_line(context: ScenarioContext) -> None:
     """Begin lines, have another client served, and end the lines, the last first."""
     begun = (b"get_me", b"get_metadata ", b"hftp_conformance_pro", b"get_metadata\r")
-    clients = [(stage.connect(), begin) for begin in begun]
+    clients = [(context.connect(), begin) for begin in begun]
     for client, begin in clients:
         client.send(begin)
-    stage.probe()
+    context.probe()
     ends = {b"get_me": (b"tadata\r\n", 201), begun[1]: (b"no-such\r\n", 202), begun[2]: (b"be\r\n", 200)}
     for client, begin in reversed(clients):
         end, code = ends.get(begin, (b"\n", 201))
@@ -179,13 +179,13 @@ def mid_line(stage: ScenarioContext) -> None:
     needs=["concurrency"],
     causes=_BLOCKED,
 )
-def half_closed(stage: ScenarioContext) -> None:
+def half_closed(context: ScenarioContext) -> None:
     """End the stream at once, in the middle of a line and after a command, and have another client served."""
     for begin in (b"", b"get_meta", UNKNOWN + b"\r\n"):
-        client = stage.connect()
+        client = context.connect()
         client.send(begin)
         client.half_close()
-    stage.probe()
+    context.probe()
 
 
 @chapter.play(
@@ -197,15 +197,15 @@ def half_closed(stage: ScenarioContext) -> None:
     timeouts=20.0,
     causes=_BLOCKED,
 )
-def not_reading(stage: ScenarioContext) -> None:
+def not_reading(context: ScenarioContext) -> None:
     """Let three clients ask for all of it and read nothing but the status, and have others served."""
-    large = stage.fixture("large")
+    large = context.fixture("large")
     for _ in range(3):
-        client = stage.connect(receive_buffer_bytes=SMALL_BUFFER_BYTES)
-        client.say(b"get_slice %b 0 %d" % (large.name, large.size))
+        client = context.connect(receive_buffer_bytes=SMALL_BUFFER_BYTES)
+        client.send_line(b"get_slice %b 0 %d" % (large.name, large.size))
         client.status(0)
     for _ in range(3):
-        stage.probe()
+        context.probe()
 
 
 @chapter.play(
@@ -217,13 +217,13 @@ def not_reading(stage: ScenarioContext) -> None:
     timeouts=20.0,
     causes=_BLOCKED,
 )
-def not_reading_replies(stage: ScenarioContext) -> None:
+def not_reading_replies(context: ScenarioContext) -> None:
     """Let a client ask for the same slice 30 times without reading, have others served, then read it all."""
-    medium = stage.fixture("medium")
-    client = stage.connect(receive_buffer_bytes=SMALL_BUFFER_BYTES)
+    medium = context.fixture("medium")
+    client = context.connect(receive_buffer_bytes=SMALL_BUFFER_BYTES)
     client.send((b"get_slice %b 0 %d\r\n" % (medium.name, medium.size)) * 30)
     for _ in range(3):
-        stage.probe()
+        context.probe()
     client.read_ahead()
     for _ in range(30):
         client.status(0)
@@ -244,14 +244,14 @@ def not_reading_replies(stage: ScenarioContext) -> None:
         Cause("a client that does not read for a moment is dropped", control=controls.LARGE_WORKS),
     ),
 )
-def slow_reader(stage: ScenarioContext) -> None:
+def slow_reader(context: ScenarioContext) -> None:
     """Let one client ask for a slice, have 40 others served, and read the slice then."""
-    medium, text = stage.fixture("medium"), stage.fixture("text")
-    slow = stage.connect(receive_buffer_bytes=SMALL_BUFFER_BYTES)
-    slow.say(b"get_slice %b 1 %d" % (medium.name, medium.size - 1))
+    medium, text = context.fixture("medium"), context.fixture("text")
+    slow = context.connect(receive_buffer_bytes=SMALL_BUFFER_BYTES)
+    slow.send_line(b"get_slice %b 1 %d" % (medium.name, medium.size - 1))
     slow.status(0)
     for _ in range(40):
-        other = stage.connect()
+        other = context.connect()
         fetch(other, text.name, 0, text.size, text.content)
         other.finish()
     slow.read_ahead()

@@ -27,16 +27,16 @@ _ORPHANED: Final[dict[Kind, Told]] = {
 }
 
 
-def _crowd(stage: ScenarioContext, number: int) -> list[Client]:
+def _crowd(context: ScenarioContext, number: int) -> list[Client]:
     """Connect so many clients, as many at once as may wait to be accepted; raise Incomplete if the system refuses."""
     _make_room(number)
-    return stage.connect_many(number)
+    return context.connect_many(number)
 
 
 def _finish(clients: list[Client]) -> None:
     """Have them all say quit, and then each leave."""
     for client in clients:
-        client.say("quit")
+        client.send_line("quit")
     for client in clients:
         client.leave()
 
@@ -64,15 +64,15 @@ def _make_room(number: int) -> None:
     timeouts=30.0,
     causes=_LIMITED,
 )
-def many(stage: ScenarioContext) -> None:
+def many(context: ScenarioContext) -> None:
     """Connect them all, have each answered twice, and look whether one more is served."""
-    clients = _crowd(stage, stage.clients)
+    clients = _crowd(context, context.clients)
     for _ in range(2):
         for client in clients:
-            client.say(UNKNOWN)
+            client.send_line(UNKNOWN)
         for client in clients:
             client.status(200)
-    stage.probe()
+    context.probe()
     _finish(clients)
 
 
@@ -85,10 +85,10 @@ def many(stage: ScenarioContext) -> None:
     timeouts=30.0,
     causes=_LIMITED,
 )
-def many_idle(stage: ScenarioContext) -> None:
+def many_idle(context: ScenarioContext) -> None:
     """Connect them all, have another one served, and at last the one that waited longest."""
-    clients = _crowd(stage, stage.clients)
-    stage.probe()
+    clients = _crowd(context, context.clients)
+    context.probe()
     clients[0].finish()
 
 
@@ -101,19 +101,19 @@ def many_idle(stage: ScenarioContext) -> None:
     timeouts=30.0,
     causes=_LIMITED,
 )
-def burst(stage: ScenarioContext) -> None:
+def burst(context: ScenarioContext) -> None:
     """Let as many connect at the same moment as may wait to be accepted, and have each answered while all are there."""
-    _make_room(stage.clients)
+    _make_room(context.clients)
     clients: list[Client] = []
 
     def work() -> None:
-        client = stage.connect(timeout_seconds=2 * stage.timeout_seconds)
+        client = context.connect(timeout_seconds=2 * context.timeout_seconds)
         clients.append(client)
-        client.say(UNKNOWN)
+        client.send_line(UNKNOWN)
 
-    while len(clients) < stage.clients:
-        together([work] * min(stage.wave, _DIALLERS, stage.clients - len(clients)))
-        stage.await_accepted()
+    while len(clients) < context.clients:
+        together([work] * min(context.wave, _DIALLERS, context.clients - len(clients)))
+        context.await_accepted()
     for client in clients:
         client.status(200)
     _finish(clients)
@@ -129,21 +129,21 @@ _USUAL_BACKLOG: Final = 128
     needs=["concurrency"],
     isolation=DESTRUCTIVE,
 )
-def backlog(stage: ScenarioContext) -> None:
+def backlog(context: ScenarioContext) -> None:
     """Have as many clients connect at once as may wait, a few at most, and each answered; tell the backlog."""
-    length = stage.run_context.backlog
-    clients = [stage.connect() for _ in range(min(stage.wave, _DIALLERS))]
+    length = context.run_context.backlog
+    clients = [context.connect() for _ in range(min(context.wave, _DIALLERS))]
     for client in clients:
         exchange(client)
     if length is None:
-        stage.saw("the backlog cannot be seen from here")
+        context.observe("the backlog cannot be seen from here")
     elif length < _USUAL_BACKLOG:
-        stage.saw(
+        context.observe(
             f"listen({length}): when more clients than that connect at the same moment, some of them wait a second or"
             f" longer; with listen({_USUAL_BACKLOG}), which costs nothing, none would"
         )
     else:
-        stage.saw(f"listen({length})")
+        context.observe(f"listen({length})")
 
 
 @chapter.play(
@@ -154,11 +154,11 @@ def backlog(stage: ScenarioContext) -> None:
     timeouts=30.0,
     causes=_LIMITED,
 )
-def one_after_another(stage: ScenarioContext) -> None:
+def one_after_another(context: ScenarioContext) -> None:
     """Connect, say a command and quit, again and again."""
-    for _ in range(stage.clients):
-        stage.connect().finish()
-    stage.probe()
+    for _ in range(context.clients):
+        context.connect().finish()
+    context.probe()
 
 
 @chapter.play(
@@ -170,10 +170,10 @@ def one_after_another(stage: ScenarioContext) -> None:
     timeouts=20.0,
     causes={Kind.STATUS: Cause("files are opened and never closed, until the system gives no more", codes=(199,))},
 )
-def many_files(stage: ScenarioContext) -> None:
+def many_files(context: ScenarioContext) -> None:
     """Fetch a file 1,100 times in pipelines of 100, more often than a process may usually have files open."""
-    text = stage.fixture("text")
-    client = stage.connect()
+    text = context.fixture("text")
+    client = context.connect()
     for _ in range(11):
         client.send((b"get_slice %b 0 %d\r\n" % (text.name, text.size)) * 100)
         for _ in range(100):
@@ -194,15 +194,15 @@ def _add_departure(slug: str, what: str, begin: bytes, *, is_reset: bool, times:
         timeouts=20.0,
         causes=_ORPHANED,
     )
-    def survived(stage: ScenarioContext) -> None:
-        for _ in range(times or stage.clients):
-            client = stage.connect()
+    def survived(context: ScenarioContext) -> None:
+        for _ in range(times or context.clients):
+            client = context.connect()
             client.send(begin)
             if is_reset:
                 client.reset()
             else:
                 client.close()
-        stage.probe()
+        context.probe()
 
     survived.__doc__ = f"Do so {times or 'as often as there are clients (--clients)'}, and connect again. {what}."
 
@@ -228,19 +228,19 @@ for _slug, _what, _begin, _is_reset, _times in (
     timeouts=20.0,
     causes=_ORPHANED,
 )
-def reset_mid_reply(stage: ScenarioContext) -> None:
+def reset_mid_reply(context: ScenarioContext) -> None:
     """Let five clients ask for a large slice, read its beginning and reset, and five leave."""
-    large = stage.fixture("large")
+    large = context.fixture("large")
     for number in range(10):
-        client = stage.connect(receive_buffer_bytes=SMALL_BUFFER_BYTES)
-        client.say(b"get_slice %b 0 %d" % (large.name, large.size))
+        client = context.connect(receive_buffer_bytes=SMALL_BUFFER_BYTES)
+        client.send_line(b"get_slice %b 0 %d" % (large.name, large.size))
         client.status(0)
         client.read(1, "the beginning of the slice")
         if number % 2:
             client.close()
         else:
             client.reset()
-    stage.probe()
+    context.probe()
 
 
 @chapter.play(
@@ -252,11 +252,11 @@ def reset_mid_reply(stage: ScenarioContext) -> None:
     timeouts=20.0,
     causes=_ORPHANED,
 )
-def resettogether(stage: ScenarioContext) -> None:
+def resettogether(context: ScenarioContext) -> None:
     """Have each answered, let each ask for more, and reset all; a client that stays is still served."""
-    text = stage.fixture("text")
-    staying = stage.connect()
-    clients = [stage.connect() for _ in range(8)]
+    text = context.fixture("text")
+    staying = context.connect()
+    clients = [context.connect() for _ in range(8)]
     for client in clients:
         exchange(client)
         client.send((b"get_slice %b 0 %d\r\n" % (text.name, text.size)) * 3)
@@ -264,4 +264,4 @@ def resettogether(stage: ScenarioContext) -> None:
         client.reset()
     exchange(staying)
     staying.finish()
-    stage.probe()
+    context.probe()

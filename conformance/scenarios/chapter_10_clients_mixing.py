@@ -20,11 +20,11 @@ chapter = Chapter()
     needs=["concurrency"],
     causes=MIXED,
 )
-def lines_by_turns(stage: ScenarioContext) -> None:
+def lines_by_turns(context: ScenarioContext) -> None:
     """Let eight clients send a byte each, by turns, of lines of one length, until all lines have ended."""
     lines = {200: b"hftp_conformance_abc", 201: b"get_slice a bbb cccc", 202: b"get_metadata zzz.zzz"}
-    codes = [stage.random.choice(list(lines)) for _ in range(8)]
-    clients = [stage.connect() for _ in codes]
+    codes = [context.random.choice(list(lines)) for _ in range(8)]
+    clients = [context.connect() for _ in codes]
     whole = [lines[code] + b"\r\n" for code in codes]
     for at in range(len(whole[0])):
         for client, line in zip(clients, whole, strict=True):
@@ -43,7 +43,7 @@ def _fetch_some(client: Client, files: Sequence[Fixture], seed: int, number: int
         size = draw.randrange(1, min(file.size, 100_000) + 1)
         fetch(client, file.name, offset := draw.randrange(file.size - size + 1), size, file.content)
         if draw.random() < 0.2:  # noqa: PLR2004  (now and then)
-            client.say(b"get_slice %b %d %d" % (file.name, offset, file.size))
+            client.send_line(b"get_slice %b %d %d" % (file.name, offset, file.size))
             client.status(*((0,) if not offset else (203,)))
             if not offset:
                 client.slice(file.content, 0, file.size)
@@ -59,10 +59,10 @@ def _fetch_some(client: Client, files: Sequence[Fixture], seed: int, number: int
     timeouts=20.0,
     causes=MIXED,
 )
-def busy_slices(stage: ScenarioContext) -> None:
+def busy_slices(context: ScenarioContext) -> None:
     """Let each of them fetch random slices of two files, and compare every byte."""
-    files = [stage.fixture("medium"), stage.fixture("binary")]
-    works = [partial(_fetch_some, stage.connect(), files, stage.random.getrandbits(32), 25) for _ in range(8)]
+    files = [context.fixture("medium"), context.fixture("binary")]
+    works = [partial(_fetch_some, context.connect(), files, context.random.getrandbits(32), 25) for _ in range(8)]
     together(works)
 
 
@@ -75,16 +75,16 @@ def busy_slices(stage: ScenarioContext) -> None:
     timeouts=30.0,
     causes=MIXED,
 )
-def same_file(stage: ScenarioContext) -> None:
+def same_file(context: ScenarioContext) -> None:
     """Let each of them fetch a MiB of it, or an eighth, and compare every byte."""
-    large = stage.fixture("large")
+    large = context.fixture("large")
     size = min(1 << 20, large.size // 8)
 
     def work(client: Client, offset: int) -> None:
         fetch(client, large.name, offset, size, large.content)
         client.finish()
 
-    together([partial(work, stage.connect(), number * size) for number in range(8)])
+    together([partial(work, context.connect(), number * size) for number in range(8)])
 
 
 @chapter.play(
@@ -96,9 +96,9 @@ def same_file(stage: ScenarioContext) -> None:
     timeouts=20.0,
     causes=MIXED,
 )
-def busy_commands(stage: ScenarioContext) -> None:
+def busy_commands(context: ScenarioContext) -> None:
     """Let them send commands of four kinds, in random orders, and read every reply in its order."""
-    text = stage.fixture("text")
+    text = context.fixture("text")
     lines = {200: UNKNOWN, 201: b"get_metadata", 202: b"get_metadata no-such", 0: b"get_metadata " + text.name}
 
     def work(client: Client, order: Sequence[int]) -> None:
@@ -109,5 +109,5 @@ def busy_commands(stage: ScenarioContext) -> None:
                 raise Failure(Kind.BODY, f"the size {text.size}", str(size))
         client.finish()
 
-    orders = [stage.random.choices(list(lines), k=500) for _ in range(4)]
-    together([partial(work, stage.connect(), order) for order in orders])
+    orders = [context.random.choices(list(lines), k=500) for _ in range(4)]
+    together([partial(work, context.connect(), order) for order in orders])

@@ -77,12 +77,12 @@ class HealthMonitor:
     @contextlib.contextmanager
     def connecting(self, wait_factor: float = 1.0) -> Iterator[Connect]:
         """Give a way to connect that belongs to no scenario."""
-        stage = ScenarioContext(self.run_context, is_crowded=True, wait_factor=wait_factor)
-        stage.allow(BUSY_SECONDS)
+        context = ScenarioContext(self.run_context, is_crowded=True, wait_factor=wait_factor)
+        context.allow(BUSY_SECONDS)
         try:
-            yield stage.connect
+            yield context.connect
         finally:
-            stage.close()
+            context.close()
 
     def check(self, dwell_seconds: float = 0.0, wait_factor: float = 1.0) -> State:
         """Return how the server is, after a rest of some seconds in which it may end."""
@@ -170,8 +170,8 @@ class HealthMonitor:
 
 def exchange(client: Client) -> None:
     """Have one command answered, and quit; raises Failure if there is no reply to the command."""
-    client.say(UNKNOWN)
+    client.send_line(UNKNOWN)
     client.status()
-    client.say("quit")
+    client.send_line("quit")
     with contextlib.suppress(Failure):
         client.leave()

@@ -136,7 +136,7 @@ class Probe:
         try:
             if self._has_been_silent:
                 client.timeout_seconds = min(client.timeout_seconds, max(_SHORT_SECONDS, client.timeout_seconds / 8))
-            client.say(line)
+            client.send_line(line)
             heads = self.greeting.count(b"\n") + self.echoes
             raw, ending = client.collect(lambda data: data.count(b"\n") > heads, _MOST_BYTES)
             if ending == "enough":
@@ -145,7 +145,7 @@ class Probe:
                     then_quit and code not in FATAL and (not self.is_quit_silent or client.is_quiet(_QUIET_SECONDS))
                 )
                 if has_quit:
-                    client.say(b"quit")
+                    client.send_line(b"quit")
                     is_enough = self._ends_with_quit if "quit" in self.stays_open else _never
                     more, ending = client.collect(is_enough, _MOST_BYTES)
                 else:

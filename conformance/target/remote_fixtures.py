@@ -53,12 +53,12 @@ def _sizes(connect: Callable[[], Client]) -> dict[bytes, int]:
     """Return the sizes of what is listed; nothing if the server does not answer as it should."""
     sizes: dict[bytes, int] = {}
     with contextlib.suppress(Failure), contextlib.closing(connect()) as client:
-        client.say("get_file_listing")
+        client.send_line("get_file_listing")
         client.status(0)
         names = [name for name in client.listing() if SERVABLE.fullmatch(name)]
         ours = {row.name for row in plan(0).values()}
         for name in sorted(names, key=lambda name: (name not in ours, name))[:_LOOKED_AT]:
-            client.say(b"get_metadata " + name)
+            client.send_line(b"get_metadata " + name)
             if client.status().code == 0:
                 sizes[name] = client.size()
     return sizes

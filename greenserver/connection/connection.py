@@ -98,7 +98,7 @@ class Connection:
             outcome, limit = "timed out", error.what
             self._access_log.stalled(limit)
         except handshake.HandshakeError as error:
-            self._slot.turn_away(error.kind, self._access_log.client, error)
+            self._slot.reject(error.kind, self._access_log.client, error)
         except OSError as error:
             outcome = error.strerror or str(error)
         except GeneratorExit:
@@ -277,7 +277,7 @@ class Connection:
         """Send a body, or gather it if it is small; close it, and return its length in bytes."""
         writer = self._writer
         try:
-            return (yield from (writer.pour if body.is_large else writer.gather)(body, may_block=self.may_block))
+            return (yield from (writer.stream if body.is_large else writer.buffer)(body, may_block=self.may_block))
         except BrokenOffError as cut:  # after the status line only a cut can tell the client
             self._access_log.cut(cut.position, cut.__cause__)
             self._going_on = False

@@ -129,7 +129,7 @@ class Writer:
                 while not (yield Wait(WRITE, progress.deadline)):
                     progress.look()
 
-    def gather(self, body: Body, *, may_block: bool) -> Steps[int]:
+    def buffer(self, body: Body, *, may_block: bool) -> Steps[int]:
         """Add a small body to the replies, and return its length in bytes. Raises BrokenOffError."""
         position = 0
         while True:
@@ -145,7 +145,7 @@ class Writer:
                 return position
             position += len(part)
 
-    def pour(self, body: Body, *, may_block: bool) -> Steps[int]:
+    def stream(self, body: Body, *, may_block: bool) -> Steps[int]:
         """Send the replies and a large body, and return its length in bytes. Raises BrokenOffError.
 
         A part is read when the client is ready for it, so that a client that is not costs no memory.

@@ -33,7 +33,7 @@ _PROGRAM: Final = (
 )
 
 
-def turn_away(listener: socket.socket) -> None:
+def refuse_new(listener: socket.socket) -> None:
     """Let nobody new reach a listener, as far as the system can do that."""
     if listener.family == socket.AF_UNIX:  # its clients find it by its file
         with contextlib.suppress(OSError):
@@ -68,7 +68,7 @@ def wait_until_empty(listener: socket.socket) -> None:
         sleep(_LOOK_SECONDS)
 
 
-def dismiss(listener: socket.socket) -> None:
+def close_queued(listener: socket.socket) -> None:
     """Accept whoever still waits, and let each see the end of the stream, not a reset."""
     dismissed = []
     with contextlib.suppress(OSError):  # nobody waits any more, or no room for more

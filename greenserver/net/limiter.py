@@ -100,7 +100,7 @@ class ConnectionLimiter:
         with self._lock:
             self._refusals -= 1
 
-    def turn_away(self, kind: str, client: str, error: Exception) -> None:
+    def reject(self, kind: str, client: str, error: Exception) -> None:
         """Take note of a client that did not arrive as it must."""
         self._meter.refused(kind)
         if kind in self._episodes:  # a proxy that is set up wrongly, not one of the scanners that try every port
@@ -148,10 +148,10 @@ class Slot:
         """Whether the client was let in."""
         return self._name is not None
 
-    def turn_away(self, kind: str, client: str, error: Exception) -> None:
+    def reject(self, kind: str, client: str, error: Exception) -> None:
         """Take note that the client did not arrive as it must."""
         if self._limiter is not None:
-            self._limiter.turn_away(kind, client, error)
+            self._limiter.reject(kind, client, error)
 
     def end(self) -> None:
         """Make room."""

@@ -21,7 +21,7 @@ from gunicorn.config import Config  # type: ignore[import-untyped]  # it has non
 
 from greenserver.admin.process import Admin
 from greenserver.config.settings import ConfigurationError, Settings, kept_until_restart
-from greenserver.net.drain import dismiss, is_anybody_waiting, turn_away, wait_until_empty
+from greenserver.net.drain import close_queued, is_anybody_waiting, refuse_new, wait_until_empty
 from greenserver.net.listening import close_listener
 from greenserver.service import privileges, systemd
 from greenserver.service.reload import Reread, adjust_log, report_refusal, report_reload
@@ -216,10 +216,10 @@ class Overseer(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         systemd.notify("STOPPING=1")
         if self._is_own and self.WORKERS:
             for listener in self.LISTENERS:
-                turn_away(listener)
+                refuse_new(listener)
                 wait_until_empty(listener)  # the workers still accept
                 if is_anybody_waiting(listener):  # none of them is ready
-                    dismiss(listener)
+                    close_queued(listener)
         for listener in self.LISTENERS:
             close_listener(listener)
         self.LISTENERS = []

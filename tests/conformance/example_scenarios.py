@@ -1,6 +1,6 @@
 """An example of scenarios of one's own: what this school wants of a server, beyond the protocol."""
 
-from conformance.model.scenario import Chapter, ScenarioContext
+from conformance import Chapter, ScenarioContext
 
 chapter = Chapter()
 
@@ -21,12 +21,12 @@ chapter.transcript(
 
 
 @chapter.play("school.many-readers", "HFTP-10.1", "Ten readers get the same slice", needs=["concurrency", "text"])
-def many_readers(stage: ScenarioContext) -> None:
+def many_readers(context: ScenarioContext) -> None:
     """Let ten clients ask for the same file, and only then read the replies."""
-    text = stage.fixture("text")
-    clients = [stage.connect() for _ in range(10)]
+    text = context.fixture("text")
+    clients = [context.connect() for _ in range(10)]
     for client in clients:
-        client.say(b"get_slice %b 0 %d" % (text.name, text.size))
+        client.send_line(b"get_slice %b 0 %d" % (text.name, text.size))
     for client in clients:
         client.status(0)
         client.slice(text.content, 0, text.size)

@@ -46,7 +46,7 @@ class Running:
         """Return a new connection."""
         return socket.create_connection(self.address, PATIENCE_SECONDS)
 
-    def say(self, sent: bytes) -> bytes:
+    def send_line(self, sent: bytes) -> bytes:
         """Return all that comes until the server closes, or says nothing for a while."""
         with self.connect() as sock:
             sock.sendall(sent)

@@ -178,7 +178,7 @@ def test_a_deaf_sequential_server_is_perfect_until_a_client_leaves(start: Start)
             assert server.ask(b"x\r\nquit\r\n") == UNKNOWN + QUIT
         with server.connect() as leaver:
             assert server_is_heard(leaver)
-        assert server.say(b"quit\r\n") == b""
+        assert server.send_line(b"quit\r\n") == b""
 
 
 def server_is_heard(sock: socket.socket) -> bool:
@@ -200,7 +200,7 @@ def test_the_end_of_a_stream_is_not_answered_by_an_end(name: str, start: Start) 
 @pytest.mark.parametrize("name", SPINNING)
 def test_a_client_that_has_left_takes_the_processor(name: str, start: Start) -> None:
     with start(name) as server:
-        assert server.say(b"quit\r\n") == QUIT
+        assert server.send_line(b"quit\r\n") == QUIT
         before = server.cpu_seconds()
         with server.connect() as leaver:
             assert server_is_heard(leaver)
@@ -240,7 +240,7 @@ def test_nobody_is_served_after_a_reset(name: str, start: Start) -> None:
         leaver = server.connect()
         assert server_is_heard(leaver)
         reset(leaver)
-        assert server.say(b"quit\r\n") == b""
+        assert server.send_line(b"quit\r\n") == b""
 
 
 @pytest.mark.parametrize("name", SLOW)

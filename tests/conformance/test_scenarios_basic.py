@@ -108,7 +108,7 @@ def converse(client: socket.socket, reply_to: Answer) -> None:
 
 
 @contextlib.contextmanager
-def stage_with(
+def context_with(
     serve: Callable[[socket.socket], None],
     fixtures: Fixtures,
     *,
@@ -127,27 +127,27 @@ def stage_with(
             dialect=dialect,
             timeout_seconds=timeout_seconds,
         )
-        stage = ScenarioContext(run_context, is_crowded=False, scenario_id=scenario_id)
+        context = ScenarioContext(run_context, is_crowded=False, scenario_id=scenario_id)
         try:
-            yield stage
+            yield context
         finally:
-            stage.close()
+            context.close()
             listener.shutdown(socket.SHUT_RDWR)
     thread.join(10.0)
 
 
-def stage_for(reply_to: Answer, scenario_id: str) -> contextlib.AbstractContextManager[ScenarioContext]:
+def context_for(reply_to: Answer, scenario_id: str) -> contextlib.AbstractContextManager[ScenarioContext]:
     """Give a stage on which a server of this table stands."""
     files = {key: Fixture(key, name, len(data), InMemory(data)) for key, (name, data) in FILES.items()}
     fixtures = RemoteFixtures(files, knows_all=True)
-    return stage_with(lambda listener: serve(listener, reply_to), fixtures, scenario_id=scenario_id)
+    return context_with(lambda listener: serve(listener, reply_to), fixtures, scenario_id=scenario_id)
 
 
 def play(scenario_id: str, reply_to: Answer) -> str:
     """Return the kind of failure of a scenario; empty if there is none."""
-    with stage_for(reply_to, scenario_id) as stage:
+    with context_for(reply_to, scenario_id) as context:
         try:
-            ALL[scenario_id].play(stage)
+            ALL[scenario_id].play(context)
         except Failure as failure:
             return failure.kind.value
     return ""
@@ -269,9 +269,9 @@ def test_many_files_come_and_go(tmp_path: Path) -> None:
     fixtures.write()
     before = sorted(fixtures.directory.iterdir())
     names = [b"many-%d" % number for number in range(50)]
-    with stage_for(answer, "x") as stage:
-        stage.fixtures = fixtures
-        with _many_files(stage, names):
+    with context_for(answer, "x") as context:
+        context.fixtures = fixtures
+        with _many_files(context, names):
             assert {path.name for path in fixtures.directory.glob("many-*")} == {name.decode() for name in names}
     assert sorted(fixtures.directory.iterdir()) == before
     fixtures.remove()

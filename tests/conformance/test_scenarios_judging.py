@@ -29,8 +29,8 @@ from tests.conformance.test_scenarios_basic import (
     Answer,
     answer,
     but,
+    context_with,
     serve,
-    stage_with,
 )
 
 pytestmark = pytest.mark.once
@@ -63,20 +63,20 @@ class Files(Fixtures):
         return Fixture(key, name, len(data), InMemory(data))
 
 
-def stage_of(
+def context_of(
     reply_to: Answer, fixtures: Fixtures, dialect: str = "2026", timeout_seconds: float = 0.4
 ) -> contextlib.AbstractContextManager[ScenarioContext]:
     """Give a stage on which a server of a table stands."""
-    return stage_with(
+    return context_with(
         lambda listener: serve(listener, reply_to), fixtures, dialect=dialect, timeout_seconds=timeout_seconds
     )
 
 
 def play(scenario_id: str, reply_to: Answer, dialect: str = "2026", fixtures: Fixtures | None = None) -> str:
     """Return the kind of failure of a scenario, `incomplete`, or nothing."""
-    with stage_of(reply_to, fixtures or Files(Path("/srv/hftp/served")), dialect) as stage:
+    with context_of(reply_to, fixtures or Files(Path("/srv/hftp/served")), dialect) as context:
         try:
-            ALL[scenario_id].play(stage)
+            ALL[scenario_id].play(context)
         except Failure as failure:
             return failure.kind.value
         except Incomplete:

@@ -36,8 +36,8 @@ from tests.conformance.test_scenarios_basic import (
     Answer,
     answer,
     but,
+    context_with,
     converse,
-    stage_with,
 )
 from tests.conformance.test_scenarios_judging import Files
 
@@ -74,11 +74,11 @@ def accept(listener: socket.socket, handle: Handler) -> None:
         threading.Thread(target=serve, args=(client,), daemon=True).start()
 
 
-def stage_of(
+def context_of(
     handle: Handler, fixtures: Fixtures | None = None, dialect: str = "2026"
 ) -> contextlib.AbstractContextManager[ScenarioContext]:
     """Give a stage on which a server stands that serves clients so."""
-    return stage_with(
+    return context_with(
         lambda listener: accept(listener, handle),
         fixtures or Files(Path("/srv/hftp/served")),
         dialect=dialect,
@@ -89,14 +89,14 @@ def stage_of(
 def told(scenario_id: str, handle: Handler | Answer, fixtures: Fixtures | None = None) -> str:
     """Return the cause that is told of a failure; fail the test if there is no failure."""
     handler = handle if handle.__name__ == "handle" else lines(cast("Answer", handle))
-    with stage_of(cast("Handler", handler), fixtures) as stage:
+    with context_of(cast("Handler", handler), fixtures) as context:
         with pytest.raises(Failure) as failed:
-            ALL[scenario_id].play(stage)
-        moments = len(stage.record.moments)
-        stage.close()
-        parted = len(stage.record.moments)
-        text = likely(ALL[scenario_id], failed.value, stage)
-        assert len(stage.record.moments) == parted >= moments
+            ALL[scenario_id].play(context)
+        moments = len(context.record.moments)
+        context.close()
+        parted = len(context.record.moments)
+        text = likely(ALL[scenario_id], failed.value, context)
+        assert len(context.record.moments) == parted >= moments
         return text
 
 
@@ -459,11 +459,11 @@ SHARED_IDS = [
 def test_of_a_server_that_echoes_nothing_is_told_but_what_it_does() -> None:
     found = {}
     for scenario_id in SHARED_IDS[::4]:
-        with stage_of(lines(echo)) as stage:
+        with context_of(lines(echo)) as context:
             try:
-                ALL[scenario_id].play(stage)
+                ALL[scenario_id].play(context)
             except Failure as failure:
-                found[scenario_id] = likely(ALL[scenario_id], failure, stage)
+                found[scenario_id] = likely(ALL[scenario_id], failure, context)
             except Incomplete:
                 continue
     assert len(found) > 20
@@ -484,36 +484,36 @@ def test_at_most_two_questions_are_asked_and_for_no_longer_than_one_wait() -> No
     chapter = Chapter()
     causes = [Cause(str(number), control=f"C: get_metadata\nS: {number} *") for number in range(5)]
     scenario = chapter.transcript("a.b", "HFTP-3.6", "x", "C: quit\nS: 0 *", causes={Kind.TIMEOUT: [*causes, "last"]})
-    with stage_of(lines(silent)) as stage:
+    with context_of(lines(silent)) as context:
         began = monotonic()
-        assert likely(scenario, Failure(Kind.TIMEOUT, "0 OK", "nothing"), stage) == "last"
+        assert likely(scenario, Failure(Kind.TIMEOUT, "0 OK", "nothing"), context) == "last"
         assert monotonic() - began < 2.0 * PATIENCE_SECONDS
     assert len(asked) == 2
 
 
 def test_a_question_never_raises() -> None:
-    def wrong(_stage: ScenarioContext) -> bool:
+    def wrong(_context: ScenarioContext) -> bool:
         """Tell whether it fails."""
         raise ZeroDivisionError
 
     chapter = Chapter()
     causes = {Kind.TIMEOUT: [Cause("a", control=wrong), Cause("b", control="C: get_metadata {nothing-such}\nS: 0 *")]}
     scenario = chapter.transcript("a.b", "HFTP-3.6", "x", "C: quit\nS: 0 *", causes=causes)
-    with stage_of(lines(answer)) as stage:
-        assert likely(scenario, Failure(Kind.TIMEOUT, "0 OK", "nothing"), stage) == ""
-    assert likely(scenario, Failure(Kind.TIMEOUT, "0 OK", "nothing"), stage) == ""  # nothing listens any more
+    with context_of(lines(answer)) as context:
+        assert likely(scenario, Failure(Kind.TIMEOUT, "0 OK", "nothing"), context) == ""
+    assert likely(scenario, Failure(Kind.TIMEOUT, "0 OK", "nothing"), context) == ""  # nothing listens any more
 
 
 def test_the_first_cause_that_fits_is_told_and_what_the_scenario_knows_goes_before() -> None:
     chapter = Chapter()
     causes = {Kind.STATUS: [Cause("by code", codes=(20,)), Cause("by text", got="^200 [A-Z]"), "at last"]}
     scenario = chapter.transcript("a.b", "HFTP-3.6", "x", "C: quit\nS: 0 *", causes=causes)
-    with stage_of(lines(answer)) as stage:
-        assert likely(scenario, Failure(Kind.STATUS, "0 OK", "200 NO"), stage) == "by text"
-        assert likely(scenario, Failure(Kind.STATUS, "0 OK", "20 NO"), stage) == "by code"
-        assert likely(scenario, Failure(Kind.STATUS, "0 OK", "201 NO"), stage) == "at last"
-        assert likely(scenario, Failure(Kind.STATUS, "0 OK", "200 NO", "known"), stage) == "known"
-        assert likely(scenario, Failure(Kind.BODY, "a", "b"), stage) == ""
+    with context_of(lines(answer)) as context:
+        assert likely(scenario, Failure(Kind.STATUS, "0 OK", "200 NO"), context) == "by text"
+        assert likely(scenario, Failure(Kind.STATUS, "0 OK", "20 NO"), context) == "by code"
+        assert likely(scenario, Failure(Kind.STATUS, "0 OK", "201 NO"), context) == "at last"
+        assert likely(scenario, Failure(Kind.STATUS, "0 OK", "200 NO", "known"), context) == "known"
+        assert likely(scenario, Failure(Kind.BODY, "a", "b"), context) == ""
 
 
 def test_only_what_is_certain_from_the_kind_is_there_as_a_mapping() -> None:

@@ -32,13 +32,13 @@ def answering(reply: bytes, *, closes: bool = True) -> Iterator[tuple[ScenarioCo
         sockets.append(theirs)
         return ours
 
-    stage = ScenarioContext(
+    context = ScenarioContext(
         RunContext(dial, RemoteFixtures({"text": TEXT}, knows_all=True), "2019", 0.3), is_crowded=False
     )
     try:
-        yield stage, heard
+        yield context, heard
     finally:
-        stage.close()
+        context.close()
         for sock in sockets:
             sock.settimeout(5)
             with contextlib.suppress(ConnectionError):
@@ -48,14 +48,14 @@ def answering(reply: bytes, *, closes: bool = True) -> Iterator[tuple[ScenarioCo
 
 
 def play(text: str, reply: bytes, *, closes: bool = True) -> bytes:
-    with answering(reply, closes=closes) as (stage, heard):
-        Transcript(text)(stage)
+    with answering(reply, closes=closes) as (context, heard):
+        Transcript(text)(context)
     return bytes(heard).removesuffix(b"quit\r\n")  # that of a client that leaves
 
 
 def failure(text: str, reply: bytes, *, closes: bool = True) -> Failure:
-    with answering(reply, closes=closes) as (stage, _), pytest.raises(Failure) as caught:
-        Transcript(text)(stage)
+    with answering(reply, closes=closes) as (context, _), pytest.raises(Failure) as caught:
+        Transcript(text)(context)
     return caught.value
 
 
@@ -122,9 +122,9 @@ def test_an_answer_that_does_not_come_and_an_end_that_does_not_are_told_apart() 
 
 
 def test_what_was_answered_where_several_answers_are_right_is_seen() -> None:
-    with answering(b"201 NO\r\n") as (stage, _):
-        Transcript("C: x\nS: 101|201 *")(stage)
-        assert stage.seen == ["answered 201 NO"]
+    with answering(b"201 NO\r\n") as (context, _):
+        Transcript("C: x\nS: 101|201 *")(context)
+        assert context.seen == ["answered 201 NO"]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_reply_followed_by_a_reset_is_a_reply() -> None:
         def dial(timeout_seconds: float, _buffer: int) -> socket.socket:
             return socket.create_connection(listener.getsockname(), timeout_seconds)
 
-        stage = ScenarioContext(RunContext(dial, RemoteFixtures({}, knows_all=False), "2026", 5.0), is_crowded=False)
-        Transcript("C| quit\\nmore and more\nS: 100 *\n<close>")(stage)
-        stage.close()
+        context = ScenarioContext(RunContext(dial, RemoteFixtures({}, knows_all=False), "2026", 5.0), is_crowded=False)
+        Transcript("C| quit\\nmore and more\nS: 100 *\n<close>")(context)
+        context.close()
         server.join(5)

@@ -88,22 +88,22 @@ def test_one_silence_of_a_kind_is_waited_for_in_full_and_most_of_the_others_shor
     assert found.end.exit == 1
 
 
-def slow_by_turns(stage: ScenarioContext) -> None:
+def slow_by_turns(context: ScenarioContext) -> None:
     """Fail where the wait is short, and pass where it is in full."""
-    stage.probe()
-    if stage.timeout_seconds < stage.run_context.timeout_seconds:
-        raise Failure(Kind.TIMEOUT, "an answer", f"nothing within {stage.timeout_seconds} s")
+    context.probe()
+    if context.timeout_seconds < context.run_context.timeout_seconds:
+        raise Failure(Kind.TIMEOUT, "an answer", f"nothing within {context.timeout_seconds} s")
 
 
-def silent(stage: ScenarioContext) -> None:
+def silent(context: ScenarioContext) -> None:
     """Fail however long the wait is."""
-    stage.probe()
-    raise Failure(Kind.TIMEOUT, "an answer", f"nothing within {stage.timeout_seconds} s")
+    context.probe()
+    raise Failure(Kind.TIMEOUT, "an answer", f"nothing within {context.timeout_seconds} s")
 
 
-def wrong(stage: ScenarioContext) -> None:
+def wrong(context: ScenarioContext) -> None:
     """Fail at once."""
-    raise Failure(Kind.BODY, "this", f"that, within {stage.timeout_seconds} s")
+    raise Failure(Kind.BODY, "this", f"that, within {context.timeout_seconds} s")
 
 
 def own(*rows: Scenario, jobs: int) -> Run:

@@ -88,7 +88,7 @@ def test_a_large_body_comes_whole_after_the_replies(pair: tuple[socket.socket, R
     sock, reader = pair
     writer = Writer(sock, DEFAULTS)
     writer.replies += b"before "
-    assert reader.run(writer.pour(Known(CONTENT, cold=cold), may_block=False)) == len(CONTENT)
+    assert reader.run(writer.stream(Known(CONTENT, cold=cold), may_block=False)) == len(CONTENT)
     writer.replies += b" after"
     reader.run(writer.flush())
     reader.read()
@@ -99,7 +99,7 @@ def test_a_large_body_comes_whole_after_the_replies(pair: tuple[socket.socket, R
 
 def test_a_large_body_goes_without_the_conversation_but_for_its_end(pair: tuple[socket.socket, Reader]) -> None:
     sock, reader = pair
-    steps = Writer(sock, DEFAULTS).pour(Known(CONTENT), may_block=False)
+    steps = Writer(sock, DEFAULTS).stream(Known(CONTENT), may_block=False)
     wait = next(steps)
     while not wait.is_over():
         reader.read()
@@ -111,7 +111,7 @@ def test_a_large_body_goes_without_the_conversation_but_for_its_end(pair: tuple[
 
 def test_a_client_who_is_gone_ends_the_conversation_not_the_engine(pair: tuple[socket.socket, Reader]) -> None:
     sock, reader = pair
-    steps = Writer(sock, DEFAULTS).pour(Known(CONTENT), may_block=False)
+    steps = Writer(sock, DEFAULTS).stream(Known(CONTENT), may_block=False)
     wait = next(steps)
     reader.close()
     assert wait.is_over()
@@ -124,7 +124,7 @@ def test_who_is_alone_is_sent_large_parts_and_several_smaller_ones() -> None:
     with ours, theirs:
         ours.settimeout(0)
         bodies = [Known(CONTENT), Known(CONTENT)]
-        first, second = (Writer(ours, DEFAULTS).pour(body, may_block=False) for body in bodies)
+        first, second = (Writer(ours, DEFAULTS).stream(body, may_block=False) for body in bodies)
         for steps in (first, second):
             next(steps)
         for steps in (first, first, first, second, first, second, second):
@@ -143,7 +143,7 @@ def test_small_bodies_are_gathered_and_sent_when_they_are_many(pair: tuple[socke
     sock, reader = pair
     writer = Writer(sock, DEFAULTS)
     for _ in range(100):
-        assert reader.run(writer.gather(Known(b"x" * 1000, cold=cold), may_block=False)) == 1000
+        assert reader.run(writer.buffer(Known(b"x" * 1000, cold=cold), may_block=False)) == 1000
     assert len(writer.replies) < 1 << 16
     reader.run(writer.flush())
     reader.read()
@@ -156,7 +156,7 @@ def test_a_body_that_breaks_off_tells_where(pair: tuple[socket.socket, Reader], 
     for may_block in (False, True):
         writer = Writer(sock, DEFAULTS)
         body = Known(content, breaks_at=len(content))
-        send = writer.pour if body.is_large else writer.gather
+        send = writer.stream if body.is_large else writer.buffer
         with pytest.raises(BrokenOffError) as broken:
             reader.run(send(body, may_block=may_block))
         assert broken.value.position == len(content)
@@ -167,7 +167,7 @@ def test_the_rate_makes_pauses_between_pieces(pair: tuple[socket.socket, Reader]
     sock, reader = pair
     writer = Writer(sock, replace(DEFAULTS, rate=4_000_000))
     writer.replies += b"before "
-    reader.run(writer.pour(Known(CONTENT), may_block=True))
+    reader.run(writer.stream(Known(CONTENT), may_block=True))
     reader.run(writer.flush())
     reader.read()
     assert reader.received == b"before " + CONTENT
@@ -177,7 +177,7 @@ def test_the_rate_makes_pauses_between_pieces(pair: tuple[socket.socket, Reader]
 def test_who_takes_nothing_is_given_up(pair: tuple[socket.socket, Reader]) -> None:
     sock, _ = pair
     writer = Writer(sock, DEFAULTS)
-    steps = writer.pour(Known(CONTENT), may_block=True)
+    steps = writer.stream(Known(CONTENT), may_block=True)
     with pytest.raises(TooSlowError):
         answer_never(steps)
 

@@ -13,7 +13,7 @@ def test_nobody_new_gets_in_and_who_waits_still_does() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as early:
         early.sendall(b"a")
         assert drain.is_anybody_waiting(listener)
-        drain.turn_away(listener)
+        drain.refuse_new(listener)
         early.sendall(b"b")
         with socket.socket() as late:
             late.settimeout(0.3)
@@ -30,8 +30,8 @@ def test_a_unix_socket_is_not_found_any_more(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
-        drain.turn_away(listener)
-        drain.turn_away(listener)
+        drain.refuse_new(listener)
+        drain.refuse_new(listener)
         with socket.socket(socket.AF_UNIX) as late, pytest.raises(FileNotFoundError):
             late.connect(path)
 
@@ -40,7 +40,7 @@ def test_what_is_no_listener_is_let_be(caplog: pytest.LogCaptureFixture) -> None
     closed = socket.socket()
     closed.close()
     with caplog.at_level("DEBUG", "greenserver"):
-        drain.turn_away(closed)
+        drain.refuse_new(closed)
     assert "takes no filter" in caplog.text
     assert not drain.is_anybody_waiting(closed)
 
@@ -56,11 +56,11 @@ def test_the_wait_for_an_empty_queue_is_over_when_it_is_empty_and_has_an_end() -
 def test_who_is_dismissed_sees_the_end_of_the_stream() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0)
-        drain.dismiss(listener)
+        drain.close_queued(listener)
         clients = [socket.create_connection(listener.getsockname(), 10) for _ in range(3)]
         for client in clients:
             client.sendall(b"get_file_listing\r\n")
-        dismissing = threading.Thread(target=drain.dismiss, args=(listener,))
+        dismissing = threading.Thread(target=drain.close_queued, args=(listener,))
         dismissing.start()
         for client in clients[:2]:
             with client:

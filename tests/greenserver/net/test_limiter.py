@@ -94,7 +94,7 @@ def test_without_a_gate_all_are_welcome() -> None:
     slot = Slot(None)
     slot.begin()
     assert slot.is_let_in_as("anybody")
-    slot.turn_away("tls", "anybody", ValueError())
+    slot.reject("tls", "anybody", ValueError())
     slot.end()
 
 
