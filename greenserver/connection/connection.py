@@ -127,7 +127,7 @@ class Connection:
     def normalize_command(command: str) -> tuple[str, list[str]]:
         """Split a command into its name and its arguments: 'get_metadata a' -> ('get_metadata', ['a']).
 
-        Raises Refusal: BAD_REQUEST for what is not printable ASCII, elements not separated by exactly one
+        Raises CommandError: BAD_REQUEST for what is not printable ASCII, elements not separated by exactly one
         space, and no element at all.
         """
         return split(command)
@@ -199,7 +199,7 @@ class Connection:
     # --- Replying --------------------------------------------------------------------------------
 
     def _answer(self, store: Files, command: str) -> Response:
-        """Run one command; raises NotCachedError if the store does."""
+        """Run one command; raises WouldBlockError if the store does."""
         try:
             return understand(self._dialect, command)(store)
         except CommandError as refusal:

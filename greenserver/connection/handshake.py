@@ -50,7 +50,7 @@ def read_proxy_header(
 ) -> Steps[tuple[str, bytes]]:
     """Read a PROXY protocol header, and return whom it names, and what was read beyond it.
 
-    Raises TurnedAwayError if the peer is none of the proxies, or sends no header; TooSlowError past the deadline.
+    Raises HandshakeError if the peer is none of the proxies, or sends no header; TooSlowError past the deadline.
     """
     address = address_of(peer)
     if address is not None and not any(address in network for network in proxies):
@@ -79,7 +79,7 @@ def secure(sock: socket.socket, context: "ssl.SSLContext", early: bytes) -> "Sec
 def shake_hands(channel: "SecureChannel", deadline: float) -> Steps[None]:
     """Agree on TLS.
 
-    Raises TurnedAwayError if that fails, TooSlowError past the deadline.
+    Raises HandshakeError if that fails, TooSlowError past the deadline.
     """
     import ssl  # noqa: PLC0415  (the same)
 

@@ -46,7 +46,7 @@ class FileSlice:
         """Fill a buffer from a position in the slice on, or with all that is left of it; return what is filled.
 
         Raises FileChangedError if the file no longer holds that, or holds other bytes than it did; OSError if it
-        cannot be read; NotCachedError if it must not wait for them (`patient`), and would.
+        cannot be read; WouldBlockError if it must not wait for them (`patient`), and would.
         """
         buffer = buffer[: self.size - position]
         if not buffer:

@@ -47,7 +47,7 @@ def is_name_cached(directory: int, name: str) -> bool:
 def read_cached(descriptor: int, buffer: memoryview, offset: int) -> None:
     """Fill a buffer from an offset of a file on, all of which must be in memory.
 
-    Raises NotCachedError if not all are, or the file ends before them; OSError if it cannot be read.
+    Raises WouldBlockError if not all are, or the file ends before them; OSError if it cannot be read.
     """
     try:
         got = os.preadv(descriptor, [buffer], offset, os.RWF_NOWAIT)

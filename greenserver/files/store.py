@@ -149,7 +149,7 @@ class FileStore:
 
         `now` is on the clock of `time.monotonic`, which need not be asked for each of many names.
 
-        Raises NotCachedError or OSError if it cannot.
+        Raises WouldBlockError or OSError if it cannot.
         """
         if (name not in self._known or now >= self._known_until) and not self.is_cached(name, now):
             raise WouldBlockError
@@ -222,7 +222,7 @@ class FileStore:
 class NonBlockingStore:
     """A store as a conversation sees it that must not be held up: what would have to wait becomes work.
 
-    A call raises NotCachedError if the answer is not at hand; `work` is then what finds it. Once that is done,
+    A call raises WouldBlockError if the answer is not at hand; `work` is then what finds it. Once that is done,
     the same call returns, or raises, what was found.
     """
 

@@ -93,7 +93,7 @@ QUIT = Command("quit", range(1), leave)
 
 
 def split(command: str) -> tuple[str, list[str]]:
-    """Return a command's name and its arguments; raises Refusal, see `Connection.normalize_command`."""
+    """Return a command's name and its arguments; raises CommandError, see `Connection.normalize_command`."""
     name, *arguments = elements = command.split(" ")
     if "" in elements or not (command.isascii() and command.isprintable()):
         raise CommandError(Status.BAD_REQUEST)
@@ -103,7 +103,7 @@ def split(command: str) -> tuple[str, list[str]]:
 def parse_number(text: str) -> int:
     """Return a non-negative decimal of ASCII digits; past 18 digits, a number larger than any file.
 
-    Raises Refusal: INVALID_ARGUMENTS_FOR_COMMAND for all that `int` accepts beyond that (signs,
+    Raises CommandError: INVALID_ARGUMENTS_FOR_COMMAND for all that `int` accepts beyond that (signs,
     underscores, other scripts' digits), and for zeros without end, whose value is not known.
     """
     if not (text.isascii() and text.isdigit()):

@@ -22,7 +22,7 @@ from greenserver.protocol.status import CommandError, Status
 from greenserver.protocol.store import Files
 
 Request: TypeAlias = Callable[[Files], Response]
-"""A command with its arguments: asks a store, and returns the reply; raises Refusal if there is none but a status."""
+"""A command with its arguments: asks a store, and returns the reply; raises CommandError if there is none but a status."""
 
 
 class Dialect:
@@ -41,12 +41,12 @@ class Dialect:
     def find(self, name: str, arguments: Sequence[str]) -> Request:
         """Return what a command of a name asks for, if it takes so many arguments.
 
-        Raises Refusal: NO_SUCH_COMMAND or INVALID_ARGUMENTS_FOR_COMMAND.
+        Raises CommandError: NO_SUCH_COMMAND or INVALID_ARGUMENTS_FOR_COMMAND.
         """
         return partial(self._find(name, arguments).run, self._language, arguments)
 
     def find_short(self, name: str, arguments: Sequence[str]) -> ShortRequest | None:
-        """Return what answers a command of a name at once, if something does; raises Refusal as `find`."""
+        """Return what answers a command of a name at once, if something does; raises CommandError as `find`."""
         short = self._find(name, arguments).short
         return None if short is None else short(arguments)
 
@@ -62,7 +62,7 @@ class Dialect:
 class ShortRequests(dict[bytes, ShortRequest]):
     """What answers a command line at once: found when it is asked for, and kept, since clients repeat themselves.
 
-    Raises Refusal or KeyError for a line that is not answered at once.
+    Raises CommandError or KeyError for a line that is not answered at once.
     """
 
     def __init__(self, dialect: Dialect) -> None:
@@ -86,7 +86,7 @@ class ShortRequests(dict[bytes, ShortRequest]):
 def understand(dialect: Dialect, command: str) -> Request:
     """Return what a command asks for: that depends on its text alone, and clients repeat themselves.
 
-    Raises Refusal: BAD_EOL for a line broken by a LF of its own, or as `split` and `Dialect.find`.
+    Raises CommandError: BAD_EOL for a line broken by a LF of its own, or as `split` and `Dialect.find`.
     """
     line = command.removesuffix("\r\n")
     if "\n" in line:

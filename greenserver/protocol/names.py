@@ -10,6 +10,6 @@ _NAME: Final = re.compile(f"[{NAME_CHARACTERS}]+", re.ASCII)
 
 
 def require_name(name: str) -> None:
-    """Raise Refusal(INVALID_ARGUMENTS_FOR_COMMAND) if a file can never have this name."""
+    """Raise CommandError(INVALID_ARGUMENTS_FOR_COMMAND) if a file can never have this name."""
     if not _NAME.fullmatch(name):
         raise CommandError(Status.INVALID_ARGUMENTS_FOR_COMMAND)

@@ -48,7 +48,7 @@ class Body(ABC):
         `room` may be used for what is read, and limits it; a multiple of 3 bytes. A part can be a view of it.
         Positions never go back before the start of the part that was returned last.
         Raises what reading the source raises; the reply can then not be completed.
-        Raises NotCachedError if it must not wait for the source (`patient`), and would.
+        Raises WouldBlockError if it must not wait for the source (`patient`), and would.
         """
 
     def close(self) -> None:  # noqa: B027  (a listing holds nothing)

@@ -4,8 +4,8 @@ from greenserver.admin.state_directory import StateDirectory
 from tests.greenserver.serving import run_script
 
 _SCRIPT = """
-from greenserver.admin.process import load_meter
-meter = load_meter()
+from greenserver.admin.process import load_metrics
+meter = load_metrics()
 for _ in range(2):
     meter.connected()
 meter.disconnected("closed", 0.2)
@@ -19,9 +19,9 @@ for lag in (0.5, 0.25):
     meter.beat(lag)
 from prometheus_client import generate_latest
 import greenserver.admin.http as answers
-from greenserver.admin.state_directory import Board
+from greenserver.admin.state_directory import StateDirectory
 import os
-print(answers.metrics(Board(os.environ["PROMETHEUS_MULTIPROC_DIR"]))[2].decode())
+print(answers.metrics(StateDirectory(os.environ["PROMETHEUS_MULTIPROC_DIR"]))[2].decode())
 """
 
 

@@ -12,8 +12,8 @@ from tests.greenserver.serving import run_script
 
 _COUNT = """
 import os
-from greenserver.admin.process import load_meter
-meter = load_meter()
+from greenserver.admin.process import load_metrics
+meter = load_metrics()
 meter.connected()
 meter.command("quit", 0, 10, 0.001)
 print(os.getpid())
