@@ -22,7 +22,7 @@ from greenserver.protocol.status import CommandError, Status
 from greenserver.protocol.store import Files
 
 Request: TypeAlias = Callable[[Files], Response]
-"""A command with its arguments: asks a store, and returns the reply; raises CommandError if there is none but a status."""
+"""A command with its arguments: ask a store and return the reply; raise CommandError if the reply is only a status."""
 
 
 class Dialect:
