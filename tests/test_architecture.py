@@ -18,8 +18,8 @@ LAYERS = (
     ("greenserver.__main__",),
     ("greenserver.cli",),
     ("greenserver.operation.workers",),
-    ("greenserver.operation.arbiter",),
-    ("greenserver.operation.worker",),
+    ("greenserver.operation.supervisor",),
+    ("greenserver.operation.worker", "greenserver.operation.preflight"),
     ("greenserver.operation.process", "greenserver.operation.deployment"),
     ("greenserver.server",),
     ("greenserver.engines.*",),
@@ -43,6 +43,7 @@ LAYERS = (
         "greenserver.episodes",
         "greenserver.doors",
         "greenserver.operation.heartbeat",
+        "greenserver.operation.lifecycle",
     ),
     (
         "greenserver.file_slice",
