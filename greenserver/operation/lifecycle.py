@@ -1,16 +1,13 @@
-"""The life of a worker as its supervisor sees it: one table of states, and the moments at which it is ended by force."""
+"""The life of a worker as its supervisor sees it: one table of states, and when it is ended by force."""
 
 import contextlib
 import logging
 import os
 import signal
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from greenserver.logs import report
-
-if TYPE_CHECKING:
-    from greenserver.configuration import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +68,7 @@ class WorkerProcess:
     Moments are seconds on the clock of `time.monotonic`.
     """
 
-    def __init__(self, pid: int, beats: int, settings: "Settings", generation: int, now: float) -> None:
+    def __init__(self, pid: int, beats: int, *, generation: int, grace_seconds: float, now: float) -> None:
         self.pid = pid
         self.generation = generation
         """How many reloads came before it."""
@@ -79,7 +76,7 @@ class WorkerProcess:
         self.is_killed = False
         self.forked_at = now
         self._beats = beats
-        self._grace_seconds = settings.limits.grace_seconds
+        self._grace_seconds = grace_seconds
         self._heard_at = now
         self._end_by = _NEVER
 

@@ -12,7 +12,6 @@ import select
 import signal
 import socket
 from collections import deque
-from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +25,8 @@ from greenserver.operation.notices import Reread, adjust_log, report_refusal, re
 from greenserver.operation.worker import CANNOT_SERVE, FAILED, FAILED_TO_BOOT, Worker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from greenserver.operation.admin import Admin
 
 _log = logging.getLogger(__name__)
@@ -178,7 +179,10 @@ class Supervisor:
                 if descriptor >= 0:
                     os.close(descriptor)
             Worker(self._settings, self._listener, self._admin, supervisor=supervisor, beats=beats).run()
-        self._workers[pid] = WorkerProcess(pid, beats, self._settings, self._generation, now)
+        grace_seconds = self._settings.limits.grace_seconds
+        self._workers[pid] = WorkerProcess(
+            pid, beats, generation=self._generation, grace_seconds=grace_seconds, now=now
+        )
 
     def _watch_admin(self, now: float) -> None:
         self._watch_admin_at = _NEVER
