@@ -1,16 +1,13 @@
-"""One process of several that serve on one listener: begun by the arbiter's fork, patched only after it."""
+"""One process of several that serve on one listener: forked by the supervisor, patched only after that."""
 
+import contextlib
 import logging
 import os
 import signal
 import socket
 import sys
-import time
 from types import FrameType
-from typing import TYPE_CHECKING, Final, Protocol
-
-from gunicorn.config import Config  # type: ignore[import-untyped]  # it has none
-from gunicorn.workers.workertmp import WorkerTmp  # type: ignore[import-untyped]  # it has none
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from greenserver.monkeypatch import patch_for
 from greenserver.service import privileges
@@ -24,78 +21,57 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-MARGIN_SECONDS: Final = 5.0
-"""How long after its grace a worker that was told to go may still be there, before it is killed."""
+CANNOT_SERVE: Final = 1
+"""Exit status of a worker that something outside of the program kept from serving: the next one may have more luck."""
 
-_RETRY_SECONDS: Final = 1.0
-"""How long a worker that cannot begin waits before it ends and another one tries."""
+FAILED_TO_BOOT: Final = 3
+"""Exit status of a worker that met with an unexpected exception before it served."""
 
-HELD_SIGNALS: Final = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGTERM})
-"""Signals that a process holds back until it can obey them."""
+FAILED: Final = 255
+"""Exit status of a worker that met with an unexpected exception while it served."""
 
-ARBITER_SIGNALS: Final = (
-    *(signal.SIGHUP, signal.SIGQUIT, signal.SIGINT, signal.SIGTERM),
-    *(signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH),
-)
-
-
-class Service(Protocol):
-    """What a worker is told before the fork."""
-
-    settings: "Settings"
-    admin: "Admin | None"
+_BEAT: Final = b"."
 
 
 class Worker:
-    """One process that serves; made before the fork, begun after it."""
+    """Serves in this process, which the supervisor has just forked, and writes a beat to a pipe each second."""
 
     def __init__(
-        self,
-        age: int,
-        ppid: int,
-        sockets: list[socket.socket],
-        app: Service,
-        _timeout: float,
-        cfg: Config,
-        _log: object,
+        self, settings: "Settings", listener: socket.socket, admin: "Admin | None", *, supervisor: int, beats: int
     ) -> None:
-        self.age = age
-        self.pid = 0
-        self.booted = self.aborted = False
-        self.tmp = WorkerTmp(cfg)  # how the arbiter sees its heart beat
-        self.last_moment = float("inf")
-        self._arbiter = ppid
-        self._listener = sockets[0]
-        self._settings = app.settings
-        self._admin = app.admin
-
-    @property
-    def is_retired(self) -> bool:
-        """Whether it was told to drain."""
-        return self.last_moment < float("inf")
-
-    def retire(self) -> None:
-        """Take note that it was told to drain."""
-        self.last_moment = time.monotonic() + self._settings.limits.grace_seconds + MARGIN_SECONDS
-
-    def init_process(self) -> None:
-        """Serve until SIGTERM; what goes wrong before is logged, and the next worker tries again."""
+        self._settings = settings
+        self._listener = listener
+        self._admin = admin
+        self._supervisor = supervisor
+        self._beats = beats
         self._stop_asked = False
+        self._is_ready = False
         self._server: Server | None = None
+
+    def run(self) -> NoReturn:
+        """Serve until SIGTERM, then exit; what keeps it from serving is logged."""
         # Never ignored, not even for a moment: that would discard the one that may have come since the fork.
         signal.signal(signal.SIGTERM, self._stop)
-        for number in set(ARBITER_SIGNALS) - {signal.SIGTERM}:
-            signal.signal(number, signal.SIG_IGN)  # the terminal's and systemd's are for the arbiter
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):  # the terminal's and systemd's: the supervisor's
+            signal.signal(number, signal.SIG_IGN)
+        for number in (signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH):
+            signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
+        report(_log, logging.DEBUG, f"Booting worker with pid: {os.getpid()}")
         try:
             patch_for(self._settings.engine)
             configure_log(self._settings)
             self._serve()
         except (OSError, RuntimeError, ValueError) as error:
             report(_log, logging.ERROR, "a worker cannot serve", reason=str(error))
-            time.sleep(_RETRY_SECONDS)
-            sys.exit(1)
+            sys.exit(CANNOT_SERVE)
+        except Exception as error:  # noqa: BLE001  (the supervisor's loop, in which this was forked, must not go on here)
+            report(_log, logging.ERROR, "Exception in worker process", error=error)
+            sys.exit(FAILED if self._is_ready else FAILED_TO_BOOT)
+        finally:
+            report(_log, logging.DEBUG, f"Worker exiting (pid: {os.getpid()})")
+        sys.exit(0)
 
     def _serve(self) -> None:
         from greenserver.admin.process import load_metrics  # noqa: PLC0415  (the same)
@@ -112,19 +88,20 @@ class Worker:
             privileges.drop(settings)
             self._server = server
             signal.set_wakeup_fd(server.wakeup_fileno(), warn_on_full_buffer=False)
-            self.booted = True
-            self.tmp.notify()
             beats = [self._beat] if self._admin is None else [self._beat, meter.beat]
             start_heartbeat(*beats)
             if self._admin is not None:
                 self._admin.board.set_serving()
             if self._stop_asked:
                 server.stop()
+            self._is_ready = True
+            self._beat()
             server.serve()
 
-    def _beat(self, _lag_seconds: float) -> None:
-        self.tmp.notify()
-        if os.getppid() != self._arbiter and not self._stop_asked:
+    def _beat(self, _lag_seconds: float = 0.0) -> None:
+        with contextlib.suppress(OSError):  # a supervisor that does not read, or is gone
+            os.write(self._beats, _BEAT)
+        if os.getppid() != self._supervisor and not self._stop_asked:
             report(_log, logging.ERROR, "the arbiter is gone: this worker ends")
             self._stop(signal.SIGTERM, None)
 

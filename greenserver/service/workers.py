@@ -2,15 +2,17 @@
 
 import contextlib
 import os
+import signal
 import socket
+import sys
 
 from greenserver.admin.process import Admin
 from greenserver.config.addresses import UNIX_PREFIX
 from greenserver.config.settings import Settings
 from greenserver.net.listening import close_listener, open_listener
-from greenserver.service import privileges, rlimits, systemd
-from greenserver.service.arbiter import Overseer, Service, try_out
+from greenserver.service import preflight, privileges, rlimits, systemd
 from greenserver.service.reload import Announce, Reread, configure_log
+from greenserver.service.supervisor import Supervisor
 
 
 def run(settings: Settings, announce: Announce, reread: Reread) -> None:
@@ -19,7 +21,7 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
     Raises OSError with a message for people if that cannot be.
     """
     configure_log(settings)
-    problem = try_out(settings)
+    problem = preflight.find_problem(settings)
     if problem:
         raise OSError(problem)
     rlimits.raise_limit()
@@ -35,15 +37,16 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
             if (identity := privileges.find(settings)) is not None:
                 admin.give_to(identity.user, identity.group)
             admin.begin()
-        overseer = Overseer(Service(settings, reread, admin), listener, is_own=is_own)
-        overseer.init_signals()  # whoever reads the announcement may send one
+        supervisor = Supervisor(settings, reread, admin, listener, is_own=is_own)
+        supervisor.catch_signals()  # whoever reads the announcement may send one
         name = listener.getsockname()
         announce(*((str(name[0]), int(name[1])) if isinstance(name, tuple) else (UNIX_PREFIX + str(name), 0)))
-        try:
-            overseer.run()
-        except SystemExit as end:  # the arbiter's way to return, and a worker's
-            if end.code or os.getpid() != owner:
-                raise
+        status = supervisor.run()
+    if status < 0:  # end as if the signal had never been caught
+        signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    if status:
+        sys.exit(status)
 
 
 def _close_if_still(owner: int, listener: socket.socket) -> None:

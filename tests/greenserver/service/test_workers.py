@@ -21,18 +21,22 @@ TOLD_BEFORE_IT_COULD = """
 import os, signal, socket, sys
 
 from greenserver.config.settings import Settings
-from greenserver.service.arbiter import Service
-from greenserver.service.worker import HELD_SIGNALS, Worker
+from greenserver.service.lifecycle import fork
+from greenserver.service.worker import Worker
 
-service = Service(Settings(directory=sys.argv[1], workers=1), reread=None, admin=None)
 with socket.create_server(("127.0.0.1", 0)) as listener:
-    worker = Worker(1, os.getppid(), [listener], service, 60, service.cfg, None)
-    signal.pthread_sigmask(signal.SIG_BLOCK, HELD_SIGNALS)
+    parent = os.getpid()
+    child, pipe = fork()
+    if child:
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     os.kill(os.getpid(), signal.SIGTERM)
     print("held", flush=True)
     signal.alarm(30)  # a worker that does not obey is ended by it
-    worker.init_process()
-    print("ended", flush=True)
+    worker = Worker(Settings(directory=sys.argv[1]), listener, None, supervisor=parent, beats=pipe)
+    try:
+        worker.run()
+    finally:
+        print("ended", flush=True)
 """
 
 
@@ -134,7 +138,7 @@ def test_a_second_signal_ends_all_of_it_at_once(served: Server, number: int) -> 
     wait_until(lambda: all(state_of(worker) == "X" for worker in workers), "no worker is left")
 
 
-def test_workers_end_when_their_arbiter_is_killed(served: Server) -> None:
+def test_workers_end_when_their_supervisor_is_killed(served: Server) -> None:
     workers = workers_of(served)
     served.process.kill()
     served.process.wait()
@@ -189,13 +193,13 @@ def test_a_reload_replaces_all_workers_and_serves_by_the_new_configuration(
     assert server.stop() == 0
 
 
-def test_the_descriptors_of_the_arbiter_do_not_grow_with_reloads_and_crashes(served: Server) -> None:
+def test_the_descriptors_of_the_supervisor_do_not_grow_with_reloads_and_crashes(served: Server) -> None:
     before = served.counts()["descriptors"]
     for _ in range(3):
         old = workers_of(served)
         served.process.send_signal(signal.SIGHUP)
         wait_for_workers(served, 2, other_than=old)
-    wait_until(lambda: served.counts()["descriptors"] <= before, "the arbiter gives back what it held")
+    wait_until(lambda: served.counts()["descriptors"] <= before, "the supervisor gives back what it held")
 
 
 def test_a_unix_socket_outlives_a_reload_and_goes_with_the_server(
@@ -230,7 +234,7 @@ def nobody() -> tuple[str, int]:
     return entry.pw_name, entry.pw_uid
 
 
-def test_workers_become_another_user_and_their_arbiter_does_not(
+def test_workers_become_another_user_and_their_supervisor_does_not(
     start: Start, directory: Path, nobody: tuple[str, int]
 ) -> None:
     for parent in directory.parents:

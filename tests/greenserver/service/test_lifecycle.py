@@ -1,0 +1,184 @@
+"""What a worker does changes its state by one table; one that does not end is ended; a fork loses no signal."""
+
+import contextlib
+import logging
+import os
+import select
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from greenserver.service import lifecycle
+from greenserver.service.lifecycle import TRANSITIONS, Event, State, WorkerProcess, fork
+
+STUCK_SECONDS = lifecycle.STUCK_SECONDS
+GRACE_SECONDS = 10.0
+BEGIN = 1000.0
+PID = 1234567
+
+
+class Watched(WorkerProcess):
+    """A worker that is no process: its signals are kept."""
+
+    def __init__(self) -> None:
+        reader, self.writer = os.pipe()
+        super().__init__(PID, reader, generation=0, grace_seconds=GRACE_SECONDS, now=BEGIN)
+        self.signals: list[int] = []
+
+    def keep(self, pid: int, number: int) -> None:
+        assert pid == PID
+        self.signals.append(number)
+
+    def beat(self, now: float) -> bool:
+        os.write(self.writer, b".")
+        return self.hear(now)
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
+    """Return a worker that has just been forked."""
+    watched = Watched()
+    monkeypatch.setattr(os, "kill", watched.keep)
+    yield watched
+    for descriptor in (watched.writer, watched.fileno()):
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+
+
+def test_every_state_answers_to_every_event_but_the_last_to_none() -> None:
+    assert set(TRANSITIONS) == {(state, event) for state in State if state is not State.ENDED for event in Event}
+    assert {state for (_, event), state in TRANSITIONS.items() if event is Event.EXIT} == {State.ENDED}
+    assert not [pair for pair, after in TRANSITIONS.items() if pair[0] is State.DRAINING and after is State.READY]
+
+
+def test_the_first_beat_makes_it_ready_and_each_puts_off_its_end(worker: Watched) -> None:
+    assert (worker.state, worker.is_serving, worker.deadline) == (State.STARTING, True, BEGIN + STUCK_SECONDS)
+    assert worker.beat(BEGIN + 1)
+    assert not worker.beat(BEGIN + 2)
+    assert (worker.state, worker.is_serving, worker.deadline) == (State.READY, True, BEGIN + 2 + STUCK_SECONDS)
+    worker.enforce(worker.deadline - 0.1)
+    assert worker.signals == []
+
+
+def test_it_is_told_to_drain_once_and_is_not_ready_again(worker: Watched) -> None:
+    worker.drain(BEGIN)
+    worker.drain(BEGIN + 1)
+    assert not worker.beat(BEGIN + 2)
+    assert (worker.state, worker.is_serving, worker.signals) == (State.DRAINING, False, [signal.SIGTERM])
+    assert worker.deadline == BEGIN + GRACE_SECONDS + lifecycle.MARGIN_SECONDS
+
+
+def test_past_its_grace_it_is_killed_once(worker: Watched, caplog: pytest.LogCaptureFixture) -> None:
+    worker.beat(BEGIN)
+    worker.drain(BEGIN)
+    end = worker.deadline
+    worker.enforce(end - 0.1)
+    assert worker.signals == [signal.SIGTERM]
+    worker.enforce(end)
+    assert worker.is_killed
+    worker.enforce(end + 1000)
+    assert worker.signals == [signal.SIGTERM, signal.SIGKILL]
+    assert worker.deadline == float("inf")
+    assert caplog.messages == ["a worker that does not end is killed"]
+
+
+def test_a_silent_one_is_aborted_and_then_killed_whatever_it_says(
+    worker: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker.beat(BEGIN)
+    worker.enforce(BEGIN + STUCK_SECONDS)
+    assert worker.signals == [signal.SIGABRT]
+    worker.beat(BEGIN + STUCK_SECONDS + 0.1)
+    worker.excuse(BEGIN + STUCK_SECONDS + 0.1)
+    worker.drain(BEGIN + STUCK_SECONDS + 0.2)
+    assert worker.deadline == BEGIN + STUCK_SECONDS + 1
+    worker.enforce(worker.deadline)
+    assert worker.signals == [signal.SIGABRT, signal.SIGTERM, signal.SIGKILL]
+    assert caplog.messages == [f"WORKER TIMEOUT (pid:{PID})", "a worker that does not end is killed"]
+
+
+def test_one_that_is_excused_has_all_its_time_again(worker: Watched) -> None:
+    worker.excuse(BEGIN + 1000)
+    assert worker.deadline == BEGIN + 1000 + STUCK_SECONDS
+
+
+def test_the_end_of_its_beats_is_no_beat(worker: Watched) -> None:
+    os.close(worker.writer)
+    assert not worker.hear(BEGIN + 1)
+    assert (worker.state, worker.fileno()) == (State.STARTING, -1)
+    assert worker.exited(0) == 0
+    assert worker.state is State.ENDED
+    with pytest.raises(KeyError):
+        worker.drain(BEGIN)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_killed", "code", "told"),
+    [
+        (0, False, 0, ()),
+        (1 << 8, False, 1, ("ERROR", f"Worker (pid:{PID}) exited with code 1.")),
+        (signal.SIGKILL, False, -9, ("ERROR", f"Worker (pid:{PID}) was sent SIGKILL! Perhaps out of memory?")),
+        (signal.SIGKILL, True, -9, ("DEBUG", f"Worker (pid:{PID}) was sent SIGKILL!")),
+        (signal.SIGTERM, False, -15, ("DEBUG", f"Worker (pid:{PID}) was sent SIGTERM!")),
+        (signal.SIGABRT, False, -6, ("WARNING", f"Worker (pid:{PID}) was sent SIGABRT!")),
+        (signal.SIGRTMIN + 1, False, -35, ("WARNING", f"Worker (pid:{PID}) was sent signal 35!")),
+    ],
+)
+def test_how_it_has_ended_is_told_and_its_pipe_is_closed(  # noqa: PLR0913  (a row of the table)
+    worker: Watched,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    status: int,
+    is_killed: bool,
+    code: int,
+    told: tuple[str, ...],
+) -> None:
+    if is_killed:
+        worker.kill()
+    with caplog.at_level(logging.DEBUG, "greenserver"):
+        assert worker.exited(status) == code
+    records = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert records == [*([told] if told else []), ("DEBUG", "a worker has ended")]
+    assert worker.fileno() == -1
+
+
+def test_a_signal_right_after_the_fork_waits_and_is_not_taken_for_the_parents() -> None:
+    woken, wakes = os.pipe()
+    os.set_blocking(wakes, False)
+    former = signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    before = signal.set_wakeup_fd(wakes)
+    try:
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        child, pipe = fork()
+        if not child:
+            os.kill(os.getpid(), signal.SIGTERM)
+            says = b"held" if signal.SIGTERM in signal.sigpending() else b"lost"
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
+            os.write(pipe, says)
+            os._exit(7)
+        with os.fdopen(pipe, "rb") as told:
+            assert told.read() == b"held"
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == mask
+        poll = select.poll()
+        poll.register(woken, select.POLLIN)
+        assert poll.poll(100) == []
+    finally:
+        signal.set_wakeup_fd(before)
+        signal.signal(signal.SIGTERM, former)
+        os.close(woken)
+        os.close(wakes)
+
+
+def test_a_fork_that_fails_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> int:
+        raise BlockingIOError
+
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr(os, "fork", fail)
+    with pytest.raises(BlockingIOError):
+        fork()
+    assert os.listdir("/proc/self/fd") == before
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == mask

@@ -1,0 +1,437 @@
+"""The number of workers is kept if they crash, hang or start in vain; a reload leaves no gap; the end is orderly."""
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.cycles.__main__ import state_of
+from tests.greenserver.conftest import Start
+from tests.greenserver.service.supervised import Supervised, closing
+from tests.greenserver.service.test_workers import wait_for_workers
+from tests.greenserver.serving import PATIENCE_SECONDS, run_script, unmeasured, wait_until
+
+pytestmark = [pytest.mark.once, pytest.mark.measured]
+
+Supervise = Callable[..., Supervised]
+
+SOON = "supervisor.FIRST_PAUSE_SECONDS=0.1", "supervisor.LONGEST_PAUSE_SECONDS=0.2"
+LATE = "supervisor.FIRST_PAUSE_SECONDS=300", "supervisor.LONGEST_PAUSE_SECONDS=300"
+QUICK_MARGIN = "supervisor.MARGIN_SECONDS=0.3", "lifecycle.MARGIN_SECONDS=0.3"
+STUCK_SOON = ("lifecycle.STUCK_SECONDS=1",)
+
+
+@pytest.fixture
+def supervise(tmp_path: Path) -> Iterator[Supervise]:
+    """Return what starts a supervisor with workers of a behaviour, and ends it after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(behaviour: str, *times: str, count: int = 2, **more: dict[str, str]) -> Supervised:
+            supervised = Supervised(tmp_path / "supervised", behaviour, *times, count=count, **more)
+            return stack.enter_context(closing(supervised))
+
+        yield start
+
+
+def busy_share(supervised: Supervised, seconds: float = 1.0) -> float:
+    """Return which part of some seconds the supervisor computes; one that is in a busy loop does nothing else."""
+    before = supervised.cpu_seconds()
+    time.sleep(seconds)
+    return (supervised.cpu_seconds() - before) / seconds
+
+
+# --- Their number --------------------------------------------------------------------------------
+
+
+def test_as_many_start_as_are_asked_for_and_no_more(supervise: Supervise) -> None:
+    supervised = supervise("serve", count=3)
+    ready = supervised.wait_for("ready", 3)
+    assert sorted(ready) == sorted(supervised.children())
+    assert busy_share(supervised) < 0.3
+    assert sorted(ready) == sorted(supervised.children())
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_one_that_ends_once_it_was_ready_is_replaced_at_once(supervise: Supervise, number: int) -> None:
+    supervised = supervise("serve", *LATE)
+    for replaced in range(3):
+        victim = supervised.wait_for("ready", 2 + replaced)[replaced]
+        os.kill(victim, number)
+    ready = supervised.wait_for("ready", 5)
+    wait_until(lambda: sorted(supervised.children()) == sorted(ready[3:]), "two are left, and no zombie")
+
+
+def test_how_a_worker_ended_is_logged(supervise: Supervise) -> None:
+    supervised = supervise("serve", count=1)
+    for turn, (number, says) in enumerate(
+        (
+            (signal.SIGKILL, "ERROR   Worker (pid:{}) was sent SIGKILL! Perhaps out of memory?"),
+            (signal.SIGSEGV, "WARNING Worker (pid:{}) was sent SIGSEGV!"),
+        )
+    ):
+        worker = supervised.wait_for("ready", turn + 1)[turn]
+        os.kill(worker, number)
+        supervised.wait_for_log(says.format(worker))
+
+
+def test_more_and_fewer_are_had_by_signals_and_one_stays(supervise: Supervise) -> None:
+    supervised = supervise("serve")
+    supervised.wait_for("ready", 2)
+    supervised.send(signal.SIGTTIN)
+    supervised.wait_for("ready", 3)
+    oldest, _, latest = supervised.children()
+    supervised.send(signal.SIGTTOU)
+    assert supervised.wait_for("term", 1) == [oldest]
+    for _ in range(3):
+        supervised.send(signal.SIGTTOU)
+        time.sleep(0.1)
+    wait_until(lambda: len(supervised.children()) == 1, "one stays")
+    for ignored in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH):
+        supervised.send(ignored)
+        supervised.wait_for_log(f"Handling signal: {signal.Signals(ignored).name[3:].lower()}")
+    assert supervised.children() == [latest]
+    assert supervised.end() == 0
+
+
+def test_one_that_is_not_ready_goes_before_one_that_serves(supervise: Supervise) -> None:
+    supervised = supervise("serve")
+    ready = supervised.wait_for("ready", 2)
+    supervised.workers_behave("silent")
+    supervised.send(signal.SIGTTIN)
+    silent = supervised.wait_for("start", 3)[-1]
+    supervised.send(signal.SIGTTOU)
+    assert supervised.wait_for("term", 1) == [silent]
+    wait_until(lambda: sorted(supervised.children()) == sorted(ready), "those that serve stay")
+
+
+# --- Starts in vain ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("behaviour", ["exit 1", "exit 7", f"signal {signal.SIGSEGV}"])
+def test_starts_in_vain_are_further_and_further_apart_up_to_a_bound(supervise: Supervise, behaviour: str) -> None:
+    supervised = supervise(behaviour, *SOON)
+    supervised.wait_for("start", 2 * 10)
+    assert busy_share(supervised) < 0.5
+    moments = [entry.moment for entry in supervised.journal("start")][::2]
+    pauses = [later - sooner for sooner, later in pairwise(moments)]
+    assert all(pause > least for pause, least in zip(pauses, [0.1, *[0.2] * 8], strict=False)), pauses
+    assert moments[9] - moments[0] < PATIENCE_SECONDS, "without a bound: 51 seconds"
+
+
+def test_a_start_that_succeeds_makes_the_pauses_short_again(supervise: Supervise) -> None:
+    supervised = supervise(
+        "exit 1", "supervisor.FIRST_PAUSE_SECONDS=0.02", "supervisor.LONGEST_PAUSE_SECONDS=300", count=1
+    )
+    supervised.wait_for("start", 6)
+    supervised.workers_behave("serve")
+    (ready,) = supervised.wait_for("ready", 1)
+    supervised.workers_behave("exit 1")
+    os.kill(ready, signal.SIGKILL)
+    supervised.wait_for("start", 9)
+    first, second = supervised.journal("start")[7:9]
+    assert second.moment - first.moment < 1.2, "not twice as long as the last one"
+
+
+def test_those_that_fail_together_count_once(supervise: Supervise) -> None:
+    supervised = supervise("exit 1", "supervisor.FIRST_PAUSE_SECONDS=0.5", count=6)
+    supervised.wait_for("start", 12)
+    moments = [entry.moment for entry in supervised.journal("start")]
+    assert 0.5 < moments[6] - moments[0] < 5
+
+
+def test_nothing_starts_during_a_pause_and_a_reload_ends_it(supervise: Supervise) -> None:
+    supervised = supervise("exit 1", *LATE)
+    supervised.wait_for_log("exited with code 1", 2)
+    assert busy_share(supervised) < 0.3
+    assert len(supervised.journal("start")) == 2
+    supervised.workers_behave("serve")
+    supervised.send(signal.SIGHUP)
+    supervised.wait_for("ready", 2)
+
+
+def test_one_that_is_told_to_go_before_it_is_ready_has_not_failed(supervise: Supervise) -> None:
+    supervised = supervise("silent", *LATE)
+    first = supervised.wait_for("start", 2)[0]
+    supervised.workers_behave("serve")
+    os.kill(first, signal.SIGTERM)
+    supervised.wait_for("ready", 1)
+
+
+def test_one_that_says_that_it_cannot_serve_has_failed_even_if_it_was_ready(supervise: Supervise) -> None:
+    supervised = supervise("last 1", *LATE, count=1)
+    supervised.wait_for_log("exited with code 1")
+    time.sleep(0.5)
+    assert len(supervised.journal("start")) == 1
+
+
+def test_a_program_that_fails_at_its_first_start_ends(supervise: Supervise) -> None:
+    supervised = supervise("exit 3", *LATE)
+    assert supervised.process.wait(PATIENCE_SECONDS) == 3
+    assert "ERROR   Reason: Worker failed to boot." in supervised.log()
+    assert "ERROR   Shutting down: Master" in supervised.log()
+
+
+def test_a_program_that_fails_later_is_tried_again(supervise: Supervise) -> None:
+    supervised = supervise("serve", *SOON)
+    ready = supervised.wait_for("ready", 2)
+    supervised.workers_behave("exit 3")
+    os.kill(ready[0], signal.SIGKILL)
+    supervised.wait_for_log("exited with code 3", 3)
+    supervised.workers_behave("serve")
+    supervised.wait_for("ready", 3)
+    assert supervised.end() == 0
+
+
+def test_a_system_without_room_for_a_process_is_tried_again(supervise: Supervise) -> None:
+    supervised = supervise("serve", *SOON)
+    ready = supervised.wait_for("ready", 2)
+    supervised.fail("fork")
+    os.kill(ready[0], signal.SIGKILL)
+    supervised.wait_for_log("a worker cannot be started reason=", 3)
+    before = len(os.listdir(f"/proc/{supervised.process.pid}/fd"))
+    supervised.send(signal.SIGHUP)
+    supervised.wait_for_log("the new configuration is refused")
+    supervised.wait_for_log("a worker cannot be started reason=", 6)
+    assert len(os.listdir(f"/proc/{supervised.process.pid}/fd")) == before
+    supervised.fail("fork", fails=False)
+    supervised.wait_for("ready", 3)
+    assert supervised.children()[0] == ready[1]
+
+
+# --- Reloads -------------------------------------------------------------------------------------
+
+
+def test_old_workers_drain_only_once_new_ones_are_ready(supervise: Supervise) -> None:
+    supervised = supervise("serve", count=3)
+    old = supervised.wait_for("ready", 3)
+    supervised.workers_behave("slow 0.3")
+    supervised.send(signal.SIGHUP)
+    wait_until(lambda: not set(old) & set(supervised.children()), "the old ones go")
+    assert len(supervised.children()) == 3
+    serving = 0
+    for number, entry in enumerate(supervised.journal()):
+        serving += {"serves": 1, "term": -1}.get(entry.event, 0)
+        assert serving >= 3 or number < 9, supervised.journal()
+    assert len(supervised.journal("start")) == 6
+    assert sorted(supervised.wait_for("term", 3)) == sorted(old)
+
+
+def test_old_workers_serve_on_while_new_ones_fail(supervise: Supervise) -> None:
+    supervised = supervise("serve", *SOON)
+    old = supervised.wait_for("ready", 2)
+    supervised.workers_behave("exit 1")
+    supervised.send(signal.SIGHUP)
+    supervised.wait_for_log("exited with code 1", 6)
+    assert sorted(supervised.children()[:2]) == sorted(old)
+    assert not supervised.journal("term")
+    supervised.workers_behave("serve")
+    wait_until(lambda: not set(old) & set(supervised.children()), "they go")
+    assert len(supervised.wait_for("ready", 4)) == 4
+
+
+def test_a_reload_during_a_reload_leaves_those_that_serve(supervise: Supervise) -> None:
+    supervised = supervise("serve")
+    serving = supervised.wait_for("ready", 2)
+    supervised.workers_behave("silent")
+    supervised.send(signal.SIGHUP)
+    silent = supervised.wait_for("start", 4)[2:]
+    supervised.send(signal.SIGHUP)
+    latest = supervised.wait_for("start", 6)[4:]
+    assert sorted(supervised.wait_for("term", 2)) == sorted(silent)
+    wait_until(lambda: sorted(supervised.children()) == sorted([*serving, *latest]), "those that serve stay")
+
+
+def test_a_reload_counts_anew(supervise: Supervise) -> None:
+    supervised = supervise("serve")
+    supervised.wait_for("ready", 2)
+    for count in (4, 1):
+        supervised.workers_count(count)
+        before = len(supervised.journal("ready"))
+        supervised.send(signal.SIGHUP)
+        ready = supervised.wait_for("ready", before + count)[before:]
+        wait_until(lambda ready=ready: sorted(supervised.children()) == sorted(ready), "so many")  # type: ignore[misc]
+
+
+# --- Those that do not do as they should ---------------------------------------------------------
+
+
+def test_one_that_hangs_is_aborted_and_replaced(supervise: Supervise) -> None:
+    supervised = supervise("hang", *STUCK_SOON, count=1)
+    (hung,) = supervised.wait_for("ready", 1)
+    supervised.workers_behave("serve")
+    (_, new) = supervised.wait_for("ready", 2)
+    log = supervised.log()
+    assert log.index(f"ERROR   WORKER TIMEOUT (pid:{hung})") < log.index(f"Worker (pid:{hung}) was sent SIGABRT!")
+    time.sleep(2)
+    assert supervised.children() == [new], "one that beats stays"
+    assert supervised.log().count("WORKER TIMEOUT") == 1
+
+
+def test_one_that_never_begins_is_aborted_and_the_next_one_waits(supervise: Supervise) -> None:
+    supervised = supervise("silent", *STUCK_SOON, *LATE, count=1)
+    supervised.wait_for_log("was sent SIGABRT!")
+    time.sleep(0.3)
+    assert len(supervised.journal("start")) == 1
+
+
+def test_one_that_cannot_even_be_aborted_is_killed_and_replaced(supervise: Supervise) -> None:
+    supervised = supervise("serve", *STUCK_SOON, count=1)
+    (stopped,) = supervised.wait_for("ready", 1)
+    os.kill(stopped, signal.SIGSTOP)
+    supervised.wait_for("ready", 2)
+    assert f"a worker that does not end is killed process={stopped}" in supervised.log()
+    assert state_of(stopped) == "X"
+
+
+def test_those_that_slept_with_their_supervisor_live_on(supervise: Supervise) -> None:
+    supervised = supervise("serve", *STUCK_SOON)
+    ready = supervised.wait_for("ready", 2)
+    os.killpg(supervised.process.pid, signal.SIGSTOP)
+    time.sleep(2.5)
+    supervised.send(signal.SIGCONT)
+    time.sleep(0.2)  # the supervisor is the first to look
+    os.killpg(supervised.process.pid, signal.SIGCONT)
+    time.sleep(0.5)
+    assert sorted(supervised.children()) == sorted(ready)
+    assert "WORKER TIMEOUT" not in supervised.log()
+
+
+def test_one_that_does_not_drain_is_killed_past_its_grace(supervise: Supervise) -> None:
+    supervised = supervise("deaf", *QUICK_MARGIN)
+    old = supervised.wait_for("ready", 2)
+    supervised.workers_behave("serve")
+    supervised.send(signal.SIGHUP)
+    for each in old:
+        supervised.wait_for_log(f"ERROR   a worker that does not end is killed process={each}")
+    wait_until(lambda: not set(old) & set(supervised.children()), "they are gone")
+    assert len(supervised.journal("term")) == 2
+    assert supervised.log().count("a worker that does not end is killed") == 2
+    assert "Perhaps out of memory?" not in supervised.log()
+    assert supervised.end() == 0
+
+
+def test_orphans_that_a_container_hands_over_leave_no_zombie(supervise: Supervise) -> None:
+    supervised = supervise("parent 1", count=1)
+    worker = supervised.wait_for("ready", 1)[0]
+    (orphan,) = supervised.wait_for("orphan", 1)
+    supervised.workers_behave("serve")
+    os.kill(worker, signal.SIGKILL)
+    new = supervised.wait_for("ready", 2)[1]
+    wait_until(lambda: supervised.children() == [orphan, new], "the orphan is its child")
+    wait_until(lambda: supervised.children() == [new], "the orphan is reaped")
+
+
+# --- The end -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_drains_each_worker_once_and_refuses_new_clients(supervise: Supervise, number: int) -> None:
+    supervised = supervise("serve", count=3)
+    ready = supervised.wait_for("ready", 3)
+    assert supervised.end(number) == 0
+    assert sorted(supervised.wait_for("term", 3)) == sorted(ready)
+    assert len(supervised.journal("term")) == 3
+    assert len(supervised.journal("start")) == 3
+    assert all(state_of(each) == "X" for each in ready)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", supervised.port))
+    assert "ERROR" not in supervised.log()
+
+
+def test_a_stop_waits_for_those_that_drain_and_kills_them_past_their_grace(supervise: Supervise) -> None:
+    supervised = supervise("deaf", *QUICK_MARGIN)
+    ready = supervised.wait_for("ready", 2)
+    assert supervised.end() == 0
+    assert supervised.log().count("a worker that does not end is killed") == 2
+    assert len(supervised.journal("term")) == 2
+    assert all(state_of(each) == "X" for each in ready)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_second_signal_ends_by_it_at_once(supervise: Supervise, number: int) -> None:
+    supervised = supervise("deaf", "lifecycle.MARGIN_SECONDS=300")
+    ready = supervised.wait_for("ready", 2)
+    supervised.send(signal.SIGTERM)
+    supervised.wait_for("term", 2)
+    assert busy_share(supervised) < 0.3
+    assert supervised.process.poll() is None
+    assert supervised.end(number) == -number
+    assert all(state_of(each) == "X" for each in ready)
+
+
+def test_sigquit_ends_all_at_once(supervise: Supervise) -> None:
+    supervised = supervise("deaf", "lifecycle.MARGIN_SECONDS=300")
+    ready = supervised.wait_for("ready", 2)
+    with socket.create_connection(("127.0.0.1", supervised.port)):  # nobody accepts it
+        assert supervised.end(signal.SIGQUIT) == 0
+    assert not supervised.journal("term")
+    assert all(state_of(each) == "X" for each in ready)
+    assert "Perhaps out of memory?" not in supervised.log()
+
+
+def test_clients_that_nobody_has_accepted_see_the_end_of_the_stream(supervise: Supervise) -> None:
+    supervised = supervise("serve")
+    supervised.wait_for("ready", 2)
+    with socket.create_connection(("127.0.0.1", supervised.port), PATIENCE_SECONDS) as client:
+        supervised.send(signal.SIGTERM)
+        assert client.recv(1) == b""
+    assert supervised.process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_workers_drain_when_the_supervisor_itself_fails(supervise: Supervise) -> None:
+    supervised = supervise("serve")
+    ready = supervised.wait_for("ready", 2)
+    supervised.fail("add")
+    supervised.send(signal.SIGTTIN)
+    assert supervised.process.wait(PATIENCE_SECONDS) == 255
+    assert sorted(supervised.wait_for("term", 2)) == sorted(ready)
+    assert "Unhandled exception in main loop" in supervised.log()
+    assert "Resource temporarily unavailable" in supervised.log()
+
+
+def test_systemd_is_told_of_the_start_and_of_the_end(supervise: Supervise, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.settimeout(PATIENCE_SECONDS)
+        ear.bind(str(tmp_path / "ear"))
+        supervised = supervise("serve", environment={"NOTIFY_SOCKET": str(tmp_path / "ear")})
+        assert ear.recv(100) == b"READY=1"
+        supervised.wait_for("ready", 2)
+        assert supervised.end() == 0
+        assert ear.recv(100) == b"STOPPING=1"
+
+
+# --- What it holds -------------------------------------------------------------------------------
+
+
+def test_it_imports_nothing_that_a_worker_must_find_unpatched() -> None:
+    unwanted = "{'ssl', 'gevent', 'greenserver.server'}"
+    script = f"import sys, greenserver.service.workers; print({unwanted} & set(sys.modules))"
+    done = run_script(script, environment=unmeasured())
+    assert (done.stdout, done.stderr) == ("set()\n", "")
+
+
+def test_only_workers_load_gevent_and_hold_no_pipe_of_another(start: Start, directory: Path) -> None:
+    server = start(directory, "--workers", "2", prepare=os.setsid)
+    old = wait_for_workers(server, 2)
+    server.process.send_signal(signal.SIGHUP)
+    workers = wait_for_workers(server, 2, other_than=old)
+
+    def pipes(pid: int) -> set[str]:
+        held = set()
+        for descriptor in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                held.add(str(Path(f"/proc/{pid}/fd/{descriptor}").readlink()))
+        return {each for each in held if each.startswith("pipe:")}
+
+    assert "gevent" not in Path(f"/proc/{server.process.pid}/maps").read_text(encoding="utf-8")
+    for worker in workers:
+        assert "gevent" in Path(f"/proc/{worker}/maps").read_text(encoding="utf-8")
+        assert len(pipes(worker) & pipes(server.process.pid)) == 1, "the one that its beats go through"
+    first, second = workers
+    assert not pipes(first) & pipes(second)
