@@ -43,7 +43,7 @@ class RunStart(msgspec.Struct, frozen=True, tag_field="type", tag="run-start"):
     is_concurrent: bool = True
     """Whether the server serves two clients at once."""
     round_trip_seconds: float = 0.0
-    timeout_seconds: float = 0.0
+    patience_seconds: float = 0.0
     fixtures: str = ""
     """local, found or discovered."""
     started: str = ""

@@ -100,7 +100,7 @@ class Runner:
                 deselected=[row.id for row in self.deselected],
                 is_concurrent=facts.is_concurrent,
                 round_trip_seconds=round(facts.round_trip_seconds, 6),
-                timeout_seconds=round(facts.timeout_seconds, 3),
+                patience_seconds=round(facts.timeout_seconds, 3),
                 fixtures=facts.fixtures.kind,
                 started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 command=options.command(*options.patterns),

@@ -55,7 +55,7 @@ def events() -> list[Event]:
             selected=10,
             deselected=["slices.large", "slices.huge"],
             round_trip_seconds=0.0001,
-            timeout_seconds=2.5,
+            patience_seconds=2.5,
             fixtures="local",
             started="2026-11-24T12:00:00+00:00",
             command="conformance run '[::1]:19500' --seed 2008",
