@@ -161,7 +161,7 @@ class _Playing:
         else:
             self._unsent += data
 
-    def send_line(self, text: str) -> None:
+    def say(self, text: str) -> None:
         self._send_bytes(text.encode("latin-1") + b"\r\n")
 
     def send(self, text: str) -> None:
