@@ -206,13 +206,13 @@ class Server:
         try:
             names = sorted(self.store.unservable_names())
         except OSError as error:
-            report(_log, logging.WARNING, "the directory cannot be read", reason=error.strerror)
+            report(_log, logging.WARNING, "directory cannot be read", reason=error.strerror)
             return
         if names:
             report(
                 _log,
                 logging.WARNING,
-                "files are not served, for the protocol has no way to say their names",
+                "files not served: HFTP cannot express their names",
                 count=len(names),
                 example=names[0],
                 allowed="A-Z a-z 0-9 . _ -",

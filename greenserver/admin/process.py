@@ -40,7 +40,7 @@ class Admin:
         except BaseException:
             self._listener.close()
             raise
-        report(_log, logging.INFO, "admin listens", address=describe(*self._listener.getsockname()[:2]))
+        report(_log, logging.INFO, "admin endpoint listening", address=describe(*self._listener.getsockname()[:2]))
         return self
 
     def __exit__(
@@ -80,7 +80,7 @@ class Admin:
     def watch(self, _lag_seconds: float = 0.0) -> None:
         """Start the process again if it has ended."""
         if self._process is not None and self._process.poll() is not None:
-            report(_log, logging.ERROR, "the admin process has ended and is started again")
+            report(_log, logging.ERROR, "admin process exited; restarting it")
             self.begin()
 
 

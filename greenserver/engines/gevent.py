@@ -64,7 +64,7 @@ def serve(listener: socket.socket, welcome: ConnectionFactory, stop: ShutdownEve
 
 
 class _Listener(StreamServer):
-    """A StreamServer that pauses, and says so, when the system has no room for a client."""
+    """A StreamServer that pauses, and says so, when the system has accept failed; retrying."""
 
     max_accept = ACCEPT_BURST  # the usual hundred can take all descriptors before the first client is counted
 

@@ -90,7 +90,7 @@ class FileStore:
     def names(self) -> Iterator[str]:
         """Yield the names of the files that can be fetched now, in no order.
 
-        Raises OSError if the directory cannot be read.
+        Raises OSError if directory cannot be read.
         """
         return (entry.name for entry in self._files() if self._is_shown(entry.name))
 
@@ -99,7 +99,7 @@ class FileStore:
 
         Threads that ask at the same time share the work and the result.
 
-        Raises OSError if the directory cannot be read.
+        Raises OSError if directory cannot be read.
         """
         flight = self.join_listing()
         flight()

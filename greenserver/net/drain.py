@@ -45,7 +45,7 @@ def refuse_new(listener: socket.socket) -> None:
             socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("@HP", len(_PROGRAM), program.buffer_info()[0])
         )
     except OSError as error:
-        report(_log, logging.DEBUG, "the listener takes no filter", reason=error.strerror)
+        report(_log, logging.DEBUG, "listener takes no filter", reason=error.strerror)
 
 
 def is_anybody_waiting(listener: socket.socket) -> bool:

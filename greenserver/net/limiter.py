@@ -36,13 +36,13 @@ class ConnectionLimiter:
         self._per_client: dict[str, int] = {}
         self._episodes = {
             FULL: ThrottledWarning(
-                "clients are refused: the server is full", "clients were refused: the server was full"
+                "rejecting connections: the server is full", "rejected connections: the server was full"
             ),
             CLIENT: ThrottledWarning(
-                "clients are refused: too many of one address", "clients were refused: too many of one address"
+                "rejecting connections: too many from one address", "rejected connections: too many from one address"
             ),
             PROXY: ThrottledWarning(
-                "connections are refused: no proxy that is trusted", "connections were refused: no trusted proxy"
+                "rejecting connections: not from a trusted proxy", "rejected connections: not from a trusted proxy"
             ),
         }
 
@@ -106,7 +106,7 @@ class ConnectionLimiter:
         if kind in self._episodes:  # a proxy that is set up wrongly, not one of the scanners that try every port
             self._episodes[kind].happens(client=client, reason=str(error))
         else:
-            report(_log, logging.INFO, "turned away", client=client, reason=str(error), kind=kind)
+            report(_log, logging.INFO, "connection rejected", client=client, reason=str(error), kind=kind)
 
     def _refuse(self, reason: str, **facts: object) -> None:
         self._meter.refused(reason)

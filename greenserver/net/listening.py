@@ -14,7 +14,7 @@ from greenserver.io.wait import READ, ShutdownEvent, poll
 from greenserver.telemetry.throttle import ThrottledWarning
 
 _no_room = ThrottledWarning(
-    "no room for a client", "there was no room for clients"
+    "accept failed; retrying", "accept failed for a while"
 )  # of the system: one for all servers in it
 
 _made: set[tuple[str, int]] = set()

@@ -34,4 +34,4 @@ def _try(beat: Callable[[float], object], lag_seconds: float) -> None:
     try:
         beat(lag_seconds)
     except Exception as error:  # noqa: BLE001  (the next beat must come)
-        report(_log, logging.ERROR, "a heartbeat failed", error=error)
+        report(_log, logging.ERROR, "heartbeat failed", error=error)

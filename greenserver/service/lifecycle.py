@@ -119,10 +119,10 @@ class WorkerProcess:
     def enforce(self, now: float) -> None:
         """Kill it if it was to end by now; abort it if it has been silent for too long."""
         if now >= self._end_by:
-            report(_log, logging.ERROR, "a worker that does not end is killed", process=self.pid)
+            report(_log, logging.ERROR, "worker did not exit in time; killing it", process=self.pid)
             self.kill()
         elif now >= self._heard_at + STUCK_SECONDS:
-            report(_log, logging.ERROR, f"WORKER TIMEOUT (pid:{self.pid})")
+            report(_log, logging.ERROR, "worker timed out; aborting it", process=self.pid)
             self._send(signal.SIGABRT)
             self._heard_at, self._end_by = _NEVER, now + _ABORT_SECONDS
 
@@ -140,20 +140,20 @@ class WorkerProcess:
         if code < 0:
             self._report_signal(-code)
         elif code:
-            report(_log, logging.ERROR, f"Worker (pid:{self.pid}) exited with code {code}.")
-        report(_log, logging.DEBUG, "a worker has ended", process=self.pid)
+            report(_log, logging.ERROR, "worker exited with an error", process=self.pid, code=code)
+        report(_log, logging.DEBUG, "worker exited", process=self.pid)
         return code
 
     def _report_signal(self, number: int) -> None:
         with contextlib.suppress(ValueError):  # a real-time signal has no name
             number = signal.Signals(number)
-        text = f"Worker (pid:{self.pid}) was sent {getattr(number, 'name', f'signal {number}')}!"
+        name = getattr(number, "name", str(number))
+        level, event = logging.WARNING, "worker ended by a signal"
         if self.is_killed or number == signal.SIGTERM:
-            report(_log, logging.DEBUG, text)
+            level = logging.DEBUG
         elif number == signal.SIGKILL:
-            report(_log, logging.ERROR, f"{text} Perhaps out of memory?")
-        else:
-            report(_log, logging.WARNING, text)
+            level, event = logging.ERROR, "worker killed; out of memory?"
+        report(_log, level, event, process=self.pid, signal=name)
 
     def _advance(self, event: Event) -> None:
         self.state = TRANSITIONS[self.state, event]

@@ -31,14 +31,14 @@ def adjust_log(settings: Settings) -> None:
 
 def report_refusal(reason: str) -> None:
     """Log that a configuration is not taken."""
-    report(_log, logging.ERROR, "the new configuration is refused, the old one stays", reason=reason)
+    report(_log, logging.ERROR, "reload failed; keeping the old configuration", reason=reason)
 
 
 def report_reload(kept: Sequence[str]) -> None:
     """Log that a configuration is taken, but for what needs a restart."""
-    report(_log, logging.INFO, "the configuration is read anew")
+    report(_log, logging.INFO, "configuration reloaded")
     if kept:
-        report(_log, logging.WARNING, "a change that needs a restart is left out", options=" ".join(kept))
+        report(_log, logging.WARNING, "change ignored until a restart", options=" ".join(kept))
 
 
 def _level(settings: Settings) -> int:

@@ -97,7 +97,7 @@ class Supervisor:
                 self._wait(self._balance())
                 self._obey()
         except Exception as error:  # noqa: BLE001  (whatever it is, the workers drain)
-            report(_log, logging.ERROR, "Unhandled exception in main loop", error=error)
+            report(_log, logging.ERROR, "supervisor failed", error=error)
             self._status = FAILED
         return self._drain()
 
@@ -107,7 +107,7 @@ class Supervisor:
         while self._signals and self._status is None:
             number = self._signals.popleft()
             if number != signal.SIGCHLD:  # `_wait` has reaped
-                report(_log, logging.DEBUG, f"Handling signal: {signal.Signals(number).name[3:].lower()}")
+                report(_log, logging.DEBUG, "signal received", signal=signal.Signals(number).name)
             self._actions.get(number, _ignore)()
 
     def _end(self) -> None:
@@ -171,7 +171,7 @@ class Supervisor:
         try:
             pid, beats = fork()
         except OSError as error:
-            report(_log, logging.ERROR, "a worker cannot be started", reason=str(error))
+            report(_log, logging.ERROR, "worker failed to start", reason=str(error))
             self._hold_back(now)
             return
         if not pid:
@@ -190,7 +190,7 @@ class Supervisor:
             try:
                 self._admin.watch()
             except OSError as error:
-                report(_log, logging.ERROR, "the admin process cannot be started", reason=str(error))
+                report(_log, logging.ERROR, "admin process failed to start", reason=str(error))
                 self._watch_admin_at = now + FIRST_PAUSE_SECONDS
 
     def _wait(self, until: float) -> None:
@@ -233,7 +233,7 @@ class Supervisor:
         if code == CANNOT_SERVE or (code and before is State.STARTING):
             self._hold_back(now)
         if code == FAILED_TO_BOOT and not self._was_ready and self._status is None:
-            report(_log, logging.ERROR, "Reason: Worker failed to boot.")
+            report(_log, logging.ERROR, "worker failed to boot")
             self._status = FAILED_TO_BOOT
 
     def _hold_back(self, now: float) -> None:
@@ -267,7 +267,7 @@ class Supervisor:
                     return -number
         self._kill_all()
         status = self._status or 0
-        report(_log, logging.ERROR if status else logging.DEBUG, "Shutting down: Master")
+        report(_log, logging.ERROR if status else logging.DEBUG, "supervisor exiting")
         return status
 
     def _kill_all(self) -> None:

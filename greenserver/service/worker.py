@@ -58,19 +58,19 @@ class Worker:
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
-        report(_log, logging.DEBUG, f"Booting worker with pid: {os.getpid()}")
+        report(_log, logging.DEBUG, "worker started", process=os.getpid())
         try:
             patch_for(self._settings.engine)
             configure_log(self._settings)
             self._serve()
         except (OSError, RuntimeError, ValueError) as error:
-            report(_log, logging.ERROR, "a worker cannot serve", reason=str(error))
+            report(_log, logging.ERROR, "worker cannot serve", reason=str(error))
             sys.exit(CANNOT_SERVE)
         except Exception as error:  # noqa: BLE001  (the supervisor's loop, in which this was forked, must not go on here)
-            report(_log, logging.ERROR, "Exception in worker process", error=error)
+            report(_log, logging.ERROR, "worker failed", error=error)
             sys.exit(FAILED if self._is_ready else FAILED_TO_BOOT)
         finally:
-            report(_log, logging.DEBUG, f"Worker exiting (pid: {os.getpid()})")
+            report(_log, logging.DEBUG, "worker exiting", process=os.getpid())
         sys.exit(0)
 
     def _serve(self) -> None:
@@ -102,7 +102,7 @@ class Worker:
         with contextlib.suppress(OSError):  # a supervisor that does not read, or is gone
             os.write(self._beats, _BEAT)
         if os.getppid() != self._supervisor and not self._stop_asked:
-            report(_log, logging.ERROR, "the arbiter is gone: this worker ends")
+            report(_log, logging.ERROR, "supervisor is gone; worker exiting")
             self._stop(signal.SIGTERM, None)
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:

@@ -43,11 +43,11 @@ class AccessLog:
 
     def failed(self, command: str, error: Exception) -> None:
         """Tell of a command that this server could not answer."""
-        report(_log, logging.ERROR, "failed", client=self.client, command=shown(command), error=error)
+        report(_log, logging.ERROR, "command failed", client=self.client, command=shown(command), error=error)
 
     def cut(self, position: int, cause: BaseException | None) -> None:
         """Tell of a reply that had to be broken off after so many bytes of its body."""
-        report(_log, logging.ERROR, "cut", client=self.client, position=position, error=cause)
+        report(_log, logging.ERROR, "reply aborted", client=self.client, position=position, error=cause)
 
     def stalled(self, limit: str) -> None:
         """Tell which limit a client was too slow for."""

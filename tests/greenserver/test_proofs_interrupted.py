@@ -34,6 +34,6 @@ def test_an_interrupted_call_is_made_again(tmp_path: Path, engine: str, call: st
                 CONTENT,
                 len(CONTENT),
             )
-        assert not server.events_named("cut", "failed")
+        assert not server.events_named("reply aborted", "command failed")
     finally:
         server.close()

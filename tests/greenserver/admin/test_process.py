@@ -33,7 +33,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def endpoint(server: Server) -> str:
-    found = re.search(r"admin listens address=(\S+)", server.log())
+    found = re.search(r"admin endpoint listening address=(\S+)", server.log())
     assert found is not None
     return found[1]
 

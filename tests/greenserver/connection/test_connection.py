@@ -240,7 +240,7 @@ def test_a_body_that_fails_after_its_status_cuts_the_reply(
 
     monkeypatch.setattr(os, "preadv", fail)
     assert handled(meet, "2018", b"get_slice text.txt 0 41\r\nget_metadata one\r\n") == OK
-    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == ["cut"]
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == ["reply aborted"]
 
 
 def test_a_listing_that_fails_is_an_internal_error(meet: Meet, monkeypatch: pytest.MonkeyPatch) -> None:

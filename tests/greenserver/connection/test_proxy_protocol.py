@@ -145,7 +145,7 @@ def test_without_a_header_nothing_is_served(launch: Launch, engine: str) -> None
     for _ in range(3):
         assert server.ask(b"get_metadata one\r\nquit\r\n") == b""
     assert server.ask(b"PROXY TCP4 192.0.2.9 ") == b""
-    assert len(server.events_named("no proxy that is trusted")) == 1, "once an episode"
+    assert len(server.events_named("rejecting connections: not from a trusted proxy")) == 1, "once an episode"
 
 
 @each_engine

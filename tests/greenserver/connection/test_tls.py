@@ -136,13 +136,13 @@ def test_what_is_no_handshake_ends_with_an_alert_and_the_next_client_is_served(
     secured_servers: Callable[[str], LaunchedServer], engine: str, authority: trustme.CA
 ) -> None:
     server = secured_servers(engine)
-    before = len(server.events_named("turned away"))
+    before = len(server.events_named("connection rejected"))
     for noise in (b"get_file_listing\r\n", bytes(range(256)), b"\x16\x03\x01\x00\x05hello" * 100):
         assert b"OK" not in server.ask(noise)
     with secured(server, client_context(authority)) as client:
         client.send(b"get_metadata one\r\nquit\r\n")
         assert client.rest() == b"0 OK\r\n1\r\n0 OK\r\n"
-    assert len(server.events_named("turned away")) == before + 3
+    assert len(server.events_named("connection rejected")) == before + 3
 
 
 @each_engine
@@ -158,7 +158,7 @@ def test_a_client_without_a_certificate_is_turned_away_where_one_is_asked_for(
     assert answer_to(ask, server, stranger) == b""
     authority.issue_cert("friend@example.org").configure_cert(context)
     assert answer_to(ask, server, context) == b"0 OK\r\n1\r\n0 OK\r\n"
-    assert len(server.events_named("turned away")) == 2
+    assert len(server.events_named("connection rejected")) == 2
 
 
 @each_engine

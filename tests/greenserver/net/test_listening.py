@@ -145,14 +145,14 @@ def test_a_lack_of_room_is_told_and_passes(
     stop: ShutdownEvent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
 ) -> None:
     monkeypatch.setattr(limits, "ACCEPT_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(listening, "_no_room", ThrottledWarning("no room for a client", "there was none"))
+    monkeypatch.setattr(listening, "_no_room", ThrottledWarning("accept failed; retrying", "there was none"))
     with open_listener("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname(), 20):
         failing = FailingListener(listener, number, errno.ECONNABORTED)
         clients = accept_until(stop, failing)  # type: ignore[arg-type]
         with next(clients)[0]:
             stop.set()
         assert list(clients) == []
-    assert [record.message for record in caplog.records] == ["no room for a client"]
+    assert [record.message for record in caplog.records] == ["accept failed; retrying"]
 
 
 def test_nobody_is_accepted_once_the_switch_is_turned(stop: ShutdownEvent) -> None:

@@ -143,7 +143,7 @@ def test_the_container_serves_and_its_health_is_seen(tmp_path: Path) -> None:
         )
     try:
         wait_until(port_file.exists, "it listens")
-        found = re.search(r"admin listens address=(\S+)", log.read_text())
+        found = re.search(r"admin endpoint listening address=(\S+)", log.read_text())
         assert found is not None
         _, probe = values["HEALTHCHECK"].split(" ", 1)
         _, *arguments = json.loads(probe)

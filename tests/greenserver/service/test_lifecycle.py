@@ -80,7 +80,7 @@ def test_past_its_grace_it_is_killed_once(worker: Watched, caplog: pytest.LogCap
     worker.enforce(end + 1000)
     assert worker.signals == [signal.SIGTERM, signal.SIGKILL]
     assert worker.deadline == float("inf")
-    assert caplog.messages == ["a worker that does not end is killed"]
+    assert caplog.messages == ["worker did not exit in time; killing it"]
 
 
 def test_a_silent_one_is_aborted_and_then_killed_whatever_it_says(
@@ -95,7 +95,7 @@ def test_a_silent_one_is_aborted_and_then_killed_whatever_it_says(
     assert worker.deadline == BEGIN + STUCK_SECONDS + 1
     worker.enforce(worker.deadline)
     assert worker.signals == [signal.SIGABRT, signal.SIGTERM, signal.SIGKILL]
-    assert caplog.messages == [f"WORKER TIMEOUT (pid:{PID})", "a worker that does not end is killed"]
+    assert caplog.messages == ["worker timed out; aborting it", "worker did not exit in time; killing it"]
 
 
 def test_one_that_is_excused_has_all_its_time_again(worker: Watched) -> None:
@@ -117,12 +117,12 @@ def test_the_end_of_its_beats_is_no_beat(worker: Watched) -> None:
     ("status", "is_killed", "code", "told"),
     [
         (0, False, 0, ()),
-        (1 << 8, False, 1, ("ERROR", f"Worker (pid:{PID}) exited with code 1.")),
-        (signal.SIGKILL, False, -9, ("ERROR", f"Worker (pid:{PID}) was sent SIGKILL! Perhaps out of memory?")),
-        (signal.SIGKILL, True, -9, ("DEBUG", f"Worker (pid:{PID}) was sent SIGKILL!")),
-        (signal.SIGTERM, False, -15, ("DEBUG", f"Worker (pid:{PID}) was sent SIGTERM!")),
-        (signal.SIGABRT, False, -6, ("WARNING", f"Worker (pid:{PID}) was sent SIGABRT!")),
-        (signal.SIGRTMIN + 1, False, -35, ("WARNING", f"Worker (pid:{PID}) was sent signal 35!")),
+        (1 << 8, False, 1, ("ERROR", "worker exited with an error")),
+        (signal.SIGKILL, False, -9, ("ERROR", "worker killed; out of memory?")),
+        (signal.SIGKILL, True, -9, ("DEBUG", "worker ended by a signal")),
+        (signal.SIGTERM, False, -15, ("DEBUG", "worker ended by a signal")),
+        (signal.SIGABRT, False, -6, ("WARNING", "worker ended by a signal")),
+        (signal.SIGRTMIN + 1, False, -35, ("WARNING", "worker ended by a signal")),
     ],
 )
 def test_how_it_has_ended_is_told_and_its_pipe_is_closed(  # noqa: PLR0913  (a row of the table)
@@ -139,7 +139,7 @@ def test_how_it_has_ended_is_told_and_its_pipe_is_closed(  # noqa: PLR0913  (a r
     with caplog.at_level(logging.DEBUG, "greenserver"):
         assert worker.exited(status) == code
     records = [(record.levelname, record.getMessage()) for record in caplog.records]
-    assert records == [*([told] if told else []), ("DEBUG", "a worker has ended")]
+    assert records == [*([told] if told else []), ("DEBUG", "worker exited")]
     assert worker.fileno() == -1
 
 

@@ -46,7 +46,7 @@ def test_a_reload_changes_what_is_served_and_how(
     other.mkdir()
     (other / "new").write_bytes(b"abc")
     config.write_text(f'directory = "{other}"\ndialect = "2019"\n')
-    reload(server, "the configuration is read anew")
+    reload(server, "configuration reloaded")
     assert server.ask(b"get_file_listing\r\nhelp\r\n") == b"0 OK\r\nnew\r\n\r\n200 NO SUCH COMMAND\r\n"
     assert server.stop() == 0
 
@@ -62,11 +62,11 @@ def test_a_bad_configuration_is_told_and_the_old_one_stays(
         ('tls-cert = "/no/cert"\ntls-key = "/no/key"\n', "cannot read /no/cert"),
     ):
         config.write_text(bad)
-        reload(server, "the new configuration is refused, the old one stays")
+        reload(server, "reload failed; keeping the old configuration")
         assert says in server.log()
         assert server.ask(b"get_metadata .hidden\r\n") == b"0 OK\r\n6\r\n"
     config.write_text(good + "port = 1\nworkers = 2\nfile-threads = 3\n")
-    reload(server, "a change that needs a restart is left out")
+    reload(server, "change ignored until a restart")
     assert 'options="workers file-threads"' in server.log()
     assert server.stop() == 0
 
@@ -87,11 +87,11 @@ def test_a_reload_parts_with_idle_clients_and_keeps_the_reply_under_way(
 def test_many_reloads_at_once_hold_nothing(start: Start, config: Path, directory: Path, engine: str) -> None:
     server = start_with(start, config, directory, engine)
     server.ask(b"quit\r\n")
-    reload(server, "the configuration is read anew")
+    reload(server, "configuration reloaded")
     before = server.counts()
     for _ in range(20):
         server.process.send_signal(signal.SIGHUP)
-    reload(server, "the configuration is read anew")
+    reload(server, "configuration reloaded")
     wait_until(lambda: server.counts()["descriptors"] <= before["descriptors"], "the old stores are closed")
     assert server.ask(b"get_metadata one\r\n") == b"0 OK\r\n1\r\n"
 
@@ -105,7 +105,7 @@ def test_the_directory_that_a_reload_replaces_is_given_back(
         assert [idle.line() for _ in range(3)] == [b"0 OK\r\n", b"1\r\n", NO_FILE]
         assert opened_by(server).count(str(directory)) == 1
         config.write_text(f'directory = "{tmp_path}"\n')
-        reload(server, "the configuration is read anew")
+        reload(server, "configuration reloaded")
         assert idle.rest() == b""
     wait_until(lambda: str(directory) not in opened_by(server), "the old directory is closed, though no client comes")
 

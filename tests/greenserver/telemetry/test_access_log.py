@@ -64,7 +64,7 @@ def test_the_log_is_told_in_facts(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "greenserver")
     told(AccessLog("tester", DIALECTS["2026"].known_name, SILENT))
     assert [record.message for record in caplog.records] == [
-        *("connected", "command", "command", "failed", "cut", "disconnected")
+        *("connected", "command", "command", "command failed", "reply aborted", "disconnected")
     ]
     facts = [record.facts for record in caplog.records]  # type: ignore[attr-defined]
     assert all(each["client"] == "tester" for each in facts)
