@@ -212,7 +212,7 @@ class Server:
             report(
                 _log,
                 logging.WARNING,
-                "files not served: HFTP cannot express their names",
+                "files not served: the protocol cannot express their names",
                 count=len(names),
                 example=names[0],
                 allowed="A-Z a-z 0-9 . _ -",

@@ -152,7 +152,7 @@ class WorkerProcess:
         if self.is_killed or number == signal.SIGTERM:
             level = logging.DEBUG
         elif number == signal.SIGKILL:
-            level, event = logging.ERROR, "worker killed; out of memory?"
+            level, event = logging.ERROR, "worker killed, perhaps out of memory"
         report(_log, level, event, process=self.pid, signal=name)
 
     def _advance(self, event: Event) -> None:

@@ -70,8 +70,8 @@ def proxy() -> Iterator[tuple[str, list[bytes]]]:
 
 
 @pytest.mark.parametrize(("shown", "listened"), [("[::1]", "::1"), ("localhost", "127.0.0.1")])
-def test_an_ipv6_address_and_a_name(escape: str, listened: str) -> None:
-    address = f"{escape}:{free_port()}"
+def test_an_ipv6_address_and_a_name(shown: str, listened: str) -> None:
+    address = f"{shown}:{free_port()}"
     done = conformance("run", address, "--serve", f"{CORRECT} -a {listened}", "--cwd", str(ROOT), *FEW)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{address}: dialect 2026 (it knows help), files local" in done.stdout

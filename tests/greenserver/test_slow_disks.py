@@ -131,5 +131,5 @@ def test_what_is_not_at_hand_becomes_work_whose_outcome_the_same_call_returns(tm
             files.size("never-asked-for")
         assert files.work is not None
         files.work()
-        with pytest.raises(Exception, match=r"FILE_NOT_FOUND|202"):
+        with pytest.raises(FileNotFoundError):
             files.size("never-asked-for")

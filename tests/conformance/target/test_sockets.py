@@ -85,12 +85,12 @@ def eventually(happens: Callable[[], bool]) -> bool:
     ],
 )
 def test_a_listening_socket_takes_connections_to_its_host(
-    source: str, host: str, escape: str, reached: list[str], missed: list[str]
+    source: str, host: str, shown: str, reached: list[str], missed: list[str]
 ) -> None:
     with ExitStack() as stack:
         port = listen(stack, host)
         (found,) = tcp_listeners(port)
-        assert (found.host, found.port, found.queue_length) == (escape, port, 0)
+        assert (found.host, found.port, found.queue_length) == (shown, port, 0)
         assert found.backlog == (5 if source == "netlink" else None)
         assert [host for host in [*reached, *missed] if listeners(Address(host, port))] == reached
 

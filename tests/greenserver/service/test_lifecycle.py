@@ -118,7 +118,7 @@ def test_the_end_of_its_beats_is_no_beat(worker: Watched) -> None:
     [
         (0, False, 0, ()),
         (1 << 8, False, 1, ("ERROR", "worker exited with an error")),
-        (signal.SIGKILL, False, -9, ("ERROR", "worker killed; out of memory?")),
+        (signal.SIGKILL, False, -9, ("ERROR", "worker killed, perhaps out of memory")),
         (signal.SIGKILL, True, -9, ("DEBUG", "worker ended by a signal")),
         (signal.SIGTERM, False, -15, ("DEBUG", "worker ended by a signal")),
         (signal.SIGABRT, False, -6, ("WARNING", "worker ended by a signal")),

@@ -143,7 +143,7 @@ def test_workers_end_when_their_supervisor_is_killed(served: Server) -> None:
     served.process.kill()
     served.process.wait()
     wait_until(lambda: all(state_of(worker) in "XZ" for worker in workers), "no worker is left")
-    assert "the arbiter is gone" in served.log()
+    assert "supervisor is gone" in served.log()
 
 
 def test_a_signal_at_once_is_obeyed(start: Start, directory: Path) -> None:

@@ -19,7 +19,7 @@ from tests.greenserver.serving import wait_until
 
 HOSTILE = b'get_metadata \x1b[2J\0\xff\x85\rfake=1 "quoted" \\'
 TEXT_LINE = re.compile(
-    r"""\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 [A-Z]+ +[a-z, ]+?( [a-z]+=([^ "=\\]+|"([^"\\]|\\.)*"))*"""
+    r"""\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 [A-Z]+ +[a-z,:; ]+?( [a-z]+=([^ "=\\]+|"([^"\\]|\\.)*"))*"""
 )
 
 
