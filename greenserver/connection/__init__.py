@@ -1,1 +1,1 @@
-"""One client: handshake, reading, writing, flow control, and the connection itself."""
+"""One connection to one client: handshake, reader, writer, flow control and fast path."""

@@ -1,8 +1,8 @@
-"""One client's conversation: the only reads and writes on its socket.
+"""Serve one connection: read commands, write replies, close.
 
-The whole life of a connection is the generator `Connection.steps`. Before each read, and before each
-large write, it waits even if it need not: at these moments other clients get their turn, and a client
-that keeps up cannot keep a server to itself.
+The generator `Connection.steps` is the whole life of a connection. It yields before each read and before
+each large write, even if the socket is ready, so that other connections get their turn and one fast client
+cannot monopolize the server.
 """
 
 import contextlib
@@ -34,18 +34,17 @@ if TYPE_CHECKING:
 
 
 class Connection:
-    """A conversation with one client, from its first command to the close.
+    """A connection to one client, from the handshake to the close.
 
-    `client` names the client in the log; `wait` is how `handle` lets time pass. The socket is the
-    connection's from here on: it is made non-blocking, and closed at the end.
-
-    `limits` is what the client is granted, `limiter` counts it among the others, `meter` is told what happens.
-    With `tls` all is said through TLS. With `proxy_from` a PROXY protocol header must come first, from a peer
-    in one of these networks (or on a unix socket), and names the client anew.
+    `client` names the client in the log; `handle` waits with `wait`. The connection owns the socket from
+    here on: it makes it non-blocking, and closes it at the end.
+    `limits` bounds time and memory, `limiter` counts connections, and `meter` receives the metrics.
+    With `tls`, the connection is encrypted. With `proxy_from`, it must begin with a PROXY protocol header, sent by
+    a peer in one of these networks (or on a unix socket); the header replaces the client's address.
     """
 
     may_block = True
-    """Whether reading a file may hold the thread, since it serves nobody else; an engine says if not."""
+    """Whether a file read may block the thread. An engine that serves several connections in a thread clears it."""
 
     def __init__(  # noqa: PLR0913  (keyword-only settings, a default each)
         self,
@@ -76,18 +75,18 @@ class Connection:
         self._writer = Writer(sock, limits)
         self._fast_path = FastPath(dialect.short, store, self._access_log)
         self._going_on = True
-        self._idle = False  # waiting for a command, owing nothing
-        self._heard: bool | OSError | None = None  # by the reflex, for the conversation
-        self._has_parted = False  # told to stop when idle, and has told the client
+        self._idle = False  # waiting for a command, with every reply sent
+        self._heard: bool | OSError | None = None  # what the fast path received, for `_hear`
+        self._has_parted = False  # stopped while idle, and the sending side is shut down
 
-    # --- The public face -------------------------------------------------------------------------
+    # --- Public interface ------------------------------------------------------------------------
 
     def handle(self) -> None:
-        """Serve the client until the conversation ends."""
+        """Serve the client until the connection ends."""
         run_to_completion(self.steps(), self.socket, self.wait)
 
     def steps(self) -> Steps[None]:
-        """Serve the client until the conversation ends, one wait at a time."""
+        """Serve the client until the connection ends, one wait at a time."""
         outcome, limit = "closed", ""
         try:
             yield from self._arrive()
@@ -110,55 +109,56 @@ class Connection:
             self._slot.end()
 
     def read_buffer(self) -> str:
-        r"""Receive until one command is complete, and return it without its line end.
+        r"""Receive one complete command, and return it without its line end.
 
-        Returns "" at the end of the stream, and for that reason ``"\r\n"`` for an empty command. A
-        command broken by a LF of its own is returned up to that LF; nothing comes after it.
+        Return "" at EOF, and therefore ``"\r\n"`` for an empty command. Return a command that contains a bare
+        LF up to and including that LF; no command follows it.
 
-        Raises TimeoutError if the client says nothing for too long; OSError if the connection broke.
+        Raise TimeoutError if the client sends nothing for too long, OSError if the connection breaks.
         """
         return run_to_completion(self._next_command(), self.socket, self.wait)
 
     def parser_command(self, command: str) -> Response:
-        """Run one command and return its reply; whatever goes wrong is a reply too."""
+        """Run one command and return its reply; every failure is a reply too."""
         return self._answer(self._store, command)
 
     @staticmethod
     def normalize_command(command: str) -> tuple[str, list[str]]:
         """Split a command into its name and its arguments: 'get_metadata a' -> ('get_metadata', ['a']).
 
-        Raises CommandError: BAD_REQUEST for what is not printable ASCII, elements not separated by exactly one
-        space, and no element at all.
+        Raise CommandError(BAD_REQUEST) if the command contains anything but printable ASCII, is empty, or separates
+        its elements by anything but exactly one space.
         """
         return split(command)
 
-    # --- Being told to begin and to stop ---------------------------------------------------------
+    # --- Starting and stopping -------------------------------------------------------------------
 
     def enter(self) -> bool:
-        """Count the client from now on, rather than once it is served; return whether serving it takes any time."""
+        """Acquire a slot before the connection is served; return False if serving it only rejects it, at once."""
         self._slot.begin()
         return not self._slot.is_cut_short
 
     def abandon(self) -> None:
-        """Close a connection that nobody has begun to serve."""
+        """Close a connection whose `steps` never started."""
         self.socket.close()
         self._slot.end()
 
     def stop(self) -> None:
-        """End the conversation after the reply under way; soon, if there is none.
+        """Close after the current reply; at once if the connection is idle.
 
-        An idle client sees the end of our half of the stream; if it has not ended its own by the next call, it is cut.
+        If idle, the first call shuts down sending, so that the client sees EOF; the next one (with TLS, the first)
+        shuts down receiving.
         """
         self._going_on = False
         if not self._idle or has_input(self.socket):
             return
         is_parting = self._writer.channel is None and not self._has_parted
         self._has_parted = is_parting or self._has_parted
-        with contextlib.suppress(OSError):  # the second one wakes whoever waits for the socket
+        with contextlib.suppress(OSError):  # SHUT_RD wakes the wait for the socket
             self.socket.shutdown(socket.SHUT_WR if is_parting else socket.SHUT_RD)
 
     def abort(self) -> None:
-        """End the conversation now, whatever is under way."""
+        """Close now, even in the middle of a reply."""
         self._going_on = False
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
@@ -174,7 +174,7 @@ class Connection:
         return command
 
     def _hear(self, fast_path: Callable[[Wait], bool] | None) -> Steps[bool]:
-        """Let the client say more; return False at the end of the stream, or when told to stop."""
+        """Receive more input. Return False at EOF or on shutdown."""
         reader = self._reader
         wait = Wait(READ, reader.deadline(), fast_path=fast_path)
         while True:
@@ -186,7 +186,7 @@ class Connection:
             elif not (yield wait):
                 raise TooSlowError("line" if reader.lines.is_mid_line else "idle")
             self._idle = False
-            if self._has_parted:  # nothing could be replied
+            if self._has_parted:  # the sending side is shut down: no reply can be sent
                 return False
             heard, self._heard = self._heard, None
             if isinstance(heard, OSError):
@@ -199,23 +199,23 @@ class Connection:
     # --- Replying --------------------------------------------------------------------------------
 
     def _answer(self, store: Files, command: str) -> Response:
-        """Run one command; raises WouldBlockError if the store does."""
+        """Run one command. Raise WouldBlockError if the store does."""
         try:
             return understand(self._dialect, command)(store)
         except CommandError as refusal:
             return Response(refusal.status)
         except WouldBlockError:
             raise
-        except Exception as error:  # noqa: BLE001  (the client must be told, whatever it is)
+        except Exception as error:  # noqa: BLE001  (every failure gets a reply)
             self._access_log.failed(command, error)
             return Response(Status.INTERNAL_SERVER_ERROR)
 
     def _converse(self) -> Steps[None]:
-        """Answer one command after the other until the conversation ends."""
+        """Answer commands in order until the connection ends."""
         writer, access_log = self._writer, self._access_log
         files: Files = self._store if self.may_block else self._files
         fast_path = self._answer_at_once if writer.is_plain else None
-        # What is complete is answered without a generator of its own: pipelined commands come by the hundred.
+        # No generator for a command that is already complete: pipelined commands arrive by the hundred.
         while self._going_on and (command := self._reader.next_command() or (yield from self._next_command(fast_path))):
             access_log.commands += 1
             begun = monotonic() if access_log.is_wanted else 0.0
@@ -237,10 +237,10 @@ class Connection:
         yield from writer.flush()
 
     def _answer_at_once(self, wait: Wait) -> bool:
-        """Answer the commands that have come as long as that takes no waiting; return whether to wait for more.
+        """Answer received commands as long as none has to wait; return whether to keep waiting for more.
 
-        This is the conversation's reflex while it waits for commands: most are short, and so are their replies. To wake
-        the conversation for each would cost as much as the rest of our work. It goes on where this stops.
+        This is the fast path of the wait for a command. Most commands and replies are short, and resuming the
+        generator for each would double the cost. On False, the generator continues where this stopped.
         """
         self._idle = False
         if self._has_parted:
@@ -274,21 +274,21 @@ class Connection:
         return self._going_on
 
     def _send_body(self, body: Body) -> Steps[int]:
-        """Send a body, or gather it if it is small; close it, and return its length in bytes."""
+        """Stream a body, or buffer a small one; close it, and return its length in bytes."""
         writer = self._writer
         try:
             return (yield from (writer.stream if body.is_large else writer.buffer)(body, may_block=self.may_block))
-        except BrokenOffError as cut:  # after the status line only a cut can tell the client
+        except BrokenOffError as cut:  # the status line is sent: closing early is the only way to signal the error
             self._access_log.cut(cut.position, cut.__cause__)
             self._going_on = False
             return cut.position
         finally:
             body.close()
 
-    # --- Beginning and ending --------------------------------------------------------------------
+    # --- Accepting and rejecting -----------------------------------------------------------------
 
     def _arrive(self) -> Steps[None]:
-        """Learn for whom a proxy speaks, agree on TLS, and see whether there is room."""
+        """Read the PROXY header, do the TLS handshake, and acquire a slot."""
         access_log = self._access_log
         self._slot.begin()
         if (self._proxy_from or self._tls is not None) and not self._slot.is_cut_short:
@@ -310,11 +310,11 @@ class Connection:
             self._refuse()
 
     def _refuse(self) -> None:
-        """Say that there is no room; to those past all patience at once, and without TLS."""
+        """Reply INTERNAL_SERVER_ERROR; if even rejections are too many, at once and without TLS only."""
         self._going_on = False
         if not self._slot.is_cut_short:
             self._writer.replies += Status.INTERNAL_SERVER_ERROR.line
             return
-        self._reader.is_at_end = True  # so that nothing is waited for
+        self._reader.is_at_end = True  # skips `linger`
         if self._tls is None:
             handshake.reject_plain_text(self.socket)

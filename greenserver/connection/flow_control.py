@@ -1,4 +1,4 @@
-"""How fast bytes go: at most as an operator allows, at least as a client must take them."""
+"""Limit the rate of sending, and detect clients that stop reading."""
 
 import array
 import fcntl
@@ -9,33 +9,33 @@ from typing import Final
 
 from greenserver.config import limits
 
-_SOCKET_QUEUE: Final = termios.TIOCOUTQ  # SIOCOUTQ has the same number
+_SOCKET_QUEUE: Final = termios.TIOCOUTQ  # SIOCOUTQ: the same number in linux/sockios.h, see `queued_bytes`
 
 
 class TokenBucket:
-    """Tokens for bytes, which drip in at a rate and are spent by sending; may be overdrawn by one piece."""
+    """A token bucket: one token a byte, refilled at `rate` bytes per second; may be overdrawn by one piece."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self.piece_bytes = min(max(rate // limits.RATE_BURSTS // 3 * 3, 3 * limits.KIB), limits.CHUNK_BYTES)
-        """How much to send at a time."""
+        """Maximum bytes per send."""
         self._tokens = float(self.piece_bytes)
         self._filled = monotonic()
 
     def next_moment(self) -> float:
-        """Return when the next piece may be sent; 0 if at once."""
+        """Return the time at which the next piece may be sent, on the clock of `time.monotonic`; 0 for at once."""
         now = monotonic()
         self._tokens = min(self.piece_bytes, self._tokens + (now - self._filled) * self._rate)
         self._filled = now
         return 0.0 if self._tokens > 0 else now - self._tokens / self._rate
 
     def spend(self, count: int) -> None:
-        """Take note that so many bytes were sent."""
+        """Spend tokens for the bytes sent."""
         self._tokens -= count
 
 
 class LastServed:
-    """Who was served last, of all in this process: whoever is served twice in a row is alone for now."""
+    """Remembers which connection of this process was served last; one served twice in a row has no competition."""
 
     __slots__ = ("_holder",)
 
@@ -43,13 +43,13 @@ class LastServed:
         self._holder: object = None
 
     def is_kept_by(self, holder: object) -> bool:
-        """Give somebody the floor, and return whether they had it."""
+        """Record who is served now, and return whether it was also served last."""
         is_kept, self._holder = holder is self._holder, holder
         return is_kept
 
 
 class TooSlowError(TimeoutError):
-    """A client was too slow at something: "idle", "line", "write" or "handshake"."""
+    """A client exceeded a timeout; `what` is "idle", "line", "write" or "handshake"."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -57,10 +57,10 @@ class TooSlowError(TimeoutError):
 
 
 class StallDetector:
-    """Whether a client takes what it is sent, judged by what has left the kernel's queue.
+    """Detects a client that reads too slowly, from the bytes that it has acknowledged.
 
-    What was written alone would mislead: the kernel holds megabytes for a fast client, and a slow one that
-    is served from them lets nothing be written for minutes while it reads all the time.
+    The bytes written are no measure: the kernel buffers megabytes for a fast client, so a slow one can read
+    from that buffer for minutes while the socket accepts no further write.
     """
 
     def __init__(self, sock: socket.socket, granted: limits.Limits) -> None:
@@ -71,26 +71,26 @@ class StallDetector:
         self._look_seconds = min(granted.stall_seconds / 10, 1.0)
         self._written = 0
         self._window_end = 0.0
-        self._taken_before = 0  # when the window began
-        self._last = 0.0  # when something was written last
-        self._taken_then: int | None = None  # soon after that, once it was looked at
+        self._taken_before = 0  # bytes acknowledged at the start of the window
+        self._last = 0.0  # time of the last write
+        self._taken_then: int | None = None  # bytes acknowledged at the first `look` after it
         self.deadline = 0.0
-        """When a client that lets nothing be written until then is to be looked at."""
+        """When to call `look` if the socket accepts no write until then."""
 
     def begin(self) -> None:
-        """Take note that a client is waited for from now on; nothing before that was its fault."""
+        """Start a new window: from now on the server waits for the client."""
         self.goes_on()
         self._window_end = self._last + self._window_seconds
         self._taken_before = self._taken
 
     def goes_on(self) -> None:
-        """Take note that a client is waited for again, after a pause that was ours."""
+        """Restart the timeout after a pause that the server caused."""
         self._last = monotonic()
         self._taken_then = None
         self.deadline = self._last + self._look_seconds
 
     def writes(self, count: int) -> None:
-        """Take note that bytes were written. Raises TooSlowError if too few were taken for a whole window."""
+        """Count written bytes. Raise TooSlowError if the client acknowledged too few in the last window."""
         self._written += count
         self._last = now = monotonic()
         self._taken_then = None
@@ -100,7 +100,7 @@ class StallDetector:
             self.begin()
 
     def look(self) -> None:
-        """Look at a client that lets nothing be written. Raises TooSlowError if it took too little for too long."""
+        """Check a client whose socket accepts no write. Raise TooSlowError if it reads too little for too long."""
         if self._taken_then is None:
             self._taken_then = self._taken
             self.deadline = self._last + self._window_seconds
@@ -114,11 +114,14 @@ class StallDetector:
 
     def _require(self, taken_before: int) -> None:
         if self._taken - taken_before < self._window_bytes:
-            raise TooSlowError("write")  # noqa: EM101  (not a message)
+            raise TooSlowError("write")  # noqa: EM101  (a kind, not a message)
 
 
 def queued_bytes(sock: socket.socket) -> int:
-    """Return how many bytes the kernel holds that the other side has not acknowledged."""
+    """Return how many bytes of the send queue the peer has not acknowledged; 0 if that cannot be read.
+
+    SIOCOUTQ counts unsent and unacknowledged bytes: https://man7.org/linux/man-pages/man7/tcp.7.html, linux/sockios.h.
+    """
     count = array.array("i", [0])
     try:
         fcntl.ioctl(sock.fileno(), _SOCKET_QUEUE, count)

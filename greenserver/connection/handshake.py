@@ -1,4 +1,4 @@
-"""How a client arrives, through a proxy that says for whom it speaks and through TLS, and how it is parted from."""
+"""Open and close a connection: socket options, PROXY header, TLS handshake, lingering close."""
 
 import contextlib
 import ipaddress
@@ -28,7 +28,7 @@ _HANDSHAKE: Final = "handshake"
 
 
 class HandshakeError(Exception):
-    """A client did not arrive as it must; `kind` is "proxy" or "tls"."""
+    """The PROXY header or the TLS handshake failed; `kind` is "proxy" or "tls"."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -36,10 +36,14 @@ class HandshakeError(Exception):
 
 
 def prepare(sock: socket.socket) -> None:
-    """Make a client's socket non-blocking and quick, and let the kernel hold little for who stops reading."""
+    """Make a socket non-blocking, turn off Nagle's algorithm, and bound what the kernel holds unsent.
+
+    TCP_NODELAY: https://man7.org/linux/man-pages/man7/tcp.7.html. TCP_NOTSENT_LOWAT: `tcp_notsent_lowat` in
+    https://docs.kernel.org/networking/ip-sysctl.html.
+    """
     sock.setblocking(False)  # noqa: FBT003  (the standard library takes it by position)
     if sock.family != socket.AF_UNIX:
-        with contextlib.suppress(OSError):  # a client that is gone again
+        with contextlib.suppress(OSError):  # the client may have disconnected
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if hasattr(socket, "TCP_NOTSENT_LOWAT"):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, limits.UNSENT_BYTES)
@@ -48,9 +52,9 @@ def prepare(sock: socket.socket) -> None:
 def read_proxy_header(
     sock: socket.socket, peer: str, proxies: Sequence[Network], deadline: float
 ) -> Steps[tuple[str, bytes]]:
-    """Read a PROXY protocol header, and return whom it names, and what was read beyond it.
+    """Read a PROXY protocol header; return the client that it names, and the bytes received after it.
 
-    Raises HandshakeError if the peer is none of the proxies, or sends no header; TooSlowError past the deadline.
+    Raise HandshakeError if the peer is not a trusted proxy or sends no valid header, TooSlowError past the deadline.
     """
     address = address_of(peer)
     if address is not None and not any(address in network for network in proxies):
@@ -70,18 +74,18 @@ def read_proxy_header(
 
 
 def secure(sock: socket.socket, context: "ssl.SSLContext", early: bytes) -> "SecureChannel":
-    """Return what speaks TLS on a socket from which some bytes were read already."""
-    from greenserver.connection.tls import SecureChannel  # noqa: PLC0415  (whoever speaks no TLS shall not wait for it at the start)
+    """Return a TLS channel on a socket; `early` are the bytes already received from it."""
+    from greenserver.connection.tls import SecureChannel  # noqa: PLC0415  (a server without TLS starts faster)
 
     return SecureChannel(sock, context, early)
 
 
 def shake_hands(channel: "SecureChannel", deadline: float) -> Steps[None]:
-    """Agree on TLS.
+    """Do the TLS handshake.
 
-    Raises HandshakeError if that fails, TooSlowError past the deadline.
+    Raise HandshakeError if it fails, TooSlowError past the deadline.
     """
-    import ssl  # noqa: PLC0415  (the same)
+    import ssl  # noqa: PLC0415  (as in `secure`)
 
     while True:
         try:
@@ -95,20 +99,21 @@ def shake_hands(channel: "SecureChannel", deadline: float) -> Steps[None]:
 
 
 def reject_plain_text(sock: socket.socket) -> None:
-    """Say in passing that there is no room."""
+    """Send INTERNAL_SERVER_ERROR without waiting."""
     with contextlib.suppress(OSError):
         sock.send(Status.INTERNAL_SERVER_ERROR.line)
-        sock.recv(limits.RECEIVE_BYTES)  # unread input would turn the close into a reset
+        sock.recv(limits.RECEIVE_BYTES)  # closing with unread input sends a reset, see `linger`
 
 
 def linger(sock: socket.socket, seconds: float, channel: "SecureChannel | None" = None) -> Steps[None]:
-    """End our half of the stream, then drop input until the client ends its own, for at most so long.
+    """Shut down sending, then discard input until EOF, for at most so many seconds.
 
-    Closing with unread input would send a reset, which can destroy the last reply on its way.
+    Closing a socket with unread input sends a reset, which can destroy the last reply before the client reads it
+    (https://www.rfc-editor.org/rfc/rfc9293#section-3.6.1).
     """
     if channel is not None:
         channel.say_goodbye()
-    with contextlib.suppress(OSError):  # the client may have gone
+    with contextlib.suppress(OSError):  # the client may have disconnected already
         sock.shutdown(socket.SHUT_WR)
     last = monotonic() + seconds
     while (yield Wait(READ, min(last, monotonic() + limits.LINGER_QUIET_SECONDS))):

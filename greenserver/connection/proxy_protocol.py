@@ -1,4 +1,7 @@
-"""Parses the header by which a proxy says for whom it speaks: PROXY protocol, versions 1 and 2."""
+"""Parse PROXY protocol headers, versions 1 and 2.
+
+Specification: https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt, sections 2.1 (v1) and 2.2 (v2).
+"""
 
 import ipaddress
 import struct
@@ -7,7 +10,7 @@ from typing import Final, NamedTuple
 from greenserver.config import limits
 
 _SIGNATURE_1: Final = b"PROXY "
-_LINE_BYTES_1: Final = 107  # the specification's bound, line end included
+_LINE_BYTES_1: Final = 107  # maximum length of a v1 header, CR LF included (section 2.1)
 _SIGNATURE_2: Final = b"\r\n\r\n\x00\r\nQUIT\n"
 _PREFIX_2: Final = struct.Struct("!12sBBH")
 _LOCAL: Final = 0x20
@@ -18,22 +21,22 @@ _OTHER_FAMILIES: Final = frozenset({0x00, 0x12, 0x22, 0x31, 0x32})  # unspecifie
 
 
 class Header(NamedTuple):
-    """What a proxy said."""
+    """A parsed PROXY protocol header."""
 
     length: int
-    """In bytes; what follows is the client's."""
+    """In bytes; the client's data follows."""
     source: tuple[str, int] | None
-    """The client's address and port; None if the proxy speaks for itself, or does not know."""
+    """The client's address and port; None for LOCAL, UNKNOWN, and families other than TCP over IPv4 or IPv6."""
 
 
 class HeaderError(ValueError):
-    """What came first is no PROXY protocol header."""
+    """The connection does not begin with a valid PROXY protocol header."""
 
 
 def parse(data: bytes) -> Header | None:
-    """Return the header that bytes begin with; None if more are needed to tell.
+    """Return the header at the start of the data; None if it is incomplete.
 
-    Raises HeaderError as soon as they cannot become a header.
+    Raise HeaderError as soon as the data cannot be the start of a header.
     """
     if _begins(data, _SIGNATURE_1):
         return _parse_line(data)
@@ -56,7 +59,7 @@ def _parse_line(data: bytes) -> Header | None:
         return None
     length = end + 2
     _, family, *fields = data[:end].split(b" ")
-    if family == b"UNKNOWN":  # whatever follows is to be ignored
+    if family == b"UNKNOWN":  # the receiver must ignore the rest of the line (section 2.1)
         return Header(length, None)
     kinds = {b"TCP4": ipaddress.IPv4Address, b"TCP6": ipaddress.IPv6Address}
     try:

@@ -1,4 +1,4 @@
-"""What a client says: received in short turns, cut into command lines, each of them with its deadline."""
+"""Receive from a client in bounded reads, split into command lines, and compute read deadlines."""
 
 import socket
 from time import monotonic
@@ -19,19 +19,19 @@ _floor: Final = LastServed()
 
 
 class Reader:
-    """The way from one client."""
+    """Receives the command lines of one connection."""
 
     __slots__ = ("_access_log", "_granted", "_line_bytes", "_line_since", "_recv", "has_early", "is_at_end", "lines")
 
     def __init__(self, sock: socket.socket, granted: Limits, access_log: AccessLog) -> None:
         self.lines = LineBuffer(granted.line_bytes)
         self.is_at_end = False
-        """Whether the client has ended its half of the stream."""
+        """Whether the client has sent EOF."""
         self.has_early = False
-        """Whether something may have come with a handshake: the socket will not tell of it."""
+        """Whether the TLS channel may already hold input, of which the socket's readiness says nothing."""
         self._access_log = access_log
         self._granted = granted
-        self._line_since, self._line_bytes = 0.0, 0  # of the line under way; 0 between lines
+        self._line_since, self._line_bytes = 0.0, 0  # start and length of the partial line; 0 between lines
         self._recv: Callable[[int], bytes] = sock.recv
 
     def use(self, channel: "SecureChannel") -> None:
@@ -40,14 +40,14 @@ class Reader:
         self.has_early = True
 
     def receive(self) -> bytes:
-        """Return what the client says next, no more than its turn; nothing at the end of the stream.
+        """Receive once, with a smaller limit while several clients are active; return empty bytes at EOF.
 
-        Raises BlockingIOError if it says nothing now, OSError if the connection broke.
+        Raise BlockingIOError if no input is available, OSError if the connection breaks.
         """
         return self._recv(LONG_TURN_BYTES if _floor.is_kept_by(self) else TURN_BYTES)
 
     def take(self, data: bytes) -> bool:
-        """Cut into lines what the client said; return whether it was anything."""
+        """Feed received data to the line buffer; return False at EOF."""
         if not data:
             self.is_at_end = True
             return False
@@ -59,12 +59,12 @@ class Reader:
         return True
 
     def next_command(self) -> str:
-        """Return the next command if it is there, as `Connection.read_buffer` does, or nothing."""
+        """Return the next complete command, as `Connection.read_buffer` does, or "" if there is none."""
         line = self.lines.next_line()
         return "" if line is None else line.decode("latin-1") or "\r\n"
 
     def deadline(self) -> float:
-        """Return how long the client may say nothing: between two commands, or within one."""
+        """Return when to time out: the idle timeout between commands, the line timeout within one."""
         granted = self._granted
         if not self.lines.is_mid_line:
             return monotonic() + granted.idle_seconds

@@ -1,7 +1,7 @@
-"""TLS on a client's socket, by the same reads and writes on every engine.
+"""Run TLS on a non-blocking socket, in the same way on every engine.
 
-The cryptography works on memory, never on the socket, so that no library's way to wait gets between a
-conversation and its engine.
+OpenSSL works on memory buffers (`ssl.MemoryBIO`), never on the socket, so that it never waits itself: only the
+engine waits.
 """
 
 import contextlib
@@ -13,15 +13,15 @@ from typing import Final
 from greenserver.config import limits
 from greenserver.io.wait import READ, WRITE
 
-_MAX_HELD_BYTES: Final = 16 * limits.RECORD_BYTES  # what a peer may make us owe it without reading
+_MAX_HELD_BYTES: Final = 16 * limits.RECORD_BYTES  # maximum unsent TLS data for a peer that does not read
 
 
 def server_context(certificate: str, key: str, client_ca: str | None = None) -> ssl.SSLContext:
-    """Return what a server needs for TLS 1.2 or newer, from files in PEM.
+    """Return the context of a server for TLS 1.2 or newer, from PEM files.
 
-    With `client_ca`, only clients with a certificate of that authority are served.
+    With `client_ca`, require client certificates signed by that authority.
 
-    Raises OSError with a message for people.
+    Raise OSError, with a message for the operator, if a file cannot be used.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -30,7 +30,8 @@ def server_context(certificate: str, key: str, client_ca: str | None = None) -> 
         if path is not None:
             _require_readable(path)
     try:
-        # Without the callback OpenSSL would ask the terminal for a passphrase, for ever.
+        # Without the callback OpenSSL would prompt for a passphrase on the terminal, and wait forever:
+        # https://docs.python.org/3/library/ssl.html#ssl.SSLContext.load_cert_chain
         context.load_cert_chain(certificate, key, password=_no_passphrase)
     except (ssl.SSLError, ValueError) as error:
         message = f"cannot use the certificate {certificate} with the key {key}: {_reason(error)}"
@@ -46,9 +47,9 @@ def server_context(certificate: str, key: str, client_ca: str | None = None) -> 
 
 
 class SecureChannel:
-    """Reads and writes through TLS on a non-blocking socket; raises BlockingIOError like the socket itself.
+    """A TLS channel on a non-blocking socket; raises BlockingIOError like the socket itself.
 
-    `early` are bytes that were already read from the socket.
+    `early` are bytes already received from the socket.
     """
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, early: bytes = b"") -> None:
@@ -61,14 +62,14 @@ class SecureChannel:
             self._incoming.write(early)
 
     def shake_hands(self) -> int:
-        """Go on with the handshake; return what to wait for before the next call, or 0 if it is done.
+        """Continue the handshake; return the event to wait for before the next call, or 0 when it is done.
 
-        Raises OSError if it fails; the peer has then been told why.
+        Raise OSError if it fails, after sending the TLS alert.
         """
         while True:
             try:
                 self._tls.do_handshake()
-            except ssl.SSLWantReadError:  # noqa: PERF203  (the way of every handshake)
+            except ssl.SSLWantReadError:  # noqa: PERF203  (part of every handshake)
                 if not self._flush():
                     return WRITE
                 try:
@@ -83,7 +84,7 @@ class SecureChannel:
                 return 0
 
     def recv(self, count: int) -> bytes:
-        """Return what the peer said next, all of it up to about so many bytes; nothing at its end."""
+        """Return the available data, about `count` bytes or more; empty bytes at EOF."""
         parts: list[bytes] = []
         while True:
             try:
@@ -102,7 +103,7 @@ class SecureChannel:
         return b"".join(parts)
 
     def send(self, data: bytes | bytearray | memoryview) -> int:
-        """Send bytes, and return how many were taken; the last record of them may still be unsent."""
+        """Encrypt and send; return how many bytes were accepted. Their last TLS record may still be unsent."""
         view = memoryview(data)
         taken = 0
         while taken < len(view):
@@ -115,12 +116,12 @@ class SecureChannel:
         return taken
 
     def flush(self) -> bool:
-        """Send what is unsent; tell whether nothing of it is left."""
+        """Send pending TLS data; return whether none is left."""
         return self._flush()
 
     def say_goodbye(self) -> None:
-        """Tell the peer that nothing more comes; `flush` sends it."""
-        with contextlib.suppress(ssl.SSLError, ValueError):  # the peer's own goodbye is not waited for
+        """Queue a `close_notify` alert; `flush` sends what does not go at once."""
+        with contextlib.suppress(ssl.SSLError, ValueError):  # does not wait for the peer's own close_notify
             self._tls.unwrap()
         self._flush()
 
@@ -134,12 +135,12 @@ class SecureChannel:
                 self._unsent = self._unsent[self._socket.send(self._unsent) :]
             except BlockingIOError:
                 if len(self._unsent) + self._outgoing.pending > _MAX_HELD_BYTES:
-                    message = "the peer takes nothing of what it makes us owe it"
+                    message = "too much unsent TLS data: the peer does not read"
                     raise ConnectionAbortedError(message) from None
                 return False
 
     def _fill(self) -> None:
-        """Take what has come. At most one read's worth is ever held: all of it is decrypted before the next."""
+        """Receive once into the TLS input buffer, which holds one read at most: it is decrypted before the next."""
         data = self._socket.recv(limits.RECEIVE_BYTES)
         if data:
             self._incoming.write(data)
@@ -157,7 +158,7 @@ def _require_readable(path: str) -> None:
 
 
 def _no_passphrase() -> str:
-    message = "the key is protected by a passphrase, which a server cannot be asked for"
+    message = "the key is protected by a passphrase; use one without"
     raise ValueError(message)
 
 

@@ -1,4 +1,4 @@
-"""What a client is sent: replies gathered into few writes, large bodies piece by piece, each at the client's pace."""
+"""Send to a client: coalesce replies into few writes, and stream large bodies in chunks."""
 
 import socket
 from collections import deque
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 _spare_rooms: Final[deque[memoryview]] = deque(maxlen=SPARE_ROOMS)
 
 _floor: Final = LastServed()
-"""Whose part of a large body was read last."""
+"""Which writer read a part of a large body last."""
 
 
 class _Room:
-    """Lends room for what a slice reads at a time: the last in use, but for threads that read at once.
+    """Lends a read buffer from a pool; threads that read at the same time get one each.
 
-    With a new one each time the allocator gives memory back and takes it again, and the page faults cost three
-    times the encoding.
+    Allocating a buffer for each read would return its memory to the system each time, and the page faults would cost
+    three times as much as the encoding.
     """
 
     __slots__ = ("_room",)
@@ -43,7 +43,7 @@ class _Room:
 
 
 class BrokenOffError(Exception):
-    """The source of a body failed after `position` bytes of it were sent or gathered."""
+    """Reading a body failed after `position` bytes of it were sent or buffered."""
 
     def __init__(self, position: int) -> None:
         super().__init__(position)
@@ -51,9 +51,9 @@ class BrokenOffError(Exception):
 
 
 class Writer:
-    """The way to one client.
+    """Sends the replies of one connection.
 
-    All steps raise TooSlowError if the client takes too little for too long, OSError if the connection broke.
+    All steps raise TooSlowError if the client reads too little for too long, OSError if the connection breaks.
     """
 
     __slots__ = (
@@ -70,14 +70,14 @@ class Writer:
 
     def __init__(self, sock: socket.socket, granted: Limits) -> None:
         self.replies = bytearray()
-        """Gathered, and not yet sent."""
+        """Buffered, not yet sent."""
         self._socket = sock
         self._granted = granted
         self.channel: SecureChannel | None = None
         self._send: Callable[[Data], int] = sock.send
         self._bucket = TokenBucket(granted.rate) if granted.rate else None
         self.is_plain = self._bucket is None
-        """Whether what is sent goes to the socket at once and as it is, neither at a rate nor through TLS."""
+        """Whether data goes to the socket directly: neither rate-limited nor through TLS."""
         self._chunk_bytes = CHUNK_BYTES if self._bucket is None else self._bucket.piece_bytes
         self._progress: StallDetector | None = None
 
@@ -88,7 +88,7 @@ class Writer:
         self._send = channel.send
 
     def send_at_once(self, reply: bytes) -> bool:
-        """Send a reply while none is gathered; gather what does not go without waiting, and tell whether all went."""
+        """Send a reply while none is buffered, without waiting; buffer the rest, and return whether none is left."""
         try:
             sent = self._send(reply)
         except BlockingIOError:
@@ -99,7 +99,7 @@ class Writer:
         return True
 
     def flush_at_once(self) -> bool:
-        """Send what goes of the replies without waiting, and tell whether that is all."""
+        """Send buffered replies without waiting, and return whether none is left."""
         replies = self.replies
         if replies and self.is_plain:
             try:
@@ -110,7 +110,7 @@ class Writer:
         return not replies
 
     def flush(self) -> Steps[None]:
-        """Send all replies that are gathered."""
+        """Send all buffered replies."""
         replies, bucket, progress = self.replies, self._bucket, None
         while replies or (self.channel is not None and not self.channel.flush()):
             if bucket is not None and (moment := bucket.next_moment()):
@@ -130,7 +130,7 @@ class Writer:
                     progress.look()
 
     def buffer(self, body: Body, *, may_block: bool) -> Steps[int]:
-        """Add a small body to the replies, and return its length in bytes. Raises BrokenOffError."""
+        """Add a small body to the buffered replies, and return its length in bytes. Raise BrokenOffError."""
         position = 0
         while True:
             if len(self.replies) > COALESCE_BYTES:
@@ -146,9 +146,9 @@ class Writer:
             position += len(part)
 
     def stream(self, body: Body, *, may_block: bool) -> Steps[int]:
-        """Send the replies and a large body, and return its length in bytes. Raises BrokenOffError.
+        """Send the buffered replies and a large body, and return the body's length in bytes. Raise BrokenOffError.
 
-        A part is read when the client is ready for it, so that a client that is not costs no memory.
+        Each part is read when the socket is writable, so that a stalled client costs no memory.
         """
         progress = self._watch()
         flow = _Flow(self, body, progress, may_block=may_block)
@@ -163,17 +163,17 @@ class Writer:
                 part = yield from self._part_from_disk(body, flow.position)
                 progress.goes_on()
                 flow.send(part)
-                del part  # a suspended generator keeps what its names refer to: 256 KiB for each client that stalls
+                del part  # a suspended generator would keep it alive: 256 KiB for each stalled client
         return flow.position
 
     def share(self) -> int:
-        """Return how much to read now: less if another client was sent to since, for all wait for each."""
+        """Return the size of the next read in bytes: smaller if another client was served since, for fairness."""
         return self._chunk_bytes if _floor.is_kept_by(self) else min(self._chunk_bytes, SHARED_CHUNK_BYTES)
 
     def send_with_replies(self, part: Data, progress: StallDetector) -> int:
-        """Send the replies and as much of a part as goes, and return how much of the part went or was gathered."""
+        """Send the replies and as much of a part as possible; return how much of the part was sent or buffered."""
         replies = self.replies
-        if self._bucket is None and len(replies) + len(part) <= COALESCE_BYTES:  # the first or last of a body
+        if self._bucket is None and len(replies) + len(part) <= COALESCE_BYTES:  # the first or last part of a body
             replies += part
             return len(part)
         if replies:
@@ -209,7 +209,7 @@ class Writer:
             progress.goes_on()
 
     def _watch(self) -> StallDetector:
-        """Return what judges the client from now on."""
+        """Return the stall detector, with a new window."""
         if self._progress is None:
             self._progress = StallDetector(self._socket, self._granted)
         self._progress.begin()
@@ -217,7 +217,7 @@ class Writer:
 
 
 class _Flow:
-    """A large body on its way to a client: how much of it has gone, and how it goes on."""
+    """The transfer of one large body: its position, and how it continues."""
 
     __slots__ = ("_body", "_failure", "_may_block", "_progress", "_writer", "is_complete", "position")
 
@@ -231,20 +231,20 @@ class _Flow:
         self.is_complete = False
 
     def go_on(self, wait: Wait) -> bool:
-        """Send a part; return whether to wait for the client again, and to leave the conversation asleep until then.
+        """Send a part; return whether to wait for the socket again without resuming the connection's generator.
 
-        The reflex of who waits for the client. To wake the conversation for each part costs as much as encoding it.
+        This is the fast path of waiting for a writable socket: resuming the generator costs as much as encoding a part.
         """
         try:
             is_at_hand = self.send_part()
-        except Exception as error:  # noqa: BLE001  (raised again where the conversation goes on)
+        except Exception as error:  # noqa: BLE001  (raised again when the generator resumes)
             self._failure = error
             return False
         wait.deadline = self._progress.deadline
         return is_at_hand and not self.is_complete
 
     def send_part(self) -> bool:
-        """Send a part, and return whether it was at hand. Raises BrokenOffError, and what the reflex met."""
+        """Send a part, and return whether it was at hand. Raise BrokenOffError, and what `go_on` caught."""
         if self._failure is not None:
             raise self._failure
         writer = self._writer
@@ -256,7 +256,7 @@ class _Flow:
         return True
 
     def send(self, part: Data) -> None:
-        """Send as much of a part as goes; nothing is the end."""
+        """Send as much of a part as possible; an empty part is the end of the body."""
         if part:
             self.position += self._writer.send_with_replies(part, self._progress)
         else:
@@ -264,7 +264,7 @@ class _Flow:
 
 
 def _part_at_hand(body: Body, position: int, room: memoryview, *, patient: bool) -> Data | None:
-    """Return a part of a body; nothing if it would have to be waited for. Raises BrokenOffError."""
+    """Return a part of a body, or None if reading it would block. Raise BrokenOffError."""
     try:
         return body.part(position, room, patient=patient)
     except WouldBlockError:
