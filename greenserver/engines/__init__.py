@@ -1,8 +1,8 @@
-"""The engines by name: ways to wait, nothing more. Each loads when it is asked for.
+"""Load an engine by name. Engines differ only in how they wait.
 
-An engine module has one function, ``serve(listener, welcome, stop, granted)``: it welcomes clients as they
-come, runs their conversations within the limits that are granted, and returns when the switch has been turned
-and the conversations are over.
+An engine module has one function, ``serve(listener, welcome, stop, granted)``: it accepts clients, makes a
+connection of each with ``welcome``, runs the connections within the limits ``granted``, and returns when the
+shutdown event ``stop`` is set and the connections are closed.
 """
 
 from collections.abc import Callable, Collection
@@ -16,38 +16,38 @@ from greenserver.connection.connection import Connection
 from greenserver.io.wait import ShutdownEvent
 
 ConnectionFactory = Callable[[socket, str], Connection]
-"""Makes a conversation with a client, given its socket and its address for the log."""
+"""Makes a connection from a client's socket and its address for the log."""
 
 
 class Serve(Protocol):
-    """What an engine does."""
+    """The interface of an engine."""
 
     def __call__(
         self, listener: socket, welcome: ConnectionFactory, stop: ShutdownEvent, granted: Limits = DEFAULTS
     ) -> None:
-        """Serve until the switch is turned; leave the listener open."""
+        """Serve until the shutdown event is set; the caller closes the listener, if it is still open."""
 
 
 ENGINES: Final = ("gevent", "threads", "selectors", "sequential")
-"""Each is the module of that name; the default comes first."""
+"""Names of engine modules, the default first."""
 
 DEFAULT_ENGINE: Final = ENGINES[0]
 
 
 def load(name: str) -> Serve:
-    """Import an engine."""
+    """Import an engine and return its `serve`."""
     return cast("Serve", import_module(f"{__name__}.{name}").serve)
 
 
 def drain(conversations: Collection[Connection], run: Callable[[float], object], grace_seconds: float) -> None:
-    """Let the replies under way finish, within limits.
+    """Stop all connections, let current replies finish within the grace period, then abort the rest.
 
-    `conversations` holds those that go on; ``run(seconds)`` runs them for at most so long, or until none
-    is left.
+    `conversations` holds the open connections; ``run(seconds)`` runs them for at most so many seconds, or until
+    none is left.
     """
     for seconds in (min(LINGER_QUIET_SECONDS, grace_seconds), max(0.0, grace_seconds - LINGER_QUIET_SECONDS)):
         for conversation in tuple(conversations):
-            conversation.stop()  # the second time for those who do not end their half of the stream
+            conversation.stop()  # the second call closes those whose clients did not close
         run(seconds)
     for conversation in tuple(conversations):
         conversation.abort()
@@ -55,5 +55,5 @@ def drain(conversations: Collection[Connection], run: Callable[[float], object],
 
 
 def seconds_left(deadline: float) -> float:
-    """Return how long it is until a moment; nothing if it has passed."""
+    """Return the seconds until a deadline; 0 if it has passed."""
     return max(0.0, deadline - monotonic())

@@ -1,4 +1,4 @@
-"""A greenlet for each client, under gevent's StreamServer, on monkey-patched sockets."""
+"""Serve each connection in a greenlet, with gevent's StreamServer."""
 
 import socket
 from functools import partial
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     from greenserver.connection.connection import Connection
 
-# A conversation never blocks, so it needs no cooperative socket: the plain one is smaller and quicker.
+# A connection's socket is non-blocking and needs no cooperative wrapper: the plain one is smaller and faster.
 _PlainSocket: Final = monkey.get_original("socket", "socket")
 
 
 def serve(listener: socket.socket, welcome: ConnectionFactory, stop: ShutdownEvent, granted: Limits = DEFAULTS) -> None:
-    """Serve each client in a greenlet of its own until the switch is turned.
+    """Serve each connection in its own greenlet until the shutdown event is set.
 
-    Raises RuntimeError if the sockets are not monkey-patched.
+    Raise RuntimeError if sockets are not monkey-patched.
     """
     if not monkey.is_module_patched("socket"):
         message = "the gevent engine needs gevent.monkey.patch_all() before anything else is imported"
@@ -49,7 +49,7 @@ def serve(listener: socket.socket, welcome: ConnectionFactory, stop: ShutdownEve
             wait.close()
             conversations.discard(conversation)
 
-    # Not the Group itself: as a pool it would be asked at each client whether it is full.
+    # Not the Group itself: StreamServer would take it for a pool, and ask it for each client whether it is full.
     spawn: Any = greenlets.spawn
     server = _Listener(listener, converse, spawn=spawn)
     server.start()
@@ -64,9 +64,9 @@ def serve(listener: socket.socket, welcome: ConnectionFactory, stop: ShutdownEve
 
 
 class _Listener(StreamServer):
-    """A StreamServer that pauses, and says so, when the system has accept failed; retrying."""
+    """A StreamServer that logs and pauses when accept fails for lack of descriptors or memory."""
 
-    max_accept = ACCEPT_BURST  # the usual hundred can take all descriptors before the first client is counted
+    max_accept = ACCEPT_BURST  # gevent's default of 100 can use up all descriptors before the first client is counted
 
     def do_read(self) -> tuple[gevent.socket.socket, Any] | None:  # type: ignore[override]  # stub: never None
         try:
@@ -86,14 +86,14 @@ class _Listener(StreamServer):
 
 
 class _Waits:
-    """All greenlets that wait: one timer looks for those whose time is up, one watcher for work that is done.
+    """All waiting greenlets, with one timer for their deadlines and one watcher for finished jobs.
 
     A timer for each wait would cost more than the wait.
     """
 
     def __init__(self, file_threads: int) -> None:
         self.hub = gevent.get_hub()
-        # libuv stops a watcher by itself once its socket has failed, though there may be more to read.
+        # libuv stops a watcher when its socket fails, even if there is more to read.
         self.is_watching_on = "libuv" not in type(self.hub.loop).__module__
         self.switch = self.hub.switch
         self.files = ThreadPool(file_threads, monkey.get_original("_thread", "start_new_thread"))
@@ -106,7 +106,7 @@ class _Waits:
     def _sweep(self) -> None:
         now = monotonic()
         for wait in [each for each in self.waits if each.asked.deadline <= now]:
-            wait.wake(False)  # noqa: FBT003  (what the conversation is sent)
+            wait.wake(False)  # noqa: FBT003  (the value that `yield wait` returns)
 
     def close(self) -> None:
         for watcher in (self._timer, self._watcher):
@@ -116,9 +116,9 @@ class _Waits:
 
 
 class _HubWait:
-    """Lets a greenlet sleep until its socket is ready: one watcher, which stays on where it can, and no timer.
+    """Suspends a greenlet until its socket is ready, with one watcher that keeps running where it can.
 
-    Starting and stopping a watcher for each wait would cost more than the two switches.
+    Starting and stopping a watcher for each wait would cost more than the two greenlet switches.
     """
 
     __slots__ = ("_descriptor", "_events", "_waits", "_watcher", "asked", "wake")
@@ -129,7 +129,7 @@ class _HubWait:
         self._watcher: Any = None
         self._waits = waits
         self.asked = NEVER
-        """The wait under way whose deadline is to be watched."""
+        """The current wait, whose deadline the sweep checks."""
         self.wake: Callable[[bool], object] = gevent.getcurrent().switch
         waits.waits.add(self)
 
@@ -143,7 +143,7 @@ class _HubWait:
         return bool(self._waits.switch())
 
     def _do(self, work: Job[object]) -> bool:
-        self._waits.files.do(work, partial(self.wake, True))  # noqa: FBT003  (what the conversation is sent)
+        self._waits.files.do(work, partial(self.wake, True))  # noqa: FBT003  (the value that `yield wait` returns)
         return bool(self._waits.switch())
 
     def _pause(self, deadline: float) -> bool:
@@ -161,14 +161,14 @@ class _HubWait:
             self._watcher.start(self._meet)
 
     def _meet(self) -> None:
-        """Answer a ready socket in the hub, by the reflex; only if that is not all, by the conversation's greenlet."""
+        """Run the fast path of a ready socket in the hub; switch to the greenlet only if that is not enough."""
         if self.asked.is_over():
-            self.wake(True)  # noqa: FBT003  (what the conversation is sent)
+            self.wake(True)  # noqa: FBT003  (the value that `yield wait` returns)
         elif not self._waits.is_watching_on:
             self._watch(self._events)
 
     def close(self) -> None:
-        """Give the watcher back, and let go of the conversation that asked."""
+        """Close the watcher, and drop the reference to the connection."""
         self._waits.waits.discard(self)
         self.asked = NEVER
         self._watch(NOTHING)

@@ -1,4 +1,4 @@
-"""One loop, one selector: conversations are suspended, and resumed when their sockets are ready."""
+"""Serve all connections in one thread, with an event loop on one selector."""
 
 import _thread
 import heapq
@@ -22,7 +22,7 @@ _FILES: Final = "files"
 
 
 def serve(listener: socket, welcome: ConnectionFactory, stop: ShutdownEvent, granted: Limits = DEFAULTS) -> None:
-    """Serve all clients in this thread until the switch is turned."""
+    """Serve all clients in this thread until the shutdown event is set."""
     files = ThreadPool(granted.file_threads, _thread.start_new_thread)
     with selectors.DefaultSelector() as selector:
         selector.register(stop.fileno(), selectors.EVENT_READ, stop)
@@ -34,7 +34,7 @@ def serve(listener: socket, welcome: ConnectionFactory, stop: ShutdownEvent, gra
 
 
 class _Suspended:
-    """A conversation that waits for its socket, for work to be done, or for its deadline."""
+    """A connection that waits for its socket, for a job, or for a deadline."""
 
     __slots__ = ("asked", "connection", "descriptor", "events", "steps")
 
@@ -44,7 +44,7 @@ class _Suspended:
         self.steps: Steps[None] = connection.steps()
         self.events = 0  # not registered
         self.asked = NEVER
-        """The wait under way whose deadline is to be watched."""
+        """The current wait, whose deadline the sweep checks."""
 
 
 class _Loop:
@@ -56,9 +56,9 @@ class _Loop:
         self._welcome = welcome
         self._files = files
         self._suspended: dict[Connection, _Suspended] = {}
-        self._pauses: list[tuple[float, int, _Suspended]] = []  # a heap; the numbers keep equal moments apart
+        self._pauses: list[tuple[float, int, _Suspended]] = []  # a heap; the number breaks ties between equal deadlines
         self._numbers = count()
-        self._accept_from = 0.0  # when to look at the listener again; only while it is unregistered
+        self._accept_from = 0.0  # when to register the listener again, while it is unregistered
         self._is_listening = False
         self._next_sweep = monotonic()
 
@@ -81,7 +81,7 @@ class _Loop:
             self._turn(min(seconds, SWEEP_SECONDS))
 
     def _turn(self, seconds: float) -> None:
-        """Resume what is ready, after waiting for at most so long; then what is past its deadline."""
+        """Wait for at most so many seconds; resume what is ready, then what is past its deadline."""
         if self._pauses:
             seconds = min(seconds, max(0.0, self._pauses[0][0] - monotonic()))
         for key, _ in self._selector.select(seconds):
@@ -125,11 +125,11 @@ class _Loop:
             self._resume(suspended, is_ready=None)
 
     def _resume(self, suspended: _Suspended, *, is_ready: bool | None) -> None:
-        """Go on with a conversation until its next wait; None begins it."""
+        """Run a connection until its next wait; `is_ready` is None to start it."""
         try:
             wait = next(suspended.steps) if is_ready is None else suspended.steps.send(is_ready)
         except StopIteration:
-            # Its socket is closed, which took it out of the kernel's set; this forgets the rest.
+            # Closing the socket removed it from the kernel's epoll set; this removes it from the selector's map.
             if suspended.events:
                 self._selector.unregister(suspended.descriptor)
             del self._suspended[suspended.connection]
@@ -150,8 +150,8 @@ class _Loop:
         suspended.events = events
 
     def _pause(self, suspended: _Suspended, wait: Wait) -> None:
-        """Leave a conversation alone until its work is done, or until its moment has come."""
-        suspended.asked = NEVER  # what resumes it is not the sweep
+        """Suspend a connection until its job is done, or until its deadline."""
+        suspended.asked = NEVER  # the sweep must not resume it
         if wait.work is not None:
             self._files.do(wait.work, partial(self._resume, suspended, is_ready=True))
         else:

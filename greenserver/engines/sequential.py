@@ -1,4 +1,4 @@
-"""One client at a time; the others wait in the kernel's queue."""
+"""Serve one connection at a time; other clients wait in the accept queue."""
 
 import socket
 from time import monotonic
@@ -11,24 +11,24 @@ from greenserver.net.listening import accept_until
 
 
 def serve(listener: socket.socket, welcome: ConnectionFactory, stop: ShutdownEvent, granted: Limits = DEFAULTS) -> None:
-    """Serve one client after the other until the switch is turned."""
+    """Serve clients one after another until the shutdown event is set."""
 
     def converse(conversation: Connection) -> None:
         conversation.wait = _StoppableWait(conversation, stop, granted.grace_seconds)
         conversation.handle()
 
     for sock, client in accept_until(stop, listener):
-        converse(welcome(sock, client))  # no name here: it would keep the conversation until the next one
+        converse(welcome(sock, client))  # a local name would keep the connection alive until the next one
 
 
 class _StoppableWait:
-    """Waits for the client and for the switch, since nobody else is there to watch it."""
+    """Waits for the client and for the shutdown event, since this engine has no other thread to watch it."""
 
     def __init__(self, conversation: Connection, stop: ShutdownEvent, grace_seconds: float) -> None:
         self._conversation = conversation
         self._grace_seconds = grace_seconds
         self._stop = stop
-        self._last = float("inf")  # when the grace ends, once the switch is turned
+        self._last = float("inf")  # end of the grace period, once the shutdown event is set
 
     def __call__(self, sock: socket.socket, wait: Wait) -> bool:
         if wait.work is not None:
@@ -47,7 +47,7 @@ class _StoppableWait:
             self._last = monotonic() + self._grace_seconds
             if poll(sock.fileno(), wait.events, min(wait.deadline, monotonic() + LINGER_QUIET_SECONDS) - monotonic()):
                 return True
-            self._conversation.stop()  # for one who does not end its half of the stream
+            self._conversation.stop()  # the second call: the client did not close
         return bool(poll(sock.fileno(), wait.events, min(wait.deadline, self._last) - monotonic()))
 
     @property

@@ -1,4 +1,4 @@
-"""A daemon thread for each client."""
+"""Serve each connection in a daemon thread."""
 
 from socket import socket
 from threading import Thread
@@ -12,7 +12,7 @@ from greenserver.net.listening import accept_until, close_listener, report_no_ro
 
 
 def serve(listener: socket, welcome: ConnectionFactory, stop: ShutdownEvent, granted: Limits = DEFAULTS) -> None:
-    """Serve each client in a thread of its own until the switch is turned."""
+    """Serve each connection in its own thread until the shutdown event is set."""
     threads: dict[Connection, Thread] = {}
 
     def converse(conversation: Connection) -> None:
@@ -22,19 +22,19 @@ def serve(listener: socket, welcome: ConnectionFactory, stop: ShutdownEvent, gra
             del threads[conversation]
 
     def begin(conversation: Connection, client: str) -> None:
-        if not conversation.enter():  # counted here, lest clients be accepted faster than their threads count them
+        if not conversation.enter():  # counted here: clients can be accepted faster than their threads start
             conversation.handle()
             return
         threads[conversation] = thread = Thread(target=converse, args=(conversation,), name=client, daemon=True)
         try:
             thread.start()
-        except RuntimeError as error:  # the system has no room for another thread
+        except RuntimeError as error:  # the system cannot start another thread
             report_no_room(error)
             del threads[conversation]
             conversation.abandon()
 
     for sock, client in accept_until(stop, listener):
-        begin(welcome(sock, client), client)  # no name here: it would keep the conversation until the next one
+        begin(welcome(sock, client), client)  # a local name would keep the connection alive until the next one
 
     def join(seconds: float) -> None:
         deadline = monotonic() + seconds

@@ -1,1 +1,1 @@
-"""The only room that touches paths: the file store, slices, the page cache and the thread pool for slow disks."""
+"""The only room that touches paths: file store, slices, page cache, and a thread pool for slow disks."""

@@ -1,4 +1,4 @@
-"""A part of an open file: the only reads of what is in a file."""
+"""Read a part of an open file; the only reads of file contents."""
 
 import os
 
@@ -6,22 +6,22 @@ from greenserver.files.page_cache import read_cached
 
 
 class FileChangedError(Exception):
-    """A file became shorter, or was written to, while it was being sent."""
+    """A file was truncated or written to while it was being sent."""
 
 
 Version = tuple[int, int]
 
 
 def version_of(found: os.stat_result) -> Version:
-    """Return what changes when a file is written to, and not when it is renamed or removed."""
+    """Return a value that changes when a file is written to, but not when it is renamed or removed."""
     return found.st_mtime_ns, found.st_size
 
 
 class FileSlice:
     """The bytes [offset, offset + size) of an open file.
 
-    They are those of one version of the file: a read that completes the slice fails if the file was written
-    to since it was opened, unless that one read is all there was.
+    All are of one version of the file: the read that completes the slice fails if the file was written to since it
+    was opened, unless that is the only read.
     """
 
     __slots__ = ("_descriptor", "_has_read", "_is_cached", "_offset", "_version", "size")
@@ -37,16 +37,16 @@ class FileSlice:
         self.size = size
 
     def read(self, position: int, count: int, *, patient: bool = True) -> bytearray:
-        """Return the bytes from a position in the slice on: `count`, or all that are left of it; see `read_into`."""
+        """Return `count` bytes from a position in the slice, or all that are left; see `read_into`."""
         data = bytearray(min(count, self.size - position))
         self.read_into(memoryview(data), position, patient=patient)
         return data
 
     def read_into(self, buffer: memoryview, position: int, *, patient: bool = True) -> memoryview:
-        """Fill a buffer from a position in the slice on, or with all that is left of it; return what is filled.
+        """Fill a buffer from a position in the slice, or with all that is left; return the filled part.
 
-        Raises FileChangedError if the file no longer holds that, or holds other bytes than it did; OSError if it
-        cannot be read; WouldBlockError if it must not wait for them (`patient`), and would.
+        Raise FileChangedError if the file was truncated or written to, OSError if it cannot be read, and
+        WouldBlockError if the read would block and `patient` is false.
         """
         buffer = buffer[: self.size - position]
         if not buffer:
@@ -55,26 +55,26 @@ class FileSlice:
             self._fill(buffer, self._offset + position)
         else:
             read_cached(self._descriptor, buffer, self._offset + position)
-        # Looked at after reading: what is written from here on can no longer be in it.
+        # Checked after the read: a later write cannot have changed the bytes.
         if self._has_read and position + len(buffer) == self.size:
             self._require_unchanged()
         self._has_read = True
         return buffer
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         os.close(self._descriptor)
 
     def _fill(self, buffer: memoryview, offset: int) -> None:
         filled = 0
-        while filled < len(buffer):  # a read may be short before the end; an empty one is the end
+        while filled < len(buffer):  # a short read is not the end of the file; an empty one is
             more = os.preadv(self._descriptor, [buffer[filled:]], offset + filled)
             if not more:
-                message = "the file became shorter while it was sent"
+                message = "the file was truncated while it was being sent"
                 raise FileChangedError(message)
             filled += more
 
     def _require_unchanged(self) -> None:
         if self._version is not None and version_of(os.fstat(self._descriptor)) != self._version:
-            message = "the file was written to while it was sent"
+            message = "the file was written to while it was being sent"
             raise FileChangedError(message)

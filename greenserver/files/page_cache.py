@@ -1,4 +1,4 @@
-"""Tells whether a file can be looked up and read without waiting for a disk, and reads it then."""
+"""Look up and read files only from memory: the dentry cache and the page cache."""
 
 import ctypes
 import errno
@@ -6,36 +6,36 @@ import os
 from pathlib import Path
 from typing import Final
 
-_OPENAT2: Final = 437
-_RESOLVE_CACHED: Final = 0x20
+_OPENAT2: Final = 437  # the number of the system call
+_RESOLVE_CACHED: Final = 0x20  # linux/openat2.h
 _UNSUPPORTED: Final = frozenset({errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.E2BIG})
 _MEMORY_FILE_SYSTEMS: Final = frozenset({"tmpfs", "ramfs", "devtmpfs"})
-# Not those of a network or of a program (FUSE): whom they ask may hang a moment later.
+# Without network file systems and FUSE: they ask a server or a process, which may hang, even about a cached name.
 _DISK_FILE_SYSTEMS: Final = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "overlay"})
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 
 
 class _OpenHow(ctypes.Structure):
-    """``struct open_how`` of openat2(2)."""
+    """``struct open_how`` of openat2(2): https://man7.org/linux/man-pages/man2/openat2.2.html."""
 
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
-# O_PATH opens nothing, not even a FIFO: it only looks the name up.
+# O_PATH only looks the name up, and opens nothing, not even a FIFO: https://man7.org/linux/man-pages/man2/open.2.html.
 _LOOK_UP: Final = ctypes.byref(_OpenHow(os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 0, _RESOLVE_CACHED))
 _LOOK_UP_BYTES: Final = ctypes.sizeof(_OpenHow)
-# PyDLL keeps the interpreter's lock, for what never waits: giving it up would cost more than the call.
+# PyDLL keeps the GIL: the call never blocks, and releasing the GIL would cost more than the call.
 _syscall: Final = ctypes.PyDLL(None, use_errno=True).syscall
 
 
 class WouldBlockError(Exception):
-    """What was asked for is not in memory, or nobody can tell: ask again where waiting disturbs nobody."""
+    """The data is not in memory, or that is unknown: repeat the call in a thread that may block."""
 
 
 def is_name_cached(directory: int, name: str) -> bool:
-    """Tell whether the kernel knows what a name in a directory stands for without asking the disk.
+    """Return whether the kernel can look up a name in a directory without I/O (RESOLVE_CACHED of openat2(2)).
 
-    False on a kernel that cannot say (Linux before 5.12, or openat2 forbidden).
+    Return False on a kernel that cannot tell (Linux before 5.12, or openat2 forbidden).
     """
     descriptor: int = _syscall(_OPENAT2, directory, name.encode(), _LOOK_UP, _LOOK_UP_BYTES)
     if descriptor >= 0:
@@ -45,9 +45,10 @@ def is_name_cached(directory: int, name: str) -> bool:
 
 
 def read_cached(descriptor: int, buffer: memoryview, offset: int) -> None:
-    """Fill a buffer from an offset of a file on, all of which must be in memory.
+    """Fill a buffer from an offset of a file, from the page cache only (RWF_NOWAIT of preadv2(2)).
 
-    Raises WouldBlockError if not all are, or the file ends before them; OSError if it cannot be read.
+    Raise WouldBlockError if some bytes are not cached, or the file ends before them; OSError if it cannot be read.
+    https://man7.org/linux/man-pages/man2/readv.2.html
     """
     try:
         got = os.preadv(descriptor, [buffer], offset, os.RWF_NOWAIT)
@@ -60,17 +61,17 @@ def read_cached(descriptor: int, buffer: memoryview, offset: int) -> None:
 
 
 def is_all_in_memory(file_system: str) -> bool:
-    """Tell whether a kind of file system has no disk; such a one refuses to say what is cached."""
+    """Return whether a type of file system has no disk; such file systems do not report what is cached."""
     return file_system in _MEMORY_FILE_SYSTEMS
 
 
 def keeps_names(file_system: str) -> bool:
-    """Tell whether a kind of file system asks nobody again about a name that the kernel knows."""
+    """Return whether a type of file system never revalidates a cached name."""
     return file_system in _DISK_FILE_SYSTEMS
 
 
 def file_system_of(descriptor: int) -> str:
-    """Return the kind of file system that a file lies on; nothing if that is not known."""
+    """Return the type of the file system of a file, from /proc/self/mountinfo; "" if unknown."""
     device = os.fstat(descriptor).st_dev
     number = f"{os.major(device)}:{os.minor(device)}"
     try:

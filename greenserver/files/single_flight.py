@@ -1,11 +1,10 @@
-"""Does a long thing once for all who ask for it at the same time, and never hands out what is older than the asking.
+"""Coalesce concurrent calls (single flight). No caller gets a result that was computed before it asked.
 
-Who asks while nothing has begun joins what will begin next. Who asks after a beginning cannot know whether
-what it finds is still so at the moment of asking, and therefore waits for the next one. So a crowd of any
-size costs two runs: the one under way, and one for all the others.
+A caller joins the next run. It cannot join a run that has started, whose result may be older than the request.
+So any number of concurrent callers costs two runs: the current one, and one for all the others.
 """
 
-from _queue import SimpleQueue  # the one of C: it holds real threads, whatever has been monkey-patched
+from _queue import SimpleQueue  # the C class: it blocks real threads, even if `queue` is monkey-patched
 from collections.abc import Callable
 from typing import Generic
 
@@ -13,7 +12,7 @@ from greenserver.io.wait import Job, Result
 
 
 class SingleFlight(Generic[Result]):
-    """Runs of one call, one after the other, each shared by all who joined it before it began."""
+    """Runs a call one at a time; each run is shared by all callers that joined before it started."""
 
     def __init__(self, call: Callable[[], Result]) -> None:
         self._call = call
@@ -21,17 +20,17 @@ class SingleFlight(Generic[Result]):
         self._turn = _Turn()
 
     def join(self) -> "Flight[Result]":
-        """Return the run that begins next; whoever calls it first does it."""
+        """Return the next run; the first thread that calls it performs it."""
         return self._next.setdefault("", Flight(self._run))
 
     def _run(self) -> Result:
         with self._turn:
-            self._next.clear()  # from here on one joins the next
+            self._next.clear()  # later callers join a new run
             return self._call()
 
 
 class Flight(Job[Result]):
-    """One run; calling it does it, or waits in this thread until it has been done."""
+    """One run. Calling it performs it, or blocks until another thread has performed it."""
 
     __slots__ = ("_is_done", "_turn")
 
@@ -41,7 +40,7 @@ class Flight(Job[Result]):
         self._is_done = False
 
     def __call__(self) -> None:
-        """Do it, once."""
+        """Perform the run, once."""
         with self._turn:
             if not self._is_done:
                 super().__call__()
@@ -49,7 +48,7 @@ class Flight(Job[Result]):
 
 
 class _Turn:
-    """A lock between real threads."""
+    """A lock for real threads, even if `threading` is monkey-patched."""
 
     __slots__ = ("_token",)
 

@@ -1,4 +1,4 @@
-"""The only place that touches paths and files: what is served, how long it is, what is in it."""
+"""Serve the files of one directory: list, measure and open them."""
 
 import errno
 import os
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 _SERVABLE_NAME: Final = re.compile(f"[{limits.NAME_CHARACTERS}]+", re.ASCII)
 
-# O_NOFOLLOW: no symbolic link, whenever it was put there. O_NONBLOCK: a FIFO cannot hold us.
-# O_NOCTTY: a terminal does not become ours.
+# Flags of open(2), https://man7.org/linux/man-pages/man2/open.2.html. O_NOFOLLOW: fail on a symbolic link, even one
+# created since the check. O_NONBLOCK: do not block on a FIFO. O_NOCTTY: do not acquire a controlling terminal.
 _OPEN_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _OPEN_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-# O_PATH asks for no permission, so that an unreadable directory can be served from once it is mended.
+# O_PATH needs no read permission, so that an unreadable directory can be served as soon as it becomes readable.
 _HOLD_DIRECTORY: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
 _ABSENT: Final = frozenset(
@@ -41,7 +41,7 @@ _ABSENT: Final = frozenset(
 _FILE_FOR_ALL: Final = stat.S_IFREG | stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 _KIND_AND_READERS: Final = 0o170000 | _FILE_FOR_ALL
 
-# Ask with the rights that open() will have, where the platform can tell them from the real user's.
+# Check access with the effective user and group ids, as open() does, where the platform supports it.
 _EFFECTIVE: Final = os.access in os.supports_effective_ids
 
 
@@ -49,12 +49,12 @@ Answer = TypeVar("Answer")
 
 
 class FileStore:
-    """The regular files directly in one directory, whose names the protocol can say.
+    """The regular files of one directory, without subdirectories, whose names the protocol can express.
 
-    Everything is looked up at the moment it is asked for, relative to the directory itself: no path is
-    ever put together, and nothing is remembered but which names the kernel has in its memory.
+    Every request looks the file up anew, relative to a descriptor of the directory: the store never joins paths,
+    and caches only which names are valid and which are in the kernel's dentry cache.
 
-    Raises OSError if the directory does not exist or is none.
+    Raise OSError if the directory does not exist or is not a directory.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, hidden: bool = False) -> None:
@@ -67,10 +67,10 @@ class FileStore:
         self._known_seconds = limits.KNOWN_NAME_SECONDS if keeps else 0.0
         self._known_until = 0.0
         self._known: set[str] = set()
-        self._servable: set[str] = set()  # names that were looked at: clients repeat themselves
-        # No cycle: a store that a reload has replaced is closed as soon as its last user has gone.
+        self._servable: set[str] = set()  # names found valid: clients repeat requests
+        # No reference cycle: a store that a reload replaced is closed when its last user releases it.
         listing = WeakMethod(self._list)
-        self._listings = SingleFlight(lambda: listing()())  # type: ignore[misc]  # noqa: PLW0108  (who asks keeps it alive)
+        self._listings = SingleFlight(lambda: listing()())  # type: ignore[misc]  # noqa: PLW0108  (the caller keeps it alive)
         self._last_listing = b""
 
     def __enter__(self) -> "Self":
@@ -82,37 +82,37 @@ class FileStore:
         self.close()
 
     def close(self) -> None:
-        """Give the directory back."""
+        """Close the directory; do nothing if it is closed."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
     def names(self) -> Iterator[str]:
-        """Yield the names of the files that can be fetched now, in no order.
+        """Yield the names of the files that can be fetched now, in no particular order.
 
-        Raises OSError if directory cannot be read.
+        Raise OSError if the directory cannot be read.
         """
         return (entry.name for entry in self._files() if self._is_shown(entry.name))
 
     def listing(self) -> bytes:
-        """Return the names of the files that can be fetched now, each with a line end, in no order.
+        """Return the names of the files that can be fetched now, each with CR LF, in no particular order.
 
-        Threads that ask at the same time share the work and the result.
+        Concurrent calls share one run and its result (single flight).
 
-        Raises OSError if directory cannot be read.
+        Raise OSError if the directory cannot be read.
         """
         flight = self.join_listing()
         flight()
         return flight.result()
 
     def join_listing(self) -> Flight[bytes]:
-        """Return the next listing, to be done where that disturbs nobody."""
+        """Return the next run of the listing, for a thread that may block."""
         return self._listings.join()
 
     def is_cached(self, name: str, now: float) -> bool:
-        """Tell whether a name can be looked up at once; `now` is on the clock of `time.monotonic`.
+        """Return whether a name can be looked up without a disk; `now` is a time of `time.monotonic`, in seconds.
 
-        Raises FileNotFoundError as `size` does for what can be no file's name.
+        Raise FileNotFoundError, as `size` does, for a name that no served file can have.
         """
         self._require_servable(name)
         if now >= self._known_until:
@@ -127,13 +127,13 @@ class FileStore:
         return True
 
     def unservable_names(self) -> Iterator[str]:
-        """Yield the names of files that cannot be asked for, because of a character in them."""
+        """Yield the names of files that cannot be requested, because of a character in them."""
         return (entry.name for entry in self._files() if not _SERVABLE_NAME.fullmatch(entry.name))
 
     def size(self, name: str) -> int:
         """Return a file's length in bytes.
 
-        Raises FileNotFoundError if no such file is served; another OSError if the file cannot be read.
+        Raise FileNotFoundError if no such file is served, another OSError if the file cannot be read.
         """
         self._require_servable(name)
         try:
@@ -145,11 +145,11 @@ class FileStore:
         return found.st_size
 
     def size_at_hand(self, name: str, now: float) -> int:
-        """Return a file's length in bytes without waiting for a disk, in the common case: `size` knows the others.
+        """Return a file's length in bytes without waiting for a disk.
 
-        `now` is on the clock of `time.monotonic`, which need not be asked for each of many names.
+        `now` is a time of `time.monotonic`, in seconds, so that one reading of the clock does for many names.
 
-        Raises WouldBlockError or OSError if it cannot.
+        Raise WouldBlockError or OSError if it is not at hand; `size` handles these cases.
         """
         if (name not in self._known or now >= self._known_until) and not self.is_cached(name, now):
             raise WouldBlockError
@@ -161,9 +161,9 @@ class FileStore:
     def slice(self, name: str, offset: int, size: int) -> FileSlice:
         """Open a part of a file; the caller closes it.
 
-        Raises OSError as `size`, and EOFError if the part ends past the end of the file.
+        Raise OSError as `size` does, and EOFError if the part extends past the end of the file.
         """
-        self.size(name)  # so that a device or a FIFO is not even opened, but for a race
+        self.size(name)  # avoids opening a device or a FIFO, except in a race
         try:
             descriptor = os.open(name, _OPEN_FILE, dir_fd=self._descriptor)
         except OSError as error:
@@ -180,14 +180,14 @@ class FileStore:
 
     def _list(self) -> bytes:
         listing = "".join(f"{name}\r\n" for name in self.names()).encode("ascii")
-        # Clients that take their time hold one copy, however many they are and whenever they asked.
+        # Keep one copy of equal listings, which all slow clients share.
         if listing != self._last_listing:
             self._last_listing = listing
         return self._last_listing
 
     def _files(self) -> Iterator["os.DirEntry[str]"]:
         """Yield the readable regular files of the directory."""
-        # Opened anew each time: copies of one descriptor would share one position.
+        # A new descriptor each time: duplicates of one would share its position.
         descriptor = os.open(".", _OPEN_DIRECTORY, dir_fd=self._descriptor)
         try:
             with os.scandir(descriptor) as entries:
@@ -203,7 +203,7 @@ class FileStore:
     def _require_readable_file(self, name: str, found: os.stat_result) -> None:
         if not stat.S_ISREG(found.st_mode):
             raise _not_served(name)
-        # Asking costs as much as the look-up itself, and open() has the last word.
+        # Only if the mode leaves a doubt: access(2) costs as much as the lookup, and open() checks again.
         if found.st_mode & _FILE_FOR_ALL != _FILE_FOR_ALL and not self._is_readable(name):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
 
@@ -220,10 +220,10 @@ class FileStore:
 
 
 class NonBlockingStore:
-    """A store as a conversation sees it that must not be held up: what would have to wait becomes work.
+    """A store that never blocks: it turns calls that might into jobs.
 
-    A call raises WouldBlockError if the answer is not at hand; `work` is then what finds it. Once that is done,
-    the same call returns, or raises, what was found.
+    A call raises WouldBlockError if the answer is not at hand, and sets `work` to a job. Once the job is done, the
+    same call returns or raises its result.
     """
 
     def __init__(self, store: FileStore) -> None:
@@ -231,7 +231,7 @@ class NonBlockingStore:
         self.work: Job[object] | None = None
 
     def listing(self) -> bytes:
-        """Return the names of the files: never at hand, since reading a directory can always take long."""
+        """Return the names of the files; never at hand, since reading a directory may always block."""
         if self.work is None:
             self.work = self._store.join_listing()
             raise WouldBlockError
@@ -254,7 +254,7 @@ class NonBlockingStore:
         raise WouldBlockError
 
     def _found(self, _by: Callable[..., Answer]) -> Answer:
-        """Return what the work of a call found."""
+        """Return the result of the job of a call."""
         work, self.work = self.work, None
         return cast("Job[Answer]", work).result()
 
@@ -264,5 +264,5 @@ def _not_served(name: str) -> FileNotFoundError:
 
 
 def _as_served(error: OSError) -> OSError:
-    """Return what a failed look-up means: that no such file is served, or a failure of the server."""
+    """Return FileNotFoundError if a failed lookup means that no such file is served, else the error itself."""
     return _not_served(error.filename) if error.errno in _ABSENT else error

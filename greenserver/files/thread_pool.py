@@ -1,28 +1,28 @@
-"""Threads that do what may take long, for the engines that serve many clients in one thread.
+"""Run blocking jobs in threads, for engines that serve many connections in one thread.
 
-A disk that hangs holds these threads, and the conversations that asked for what is on it; nobody else.
+A hanging disk blocks only these threads, and the connections that need it.
 """
 
 import os
-from _queue import SimpleQueue  # the one of C: it holds real threads, whatever has been monkey-patched
+from _queue import SimpleQueue  # the C class: it blocks real threads, even if `queue` is monkey-patched
 from collections import deque
 from collections.abc import Callable
 
 from greenserver.io.wait import Job
 
 StartThread = Callable[[Callable[[], None], tuple[()]], object]
-"""`_thread.start_new_thread`, as it was before anything patched it."""
+"""The type of `_thread.start_new_thread`; pass the original, not a monkey-patched one."""
 
 Done = Callable[[], object]
 
 
 class ThreadPool:
-    """A fixed number of threads, and a descriptor that tells one loop when they have done something.
+    """A fixed number of threads, and an eventfd that wakes one event loop when a job is done.
 
-    All but the threads themselves happens in the thread of the loop. The threads never hold the process at
-    its end. There are fewer where the system has no room for all.
+    All methods and callbacks run in the thread of the loop. The threads do not keep the process from exiting.
+    There are fewer if the system cannot start them all.
 
-    Raises OSError, with a message for people, if there can be none.
+    Raise OSError, with a message for the operator, if not one thread can be started.
     """
 
     def __init__(self, count: int, start_thread: StartThread) -> None:
@@ -34,16 +34,16 @@ class ThreadPool:
         for _ in range(count):
             try:
                 start_thread(self._work, ())
-            except RuntimeError as error:  # the system has no room for another thread
+            except RuntimeError as error:  # the system cannot start another thread
                 if self._running:
                     break
                 os.close(self._descriptor)
-                message = f"{error}, and files are read in threads: let this process have more of them (ulimit -u)"
+                message = f"{error}, and files are read in threads: raise the limit of this process (ulimit -u)"
                 raise OSError(message) from error
             self._running.append(None)
 
     def do(self, work: Job[object], done: Done) -> None:
-        """Have work done, and call `done` from `resume` afterwards; the same work is done once for all who ask."""
+        """Queue a job, and call `done` from `resume` afterwards. A job that is already queued runs once for all."""
         waiting = self._waiting.get(work)
         if waiting is None:
             self._waiting[work] = [done]
@@ -56,14 +56,14 @@ class ThreadPool:
         return self._descriptor
 
     def resume(self) -> None:
-        """Tell all whose work is done."""
+        """Call the callbacks of finished jobs."""
         os.eventfd_read(self._descriptor)
         while self._finished:
             for done in self._waiting.pop(self._finished.popleft()):
                 done()
 
     def close(self) -> None:
-        """Let the threads end once the work that they were given is done."""
+        """Let the threads end when all queued jobs are done."""
         for _ in tuple(self._running):
             self._asked.put(None)
 
@@ -72,7 +72,7 @@ class ThreadPool:
             work()
             self._finished.append(work)
             os.eventfd_write(self._descriptor, 1)
-            del work  # holds a result, perhaps a large one
+            del work  # do not keep its result alive: it may be large
         self._running.pop()
-        if not self._running:  # nobody writes to it any more: its number can be another file's
+        if not self._running:  # the last thread closes it: after that, its number may belong to another file
             os.close(self._descriptor)

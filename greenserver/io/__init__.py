@@ -1,1 +1,1 @@
-"""Ways to wait: for sockets, events and shutdown; and memory for large writes."""
+"""Waits for sockets, jobs and shutdown; and the allocator settings for large blocks."""

@@ -1,18 +1,19 @@
-"""Keeps the C library from giving memory back to the system that the next chunk takes again."""
+"""Make glibc keep freed chunks instead of returning them to the system."""
 
 import ctypes
 from typing import Final
 
 from greenserver.config.limits import KEPT_BLOCK_BYTES, KEPT_BYTES
 
-_TRIM_THRESHOLD: Final = -1  # the numbers of malloc.h
+_TRIM_THRESHOLD: Final = -1  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
 _MMAP_THRESHOLD: Final = -3
 
 
 def keep_large_blocks() -> bool:
-    """Have this process keep what it frees, within bounds; return whether its C library can be told so: glibc can.
+    """Make this process keep freed memory, within bounds; return whether the C library supports that, as glibc does.
 
-    Left alone, glibc finds its own bounds, and how they suit the chunks of a slice hangs on what was freed before.
+    By default glibc adjusts its thresholds to what was freed before, and they may not suit the chunks of a slice:
+    https://man7.org/linux/man-pages/man3/mallopt.3.html.
     """
     tell = getattr(ctypes.CDLL(None), "mallopt", None)
     return tell is not None and bool(tell(_MMAP_THRESHOLD, KEPT_BLOCK_BYTES) and tell(_TRIM_THRESHOLD, KEPT_BYTES))

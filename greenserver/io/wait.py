@@ -1,7 +1,7 @@
-"""What a conversation waits for, and how a thread of its own waits for it.
+"""Define the waits that a connection yields, the shutdown event, and blocking waits.
 
-A conversation is a generator: it tries a socket call and yields a `Wait` where it must let time pass.
-An engine is whatever answers these waits.
+A connection is a generator: it tries a socket call, and yields a `Wait` if the call would block. An engine
+performs these waits.
 """
 
 import contextlib
@@ -13,14 +13,14 @@ from time import monotonic
 from typing import Final, Generic, TypeAlias, TypeVar
 
 READ: Final = 1
-"""Ready to be read, as in `selectors.EVENT_READ` and gevent's io watchers."""
+"""Readable; the same number as `selectors.EVENT_READ` and in gevent's io watchers."""
 
 WRITE: Final = 2
-"""Ready to be written, as in `selectors.EVENT_WRITE` and gevent's io watchers."""
+"""Writable; the same number as `selectors.EVENT_WRITE` and in gevent's io watchers."""
 
 
 NOTHING: Final = 0
-"""Nothing that the socket does: a pause until the deadline, or work."""
+"""No socket event: wait for the deadline, or for a job."""
 
 FOREVER: Final = float("inf")
 """A deadline that never comes."""
@@ -28,11 +28,11 @@ FOREVER: Final = float("inf")
 Result = TypeVar("Result")
 
 
-Found = TypeVar("Found", covariant=True)  # noqa: PLC0105  (the name of what work finds)
+Found = TypeVar("Found", covariant=True)  # noqa: PLC0105  (the result type of a job)
 
 
 class Job(Generic[Found]):
-    """A call that may take long, for a thread in which that disturbs nobody, and what came of it."""
+    """A call that may block, to be run in another thread, and its result."""
 
     __slots__ = ("_call", "_error", "_result")
 
@@ -42,10 +42,10 @@ class Job(Generic[Found]):
         self._result: Found
 
     def __call__(self) -> None:
-        """Do it; what it raises is kept for whoever asks for the result."""
+        """Run the call; `result` raises what it raised."""
         try:
             self._result = self._call()
-        except Exception as error:  # noqa: BLE001  (raised again where the result is wanted)
+        except Exception as error:  # noqa: BLE001  (raised again by `result`)
             self._error = error
 
     def result(self) -> Found:
@@ -56,7 +56,7 @@ class Job(Generic[Found]):
 
 
 class Wait:
-    """A conversation's wish to go on once its socket is ready, work is done, or a moment has passed."""
+    """A wait for a socket event, a finished job, or a deadline, whichever comes first."""
 
     __slots__ = ("deadline", "events", "fast_path", "work")
 
@@ -71,25 +71,25 @@ class Wait:
         self.events = events
         """`READ`, `WRITE` or `NOTHING`."""
         self.deadline = deadline
-        """On the clock of `time.monotonic`, in seconds. A reflex may put it off."""
+        """On the clock of `time.monotonic`, in seconds. The fast path may extend it."""
         self.work = work
-        """What to do elsewhere before the conversation goes on, however long it takes."""
+        """A job to run in another thread before the generator resumes, however long it takes."""
         self.fast_path = fast_path
-        """What needs no waiting, done when the socket is ready; returns whether to wait on, and raises nothing."""
+        """Called when the socket is ready. It never blocks or raises, and returns whether to keep waiting."""
 
     def is_over(self) -> bool:
-        """Tell, when the socket is ready, whether the conversation is to go on."""
+        """Run the fast path of a ready socket, if any, and return whether to resume the generator."""
         return self.fast_path is None or not self.fast_path(self)
 
 
 NEVER: Final = Wait(NOTHING, FOREVER)
-"""The wait of whoever is not waiting, or is called by something else."""
+"""A wait that never ends: for a connection that is not waiting, or that something else resumes."""
 
 Steps: TypeAlias = Generator[Wait, bool, Result]
-"""A conversation, or a part of one: is sent True when what it waits for has come, False past the deadline."""
+"""The generator of a connection, or a part of it. Send it True when its wait succeeds, False past the deadline."""
 
 Waiter: TypeAlias = Callable[[socket, Wait], bool]
-"""Waits as told; returns True when the socket is ready or the work done, False past the deadline."""
+"""Performs a wait; returns True when the socket is ready or the job is done, False past the deadline."""
 
 
 _TURNED: Final = b"!"
@@ -97,7 +97,7 @@ _WAKEUPS_BYTES: Final = 4096
 
 
 class ShutdownEvent:
-    """A switch that is turned once, from a signal handler or any thread, and can be waited for."""
+    """An event that a signal handler or any thread sets once, with a descriptor to wait for it."""
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
@@ -106,42 +106,42 @@ class ShutdownEvent:
         self.is_set = False
 
     def set(self) -> None:
-        """Turn the switch; once is enough."""
+        """Set the event; do nothing if it is set."""
         if not self.is_set:
             self.is_set = True
             self._show()
 
     def fileno(self) -> int:
-        """Return a descriptor that is readable once the switch is turned."""
+        """Return a descriptor that is readable once the event is set."""
         return self._reader
 
     def wakeup_fileno(self) -> int:
-        """Return a descriptor for `signal.set_wakeup_fd`: a byte written there ends all waits."""
+        """Return a descriptor for `signal.set_wakeup_fd`: a byte written to it ends all waits."""
         return self._writer
 
     def absorb(self) -> None:
-        """Forget what woke the waiters, unless it was the switch: a signal that does not stop the server, say."""
+        """Clear wakeups that did not set the event, such as those of signals that do not stop the server."""
         if not self.is_set:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._reader, _WAKEUPS_BYTES)
-            self._show()  # it may have been turned meanwhile, and what shows it may have been read
+            self._show()  # the event may have been set meanwhile, and its byte read here
 
     def _show(self) -> None:
         if self.is_set:
-            os.write(self._writer, _TURNED)  # stays: every waiter sees it
+            os.write(self._writer, _TURNED)  # stays in the pipe, so that every waiter sees it
 
     def wait(self, seconds: float) -> bool:
-        """Wait for at most so long, and return whether the switch is turned."""
+        """Wait for at most so many seconds, and return whether the event is set or a wakeup came."""
         return bool(poll(self._reader, READ, seconds))
 
     def close(self) -> None:
-        """Give the descriptors back."""
+        """Close the pipe."""
         os.close(self._reader)
         os.close(self._writer)
 
 
 def run_to_completion(steps: Steps[Result], sock: socket, wait: Waiter) -> Result:
-    """Run steps to their end, and return what they return."""
+    """Run a generator of waits to its end, and return its result."""
     try:
         asked = next(steps)
         while True:
@@ -152,7 +152,7 @@ def run_to_completion(steps: Steps[Result], sock: socket, wait: Waiter) -> Resul
 
 
 def wait_blocking(sock: socket, wait: Wait) -> bool:
-    """Wait in this thread; where sockets are monkey-patched, in this greenlet."""
+    """Wait by blocking this thread; this greenlet, if monkey-patched."""
     if wait.work is not None:
         wait.work()
         return True
@@ -163,25 +163,25 @@ def wait_blocking(sock: socket, wait: Wait) -> bool:
 
 
 def has_input(sock: socket) -> bool:
-    """Tell whether a non-blocking socket has something to read, be it an error or the end of the stream."""
+    """Return whether a non-blocking socket is readable: data, EOF or an error."""
     try:
         sock.recv(1, MSG_PEEK)
     except BlockingIOError:
         return False
     except OSError:
-        pass  # reading will tell
+        pass  # the next read raises it
     return True
 
 
 _POLL_EVENTS: Final = {READ: select.POLLIN, WRITE: select.POLLOUT}
-_LONGEST_POLL_SECONDS: Final = 1e6  # poll() counts milliseconds in an int
+_LONGEST_POLL_SECONDS: Final = 1e6  # poll(2) takes milliseconds in an int
 
 
 def poll(descriptor: int, events: int, seconds: float, stop: ShutdownEvent | None = None) -> set[int]:
-    """Wait until a descriptor is ready, a switch is turned or the seconds are over.
+    """Wait until a descriptor is ready, the shutdown event wakes, or the timeout ends.
 
-    Returns the descriptors that are ready, the switch's among them; an error or a hang-up is readiness.
-    With the events `NOTHING` the descriptor is not looked at.
+    Return the ready descriptors, with that of the shutdown event among them; an error or a hang-up counts as ready.
+    With the events `NOTHING`, ignore the descriptor.
     """
     waiting = select.poll()
     if events != NOTHING:

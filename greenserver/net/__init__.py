@@ -1,1 +1,1 @@
-"""Listening sockets: opening, limiting and draining them."""
+"""Listening sockets: open, accept and drain; and the connection limiter."""

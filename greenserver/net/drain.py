@@ -1,8 +1,10 @@
-"""How a listener closes without a reset: first nobody new gets in, then who waits is served, then it closes.
+"""Drain a listening socket: drop new SYNs, accept the backlog, then close, so that no queued client is reset.
 
-The kernel completes connections by itself and queues them; closing a listener resets all of the queue. No
-call makes it stop queueing, but a filter can drop the packets that would begin new connections. Their
-senders try again, and are refused once the listener is closed.
+The kernel completes handshakes by itself and queues the connections; closing the listener aborts those in the queue
+(`tcp_migrate_req` in https://docs.kernel.org/networking/ip-sysctl.html). No call stops the queueing, but a socket
+filter (SO_ATTACH_FILTER in https://man7.org/linux/man-pages/man7/socket.7.html,
+https://docs.kernel.org/networking/filter.html) can drop SYN packets. Clients retransmit them, and are refused once
+the listener is closed.
 """
 
 import array
@@ -20,22 +22,22 @@ from greenserver.telemetry.log import report
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 0.005
-_LAST_CALL_SECONDS: Final = 1.0  # whoever is too busy to accept must still stop
-_UNDER_WAY_SECONDS: Final = 0.1  # how long the last packet of a connection that has begun may be on its way
+_LAST_CALL_SECONDS: Final = 1.0  # maximum wait for the queue to empty: a busy server must still stop
+_UNDER_WAY_SECONDS: Final = 0.1  # wait for the last packet of a handshake that has begun
 _GOODBYE_SECONDS: Final = 1.0
-_ATTACH_FILTER: Final = getattr(socket, "SO_ATTACH_FILTER", 26)  # absent from Python's constants
+_ATTACH_FILTER: Final = getattr(socket, "SO_ATTACH_FILTER", 26)  # not among Python's constants
 _INSTRUCTION: Final = struct.Struct("=HBBI")  # struct sock_filter of linux/filter.h
 _PROGRAM: Final = (
-    (0x30, 0, 0, 13),  # load the byte at 13, the flags of the TCP header
-    (0x45, 0, 1, 0x02),  # is SYN set?
-    (0x06, 0, 0, 0),  # yes: drop the packet
-    (0x06, 0, 0, 0xFFFFFFFF),  # no: take all of it
+    (0x30, 0, 0, 13),  # ldb [13]: the flags of the TCP header
+    (0x45, 0, 1, 0x02),  # jset #SYN
+    (0x06, 0, 0, 0),  # set: ret #0, drop the packet
+    (0x06, 0, 0, 0xFFFFFFFF),  # not set: ret #-1, accept all of it
 )
 
 
 def refuse_new(listener: socket.socket) -> None:
-    """Let nobody new reach a listener, as far as the system can do that."""
-    if listener.family == socket.AF_UNIX:  # its clients find it by its file
+    """Stop new connections from entering the accept queue, if the system supports that."""
+    if listener.family == socket.AF_UNIX:  # clients connect by path
         with contextlib.suppress(OSError):
             Path(listener.getsockname()).unlink()
         return
@@ -49,7 +51,7 @@ def refuse_new(listener: socket.socket) -> None:
 
 
 def is_anybody_waiting(listener: socket.socket) -> bool:
-    """Tell whether a client waits to be accepted."""
+    """Return whether a client waits in the accept queue."""
     descriptor = listener.fileno()
     if descriptor < 0:
         return False
@@ -59,7 +61,7 @@ def is_anybody_waiting(listener: socket.socket) -> bool:
 
 
 def wait_until_empty(listener: socket.socket) -> None:
-    """Wait until nobody waits to be accepted any more, within limits."""
+    """Wait until the accept queue stays empty for 0.1 s, for at most 1 s."""
     now = monotonic()
     last, quiet = now + _LAST_CALL_SECONDS, now + _UNDER_WAY_SECONDS
     while (now := monotonic()) < min(last, quiet):
@@ -69,9 +71,9 @@ def wait_until_empty(listener: socket.socket) -> None:
 
 
 def close_queued(listener: socket.socket) -> None:
-    """Accept whoever still waits, and let each see the end of the stream, not a reset."""
+    """Accept the rest of the queue, and close each connection with EOF, not with a reset."""
     dismissed = []
-    with contextlib.suppress(OSError):  # nobody waits any more, or no room for more
+    with contextlib.suppress(OSError):  # the queue is empty, or there are no descriptors left
         while True:
             client, _ = listener.accept()
             dismissed.append(client)
@@ -87,7 +89,7 @@ def close_queued(listener: socket.socket) -> None:
 
 
 def _has_gone(client: socket.socket) -> bool:
-    """Read what a client says, and close it if that was all."""
+    """Discard a client's input; at EOF or on an error, close its socket and return True."""
     try:
         while client.recv(1 << 16):
             pass

@@ -1,4 +1,4 @@
-"""Counts the clients that are served, and refuses those that are too many."""
+"""Limit the number of connections, in all and per client."""
 
 import ipaddress
 import logging
@@ -14,7 +14,7 @@ from greenserver.telemetry.throttle import ThrottledWarning
 
 _log = logging.getLogger(__name__)
 
-_IPV6_PREFIX: Final = 64  # what one customer of a provider gets at least
+_IPV6_PREFIX: Final = 64  # the smallest network that a provider assigns to one customer
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -24,7 +24,7 @@ PROXY: Final = "proxy"
 
 
 class ConnectionLimiter:
-    """Who is let in: at most so many clients at once, and so many of one address."""
+    """Limits the connections open at once: in all, per client, and rejected ones that still linger."""
 
     def __init__(self, granted: limits.Limits = limits.DEFAULTS, meter: Metrics = SILENT) -> None:
         self.max_connections, self._max_refusals = raise_descriptor_limit(granted.max_connections)
@@ -47,7 +47,7 @@ class ConnectionLimiter:
         }
 
     def enter(self) -> bool:
-        """Let one more client in, or not."""
+        """Acquire one of all connections; return False if the server is full."""
         with self._lock:
             is_room = self._connections < self.max_connections
             if is_room:
@@ -59,12 +59,12 @@ class ConnectionLimiter:
         return is_room
 
     def leave(self) -> None:
-        """Take note that a client that was let in has gone."""
+        """Release what `enter` acquired."""
         with self._lock:
             self._connections -= 1
 
     def enter_as(self, client: str) -> str | None:
-        """Let one more client of an address in, and return what `leave_as` needs; None if it must not come in."""
+        """Acquire a connection for a client; return what `leave_as` needs, or None if the client has too many."""
         if not self._max_per_client:
             return ""
         name = network(client)
@@ -80,7 +80,7 @@ class ConnectionLimiter:
         return None
 
     def leave_as(self, name: str) -> None:
-        """Take note that a client of an address that was let in has gone."""
+        """Release what `enter_as` acquired; do nothing for an empty name."""
         if not name:
             return
         with self._lock:
@@ -89,21 +89,24 @@ class ConnectionLimiter:
                 del self._per_client[name]
 
     def begin_refusal(self) -> bool:
-        """Tell whether there is room to let a refused client read why; then `end_refusal` must follow."""
+        """Acquire a rejected connection, which stays open until the client has read the reply.
+
+        Return False if there are too many; after True, `end_refusal` must follow.
+        """
         with self._lock:
             is_room = self._refusals < self._max_refusals
             self._refusals += is_room
         return is_room
 
     def end_refusal(self) -> None:
-        """Take note that a refused client has gone."""
+        """Release what `begin_refusal` acquired."""
         with self._lock:
             self._refusals -= 1
 
     def reject(self, kind: str, client: str, error: Exception) -> None:
-        """Take note of a client that did not arrive as it must."""
+        """Count and log a failed handshake."""
         self._meter.refused(kind)
-        if kind in self._episodes:  # a proxy that is set up wrongly, not one of the scanners that try every port
+        if kind in self._episodes:  # a misconfigured proxy, not a port scanner
             self._episodes[kind].happens(client=client, reason=str(error))
         else:
             report(_log, logging.INFO, "connection rejected", client=client, reason=str(error), kind=kind)
@@ -114,7 +117,7 @@ class ConnectionLimiter:
 
 
 class Slot:
-    """One client's way through a gate, and out again; without a gate all are welcome."""
+    """One connection's slot in a limiter. Without a limiter, every connection is accepted."""
 
     __slots__ = ("_has_begun", "_is_counted", "_is_refusal", "_limiter", "_name", "is_cut_short")
 
@@ -125,10 +128,10 @@ class Slot:
         self._is_refusal = False
         self._name: str | None = None
         self.is_cut_short = False
-        """Whether there is not even time to refuse the client properly."""
+        """Whether to close at once: rejected, with too many rejected connections open already."""
 
     def begin(self) -> None:
-        """Count the client, if there is room; once is enough."""
+        """Count the connection, or count it as rejected; do nothing on a second call."""
         if self._limiter is not None and not self._has_begun:
             self._has_begun = True
             self._is_counted = self._limiter.enter()
@@ -136,7 +139,7 @@ class Slot:
             self.is_cut_short = not (self._is_counted or self._is_refusal)
 
     def is_let_in_as(self, client: str) -> bool:
-        """Tell whether a client is let in, now that it is known who it is."""
+        """Apply the limit per client, now that its address is known; return whether the connection is accepted."""
         if self._limiter is None:
             self._name = ""
         elif self._is_counted:
@@ -145,16 +148,16 @@ class Slot:
 
     @property
     def is_welcome(self) -> bool:
-        """Whether the client was let in."""
+        """Whether the connection is accepted."""
         return self._name is not None
 
     def reject(self, kind: str, client: str, error: Exception) -> None:
-        """Take note that the client did not arrive as it must."""
+        """Count and log a failed handshake."""
         if self._limiter is not None:
             self._limiter.reject(kind, client, error)
 
     def end(self) -> None:
-        """Make room."""
+        """Release the slot."""
         if self._limiter is None:
             return
         self._limiter.leave_as(self._name or "")
@@ -165,14 +168,14 @@ class Slot:
 
 
 def raise_descriptor_limit(wanted: int) -> tuple[int, int]:
-    """Return how many clients can be served, and how many refused ones held, with this process's descriptors.
+    """Return how many connections, and how many rejected ones, RLIMIT_NOFILE allows this process.
 
-    A client needs two: its socket, and the file of its slice.
+    A connection needs two descriptors: its socket, and the file of its slice.
     """
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if allowed == resource.RLIM_INFINITY:
         return wanted, limits.REFUSALS
-    held = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  (names are all it takes)
+    held = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  (only the count of names matters)
     spare = allowed - held - limits.RESERVED_DESCRIPTORS
     room = max(1, spare // 2)
     if wanted + limits.REFUSALS // 2 <= room:
@@ -181,7 +184,7 @@ def raise_descriptor_limit(wanted: int) -> tuple[int, int]:
 
 
 def address_of(client: str) -> Address | None:
-    """Return the IP address of a client as the log names it; None on a unix socket."""
+    """Parse the IP address from a client's name in the log; return None for a unix socket."""
     host = client.rpartition(":")[0].strip("[]").partition("%")[0]
     try:
         address = ipaddress.ip_address(host)
@@ -191,7 +194,7 @@ def address_of(client: str) -> Address | None:
 
 
 def network(client: str) -> str:
-    """Return what counts as one client: an IPv4 address, a /64 of IPv6, or all of a unix socket."""
+    """Return what counts as one client: an IPv4 address, an IPv6 /64, or all clients of a unix socket."""
     address = address_of(client)
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address.packed, _IPV6_PREFIX), strict=False))

@@ -1,4 +1,4 @@
-"""Where clients come from: parses an address, opens the listener, accepts."""
+"""Open and close listening sockets, and accept from them."""
 
 import contextlib
 import errno
@@ -15,18 +15,18 @@ from greenserver.telemetry.throttle import ThrottledWarning
 
 _no_room = ThrottledWarning(
     "accept failed; retrying", "accept failed for a while"
-)  # of the system: one for all servers in it
+)  # descriptors and memory are the process's or the system's: one warning for all servers in it
 
 _made: set[tuple[str, int]] = set()
-"""Files of unix sockets that are this process's to remove: path, and process id, lest a fork remove them too."""
+"""Unix socket files to remove on close, as (path, process id), so that a forked child does not remove them."""
 
 _CLIENT_GONE = frozenset({errno.EAGAIN, errno.ECONNABORTED, errno.EINTR, errno.EPROTO})
 
 
 def open_listener(address: str, port: int) -> socket.socket:
-    """Listen, without blocking, on a host name, an IPv4 or IPv6 address (``::`` takes both), or unix:PATH.
+    """Open a non-blocking listener on a host name, an IPv4 or IPv6 address (``::`` is both), or unix:PATH.
 
-    Raises OSError with a message for people if that cannot be done.
+    Raise OSError, with a message for the operator, if it cannot listen there.
     """
     address = strip_brackets(address)
     try:
@@ -42,7 +42,7 @@ def open_listener(address: str, port: int) -> socket.socket:
 
 
 def close_listener(listener: socket.socket) -> None:
-    """Stop listening, and take a unix socket's file away."""
+    """Close a listener, and remove the file of a unix socket."""
     if listener.fileno() < 0:
         return
     name = listener.getsockname()
@@ -54,14 +54,14 @@ def close_listener(listener: socket.socket) -> None:
 
 
 def describe_peer(address: object) -> str:
-    """Return the address of a client as `socket.accept` gives it, as people write it."""
+    """Format the address that `socket.accept` returned: HOST:PORT, or "unix"."""
     return describe(str(address[0]), int(address[1])) if isinstance(address, tuple) else "unix"
 
 
 def accept(listener: socket.socket) -> tuple[socket.socket, str] | None:
-    """Take the client that waits, and its address; None if it has gone again.
+    """Accept a client, and return its socket and address; None if it disconnected or none is queued.
 
-    Raises OSError if the system has no descriptor or memory for a client: pause before the next try.
+    Raise OSError if the system has no descriptor or memory for it; pause before the next call.
     """
     try:
         client, address = listener.accept()
@@ -75,7 +75,7 @@ def accept(listener: socket.socket) -> tuple[socket.socket, str] | None:
 
 
 def accept_until(stop: ShutdownEvent, listener: socket.socket) -> Iterator[tuple[socket.socket, str]]:
-    """Yield clients as they come, until the switch is turned."""
+    """Accept and yield clients until the shutdown event is set."""
     while not stop.is_set:
         if listener.fileno() not in poll(listener.fileno(), READ, limits.IDLE_SECONDS, stop):
             continue
@@ -89,29 +89,32 @@ def accept_until(stop: ShutdownEvent, listener: socket.socket) -> Iterator[tuple
 
 
 def is_client_gone(error: OSError) -> bool:
-    """Tell whether accepting failed because of the client, not for lack of room."""
+    """Return whether accept failed because of the client, not for lack of descriptors or memory.
+
+    accept(2) passes on network errors of the new connection: https://man7.org/linux/man-pages/man2/accept.2.html.
+    """
     return error.errno in _CLIENT_GONE
 
 
 def report_no_room(error: Exception) -> None:
-    """Log, once an episode, that a client had to be left waiting."""
+    """Log a failed accept, rate-limited."""
     _no_room.happens(reason=getattr(error, "strerror", None) or str(error))
 
 
 def report_room() -> None:
-    """Take note that a client was accepted."""
+    """Record a successful accept, which ends the warning."""
     _no_room.is_not_seen()
 
 
 def _reason(error: Exception) -> str:
-    """Return why listening failed, without the address, which `socket.create_server` would repeat."""
+    """Return why listening failed, without the address, which `socket.create_server` adds."""
     if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
         return os.strerror(error.errno)
     return str(getattr(error, "strerror", None) or error)
 
 
 def _open_tcp(host: str, port: int) -> socket.socket:
-    if not 0 <= port <= HIGHEST_PORT:  # the system would take it for another one
+    if not 0 <= port <= HIGHEST_PORT:  # the system may truncate it to another port
         message = f"a port is a number from 0 to {HIGHEST_PORT}"
         raise OverflowError(message)
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -134,7 +137,7 @@ def _open_unix(path: Path) -> socket.socket:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove the socket file of a server that is no more; one that answers is left alone."""
+    """Remove the socket file of a server that no longer runs; keep one that accepts connections."""
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
             return

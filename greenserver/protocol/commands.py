@@ -1,4 +1,4 @@
-"""The protocol's commands: one function and one table row each."""
+"""Run the protocol's commands: one function and one table row each."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from greenserver.protocol.status import CommandError, Status
 from greenserver.protocol.store import Files, FilesAtHand, Source
 
 SliceForms = Mapping[str, Callable[[Source], SliceBody]]
-"""How a slice can be sent, by the word that asks for it; the empty word is the usual way."""
+"""Encodings of a slice, by the argument that selects them; the empty string is the default."""
 
 ShortRequest = Callable[[FilesAtHand, float], bytes]
-"""Asks a store for what is at hand now (on the clock of `time.monotonic`), and returns a whole reply: its status is OK.
+"""Returns a whole reply with status OK, from what a store has at hand at a time of `time.monotonic`, in seconds.
 
-Raises whatever prevents that.
+Raises any exception if it cannot.
 """
 
 
 @dataclass(frozen=True)
 class Language:
-    """What commands may need to know of the dialect in which they are said."""
+    """The parts of a dialect that commands need."""
 
     commands: Mapping[str, "Command"]
     slice_forms: SliceForms
@@ -29,22 +29,22 @@ class Language:
 
 @dataclass(frozen=True)
 class Command:
-    """A row of the table: a command's name, how many arguments it takes, and what it does."""
+    """A row of the table: a command's name, its number of arguments, and its function."""
 
     name: str
     arguments: range
     run: Callable[[Language, Sequence[str], Files], Response]
     short: Callable[[Sequence[str]], ShortRequest] | None = None
-    """What answers it from what is at hand, if its reply is short."""
+    """Makes a request for the fast path, if the command has short replies."""
 
 
 def get_file_listing(_language: Language, _arguments: Sequence[str], store: Files) -> Response:
-    """Answer with the names of the files that can be fetched."""
+    """Reply with the names of the files that can be fetched."""
     return Response(Status.OK, body=Lines(store.listing()))
 
 
 def get_metadata(_language: Language, arguments: Sequence[str], store: Files) -> Response:
-    """Answer with a file's length in bytes."""
+    """Reply with a file's length in bytes."""
     (name,) = arguments
     require_name(name)
     try:
@@ -54,18 +54,18 @@ def get_metadata(_language: Language, arguments: Sequence[str], store: Files) ->
 
 
 def get_metadata_at_hand(arguments: Sequence[str]) -> ShortRequest:
-    """Return what answers with a file's length in bytes."""
+    """Return a request that replies with a file's length in bytes, if it is at hand."""
     (name,) = arguments
     return lambda store, now: OK_NUMBER % store.size_at_hand(name, now)
 
 
 def get_slice(language: Language, arguments: Sequence[str], store: Files) -> Response:
-    """Answer with a part of a file."""
+    """Reply with a part of a file."""
     name, offset, size, *form = arguments
     body = language.slice_forms.get(form[0] if form else "")
     if body is None:
         raise CommandError(Status.INVALID_ARGUMENTS_FOR_COMMAND)
-    require_name(name)  # the form of every argument comes before the file
+    require_name(name)  # the syntax of every argument is checked before the file
     first, count = parse_number(offset), parse_number(size)
     try:
         return Response(Status.OK, body=body(store.slice(name, first, count)))
@@ -76,12 +76,12 @@ def get_slice(language: Language, arguments: Sequence[str], store: Files) -> Res
 
 
 def show_help(language: Language, _arguments: Sequence[str], _store: Files) -> Response:
-    """Answer with the names of the commands."""
+    """Reply with the names of the commands."""
     return Response(Status.OK, body=Lines("".join(f"{name}\r\n" for name in language.commands).encode("ascii")))
 
 
 def leave(_language: Language, _arguments: Sequence[str], _store: Files) -> Response:
-    """Answer, and end the connection."""
+    """Reply OK and close the connection."""
     return Response(Status.OK, closes=True)
 
 
@@ -93,7 +93,7 @@ QUIT = Command("quit", range(1), leave)
 
 
 def split(command: str) -> tuple[str, list[str]]:
-    """Return a command's name and its arguments; raises CommandError, see `Connection.normalize_command`."""
+    """Return a command's name and its arguments. Raise CommandError, see `Connection.normalize_command`."""
     name, *arguments = elements = command.split(" ")
     if "" in elements or not (command.isascii() and command.isprintable()):
         raise CommandError(Status.BAD_REQUEST)
@@ -101,10 +101,10 @@ def split(command: str) -> tuple[str, list[str]]:
 
 
 def parse_number(text: str) -> int:
-    """Return a non-negative decimal of ASCII digits; past 18 digits, a number larger than any file.
+    """Parse a non-negative decimal of ASCII digits; return 2**63, larger than any file, for more than 18 digits.
 
-    Raises CommandError: INVALID_ARGUMENTS_FOR_COMMAND for all that `int` accepts beyond that (signs,
-    underscores, other scripts' digits), and for zeros without end, whose value is not known.
+    Raise CommandError(INVALID_ARGUMENTS_FOR_COMMAND) for anything else that `int` accepts (signs, underscores, other
+    scripts' digits), and for zeros up to the limit of an abridged element, whose value is unknown.
     """
     if not (text.isascii() and text.isdigit()):
         raise CommandError(Status.INVALID_ARGUMENTS_FOR_COMMAND)

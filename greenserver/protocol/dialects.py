@@ -1,4 +1,4 @@
-"""The protocol's dialects: each a named table of commands and of ways to send a slice."""
+"""Define the protocol's dialects: named tables of commands and of slice encodings."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
@@ -22,11 +22,11 @@ from greenserver.protocol.status import CommandError, Status
 from greenserver.protocol.store import Files
 
 Request: TypeAlias = Callable[[Files], Response]
-"""A command with its arguments: ask a store and return the reply; raise CommandError if the reply is only a status."""
+"""A command with its arguments: call it with a store for the reply. It raises CommandError for an error status."""
 
 
 class Dialect:
-    """What a server of certain years understands."""
+    """The commands and slice encodings of one version of the protocol, named by its year."""
 
     def __init__(self, name: str, commands: Sequence[Command], slice_forms: SliceForms) -> None:
         self.name = name
@@ -34,19 +34,19 @@ class Dialect:
         self.short = ShortRequests(self)
 
     def known_name(self, command: str) -> str:
-        """Return the name with which a command begins; an empty one if it is none of this dialect."""
+        """Return a command's name if this dialect has it, else ""."""
         name = command.partition(" ")[0]
         return name if name in self._language.commands else ""
 
     def find(self, name: str, arguments: Sequence[str]) -> Request:
-        """Return what a command of a name asks for, if it takes so many arguments.
+        """Return the request for a command.
 
-        Raises CommandError: NO_SUCH_COMMAND or INVALID_ARGUMENTS_FOR_COMMAND.
+        Raise CommandError: NO_SUCH_COMMAND, or INVALID_ARGUMENTS_FOR_COMMAND for the wrong number of arguments.
         """
         return partial(self._find(name, arguments).run, self._language, arguments)
 
     def find_short(self, name: str, arguments: Sequence[str]) -> ShortRequest | None:
-        """Return what answers a command of a name at once, if something does; raises CommandError as `find`."""
+        """Return the fast-path request for a command, or None if it has none. Raise CommandError as `find` does."""
         short = self._find(name, arguments).short
         return None if short is None else short(arguments)
 
@@ -60,16 +60,16 @@ class Dialect:
 
 
 class ShortRequests(dict[bytes, ShortRequest]):
-    """What answers a command line at once: found when it is asked for, and kept, since clients repeat themselves.
+    """A bounded cache of fast-path requests by command line, filled on first use: clients repeat requests.
 
-    Raises CommandError or KeyError for a line that is not answered at once.
+    Raise CommandError or KeyError for a line without such a request.
     """
 
     def __init__(self, dialect: Dialect) -> None:
         super().__init__()
         self._dialect = dialect
         self.with_end: dict[bytes, ShortRequest] = {}
-        """Those that are kept, by the line with its line end."""
+        """The same requests, by the line with its CR LF."""
 
     def __missing__(self, line: bytes) -> ShortRequest:
         request = self._dialect.find_short(*split(line.decode("latin-1")))
@@ -84,9 +84,9 @@ class ShortRequests(dict[bytes, ShortRequest]):
 
 @lru_cache(KNOWN_COMMANDS)
 def understand(dialect: Dialect, command: str) -> Request:
-    """Return what a command asks for: that depends on its text alone, and clients repeat themselves.
+    """Parse a command into a request; cached, since the result depends on the text alone and clients repeat requests.
 
-    Raises CommandError: BAD_EOL for a line broken by a LF of its own, or as `split` and `Dialect.find`.
+    Raise CommandError: BAD_EOL for a line with a bare LF, or as `split` and `Dialect.find` do.
     """
     line = command.removesuffix("\r\n")
     if "\n" in line:

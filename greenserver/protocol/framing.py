@@ -1,20 +1,20 @@
-"""Turns received bytes into command lines, in bounded memory and whatever pieces they come in."""
+"""Split received bytes into command lines, in bounded memory, however the input is fragmented."""
 
 from greenserver.config import limits
 
 PRINTABLE = bytes(range(0x20, 0x7F))
-"""The bytes that a well-formed command line is made of."""
+"""The bytes allowed in a well-formed command line."""
 
 OVERLONG = b"\0"
-"""Ends what is left of a line past `limits.LINE_BYTES`: a byte that makes any line malformed."""
+"""Appended to the abridged form of a line longer than `limits.LINE_BYTES`; makes any line malformed."""
 
 
 class LineBuffer:
-    r"""Received bytes on one side, command lines on the other.
+    r"""Buffers received bytes and splits them into command lines.
 
-    A line comes out without its CR LF. Two kinds are the last that ever come out, for nothing after
-    them may be executed: a line broken by a LF of its own, which ends in that ``\n``, and a line
-    longer than `line_bytes`, which ends in `OVERLONG`.
+    Lines are returned without CR LF. Two kinds of line end the input, since nothing after them may be
+    executed: a line with a bare LF, returned up to and including that ``\n``, and a line longer than
+    `line_bytes`, which ends in `OVERLONG`.
 
     A line longer than `limits.WHOLE_LINE_BYTES` is abridged while it arrives (see `_LongLine`).
     """
@@ -22,20 +22,20 @@ class LineBuffer:
     __slots__ = ("_finished", "_limit", "_long", "_rest", "_whole", "complete", "is_mid_line")
 
     def __init__(self, line_bytes: int = limits.LINE_BYTES) -> None:
-        self.complete: list[bytes] = []  # an empty deque has ten times the size
-        """The lines that have ended, the next one last."""
+        self.complete: list[bytes] = []  # an empty deque is ten times as large
+        """Complete lines in reverse order: the next one is the last."""
         self.is_mid_line = False
-        """Whether a line has begun and not ended."""
+        """Whether a partial line is buffered."""
         self._limit = line_bytes
         self._whole = min(line_bytes, limits.WHOLE_LINE_BYTES)
-        self._rest = b""  # of the line under way: all of it, or a held-back CR once it is long
+        self._rest = b""  # the partial line: all of it, or only a trailing CR if it is long
         self._long: _LongLine | None = None
         self._finished = False
 
     def feed(self, data: bytes) -> None:
-        """Take the bytes that were received next."""
+        """Add received bytes."""
         text = self._rest + data
-        if self._long is None and not self._finished and len(text) <= self._whole:  # and so is each line of it
+        if self._long is None and not self._finished and len(text) <= self._whole:  # so no line in it is long
             lines = text.split(b"\r\n")
             if text.count(b"\n") < len(lines):
                 self._rest = lines.pop()
@@ -51,7 +51,7 @@ class LineBuffer:
         return self.complete.pop() if self.complete else None
 
     def _feed_any(self, text: bytes) -> None:
-        """Take the beginning of the line under way that is kept whole, and what came next."""
+        """Add bytes, preceded by the partial line as far as it is kept whole."""
         if self._long is not None:
             text = self._feed_long(self._long, text)
         if self._finished or self._long is not None:
@@ -63,14 +63,14 @@ class LineBuffer:
         self._rest = lines.pop()
         for line in lines:
             self._end_line(line)
-        # A CR at the end may be half a line end: it must not make the line longer than it will have been.
+        # A trailing CR may be half of a CR LF, and does not count towards the length of the line.
         if len(self._rest.removesuffix(b"\r")) > self._whole:
             text, self._rest = self._rest, b""
             self._long = _LongLine()
             self._feed_long(self._long, text)
 
     def _feed_broken(self, lines: list[bytes]) -> None:
-        """Take lines of which one holds a LF of its own; that one is the last."""
+        """Add lines up to the one with a bare LF, which is the last."""
         for line in lines:
             before, line_feed, _ = line.partition(b"\n")
             self._end_line(before, line_feed)
@@ -79,7 +79,7 @@ class LineBuffer:
         self._finish()
 
     def _feed_long(self, line: "_LongLine", text: bytes) -> bytes:
-        """Take more of a long line, and return what follows it."""
+        """Add bytes to a long line, and return those after its end."""
         body, line_feed, after = text.partition(b"\n")
         if line_feed and body.endswith(b"\r"):
             line.extend(body[:-1])
@@ -115,7 +115,7 @@ class LineBuffer:
         if line.length > self._limit:
             self.complete.insert(0, line.abridged() + OVERLONG)
             self._finish()
-        elif line_feed:  # a CR of its own before it would make the line look whole
+        elif line_feed:  # with a CR before it, the bare LF would look like a CR LF
             self.complete.insert(0, line.abridged().rstrip(b"\r") + line_feed)
         else:
             self.complete.insert(0, line.abridged())
@@ -127,10 +127,10 @@ class LineBuffer:
 
 
 class _LongLine:
-    """What decides the answer to a long line, in a few KiB.
+    """The parts of a long line that decide the reply, in a few KiB.
 
-    That is the start of each of its first elements (no name and no meaningful number is longer), and
-    the first byte that makes it malformed. It depends on the line alone, not on the pieces it came in.
+    These are the start of each of its first elements (no name and no meaningful number is longer), and
+    the first byte that makes it malformed. They do not depend on how the input was fragmented.
     """
 
     __slots__ = ("_alien", "_elements", "length")
@@ -141,7 +141,7 @@ class _LongLine:
         self._alien = b""
 
     def extend(self, data: bytes) -> None:
-        """Take more bytes of the line."""
+        """Add bytes to the line."""
         self.length += len(data)
         if not self._alien:
             self._alien = data.translate(None, PRINTABLE)[:1]
@@ -151,5 +151,5 @@ class _LongLine:
         self._elements += [bytearray(element[: limits.ELEMENT_BYTES]) for element in others]
 
     def abridged(self) -> bytes:
-        """Return a short line that deserves the same answer."""
+        """Return a short line that gets the same reply."""
         return b" ".join(self._elements) + self._alien

@@ -1,4 +1,4 @@
-"""File names as the protocol can say them."""
+"""Validate file names."""
 
 import re
 from typing import Final
@@ -10,6 +10,6 @@ _NAME: Final = re.compile(f"[{NAME_CHARACTERS}]+", re.ASCII)
 
 
 def require_name(name: str) -> None:
-    """Raise CommandError(INVALID_ARGUMENTS_FOR_COMMAND) if a file can never have this name."""
+    """Raise CommandError(INVALID_ARGUMENTS_FOR_COMMAND) if a name has a character that the protocol does not allow."""
     if not _NAME.fullmatch(name):
         raise CommandError(Status.INVALID_ARGUMENTS_FOR_COMMAND)

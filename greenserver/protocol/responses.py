@@ -1,8 +1,8 @@
-"""The only reply formatting: status lines, and bodies that come in parts.
+"""Format replies: status lines, and bodies in parts.
 
-A body is addressed by its position on the wire and holds nothing between two parts: the sender that
-got rid of half a part asks again from there. So a reader that stalls costs no buffer, whatever the
-size of the slice.
+A body is addressed by its position on the wire and holds no data between two parts: if only half a part was
+sent, the sender asks for the next part from there. So a stalled client costs no buffer, whatever the size of
+the slice.
 """
 
 from abc import ABC, abstractmethod
@@ -18,14 +18,14 @@ EOL = b"\r\n"
 
 NUMBER_LINE = b"%d" + EOL
 OK_NUMBER = Status.OK.line + NUMBER_LINE
-"""A whole reply that tells a number."""
+"""The format of a whole reply with a number."""
 
 
 def new_room() -> memoryview:
-    """Return room for what a slice reads at a time, on pages of its own.
+    """Allocate a page-aligned read buffer for a slice.
 
-    The kernel copies the pages of a file twice as fast to the start of a page as to 16 bytes past it, where malloc
-    would have it: there each load waits for a store whose address differs only in the page.
+    The kernel copies file pages twice as fast to the start of a page as to 16 bytes past it, where malloc would place
+    the buffer: there each load waits for a store whose address differs only in the page (4K aliasing).
     """
     return memoryview(mmap(-1, limits.CHUNK_BYTES))
 
@@ -34,29 +34,29 @@ Data = bytes | bytearray | memoryview
 
 
 class Body(ABC):
-    """What follows a status line, if it is more than a few bytes that are known."""
+    """The part of a reply after the status line, if it is longer than a short text."""
 
     __slots__ = ()
 
     is_large = False
-    """Whether its parts are too large to be held while a client is waited for."""
+    """Whether to stream it, since its parts are too large to buffer while waiting for a client."""
 
     @abstractmethod
     def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:
         """Return some bytes of the body from a position on; none at its end.
 
-        `room` may be used for what is read, and limits it; a multiple of 3 bytes. A part can be a view of it.
-        Positions never go back before the start of the part that was returned last.
-        Raises what reading the source raises; the reply can then not be completed.
-        Raises WouldBlockError if it must not wait for the source (`patient`), and would.
+        `room` is an optional read buffer, a multiple of 3 bytes, which limits the read; the part may be a view of it.
+        A position is never before the start of the part returned last.
+        Raise any exception of the source; the reply then cannot be completed.
+        Raise WouldBlockError if reading the source would block and `patient` is false.
         """
 
     def close(self) -> None:  # noqa: B027  (a listing holds nothing)
-        """Give back what the body holds."""
+        """Release the source."""
 
 
 class Lines(Body):
-    """Lines that are known, each with its line end, and an empty one; they can be many, and shared by many."""
+    """Text lines with their CR LF, then an empty line. The text may be large, and shared by several connections."""
 
     __slots__ = ("_data",)
 
@@ -68,7 +68,7 @@ class Lines(Body):
 
 
 class SliceBody(Body):
-    """A slice of a file in the form that a dialect gives it."""
+    """A slice of a file in the encoding of a dialect."""
 
     __slots__ = ("_slice", "is_large")
 
@@ -81,7 +81,7 @@ class SliceBody(Body):
 
 
 class Base64Slice(SliceBody):
-    """Standard base64 with padding (RFC 4648 section 4) on one line."""
+    """Standard base64 with padding, on one line: https://www.rfc-editor.org/rfc/rfc4648#section-4."""
 
     __slots__ = ()
 
@@ -100,7 +100,7 @@ class Base64Slice(SliceBody):
 
 
 class PlainSlice(SliceBody):
-    """The bytes and nothing else."""
+    """The raw bytes only."""
 
     __slots__ = ()
 
@@ -109,7 +109,7 @@ class PlainSlice(SliceBody):
 
 
 class MeasuredSlice(PlainSlice):
-    """The number of bytes in a header line, an empty line, the bytes."""
+    """A ``Content-Length`` header line, an empty line, and the raw bytes."""
 
     __slots__ = ("_header",)
 
@@ -122,7 +122,7 @@ class MeasuredSlice(PlainSlice):
 
 
 class FragmentedSlice(SliceBody):
-    """Fragments ``LENGTH SP DATA CR LF``, ended by the empty one."""
+    """Fragments ``LENGTH SP DATA CR LF``, ended by an empty fragment."""
 
     __slots__ = ("_length",)
 
@@ -135,7 +135,7 @@ class FragmentedSlice(SliceBody):
         last = len(b"%d " % rest) + rest + len(EOL) if rest else 0
         self._length = full * self._STRIDE + last + len(self._END)
 
-    def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:  # noqa: ARG002  (fragments have one length)
+    def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:  # noqa: ARG002  (fragments have a fixed length)
         if position >= self._length:
             return b""
         index = min(position // self._STRIDE, self._slice.size // limits.FRAGMENT_BYTES)
@@ -147,7 +147,7 @@ class FragmentedSlice(SliceBody):
 
 
 class Response:
-    """A whole reply: a status, then a short text or a body, and whether the connection ends with it."""
+    """A reply: a status, a short text or a body, and whether to close the connection after it."""
 
     __slots__ = ("body", "closes", "status", "text")
 

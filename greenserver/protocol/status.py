@@ -1,10 +1,10 @@
-"""The protocol's status codes, and the one exception that carries a status to the client."""
+"""Define the status codes, and the exception that carries one."""
 
 from enum import IntEnum
 
 
 class Status(IntEnum):
-    """A reply's status code; its name is the text beside it."""
+    """A status code; its name, with spaces for underscores, is the text of the status line."""
 
     OK = 0
     BAD_EOL = 100
@@ -16,10 +16,10 @@ class Status(IntEnum):
     OFFSET_EXCEEDS_FILE_SIZE = 203
 
     line: bytes
-    """The status line on the wire, line end included."""
+    """The status line on the wire, CR LF included."""
 
     is_fatal: bool
-    """Whether the server closes the connection after it."""
+    """Whether the server closes the connection after this status."""
 
     def __init__(self, code: int) -> None:
         self.line = f"{code} {self.name.replace('_', ' ')}\r\n".encode("ascii")
@@ -27,7 +27,7 @@ class Status(IntEnum):
 
 
 class CommandError(Exception):
-    """Says that a command cannot be done, and with which status the client learns it."""
+    """A command failed; `status` is the reply."""
 
     def __init__(self, status: Status) -> None:
         super().__init__(status)

@@ -1,4 +1,4 @@
-"""What the protocol asks of a file store: interfaces that `greenserver.files` meets, without a path or a file here."""
+"""Define the interfaces of a file store, which `greenserver.files` implements; no paths or files here."""
 
 from typing import Protocol
 
@@ -9,36 +9,36 @@ class Source(Protocol):
     size: int
 
     def read(self, position: int, count: int, *, patient: bool = True) -> bytearray:
-        """Return the bytes from a position in the slice on: `count`, or all that are left."""
+        """Return `count` bytes from a position in the slice, or all that are left."""
 
     def read_into(self, buffer: memoryview, position: int, *, patient: bool = True) -> memoryview:
-        """Fill a buffer from a position in the slice on, or with all that is left; return what is filled.
+        """Fill a buffer from a position in the slice, or with all that is left; return the filled part.
 
-        Raises OSError if the bytes cannot be read. Unless `patient`, raises instead of waiting for a disk.
+        Raise OSError if the bytes cannot be read. Unless `patient`, raise instead of waiting for a disk.
         """
 
     def close(self) -> None:
-        """Release what the slice holds."""
+        """Release the source."""
 
 
 class Files(Protocol):
-    """What commands ask of a store."""
+    """A file store, as commands use it."""
 
     def listing(self) -> bytes:
-        """Return the names of the files that can be fetched now, each with a line end, in no order."""
+        """Return the names of the files that can be fetched now, each with CR LF, in no particular order."""
 
     def size(self, name: str) -> int:
-        """Return a file's length in bytes; raise FileNotFoundError if no such file is served."""
+        """Return a file's length in bytes. Raise FileNotFoundError if no such file is served."""
 
     def slice(self, name: str, offset: int, size: int) -> Source:
         """Open a part of a file; the caller closes it.
 
-        Raises FileNotFoundError if no such file is served, EOFError if the part ends past the end of the file.
+        Raise FileNotFoundError if no such file is served, EOFError if the part extends past the end of the file.
         """
 
 
 class FilesAtHand(Protocol):
-    """What can be asked of a store without waiting for a disk."""
+    """A file store that answers without waiting for a disk."""
 
     def size_at_hand(self, name: str, now: float) -> int:
-        """Return a file's length in bytes, at a time of `time.monotonic`; raise if it is not at hand."""
+        """Return a file's length in bytes, at a time of `time.monotonic` in seconds. Raise if it is not at hand."""
