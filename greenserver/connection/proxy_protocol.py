@@ -42,7 +42,7 @@ def parse(data: bytes) -> Header | None:
         return _parse_line(data)
     if _begins(data, _SIGNATURE_2):
         return _parse_binary(data)
-    message = "there is no PROXY protocol header"
+    message = "no PROXY protocol header"
     raise HeaderError(message)
 
 
@@ -54,7 +54,7 @@ def _parse_line(data: bytes) -> Header | None:
     end = data.find(b"\r\n", 0, _LINE_BYTES_1)
     if end < 0:
         if len(data) >= _LINE_BYTES_1:
-            message = "the header line does not end"
+            message = "the header line is too long"
             raise HeaderError(message)
         return None
     length = end + 2
@@ -68,7 +68,7 @@ def _parse_line(data: bytes) -> Header | None:
         kinds[family](destination)
         source_port, _ = (_port(port) for port in ports)
     except (KeyError, ValueError) as error:
-        message = "the header line makes no sense"
+        message = "the header line is malformed"
         raise HeaderError(message) from error
     return Header(length, (str(address), source_port))
 

@@ -84,7 +84,7 @@ class SecureChannel:
                 return 0
 
     def recv(self, count: int) -> bytes:
-        """Return the available data, about `count` bytes or more; empty bytes at EOF."""
+        """Return all the data received, up to about `count` bytes; empty bytes at EOF."""
         parts: list[bytes] = []
         while True:
             try:

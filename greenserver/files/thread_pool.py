@@ -38,12 +38,12 @@ class ThreadPool:
                 if self._running:
                     break
                 os.close(self._descriptor)
-                message = f"{error}, and files are read in threads: raise the limit of this process (ulimit -u)"
+                message = f"{error}, and files are read in threads: let this process start more (ulimit -u)"
                 raise OSError(message) from error
             self._running.append(None)
 
     def do(self, work: Job[object], done: Done) -> None:
-        """Queue a job, and call `done` from `resume` afterwards. A job that is already queued runs once for all."""
+        """Queue a job, and call `done` from `resume` when it is done. A pending job is not queued a second time."""
         waiting = self._waiting.get(work)
         if waiting is None:
             self._waiting[work] = [done]

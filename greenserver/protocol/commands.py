@@ -101,10 +101,10 @@ def split(command: str) -> tuple[str, list[str]]:
 
 
 def parse_number(text: str) -> int:
-    """Parse a non-negative decimal of ASCII digits; return 2**63, larger than any file, for more than 18 digits.
+    """Parse a non-negative decimal of ASCII digits. Return 2**63, larger than any file, past 18 significant digits.
 
-    Raise CommandError(INVALID_ARGUMENTS_FOR_COMMAND) for anything else that `int` accepts (signs, underscores, other
-    scripts' digits), and for zeros up to the limit of an abridged element, whose value is unknown.
+    Raise CommandError(INVALID_ARGUMENTS_FOR_COMMAND) for anything else, also what `int` accepts (signs, underscores,
+    other scripts' digits), and for `limits.ELEMENT_BYTES` zeros or more: they may be the start of an abridged number.
     """
     if not (text.isascii() and text.isdigit()):
         raise CommandError(Status.INVALID_ARGUMENTS_FOR_COMMAND)
