@@ -57,7 +57,7 @@ def test_a_bad_configuration_is_told_and_the_old_one_stays(
     server = start_with(start, config, directory, engine)
     good = config.read_text()
     for bad, says in (
-        ("prot = 1\n", "there is no key 'prot'"),
+        ("prot = 1\n", "unknown key 'prot'"),
         ('directory = "/nowhere/at/all"\n', "cannot serve /nowhere/at/all"),
         ('tls-cert = "/no/cert"\ntls-key = "/no/key"\n', "cannot read /no/cert"),
     ):
