@@ -121,7 +121,7 @@ EPISODE_SECONDS: Final = 10.0
 """A throttled warning is over after this long without an event; the next event is logged again."""
 
 REFUSALS: Final = 64
-"""Rejected clients that get time to read the reason. Further ones are sent it and closed at once."""
+"""Rejected clients that get time to read the reason. Further ones are sent the reason and closed at once."""
 
 ACCEPT_BURST: Final = 8
 """Connections accepted in one go, before the first of them is served."""

@@ -161,17 +161,17 @@ class Settings:
 
 _LIMITS: Final = {
     "max_connections": (1, "Maximum connections per process; lowered to what its descriptors allow."),
-    "max_connections_per_client": (0, "The same per client address (IPv6: per /64), or 0."),
-    "line_bytes": (1, "Maximum length of a command line."),
-    "idle_seconds": (1, "How long a client may send nothing."),
+    "max_connections_per_client": (0, "Maximum connections per client address (IPv6: per /64); 0: unlimited."),
+    "line_bytes": (1, "Maximum length of a command line, in bytes."),
+    "idle_seconds": (1, "Idle timeout: how long a client may send nothing."),
     "line_seconds": (1, "Timeout for receiving a whole command line."),
-    "line_floor": (0, "Minimum rate of a long command line, in bytes per second, or 0."),
-    "stall_seconds": (1, "How long a client may receive nothing of a reply."),
-    "write_floor": (0, "Minimum rate of receiving a reply, in bytes per second, or 0."),
+    "line_floor": (0, "Minimum rate of a long command line, in bytes per second; 0: none."),
+    "stall_seconds": (1, "Write timeout: how long a client may receive nothing of a reply."),
+    "write_floor": (0, "Minimum rate of receiving a reply, in bytes per second; 0: none."),
     "handshake_seconds": (1, "Timeout for a TLS handshake or a PROXY protocol header."),
     "linger_seconds": (1, "How long to read and discard input after the last reply."),
     "grace_seconds": (1, "How long replies in progress may take after a stop."),
-    "rate": (0, "Maximum rate per connection, in bytes per second, or 0."),
+    "rate": (0, "Maximum rate of sending per connection, in bytes per second; 0: unlimited."),
     "file_threads": (1, "Threads that read files that are not in memory."),
 }
 """The minimum (of whole numbers) and the help text of each limit."""

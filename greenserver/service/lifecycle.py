@@ -82,7 +82,7 @@ class WorkerProcess:
 
     @property
     def is_serving(self) -> bool:
-        """Whether it serves, or is starting."""
+        """Whether it is starting or serving."""
         return self.state in {State.STARTING, State.READY}
 
     @property

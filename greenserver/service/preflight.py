@@ -1,4 +1,4 @@
-"""Check settings in a child process, which may import what must stay unpatched and unimported in the parent."""
+"""Check settings in a child process: the check imports modules that workers may import only after patching."""
 
 import os
 from typing import TYPE_CHECKING, NoReturn
