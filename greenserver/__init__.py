@@ -1,7 +1,7 @@
-"""An HFTP server: one conversation logic under greenlets, threads, selectors or one client at a time.
+"""An HFTP server: one connection logic on greenlets, threads, selectors, or for one client at a time.
 
-The public names load when they are first used, so that ``python -m greenserver`` can monkey-patch
-before anything imports a socket.
+Public names are imported on first use, so that ``python -m greenserver`` can monkey-patch before any
+module imports sockets.
 """
 
 from importlib import import_module
@@ -29,8 +29,8 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401  (a module attribute may be of any type)
-    """Import the module that holds a public name, and return it."""
+def __getattr__(name: str) -> Any:  # noqa: ANN401  (a module attribute can have any type)
+    """Import a public name from its module on first use."""
     if name not in _HOMES:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)

@@ -1,4 +1,4 @@
-"""Starts the program: the engine is known, and gevent has patched, before anything imports a socket."""
+"""The entry point: parse the engine and monkey-patch for gevent before any module imports sockets."""
 
 from typing import NoReturn
 

@@ -1,4 +1,4 @@
-"""The command line: options to a Server; the only printing and the only exit codes."""
+"""The command line: parse options, start a server, print, and set the exit code."""
 
 import os
 import shlex
@@ -17,13 +17,13 @@ PROGRAM: Final = "greenserver"
 FAILURE: Final = 1
 USAGE_FAILURE: Final = 2
 
-_ANY_HOST: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (where to reach a server that listens there)
+_ANY_HOST: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (the address that reaches such a listener)
 
 
 def main(arguments: Sequence[str] | None = None, *, prepare: Callable[[str], object] = str) -> NoReturn:
-    """Run the command line and exit: 0 after a stop, 1 if it could not serve, 2 for a wrong command line or file.
+    """Run the command line and exit: 0 after a stop, 1 if serving failed, 2 for a wrong command line or file.
 
-    `prepare` is told the engine before anything is imported that the engine may want patched.
+    `prepare` is called with the engine's name before any module is imported that the engine may need patched.
     """
     given = tuple(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None, *, prepare: Callable[[str], obj
 
 
 def _load_file(context: click.Context, _parameter: click.Parameter, path: str | None) -> None:
-    """Let a file fill in what neither the command line nor the environment says."""
+    """Load a file as defaults for options that neither the command line nor the environment sets."""
     if path is not None:
         context.default_map = read_file(path)
 
@@ -52,9 +52,9 @@ def _load_file(context: click.Context, _parameter: click.Parameter, path: str | 
         "max_content_width": 120,
     },
     subcommand_metavar="[deploy ...]",
-    epilog="Every option can be given by environment too (GREENSERVER_PORT=2000), or in the TOML file of --config "
-    "(port = 2000). The command line wins over the environment, and that over the file. "
-    "SIGHUP reads all three again; SIGTERM lets the replies under way finish.",
+    epilog="Every option can also be set in the environment (GREENSERVER_PORT=2000) or in the TOML file of --config "
+    "(port = 2000). The command line overrides the environment, which overrides the file. "
+    "SIGHUP reloads all three; SIGTERM finishes the replies in progress, then exits.",
 )
 @click.option(
     "-c",
@@ -63,12 +63,12 @@ def _load_file(context: click.Context, _parameter: click.Parameter, path: str | 
     is_eager=True,
     expose_value=False,
     callback=_load_file,
-    help="A TOML file of these options, by their names.",
+    help="Read options from a TOML file, by name.",
 )
-@click.option("--check-config", is_flag=True, show_default=False, help="Say whether all is well, and end.")
+@click.option("--check-config", is_flag=True, show_default=False, help="Check the configuration and exit.")
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
 @click.pass_context
-def serve(context: click.Context, /, *, check_config: bool, **values: Any) -> None:  # noqa: ANN401  (an option each)
+def serve(context: click.Context, /, *, check_config: bool, **values: Any) -> None:  # noqa: ANN401  (one value per option)
     """Serve the files of a directory to HFTP clients."""
     if context.invoked_subcommand is not None:
         return
@@ -85,19 +85,19 @@ def serve(context: click.Context, /, *, check_config: bool, **values: Any) -> No
 serve.params[1:1] = parameters()  # after --config, before --check-config and --version
 
 
-@serve.command(short_help="Print what runs it elsewhere.")
+@serve.command(short_help="Print a systemd unit or a Containerfile.")
 @click.argument("what", type=click.Choice(["systemd", "container"]))
 def deploy(what: str) -> None:
-    """Print a systemd unit or a Containerfile that runs greenserver well guarded."""
-    from greenserver.service import deployment  # noqa: PLC0415  (not to serve)
+    """Print a systemd unit or a Containerfile that runs greenserver in a sandbox."""
+    from greenserver.service import deployment  # noqa: PLC0415  (not needed to serve)
 
     click.echo(deployment.render(what), nl=False)
 
 
 def read(arguments: Sequence[str]) -> Settings:
-    """Return what a command line, the environment and the file say now.
+    """Return the settings from a command line, the environment and the file, read now.
 
-    Raises ConfigurationError if something in them is wrong.
+    Raise ConfigurationError if a setting is wrong.
     """
     try:
         with serve.make_context(PROGRAM, list(arguments)) as context:
@@ -107,7 +107,7 @@ def read(arguments: Sequence[str]) -> Settings:
 
 
 def introduction(host: str, port: int, settings: Settings) -> str:
-    """Return the line that says where a server listens, what it serves, and how to try it."""
+    """Return the startup line: where the server listens, what it serves, and a command to try."""
     there = _ANY_HOST.get(host, host)
     if there.startswith(UNIX_PREFIX):
         client = f"nc -U {shlex.quote(there.removeprefix(UNIX_PREFIX))}"
@@ -122,11 +122,11 @@ def introduction(host: str, port: int, settings: Settings) -> str:
 
 
 def write_port(path: str, port: int) -> None:
-    """Write a port to a file such that nobody ever sees half of it.
+    """Write a port to a file atomically: a reader sees the old content or the new, never a part.
 
-    Raises OSError with a message for people.
+    Raise OSError with a readable message.
     """
-    import tempfile  # noqa: PLC0415  (few ask for it, and starting must be quick)
+    import tempfile  # noqa: PLC0415  (rarely used, and the start must be fast)
 
     target = Path(path)
     try:
@@ -145,10 +145,10 @@ def write_port(path: str, port: int) -> None:
 
 
 def _check(settings: Settings) -> None:
-    from greenserver.service import process  # noqa: PLC0415  (what it imports must find the sockets patched, if it serves)
+    from greenserver.service import process  # noqa: PLC0415  (imports sockets, which must be patched first)
 
     process.check(settings)
-    click.echo(f"{PROGRAM}: the configuration is good")
+    click.echo(f"{PROGRAM}: the configuration is valid")
 
 
 def _serve(settings: Settings, arguments: Sequence[str], prepare: Callable[[str], object]) -> None:
@@ -162,12 +162,12 @@ def _serve(settings: Settings, arguments: Sequence[str], prepare: Callable[[str]
         return read(arguments)
 
     if settings.workers:
-        from greenserver.service import workers  # noqa: PLC0415  (one process does without)
+        from greenserver.service import workers  # noqa: PLC0415  (a single process does not need it)
 
         workers.run(settings, announce, reread)
     else:
         prepare(settings.engine)
-        from greenserver.service import process  # noqa: PLC0415  (what it imports must find the sockets patched)
+        from greenserver.service import process  # noqa: PLC0415  (imports sockets, which must be patched first)
 
         process.run(settings, announce, reread)
 

@@ -1,4 +1,4 @@
-"""The server: listens, serves with an engine, reloads, stops."""
+"""The server: listen, serve with an engine, reload, and stop."""
 
 import gc
 import logging
@@ -34,19 +34,19 @@ _log = logging.getLogger(__name__)
 
 
 class Server:
-    """Serves the files of a directory; a context manager that listens from its start to its end.
+    """Serves the files of a directory. A context manager: the server listens while it is entered.
 
-    `address` is a host name, an IPv4 or IPv6 address or ``unix:PATH``; `port` 0 takes any that is free;
-    or `listener` is a socket that listens already, which others may share.
-    `engine` is one of `engines.ENGINES`, `dialect` one of `DIALECTS`; `hidden` serves dot-files too.
-    `limits` is what clients are granted; `meter` is told what happens; with `tls` the port speaks TLS only;
-    with `proxy_from` every connection begins with a PROXY protocol header from one of these networks.
+    `address` is a host name, an IPv4 or IPv6 address or ``unix:PATH``; `port` 0 picks a free one.
+    Instead, `listener` is a listening socket, which other processes may share.
+    `engine` is one of `engines.ENGINES`, `dialect` one of `DIALECTS`; `hidden` also serves dot-files.
+    `limits` bounds clients; `meter` receives metrics; `tls` makes the port accept TLS only; `proxy_from`
+    requires a PROXY protocol header, from one of these networks, on every connection.
 
-    Entering raises OSError, with a message for people, if the directory or the address cannot be had;
-    ValueError if there is no such engine or dialect.
+    The constructor raises ValueError for an unknown engine or dialect. Entering raises OSError, with a readable
+    message, if the directory cannot be opened or the address cannot be listened on.
     """
 
-    def __init__(  # noqa: PLR0913  (keyword-only settings, a default each)
+    def __init__(  # noqa: PLR0913  (keyword-only settings with defaults)
         self,
         directory: str | os.PathLike[str] = ".",
         *,
@@ -84,7 +84,7 @@ class Server:
             self.store.close()
             raise
         self._name = self._listener.getsockname()
-        self._run = engines.load(self.engine)  # now: it may not be readable for whom the process becomes
+        self._run = engines.load(self.engine)  # before privileges are dropped: its files may be unreadable afterwards
         self._stop = ShutdownEvent()
         self._conversations: weakref.WeakSet[Connection] = weakref.WeakSet()
         return self
@@ -98,38 +98,38 @@ class Server:
 
     @property
     def host(self) -> str:
-        """The address that is listened on: an IP address, or unix:PATH."""
+        """The listening address: an IP address, or unix:PATH."""
         return str(self._name[0]) if isinstance(self._name, tuple) else UNIX_PREFIX + str(self._name)
 
     @property
     def port(self) -> int:
-        """The port that is listened on; 0 for a unix socket."""
+        """The listening port; 0 for a unix socket."""
         return int(self._name[1]) if isinstance(self._name, tuple) else 0
 
     @property
     def address(self) -> str:
-        """Host and port, as people write them."""
+        """Host and port as text."""
         return describe(self.host, self.port)
 
     def serve(self) -> None:
-        """Serve until `stop` is called, then until the replies under way are sent.
+        """Serve until `stop` is called and the replies in progress are sent.
 
-        Raises RuntimeError if the engine is gevent and the sockets are not monkey-patched.
+        Raise RuntimeError if the engine is gevent and sockets are not monkey-patched.
         """
         self._report_files()
         self._limiter = ConnectionLimiter(
             self._limits, self._meter
-        )  # here, where the descriptors of the process are known
+        )  # not earlier: it counts the descriptors of the process
         self._run(self._listener, self._welcome, self._stop, self._limits)
         if not self.is_shared and self._listener.fileno() >= 0:
-            close_queued(self._listener)  # of an engine that serves one after the other
+            close_queued(self._listener)  # left by an engine that serves one client at a time
         report(_log, logging.INFO, "stopped", address=self.address)
 
     def stop(self) -> None:
-        """Accept no more clients and let the replies under way finish; safe in any thread or signal handler.
+        """Stop accepting, and let the replies in progress finish. Safe in any thread or signal handler.
 
-        Whoever has reached the listener by now is accepted first: closing it would reset them. A listener
-        that others share is left alone, for they go on accepting.
+        Connections in the accept queue are accepted first: closing the listener would reset them. A shared
+        listener is left alone, since other processes keep accepting from it.
         """
         if self.is_shared:
             self._stop.set()
@@ -137,7 +137,7 @@ class Server:
         refuse_new(self._listener)
         try:
             start_new_thread(self._stop_after_last_call, ())
-        except RuntimeError:  # the system has no room for another thread
+        except RuntimeError:  # the system cannot start another thread
             self._stop.set()
 
     def reload(  # noqa: PLR0913  (keyword-only settings)
@@ -150,10 +150,10 @@ class Server:
         tls: "ssl.SSLContext | None",
         proxy_from: Sequence[Network],
     ) -> None:
-        """Serve the next clients so; those who are here already go after the reply under way.
+        """Apply new settings to new connections, and close the present ones after the reply in progress.
 
-        Raises OSError, with a message for people, and changes nothing, if the directory cannot be had;
-        ValueError if there is no such dialect.
+        Raise OSError, with a readable message, if the directory cannot be opened, and ValueError for an unknown
+        dialect. In both cases nothing changes.
         """
         _require("dialect", dialect, DIALECTS)
         self.store = _open_store(directory, hidden=hidden)
@@ -166,24 +166,24 @@ class Server:
         before, self._conversations = self._conversations, weakref.WeakSet()
         try:
             start_new_thread(self._part_with, (before,))
-        except RuntimeError:  # the system has no room for another thread
+        except RuntimeError:  # the system cannot start another thread
             self._part_with(before)
 
     def _part_with(self, conversations: "weakref.WeakSet[Connection]") -> None:
-        """Let conversations end; the store that was theirs is closed with the last of them."""
-        for _ in range(2):  # the second time for those who do not end their half of the stream
+        """Drain connections. Their store closes with the last of them."""
+        for _ in range(2):  # the second time for clients that do not close their end of the connection
             _stop_each(conversations)
             sleep(LINGER_QUIET_SECONDS)
         while any(conversation.socket.fileno() >= 0 for conversation in tuple(conversations)):
             sleep(LINGER_QUIET_SECONDS)
-        gc.collect()  # a conversation, and so its store, may be part of a cycle
+        gc.collect()  # a connection, and so its store, may be part of a reference cycle
 
     def _stop_after_last_call(self) -> None:
         wait_until_empty(self._listener)
         self._stop.set()
 
     def wakeup_fileno(self) -> int:
-        """Return a descriptor for `signal.set_wakeup_fd`, if a signal's handler calls `stop`."""
+        """Return a descriptor for `signal.set_wakeup_fd`, for programs that call `stop` in a signal handler."""
         return self._stop.wakeup_fileno()
 
     def _welcome(self, sock: socket.socket, client: str) -> Connection:
@@ -202,7 +202,7 @@ class Server:
         return conversation
 
     def _report_files(self) -> None:
-        """Warn once of what a person may wonder about: files that cannot be shown, or no way to see any."""
+        """Warn once if the directory is unreadable, or has files whose names the protocol cannot express."""
         try:
             names = sorted(self.store.unservable_names())
         except OSError as error:
@@ -220,15 +220,15 @@ class Server:
 
 
 def _stop_each(conversations: "weakref.WeakSet[Connection]") -> None:
-    """Stop conversations, and keep no name of the last one."""
+    """Stop connections. As a function, it leaves no local variable that keeps the last one alive."""
     for conversation in tuple(conversations):
         conversation.stop()
 
 
 class _HeldStore(FileStore):
-    """Closes once its last user has gone: conversations may outlive a reload."""
+    """A store that closes when its last user is gone: connections may outlive a reload."""
 
-    _descriptor = -1  # until there is one
+    _descriptor = -1  # until it is opened
 
     def __del__(self) -> None:
         self.close()
@@ -243,8 +243,8 @@ def _open_store(directory: str | os.PathLike[str], *, hidden: bool) -> FileStore
 
 
 def _require(what: str, name: str, known: object) -> None:
-    """Raise ValueError unless a name is known."""
+    """Raise ValueError for an unknown name."""
     names = list(known)  # type: ignore[call-overload]
     if name not in names:
-        message = f"there is no {what} {name!r}; there is {', '.join(names)}"
+        message = f"unknown {what} {name!r}; choose from {', '.join(names)}"
         raise ValueError(message)

@@ -1,1 +1,1 @@
-"""The admin endpoint, in a process of its own: /metrics, /healthz, /readyz, and the metrics behind them."""
+"""The admin endpoint: a separate process for /metrics, /healthz and /readyz, and the metrics behind it."""

@@ -1,6 +1,6 @@
-"""Answers /metrics, /healthz and /readyz by HTTP, with nothing of a client that could hold it up.
+"""Serve /metrics, /healthz and /readyz over HTTP, with limits on slow clients.
 
-Run as ``python -m greenserver.admin.http LISTENER-DESCRIPTOR BOARD-DIRECTORY PARENT-PROCESS``; it ends
+Run as ``python -m greenserver.admin.http LISTENER-DESCRIPTOR STATE-DIRECTORY PARENT-PROCESS``; it exits
 with its parent.
 """
 
@@ -22,10 +22,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from greenserver.admin.state_directory import StateDirectory
 
 _REQUESTS: Final = 16
-"""Requests at once; further ones are closed. A scraper, a probe and a person need three."""
+"""Maximum concurrent requests; further connections are closed. A scraper, a probe and an operator need three."""
 
 _REQUEST_SECONDS: Final = 5.0
-"""How long a request and its answer may take in all."""
+"""Timeout for a whole request, from accept to the end of the response."""
 
 _LOOK_SECONDS: Final = 0.5
 _TEXT: Final = "text/plain; charset=utf-8"
@@ -34,20 +34,20 @@ Answer = tuple[HTTPStatus, str, bytes]
 
 
 def metrics(board: StateDirectory) -> Answer:
-    """Return the numbers of all processes, living and ended."""
+    """Return the metrics of all processes, running and exited."""
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=str(board.directory))  # type: ignore[no-untyped-call]  # the library's
+    MultiProcessCollector(registry, path=str(board.directory))  # type: ignore[no-untyped-call]  # prometheus_client has no types
     with board.reading():
         return HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(registry)
 
 
 def health(_board: StateDirectory) -> Answer:
-    """Say that the server lives: this process ends with it."""
+    """Report that the server is alive: this process exits with it."""
     return HTTPStatus.OK, _TEXT, b"alive\n"
 
 
 def readiness(board: StateDirectory) -> Answer:
-    """Say whether clients should be sent here."""
+    """Report whether a load balancer should send clients here."""
     if board.is_ready:
         return HTTPStatus.OK, _TEXT, b"ready\n"
     return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, b"not ready\n"
@@ -68,7 +68,7 @@ class _Request(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         answer = _ANSWERS.get(self.path.partition("?")[0])
         if answer is None:
-            self.send_error(HTTPStatus.NOT_FOUND, f"There is {', '.join(_ANSWERS)}")
+            self.send_error(HTTPStatus.NOT_FOUND, f"The paths are {', '.join(_ANSWERS)}")
             return
         status, kind, body = answer(self.server.board)
         self.send_response(status)
@@ -79,10 +79,10 @@ class _Request(BaseHTTPRequestHandler):
         if self.command == "GET":
             self.wfile.write(body)
 
-    do_HEAD = do_GET  # noqa: N815  (the name that http.server looks for)
+    do_HEAD = do_GET  # noqa: N815  (http.server looks for this name)
 
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  (as it is inherited)
-        """Say nothing: the server's log is for its own clients."""
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  (inherited signature)
+        """Log nothing: the server's log is for HFTP clients only."""
 
 
 class _AdminServer(ThreadingHTTPServer):
@@ -99,7 +99,7 @@ class _AdminServer(ThreadingHTTPServer):
         self._lock = Lock()
         self._begun: dict[socket.socket, float] = {}
 
-    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  (as it is inherited)
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  (inherited signature)
         if not self._room.acquire(blocking=False):
             self.shutdown_request(request)
             return
@@ -107,7 +107,7 @@ class _AdminServer(ThreadingHTTPServer):
             self._begun[request] = monotonic()
         super().process_request(request, client_address)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  (as it is inherited)
+    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  (inherited signature)
         try:
             super().process_request_thread(request, client_address)
         finally:
@@ -116,7 +116,7 @@ class _AdminServer(ThreadingHTTPServer):
             self._room.release()
 
     def service_actions(self) -> None:
-        """Cut requests that take too long, and end with the parent."""
+        """Abort requests past their timeout, and exit when the parent has exited."""
         last = monotonic() - _REQUEST_SECONDS
         with self._lock:
             for request, begun in self._begun.items():
@@ -125,19 +125,19 @@ class _AdminServer(ThreadingHTTPServer):
         if os.getppid() != self._parent:
             os._exit(0)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  (as it is inherited)
-        """Leave a client that has gone alone; whatever else it was, its connection is closed."""
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  (inherited signature)
+        """Ignore errors, which are mostly disconnected clients; the connection is closed in any case."""
 
 
 def _cut(request: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # gone already
+    with contextlib.suppress(OSError):  # already disconnected
         request.shutdown(socket.SHUT_RDWR)
 
 
 def main() -> None:
-    """Answer until the parent ends."""
+    """Serve requests until the parent exits."""
     descriptor, directory, parent = sys.argv[1:]
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # meant for the server, like the next ones
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # these three signals are for the server
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     listener = socket.socket(fileno=int(descriptor))

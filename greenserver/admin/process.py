@@ -1,4 +1,4 @@
-"""Has a process of its own answer /metrics, /healthz and /readyz: it answers however busy the server is."""
+"""Run the admin endpoint in a separate process, so that it answers however busy the server is."""
 
 import logging
 import os
@@ -21,9 +21,9 @@ _log = logging.getLogger(__name__)
 
 
 class Admin:
-    """The process that answers at an address, and the board that it reads.
+    """The process of the admin endpoint, its listener and the state directory that it reads.
 
-    Entering raises OSError with a message for people if the address cannot be had.
+    Entering raises OSError with a readable message if the address cannot be listened on.
     """
 
     def __init__(self, address: tuple[str, int]) -> None:
@@ -46,7 +46,7 @@ class Admin:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if os.getpid() != self._owner:  # a process that this one has forked
+        if os.getpid() != self._owner:  # a forked child
             return
         self._listener.close()
         if self._process is not None:
@@ -55,13 +55,13 @@ class Admin:
         self.board.__exit__(kind, error, trace)
 
     def give_to(self, user: int, group: int) -> None:
-        """Let the process run as another user, whom the state directory then belongs to; only root can."""
+        """Run the process as another user, who also owns the state directory. Do nothing unless this one is root."""
         if os.geteuid() == 0:
             self._user_and_group = user, group
             self.board.give_to(user, group)
 
     def begin(self) -> None:
-        """Start to answer; again, if the process has ended."""
+        """Start the process, or start it again after it has exited."""
         user, group = self._user_and_group or (None, None)
         self._process = subprocess.Popen(  # noqa: S603  (this interpreter, no shell)
             [
@@ -74,18 +74,18 @@ class Admin:
             user=user,
             group=group,
             extra_groups=None if user is None else [],
-            start_new_session=True,  # a terminal's Ctrl-C is for the server, which then ends this one last
+            start_new_session=True,  # Ctrl-C in a terminal is for the server, which kills this process last
         )
 
     def watch(self, _lag_seconds: float = 0.0) -> None:
-        """Start the process again if it has ended."""
+        """Restart the process if it has exited."""
         if self._process is not None and self._process.poll() is not None:
             report(_log, logging.ERROR, "admin process exited; restarting it")
             self.begin()
 
 
 def load_metrics() -> "PrometheusMetrics":
-    """Return what counts on the board of this process."""
-    from greenserver.admin.metrics import PrometheusMetrics  # noqa: PLC0415  (after the board has said where)
+    """Return the metrics of this process, kept in the state directory."""
+    from greenserver.admin.metrics import PrometheusMetrics  # noqa: PLC0415  (the state directory must be set first)
 
     return PrometheusMetrics()

@@ -1,4 +1,4 @@
-"""Where the processes of one server leave their numbers and their state for whoever asks: a directory."""
+"""The state directory: metrics and readiness of all processes of a server, as files that the admin process reads."""
 
 import contextlib
 import fcntl
@@ -16,19 +16,20 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _PREFIX: Final = "greenserver-"
-_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"  # where prometheus_client keeps its files, read when it is imported
+_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client reads it on import
 _IN_USE: Final = "in-use"
 _READING: Final = "reading"
 _SERVING: Final = "serving"
 _DRAINING: Final = "draining"
-_THE_DEAD: Final = "dead"  # in the place of a process id
+_THE_DEAD: Final = "dead"  # instead of a process id
 _SUMMED: Final = ("counter", "histogram")
 
 
 class StateDirectory:
-    """A directory that lasts as long as the process that enters it, in $RUNTIME_DIRECTORY or among temporary files.
+    """A directory in $RUNTIME_DIRECTORY or the temporary directory, removed on exit by the process that entered it.
 
-    Every file in it is small, and none is left: not of processes that have ended, nor of servers that were killed.
+    All files in it are small. None is left behind: the metrics of exited processes are merged, and the directories of
+    killed servers are removed by the next one that starts.
     """
 
     def __init__(self, directory: str | os.PathLike[str] | None = None) -> None:
@@ -48,43 +49,43 @@ class StateDirectory:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if os.getpid() == self._owner:  # a process that it forked leaves it alone
+        if os.getpid() == self._owner:  # not in a forked child
             os.close(self._in_use)
             shutil.rmtree(self.directory, ignore_errors=True)
             os.environ.pop(_VARIABLE, None)
 
     def give_to(self, user: int, group: int) -> None:
-        """Let processes of a user write there."""
+        """Let processes of a user write to the directory."""
         for path in (self.directory, self.directory / _READING):
             os.chown(path, user, group)
 
     def set_serving(self) -> None:
-        """Say that clients are served."""
+        """Record that clients are served."""
         (self.directory / _SERVING).touch()
 
     def set_draining(self) -> None:
-        """Say that no more clients are accepted; that stays so."""
+        """Record, for good, that no more clients are accepted."""
         with contextlib.suppress(OSError):
             (self.directory / _DRAINING).touch()
 
     @property
     def is_ready(self) -> bool:
-        """Whether clients are served, and will be."""
+        """Whether the server is serving, and not draining."""
         return (self.directory / _SERVING).exists() and not (self.directory / _DRAINING).exists()
 
     @contextlib.contextmanager
     def reading(self, *, alone: bool = False) -> Iterator[None]:
-        """Keep the numbers of the dead from being added up while they are read."""
+        """Hold the lock that keeps `bury` from merging metrics while they are read; `alone` takes it exclusively."""
         with (self.directory / _READING).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
             yield
 
     def bury(self, process: int) -> None:
-        """Add the numbers of a process that has ended to those of all that ended before it.
+        """Merge the metrics of an exited process into those of all that exited before it.
 
-        Otherwise they would stay in files of their own for ever, some for every reload.
+        Otherwise their files would stay for good, and each reload would add some.
         """
-        # A process that was killed in the middle of a change may leave a file that cannot be read.
+        # A process that was killed during a write may leave an unreadable file.
         with contextlib.suppress(OSError, RuntimeError, ValueError, struct.error), self.reading(alone=True):
             for path in self.directory.glob(f"gauge_live*_{process}.db"):
                 path.unlink()
@@ -98,11 +99,11 @@ class StateDirectory:
 
 
 def _add(source: Path, target: Path) -> None:
-    """Add the values in a file of prometheus_client to those in another."""
-    from prometheus_client.mmap_dict import MmapedDict  # noqa: PLC0415  (only where there are metrics)
+    """Add the values of one prometheus_client file to another."""
+    from prometheus_client.mmap_dict import MmapedDict  # noqa: PLC0415  (only used with metrics)
 
-    values: Any = MmapedDict.read_all_values_from_file(str(source))  # type: ignore[no-untyped-call]  # no types here
-    counted = [(key, value, stamp) for key, value, stamp, _ in values if json.loads(key)]  # all of it, or nothing
+    values: Any = MmapedDict.read_all_values_from_file(str(source))  # type: ignore[no-untyped-call]  # prometheus_client has no types
+    counted = [(key, value, stamp) for key, value, stamp, _ in values if json.loads(key)]  # parse all before writing
     sums: Any = MmapedDict(str(target))  # type: ignore[no-untyped-call]  # the same
     try:
         for key, value, stamp in counted:
@@ -112,10 +113,10 @@ def _add(source: Path, target: Path) -> None:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove the directories of servers that were killed: nobody holds their locks any more."""
+    """Remove the directories of killed servers: those whose lock is free."""
     for directory in parent.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError), (directory / _IN_USE).open("rb") as lock:
             if os.fstat(lock.fileno()).st_uid != os.geteuid():
-                continue  # somebody else's
+                continue  # of another user
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(directory, ignore_errors=True)

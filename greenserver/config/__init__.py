@@ -1,1 +1,1 @@
-"""Configuration: limits, settings and their types."""
+"""Configuration: limits, settings and option types."""

@@ -1,4 +1,4 @@
-"""How people write where something listens; imports nothing, so that it can be known before the engine is."""
+"""The text form of listening addresses. Imports no sockets, so it can be used before the engine is known."""
 
 from typing import Final
 
@@ -8,12 +8,12 @@ HIGHEST_PORT: Final = 65535
 
 
 def describe(host: str, port: int) -> str:
-    """Return an address as people write it."""
+    """Return an address as text: HOST:PORT, [HOST]:PORT for IPv6, or unix:PATH."""
     if host.startswith(UNIX_PREFIX):
         return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def strip_brackets(host: str) -> str:
-    """Return an IPv6 address without the brackets that people put around it; anything else as it is."""
+    """Return a host without the brackets around an IPv6 address."""
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host

@@ -1,4 +1,4 @@
-"""Every number of the server, with its unit and its reason; imports nothing."""
+"""Every number of the server, with its unit and reason. Imports nothing of the package."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,194 +9,201 @@ MIB: Final = 1024 * KIB
 # --- Listening -----------------------------------------------------------------------------------
 
 DEFAULT_PORT: Final = 19500
-"""The protocol's port."""
+"""The default port of HFTP."""
 
 BACKLOG: Final = 1024
-"""Clients that the kernel holds until they are accepted: a class of students that starts at once."""
+"""Length of the accept queue (listen(2)): enough for a class of students who all start at once."""
 
 ACCEPT_PAUSE_SECONDS: Final = 0.1
-"""How long to leave the listener alone when the system has no descriptor or memory for a client."""
+"""Pause before the next accept when the system is out of descriptors or memory (accept(2): EMFILE, ENOMEM)."""
 
 # --- Command lines -------------------------------------------------------------------------------
 
 TURN_BYTES: Final = KIB
-"""The most that a client is heard of before others have their turn: some dozens of pipelined commands. Reading all
-that has come saves a tenth of a pipelining client's time, and lets the others wait for half as long again."""
+"""Maximum bytes per `recv()` while several clients are active, for fairness: some dozens of pipelined commands.
+Reading everything that has arrived saves a pipelining client a tenth of its time, but makes the others wait half as
+long again."""
 
 LONG_TURN_BYTES: Final = 4 * KIB
-"""The same for a client who was the last to be heard, too: nobody else is waiting."""
+"""The same for the client that was also the last one read: no other is waiting."""
 
 RECEIVE_BYTES: Final = 64 * KIB
-"""The most that one read takes of what is not commands: of TLS, or of what is dropped."""
+"""Maximum bytes per read of anything but plain commands: TLS records, or input that is discarded."""
 
 WHOLE_LINE_BYTES: Final = 4 * KIB
-"""A command line up to here is kept whole; the longest that means anything has about 400 bytes."""
+"""Command lines up to this length are kept whole. The longest valid one has about 400 bytes."""
 
 LINE_BYTES: Final = 8 * MIB
-"""A longer command line is refused. The official tests send 5 MiB and insist on an answer to it."""
+"""Maximum length of a command line. The official tests send 5 MiB and require a reply."""
 
 ELEMENT_BYTES: Final = KIB
-"""What is kept of each element of a longer line: four times the longest file name."""
+"""Bytes kept of each element of a longer line: four times the longest file name."""
 
 ELEMENTS: Final = 8
-"""How many elements of a longer line are told apart: no command has more than five."""
+"""Number of elements of a longer line that are kept apart. No command has more than five."""
 
 NAME_BYTES: Final = 255
-"""The longest file name that Linux and the protocol's tests know (NAME_MAX)."""
+"""Longest file name of Linux (NAME_MAX, pathconf(3)) and of the protocol's tests."""
 
 NAME_CHARACTERS: Final = "A-Za-z0-9._-"
-"""The characters of file names that the protocol can say, as a regular expression has them between brackets."""
+"""Characters that the protocol allows in file names, as a character class of a regular expression."""
 
 NUMBER_DIGITS: Final = 18
-"""Numbers of up to so many significant digits fit in 63 bits; larger ones are past any file's end."""
+"""Numbers of up to this many significant digits fit in 63 bits; longer ones are past the end of any file."""
 
 # --- Replies -------------------------------------------------------------------------------------
 
 CHUNK_BYTES: Final = 180 * KIB
-"""What a slice reads of its file at a time: a multiple of 3, so that base64 pieces concatenate, and of a page.
+"""Bytes that a slice reads of its file at a time: a multiple of 3, so that base64 pieces concatenate, and of a page.
 
-Its base64 just fits four of the largest TCP segments, 65,483 bytes on loopback: 192 KiB left 212 bytes for a fifth,
-which cost an eighth of the speed."""
+Its base64 just fits into four of the largest TCP segments, 65,483 bytes on loopback. With 192 KiB, 212 bytes were
+left for a fifth segment, which cost an eighth of the throughput."""
 
 SHARED_CHUNK_BYTES: Final = 84 * KIB
-"""The same while several clients are sent slices in turn: beside eight of them a small reply comes four times as soon,
-which costs them a fifth of their speed. One alone would lose as much."""
+"""The same while several clients receive slices in turn. Beside eight of them a small reply arrives four times as
+soon, and they lose a fifth of their throughput. A single client would lose as much."""
 
 UNSENT_BYTES: Final = 256 * KIB
-"""A socket is ready for more once the kernel holds less than this unsent. Without it the kernel holds up to
-4 MiB for a client that has stopped reading; with half of it a client with small buffers is slower."""
+"""A socket is writable once the kernel holds fewer unsent bytes than this (TCP_NOTSENT_LOWAT, see tcp_notsent_lowat in
+https://docs.kernel.org/networking/ip-sysctl.html). Without it the kernel buffers up to 4 MiB for a client that has
+stopped reading; half of it slows down clients with small receive buffers."""
 
 KNOWN_COMMANDS: Final = 512
-"""Commands whose meaning is kept, lest those that are said again and again be taken apart each time."""
+"""Size of the cache of parsed commands, so that repeated ones are not parsed again."""
 
 KNOWN_NAME_SECONDS: Final = 1.0
-"""For so long a name that was in memory is taken to be there still: to ask costs four times the look-up itself."""
+"""How long a name that was in memory is assumed to stay there. To check costs four times the look-up itself."""
 
 KNOWN_NAMES: Final = 10_000
-"""How many such names are kept at most."""
+"""Maximum number of such names."""
 
 KEPT_BLOCK_BYTES: Final = 1024 * KIB
-"""What is allocated at once up to here stays with the process when it is freed: four encoded chunks."""
+"""Allocations up to this size stay with the process when freed (M_MMAP_THRESHOLD, mallopt(3)): four encoded chunks."""
 
 KEPT_BYTES: Final = 4096 * KIB
-"""The most that a process keeps so. Taking pages anew for each chunk costs a seventh of a base64 slice."""
+"""Maximum free memory that a process keeps so (M_TRIM_THRESHOLD, mallopt(3)). Mapping new pages for each chunk takes
+a seventh of the time of a base64 slice."""
 
 SPARE_ROOMS: Final = 8
-"""Rooms for `CHUNK_BYTES` of a file that are kept: one is in use at a time, more only where several threads read."""
+"""Buffers of `CHUNK_BYTES` that are kept for reuse. One is in use at a time, more only if several threads read."""
 
 FRAGMENT_BYTES: Final = 48 * KIB
-"""The length of a fragment in the dialect that sends slices so."""
+"""Length of a fragment, in the dialect that sends slices in fragments."""
 
 COALESCE_BYTES: Final = 64 * KIB
-"""Replies to pipelined commands are gathered up to here before they are sent."""
+"""Replies to pipelined commands are buffered up to this size before they are sent."""
 
 SMALL_SLICE_BYTES: Final = 46 * KIB
-"""A slice up to here is gathered with other replies; a larger one is read only once its client is ready for it."""
+"""Slices up to this size are buffered with other replies. Larger ones are read only once the socket is writable."""
 
 TEXT_PART_BYTES: Final = 32 * KIB
-"""What a listing gives at a time."""
+"""Bytes of a listing that are produced at a time."""
 
-# --- Patience ------------------------------------------------------------------------------------
+# --- Timeouts ------------------------------------------------------------------------------------
 
 IDLE_SECONDS: Final = 300.0
-"""How long a client may say nothing."""
+"""Idle timeout: how long a client may send nothing."""
 
 STALL_SECONDS: Final = 60.0
-"""How long a client may take nothing of a reply; each byte that it takes starts the time anew."""
+"""Write timeout: how long a client may receive nothing of a reply. Each byte that it receives restarts the timer."""
 
 LINGER_SECONDS: Final = 10.0
-"""How long input is read and dropped after the last reply, lest a reset destroy that reply."""
+"""How long input is read and discarded after the last reply. Closing with unread input resets the connection, which
+can destroy that reply: https://www.rfc-editor.org/rfc/rfc9112#section-9.6 describes the same for HTTP."""
 
 LINGER_QUIET_SECONDS: Final = 1.0
-"""The same while nothing arrives: then nothing is in the way of the last reply."""
+"""The same while no input arrives, which could cause a reset."""
 
 SWEEP_SECONDS: Final = 0.5
-"""How often the engines that serve many clients in one thread look for those whose time is up."""
+"""How often the engines that serve many clients in one thread check for expired timeouts."""
 
 EPISODE_SECONDS: Final = 10.0
-"""After so long without a trouble the next one is news again."""
+"""A throttled warning is over after this long without an event; the next event is logged again."""
 
 REFUSALS: Final = 64
-"""Clients past the limits that are given time to read why; further ones are told, and closed at once."""
+"""Rejected clients that get time to read the reason. Further ones are sent the reason and closed at once."""
 
 ACCEPT_BURST: Final = 8
-"""Clients that are accepted before the first of them is looked at."""
+"""Connections accepted in one go, before the first of them is served."""
 
 FEW_REFUSALS: Final = 8
 """The same as `REFUSALS` where descriptors are scarce."""
 
 RESERVED_DESCRIPTORS: Final = 8 + ACCEPT_BURST + FEW_REFUSALS
-"""Left free for listings, a log and the like, for clients that have just come, and for those that are refused."""
+"""Descriptors kept free for listings, the log and the like, for just accepted clients, and for rejected ones."""
 
 RECORD_BYTES: Final = 16 * KIB
-"""What TLS puts into one record, and what a client that stalls may therefore cost."""
+"""Maximum plaintext of a TLS record (https://www.rfc-editor.org/rfc/rfc8446#section-5.1), and so the memory that a
+stalled client costs."""
 
 HEADER_BYTES: Final = 4 * KIB
-"""The longest PROXY protocol header, with whatever a proxy adds to the addresses."""
+"""Maximum length of a PROXY protocol header, including what a proxy adds to the addresses
+(https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt)."""
 
 RATE_BURSTS: Final = 8
-"""How many pieces a second a limited rate is cut into."""
+"""Number of pieces per second that a rate limit is divided into."""
 
 # --- Logs ----------------------------------------------------------------------------------------
 
 LOG_BACKLOG_LINES: Final = 1000
-"""Lines that are kept while nobody reads the log; further ones are counted and dropped."""
+"""Lines buffered while the log is not read. Further ones are dropped and counted."""
 
 LOG_FLUSH_SECONDS: Final = 1.0
-"""How long the end of the process waits for whoever reads the log."""
+"""How long the process waits on exit for the buffered lines to be read."""
 
 LOGGED_COMMAND_CHARACTERS: Final = 200
-"""How much of a command a log line shows, so that a line fits one atomic write to a pipe."""
+"""Characters of a command that a log line shows, so that a line fits into one atomic write to a pipe (PIPE_BUF,
+pipe(7))."""
 
-# --- What an operator may set --------------------------------------------------------------------
+# --- Limits that an operator can set -------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server grants its clients: the part of these numbers that an operator may set.
+    """The limits on clients that an operator can set.
 
-    A 0 switches off what has "or 0" in its description.
+    0 switches off a limit whose description says "or 0".
     """
 
     max_connections: int = 20_000
-    """Clients at once, or as many as the descriptors of the process allow if that is less."""
+    """Maximum concurrent connections, lowered to what the descriptors of the process allow."""
 
     max_connections_per_client: int = 0
-    """The same for one address (IPv6: one /64 network), or 0."""
+    """The same per client address (IPv6: per /64 network), or 0."""
 
     line_bytes: int = LINE_BYTES
-    """The longest command line."""
+    """Maximum length of a command line."""
 
     idle_seconds: float = IDLE_SECONDS
-    """How long a client may say nothing between two commands."""
+    """Idle timeout: how long a client may send nothing between two commands."""
 
     line_seconds: float = 30.0
-    """How long one whole command line may take to arrive, and as long again for each `line_seconds *
-    line_floor` bytes of it."""
+    """Timeout for receiving a whole command line, extended by as much for each `line_seconds * line_floor` bytes of
+    it."""
 
     line_floor: int = 16 * KIB
-    """Bytes per second that a long command line must keep up, once `line_seconds` have passed."""
+    """Minimum rate of a long command line, in bytes per second, once `line_seconds` have passed."""
 
     stall_seconds: float = STALL_SECONDS
-    """How long a client may take nothing of a reply."""
+    """Write timeout: how long a client may receive nothing of a reply."""
 
     write_floor: int = KIB
-    """Bytes per second that a client must take of a reply, measured over `stall_seconds`, or 0."""
+    """Minimum rate of receiving a reply, in bytes per second, measured over `stall_seconds`, or 0."""
 
     handshake_seconds: float = 10.0
-    """How long a TLS handshake, or a PROXY protocol header, may take."""
+    """Timeout for a TLS handshake, or for a PROXY protocol header."""
 
     linger_seconds: float = LINGER_SECONDS
-    """How long input is read and dropped after the last reply."""
+    """How long input is read and discarded after the last reply."""
 
     grace_seconds: float = 30.0
-    """How long the replies under way may take once the server is told to stop."""
+    """How long replies in progress may take after the server is asked to stop."""
 
     rate: int = 0
-    """Bytes per second that one connection is sent at most, or 0."""
+    """Maximum rate of sending to one connection, in bytes per second, or 0."""
 
     file_threads: int = 8
-    """Threads that read what is not in memory, for the engines that serve many clients in one thread."""
+    """Threads that read data that is not in memory, for engines that serve many clients in one thread."""
 
 
 DEFAULTS: Final = Limits()

@@ -1,4 +1,4 @@
-"""Kinds of settings: what values they take, and how a text becomes one, whichever the source."""
+"""Option types: the values that a setting accepts, and the conversion from text or TOML."""
 
 import math
 import os
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
     _ParamType: TypeAlias = click.ParamType[Any]
 else:
-    _ParamType = click.ParamType  # generic only in click's newer releases
+    _ParamType = click.ParamType  # generic only in newer releases of click
 
 
 class _Seconds(_ParamType):
@@ -28,7 +28,7 @@ class _Seconds(_ParamType):
         except ValueError:
             seconds = 0.0
         if not (seconds > 0 and math.isfinite(seconds)):
-            self.fail(f"{value!r} is not a number of seconds above 0.", param, ctx)
+            self.fail(f"{value!r} is not a number of seconds greater than 0.", param, ctx)
         return seconds
 
 
@@ -55,7 +55,7 @@ class _Endpoint(_ParamType):
             return value
         host, _, port = str(value).rpartition(":")
         if not host or not (port.isascii() and port.isdigit() and int(port) <= HIGHEST_PORT):
-            self.fail(f"{value!r} is not HOST:PORT, as in 127.0.0.1:9500 or [::1]:9500.", param, ctx)
+            self.fail(f"{value!r} is not HOST:PORT, such as 127.0.0.1:9500 or [::1]:9500.", param, ctx)
         return host.removeprefix("[").removesuffix("]"), int(port)
 
 
@@ -63,12 +63,12 @@ class _Network(_ParamType):
     name = "NETWORK"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> "Network":
-        import ipaddress  # noqa: PLC0415  (not before it is asked for: starting must be quick)
+        import ipaddress  # noqa: PLC0415  (rarely used, and the start must be fast)
 
         try:
             return ipaddress.ip_network(str(value))
         except ValueError as error:
-            self.fail(f"{error}; a network is written as 10.0.0.0/8 or 2001:db8::/32.", param, ctx)
+            self.fail(f"{error}; write a network as 10.0.0.0/8 or 2001:db8::/32.", param, ctx)
 
 
 class _Octal(_ParamType):
@@ -81,51 +81,51 @@ class _Octal(_ParamType):
             mask = int(str(value), 8)
         except ValueError:
             mask = -1
-        if not 0 <= mask <= 0o777:  # noqa: PLR2004  (every permission bit)
+        if not 0 <= mask <= 0o777:  # noqa: PLR2004  (all permission bits)
             self.fail(f"{value!r} is not an octal number from 000 to 777.", param, ctx)
         return mask
 
 
 @dataclass(frozen=True)
 class OptionType:
-    """What values a setting takes, in a command line and in a file."""
+    """The values that a setting accepts, on the command line and in a file."""
 
     converter: "_ParamType"
-    """Converts and checks, whichever the source."""
+    """Converts and checks a value from any source."""
     in_file: tuple[type, ...]
-    """What a file may hold, before it is converted."""
+    """The TOML types that a file may use, before conversion."""
     said: str
-    """The same for people."""
+    """The same in words, for error messages."""
     is_flag: bool = False
     is_count: bool = False
     is_many: bool = False
 
 
-TEXT: Final = OptionType(click.STRING, (str,), "text in quotes")
+TEXT: Final = OptionType(click.STRING, (str,), "a string in quotes")
 FLAG: Final = OptionType(click.BOOL, (bool,), "true or false", is_flag=True)
 COUNT: Final = OptionType(click.IntRange(0, 3), (int,), "a whole number", is_count=True)
 SECONDS: Final = OptionType(_Seconds(), (int, float), "a number of seconds")
 PORT: Final = OptionType(click.IntRange(0, HIGHEST_PORT), (int,), "a whole number")
 WORKERS: Final = OptionType(_WorkerCount(), (int, str), 'a whole number or "auto"')
-ENDPOINT: Final = OptionType(_Endpoint(), (str,), 'text, as in "127.0.0.1:9500"')
-NETWORKS: Final = OptionType(_Network(), (str,), "a list of texts", is_many=True)
-MASK: Final = OptionType(_Octal(), (str, int), 'an octal number, as in "027"')
+ENDPOINT: Final = OptionType(_Endpoint(), (str,), 'a string such as "127.0.0.1:9500"')
+NETWORKS: Final = OptionType(_Network(), (str,), "a list of strings", is_many=True)
+MASK: Final = OptionType(_Octal(), (str, int), 'an octal number such as "027"')
 
 
 def whole_number(least: int) -> OptionType:
-    """Return the kind of whole numbers from one on."""
+    """Return the type of whole numbers with a minimum."""
     return OptionType(click.IntRange(least), (int,), "a whole number")
 
 
 def choice(names: Sequence[str]) -> OptionType:
-    """Return the kind of certain names."""
+    """Return the type of one name out of several."""
     return OptionType(click.Choice(names), (str,), "one of " + ", ".join(f'"{name}"' for name in names))
 
 
 def network(text: str) -> "Network":
-    """Return a network.
+    """Parse a network.
 
-    Raises click.BadParameter if it is none.
+    Raise click.BadParameter if the text is not a network.
     """
     parsed: Network = NETWORKS.converter.convert(text, None, None)
     return parsed

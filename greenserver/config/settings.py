@@ -1,4 +1,4 @@
-"""What an operator may set: one table for the command line, the environment and the file."""
+"""Settings: one table of options for the command line, the environment and the configuration file."""
 
 import dataclasses
 import sys
@@ -31,8 +31,8 @@ from greenserver.config.option_types import (
 if TYPE_CHECKING:
     from greenserver.config.option_types import Network
 
-# Named here once more than in the tables that they are the keys of: nothing that touches a socket may be
-# imported before the engine is known. A test holds them together.
+# Repeats the keys of the tables of engines, dialects and log formats: no module that uses sockets may be
+# imported before the engine is known. A test compares them.
 ENGINES: Final = ("gevent", "threads", "selectors", "sequential")
 DIALECTS: Final = ("2026", "2019", "2018", "2016")
 LOG_FORMATS: Final = ("text", "json")
@@ -41,7 +41,7 @@ _LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 
 
 class ConfigurationError(click.UsageError):
-    """A setting is wrong; the message says which, and what to do."""
+    """A setting is wrong. The message says which, and how to correct it."""
 
 
 # --- The table -----------------------------------------------------------------------------------
@@ -49,7 +49,7 @@ class ConfigurationError(click.UsageError):
 
 @dataclass(frozen=True)
 class Option:
-    """One row: a setting, under one name for all sources."""
+    """One row: a setting, with the same name in all sources."""
 
     name: str
     kind: OptionType
@@ -58,94 +58,94 @@ class Option:
     letter: str = ""
     metavar: str | None = None
     can_reload: bool = False
-    """Whether a running server takes a new value; else it needs a restart."""
+    """Whether a reload applies a new value; otherwise it needs a restart."""
 
     @property
     def key(self) -> str:
-        """Return the name as a file writes it, and the command line after two dashes."""
+        """The name in the file and, after two dashes, on the command line."""
         return self.name.replace("_", "-")
 
 
 _ROW: Final = "row"
 
 
-def _row(default: object, kind: OptionType, help_text: str, **more: Any) -> Any:  # noqa: ANN401  (as dataclasses.field)
+def _row(default: object, kind: OptionType, help_text: str, **more: Any) -> Any:  # noqa: ANN401  (like dataclasses.field)
     return field(default=default, metadata={_ROW: {"kind": kind, "help": help_text, **more}})
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that is set, from whichever source."""
+    """All settings, from all sources."""
 
     directory: str = _row(
-        ".", TEXT, "What to serve: the regular files in it.", letter="d", metavar="DIR", can_reload=True
+        ".", TEXT, "Directory whose regular files are served.", letter="d", metavar="DIR", can_reload=True
     )
     address: str = _row(
-        "127.0.0.1", TEXT, "Where to listen: a name, an IP address, unix:PATH, fd://N.", letter="a", metavar="HOST"
+        "127.0.0.1", TEXT, "Listen on a host name, an IP address, unix:PATH or fd://N.", letter="a", metavar="HOST"
     )
     port: int = _row(
         limits.DEFAULT_PORT,
         PORT,
-        "0 takes a free one.",
+        "Port to listen on; 0 picks a free one.",
         letter="p",
     )
-    port_file: str | None = _row(None, TEXT, "Write the port there once it listens.", metavar="FILE")
-    engine: str = _row(ENGINES[0], choice(ENGINES), "How clients share the server.")
-    dialect: str = _row(DIALECTS[0], choice(DIALECTS), "The protocol's year.", can_reload=True)
-    hidden: bool = _row(False, FLAG, "Serve files whose names begin with a dot, too.", can_reload=True)  # noqa: FBT003  (a default)
-    log_format: str = _row("text", choice(LOG_FORMATS), "Of the lines on stderr.", can_reload=True)
+    port_file: str | None = _row(None, TEXT, "Write the port to a file once the server listens.", metavar="FILE")
+    engine: str = _row(ENGINES[0], choice(ENGINES), "How to serve concurrent clients.")
+    dialect: str = _row(DIALECTS[0], choice(DIALECTS), "Version of the protocol, by year.", can_reload=True)
+    hidden: bool = _row(False, FLAG, "Also serve files whose names begin with a dot.", can_reload=True)  # noqa: FBT003  (a default)
+    log_format: str = _row("text", choice(LOG_FORMATS), "Format of the log on stderr.", can_reload=True)
     verbose: int = _row(0, COUNT, "Log more.", letter="v", can_reload=True)
-    quiet: int = _row(0, COUNT, "Log only warnings; twice: only errors.", letter="q", can_reload=True)
+    quiet: int = _row(0, COUNT, "Log only warnings; twice, only errors.", letter="q", can_reload=True)
     tls_cert: str | None = _row(
-        None, TEXT, "Speak TLS, and only TLS, with this certificate chain (PEM).", metavar="FILE", can_reload=True
+        None, TEXT, "Require TLS, with this certificate chain (PEM).", metavar="FILE", can_reload=True
     )
-    tls_key: str | None = _row(None, TEXT, "The private key of the certificate (PEM).", metavar="FILE", can_reload=True)
+    tls_key: str | None = _row(None, TEXT, "Private key of the certificate (PEM).", metavar="FILE", can_reload=True)
     tls_client_ca: str | None = _row(
         None,
         TEXT,
-        "Serve only clients with a certificate of these authorities (PEM).",
+        "Require a client certificate from these authorities (PEM).",
         metavar="FILE",
         can_reload=True,
     )
     proxy_protocol: bool = _row(
         False,  # noqa: FBT003  (a default)
         FLAG,
-        "Expect a PROXY protocol header, version 1 or 2, of every connection.",
+        "Require a PROXY protocol header, version 1 or 2, on every connection.",
         can_reload=True,
     )
     proxy_from: tuple["Network", ...] = _row(
         (),
         NETWORKS,
-        "From where such headers are believed; may be repeated. Without it: loopback.",
+        "Network whose PROXY headers are trusted; can be repeated. Without it, loopback.",
         can_reload=True,
     )
     workers: int = _row(
         0,
         WORKERS,
-        "Serve with so many processes under one that watches them; auto: one for each processor. 0: one process.",
+        "Number of worker processes under a supervisor; auto: one per processor; 0: a single process, unsupervised.",
         can_reload=True,
     )
-    admin: tuple[str, int] | None = _row(None, ENDPOINT, "Answer /metrics, /healthz and /readyz there.")
-    user: str | None = _row(None, TEXT, "Become this user once the port is open.", metavar="NAME")
-    group: str | None = _row(None, TEXT, "Become this group once the port is open.", metavar="NAME")
-    umask: int | None = _row(None, MASK, "Permissions to withhold from new files.")
+    admin: tuple[str, int] | None = _row(None, ENDPOINT, "Serve /metrics, /healthz and /readyz on this address.")
+    user: str | None = _row(None, TEXT, "Switch to this user after opening the port.", metavar="NAME")
+    group: str | None = _row(None, TEXT, "Switch to this group after opening the port.", metavar="NAME")
+    umask: int | None = _row(None, MASK, "Permission bits to remove from new files.")
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        """Refuse what does not go together."""
+        """Raise ConfigurationError for settings that contradict each other."""
         for is_wrong, message in (
-            (bool(self.tls_cert) != bool(self.tls_key), "--tls-cert and --tls-key go together: give both, or neither"),
+            (bool(self.tls_cert) != bool(self.tls_key), "--tls-cert and --tls-key must be used together"),
             (
                 bool(self.tls_client_ca) and not self.tls_cert,
-                "--tls-client-ca needs --tls-cert and --tls-key, for only TLS can ask for a certificate",
+                "--tls-client-ca needs --tls-cert and --tls-key: only TLS can ask for a certificate",
             ),
             (
                 bool(self.proxy_from) and not self.proxy_protocol,
-                "--proxy-from does nothing without --proxy-protocol: give both, or neither",
+                "--proxy-from has no effect without --proxy-protocol: use both or neither",
             ),
             (
                 self.port_file is not None and self.address.startswith(UNIX_PREFIX),
-                "--port-file: a unix socket has no port; leave it out",
+                "--port-file: a unix socket has no port; omit the option",
             ),
         ):
             if is_wrong:
@@ -153,28 +153,28 @@ class Settings:
 
     @property
     def trusted_proxies(self) -> tuple["Network", ...]:
-        """Return the networks whose PROXY protocol headers are believed; none if the protocol is off."""
+        """The networks whose PROXY protocol headers are trusted; none if the protocol is off."""
         if not self.proxy_protocol:
             return ()
         return self.proxy_from or tuple(network(each) for each in _LOOPBACK)
 
 
 _LIMITS: Final = {
-    "max_connections": (1, "Clients at once, in each process; lowered to what its descriptors allow."),
-    "max_connections_per_client": (0, "The same for one address (IPv6: one /64), or 0."),
-    "line_bytes": (1, "The longest command line."),
-    "idle_seconds": (1, "How long a client may say nothing."),
-    "line_seconds": (1, "How long one whole command line may take to arrive."),
-    "line_floor": (0, "Bytes a second that a longer command line must keep up, or 0."),
-    "stall_seconds": (1, "How long a client may take nothing of a reply."),
-    "write_floor": (0, "Bytes a second that a client must take of a reply, or 0."),
-    "handshake_seconds": (1, "How long a TLS handshake or a PROXY protocol header may take."),
-    "linger_seconds": (1, "How long input is read and dropped after the last reply."),
-    "grace_seconds": (1, "How long replies may take once the server is told to stop."),
-    "rate": (0, "Bytes a second that one connection is sent at most, or 0."),
-    "file_threads": (1, "Threads that read what is not in memory."),
+    "max_connections": (1, "Maximum connections per process; lowered to what its descriptors allow."),
+    "max_connections_per_client": (0, "Maximum connections per client address (IPv6: per /64); 0: unlimited."),
+    "line_bytes": (1, "Maximum length of a command line, in bytes."),
+    "idle_seconds": (1, "Idle timeout: how long a client may send nothing."),
+    "line_seconds": (1, "Timeout for receiving a whole command line."),
+    "line_floor": (0, "Minimum rate of a long command line, in bytes per second; 0: none."),
+    "stall_seconds": (1, "Write timeout: how long a client may receive nothing of a reply."),
+    "write_floor": (0, "Minimum rate of receiving a reply, in bytes per second; 0: none."),
+    "handshake_seconds": (1, "Timeout for a TLS handshake or a PROXY protocol header."),
+    "linger_seconds": (1, "How long to read and discard input after the last reply."),
+    "grace_seconds": (1, "How long replies in progress may take after a stop."),
+    "rate": (0, "Maximum rate of sending per connection, in bytes per second; 0: unlimited."),
+    "file_threads": (1, "Threads that read files that are not in memory."),
 }
-"""What a row of the table says of each limit: the least it may be (of whole numbers), and what it is."""
+"""The minimum (of whole numbers) and the help text of each limit."""
 
 
 def _list_options() -> tuple[Option, ...]:
@@ -194,18 +194,18 @@ OPTIONS: Final = _list_options()
 _BY_KEY: Final = {option.key: option for option in OPTIONS}
 
 
-# --- From the sources to the settings ------------------------------------------------------------
+# --- Reading the sources -------------------------------------------------------------------------
 
 
 def parameters() -> list[click.Option]:
-    """Return the table as options of a click command."""
+    """Return the table as parameters of a click command."""
     return [_parameter(option) for option in OPTIONS]
 
 
 def settle(values: Mapping[str, Any]) -> Settings:
-    """Make settings of the values that a command was given, by their names.
+    """Return settings from the parameters of a command, by name.
 
-    Raises ConfigurationError if they do not go together.
+    Raise ConfigurationError if they contradict each other.
     """
     granted = Limits(**{name: value for name, value in values.items() if name in _LIMITS})
     others = {each.name: values[each.name] for each in dataclasses.fields(Settings) if each.name in values}
@@ -213,9 +213,9 @@ def settle(values: Mapping[str, Any]) -> Settings:
 
 
 def read_file(path: str) -> dict[str, Any]:
-    """Return what a file sets, by the names of the table, checked.
+    """Return the checked values of a file, by the names of the table.
 
-    Raises ConfigurationError, with the file, the key and what is right, for anything that is wrong.
+    Raise ConfigurationError, with the file, the key and the allowed values, if anything is wrong.
     """
     try:
         values = _toml_loads()(Path(path).read_text(encoding="utf-8"))
@@ -229,7 +229,7 @@ def read_file(path: str) -> dict[str, Any]:
 
 
 def kept_until_restart(old: Settings, new: Settings) -> tuple[Settings, list[str]]:
-    """Return new settings in which what a running server cannot change is as before, and the keys of that."""
+    """Return new settings that keep the old value of every option that needs a restart, and the keys of these."""
     kept = [
         option for option in OPTIONS if not option.can_reload and getattr(new, option.name) != getattr(old, option.name)
     ]
@@ -240,12 +240,12 @@ def kept_until_restart(old: Settings, new: Settings) -> tuple[Settings, list[str
 def _check(path: str, key: str, value: object) -> object:
     option = _BY_KEY.get(key)
     if option is None:
-        message = f"{path}: there is no key {key!r}{_suggest(key)}"
+        message = f"{path}: unknown key {key!r}{_suggest(key)}"
         raise ConfigurationError(message)
     kind = option.kind
     items = value if kind.is_many and isinstance(value, list) else [value]
     is_right_form = isinstance(value, list) == kind.is_many
-    # True is an int to Python, but not to whoever writes a port.
+    # `True` is an int in Python, but not a valid port.
     if not is_right_form or not all(type(item) in kind.in_file for item in items):
         message = f"{path}: {key} must be {kind.said}, not {value!r}"
         raise ConfigurationError(message)
@@ -258,7 +258,7 @@ def _check(path: str, key: str, value: object) -> object:
 
 
 def _suggest(key: str) -> str:
-    import difflib  # noqa: PLC0415  (only for whoever mistypes)
+    import difflib  # noqa: PLC0415  (only needed for a mistyped key)
 
     close = difflib.get_close_matches(key.replace("_", "-"), _BY_KEY, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; the keys are {', '.join(_BY_KEY)}"
@@ -266,9 +266,9 @@ def _suggest(key: str) -> str:
 
 def _toml_loads() -> Callable[[str], dict[str, Any]]:
     if sys.version_info >= (3, 11):
-        import tomllib  # noqa: PLC0415  (only for whoever has a file)
+        import tomllib  # noqa: PLC0415  (only needed with a file)
     else:
-        import tomli as tomllib  # noqa: PLC0415  (the same, for an interpreter that has none of its own)
+        import tomli as tomllib  # noqa: PLC0415  (the same, before Python 3.11)
     return tomllib.loads
 
 

@@ -1,1 +1,1 @@
-"""What makes a server a service: its processes, rights and reloads, what watches it, and how it is deployed."""
+"""Run the server as a service: processes, privileges, reload, systemd, heartbeat and deployment."""

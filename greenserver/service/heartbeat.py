@@ -1,4 +1,4 @@
-"""Beats once a second among the conversations, and notices how late: the time in which nobody was served."""
+"""The heartbeat: measure once a second how late the event loop is, which is how long no client was served."""
 
 import logging
 from _thread import start_new_thread
@@ -14,9 +14,9 @@ BEAT_SECONDS: Final = 1.0
 
 
 def start_heartbeat(*beats: Callable[[float], object]) -> None:
-    """Call functions about once a second, with how late that is in seconds.
+    """Call functions about once a second, with the delay of the call in seconds.
 
-    Where threads are greenlets that is the lag of their loop; elsewhere that of a thread among the others.
+    Under gevent this is the lag of the event loop; otherwise, of one thread among the others.
     """
     start_new_thread(_beat, (beats,))
 
@@ -33,5 +33,5 @@ def _beat(beats: tuple[Callable[[float], object], ...]) -> None:
 def _try(beat: Callable[[float], object], lag_seconds: float) -> None:
     try:
         beat(lag_seconds)
-    except Exception as error:  # noqa: BLE001  (the next beat must come)
+    except Exception as error:  # noqa: BLE001  (the heartbeat must go on)
         report(_log, logging.ERROR, "heartbeat failed", error=error)

@@ -1,4 +1,4 @@
-"""The life of a worker as its supervisor sees it: one table of states, and when it is ended by force."""
+"""The life cycle of a worker, seen by its supervisor: fork, table of states, timeouts, exit."""
 
 import contextlib
 import logging
@@ -12,40 +12,40 @@ from greenserver.telemetry.log import report
 _log = logging.getLogger(__name__)
 
 STUCK_SECONDS: Final = 60.0
-"""A worker that is silent for this long is aborted; it beats once a second."""
+"""A worker without a heartbeat for this long is aborted. Heartbeats come once a second."""
 
 MARGIN_SECONDS: Final = 5.0
-"""How long a worker may outlive its grace, and the supervisor the SIGKILL of its workers."""
+"""How long a worker may exceed its grace period, and how long the supervisor waits for killed workers."""
 
 _ABORT_SECONDS: Final = 1.0
-"""How long a worker has to end by SIGABRT, before SIGKILL."""
+"""Time for a worker to exit after SIGABRT, before SIGKILL."""
 
 _BEATS_BYTES: Final = 4096
 _NEVER: Final = float("inf")
 
 
 class State(Enum):
-    """What a worker is doing."""
+    """The state of a worker."""
 
     STARTING = "starting"
-    """Forked, and not serving yet."""
+    """Forked, not serving yet."""
     READY = "ready"
-    """Serves."""
+    """Serving."""
     DRAINING = "draining"
-    """Accepts no more clients, and finishes the replies under way."""
+    """Accepting no more clients, and finishing the replies in progress."""
     ENDED = "ended"
-    """Has exited, and is reaped."""
+    """Exited and reaped."""
 
 
 class Event(Enum):
-    """What changes the state of a worker."""
+    """An event that changes the state of a worker."""
 
     BEAT = "beat"
-    """It says that it serves: once when it begins, and then every second."""
+    """A heartbeat: one when it starts to serve, then one every second."""
     DRAIN = "drain"
-    """The supervisor tells it to stop."""
+    """The supervisor asks it to stop."""
     EXIT = "exit"
-    """It is reaped."""
+    """It exited and was reaped."""
 
 
 TRANSITIONS: Final = {
@@ -59,19 +59,19 @@ TRANSITIONS: Final = {
     (State.DRAINING, Event.DRAIN): State.DRAINING,
     (State.DRAINING, Event.EXIT): State.ENDED,
 }
-"""A pair that is missing is a mistake of the supervisor: a KeyError."""
+"""A missing pair is a bug of the supervisor, and raises KeyError."""
 
 
 class WorkerProcess:
-    """A worker that was forked at a moment; its beats arrive on a pipe.
+    """A forked worker, whose heartbeats arrive on a pipe.
 
-    Moments are seconds on the clock of `time.monotonic`.
+    Times are seconds of `time.monotonic`.
     """
 
     def __init__(self, pid: int, beats: int, *, generation: int, grace_seconds: float, now: float) -> None:
         self.pid = pid
         self.generation = generation
-        """How many reloads came before it."""
+        """The number of reloads before its fork."""
         self.state = State.STARTING
         self.is_killed = False
         self.forked_at = now
@@ -82,22 +82,22 @@ class WorkerProcess:
 
     @property
     def is_serving(self) -> bool:
-        """Whether it serves, or is about to."""
+        """Whether it is starting or serving."""
         return self.state in {State.STARTING, State.READY}
 
     @property
     def deadline(self) -> float:
-        """The moment at which `enforce` has something to do, unless it beats before."""
+        """The time at which `enforce` has to act, unless a heartbeat comes first."""
         return min(self._end_by, self._heard_at + STUCK_SECONDS)
 
     def fileno(self) -> int:
-        """Return the descriptor of its beats; -1 once there will be no more."""
+        """Return the descriptor of the heartbeat pipe; -1 after it is closed."""
         return self._beats
 
     def hear(self, now: float) -> bool:
-        """Take note of its beats, once the descriptor is readable; return whether it has become ready."""
+        """Read heartbeats from the readable descriptor. Return whether the worker has just become ready."""
         if not os.read(self._beats, _BEATS_BYTES):
-            self._close()  # it is about to end: SIGCHLD follows
+            self._close()  # it is exiting: SIGCHLD follows
             return False
         before = self.state
         self._advance(Event.BEAT)
@@ -105,19 +105,19 @@ class WorkerProcess:
         return self.state is not before
 
     def excuse(self, now: float) -> None:
-        """Count its silence from now on."""
+        """Restart the heartbeat timeout now."""
         if self._heard_at < _NEVER:
             self._heard_at = now
 
     def drain(self, now: float) -> None:
-        """Tell it to stop, once."""
+        """Send SIGTERM, if not sent before, and start the grace period."""
         if self.is_serving:
             self._send(signal.SIGTERM)
             self._end_by = min(self._end_by, now + self._grace_seconds + MARGIN_SECONDS)
         self._advance(Event.DRAIN)
 
     def enforce(self, now: float) -> None:
-        """Kill it if it was to end by now; abort it if it has been silent for too long."""
+        """Kill the worker if its time to exit is over; abort it if its heartbeat has timed out."""
         if now >= self._end_by:
             report(_log, logging.ERROR, "worker did not exit in time; killing it", process=self.pid)
             self.kill()
@@ -127,13 +127,13 @@ class WorkerProcess:
             self._heard_at, self._end_by = _NEVER, now + _ABORT_SECONDS
 
     def kill(self) -> None:
-        """End it at once."""
+        """Send SIGKILL."""
         self.is_killed = True
         self._heard_at = self._end_by = _NEVER
         self._send(signal.SIGKILL)
 
     def exited(self, status: int) -> int:
-        """Take note of how it has ended, by its status of `os.waitpid`; return the exit code, or minus a signal."""
+        """Record and log its exit, from a status of `os.waitpid`. Return the exit code, or minus the signal."""
         self._advance(Event.EXIT)
         self._close()
         code = os.waitstatus_to_exitcode(status)
@@ -159,7 +159,7 @@ class WorkerProcess:
         self.state = TRANSITIONS[self.state, event]
 
     def _send(self, number: int) -> None:
-        os.kill(self.pid, number)  # it is there until it is reaped
+        os.kill(self.pid, number)  # the pid stays valid until it is reaped
 
     def _close(self) -> None:
         if self._beats >= 0:
@@ -168,12 +168,12 @@ class WorkerProcess:
 
 
 def fork() -> tuple[int, int]:
-    """Fork, with a pipe from the child; return the child and the end that reads, and in the child 0 and the other end.
+    """Fork, with a pipe from the child. Return its pid and the read end; in the child, 0 and the write end.
 
-    All signals are held back in the child until it unblocks them: one that comes before it has set its handlers is
-    neither lost nor taken for one of the parent's.
+    All signals stay blocked in the child until it unblocks them. So a signal that arrives before the child has set its
+    handlers is neither lost nor handled by those of the parent.
 
-    Raises OSError if the system has no room for another process or descriptor.
+    Raise OSError if the system is out of processes or descriptors.
     """
     reader, writer = os.pipe()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -188,5 +188,5 @@ def fork() -> tuple[int, int]:
             os.close(reader)
     if child:
         return child, reader
-    signal.set_wakeup_fd(-1)  # it leads to the parent
+    signal.set_wakeup_fd(-1)  # inherited: it would wake the parent
     return child, writer

@@ -1,4 +1,4 @@
-"""Tries settings out in a process of its own, where what a worker must find unpatched may be imported."""
+"""Check settings in a child process: the check imports modules that workers may import only after patching."""
 
 import os
 from typing import TYPE_CHECKING, NoReturn
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def find_problem(settings: "Settings") -> str:
-    """Return what is wrong with settings, for people; nothing if all is well.
+    """Return a readable description of what is wrong with settings, or "" if nothing is.
 
-    Raises OSError if the system has no room for another process.
+    Raise OSError if the system cannot start another process.
     """
     child, pipe = fork()
     if not child:
@@ -25,10 +25,10 @@ def find_problem(settings: "Settings") -> str:
 
 def _answer(settings: "Settings", pipe: int) -> NoReturn:
     try:
-        from greenserver.service import process  # noqa: PLC0415  (only here)
+        from greenserver.service import process  # noqa: PLC0415  (only in the child)
 
         process.check(settings)
-    except Exception as error:  # noqa: BLE001  (whatever it is, the parent must hear of it)
+    except Exception as error:  # noqa: BLE001  (the parent must learn of any error)
         os.write(pipe, (str(error) or repr(error)).encode())
     finally:
         os._exit(0)

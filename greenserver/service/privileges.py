@@ -1,4 +1,4 @@
-"""Gives up what is only needed to begin: the user, the groups and the permissions of whoever started it."""
+"""Drop privileges: switch to another user and group, and set the umask."""
 
 import grp
 import os
@@ -9,18 +9,18 @@ from greenserver.config.settings import Settings
 
 
 class Identity(NamedTuple):
-    """Whom to become."""
+    """The user and group to switch to."""
 
     user: int
     group: int
     name: str | None
-    """The user's name, whose further groups come along; None if the user is a number without one."""
+    """The name whose supplementary groups are taken too; None if no user was set."""
 
 
 def find(settings: Settings) -> Identity | None:
-    """Return whom settings name, by name or number; None if nobody.
+    """Return the user and group of the settings, given by name or number; None if they set neither.
 
-    Raises OSError with a message for people if there is no such user or group.
+    Raise OSError with a readable message if the user or group does not exist.
     """
     if settings.user is None and settings.group is None:
         return None
@@ -29,7 +29,7 @@ def find(settings: Settings) -> Identity | None:
         try:
             entry = pwd.getpwuid(int(settings.user)) if settings.user.isdigit() else pwd.getpwnam(settings.user)
         except KeyError:
-            message = f"there is no user {settings.user!r}; make it with useradd --system, or name another with --user"
+            message = f"no such user: {settings.user!r}; create it with useradd --system, or choose another with --user"
             raise OSError(message) from None
         user, group, name = entry.pw_uid, entry.pw_gid, entry.pw_name
     if settings.group is not None:
@@ -38,15 +38,15 @@ def find(settings: Settings) -> Identity | None:
                 grp.getgrgid(int(settings.group)) if settings.group.isdigit() else grp.getgrnam(settings.group)
             ).gr_gid
         except KeyError:
-            message = f"there is no group {settings.group!r}; name another with --group"
+            message = f"no such group: {settings.group!r}; choose another with --group"
             raise OSError(message) from None
     return Identity(user, group, name)
 
 
 def drop(settings: Settings) -> None:
-    """Become whom settings name, for good, with the umask they set.
+    """Switch to the user and group of the settings for good, and set their umask.
 
-    Raises OSError with a message for people if that is not allowed.
+    Raise OSError with a readable message if that is not permitted.
     """
     if settings.umask is not None:
         os.umask(settings.umask)
@@ -61,5 +61,5 @@ def drop(settings: Settings) -> None:
         os.setresgid(identity.group, identity.group, identity.group)
         os.setresuid(identity.user, identity.user, identity.user)
     except OSError as error:
-        message = f"cannot become user {identity.user}, group {identity.group}: {error.strerror}; only root can"
+        message = f"cannot switch to user {identity.user}, group {identity.group}: {error.strerror}; only root can"
         raise OSError(message) from error

@@ -1,4 +1,4 @@
-"""One process that serves: a server put together from settings, with its signals, its reload and its reports."""
+"""One serving process: make a server from settings, handle signals, and reload."""
 
 import contextlib
 import signal
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from greenserver.admin.process import Admin
     from greenserver.connection.handshake import Network
 
-_FIXED_LIMITS: Final = ("grace_seconds", "file_threads")  # an engine takes them when it begins
+_FIXED_LIMITS: Final = ("grace_seconds", "file_threads")  # an engine reads them once, when it starts
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Terms(TypedDict):
-    """What of a server's settings can change while it serves."""
+    """The settings of a server that a reload can change."""
 
     dialect: str
     hidden: bool
@@ -39,13 +39,13 @@ class Terms(TypedDict):
 
 
 def terms(settings: Settings) -> Terms:
-    """Return what clients are served by.
+    """Return the part of the settings that a reload can change.
 
-    Raises OSError with a message for people if a certificate or a key is of no use.
+    Raise OSError with a readable message if a certificate or a key is unusable.
     """
     secure = None
     if settings.tls_cert is not None and settings.tls_key is not None:
-        from greenserver.connection.tls import server_context  # noqa: PLC0415  (only for who speaks TLS)
+        from greenserver.connection.tls import server_context  # noqa: PLC0415  (only needed for TLS)
 
         secure = server_context(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
     return {
@@ -58,9 +58,9 @@ def terms(settings: Settings) -> Terms:
 
 
 def check(settings: Settings) -> None:
-    """Try all that can be tried without listening.
+    """Check everything that can be checked without listening.
 
-    Raises OSError with a message for people: no such directory, user or group, a certificate of no use.
+    Raise OSError with a readable message for a missing directory, user or group, or an unusable certificate.
     """
     try:
         FileStore(settings.directory, hidden=settings.hidden).close()
@@ -72,9 +72,9 @@ def check(settings: Settings) -> None:
 
 
 def run(settings: Settings, announce: Announce, reread: Reread) -> None:
-    """Serve with this process alone, until a signal stops it.
+    """Serve in this process until a signal stops it.
 
-    Raises OSError with a message for people if that cannot be.
+    Raise OSError with a readable message if that is impossible.
     """
     configure_log(settings)
     rlimits.raise_limit()
@@ -99,20 +99,20 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
 
 
 def _watched(stack: contextlib.ExitStack, address: tuple[str, int] | None) -> "tuple[Admin | None, Metrics]":
-    """Return what answers at an admin address, and what counts for it; without an address, nobody does."""
+    """Return the admin endpoint and its metrics; without an address, None and silent metrics."""
     if address is None:
         return None, SILENT
-    from greenserver.admin.process import Admin, load_metrics  # noqa: PLC0415  (few ask for it, and starting must be quick)
+    from greenserver.admin.process import Admin, load_metrics  # noqa: PLC0415  (rarely used, and the start must be fast)
 
     return stack.enter_context(Admin(address)), load_metrics()
 
 
 def make_server(settings: Settings, listener: socket.socket | None, meter: Metrics) -> Server:
-    """Return a server that settings ask for, on a listener of its own unless it is given one.
+    """Return a server for the settings, which opens its own listener unless it is given one.
 
-    The process is told to keep what it frees for the chunks to come.
+    Also set the allocator to keep freed memory for later chunks.
 
-    Raises OSError with a message for people if a certificate or a key is of no use.
+    Raise OSError with a readable message if a certificate or a key is unusable.
     """
     allocator.keep_large_blocks()
     return Server(
@@ -127,7 +127,7 @@ def make_server(settings: Settings, listener: socket.socket | None, meter: Metri
 
 
 def _obey(server: Server, settings: Settings, reread: Reread, admin: "Admin | None") -> None:
-    """Make SIGHUP reload, and the first SIGINT or SIGTERM stop; the second one ends the process, as if never caught."""
+    """Reload on SIGHUP, and stop on the first SIGINT or SIGTERM; a second one has its default action and kills."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         for number in _STOPPING:
@@ -137,7 +137,7 @@ def _obey(server: Server, settings: Settings, reread: Reread, admin: "Admin | No
         systemd.notify("STOPPING=1")
         server.stop()
 
-    # Without it, a signal that comes just before a wait, or to another thread, would not end the wait.
+    # Otherwise a signal that arrives just before a wait, or in another thread, would not interrupt the wait.
     signal.set_wakeup_fd(server.wakeup_fileno(), warn_on_full_buffer=False)
     reload = Reload(server, settings, reread)
     signal.signal(signal.SIGHUP, lambda _number, _frame: reload.ask())
@@ -146,7 +146,7 @@ def _obey(server: Server, settings: Settings, reread: Reread, admin: "Admin | No
 
 
 class Reload:
-    """Reads the configuration anew, outside of the signal handler, once for all who ask meanwhile."""
+    """Reloads the configuration outside of the signal handler, and coalesces requests that arrive meanwhile."""
 
     def __init__(self, server: Server, settings: Settings, reread: Reread) -> None:
         self._server = server
@@ -155,21 +155,21 @@ class Reload:
         self._asked = 0
 
     def ask(self) -> None:
-        """Reload soon."""
+        """Request a reload."""
         self._asked += 1
         if self._asked == 1:
             try:
                 start_new_thread(self._reload_while_asked, ())
-            except RuntimeError as error:  # the system has no room for another thread
+            except RuntimeError as error:  # the system cannot start another thread
                 self._asked = 0
-                report_refusal(f"{error}: try again")
+                report_refusal(f"{error}; try again")
 
     def _reload_while_asked(self) -> None:
         while self._asked:
             answered = self._asked
             try:
                 self._reload()
-            except Exception as error:  # noqa: BLE001  (whatever it is, serving goes on)
+            except Exception as error:  # noqa: BLE001  (keep serving after any error)
                 report_refusal(str(error))
             self._asked -= answered
 

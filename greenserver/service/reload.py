@@ -1,4 +1,4 @@
-"""How a running server and its operator talk: what is announced, read anew, and logged of that."""
+"""Reload for single processes and supervisors: callback types, and the log's configuration and events."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -11,31 +11,31 @@ from greenserver.telemetry.log import report
 _log = logging.getLogger(__name__)
 
 Announce = Callable[[str, int], None]
-"""Tells people where the server listens: its host and port."""
+"""Announces the host and port that the server listens on."""
 
 Reread = Callable[[], Settings]
-"""Settles the configuration anew; raises ConfigurationError if something in it is wrong."""
+"""Reads the configuration again. Raises ConfigurationError if it is wrong."""
 
 _LEVELS: Final = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 
 
 def configure_log(settings: Settings) -> None:
-    """Log as settings say, from now on, in a process that does not log yet."""
+    """Set up the log of a process from settings."""
     log.configure(settings.log_format, _level(settings))
 
 
 def adjust_log(settings: Settings) -> None:
-    """Log as new settings say."""
+    """Apply new settings to the log."""
     log.adjust(settings.log_format, _level(settings))
 
 
 def report_refusal(reason: str) -> None:
-    """Log that a configuration is not taken."""
+    """Log that a configuration was rejected."""
     report(_log, logging.ERROR, "reload failed; keeping the old configuration", reason=reason)
 
 
 def report_reload(kept: Sequence[str]) -> None:
-    """Log that a configuration is taken, but for what needs a restart."""
+    """Log that a configuration was applied, and which changed options need a restart."""
     report(_log, logging.INFO, "configuration reloaded")
     if kept:
         report(_log, logging.WARNING, "change ignored until a restart", options=" ".join(kept))

@@ -1,7 +1,7 @@
-"""Keeps so many workers: replaces those that end, reloads without a gap in which none serves, drains at the end.
+"""Supervise workers: keep their number, replace those that exit, reload without a gap, and drain on shutdown.
 
-The supervisor serves no client, keeps the rights it was started with, and imports nothing that a worker must find
-unpatched. It sleeps in one place, `_wait`, until a signal, a beat of a worker or a deadline.
+The supervisor serves no clients, keeps the privileges it was started with, and imports nothing that workers must
+monkey-patch first. It sleeps in one place, `_wait`, until a signal, a heartbeat or a deadline.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS: Final = 1.0
-"""How long after a failed start the next one is tried; twice as long each time, until one succeeds."""
+"""Delay before the next start after a failed one. It doubles with each failure, until a start succeeds."""
 
 LONGEST_PAUSE_SECONDS: Final = 8.0
 
@@ -44,9 +44,9 @@ _NEVER: Final = float("inf")
 
 
 class Supervisor:
-    """Forks workers that share a listener, by the latest settings.
+    """Forks workers with the latest settings, which share a listener.
 
-    `is_own` says whether the listener was opened here, and not handed over by a parent that may keep it open.
+    `is_own` is whether this process opened the listener; otherwise a parent passed it on, and may keep it open.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Supervisor:
         }
 
     def catch_signals(self) -> None:
-        """Keep signals for `run`, from now on."""
+        """Queue signals for `run` from now on."""
         self._wakeups = os.pipe()
         for descriptor in self._wakeups:
             os.set_blocking(descriptor, False)
@@ -87,16 +87,16 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, caught)
 
     def run(self) -> int:
-        """Keep the workers until a signal ends it; return the exit status, or minus the signal to end by.
+        """Supervise until a signal stops it. Return the exit status, or minus the signal to exit by.
 
-        A worker does not return from here: it exits.
+        Workers never return from here: they exit.
         """
         systemd.notify("READY=1")
         try:
             while self._status is None:
                 self._wait(self._balance())
                 self._obey()
-        except Exception as error:  # noqa: BLE001  (whatever it is, the workers drain)
+        except Exception as error:  # noqa: BLE001  (drain the workers after any error)
             report(_log, logging.ERROR, "supervisor failed", error=error)
             self._status = FAILED
         return self._drain()
@@ -125,7 +125,7 @@ class Supervisor:
         self._count = max(1, self._count - 1)
 
     def _reload(self) -> None:
-        """Have all workers replaced by such of a new configuration, if that is good."""
+        """Replace all workers by workers with a new configuration, if that is valid."""
         kept: list[str] = []
         try:
             settings, kept = kept_until_restart(self._settings, self._reread())
@@ -147,9 +147,9 @@ class Supervisor:
     # --- Workers ---------------------------------------------------------------------------------
 
     def _balance(self) -> float:
-        """Start what is missing and drain what is too much; return the moment at which there is more to start.
+        """Start missing workers and drain surplus ones. Return the time of the next action.
 
-        A worker of older settings drains once one of the latest is ready in its place.
+        A worker with older settings drains once one with the latest settings is ready to replace it.
         """
         now = monotonic()
         serving = [each for each in self._workers.values() if each.is_serving]
@@ -194,7 +194,7 @@ class Supervisor:
                 self._watch_admin_at = now + FIRST_PAUSE_SECONDS
 
     def _wait(self, until: float) -> None:
-        """Wait for a signal, a beat, a deadline of a worker or a moment, and take note of what has happened."""
+        """Wait for a signal, a heartbeat, a worker's deadline or a time, and process what happened."""
         until = min(until, *(each.deadline for each in self._workers.values()), _NEVER)
         poll = select.poll()
         for descriptor in (self._wakeups[0], *(each.fileno() for each in self._workers.values())):
@@ -203,7 +203,7 @@ class Supervisor:
         milliseconds = None if until == _NEVER else max(0.0, until - monotonic()) * 1000
         found = {descriptor for descriptor, _ in poll.poll(milliseconds)}
         now = monotonic()
-        if now > until + _LATE_SECONDS:  # this process was stopped, and perhaps the workers were
+        if now > until + _LATE_SECONDS:  # this process was suspended, and perhaps the workers too
             for worker in self._workers.values():
                 worker.excuse(now)
         if self._wakeups[0] in found:
@@ -216,7 +216,7 @@ class Supervisor:
             worker.enforce(now)
 
     def _reap(self, now: float) -> None:
-        """Take note of all children that have ended, those too that a container hands over to its first process."""
+        """Reap all exited children, including orphans that are reparented to process 1 of a container."""
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG)) != (0, 0):
                 pid, status = ended
@@ -237,15 +237,15 @@ class Supervisor:
             self._status = FAILED_TO_BOOT
 
     def _hold_back(self, now: float) -> None:
-        """Start none for a while; failures during a pause do not make it longer."""
+        """Delay the next start. Failures during the delay do not extend it."""
         if now >= self._start_at:
             self._pause_seconds = min(max(FIRST_PAUSE_SECONDS, self._pause_seconds * 2), LONGEST_PAUSE_SECONDS)
             self._start_at = now + self._pause_seconds
 
-    # --- The end ---------------------------------------------------------------------------------
+    # --- Shutdown --------------------------------------------------------------------------------
 
     def _drain(self) -> int:
-        """Let nobody new in and the replies under way finish, and return as `run`; a second signal ends it at once."""
+        """Stop accepting, let replies finish, and return as `run` does. A second signal kills the workers at once."""
         if self._admin is not None:
             self._admin.board.set_draining()
         systemd.notify("STOPPING=1")
@@ -279,4 +279,4 @@ class Supervisor:
 
 
 def _ignore() -> None:
-    """Do nothing at a signal that would end the process otherwise."""
+    """Ignore a signal whose default action would end the process."""

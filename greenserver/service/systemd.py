@@ -1,4 +1,8 @@
-"""What a process gets from whoever starts it: listeners by their descriptors, and an ear for how it goes."""
+"""systemd: socket activation (sd_listen_fds(3)) and readiness notification (sd_notify(3)).
+
+Both are described at https://www.freedesktop.org/software/systemd/man/latest/sd_listen_fds.html and
+https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html.
+"""
 
 import os
 import socket
@@ -11,31 +15,31 @@ _FIRST_DESCRIPTOR: Final = 3  # SD_LISTEN_FDS_START of sd_listen_fds(3)
 
 
 def inherited_listener(address: str, environment: MutableMapping[str, str] = os.environ) -> socket.socket | None:
-    """Return the listener that was handed over, by fd://N as the address or by systemd; None if none was.
+    """Return the listener that was passed in, by fd://N as the address or by systemd; None if there is none.
 
-    Raises OSError with a message for people if what was handed over is no listener.
+    Raise OSError with a readable message if the descriptor is not a listening socket.
     """
     if address.startswith(INHERITED_PREFIX):
         number = address.removeprefix(INHERITED_PREFIX)
         if not (number.isascii() and number.isdigit()):
-            message = f"{address} is not fd://N, with the number of an open descriptor that listens"
+            message = f"{address} is not fd://N, where N is the descriptor of a listening socket"
             raise OSError(message)
         return _adopt(int(number), address)
     if environment.get("LISTEN_PID") != str(os.getpid()):
         return None
     count = environment.get("LISTEN_FDS", "0")
     for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
-        environment.pop(name, None)  # not for the processes that this one starts
+        environment.pop(name, None)  # not for child processes
     if count == "0":
         return None
     if count != "1":
-        message = f"systemd hands over {count} sockets; write one ListenStream= for each greenserver"
+        message = f"systemd passed {count} sockets; use a single ListenStream= for greenserver"
         raise OSError(message)
     return _adopt(_FIRST_DESCRIPTOR, "systemd's socket")
 
 
 def notify(state: str) -> None:
-    """Tell systemd how it goes (sd_notify(3)), if it asked to be told."""
+    """Send a state to systemd (sd_notify(3)), if it set NOTIFY_SOCKET."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
@@ -44,7 +48,7 @@ def notify(state: str) -> None:
             ear.connect("\0" + address[1:] if address.startswith("@") else address)
             ear.send(state.encode())
         except OSError:
-            pass  # nobody listens any more; serving goes on
+            pass  # systemd is gone; keep serving
 
 
 def _adopt(descriptor: int, said: str) -> socket.socket:
@@ -56,8 +60,8 @@ def _adopt(descriptor: int, said: str) -> socket.socket:
     is_listening = listener.type == socket.SOCK_STREAM and listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     if not is_listening:
         listener.detach()
-        message = f"cannot listen on {said}: it must be a stream socket that listens"
+        message = f"cannot listen on {said}: it must be a listening stream socket"
         raise OSError(message)
     listener.set_inheritable(False)
-    listener.setblocking(False)  # noqa: FBT003  (the same)
+    listener.setblocking(False)  # noqa: FBT003  (the standard library takes it by position)
     return listener

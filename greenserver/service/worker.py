@@ -1,4 +1,4 @@
-"""One process of several that serve on one listener: forked by the supervisor, patched only after that."""
+"""A worker: one of several processes that serve a shared listener, monkey-patched only after its fork."""
 
 import contextlib
 import logging
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 CANNOT_SERVE: Final = 1
-"""Exit status of a worker that something outside of the program kept from serving: the next one may have more luck."""
+"""Exit status of a worker that cannot serve for an external reason. A later worker may succeed."""
 
 FAILED_TO_BOOT: Final = 3
-"""Exit status of a worker that met with an unexpected exception before it served."""
+"""Exit status after an unexpected exception before serving."""
 
 FAILED: Final = 255
-"""Exit status of a worker that met with an unexpected exception while it served."""
+"""Exit status after an unexpected exception while serving."""
 
 _BEAT: Final = b"."
 
 
 class Worker:
-    """Serves in this process, which the supervisor has just forked, and writes a beat to a pipe each second."""
+    """Serves in this process, just forked by the supervisor, and writes a heartbeat to a pipe every second."""
 
     def __init__(
         self, settings: "Settings", listener: socket.socket, admin: "Admin | None", *, supervisor: int, beats: int
@@ -49,10 +49,10 @@ class Worker:
         self._server: Server | None = None
 
     def run(self) -> NoReturn:
-        """Serve until SIGTERM, then exit; what keeps it from serving is logged."""
-        # Never ignored, not even for a moment: that would discard the one that may have come since the fork.
+        """Serve until SIGTERM, then exit. Log what prevents serving."""
+        # Never ignore SIGTERM, not even briefly: that would discard one that is pending since the fork.
         signal.signal(signal.SIGTERM, self._stop)
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):  # the terminal's and systemd's: the supervisor's
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):  # for the supervisor
             signal.signal(number, signal.SIG_IGN)
         for number in (signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH):
             signal.signal(number, signal.SIG_IGN)
@@ -66,7 +66,7 @@ class Worker:
         except (OSError, RuntimeError, ValueError) as error:
             report(_log, logging.ERROR, "worker cannot serve", reason=str(error))
             sys.exit(CANNOT_SERVE)
-        except Exception as error:  # noqa: BLE001  (the supervisor's loop, in which this was forked, must not go on here)
+        except Exception as error:  # noqa: BLE001  (the child must not continue in the supervisor's loop)
             report(_log, logging.ERROR, "worker failed", error=error)
             sys.exit(FAILED if self._is_ready else FAILED_TO_BOOT)
         finally:
@@ -74,13 +74,13 @@ class Worker:
         sys.exit(0)
 
     def _serve(self) -> None:
-        from greenserver.admin.process import load_metrics  # noqa: PLC0415  (the same)
-        from greenserver.service import process  # noqa: PLC0415  (the same)
-        from greenserver.service.heartbeat import start_heartbeat  # noqa: PLC0415  (the same)
-        from greenserver.telemetry.metrics import SILENT  # noqa: PLC0415  (what it imports must find the sockets patched)
+        from greenserver.admin.process import load_metrics  # noqa: PLC0415  (imports sockets, which must be patched first)
+        from greenserver.service import process  # noqa: PLC0415  (as above)
+        from greenserver.service.heartbeat import start_heartbeat  # noqa: PLC0415  (as above)
+        from greenserver.telemetry.metrics import SILENT  # noqa: PLC0415  (as above)
 
         settings = self._settings
-        # The listener was made by the unpatched module: the same descriptor in a socket of this one's.
+        # The listener is a socket of the unpatched module. Move its descriptor to a socket of the patched one.
         listener = socket.socket(fileno=self._listener.detach())
         listener.setblocking(False)  # noqa: FBT003  (the standard library takes it by position)
         meter = SILENT if self._admin is None else load_metrics()
@@ -99,7 +99,7 @@ class Worker:
             server.serve()
 
     def _beat(self, _lag_seconds: float = 0.0) -> None:
-        with contextlib.suppress(OSError):  # a supervisor that does not read, or is gone
+        with contextlib.suppress(OSError):  # the supervisor does not read, or is gone
             os.write(self._beats, _BEAT)
         if os.getppid() != self._supervisor and not self._stop_asked:
             report(_log, logging.ERROR, "supervisor is gone; worker exiting")

@@ -1,4 +1,4 @@
-"""Several processes that serve on one listener: what they share is opened here, before the first of them."""
+"""Serve with several worker processes: open what they share, then run the supervisor."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from greenserver.service.supervisor import Supervisor
 def run(settings: Settings, announce: Announce, reread: Reread) -> None:
     """Serve with several processes until a signal stops them.
 
-    Raises OSError with a message for people if that cannot be.
+    Raise OSError with a readable message if that is impossible.
     """
     configure_log(settings)
     problem = preflight.find_problem(settings)
@@ -38,11 +38,11 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
                 admin.give_to(identity.user, identity.group)
             admin.begin()
         supervisor = Supervisor(settings, reread, admin, listener, is_own=is_own)
-        supervisor.catch_signals()  # whoever reads the announcement may send one
+        supervisor.catch_signals()  # the reader of the announcement may send one
         name = listener.getsockname()
         announce(*((str(name[0]), int(name[1])) if isinstance(name, tuple) else (UNIX_PREFIX + str(name), 0)))
         status = supervisor.run()
-    if status < 0:  # end as if the signal had never been caught
+    if status < 0:  # exit by the signal's default action
         signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     if status:
@@ -50,6 +50,6 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
 
 
 def _close_if_still(owner: int, listener: socket.socket) -> None:
-    """Close a listener in the process that opened it, not in those that were forked since."""
+    """Close a listener in the process that opened it, not in its forked children."""
     if os.getpid() == owner:
         close_listener(listener)

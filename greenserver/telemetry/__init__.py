@@ -1,1 +1,1 @@
-"""Log, access log, throttled warnings and the metrics interface."""
+"""Telemetry: log, access log, throttled warnings and the metrics interface."""

@@ -1,7 +1,7 @@
-"""The log: one event a line, as text or as JSON, each line one write.
+"""The log: one event per line, as text or JSON, one write per line.
 
-An event is a short phrase with named facts. Whatever a client sent is escaped, so that a line is
-always one line and always ASCII.
+An event is a short phrase with named fields. Everything that a client sent is escaped, so an event is
+always a single line of ASCII.
 """
 
 import codecs
@@ -11,7 +11,7 @@ import logging
 import os
 import stat
 import sys
-from _socket import socket as RawSocket  # noqa: N812  (the one of C: nothing patches it)
+from _socket import socket as RawSocket  # noqa: N812  (the C class, which gevent does not patch)
 from collections import deque
 from datetime import datetime, timezone
 from functools import partial
@@ -24,23 +24,23 @@ from greenserver.config import limits
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Loaded from its file now: when the first command is logged, there may be no descriptor left for that.
+# Import the codec now: when the first command is logged, there may be no descriptor left to open its file.
 codecs.lookup("unicode_escape")
 
 _FLUSH_PAUSE_SECONDS: Final = 0.01
 PACKAGE: Final = "greenserver"
-"""The logger above those of all modules."""
-_FACTS: Final = "facts"  # the attribute of a log record that carries the event's facts
+"""The parent of all loggers of the package."""
+_FACTS: Final = "facts"  # the attribute of a log record that holds the fields of the event
 
 
 def report(log: logging.Logger, level: int, event: str, *, error: BaseException | None = None, **facts: object) -> None:
-    """Log an event with its facts, and with the traceback of an error."""
+    """Log an event with its fields, and the traceback of an error."""
     if log.isEnabledFor(level):
         log.log(level, event, extra={_FACTS: facts}, exc_info=error)
 
 
 def configure(form: str, level: int) -> None:
-    """Send the package's events of a level and above to the standard error stream."""
+    """Log the events of the package to stderr, from a level up."""
     package = logging.getLogger(PACKAGE)
     before, package.handlers = package.handlers, [LineHandler(sys.stderr.fileno())]
     for each in before:
@@ -50,7 +50,7 @@ def configure(form: str, level: int) -> None:
 
 
 def adjust(form: str, level: int) -> None:
-    """Change the form and the level of what is logged, while others log."""
+    """Change the format and the level of the log. Other threads may log meanwhile."""
     package = logging.getLogger(PACKAGE)
     for each in package.handlers:
         each.setFormatter(FORMATTERS[form]())
@@ -58,9 +58,10 @@ def adjust(form: str, level: int) -> None:
 
 
 class LineHandler(logging.Handler):
-    """Writes each line by one call to the system, past any buffer, and never waits for whoever reads them.
+    """Writes each line with one unbuffered system call, and never blocks on the reader of the log.
 
-    While nobody does, so many lines are kept; the number of further ones is told once there is room again.
+    While the log is not read, up to `LOG_BACKLOG_LINES` lines are kept. Further ones are dropped, and their number is
+    logged once the kept lines are written.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -77,7 +78,7 @@ class LineHandler(logging.Handler):
             self._backlog.append(rest)
 
     def flush(self) -> None:
-        """Write what is kept, if somebody reads it soon."""
+        """Write the kept lines, or give up after `LOG_FLUSH_SECONDS`."""
         deadline = monotonic() + limits.LOG_FLUSH_SECONDS
         while self._backlog and not self._write_backlog() and monotonic() < deadline:
             sleep(_FLUSH_PAUSE_SECONDS)
@@ -97,7 +98,7 @@ class LineHandler(logging.Handler):
             self._dropped += 1
 
     def _write_backlog(self) -> bool:
-        """Write the lines that are kept, and tell whether all are written."""
+        """Write the kept lines. Return whether all are written."""
         while self._backlog:
             if rest := self._sink.write(self._backlog[0]):
                 self._backlog[0] = rest
@@ -116,11 +117,11 @@ class LineHandler(logging.Handler):
 
 
 class _Sink:
-    """A descriptor that is written to without waiting, and without changing it for all who share it."""
+    """Writes to a descriptor without blocking, and without O_NONBLOCK on a file description that others share."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._write: Callable[[bytes], int] = partial(os.write, descriptor)  # a file is always ready
+        self._write: Callable[[bytes], int] = partial(os.write, descriptor)  # a regular file is always writable
         self._close: Callable[[], object] = int
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISSOCK(mode):
@@ -129,20 +130,20 @@ class _Sink:
         elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
             try:
                 again = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-            except OSError:  # it is not ours: made by root for a server without rights, say
+            except OSError:  # no permission, for example on root's pipe after dropping privileges
                 self._write = self._write_at_once
             else:
                 self._write, self._close = partial(os.write, again), partial(os.close, again)
 
     def write(self, line: bytes) -> bytes:
-        """Write what can be written at once, and return the rest."""
+        """Write what can be written without blocking. Return the rest."""
         try:
             while line:
                 line = line[self._write(line) :]
         except BlockingIOError:
             return line
         except OSError:
-            pass  # nobody will ever read the log again; serving goes on
+            pass  # the reader of the log is gone for good; keep serving
         return b""
 
     def close(self) -> None:
@@ -152,13 +153,13 @@ class _Sink:
         try:
             return os.pwritev(self._descriptor, [line], -1, os.RWF_NOWAIT)
         except OSError as error:
-            if error.errno in {errno.EOPNOTSUPP, errno.EINVAL}:  # a kernel that cannot: better wait than say nothing
+            if error.errno in {errno.EOPNOTSUPP, errno.EINVAL}:  # not supported by this kernel: block
                 return os.write(self._descriptor, line)
             raise
 
 
 class TextFormatter(logging.Formatter):
-    """``TIME LEVEL event key=value ...``, values quoted as in JSON where they need it."""
+    """``TIME LEVEL event key=value ...``, values quoted as in JSON where necessary."""
 
     def format(self, record: logging.LogRecord) -> str:
         facts = " ".join(f"{name}={_quoted(value)}" for name, value in _facts(self, record).items())
@@ -166,7 +167,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: time, level, event, and the facts by their names."""
+    """One JSON object per line: time, level, event, and the fields by name."""
 
     def format(self, record: logging.LogRecord) -> str:
         head = {"time": _time(record), "level": record.levelname.lower(), "event": record.getMessage()}
@@ -177,7 +178,7 @@ FORMATTERS: Final[dict[str, type[logging.Formatter]]] = {"text": TextFormatter, 
 
 
 def shown(command: str) -> str:
-    """Return a client's command as a log line shows it: abridged and escaped."""
+    """Return a client's command for a log line: shortened and escaped."""
     text = command.removesuffix("\r\n")
     if len(text) > limits.LOGGED_COMMAND_CHARACTERS:
         text = text[: limits.LOGGED_COMMAND_CHARACTERS] + "..."

@@ -1,34 +1,34 @@
-"""What a server tells of its work, in numbers: an interface whose usual form does nothing."""
+"""The interface of metrics, with a default implementation that does nothing."""
 
 
 class Metrics:
-    """Is told what happens, from any thread or greenlet; this one forgets it.
+    """Receives events from any thread or greenlet, and ignores them.
 
-    Whoever counts derives from it. The methods must be quick and must not fail.
+    Subclasses count them. Methods must be fast and must not raise.
     """
 
     __slots__ = ()
 
     def connected(self) -> None:
-        """Count a client that is being served from now on."""
+        """Count a connection that is now served."""
 
     def disconnected(self, outcome: str, seconds: float) -> None:
-        """Count the end of what `connected` began: its outcome (a short phrase) and how long it was."""
+        """Count a connection that `connected` counted as closed, with its outcome (a short phrase) and duration."""
 
     def refused(self, reason: str) -> None:
-        """Count a client that was turned away: "full", "client", "tls", "proxy"."""
+        """Count a rejected connection: "full", "client", "tls" or "proxy"."""
 
     def stalled(self, what: str) -> None:
-        """Count a client that was cut for being too slow: "idle", "line", "write", "handshake"."""
+        """Count a connection that was closed for being too slow: "idle", "line", "write" or "handshake"."""
 
     def command(self, name: str, status: int, sent_bytes: int, seconds: float) -> None:
-        """Count a command that was answered; an unknown name is given as ""."""
+        """Count an answered command. `name` is "" for an unknown command."""
 
     def received(self, count: int) -> None:
-        """Count bytes that came from a client."""
+        """Count bytes received from a client."""
 
     def beat(self, lag_seconds: float) -> None:
-        """Take note, about once a second, of how late this note itself is: how long nobody was served."""
+        """Record, about once a second, how late this call is: how long no client was served."""
 
 
 SILENT = Metrics()

@@ -1,4 +1,4 @@
-"""Tells the log of troubles that come in crowds: once when they begin, and once, with their number, when they end."""
+"""Throttle repeated warnings: log the first of a series, count the rest, and log the count when it is over."""
 
 import logging
 from time import monotonic
@@ -10,7 +10,7 @@ _log = logging.getLogger(__name__)
 
 
 class ThrottledWarning:
-    """A trouble that comes in crowds: logged when it begins, counted while it lasts, and summed up after it."""
+    """A warning that is logged once per series of events, and again, with their number, after the series."""
 
     def __init__(self, event: str, over: str) -> None:
         self._event = event
@@ -19,7 +19,7 @@ class ThrottledWarning:
         self._count = 0
 
     def happens(self, **facts: object) -> None:
-        """Take note of the trouble."""
+        """Record an event, and log it if it is the first of a series."""
         now = monotonic()
         if self._count and now - self._last > limits.EPISODE_SECONDS:
             self._sum_up()
@@ -29,7 +29,7 @@ class ThrottledWarning:
         self._count += 1
 
     def is_not_seen(self) -> None:
-        """Take note that all is well; after a while of that the trouble is over."""
+        """Record that the event does not occur now. End the series after `EPISODE_SECONDS` without one."""
         if self._count and monotonic() - self._last > limits.EPISODE_SECONDS:
             self._sum_up()
 

@@ -48,8 +48,8 @@ def test_a_server_knows_its_ipv6_address(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"engine": "steam"}, "no engine 'steam'; there is gevent, threads, selectors, sequential"),
-        ({"dialect": "1066"}, "no dialect '1066'; there is 2026, 2019, 2018, 2016"),
+        ({"engine": "steam"}, "unknown engine 'steam'; choose from gevent, threads, selectors, sequential"),
+        ({"dialect": "1066"}, "unknown dialect '1066'; choose from 2026, 2019, 2018, 2016"),
     ],
 )
 def test_an_unknown_engine_or_dialect_is_a_mistake_at_once(settings: dict[str, str], message: str) -> None:

@@ -104,7 +104,7 @@ def test_what_the_unit_starts_is_there_and_takes_its_settings(unit: dict[str, li
         timeout=60,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (0, "greenserver: the configuration is good\n")
+    assert (done.returncode, done.stdout) == (0, "greenserver: the configuration is valid\n")
 
 
 def test_a_unit_can_start_what_lies_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

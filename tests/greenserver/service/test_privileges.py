@@ -36,9 +36,9 @@ def test_a_user_and_a_group_are_found_by_name_and_by_number() -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        (Settings(user="no-such-user"), "no user 'no-such-user'; make it"),
-        (Settings(user="4000000000"), "no user '4000000000'"),
-        (Settings(group="no-such-group"), "no group 'no-such-group'"),
+        (Settings(user="no-such-user"), "no such user: 'no-such-user'; create it"),
+        (Settings(user="4000000000"), "no such user: '4000000000'"),
+        (Settings(group="no-such-group"), "no such group: 'no-such-group'"),
     ],
 )
 def test_whoever_is_not_there_is_named(settings: Settings, says: str) -> None:

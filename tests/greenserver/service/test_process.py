@@ -57,7 +57,7 @@ def test_a_bad_configuration_is_told_and_the_old_one_stays(
     server = start_with(start, config, directory, engine)
     good = config.read_text()
     for bad, says in (
-        ("prot = 1\n", "there is no key 'prot'"),
+        ("prot = 1\n", "unknown key 'prot'"),
         ('directory = "/nowhere/at/all"\n', "cannot serve /nowhere/at/all"),
         ('tls-cert = "/no/cert"\ntls-key = "/no/key"\n', "cannot read /no/cert"),
     ):
@@ -168,7 +168,7 @@ def test_a_reload_without_room_for_a_thread_is_refused_and_the_next_one_taken(
         log.propagate = True
         monkeypatch.setattr(process, "start_new_thread", refuse)
         reload.ask()
-        assert [record.facts for record in caplog.records] == [{"reason": "can't start new thread: try again"}]  # type: ignore[attr-defined]
+        assert [record.facts for record in caplog.records] == [{"reason": "can't start new thread; try again"}]  # type: ignore[attr-defined]
         assert server.store is before
         monkeypatch.setattr(process, "start_new_thread", lambda function, arguments: function(*arguments))
         reload.ask()

@@ -53,7 +53,7 @@ def test_without_anything_handed_over_there_is_none() -> None:
 
 
 def test_more_than_one_socket_is_too_many() -> None:
-    with pytest.raises(OSError, match="hands over 2 sockets; write one ListenStream="):
+    with pytest.raises(OSError, match="passed 2 sockets; use a single ListenStream="):
         inherited_listener("127.0.0.1", {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2"})
 
 
@@ -64,7 +64,7 @@ def test_what_is_no_number_is_refused(number: str) -> None:
 
 
 def test_what_does_not_listen_is_refused_and_left_open(tmp_path: Path) -> None:
-    with socket.socket() as silent, pytest.raises(OSError, match="must be a stream socket that listens"):
+    with socket.socket() as silent, pytest.raises(OSError, match="must be a listening stream socket"):
         inherited_listener(f"fd://{silent.fileno()}", {})
     with socket.socket(type=socket.SOCK_DGRAM) as datagrams, pytest.raises(OSError, match="stream socket"):
         inherited_listener(f"fd://{datagrams.fileno()}", {})

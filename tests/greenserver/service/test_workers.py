@@ -178,7 +178,7 @@ def test_a_reload_replaces_all_workers_and_serves_by_the_new_configuration(
     new = wait_for_workers(server, 3, other_than=old)
     assert server.ask(b"get_metadata .hidden\r\n") == b"0 OK\r\n6\r\n"
     for bad, says in (
-        ("prot = 1\n", "there is no key 'prot'"),
+        ("prot = 1\n", "unknown key 'prot'"),
         ('directory = "/nowhere/at/all"\n', "cannot serve /nowhere/at/all"),
         ('tls-cert = "/no/cert"\ntls-key = "/no/key"\n', "cannot read /no/cert"),
     ):
