@@ -1,4 +1,4 @@
-"""The catalogue: one module a chapter, and whatever files and installed packages add."""
+"""The catalogue of scenarios: the suite's own chapters, plus those from files and installed packages."""
 
 import importlib
 import runpy
@@ -34,16 +34,16 @@ CHAPTERS: Final = (
     "chapter_10_clients_mixing",
     "chapter_10_clients_crowds",
 )
-"""The modules, in the order of the specification; each has a `chapter`."""
+"""The modules in the order of the specification; each defines `chapter`."""
 
 ENTRY_POINTS: Final = "conformance.scenarios"
-"""The group of entry points: each names a `Chapter`."""
+"""The entry point group; each entry point names a `Chapter`."""
 
 
 def catalogue(files: Sequence[str] = ()) -> Catalogue:
-    """Return all scenarios: the suite's, those of installed packages, and those of some files.
+    """Return all scenarios: the suite's own, those of installed packages, and those defined in `files`.
 
-    Raises ScenarioError, in one line, for what cannot be loaded.
+    Raises ScenarioError, with a one-line message, if something cannot be loaded.
     """
     found = Catalogue()
     for name in CHAPTERS:
@@ -61,7 +61,7 @@ def catalogue(files: Sequence[str] = ()) -> Catalogue:
 
 
 def load(file: str) -> Chapter:
-    """Return the chapters that a Python file defines, as one; raise ScenarioError."""
+    """Return all scenarios that a Python file defines, as one chapter; raise ScenarioError."""
     if not Path(file).is_file():
         message = f"{file}: no such file"
         raise ScenarioError(message)
