@@ -205,7 +205,7 @@ def _add_departure(slug: str, what: str, begin: bytes, *, is_reset: bool, times:
         context.probe()
 
     survived.__doc__ = (
-        f"Do so {f'{times} times' if times else 'once per client (--clients)'}, and connect again. {what}."
+        f"{what}, {times or '--clients'} times; then require that a new client is served."
     )
 
 

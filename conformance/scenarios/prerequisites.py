@@ -1,7 +1,7 @@
 """Prerequisites of scenarios: if a simpler scenario fails, those that depend on it are skipped.
 
-One bug is then reported once, by the simplest scenario. A prerequisite is something that the scenario needs but does not
-test itself: slices of many sizes need short slices to work, not the other way round.
+One bug is then reported once, by the simplest scenario. A prerequisite is something that the scenario needs but does
+not test itself: slices of many sizes need short slices to work, not the other way round.
 """
 
 from collections.abc import Iterable
