@@ -52,7 +52,7 @@ def catalogue(files: Sequence[str] = ()) -> Catalogue:
         try:
             chapter = point.load()
         except Exception as error:
-            message = f"the entry point {point.name} ({point.value}) does not load: {error}"
+            message = f"cannot load the entry point {point.name} ({point.value}): {error}"
             raise ScenarioError(message) from error
         _add(found, chapter, point.value)
     for file in files:
@@ -75,14 +75,14 @@ def load(file: str) -> Chapter:
         if isinstance(value, Chapter):
             chapter.scenarios += value.scenarios
     if not chapter.scenarios:
-        message = f"{file} defines no scenarios: it needs chapter = Chapter() and something in it"
+        message = f"{file} defines no scenarios: it needs chapter = Chapter() with at least one scenario"
         raise ScenarioError(message)
     return chapter
 
 
 def _add(found: Catalogue, chapter: object, source: str) -> None:
     if not isinstance(chapter, Iterable):
-        message = f"{source} is no Chapter"
+        message = f"{source} is not a Chapter"
         raise ScenarioError(message)
     try:
         for scenario in chapter:

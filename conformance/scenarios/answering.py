@@ -96,10 +96,10 @@ def readable_answers(context: ScenarioContext, lines: Iterable[bytes]) -> Iterat
     if client is None:
         context.connect()  # raises Failure if the last command crashed the server
     if unreadable and (not readable or silences >= _MOST_SILENCES):
-        message = f"the server gave no readable answer to {escape(unreadable[0])}"
+        message = f"no readable reply to {escape(unreadable[0])}"
         raise Incomplete(message)
     if unreadable:
-        context.observe(f"no readable answer to {len(unreadable)} of the commands, the first: {escape(unreadable[0])}")
+        context.observe(f"no readable reply to {len(unreadable)} of the commands, the first: {escape(unreadable[0])}")
 
 
 def readable_sizes(context: ScenarioContext, lines: Iterable[bytes]) -> Iterator[tuple[bytes, int, Status]]:
@@ -123,7 +123,7 @@ def require_readable(client: Client, *codes: int) -> Status:
     except Failure as failure:
         if failure.kind is not Kind.MALFORMED:
             raise
-        message = f"the reply is no status line, which other scenarios judge: {failure.got}"
+        message = f"the reply is not a status line (judged by other scenarios): {failure.got}"
         raise Incomplete(message) from failure
 
 

@@ -206,4 +206,4 @@ def unfinished_line(context: ScenarioContext) -> None:
     client.send(b"get_file_listing")
     client.half_close()
     answer = client.read_rest()
-    context.observe(f"answered by {len(answer)} bytes" if answer else "dropped")
+    context.observe(f"answered with {len(answer)} bytes" if answer else "discarded")

@@ -122,8 +122,8 @@ for _slug, _said, _codes, _what in (
     ("200", _UNKNOWN, "200|201|202", "an unknown command"),
     ("201", "get_metadata", "200|201|202", "a command without its argument"),
     ("201-of-slice", "get_slice {text} x y", "200|201|202|203", "a slice with invalid numbers"),
-    ("202", f"get_metadata {_MISSING}", "200|201|202", "a file that does not exist"),
-    ("202-of-slice", f"get_slice {_MISSING} 0 1", "200|201|202|203", "a slice of a file that does not exist"),
+    ("202", f"get_metadata {_MISSING}", "200|201|202", "get_metadata of a missing file"),
+    ("202-of-slice", f"get_slice {_MISSING} 0 1", "200|201|202|203", "a slice of a missing file"),
     ("203", "get_slice {text} {text.size} 1", "201|203", "a slice past the end"),
 ):
     chapter.transcript(

@@ -70,15 +70,15 @@ def closes_199(context: ScenarioContext) -> None:
     client = context.connect()
     client.send_line(b"get_slice %b 0 1" % context.fixture("unreadable").name)
     if client.status(199, 200, 201, 202, 203).code != 199:  # noqa: PLR2004  (a code of the protocol)
-        message = "the server does not answer 199 to what it cannot read"
+        message = "the server does not answer with 199 for an unreadable file"
         raise Unsupported(message)
     client.read_end("the end of the stream after 199")
 
 
 for _slug, _said, _codes, _what in (
     ("200", _UNKNOWN, "200|201|202", "an unknown command"),
-    ("201", "get_slice {text}", "200|201|202", "wrong arguments"),
-    ("202", f"get_metadata {_MISSING}", "201|202", "a file that does not exist"),
+    ("201", "get_slice {text}", "200|201|202", "invalid arguments"),
+    ("202", f"get_metadata {_MISSING}", "201|202", "a missing file"),
     ("203", "get_slice {text} {text.size} 1", "201|203", "a slice past the end"),
 ):
     chapter.transcript(

@@ -30,7 +30,7 @@ _UNKNOWN_LINES: Final = (
     ("prefix-of-quit", "qui", "qui", _BY_PREFIX),
     ("one-letter", "q", "A one-letter command", _BY_PREFIX),
     ("inside-of-a-name", "slice {text} 0 1", "The end of a command name", f"{_WHOLE}: a part of a command is accepted"),
-    ("hyphens", "get-metadata {text}", "get-metadata, with a hyphen", "a hyphen is treated as an underscore"),
+    ("hyphens", "get-metadata {text}", "get-metadata", "a hyphen is treated as an underscore"),
     ("status-as-command", "200 OK", "A status line as a command", ""),
     ("other-protocol", "GET /{text} HTTP/1.1", "An HTTP request line", "GET is treated as a command of this protocol"),
 )

@@ -52,7 +52,7 @@ def all_fetchable(context: ScenarioContext) -> None:
     client = context.connect()
     names = list_files(client)
     if not names:
-        message = "no files are listed"
+        message = "the listing is empty"
         raise Incomplete(message)
     is_open = True
     for name in names if len(names) <= _ASKED_NAMES else context.random.sample(names, _ASKED_NAMES):
@@ -87,10 +87,10 @@ for _key, _what in (
         found = [name for name in list_files(client) if name in wanted]
         for name in found:
             if not _require_fetchable(client, name):
-                context.observe(f"listed, and cannot be read: {escape(name)}")
+                context.observe(f"listed, but unreadable: {escape(name)}")
                 return
         client.in_step()
-        context.observe(f"listed, and can be fetched: {escape(found[0])}" if found else "not listed")
+        context.observe(f"listed and fetchable: {escape(found[0])}" if found else "not listed")
 
 
 # --- Choices of the server ---------------------------------------------------------------------------
@@ -102,13 +102,13 @@ def order(context: ScenarioContext) -> None:
     names = list_files(context.connect())
     for what, usual in (
         ("by their bytes", sorted(names)),
-        ("without regard to case", sorted(names, key=bytes.lower)),
-        ("backwards", sorted(names, reverse=True)),
+        ("case-insensitively", sorted(names, key=bytes.lower)),
+        ("in reverse", sorted(names, reverse=True)),
     ):
         if names == usual:
             context.observe(f"sorted {what}")
             return
-    context.observe("in no order that is known here")
+    context.observe("in no common order")
 
 
 @chapter.play(
@@ -123,4 +123,4 @@ def dot_files(context: ScenarioContext) -> None:
     client = context.connect()
     context.observe("listed" if name in list_files(client) else "not listed")
     client.send_line(b"get_metadata " + name)
-    context.observe(f"asked for: {client.status()}")
+    context.observe(f"get_metadata: {client.status()}")

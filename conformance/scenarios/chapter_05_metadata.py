@@ -56,7 +56,7 @@ chapter.transcript(
 chapter.transcript(
     "metadata.pipelined",
     "HFTP-5.1",
-    "Pipelined sizes each come on a line of their own after their status line",
+    "Each pipelined size is on a line of its own after its status line",
     """
     C: get_metadata {text}
     C: get_metadata {one}
@@ -128,7 +128,7 @@ def agrees_with_slices(context: ScenarioContext) -> None:
             client = context.connect()
         agreed += _agrees(client, name)
     if not agreed:
-        message = "no files are listed that can be read"
+        message = "no listed file can be read"
         raise Incomplete(message)
     if client.latest is None or not client.latest.is_fatal:
         client.finish()
@@ -160,7 +160,7 @@ for _slug, _what, _before, _after in (
     ("grown", "grew", b"short", b"a good deal longer than it was"),
     ("shrunk", "shrank", b"a good deal longer than it will be", b"short"),
     ("emptied", "was emptied", b"something", b""),
-    ("filled", "was empty and no longer is", b"", b"something"),
+    ("filled", "is no longer empty", b"", b"something"),
     ("rewritten", "was rewritten with the same number of bytes", b"one content", b"another one"),
 ):
 

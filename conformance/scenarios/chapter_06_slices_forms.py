@@ -76,7 +76,7 @@ def wrapping(context: ScenarioContext) -> None:
     """Request a whole file, and count the lines."""
     file = context.fixture("medium")
     lines = fetch(context.connect(), file.name, 0, file.size, file.content).lines
-    context.observe(f"{file.size} bytes come on {lines} line{'s' * (lines != 1)}")
+    context.observe(f"{file.size} bytes are sent on {lines} line{'s' * (lines != 1)}")
 
 
 for _key, _what in (("bytes", "longer than 76 characters"), ("medium", "of any length")):

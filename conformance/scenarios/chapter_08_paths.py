@@ -44,7 +44,7 @@ def _require_distinction(context: ScenarioContext, line: bytes) -> None:
     control = next(command for command in COMMANDS[::-1] if command.startswith(line[: line.find(b" ")])) % _MISSING
     for _, _, status in readable_answers(context, [control]):
         if status.code == 0:
-            message = f"the server answers {escape(control)}, a file that does not exist, by 0 as well"
+            message = f"the server also answers {escape(control)} with 0, and that file does not exist"
             raise Incomplete(message)
 
 
@@ -242,7 +242,7 @@ def made(path: Path, make: Callable[[], object]) -> Iterator[None]:
     try:
         make()
     except OSError as error:
-        message = f"cannot make {path.name}: {error.strerror}"
+        message = f"cannot create {path.name}: {error.strerror}"
         raise Incomplete(message) from error
     try:
         yield

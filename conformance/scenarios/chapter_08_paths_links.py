@@ -24,7 +24,7 @@ def link_out(context: ScenarioContext) -> None:
 @chapter.play(
     "paths.link-chain",
     "HFTP-8.3",
-    "A symbolic link to such a link, or to the parent directory, is not followed",
+    "A symbolic link to a link that leads out, or to the parent directory, is not followed",
     needs=["outside", "link-outside", "local"],
     isolation=EXCLUSIVE,
     causes=causes.LINKS,

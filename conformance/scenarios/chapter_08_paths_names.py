@@ -168,7 +168,7 @@ def case(context: ScenarioContext) -> None:
     files = {b"hftp-case.txt": b"lower", b"HFTP-CASE.TXT": b"UPPER", b"Hftp-Case.txt": b"Mixed case"}
     with context.fixtures.added(files):
         if any((context.fixtures.directory / os.fsdecode(name)).read_bytes() != data for name, data in files.items()):
-            message = "the file system does not tell names apart by case"
+            message = "the file system is not case-sensitive"
             raise Incomplete(message)
         client = context.connect()
         for name, data in files.items():

@@ -128,17 +128,17 @@ _USUAL_BACKLOG: Final = 128
     isolation=DESTRUCTIVE,
 )
 def backlog(context: ScenarioContext) -> None:
-    """Have as many clients connect at once as may wait, a few at most, and each answered; tell the backlog."""
+    """Connect a backlog of clients at once, at most 32; require a reply for each, and report the backlog."""
     length = context.run_context.backlog
     clients = [context.connect() for _ in range(min(context.wave, _DIALLERS))]
     for client in clients:
         exchange(client)
     if length is None:
-        context.observe("the backlog cannot be seen from here")
+        context.observe("the backlog is unknown")
     elif length < _USUAL_BACKLOG:
         context.observe(
-            f"listen({length}): when more clients than that connect at the same moment, some of them wait a second or"
-            f" longer; with listen({_USUAL_BACKLOG}), which costs nothing, none would"
+            f"listen({length}): if more clients than that connect at the same moment, some wait a second or longer;"
+            f" listen({_USUAL_BACKLOG}) avoids that at no cost"
         )
     else:
         context.observe(f"listen({length})")
@@ -204,9 +204,7 @@ def _add_departure(slug: str, what: str, begin: bytes, *, is_reset: bool, times:
                 client.close()
         context.probe()
 
-    survived.__doc__ = (
-        f"{what}, {times or '--clients'} times; then require that a new client is served."
-    )
+    survived.__doc__ = f"{what}, {times or '--clients'} times; then require that a new client is served."
 
 
 for _slug, _what, _begin, _is_reset, _times in (
