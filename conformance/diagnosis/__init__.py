@@ -1,1 +1,1 @@
-"""From a failure to its likely cause: the causes of each chapter, and control questions that tell one from another."""
+"""Likely causes of failures, by chapter, and the control questions that tell them apart."""

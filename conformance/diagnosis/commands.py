@@ -1,4 +1,4 @@
-"""Causes that several scenarios of commands share."""
+"""Causes shared by several scenarios about commands."""
 
 from typing import Final
 
@@ -9,96 +9,100 @@ from conformance.model.causes import Cause, Told
 
 
 def similar(text: str) -> dict[Kind, Told]:
-    """Return causes for a line that is taken for a command, although it only looks like one."""
+    """Return causes for a line that only looks like a command, but is executed as one."""
     return {Kind.STATUS: Cause(text, control=controls.UNKNOWN_IS_200)}
 
 
 BY_METHOD: Final = Cause(
-    "commands are looked up by name among all methods or variables (getattr(self, name), globals()), not in a table",
+    "commands are looked up among all methods or variables (getattr(self, name), globals()): use a table of commands",
     control=controls.UNKNOWN_IS_200,
 )
 ANY_CASE: Final[dict[Kind, Told]] = {
     Kind.STATUS: Cause(
-        "commands are compared without regard to case: they are lower case", control=controls.UNKNOWN_IS_200
+        "commands are compared case-insensitively: commands are lower case", control=controls.UNKNOWN_IS_200
     )
 }
 TOO_FEW: Final[dict[Kind, Told]] = {
-    **unanswered("a missing argument ends the connection without a reply: count the arguments before they are used"),
-    Kind.GONE: "a missing argument ends the server's process: count the arguments before they are used",
+    **unanswered(
+        "a missing argument closes the connection without a reply: check the number of arguments before using them"
+    ),
+    Kind.GONE: "a missing argument crashes the server: check the number of arguments before using them",
     Kind.STATUS: [
         Cause(
-            "without all its arguments the command is not known: compare its name alone",
+            "the command is recognized only with all its arguments: compare only its name",
             codes=(200,),
             control=controls.NUMBERS_ARE_CHECKED,
         ),
-        Cause("a missing argument is replaced by something: count the arguments", codes=(0,)),
+        Cause("a missing argument gets a default value: check the number of arguments", codes=(0,)),
     ],
 }
 TOO_MANY: Final[dict[Kind, Told]] = {
     Kind.STATUS: [
-        Cause("arguments after the last one that is needed are ignored: count them", codes=(0,)),
+        Cause("extra arguments are ignored: check the number of arguments", codes=(0,)),
         Cause(
-            "with an argument too many the command is not known: compare its name alone, not the whole line",
+            "with an extra argument the command is not recognized: compare only its name, not the whole line",
             codes=(200,),
             control=controls.NUMBERS_ARE_CHECKED,
         ),
         Cause(
-            "all that follows the command is taken for the name, spaces included, or arguments after it are ignored",
+            "the rest of the line, including spaces, is used as the file name, or extra arguments are ignored",
             codes=(202,),
             control=controls.MISSING_IS_202,
         ),
     ],
-    **unanswered("an argument too many ends the connection without a reply: count the arguments before they are used"),
-    Kind.GONE: "an argument too many ends the server's process: count the arguments before they are used",
+    **unanswered(
+        "an extra argument closes the connection without a reply: check the number of arguments before using them"
+    ),
+    Kind.GONE: "an extra argument crashes the server: check the number of arguments before using them",
 }
 NOT_FOUND: Final[dict[Kind, Told]] = {
     Kind.STATUS: [
-        Cause("a missing file is taken for a failure of the server (199); it has a code of its own, 202", codes=(199,)),
-        Cause("a missing file is taken for a wrong argument (201); it has a code of its own, 202", codes=(201,)),
-        Cause("a missing file is taken for an empty one", codes=(203,)),
+        Cause("a missing file is reported as a server error (199) instead of 202", codes=(199,)),
+        Cause("a missing file is reported as an invalid argument (201) instead of 202", codes=(201,)),
+        Cause("a missing file is treated as an empty file", codes=(203,)),
     ],
-    **unanswered("a missing file ends the connection without a reply: catch the error of opening it, and answer 202"),
-    Kind.GONE: "a missing file ends the server's process: catch the error of opening it, and answer 202",
+    **unanswered("a missing file closes the connection without a reply: catch the error from open() and answer 202"),
+    Kind.GONE: "a missing file crashes the server: catch the error from open() and answer 202",
 }
 NEARLY_FOUND: Final[dict[Kind, Told]] = NOT_FOUND | {
-    Kind.STATUS: Cause("a name is taken for that of a file if a part of it is", codes=(0,))
+    Kind.STATUS: Cause("a name that only partly matches a file name is accepted: compare the whole name", codes=(0,))
 }
 
 
 def order(said: str, code: int) -> dict[Kind, Told]:
-    """Return causes for a line with several mistakes, of which this code tells; `said` is the line."""
+    """Return causes for a line (`said`) with several errors, of which `code` has to be reported."""
     alone = said.replace(controls.MISSING, "{text}").replace("{text.size+1}", "0").replace("1000000", "0")
     control = f"""
     C: {alone}
     S: {code} *
     """
     if code == 202:  # noqa: PLR2004  (a code of the protocol)
-        text = "the range is checked before the file is looked for, or a missing file is taken for an empty one"
+        text = "the range is checked before the file exists, or a missing file is treated as an empty one"
         return {Kind.STATUS: Cause(text, codes=(203,))}
     return {
         Kind.STATUS: [
-            Cause("the file is looked for before the form of all arguments is checked", codes=(202,), control=control),
-            Cause("the range is checked before the form of all arguments", codes=(203,), control=control),
-            Cause("the arguments are checked before the command is known", codes=(201,)),
+            Cause("the file is looked up before the form of the arguments is checked", codes=(202,), control=control),
+            Cause("the range is checked before the form of the arguments", codes=(203,), control=control),
+            Cause("the arguments are checked before the command", codes=(201,)),
         ]
     }
 
 
 CANNOT_READ: Final[dict[Kind, Told]] = {
     Kind.STATUS: [
-        Cause("a file that cannot be opened is taken for a missing one; that is a failure of the server", codes=(202,)),
+        Cause("a file that cannot be opened is reported as missing; it is a server error (199)", codes=(202,)),
         Cause(
-            "the size of a file is told of which no bytes can be had: stat() needs no permission to read it",
+            "get_metadata succeeds for a file that cannot be read: stat() needs no read permission",
             codes=(0,),
         ),
     ],
-    **unanswered("a file that cannot be opened ends the connection without a reply: catch the error, and answer 199"),
-    Kind.GONE: "a file that cannot be opened ends the server's process: catch the error, and answer 199",
+    **unanswered("a file that cannot be opened closes the connection without a reply: catch the error and answer 199"),
+    Kind.GONE: "a file that cannot be opened crashes the server: catch the error and answer 199",
 }
 HELP: Final[dict[Kind, Told]] = {
-    Kind.STATUS: Cause("help is not known", codes=(200,)),
+    Kind.STATUS: Cause("help is not implemented", codes=(200,)),
     Kind.TIMEOUT: Cause(
-        "the names are not followed by an empty line",
+        "the empty line after the names is missing",
         control="""
         C: help
         S: 0 *
@@ -106,19 +110,19 @@ HELP: Final[dict[Kind, Told]] = {
         """,
     ),
     Kind.MALFORMED: Cause(
-        "the names end in LF alone; every line ends in CR LF", got=BARE_LF, seen="a line ends in LF alone"
+        "the names end in a bare LF; every line ends in CR LF", got=BARE_LF, seen="a line ends in a bare LF"
     ),
 }
 HELP_ARGUMENTS: Final[dict[Kind, Told]] = {Kind.STATUS: Cause("the arguments of help are ignored", codes=(0,))}
 
 # --- quit --------------------------------------------------------------------------------------------
 
-_QUIT_LINE: Final = Cause("an empty line follows the reply to quit", got=r"^\\r\\n$", seen="an empty line comes")
-_QUIT_TWICE: Final = Cause("quit gets more than one reply", got=SECOND_STATUS, seen="another status line comes")
+_QUIT_LINE: Final = Cause("an empty line follows the reply to quit", got=r"^\\r\\n$", seen="an empty line was received")
+_QUIT_TWICE: Final = Cause("quit gets more than one reply", got=SECOND_STATUS, seen="another status line was received")
 _QUIT_EXECUTES: Final = Cause(
-    "what follows quit in the same packet is executed",
+    "commands after quit in the same packet are executed",
     got=SECOND_STATUS,
-    seen="another status line comes",
+    seen="another status line was received",
     control="""
     C: quit
     S: 0 *
@@ -126,7 +130,7 @@ _QUIT_EXECUTES: Final = Cause(
     """,
 )
 QUIT: Final[dict[Kind, Told]] = {
-    Kind.OPEN: "quit is answered, and the connection stays open: the server has to close it",
+    Kind.OPEN: "the connection stays open after quit: the server has to close it",
     Kind.EXTRA: [_QUIT_LINE, _QUIT_TWICE],
 }
 QUIT_ALONE: Final[dict[Kind, Told]] = QUIT | {
@@ -140,13 +144,13 @@ QUIT_ARGUMENT: Final[dict[Kind, Told]] = QUIT | {
             "the arguments of quit are ignored",
             codes=(0,),
             expected="^201",
-            seen="it is answered although it has an argument",
+            seen="quit with an argument was answered this way",
         ),
         Cause(
-            "quit is compared with the whole line: compare the command alone",
+            "the whole line is compared with quit: compare only the command",
             codes=(200,),
             expected="^201",
-            seen="it is answered although it has an argument",
+            seen="quit with an argument was answered this way",
         ),
     ]
 }

@@ -1,6 +1,7 @@
-"""Control questions: what tells one mistake from another that ends in the same failure.
+"""Control questions: tell apart mistakes that cause the same failure.
 
-A function takes a stage of its own and tells whether what its docstring says is so. It may raise: then it is not.
+Each function gets its own scenario context and returns whether the condition in its docstring holds; an exception
+means that it does not.
 """
 
 import os
@@ -26,7 +27,7 @@ ONE_BY_ONE: Final = f"""
     S: 0 *
     S: {{text.size}}
     """
-"""Commands are answered if each comes alone in a packet, and waits for the reply to the one before."""
+"""Commands are answered if each is sent in its own packet, after the reply to the previous one."""
 METADATA_WORKS: Final = """
     C: get_metadata {text}
     S: 0 *
@@ -72,7 +73,7 @@ NUMBERS_ARE_CHECKED: Final = """
 
 
 def accepts(offset: str, size: str) -> str:
-    """Return the question whether a slice with this OFFSET and SIZE is answered by 0."""
+    """Return the control question whether a slice with this OFFSET and SIZE is answered with 0."""
     return f"""
     C: get_slice {{text}} {offset} {size}
     S: 0 *
@@ -80,7 +81,7 @@ def accepts(offset: str, size: str) -> str:
 
 
 def refuses(offset: str, size: str, code: int = 203) -> str:
-    """Return the question whether a slice with this OFFSET and SIZE is answered by a code."""
+    """Return the control question whether a slice with this OFFSET and SIZE is answered with `code`."""
     return f"""
     C: get_slice {{text}} {offset} {size}
     S: {code} *
@@ -91,7 +92,7 @@ def refuses(offset: str, size: str, code: int = 203) -> str:
 
 
 def takes_each_recv_for_a_command(context: ScenarioContext) -> bool:
-    """Tell whether a command that comes in two packets is not answered as one that comes in one packet."""
+    """Tell whether a command split over two packets is answered differently from one in a single packet."""
     client = context.connect()
     client.send_line("get_metadata")
     client.status(201)
@@ -104,7 +105,7 @@ def takes_each_recv_for_a_command(context: ScenarioContext) -> bool:
 
 
 def loses_the_second_of_two(context: ScenarioContext) -> bool:
-    """Tell whether of two commands in one packet only the first gets a reply, and each does if it comes alone."""
+    """Tell whether only the first of two commands in one packet gets a reply, though each does in its own packet."""
     client = context.connect()
     client.send_line(PROBE)
     client.status(200)
@@ -118,7 +119,7 @@ def loses_the_second_of_two(context: ScenarioContext) -> bool:
 
 
 def greets(context: ScenarioContext) -> bool:
-    """Tell whether the server sends a line before it was sent anything."""
+    """Tell whether the server sends a line before the client sends anything."""
     return bool(context.connect().read_line("a greeting"))
 
 
@@ -131,7 +132,7 @@ def _fails(read: Callable[[], object]) -> bool:
 
 
 def refuses_parent(context: ScenarioContext) -> bool:
-    """Tell whether the plain name of a file in the directory above is refused."""
+    """Tell whether ../NAME of a file in the parent directory is refused."""
     secret = context.fixtures.secret
     if secret is None:
         return False
@@ -139,7 +140,7 @@ def refuses_parent(context: ScenarioContext) -> bool:
 
 
 def refuses_secret(context: ScenarioContext) -> bool:
-    """Tell whether a file in the directory above is refused by its relative and its absolute path."""
+    """Tell whether a file in the parent directory is refused by its relative and its absolute path."""
     secret = context.fixtures.secret
     if secret is None:
         return False
@@ -171,7 +172,7 @@ def _names(context: ScenarioContext) -> list[bytes]:
 
 
 def _size(context: ScenarioContext) -> int | None:
-    """Return the size that is told of the file of a control question; None if it is not found."""
+    """Return the size that the server reports for the file of the control question; None if it is not found."""
     client = context.connect()
     client.send_line(b"get_metadata " + _NEW)
     size = client.size() if client.status(0, 202).code == 0 else None
@@ -180,24 +181,24 @@ def _size(context: ScenarioContext) -> int | None:
 
 
 def lists_no_new_files(context: ScenarioContext) -> bool:
-    """Tell whether a file that is added to the directory is not in a listing on a new connection."""
+    """Tell whether a newly added file is missing from a listing on a new connection."""
     with context.fixtures.added({_NEW: b"1"}):
         return _NEW not in _names(context)
 
 
 def lists_new_files(context: ScenarioContext) -> bool:
-    """Tell whether a file that is added to the directory is in a listing on a new connection."""
+    """Tell whether a newly added file is in a listing on a new connection."""
     return not lists_no_new_files(context)
 
 
 def finds_no_new_files(context: ScenarioContext) -> bool:
-    """Tell whether a file that is added to the directory is not found on a new connection."""
+    """Tell whether a newly added file is not found on a new connection."""
     with context.fixtures.added({_NEW: b"1"}):
         return _size(context) is None
 
 
 def keeps_sizes(context: ScenarioContext) -> bool:
-    """Tell whether the size of a file that has grown is told as it was, on a new connection, too."""
+    """Tell whether get_metadata on a new connection still returns the old size of a file that has grown."""
     with context.fixtures.added({_NEW: b"1"}):
         if _size(context) != 1:
             return False
@@ -206,7 +207,7 @@ def keeps_sizes(context: ScenarioContext) -> bool:
 
 
 def follows_growth(context: ScenarioContext) -> bool:
-    """Tell whether the size of a file that has grown is told as it is now."""
+    """Tell whether get_metadata returns the new size of a file that has grown."""
     with context.fixtures.added({_NEW: b"1"}):
         if _size(context) != 1:
             return False
@@ -215,21 +216,21 @@ def follows_growth(context: ScenarioContext) -> bool:
 
 
 def lists_lower_case(context: ScenarioContext) -> bool:
-    """Tell whether the name is listed in lower case."""
+    """Tell whether a name with capitals is listed in lower case."""
     name = context.fixture("names").name
     names = _names(context)
     return name not in names and name.lower() in names
 
 
 def lists_names_with_dots_alone(context: ScenarioContext) -> bool:
-    """Tell whether all names that are listed have a dot, and several files with a dot are listed."""
+    """Tell whether all listed names contain a dot, and several such files are listed."""
     names = _names(context)
     wanted = {context.fixture(key).name for key in ("text", "binary", "medium")}
     return wanted <= set(names) and all(b"." in name for name in names)
 
 
 def lists_short_names(context: ScenarioContext) -> bool:
-    """Tell whether a file of one byte is listed, whose name is as plain."""
+    """Tell whether a one-byte file with an equally simple name is listed."""
     return context.fixture("one").name in _names(context)
 
 
@@ -244,7 +245,7 @@ def _slice_of_text(context: ScenarioContext, offset: int, size: int) -> Client:
 
 
 def ignores_offset(context: ScenarioContext) -> bool:
-    """Tell whether a slice from OFFSET 1 on has the first byte of the file."""
+    """Tell whether a slice at OFFSET 1 starts with the first byte of the file."""
     content = context.fixture("text").content
     if content is None or content.read(0, 1) == content.read(1, 1):
         return False
@@ -252,7 +253,7 @@ def ignores_offset(context: ScenarioContext) -> bool:
 
 
 def sends_base64(context: ScenarioContext) -> bool:
-    """Tell whether the first three bytes of a file come as four characters of base64."""
+    """Tell whether the first three bytes of a file are sent as four base64 characters."""
     content = context.fixture("text").content
     if content is None:
         return False
@@ -260,7 +261,7 @@ def sends_base64(context: ScenarioContext) -> bool:
 
 
 def sends_unpadded(context: ScenarioContext) -> bool:
-    """Tell whether the base64 of one byte is what it has to be, but for its padding."""
+    """Tell whether the base64 of one byte is correct except for missing padding."""
     content = context.fixture("text").content
     if content is None:
         return False
@@ -268,14 +269,14 @@ def sends_unpadded(context: ScenarioContext) -> bool:
 
 
 def ends_no_base64(context: ScenarioContext) -> bool:
-    """Tell whether the base64 of one byte is followed by nothing."""
+    """Tell whether nothing follows the base64 of one byte."""
     client = _slice_of_text(context, 0, 1)
     client.read(4, "base64")
     return _is_silent(client)
 
 
 def ends_no_fragments(context: ScenarioContext) -> bool:
-    """Tell whether the only fragment of a slice of one byte is followed by nothing."""
+    """Tell whether nothing follows the only fragment of a one-byte slice."""
     client = _slice_of_text(context, 0, 1)
     return client.read(5, "a fragment")[:2] == b"1 " and _is_silent(client)
 

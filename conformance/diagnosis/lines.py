@@ -1,4 +1,4 @@
-"""Causes that several scenarios of lines and replies share."""
+"""Causes shared by several scenarios about lines and replies."""
 
 from typing import Final
 
@@ -14,14 +14,14 @@ BARE_LF: Final = r"bare LF"
 
 EXECUTED: Final[dict[Kind, Told]] = {
     Kind.EXTRA: Cause(
-        "what stands behind the bad line end is still processed; after 100 nothing is",
+        "commands after the bad line end are still executed; after 100 nothing must be",
         got=SECOND_STATUS,
-        seen="another status line comes",
+        seen="another status line was received",
     )
 }
 NOT_AT_ONCE: Final[dict[Kind, Told]] = {
     Kind.TIMEOUT: Cause(
-        "the server looks for CR LF alone, and does not notice a LF without CR until a CR LF follows",
+        "the server searches only for CR LF and does not notice a bare LF until a CR LF follows",
         control=f"""
         C| {PROBE}\\nx\\r\\n
         S: *
@@ -31,7 +31,7 @@ NOT_AT_ONCE: Final[dict[Kind, Told]] = {
 LF_TAKEN: Final[dict[Kind, Told]] = {
     Kind.STATUS: [
         Cause(
-            "a LF alone is taken for the end of a line, as readline() and a split at LF do",
+            "a bare LF ends a line, as with readline() or split('\\n')",
             control=f"""
             C| {PROBE}\\n{PROBE}\\n
             S: 200 *
@@ -39,31 +39,31 @@ LF_TAKEN: Final[dict[Kind, Told]] = {
             """,
         ),
         Cause(
-            "a LF is removed from the line before it is looked at, as strip() and split() do at its ends",
+            "strip() or split() removes a LF at the ends of the line before the line is checked",
             control="""
             C| \\nget_metadata {text}\\r\\n
             S: 0 *
             """,
         ),
     ],
-    Kind.OPEN: "the connection stays open after 100; it has to be closed after every status from 100 to 199",
+    Kind.OPEN: "the connection stays open after 100; close it after every status from 100 to 199",
 }
 SEARCHED_FIRST: Final = Cause(
-    "all that has arrived is searched for a bad line end before the commands in front of it are answered", codes=(100,)
+    "the whole buffer is searched for a bad line end before the complete commands in it are answered", codes=(100,)
 )
 
-_RECV: Final = "each recv() is taken for one command: gather what arrives up to CR LF, and keep what follows it"
+_RECV: Final = "each recv() is treated as one command: buffer the input up to CR LF, and keep the rest"
 IN_PIECES: Final[dict[Kind, Told]] = {
     kind: [
         Cause(_RECV, control=controls.takes_each_recv_for_a_command),
-        Cause("a CR that ends a packet and the LF that begins the next one are not put together", codes=(100,)),
+        Cause("a CR LF split over two packets is not recognized: buffer the input", codes=(100,)),
     ]
     for kind in (Kind.STATUS, Kind.TIMEOUT, Kind.MALFORMED)
 }
 TOGETHER: Final[dict[Kind, Told]] = {Kind.TIMEOUT: Cause(_RECV, control=controls.loses_the_second_of_two)}
-"""Of commands that are sent together not all are answered."""
+"""Not all pipelined commands are answered."""
 SKIPPED: Final = Cause(
-    "an empty line is skipped, and the next line answered",
+    "empty lines are skipped, and the next line is answered",
     control=f"""
     C:
     C: {PROBE}
@@ -71,7 +71,7 @@ SKIPPED: Final = Cause(
     """,
 )
 CR_ENDS: Final = Cause(
-    "a lone CR is taken for the end of a line, as splitlines() does, so that one line gets two replies",
+    "a lone CR ends a line, as with splitlines(), so one line gets two replies",
     control=f"""
     C| {PROBE}\\r{PROBE}\\r\\n
     S: 200 *
@@ -82,39 +82,41 @@ CR_ENDS: Final = Cause(
 
 
 def is_unanswered(failure: Failure) -> bool:
-    """Tell whether it is the reply to this line that is missing, not the one to the next command."""
+    """Tell whether the missing reply is the one to this line, not to the next command."""
     return not failure.expected.startswith("200 NO SUCH COMMAND or 201")
 
 
 def unanswered(text: str) -> dict[Kind, Told]:
-    """Return a cause that is told if the connection ends, or is reset, where the reply to a line belongs."""
+    """Return a cause that applies if the connection is closed or reset instead of a reply to the line."""
     return dict.fromkeys((Kind.CLOSED, Kind.RESET), Cause(text, when=is_unanswered))
 
 
 UNANSWERED: Final[dict[Kind, Told]] = unanswered(
-    "this line ends the connection without a status line; answer it (101) before the close"
-) | {Kind.GONE: "this line ends the server's process, or stops it"}
+    "this line closes the connection without a status line: answer 101 before closing"
+) | {Kind.GONE: "this line crashes or hangs the server"}
 _UNSERVED: Final = Cause(
-    "the server accepts clients afterwards, and does not serve them: it is busy with it, or hangs",
+    "the server still accepts clients afterwards, but does not serve them: it is busy or hangs",
     expected="^200",
-    seen="a new client is accepted and gets no reply",
+    seen="a new client was accepted, but got no reply",
 )
 UNSURVIVED: Final[dict[Kind, Told]] = {
-    Kind.GONE: "this line ends the server's process, or stops it",
-    Kind.REFUSED: "nothing accepts connections afterwards: this line ends the server's process",
+    Kind.GONE: "this line crashes or hangs the server",
+    Kind.REFUSED: "connections are refused afterwards: this line crashes the server",
     Kind.TIMEOUT: _UNSERVED,
 }
-LF_STAYS_OPEN: Final = "the connection stays open after the client's end of the stream, where recv() returns no bytes"
+LF_STAYS_OPEN: Final = (
+    "the connection stays open after the client half-closes it: close it when recv() returns no bytes"
+)
 
 # --- Long lines --------------------------------------------------------------------------------------
 
-_LIMIT: Final = "a line or a name of this length is refused, so there is a limit below it"
+_LIMIT: Final = "a limit on the length of lines or names refuses this one"
 LONG: Final[dict[Kind, Told]] = {
     Kind.STATUS: [
         Cause(_LIMIT, codes=(101, 201)),
         Cause(
-            "a name that is too long for the file system (ENAMETOOLONG) is taken for a failure of the server;"
-            " no file has such a name: 202",
+            "a name too long for the file system (ENAMETOOLONG) is reported as a server error (199);"
+            " no file has such a name: answer 202",
             codes=(199,),
             control=controls.MISSING_IS_202,
         ),
@@ -122,52 +124,52 @@ LONG: Final[dict[Kind, Told]] = {
     ],
     Kind.TIMEOUT: Cause(_RECV, control=controls.takes_each_recv_for_a_command),
     Kind.EXTRA: Cause(_RECV, control=controls.takes_each_recv_for_a_command),
-    **unanswered("a line of this length ends the connection without a status line"),
-    Kind.GONE: "a line of this length ends the server's process, or stops it",
+    **unanswered("a line of this length closes the connection without a status line"),
+    Kind.GONE: "a line of this length crashes or hangs the server",
 }
 LONG_MIXED: Final[dict[Kind, Told]] = LONG | {
     Kind.STATUS: [Cause(_LIMIT, codes=(101,)), Cause(_RECV, control=controls.takes_each_recv_for_a_command)]
 }
-"""The same where other commands that are wrong stand beside the long lines."""
+"""The same for long lines among other invalid commands."""
 LONGEST_NAME: Final[dict[Kind, Told]] = LONG | {
     Kind.STATUS: Cause(
-        "a name of 255 bytes is refused, so there is a limit on names or lines below what file systems allow",
+        "a limit on the length of names or lines refuses a name of 255 bytes, which file systems allow",
         codes=(101, 199, 201),
         control=controls.METADATA_WORKS,
     )
 }
 FLOODED: Final[dict[Kind, Told]] = {
-    Kind.REFUSED: "nothing accepts connections afterwards: it ended the server's process",
-    Kind.GONE: "it ended the server's process, or keeps it so busy that nobody else is served",
+    Kind.REFUSED: "connections are refused afterwards: the input crashed the server",
+    Kind.GONE: "the input crashed the server, or keeps it too busy to serve other clients",
     Kind.TIMEOUT: _UNSERVED,
 }
 
 # --- Replies -----------------------------------------------------------------------------------------
 
 OTHERS_WAIT: Final = Cause(
-    "while the line of one client is not at its end, others are not served",
+    "other clients are not served while one client's line is incomplete",
     expected="^200",
-    seen="the other client gets no reply",
+    seen="the other client got no reply",
 )
 NO_SPACE: Final = Cause(
-    "there is no space between the code and the text", got=r"^\d+[A-Za-z]", seen="a letter follows the code"
+    "the space between the code and the text is missing", got=r"^\d+[A-Za-z]", seen="a letter follows the code"
 )
 STATUS_FORMS: Final = (
-    Cause("the status line ends in LF alone; every line ends in CR LF", got=BARE_LF, seen="a line ends in LF alone"),
+    Cause("the status line ends in a bare LF; every line ends in CR LF", got=BARE_LF, seen="a line ends in a bare LF"),
     Cause("the code is padded with zeros", got=r"^0\d", seen="a 0 is followed by a digit"),
     NO_SPACE,
-    Cause("the line does not begin with the code", got=r"^[^\d]", seen="the line does not begin with a digit"),
+    Cause("the status line does not start with the code", got=r"^[^\d]", seen="the line does not start with a digit"),
 )
 STATUS_FORM: Final[dict[Kind, Told]] = {Kind.MALFORMED: STATUS_FORMS}
-UNKNOWN_CODE: Final = "the protocol has the codes 0, 100, 101, 199, 200, 201, 202 and 203, and no other"
+UNKNOWN_CODE: Final = "the code is not in the protocol, which has only 0, 100, 101, 199, 200, 201, 202 and 203"
 GREETED: Final = Cause(
-    "the server greets its clients, as FTP and SMTP do; they take the greeting for the first reply",
+    "the server sends a greeting, as in FTP and SMTP; clients read it as the first reply",
     control=controls.greets,
 )
 
 
 def alone(said: str, codes: str) -> dict[Kind, Told]:
-    """Return causes for an error reply that has to be its status line alone."""
+    """Return causes for an error reply that is more than a status line."""
     first = f"""
     C: {said}
     S: {codes} *
@@ -175,38 +177,42 @@ def alone(said: str, codes: str) -> dict[Kind, Told]:
     return {
         Kind.MALFORMED: [
             Cause(
-                "an empty line follows the status line of the error",
+                "the status line of an error is followed by an empty line",
                 got="^$",
-                seen="an empty line comes",
+                seen="an empty line was received",
                 control=first,
             ),
-            Cause("something follows the status line of the error", control=first),
+            Cause("the status line of an error is followed by more data", control=first),
         ],
         Kind.STATUS: Cause(
-            "the status line of the error is followed by a second one", control=first, is_about_next=True
+            "the status line of an error is followed by a second one", control=first, is_about_next=True
         ),
-        Kind.EXTRA: Cause("something follows the status line of the error", control=first),
-        Kind.CLOSED: Cause("the connection is closed after an error from 200 on; it has to go on", control=first),
-        Kind.RESET: Cause("the connection is closed after an error from 200 on; it has to go on", control=first),
+        Kind.EXTRA: Cause("the status line of an error is followed by more data", control=first),
+        Kind.CLOSED: Cause("the connection is closed after a status of 200 or above; keep it open", control=first),
+        Kind.RESET: Cause("the connection is closed after a status of 200 or above; keep it open", control=first),
     }
 
 
 ALONE_FATAL: Final[dict[Kind, Told]] = {
     Kind.EXTRA: [
-        Cause("an empty line follows the status line of the error", got=r"^\\r\\n$", seen="an empty line comes"),
-        "something follows the status line of the error",
+        Cause(
+            "the status line of an error is followed by an empty line",
+            got=r"^\\r\\n$",
+            seen="an empty line was received",
+        ),
+        "the status line of an error is followed by more data",
     ],
     Kind.OPEN: LF_TAKEN[Kind.OPEN],
 }
 STAYS_OPEN: Final[dict[Kind, Told]] = {
-    Kind.OPEN: "the connection stays open after a fatal error; it has to be closed after every status from 100 to 199",
+    Kind.OPEN: "the connection stays open after a fatal error; close it after every status from 100 to 199",
     Kind.EXTRA: Cause(
-        "what follows is still processed after a fatal error", got=SECOND_STATUS, seen="another status line comes"
+        "commands after a fatal error are still executed", got=SECOND_STATUS, seen="another status line was received"
     ),
 }
 _CLOSES: Final = [
     Cause(
-        "the connection is closed after every reply; it has to go on until quit or a status from 100 to 199",
+        "the connection is closed after every reply; keep it open until quit or a status from 100 to 199",
         control="""
         C: get_metadata {text}
         S: 0 *
@@ -215,7 +221,7 @@ _CLOSES: Final = [
         """,
     ),
     Cause(
-        "the connection is closed after every error; from 200 on it has to go on",
+        "the connection is closed after every error; keep it open after a status of 200 or above",
         control=f"""
         C: get_metadata {{text}}
         S: 0 *
@@ -234,7 +240,7 @@ CLOSES: Final[dict[Kind, Told]] = {Kind.CLOSED: _CLOSES, Kind.RESET: _CLOSES}
 
 
 def lost(first: str, code: int) -> dict[Kind, Told]:
-    """Return causes for a last reply that does not arrive because of what follows its command; `first` is that."""
+    """Return causes for the loss of the last reply, to the command `first`, because of input that follows it."""
     control = f"""
     C| {first}
     S: {code} *
@@ -242,11 +248,11 @@ def lost(first: str, code: int) -> dict[Kind, Told]:
     """
     return {
         Kind.RESET: Cause(
-            "the server closes with input unread, so the kernel sends RST, which destroys the reply:"
-            " shut down the sending half, then read the rest until the client closes",
+            "the server closes with unread input, so the kernel sends RST, which can destroy the reply:"
+            " shutdown() the sending side, then read until the client closes",
             control=control,
         ),
         Kind.EXTRA: Cause(
-            "what stands behind the last command is executed", got=SECOND_STATUS, seen="another status line comes"
+            "commands after the last command are executed", got=SECOND_STATUS, seen="another status line was received"
         ),
     }

@@ -1,4 +1,4 @@
-"""The catalogue: one module a chapter, and whatever files and installed packages add."""
+"""The catalogue of scenarios: the suite's own chapters, plus those from files and installed packages."""
 
 import importlib
 import runpy
@@ -34,16 +34,16 @@ CHAPTERS: Final = (
     "chapter_10_clients_mixing",
     "chapter_10_clients_crowds",
 )
-"""The modules, in the order of the specification; each has a `chapter`."""
+"""The modules in the order of the specification; each defines `chapter`."""
 
 ENTRY_POINTS: Final = "conformance.scenarios"
-"""The group of entry points: each names a `Chapter`."""
+"""The entry point group; each entry point names a `Chapter`."""
 
 
 def catalogue(files: Sequence[str] = ()) -> Catalogue:
-    """Return all scenarios: the suite's, those of installed packages, and those of some files.
+    """Return all scenarios: the suite's own, those of installed packages, and those defined in `files`.
 
-    Raises ScenarioError, in one line, for what cannot be loaded.
+    Raises ScenarioError, with a one-line message, if something cannot be loaded.
     """
     found = Catalogue()
     for name in CHAPTERS:
@@ -52,7 +52,7 @@ def catalogue(files: Sequence[str] = ()) -> Catalogue:
         try:
             chapter = point.load()
         except Exception as error:
-            message = f"the entry point {point.name} ({point.value}) does not load: {error}"
+            message = f"cannot load the entry point {point.name} ({point.value}): {error}"
             raise ScenarioError(message) from error
         _add(found, chapter, point.value)
     for file in files:
@@ -61,7 +61,7 @@ def catalogue(files: Sequence[str] = ()) -> Catalogue:
 
 
 def load(file: str) -> Chapter:
-    """Return the chapters that a Python file defines, as one; raise ScenarioError."""
+    """Return all scenarios that a Python file defines, as one chapter; raise ScenarioError."""
     if not Path(file).is_file():
         message = f"{file}: no such file"
         raise ScenarioError(message)
@@ -75,14 +75,14 @@ def load(file: str) -> Chapter:
         if isinstance(value, Chapter):
             chapter.scenarios += value.scenarios
     if not chapter.scenarios:
-        message = f"{file} defines no scenarios: it needs chapter = Chapter() and something in it"
+        message = f"{file} defines no scenarios: it needs chapter = Chapter() with at least one scenario"
         raise ScenarioError(message)
     return chapter
 
 
 def _add(found: Catalogue, chapter: object, source: str) -> None:
     if not isinstance(chapter, Iterable):
-        message = f"{source} is no Chapter"
+        message = f"{source} is not a Chapter"
         raise ScenarioError(message)
     try:
         for scenario in chapter:

@@ -1,7 +1,7 @@
-"""Send several commands, and keep what a reply says apart from whether it has the right form.
+"""Send several commands, and judge the content of a reply separately from its form.
 
-A reply without a readable status line (a malformed one, none, a close, a reset) serves nothing and tells nothing. Where
-something graver is judged than the form of a reply, such a reply is passed over.
+A reply without a readable status line (a malformed one, none, a close, a reset) serves no file and reveals nothing.
+Scenarios about something more serious than the form of a reply skip such replies.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -13,12 +13,12 @@ from conformance.failures import Failure, Incomplete, Kind
 from conformance.model.scenario import ScenarioContext
 
 COMMANDS: Final = (b"get_metadata %b", b"get_slice %b 0 0", b"get_slice %b 0 1")
-"""What is asked of a name."""
+"""The commands to send for a name."""
 
 _WAITS: Final = 2
-"""How many times the usual patience a reply may take here, where no reply is no failure and is not played again."""
+"""How many timeouts to wait for a reply: here no reply is not a failure, so the scenario is not repeated."""
 _MOST_SILENCES: Final = 2
-"""How many commands may be left without a reply; after that the scenario is not judged."""
+"""After this many commands without a reply the scenario is not judged."""
 
 _Value = TypeVar("_Value")
 
@@ -28,9 +28,9 @@ class _SilentError(Exception):
 
 
 def answers(context: ScenarioContext, lines: Iterable[bytes]) -> Iterator[tuple[bytes, Client, Status]]:
-    """Send commands one after the other, and yield each with the client and its status; reconnect after a fatal one.
+    """Send commands one by one, and yield each with its client and status; reconnect after a fatal status.
 
-    Raises Failure for a reply that is no status line, or none.
+    Raises Failure if the reply is missing or is not a status line.
     """
     client: Client | None = None
     for line in lines:
@@ -46,9 +46,9 @@ def answers(context: ScenarioContext, lines: Iterable[bytes]) -> Iterator[tuple[
 
 
 def _read_status(client: Client, line: bytes) -> Status | None:
-    """Send a command and return its status line, or None if what comes is not one.
+    """Send a command and return its status, or None if the reply is not a status line.
 
-    Raises _SilentError if nothing comes in twice the usual time.
+    Raises _SilentError if nothing arrives within two timeouts.
     """
     client.send_line(line)
     return _status(client, _WAITS)
@@ -66,9 +66,9 @@ def _status(client: Client, waits: int) -> Status | None:
 
 
 def readable_answers(context: ScenarioContext, lines: Iterable[bytes]) -> Iterator[tuple[bytes, Client, Status]]:
-    """Send commands one after the other, and yield those with a readable status line, the client and the status.
+    """Send commands one by one, and yield those with a readable status line, each with its client and status.
 
-    Reconnects after a fatal status, and after what is no status line. Raises Incomplete if no reply at all can be read,
+    Reconnects after a fatal status, and after a reply without a status line. Raises Incomplete if no reply is readable,
     or if several commands get none; Failure if the server accepts no connection.
     """
     client: Client | None = None
@@ -78,7 +78,7 @@ def readable_answers(context: ScenarioContext, lines: Iterable[bytes]) -> Iterat
         status = None
         try:
             status = _read_status(client, line) if client is not None else None
-            if status is None or status.code == 0:  # it may be the end of the reply before
+            if status is None or status.code == 0:  # this may be the rest of the previous reply
                 client = context.connect()
                 status = _read_status(client, line)
         except _SilentError:
@@ -94,22 +94,22 @@ def readable_answers(context: ScenarioContext, lines: Iterable[bytes]) -> Iterat
         if status.is_fatal:
             client = None
     if client is None:
-        context.connect()  # a server that died of the last command accepts nobody
+        context.connect()  # raises Failure if the last command crashed the server
     if unreadable and (not readable or silences >= _MOST_SILENCES):
-        message = f"the server gave no readable answer to {escape(unreadable[0])}"
+        message = f"no readable reply to {escape(unreadable[0])}"
         raise Incomplete(message)
     if unreadable:
-        context.observe(f"no readable answer to {len(unreadable)} of the commands, the first: {escape(unreadable[0])}")
+        context.observe(f"no readable reply to {len(unreadable)} of the commands, the first: {escape(unreadable[0])}")
 
 
 def readable_sizes(context: ScenarioContext, lines: Iterable[bytes]) -> Iterator[tuple[bytes, int, Status]]:
-    """Send get_metadata lines, and yield the sizes that are told, 0 if none can be read."""
+    """Send get_metadata lines, and yield the sizes in the replies, 0 if there is no readable one."""
     for line, client, status in readable_answers(context, lines):
         yield line, (_readable(client.size) or 0) if status.code == 0 else 0, status
 
 
 def _readable(read: Callable[[], _Value]) -> _Value | None:
-    """Return what is read, or None if the reply does not have that form."""
+    """Return the value that `read` returns, or None if the reply has another form."""
     try:
         return read()
     except Failure:
@@ -117,18 +117,18 @@ def _readable(read: Callable[[], _Value]) -> _Value | None:
 
 
 def require_readable(client: Client, *codes: int) -> Status:
-    """Read a status line with one of these codes; raise Incomplete if a line comes that is no status line."""
+    """Read a status line with one of these codes; raise Incomplete if the line is not a status line."""
     try:
         return client.status(*codes)
     except Failure as failure:
         if failure.kind is not Kind.MALFORMED:
             raise
-        message = f"the reply is no status line, which other scenarios judge: {failure.got}"
+        message = f"the reply is not a status line (judged by other scenarios): {failure.got}"
         raise Incomplete(message) from failure
 
 
 def require_served(client: Client) -> None:
-    """Require that a client is served: its command gets a reply, in whatever form; raise Failure."""
+    """Require that a client gets a reply to a command, in any form; raise Failure."""
     client.send_line(UNKNOWN)
     try:
         client.status(200, 201, 202)
@@ -139,9 +139,9 @@ def require_served(client: Client) -> None:
 
 
 def refusals_of_directory(context: ScenarioContext, line: bytes) -> tuple[int, ...]:
-    """Return the codes that may answer a command with the name of a directory; before 2026 any may.
+    """Return the codes allowed in reply to a command with the name of a directory; before 2026 all are.
 
-    A slice may be answered by 199, too: to read a directory as a file fails.
+    A slice may also be answered with 199, because reading a directory as a file fails.
     """
     if context.dialect != "2026":
         return tuple(CODES)
@@ -149,7 +149,7 @@ def refusals_of_directory(context: ScenarioContext, line: bytes) -> tuple[int, .
 
 
 def ask_directory(context: ScenarioContext, line: bytes) -> None:
-    """Require a right answer to a command with the name of a directory, and no second one; raise Failure."""
+    """Require exactly one correct reply to a command with the name of a directory; raise Failure."""
     client = context.connect()
     client.send_line(line)
     status = client.status(*refusals_of_directory(context, line))
@@ -159,7 +159,7 @@ def ask_directory(context: ScenarioContext, line: bytes) -> None:
 
 
 def survive(context: ScenarioContext, lines: Iterable[bytes]) -> None:
-    """Send commands, each on its own connection, whatever the reply; raise Failure unless others are served then."""
+    """Send commands, each on its own connection, ignore the replies, and require that a new client is served."""
     for line in lines:
         client = context.connect()
         client.send_line(line)

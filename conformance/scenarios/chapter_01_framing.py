@@ -1,7 +1,7 @@
-"""Command lines: where they end, whatever pieces they come in.
+"""Command lines: line ends, and lines split over several packets.
 
-Each transcript ends with a proof: the end of the stream, or one more command that gets the next reply. So nothing
-is left to a pause in which something might still have come.
+Each transcript ends with a proof that no more data follows: the end of the stream, or one more command that gets the
+next reply. So no result depends on the length of a pause.
 """
 
 from conformance.client.client import replies
@@ -17,22 +17,22 @@ _UNKNOWN = "hftp_conformance_probe"
 @chapter.play(
     "framing.one-command",
     "HFTP-2.1",
-    "A command gets a status line, and not all nonsense a success",
+    "A command gets a status line, and invalid commands do not all succeed",
     causes={
         Kind.MALFORMED: [causes.GREETED, *causes.STATUS_FORMS],
         Kind.STATUS: [
             causes.GREETED,
             Cause(
-                "every line is answered by 0, whatever it says",
+                "every line is answered with 0",
                 got="^0 for all",
-                seen="all of several wrong commands are answered by 0",
+                seen="all of several invalid commands were answered with 0",
             ),
-            Cause(causes.UNKNOWN_CODE, got=r"^\d", seen="another code comes"),
+            Cause(causes.UNKNOWN_CODE, got=r"^\d", seen="another code was received"),
         ],
     },
 )
 def one_command(context: ScenarioContext) -> None:
-    """Say what no server knows; one that calls this a success is asked two more questions of that sort."""
+    """Send an unknown command; if it succeeds, send two more invalid ones."""
     client = context.connect()
     for command in (_UNKNOWN, "get_metadata", "get_slice"):
         client.send_line(command)
@@ -62,7 +62,7 @@ chapter.transcript(
 chapter.transcript(
     "framing.two-lines-byte-by-byte",
     "HFTP-1.1",
-    "Two commands that arrive one byte at a time, without a pause for the first reply, are two",
+    "Two commands that arrive one byte at a time, without waiting for the first reply, are two commands",
     f"""
     <bytewise>
     C: {_UNKNOWN}
@@ -75,11 +75,11 @@ chapter.transcript(
 )
 
 
-@chapter.play("framing.cr-lf-apart", "HFTP-1.1", "CR and LF may come in different packets", causes=causes.IN_PIECES)
+@chapter.play("framing.cr-lf-apart", "HFTP-1.1", "CR and LF may arrive in different packets", causes=causes.IN_PIECES)
 def cr_lf_apart(context: ScenarioContext) -> None:
-    """Send up to the CR, have the server meet it, then send the LF and the next command up to its CR, and so on.
+    """Send each command up to its CR, let the server read it, then send the LF and wait for the reply.
 
-    A pause makes it likely that the packets are read apart; the verdict does not depend on it.
+    A pause makes it likely that the server reads the packets separately; the verdict does not depend on it.
     """
     client = context.connect()
     rest = b"\r\n"
@@ -95,11 +95,11 @@ def cr_lf_apart(context: ScenarioContext) -> None:
 @chapter.play(
     "framing.cr-lf-apart-pipelined",
     "HFTP-1.1",
-    "A packet may end between the CR and the LF of a command, and go on with the next command",
+    "A packet may end between CR and LF, and the next one start with that LF and another command",
     causes=causes.IN_PIECES,
 )
 def cr_lf_apart_pipelined(context: ScenarioContext) -> None:
-    """Cut three pipelined commands between CR and LF."""
+    """Split pipelined commands into packets between CR and LF."""
     client = context.connect()
     for piece in (f"{_UNKNOWN}\r", f"\n{_UNKNOWN}\r", "\nget_metadata\r", "\nquit\r", "\n"):
         client.send(piece.encode())
@@ -110,7 +110,7 @@ def cr_lf_apart_pipelined(context: ScenarioContext) -> None:
 
 
 @chapter.play(
-    "framing.pieces", "HFTP-1.1", "Commands may come in pieces of any length", needs=["text"], causes=causes.IN_PIECES
+    "framing.pieces", "HFTP-1.1", "Commands may arrive in pieces of any length", needs=["text"], causes=causes.IN_PIECES
 )
 def pieces(context: ScenarioContext) -> None:
     """Send the same commands in pieces of each length from 2 to 7, and of random lengths."""
@@ -131,15 +131,15 @@ def pieces(context: ScenarioContext) -> None:
 
 
 _BAD_ENDS = (
-    ("lf-only", "quit\\n", "A line that ends in LF alone"),
-    ("lf-first", "\\nquit\\r\\n", "A LF before the command"),
-    ("lf-inside", "qui\\nt\\r\\n", "A LF inside the command"),
-    ("lf-after-command", "quit\\n\\r\\n", "A LF between the command and CR LF"),
+    ("lf-only", "quit\\n", "A line that ends in a bare LF"),
+    ("lf-first", "\\nquit\\r\\n", "A bare LF before the command"),
+    ("lf-inside", "qui\\nt\\r\\n", "A bare LF inside the command"),
+    ("lf-after-command", "quit\\n\\r\\n", "A bare LF between the command and CR LF"),
     ("lf-cr", "quit\\n\\r", "A line that ends in LF CR"),
-    ("lf-in-arguments", "get_metadata a\\nb\\r\\n", "A LF inside an argument"),
-    ("lf-as-space", "get_metadata\\n{text}\\r\\n", "A LF where a space belongs"),
-    ("lf-alone", "\\n", "A LF alone"),
-    ("lf-lf", "\\n\\n", "Two LF alone"),
+    ("lf-in-arguments", "get_metadata a\\nb\\r\\n", "A bare LF inside an argument"),
+    ("lf-as-space", "get_metadata\\n{text}\\r\\n", "A bare LF instead of a space"),
+    ("lf-alone", "\\n", "A bare LF"),
+    ("lf-lf", "\\n\\n", "A pair of bare LFs"),
 )
 
 for _slug, _sent, _what in _BAD_ENDS:
@@ -147,7 +147,7 @@ for _slug, _sent, _what in _BAD_ENDS:
     chapter.transcript(
         f"framing.{_slug}",
         "HFTP-1.3" if _is_at_once else "HFTP-1.2",
-        f"{_what}: 100{', at once' if _is_at_once else ''}, and the end",
+        f"{_what} is answered with 100{' at once' if _is_at_once else ''}, and the connection closes",
         f"""
         C| {_sent}
         S: 100 *
@@ -160,11 +160,11 @@ for _slug, _sent, _what in _BAD_ENDS:
 @chapter.play(
     "framing.lf-in-pieces",
     "HFTP-1.2",
-    "A LF inside a line is found although the line comes in pieces",
+    "A bare LF inside a line is detected even if the line arrives in pieces",
     causes=causes.EXECUTED | causes.LF_TAKEN,
 )
 def lf_in_pieces(context: ScenarioContext) -> None:
-    """Cut a line around its stray LF."""
+    """Split a line around its bare LF."""
     for said in ((b"qui", b"\n", b"t\r\n"), (b"qui\n", b"t\r\n"), (b"quit", b"\n\r\n"), (b"quit\r", b"x\n\r\n")):
         client = context.connect()
         for piece in said:
@@ -203,7 +203,7 @@ chapter.transcript(
 chapter.transcript(
     "framing.after-lf-only",
     "HFTP-1.5",
-    "Nothing after a LF alone is executed",
+    "Nothing after a bare LF is executed",
     f"""
     C| get_file_listing\\n{_UNKNOWN}\\n{_UNKNOWN}\\r\\n
     S: 100 *
@@ -215,7 +215,7 @@ chapter.transcript(
 chapter.transcript(
     "framing.pipelining",
     "HFTP-1.6",
-    "Commands in one packet are answered one by one, in order",
+    "Commands in one packet each get a reply, in order",
     f"""
     C| {_UNKNOWN}\\r\\nget_metadata {{text}}\\r\\nget_metadata\\r\\nget_metadata {{text}}\\r\\nquit\\r\\n
     S: 200 *
@@ -234,12 +234,12 @@ chapter.transcript(
 @chapter.play(
     "framing.deep-pipelining",
     "HFTP-1.6",
-    "1,000 commands that are sent together get 1,000 replies, in order",
+    "1,000 pipelined commands get 1,000 replies, in order",
     needs=["text"],
     causes=causes.TOGETHER,
 )
 def deep_pipelining(context: ScenarioContext) -> None:
-    """Send four kinds of commands in a random order, and read every reply."""
+    """Send four kinds of commands in random order, and read every reply."""
     text = context.fixture("text")
     kinds = {
         200: _UNKNOWN.encode(),
@@ -261,7 +261,7 @@ def deep_pipelining(context: ScenarioContext) -> None:
 chapter.transcript(
     "framing.pipelined-slices",
     "HFTP-1.6",
-    "Slices that are asked for together come one after the other, whole",
+    "Pipelined slices arrive complete and in order",
     """
     C: get_slice {text} 0 {text.size}
     C: get_slice {text} 1 1

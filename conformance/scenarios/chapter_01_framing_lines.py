@@ -1,4 +1,4 @@
-"""Command lines: what may be in them, bytes that nobody expects, and lines that the end of the stream cuts off."""
+"""Command lines: spaces, control characters, non-ASCII bytes, and lines cut off by the end of the stream."""
 
 from typing import Final
 
@@ -17,7 +17,7 @@ _UNKNOWN = "hftp_conformance_probe"
 chapter.transcript(
     "framing.empty-line",
     "HFTP-1.7",
-    "An empty line is a bad request",
+    "An empty line is answered with 101, and the connection closes",
     """
     C:
     S: 101 *
@@ -26,7 +26,9 @@ chapter.transcript(
     causes=causes.UNANSWERED
     | {
         Kind.TIMEOUT: causes.SKIPPED,
-        Kind.STATUS: Cause("an empty line is taken for an unknown command (200); it is malformed: 101", codes=(200,)),
+        Kind.STATUS: Cause(
+            "an empty line is treated as an unknown command (200); it is malformed: answer 101", codes=(200,)
+        ),
     },
 )
 
@@ -50,12 +52,12 @@ _ODD_LINES: Final = (
     ("doubled-space", "get_metadata  {text}", "A doubled space", "HFTP-1.9", _TOLERATED),
     ("leading-space", " get_metadata {text}", "A leading space", "HFTP-1.9", _TOLERATED),
     ("trailing-space", "get_metadata {text} ", "A trailing space", "HFTP-1.9", _TOLERATED),
-    ("only-spaces", "   ", "A line of nothing but spaces", "HFTP-1.9", _REFUSED),
-    ("tab", "get_metadata\t{text}", "A tab for a space", "HFTP-1.11", _TOLERATED),
+    ("only-spaces", "   ", "A line of only spaces", "HFTP-1.9", _REFUSED),
+    ("tab", "get_metadata\t{text}", "A tab instead of a space", "HFTP-1.11", _TOLERATED),
     ("lone-cr", "get_metadata\r{text}", "A lone CR in a line", "HFTP-1.11", _BAD_EOL_TOO),
     ("two-crs", "get_metadata {text}\r", "CR CR LF at the end of a line", "HFTP-1.11", _BAD_EOL_TOO),
 )
-"""A slug, the line, what it is, the requirement that leaves the answer open, and the answers that it allows."""
+"""Slug, line, description, the requirement that leaves the status open, and the codes that it allows."""
 
 
 def _filled(context: ScenarioContext, line: str) -> bytes:
@@ -63,7 +65,7 @@ def _filled(context: ScenarioContext, line: str) -> bytes:
 
 
 def _add_odd_line(slug: str, line: str, what: str, requirement: str, choice: tuple[int, ...]) -> None:
-    """Add two scenarios: what the answer is (a choice), and that it is one answer (not a choice)."""
+    """Add two scenarios: which status the line gets (a choice), and that it gets one reply (not a choice)."""
 
     def play(context: ScenarioContext, codes: tuple[int, ...]) -> None:
         client = context.connect()
@@ -77,18 +79,18 @@ def _add_odd_line(slug: str, line: str, what: str, requirement: str, choice: tup
     @chapter.play(
         f"framing.{slug}",
         "HFTP-1.10",
-        f"{what} gets one answer",
+        f"{what} gets exactly one reply",
         needs=["text"],
         causes=causes.UNANSWERED | ({Kind.STATUS: causes.CR_ENDS} if "\r" in line else {}),
     )
     def one_answer(context: ScenarioContext) -> None:
         play(context, tuple(code for code in CODES if code or 0 in choice))
 
-    @chapter.play(f"framing.{slug}-answer", requirement, f"{what}: which answer", needs=["text"])
+    @chapter.play(f"framing.{slug}-answer", requirement, f"{what}: which status the server sends", needs=["text"])
     def which_answer(context: ScenarioContext) -> None:
         play(context, choice)
 
-    one_answer.__doc__ = f"Send it ({what}), and one more command; any answer will do, if it is one."
+    one_answer.__doc__ = f"Send it ({what}), and one more command; require one reply with any status."
     which_answer.__doc__ = f"Send it ({what}), and one more command."
 
 
@@ -99,12 +101,12 @@ for _row in _ODD_LINES:
 @chapter.play(
     "framing.odd-lines-no-199",
     "HFTP-1.16",
-    "A lone CR and a line of spaces are the client's mistake, and not a failure of the server (199)",
+    "A lone CR and a line of only spaces are client errors, not server errors (199)",
     needs=["text"],
-    causes={Kind.STATUS: "such a line is taken for a failure of the server; it is the client's mistake: 101"},
+    causes={Kind.STATUS: "such a line is reported as a server error (199); it is a client error: answer 101"},
 )
 def odd_lines_no_199(context: ScenarioContext) -> None:
-    """Send them, each on a connection of its own; any answer but 199 will do."""
+    """Send them, each on its own connection; any status but 199 passes."""
     for row in _ODD_LINES:
         if 100 not in row[4]:  # noqa: PLR2004  (a code of the protocol)
             continue
@@ -116,18 +118,22 @@ def odd_lines_no_199(context: ScenarioContext) -> None:
 _FOREIGN = (
     ("nul", b"get_metadata a\0b", "A NUL in an argument"),
     ("nul-command", b"qu\0it", "A NUL in the command"),
-    ("high-bytes", b"get_metadata \xff\xfe\x80", "Bytes that are no UTF-8"),
+    ("high-bytes", b"get_metadata \xff\xfe\x80", "Bytes that are not valid UTF-8"),
     ("utf-8", "get_metadata canción.txt".encode(), "A name in UTF-8"),
     ("controls", b"get_metadata \x01\x1b[31m\x7f\x08", "Control characters"),
-    ("all-bytes", bytes(byte for byte in range(256) if byte not in b"\r\n"), "Every byte but CR and LF"),
+    ("all-bytes", bytes(byte for byte in range(256) if byte not in b"\r\n"), "Every byte except CR and LF"),
 )
 
 
 def _add_foreign(slug: str, line: bytes, what: str) -> None:
-    """Add two scenarios: that the line is answered, and that the server survives it."""
+    """Add two scenarios: the line is answered, and the server survives it."""
 
     @chapter.play(
-        f"framing.{slug}", "HFTP-1.12", f"{what}: a status line", isolation=DESTRUCTIVE, causes=causes.UNANSWERED
+        f"framing.{slug}",
+        "HFTP-1.12",
+        f"{what}: the server answers with a status line",
+        isolation=DESTRUCTIVE,
+        causes=causes.UNANSWERED,
     )
     def answered(context: ScenarioContext) -> None:
         client = context.connect()
@@ -139,7 +145,7 @@ def _add_foreign(slug: str, line: bytes, what: str) -> None:
     @chapter.play(
         f"framing.{slug}-survived",
         "HFTP-1.13",
-        f"{what}: other clients are served afterwards",
+        f"{what}: other clients are still served afterwards",
         isolation=DESTRUCTIVE,
         causes=causes.UNSURVIVED,
     )
@@ -158,7 +164,7 @@ for _line in _FOREIGN:
 chapter.transcript(
     "framing.half-close",
     "HFTP-1.14",
-    "The replies still come when the client has ended its half of the stream",
+    "Pending replies still arrive after the client half-closes the connection",
     f"""
     C: {_UNKNOWN}
     C: get_metadata {{text}}
@@ -170,7 +176,7 @@ chapter.transcript(
     """,
     causes={
         Kind.CLOSED: Cause(
-            "at the client's end of the stream the connection is closed, and commands before it are not answered",
+            "the connection is closed at once when the client half-closes it: answer the commands received first",
             control=controls.ONE_BY_ONE,
         ),
         Kind.OPEN: causes.LF_STAYS_OPEN,
@@ -180,7 +186,7 @@ chapter.transcript(
 chapter.transcript(
     "framing.half-close-idle",
     "HFTP-1.14",
-    "The server closes when a client that is owed nothing ends its half of the stream",
+    "The server closes when an idle client half-closes the connection",
     f"""
     C: {_UNKNOWN}
     S: 200 *
@@ -191,11 +197,13 @@ chapter.transcript(
 )
 
 
-@chapter.play("framing.unfinished-line", "HFTP-1.15", "A line that the end of the stream cuts off")
+@chapter.play(
+    "framing.unfinished-line", "HFTP-1.15", "A line cut off by the end of the stream: whether the server answers it"
+)
 def unfinished_line(context: ScenarioContext) -> None:
-    """Begin a line, and end the stream."""
+    """Send part of a line, and half-close."""
     client = context.connect()
     client.send(b"get_file_listing")
     client.half_close()
     answer = client.read_rest()
-    context.observe(f"answered by {len(answer)} bytes" if answer else "dropped")
+    context.observe(f"answered with {len(answer)} bytes" if answer else "discarded")

@@ -1,6 +1,6 @@
-"""Status lines: their form, and what may stand beside them.
+"""Status lines: their form, and that nothing follows the status line of an error.
 
-Each form is asked on a connection of its own, so that what one reply does wrong is not laid to the next one.
+Each command uses its own connection, so that an error in one reply does not affect the next one.
 """
 
 import re
@@ -25,13 +25,13 @@ _ASKED: Final = (
     ("a LF inside a line", "qui\nt"),
     ("quit", "quit"),
 )
-"""Commands whose answers begin with a status line, whatever files there are."""
+"""Commands that need no particular files."""
 
 _STATUS: Final = re.compile(rb"(?:0|[1-9][0-9]*)(?: .*)?", re.DOTALL)
 
 
 def _first_lines(context: ScenarioContext) -> list[tuple[str, bytes]]:
-    """Return the first line of the reply to each command, each on a connection of its own."""
+    """Return the first line of the reply to each command, each on its own connection."""
     found = []
     asked = list(_ASKED)
     if context.fixtures.has("text"):
@@ -47,11 +47,11 @@ def _first_lines(context: ScenarioContext) -> list[tuple[str, bytes]]:
 @chapter.play(
     "replies.status-line",
     "HFTP-2.1",
-    "Every reply begins with a status line: CODE SP TEXT CR LF",
+    "Every reply starts with a status line: CODE SP TEXT CR LF",
     causes=causes.STATUS_FORM,
 )
 def status_line(context: ScenarioContext) -> None:
-    """Ask for every kind of reply that needs no file, and look at its first line."""
+    """Cause every kind of reply, and check its first line."""
     for what, line in _first_lines(context):
         if not _STATUS.fullmatch(line):
             raise Failure(Kind.MALFORMED, f"a status line in reply to {what}: CODE SP TEXT CR LF", escape(line))
@@ -60,11 +60,11 @@ def status_line(context: ScenarioContext) -> None:
 @chapter.play(
     "replies.known-codes",
     "HFTP-2.2",
-    "No reply has a code that the protocol does not know",
+    "Every code is one of those in the protocol",
     causes={Kind.STATUS: causes.UNKNOWN_CODE},
 )
 def known_codes(context: ScenarioContext) -> None:
-    """Ask for every kind of reply that needs no file, and look at its code alone."""
+    """Cause every kind of reply, and check only its code."""
     expected = "one of the codes " + ", ".join(map(str, CODES))
     for what, line in _first_lines(context):
         found = re.match(rb"[0-9]{1,9}", line)
@@ -77,28 +77,28 @@ def known_codes(context: ScenarioContext) -> None:
 @chapter.play(
     "replies.has-text",
     "HFTP-2.5",
-    "A status line has a space and some text after its code",
+    "In a status line, the code is followed by a space and some text",
     causes={
         Kind.MALFORMED: [
             Cause(
-                "only the code is sent; clients that split the line at its space fail on that",
+                "only the code is sent; clients that split the line at its space fail",
                 got=r"^\d+ ?$",
-                seen="the line has a number alone",
+                seen="the line contains only a number",
             ),
             causes.NO_SPACE,
         ]
     },
 )
 def has_text(context: ScenarioContext) -> None:
-    """Look for the text."""
+    """Check every status line for a space and some text."""
     for what, line in _first_lines(context):
         if not re.fullmatch(rb"[0-9]+ .+", line, re.DOTALL):
             raise Failure(Kind.MALFORMED, f"a code, a space and a text in reply to {what}", escape(line))
 
 
-@chapter.play("replies.texts", "HFTP-2.4", "What the texts of the status lines are")
+@chapter.play("replies.texts", "HFTP-2.4", "Which texts the status lines contain")
 def texts(context: ScenarioContext) -> None:
-    """Write the texts down."""
+    """Report the status lines."""
     for _, line in _first_lines(context):
         context.observe(escape(line))
 
@@ -106,11 +106,11 @@ def texts(context: ScenarioContext) -> None:
 @chapter.play(
     "replies.client-first",
     "HFTP-2.6",
-    "The server says nothing before the first command",
+    "The server sends nothing before the first command",
     causes={Kind.STATUS: causes.GREETED, Kind.EXTRA: causes.GREETED},
 )
 def client_first(context: ScenarioContext) -> None:
-    """Give a greeting the time to arrive, then require that what comes first and last is the reply to quit."""
+    """Give a greeting time to arrive, then require that the reply to quit is the only data received."""
     client = context.connect()
     context.pause()
     client.send_line("quit")
@@ -121,15 +121,15 @@ def client_first(context: ScenarioContext) -> None:
 for _slug, _said, _codes, _what in (
     ("200", _UNKNOWN, "200|201|202", "an unknown command"),
     ("201", "get_metadata", "200|201|202", "a command without its argument"),
-    ("201-of-slice", "get_slice {text} x y", "200|201|202|203", "a slice with wrong numbers"),
-    ("202", f"get_metadata {_MISSING}", "200|201|202", "a file that does not exist"),
-    ("202-of-slice", f"get_slice {_MISSING} 0 1", "200|201|202|203", "a slice of a file that does not exist"),
+    ("201-of-slice", "get_slice {text} x y", "200|201|202|203", "a slice with invalid numbers"),
+    ("202", f"get_metadata {_MISSING}", "200|201|202", "get_metadata of a missing file"),
+    ("202-of-slice", f"get_slice {_MISSING} 0 1", "200|201|202|203", "a slice of a missing file"),
     ("203", "get_slice {text} {text.size} 1", "201|203", "a slice past the end"),
 ):
     chapter.transcript(
         f"replies.alone-{_slug}",
         "HFTP-2.3",
-        f"The reply to {_what} is a status line alone",
+        f"The reply to {_what} is only a status line",
         f"""
         C: {_said}
         S: {_codes} *
@@ -141,7 +141,7 @@ for _slug, _said, _codes, _what in (
 chapter.transcript(
     "replies.alone-100",
     "HFTP-2.3",
-    "The reply to a bad line end is a status line alone",
+    "The reply to a bad line end is only a status line",
     """
     C| get_file_listin\\ng\\r\\n
     S: 100|101 *
@@ -153,7 +153,7 @@ chapter.transcript(
 chapter.transcript(
     "replies.alone-raw",
     "HFTP-2.3",
-    "No Content-Length follows an error, though the fourth argument is raw",
+    "An error reply to a raw slice has no Content-Length",
     f"""
     C: get_slice {_MISSING} 0 1 raw
     S: 201|202|203 *
@@ -164,9 +164,9 @@ chapter.transcript(
     dialects=["2026"],
     causes={
         Kind.MALFORMED: Cause(
-            "Content-Length is sent before the file or the range is checked",
+            "Content-Length is sent before the file and the range are checked",
             got="^Content-Length",
-            seen="a line Content-Length comes",
+            seen="a Content-Length line was received",
         )
     },
 )

@@ -1,4 +1,4 @@
-"""What comes after a reply: the end of the stream, or the next command; and that the last reply arrives."""
+"""After a reply: the connection closes or stays open, and the last reply arrives."""
 
 from typing import Final
 
@@ -29,7 +29,7 @@ chapter.transcript(
 chapter.transcript(
     "replies.closes-100-after-others",
     "HFTP-2.7",
-    "The server closes after 100, however long the conversation was",
+    "The server closes after 100, even after other replies",
     f"""
     C: {_UNKNOWN}
     S: 200|201|202 *
@@ -62,29 +62,29 @@ chapter.transcript(
     "HFTP-2.7",
     "The server closes after 199",
     needs=["local", "unreadable"],
-    level_in=dict.fromkeys(("2019", "2018", "2016"), "SHOULD"),  # as all that concerns unreadable files
+    level_in=dict.fromkeys(("2019", "2018", "2016"), "SHOULD"),  # like everything about unreadable files
     causes=causes.STAYS_OPEN,
 )
 def closes_199(context: ScenarioContext) -> None:
-    """Ask for a file that cannot be read; whether that is 199 is judged elsewhere."""
+    """Request an unreadable file; another scenario judges whether the status is 199."""
     client = context.connect()
     client.send_line(b"get_slice %b 0 1" % context.fixture("unreadable").name)
     if client.status(199, 200, 201, 202, 203).code != 199:  # noqa: PLR2004  (a code of the protocol)
-        message = "the server does not answer 199 to what it cannot read"
+        message = "the server does not answer with 199 for an unreadable file"
         raise Unsupported(message)
     client.read_end("the end of the stream after 199")
 
 
 for _slug, _said, _codes, _what in (
     ("200", _UNKNOWN, "200|201|202", "an unknown command"),
-    ("201", "get_slice {text}", "200|201|202", "wrong arguments"),
-    ("202", f"get_metadata {_MISSING}", "201|202", "a file that does not exist"),
+    ("201", "get_slice {text}", "200|201|202", "invalid arguments"),
+    ("202", f"get_metadata {_MISSING}", "201|202", "a missing file"),
     ("203", "get_slice {text} {text.size} 1", "201|203", "a slice past the end"),
 ):
     chapter.transcript(
         f"replies.goes-on-{_slug}",
         "HFTP-2.8",
-        f"The conversation goes on after {_what}",
+        f"The connection stays open after {_what}",
         f"""
         C: {_said}
         S: {_codes} *
@@ -99,7 +99,7 @@ for _slug, _said, _codes, _what in (
 chapter.transcript(
     "replies.goes-on-0",
     "HFTP-2.8",
-    "The conversation goes on after a success of every kind",
+    "The connection stays open after every kind of success",
     """
     C: get_metadata {text}
     S: 0 *
@@ -124,13 +124,13 @@ chapter.transcript(
 @chapter.play(
     "replies.goes-on-long",
     "HFTP-2.8",
-    "The conversation goes on after 90 errors, one after the other",
+    "The connection stays open after 90 errors in a row",
     needs=["text"],
     causes=causes.CLOSES
-    | {Kind.TIMEOUT: Cause("after some number of errors the server stops answering", control=controls.ONE_BY_ONE)},
+    | {Kind.TIMEOUT: Cause("the server stops answering after a number of errors", control=controls.ONE_BY_ONE)},
 )
 def goes_on_long(context: ScenarioContext) -> None:
-    """Make every kind of error that is not fatal, thirty times, each after the reply to the one before."""
+    """Cause three kinds of non-fatal errors thirty times each, each after the previous reply."""
     text = context.fixture("text")
     client = context.connect()
     said = (UNKNOWN, b"get_metadata", b"get_slice %b %d 1" % (text.name, text.size))
@@ -149,18 +149,18 @@ _SIZES_KIB: Final = (64, 1024, 4096)
 
 
 def _add_arrival(slug: str, first: bytes, code: int, what: str, dialects: tuple[str, ...] = ()) -> None:
-    """Add scenarios: the last reply arrives, with more and more input behind the command that ends it all."""
+    """Add scenarios: the last reply arrives, with increasing amounts of unread input after the last command."""
     for kib in _SIZES_KIB:
 
         @chapter.play(
             f"replies.arrives-{slug}-{kib}",
             "HFTP-2.9",
-            f"{what} is answered although {kib} KiB of commands follow that nobody reads",
+            f"{what} is answered, even if {kib} KiB of unread commands follow",
             dialects=dialects,
             causes=causes.lost(escape(first), code),
         )
         def arrives(context: ScenarioContext, kib: int = kib) -> None:
-            """Send it all as fast as the connection takes it; a send that fails is not a failure."""
+            """Send everything as fast as the connection accepts it; a failed send is not a failure."""
             client = context.connect()
             client.send(first + _UNREAD * (kib * 1024 // len(_UNREAD)))
             client.status(code)
@@ -173,11 +173,11 @@ _add_arrival("quit", b"quit\r\n", 0, "quit")
 
 
 def _ask_much(context: ScenarioContext, last: bytes) -> tuple[Client, int]:
-    """Ask for more replies than fit into a client's buffer, then end it all, with input behind that is not read."""
+    """Request more replies than fit into the client's buffer, then send the last command and more input."""
     client = context.connect(receive_buffer_bytes=4096)
     count = 800
     client.send(_UNREAD * count + last + _UNREAD * 8192)
-    for _ in range(20):  # the server comes to its end, most likely, before anything is read
+    for _ in range(20):  # the server has most likely closed before the client reads anything
         context.pause()
     return client, count
 
@@ -185,11 +185,11 @@ def _ask_much(context: ScenarioContext, last: bytes) -> tuple[Client, int]:
 @chapter.play(
     "replies.arrives-behind-others",
     "HFTP-2.9",
-    "All replies up to the fatal one arrive at a client that reads late",
+    "A client that reads late gets all replies up to the fatal one",
     causes=causes.lost(r"qui\nt\r\n", 100),
 )
 def arrives_behind_others(context: ScenarioContext) -> None:
-    """Have replies on their way when the server closes: RST destroys what the client has no room for yet."""
+    """Keep replies in transit when the server closes: RST destroys those that do not fit into the client's buffer."""
     client, count = _ask_much(context, b"qui\nt\r\n")
     for _ in range(count):
         client.status(201, 202)
@@ -200,11 +200,11 @@ def arrives_behind_others(context: ScenarioContext) -> None:
 @chapter.play(
     "replies.arrives-behind-others-quit",
     "HFTP-2.9",
-    "All replies up to that of quit arrive at a client that reads late",
+    "A client that reads late gets all replies up to the one to quit",
     causes=causes.lost(r"quit\r\n", 0),
 )
 def arrives_behind_others_quit(context: ScenarioContext) -> None:
-    """Have replies on their way when the server closes after quit."""
+    """Keep replies in transit when the server closes after quit."""
     client, count = _ask_much(context, b"quit\r\n")
     for _ in range(count):
         client.status(201, 202)

@@ -1,4 +1,4 @@
-"""Commands, known and unknown: their names, their arguments, the order of the checks, and what cannot be read."""
+"""Known and unknown commands: names, arguments, the order of the checks, and unreadable files."""
 
 from typing import Final
 
@@ -13,54 +13,52 @@ _MISSING: Final = "hftp-conformance-no-such-file"
 
 # --- Unknown commands --------------------------------------------------------------------------------
 
-_WHOLE: Final = "commands are not compared as a whole"
-_BY_START: Final = f"{_WHOLE}: this line begins like one, and startswith() is not enough"
-_BY_PREFIX: Final = f"{_WHOLE}: the beginning of a command is taken for it"
+_WHOLE: Final = "the whole command has to be compared"
+_BY_START: Final = f"{_WHOLE}: startswith() also accepts longer words"
+_BY_PREFIX: Final = f"{_WHOLE}: the beginning of a command is accepted"
 _UNKNOWN_LINES: Final = (
     ("unknown", "frobnicate", "An unknown command", ""),
     ("unknown-with-arguments", "frobnicate a b c d e", "An unknown command with many arguments", ""),
-    ("unknown-with-file", "frobnicate {text}", "An unknown command with a file's name", ""),
-    ("unknown-with-missing-file", f"frobnicate {_MISSING}", "An unknown command with a missing file's name", ""),
-    ("unknown-with-slice", "get_slices {text} 0 1", "A command that is nearly get_slice", _BY_START),
+    ("unknown-with-file", "frobnicate {text}", "An unknown command with a file name", ""),
+    ("unknown-with-missing-file", f"frobnicate {_MISSING}", "An unknown command with the name of a missing file", ""),
+    ("unknown-with-slice", "get_slices {text} 0 1", "get_slices", _BY_START),
     ("suffix-of-metadata", "get_metadatax {text}", "get_metadatax", _BY_START),
     ("suffix-of-listing", "get_file_listings", "get_file_listings", _BY_START),
     ("suffix-of-quit", "quitx", "quitx", _BY_START),
     ("prefix-of-metadata", "get_meta {text}", "get_meta", _BY_PREFIX),
     ("prefix-of-listing", "get_file", "get_file", _BY_PREFIX),
     ("prefix-of-quit", "qui", "qui", _BY_PREFIX),
-    ("one-letter", "q", "A command of one letter", _BY_PREFIX),
-    ("inside-of-a-name", "slice {text} 0 1", "The end of a command's name", f"{_WHOLE}: a part of one is taken for it"),
-    ("hyphens", "get-metadata {text}", "get-metadata, with a hyphen", "a hyphen is taken for an underscore"),
+    ("one-letter", "q", "A one-letter command", _BY_PREFIX),
+    ("inside-of-a-name", "slice {text} 0 1", "The end of a command name", f"{_WHOLE}: a part of a command is accepted"),
+    ("hyphens", "get-metadata {text}", "get-metadata", "a hyphen is treated as an underscore"),
     ("status-as-command", "200 OK", "A status line as a command", ""),
-    ("other-protocol", "GET /{text} HTTP/1.1", "A request line of HTTP", "GET is taken for a command of this protocol"),
+    ("other-protocol", "GET /{text} HTTP/1.1", "An HTTP request line", "GET is treated as a command of this protocol"),
 )
 _FOREIGN_CHARACTERS: Final = frozenset({"hyphens", "status-as-command", "other-protocol"})
-"""Commands with characters that no command has: they may be taken for malformed lines as well."""
+"""Commands with characters that no command has: they may also be treated as malformed."""
 
 for _slug, _said, _what, _cause in _UNKNOWN_LINES:
     chapter.transcript(
         f"commands.{_slug}",
         "HFTP-3.1",
-        f"{_what} is answered by 200{' or 101' * (_slug in _FOREIGN_CHARACTERS)}",
+        f"{_what} is answered with 200{' or 101' * (_slug in _FOREIGN_CHARACTERS)}",
         f"""
         C: {_said}
         S: {"200|101" if _slug in _FOREIGN_CHARACTERS else "200"} *
         <in step>
         """,
-        causes=causes.similar(_cause)
-        if _cause
-        else {Kind.STATUS: "a command that is not known has a code of its own: 200"},
+        causes=causes.similar(_cause) if _cause else {Kind.STATUS: "the code for an unknown command is 200"},
     )
 
 
 @chapter.play(
     "commands.names-of-methods",
     "HFTP-3.1",
-    "Words that are no commands, but may be methods of the server's objects, are answered by 200",
+    "Unknown commands that may be method names in the server are answered with 200",
     causes=dict.fromkeys((Kind.STATUS, Kind.CLOSED, Kind.RESET, Kind.TIMEOUT), causes.BY_METHOD),
 )
 def names_of_methods(context: ScenarioContext) -> None:
-    """Say names that a dispatcher without a table of commands would find."""
+    """Send names that a dispatcher without a command table would find."""
     client = context.connect()
     for name in ("handle", "run", "send", "recv", "close", "stop", "start", "serve", "__init__", "__class__", "socket"):
         client.send_line(name)
@@ -78,7 +76,7 @@ for _slug, _said, _what in (
     chapter.transcript(
         f"commands.{_slug}",
         "HFTP-3.2",
-        f"{_what} is an unknown command, or a malformed line",
+        f"{_what} is answered with 200 or 101",
         f"""
         C: {_said}
         S: 200|101 *
@@ -87,14 +85,14 @@ for _slug, _said, _what in (
         causes=causes.ANY_CASE,
     )
 
-# --- How many arguments ------------------------------------------------------------------------------
+# --- Number of arguments -----------------------------------------------------------------------------
 
 _COUNTS: Final = (
     ("metadata-0", "get_metadata", causes.TOO_FEW, "get_metadata without an argument"),
     ("metadata-2", "get_metadata {text} {text}", causes.TOO_MANY, "get_metadata with two arguments"),
     ("metadata-3", "get_metadata {text} 0 1", causes.TOO_MANY, "get_metadata with three arguments"),
     ("slice-0", "get_slice", causes.TOO_FEW, "get_slice without arguments"),
-    ("slice-1", "get_slice {text}", causes.TOO_FEW, "get_slice with the name alone"),
+    ("slice-1", "get_slice {text}", causes.TOO_FEW, "get_slice with only a file name"),
     ("slice-2", "get_slice {text} 0", causes.TOO_FEW, "get_slice without SIZE"),
     ("slice-4", "get_slice {text} 0 1 1", causes.TOO_MANY, "get_slice with a third number"),
     ("slice-5", "get_slice {text} 0 1 raw raw", causes.TOO_MANY, "get_slice with five arguments"),
@@ -110,7 +108,7 @@ for _slug, _said, _told, _what in _COUNTS:
     chapter.transcript(
         f"commands.{_slug}",
         "HFTP-3.3",
-        f"{_what} is answered by 201",
+        f"{_what} is answered with 201",
         f"""
         C: {_said}
         S: 201 *
@@ -119,19 +117,19 @@ for _slug, _said, _told, _what in _COUNTS:
         causes=_told,
     )
 
-# --- Files that are not there ------------------------------------------------------------------------
+# --- Missing files -----------------------------------------------------------------------------------
 
 for _slug, _said, _what, _needs in (
     ("missing-metadata", f"get_metadata {_MISSING}", "get_metadata of a missing file", []),
     ("missing-slice", f"get_slice {_MISSING} 0 1", "get_slice of a missing file", []),
     ("missing-empty-slice", f"get_slice {_MISSING} 0 0", "An empty slice of a missing file", []),
-    ("missing-by-prefix", "get_metadata {text}.bak", "A name that begins with that of a file", ["own-files"]),
-    ("missing-by-suffix", "get_metadata x{text}", "A name that ends with that of a file", ["own-files"]),
+    ("missing-by-prefix", "get_metadata {text}.bak", "A missing name that starts with a file name", ["own-files"]),
+    ("missing-by-suffix", "get_metadata x{text}", "A missing name that ends with a file name", ["own-files"]),
 ):
     chapter.transcript(
         f"commands.{_slug}",
         "HFTP-3.4",
-        f"{_what} is answered by 202",
+        f"{_what} is answered with 202",
         f"""
         C: {_said}
         S: 202 *
@@ -144,26 +142,26 @@ for _slug, _said, _what, _needs in (
 # --- The order of the checks -------------------------------------------------------------------------
 
 _ORDERS: Final = (
-    ("unknown-before-all", f"frobnicate {_MISSING} x -1", 200, "An unknown command, with everything else wrong"),
-    ("offset-before-file", f"get_slice {_MISSING} x 1", 201, "A missing file with a wrong OFFSET"),
-    ("size-before-file", f"get_slice {_MISSING} 0 x", 201, "A missing file with a wrong SIZE"),
-    ("negative-before-file", f"get_slice {_MISSING} -1 1", 201, "A missing file with a negative OFFSET"),
-    ("negative-size-before-file", f"get_slice {_MISSING} 0 -1", 201, "A missing file, negative SIZE"),
-    ("count-before-file", f"get_slice {_MISSING} 0", 201, "A missing file without SIZE"),
-    ("too-many-before-file", f"get_metadata {_MISSING} x", 201, "A missing file and an argument more"),
-    ("size-before-range", "get_slice {text} {text.size+1} x", 201, "OFFSET past the end, wrong SIZE"),
-    ("offset-before-range", "get_slice {text} x {text.size+1}", 201, "SIZE past the end, wrong OFFSET"),
-    ("count-before-range", "get_slice {text} {text.size+1}", 201, "OFFSET past the end, no SIZE"),
+    ("unknown-before-all", f"frobnicate {_MISSING} x -1", 200, "An unknown command with invalid arguments"),
+    ("offset-before-file", f"get_slice {_MISSING} x 1", 201, "A missing file and an invalid OFFSET"),
+    ("size-before-file", f"get_slice {_MISSING} 0 x", 201, "A missing file and an invalid SIZE"),
+    ("negative-before-file", f"get_slice {_MISSING} -1 1", 201, "A missing file and a negative OFFSET"),
+    ("negative-size-before-file", f"get_slice {_MISSING} 0 -1", 201, "A missing file and a negative SIZE"),
+    ("count-before-file", f"get_slice {_MISSING} 0", 201, "A missing file and no SIZE"),
+    ("too-many-before-file", f"get_metadata {_MISSING} x", 201, "A missing file and an extra argument"),
+    ("size-before-range", "get_slice {text} {text.size+1} x", 201, "OFFSET past the end and an invalid SIZE"),
+    ("offset-before-range", "get_slice {text} x {text.size+1}", 201, "SIZE past the end and an invalid OFFSET"),
+    ("count-before-range", "get_slice {text} {text.size+1}", 201, "OFFSET past the end and no SIZE"),
     ("file-before-offset", f"get_slice {_MISSING} 1000000 1", 202, "A missing file and a large OFFSET"),
     ("file-before-size", f"get_slice {_MISSING} 0 1000000", 202, "A missing file and a large SIZE"),
-    ("form-before-all", f"get_slice {_MISSING} 1000000 x", 201, "A missing file, large OFFSET, wrong SIZE"),
+    ("form-before-all", f"get_slice {_MISSING} 1000000 x", 201, "A missing file, a large OFFSET and an invalid SIZE"),
 )
 
 for _slug, _said, _code, _what in _ORDERS:
     chapter.transcript(
         f"commands.{_slug}",
         "HFTP-3.5",
-        f"{_what}: {_code}",
+        f"{_what}: answered with {_code}",
         f"""
         C: {_said}
         S: {_code} *
@@ -173,7 +171,7 @@ for _slug, _said, _code, _what in _ORDERS:
     )
 
 
-# --- What cannot be read -----------------------------------------------------------------------------
+# --- Unreadable files and directories ----------------------------------------------------------------
 
 
 def _ask_unreadable(context: ScenarioContext, line: bytes) -> None:
@@ -190,61 +188,61 @@ def _ask_unreadable(context: ScenarioContext, line: bytes) -> None:
 @chapter.play(
     "commands.unreadable-slice",
     "HFTP-3.7",
-    "A slice of a file that the server cannot read is answered by 199, and the server closes",
+    "A slice of a file that the server cannot read is answered with 199, and the connection closes",
     needs=["unreadable"],
     causes=causes.CANNOT_READ,
 )
 def unreadable_slice(context: ScenarioContext) -> None:
-    """Ask for its first byte; before 2026 any status line will do."""
+    """Request its first byte; before 2026 any status passes."""
     _ask_unreadable(context, b"get_slice %b 0 1" % context.fixture("unreadable").name)
 
 
 @chapter.play(
     "commands.unreadable-metadata",
     "HFTP-3.7",
-    "The size of a file that the server cannot read is not told: 199, and the server closes",
+    "get_metadata of a file that the server cannot read is answered with 199, and the connection closes",
     needs=["unreadable"],
-    level="SHOULD",  # stat() needs no permission to read, and the protocol does not say which call has to fail
+    level="SHOULD",  # stat() needs no read permission, and the protocol does not say which call has to fail
     causes=causes.CANNOT_READ,
 )
 def unreadable_metadata(context: ScenarioContext) -> None:
-    """Ask for its size; before 2026 any status line will do."""
+    """Request its size; before 2026 any status passes."""
     _ask_unreadable(context, b"get_metadata " + context.fixture("unreadable").name)
 
 
 @chapter.play(
     "commands.unreadable-survived",
     "HFTP-3.11",
-    "Other clients are served after a file that the server cannot read was asked for",
+    "Other clients are still served after a request for a file that the server cannot read",
     needs=["unreadable"],
     isolation=DESTRUCTIVE,
     causes=causes.CANNOT_READ,
 )
 def unreadable_survived(context: ScenarioContext) -> None:
-    """Ask for its size and for slices of it, whatever the answers, and connect again."""
+    """Request its size and slices of it, ignore the replies, and connect again."""
     survive(context, [command % context.fixture("unreadable").name for command in COMMANDS])
 
 
 @chapter.play(
     "commands.unreadable-directory",
     "HFTP-3.7",
-    "A directory that the server cannot read is answered by 199, and the server closes",
+    "The listing of a directory that the server cannot read is answered with 199, and the connection closes",
     needs=["local", "unreadable", "text"],
     isolation=EXCLUSIVE,
     causes=causes.CANNOT_READ
     | {
-        Kind.STATUS: Cause("a directory that cannot be read is taken for a missing file", codes=(202,)),
+        Kind.STATUS: Cause("an unreadable directory is treated as a missing file", codes=(202,)),
         Kind.BODY: Cause(
-            "a directory that cannot be read is taken for an empty one",
+            "an unreadable directory is treated as an empty one",
             got="listing of 0 names",
-            seen="no name is listed",
+            seen="no names were listed",
         ),
     },
 )
 def unreadable_directory(context: ScenarioContext) -> None:
-    """Take the permission to read the directory away for a while; a server that has it open already may go on.
+    """Remove read permission from the directory for a while; a server that keeps it open may still list it.
 
-    Before 2026 any status line will do.
+    Before 2026 any status passes.
     """
     directory = context.fixtures.directory
     mode = directory.stat().st_mode & 0o7777

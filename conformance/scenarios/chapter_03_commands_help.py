@@ -1,4 +1,4 @@
-"""help, and what servers know beyond the commands that their dialect has."""
+"""help, and commands beyond those of the dialect."""
 
 from typing import Final
 
@@ -27,9 +27,9 @@ def _helped(context: ScenarioContext) -> list[bytes]:
     return names
 
 
-@chapter.play("commands.help", "HFTP-3.8", "help is answered by 0, names and an empty line", causes=causes.HELP)
+@chapter.play("commands.help", "HFTP-3.8", "help is answered with 0, names and an empty line", causes=causes.HELP)
 def help_form(context: ScenarioContext) -> None:
-    """Ask for help, and then for something else."""
+    """Send help, and one more command."""
     if not _helped(context):
         raise Failure(Kind.BODY, "the names of the commands", "none")
 
@@ -37,17 +37,17 @@ def help_form(context: ScenarioContext) -> None:
 @chapter.play(
     "commands.help-complete",
     "HFTP-3.8",
-    "help names each command once, and nothing but its name",
+    "help lists each command once, and only its name",
     causes=causes.HELP
     | {
         Kind.BODY: [
-            Cause("a line holds more than the name of a command", got="[^,] ", seen="a line has a space"),
-            "the name of a command is missing, or is there twice",
+            Cause("a line contains more than a command name", got="[^,] ", seen="a line contains a space"),
+            "a command name is missing or listed twice",
         ]
     },
 )
 def help_complete(context: ScenarioContext) -> None:
-    """Compare the names with those of the protocol; a server may have more."""
+    """Compare the names with those in the protocol; a server may have more."""
     names = _helped(context)
     for name in _NAMES:
         if names.count(name) != 1:
@@ -58,17 +58,17 @@ def help_complete(context: ScenarioContext) -> None:
 @chapter.play(
     "commands.help-usable",
     "HFTP-3.8",
-    "Every command that help names is known",
+    "Every command that help lists is known",
     causes=causes.HELP
     | {
         Kind.STATUS: [
-            Cause("help names something that is not known as a command", codes=(200,), control=_HELP_IS_KNOWN),
-            Cause("help is not known", codes=(200,)),
+            Cause("help lists a command that is not implemented", codes=(200,), control=_HELP_IS_KNOWN),
+            Cause("help is not implemented", codes=(200,)),
         ]
     },
 )
 def help_usable(context: ScenarioContext) -> None:
-    """Say each of the names with more arguments than the protocol's commands take: anything but 200 is an answer."""
+    """Send each name with more arguments than any command takes; any status but 200 passes."""
     for name in _helped(context)[:50]:
         client = context.connect()
         client.send_line(name + b" 1 2 3 4 5 6")
@@ -79,7 +79,7 @@ for _slug, _said in (("1", "help get_slice"), ("2", "help help me")):
     chapter.transcript(
         f"commands.help-{_slug}",
         "HFTP-3.8",
-        f"{_said} is answered by 201",
+        f"{_said} is answered with 201",
         f"""
         C: {_said}
         S: 201 *
@@ -91,7 +91,7 @@ for _slug, _said in (("1", "help get_slice"), ("2", "help help me")):
 chapter.transcript(
     "commands.help-in-case",
     "HFTP-3.2",
-    "HELP is an unknown command, or a malformed line",
+    "HELP is answered with 200 or 101",
     """
     C: HELP
     S: 200|101 *
@@ -102,9 +102,9 @@ chapter.transcript(
 )
 
 
-@chapter.play("commands.more", "HFTP-3.9", "Whether the server knows what came later: help and raw slices")
+@chapter.play("commands.more", "HFTP-3.9", "Whether the server knows the additions of 2026: help and raw slices")
 def more(context: ScenarioContext) -> None:
-    """Ask for help, and for a raw slice of a file that is not there."""
+    """Send help, and request a raw slice of a missing file."""
     for said in (b"help", b"get_slice %b 0 1 raw" % _MISSING.encode(), UNKNOWN):
         client = context.connect()
         client.send_line(said)

@@ -1,4 +1,4 @@
-"""quit: its reply, the end of the stream after it, and nothing else."""
+"""quit: its reply, and the end of the stream after it."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ chapter = Chapter()
 
 _MISSING: Final = "hftp-conformance-no-such-file"
 _CUT_OFF: Final = Cause(
-    "at quit the connection is closed before all of the slice in front of it is sent",
+    "quit closes the connection before the previous slice is sent completely",
     control="""
     C: get_slice {medium} 0 {medium.size}
     S: 0 *
@@ -21,7 +21,7 @@ _CUT_OFF: Final = Cause(
 chapter.transcript(
     "commands.quit",
     "HFTP-3.6",
-    "quit is answered by 0, and the server closes",
+    "quit is answered with 0, and the connection closes",
     """
     C: quit
     S: 0 *
@@ -33,7 +33,7 @@ chapter.transcript(
 chapter.transcript(
     "commands.quit-after-others",
     "HFTP-3.6",
-    "quit ends a conversation of successes and errors",
+    "quit closes the connection after successes and errors",
     f"""
     C: get_metadata {{text}}
     S: 0 *
@@ -53,7 +53,7 @@ chapter.transcript(
 chapter.transcript(
     "commands.quit-pipelined",
     "HFTP-3.6",
-    "Commands behind quit in the same packet are not executed",
+    "Commands after quit in the same packet are not executed",
     """
     C| quit\\r\\nget_file_listing\\r\\nget_metadata {text}\\r\\nfrobnicate\\r\\n
     S: 0 *
@@ -65,7 +65,7 @@ chapter.transcript(
 chapter.transcript(
     "commands.quit-twice",
     "HFTP-3.6",
-    "Of two quits in one packet the first is answered, and the second never seen",
+    "Of two quits in one packet only the first is answered",
     """
     C| quit\\r\\nquit\\r\\n
     S: 0 *
@@ -77,7 +77,7 @@ chapter.transcript(
 chapter.transcript(
     "commands.quit-before-bad-eol",
     "HFTP-3.6",
-    "A bad line end behind quit is not seen any more",
+    "A bad line end after quit is ignored",
     """
     C| quit\\r\\nfrobnicate\\nquit\\r\\n
     S: 0 *
@@ -89,7 +89,7 @@ chapter.transcript(
 chapter.transcript(
     "commands.quit-with-argument-goes-on",
     "HFTP-3.6",
-    "quit with an argument is an error, and does not end the conversation",
+    "quit with an argument is an error, and the connection stays open",
     """
     C: quit now
     S: 201 *
@@ -107,12 +107,12 @@ chapter.transcript(
 @chapter.play(
     "commands.quit-behind-slice",
     "HFTP-3.6",
-    "A quit that is sent together with get_slice does not cut the slice off",
+    "A quit pipelined after get_slice does not truncate the slice",
     needs=["medium"],
     causes=causes.QUIT | dict.fromkeys((Kind.CLOSED, Kind.RESET), _CUT_OFF),
 )
 def quit_behind_slice(context: ScenarioContext) -> None:
-    """Ask for a whole file and say quit in one packet; little of it fits into the client's buffer when it is sent."""
+    """Send get_slice of a whole file and quit in one packet; little of the file fits into the receive buffer."""
     file = context.fixture("medium")
     client = context.connect(receive_buffer_bytes=4096)
     client.send(b"get_slice %b 0 %d\r\nquit\r\n" % (file.name, file.size))
@@ -125,15 +125,15 @@ def quit_behind_slice(context: ScenarioContext) -> None:
 @chapter.play(
     "commands.quit-behind-many",
     "HFTP-3.6",
-    "A quit that is sent together with many commands does not lose the replies to them",
+    "A quit pipelined after many commands does not lose their replies",
     causes=causes.QUIT
     | {
-        Kind.CLOSED: "at quit the connection is closed before all replies to the commands in front of it are sent",
-        Kind.RESET: "at quit the connection is reset before all replies have arrived, as SO_LINGER with 0 seconds does",
+        Kind.CLOSED: "quit closes the connection before all replies to earlier commands are sent",
+        Kind.RESET: "quit resets the connection before all replies have arrived, as SO_LINGER with 0 seconds does",
     },
 )
 def quit_behind_many(context: ScenarioContext) -> None:
-    """Ask for more replies than a small buffer holds, and read them once the server has most likely closed."""
+    """Request more replies than a small buffer holds, and read them after the server has most likely closed."""
     client = context.connect(receive_buffer_bytes=4096)
     count = 800
     client.send(f"get_metadata {_MISSING}\r\n".encode() * count + b"quit\r\n")

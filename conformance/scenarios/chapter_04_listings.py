@@ -1,4 +1,4 @@
-"""get_file_listing: every file once, however many there are, and as it is now."""
+"""get_file_listing: every file exactly once, and always current."""
 
 import contextlib
 import os
@@ -19,14 +19,14 @@ _KEYS: Final = ("text", "one", "empty", "binary", "bytes", "long-name", "names",
 
 
 def list_files(client: Client) -> list[bytes]:
-    """Ask for a listing, require 0, and return the names."""
+    """Request a listing, require 0, and return the names."""
     client.send_line("get_file_listing")
     client.status(0)
     return client.listing()
 
 
 def _require_once(names: list[bytes], wanted: bytes) -> None:
-    """Require a name, once."""
+    """Require that a name is listed exactly once."""
     if (count := names.count(wanted)) != 1:
         got = f"it {count} times" if count else f"{len(names)} other lines"
         raise Failure(Kind.BODY, f"the line {escape(wanted)}, once", f"{got}, the first: {escape(b''.join(names[:1]))}")
@@ -35,12 +35,12 @@ def _require_once(names: list[bytes], wanted: bytes) -> None:
 @chapter.play(
     "listings.form",
     "HFTP-4.1",
-    "A listing is 0, one name a line, and an empty line",
+    "A listing is a status of 0, one name per line, and an empty line",
     needs=["text"],
     causes=causes.LISTING_FORM,
 )
 def form(context: ScenarioContext) -> None:
-    """Look for a file that is there as a line of the listing, and for the next reply behind it."""
+    """Check that an existing file is a line of the listing, and that the next reply follows the listing."""
     client = context.connect()
     names = list_files(client)
     if context.fixture("text").name not in names:
@@ -52,7 +52,7 @@ def form(context: ScenarioContext) -> None:
 chapter.transcript(
     "listings.then-others",
     "HFTP-4.1",
-    "A listing ends where the next reply begins",
+    "Nothing comes between a listing and the next reply",
     """
     C: get_file_listing
     C: get_metadata {text}
@@ -75,13 +75,13 @@ chapter.transcript(
 @chapter.play(
     "listings.empty-directory",
     "HFTP-4.2",
-    "The listing of an empty directory is 0 and an empty line",
+    "The listing of an empty directory is a status of 0 and an empty line",
     needs=["local"],
     isolation=EXCLUSIVE,
     causes=causes.LISTING_EMPTY,
 )
 def empty_directory(context: ScenarioContext) -> None:
-    """Move everything out of the way for a while, and look for exactly one CR LF between two status lines."""
+    """Empty the directory for a while, and require exactly one CR LF between two status lines."""
     with context.fixtures.emptied():
         client = context.connect()
         if names := list_files(client):
@@ -100,13 +100,13 @@ def empty_directory(context: ScenarioContext) -> None:
 @chapter.play(
     "listings.one-file",
     "HFTP-4.3",
-    "The listing of a directory with one file is its name",
+    "The listing of a directory with one file contains only its name",
     needs=["local"],
     isolation=EXCLUSIVE,
     causes=causes.LISTING_FRESH,
 )
 def one_file(context: ScenarioContext) -> None:
-    """Leave one file alone in the directory."""
+    """Leave only one file in the directory for a while."""
     with context.fixtures.emptied(), context.fixtures.added({b"alone.txt": b"alone"}):
         client = context.connect()
         names = list_files(client)
@@ -118,35 +118,35 @@ def one_file(context: ScenarioContext) -> None:
 @chapter.play(
     "listings.has-all",
     "HFTP-4.3",
-    "Every kind of file is listed, once: text, binary, large, of one byte, of a name of 255 bytes",
+    "Every kind of file is listed once: text, binary, large, one byte, with a name of 255 bytes",
     needs=["own-files", *_KEYS],
     causes=causes.LISTING_WHOLE,
 )
 def has_all(context: ScenarioContext) -> None:
-    """Look for the name of each file that was written."""
+    """Check the name of every file that the suite created."""
     names = list_files(context.connect())
     for key in _KEYS:
         _require_once(names, context.fixture(key).name)
 
 
 def _add_listed(key: str, what: str, cause: Cause) -> None:
-    """Add a scenario: this file is listed."""
+    """Add a scenario: a certain file is listed."""
 
     @chapter.play(
         f"listings.has-{key}",
         "HFTP-4.3",
-        f"{what} is listed, once",
+        f"{what} is listed exactly once",
         needs=[key],
         causes=causes.LISTING_WHOLE | {Kind.BODY: cause},
     )
     def listed(context: ScenarioContext) -> None:
-        """Look for its name."""
+        """Check its name in the listing."""
         _require_once(list_files(context.connect()), context.fixture(key).name)
 
 
 for _row in (
     ("empty", "An empty file", causes.EMPTY_LEFT_OUT),
-    ("names", "A name with capitals, as it is spelled,", causes.LOWERED),
+    ("names", "A name with capitals", causes.LOWERED),
     ("no-extension", "A file without an extension", causes.ONLY_WITH_DOTS),
 ):
     _add_listed(*_row)
@@ -160,9 +160,9 @@ def no_doubles(context: ScenarioContext) -> None:
         raise Failure(Kind.BODY, "each name once", f"{escape(doubled[0])} {counts[doubled[0]]} times")
 
 
-@chapter.play("listings.twice", "HFTP-4.3", "Two listings of the same files are the same", needs=["own-files"])
+@chapter.play("listings.twice", "HFTP-4.3", "Listings of an unchanged directory are the same", needs=["own-files"])
 def twice(context: ScenarioContext) -> None:
-    """List twice on a connection, and once on another."""
+    """Request two listings on one connection, and one on another."""
     client = context.connect()
     first, second = sorted(list_files(client)), sorted(list_files(client))
     third = sorted(list_files(context.connect()))
@@ -178,7 +178,7 @@ def twice(context: ScenarioContext) -> None:
 
 @contextlib.contextmanager
 def _many_files(context: ScenarioContext, names: list[bytes]) -> Iterator[None]:
-    """Have many files for a while: one is written, the others are hard links to it, which is far faster."""
+    """Create many files for a while: one file, and hard links to it, which is much faster."""
     first, *others = names
     with context.fixtures.added({first: b"."}), _opened(context.fixtures.directory) as directory:
         try:
@@ -193,7 +193,7 @@ def _many_files(context: ScenarioContext, names: list[bytes]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    """Hold a directory open: names in it are then found without their paths."""
+    """Keep a directory open, so that names in it are resolved without their paths."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield descriptor
@@ -204,13 +204,13 @@ def _opened(path: Path) -> Iterator[int]:
 def _put(directory: int, name: bytes, original: bytes) -> None:
     try:
         os.link(original, name, src_dir_fd=directory, dst_dir_fd=directory)
-    except OSError:  # a file system without links
+    except OSError:  # a file system without hard links
         with os.fdopen(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, dir_fd=directory), "wb") as file:
             file.write(b".")
 
 
 def _add_many(slug: str, title: str, names: list[bytes]) -> None:
-    """Add a scenario: so many files are all listed."""
+    """Add a scenario: all of many files are listed."""
 
     @chapter.play(
         f"listings.{slug}",
@@ -222,7 +222,7 @@ def _add_many(slug: str, title: str, names: list[bytes]) -> None:
         causes=causes.LISTING_WHOLE,
     )
     def many(context: ScenarioContext) -> None:
-        """Add them, compare the listing with what is there, and take them away again."""
+        """Add them, compare the listing with them, and remove them."""
         with _many_files(context, names):
             client = context.connect()
             listed = list_files(client)
@@ -236,27 +236,27 @@ def _add_many(slug: str, title: str, names: list[bytes]) -> None:
             client.in_step()
 
 
-_add_many("files-1000", "1,000 files are all listed", [b"hftp-many-%04d.txt" % number for number in range(1000)])
-_add_many("files-10000", "10,000 files are all listed", [b"hftp-many-%05d.txt" % number for number in range(10_000)])
+_add_many("files-1000", "All 1,000 files are listed", [b"hftp-many-%04d.txt" % number for number in range(1000)])
+_add_many("files-10000", "All 10,000 files are listed", [b"hftp-many-%05d.txt" % number for number in range(10_000)])
 _add_many(
     "files-200-long",
-    "200 files with names of 255 bytes are all listed",
+    "All 200 files with names of 255 bytes are listed",
     [(b"hftp-long-%03d-" % number).ljust(255, b"x") for number in range(200)],
 )
 
-# --- As it is now ------------------------------------------------------------------------------------
+# --- Changes -----------------------------------------------------------------------------------------
 
 
 @chapter.play(
     "listings.fresh",
     "HFTP-4.3",
-    "A file that was added is listed at once, and one that was removed is not",
+    "An added file is listed at once, and a removed one is not",
     needs=["local"],
     isolation=EXCLUSIVE,
     causes=causes.LISTING_FRESH,
 )
 def fresh(context: ScenarioContext) -> None:
-    """Add and remove a file between the listings of one client, and look as another client too."""
+    """Add and remove a file between listings on one connection, and check on another one, too."""
     name = b"hftp-conformance-fresh.txt"
     client = context.connect()
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""get_file_listing: nothing that cannot be fetched, and what a server may do either way."""
+"""get_file_listing: only files that can be fetched, and choices of the server."""
 
 from typing import Final
 
@@ -12,13 +12,13 @@ from conformance.scenarios.chapter_04_listings import list_files
 chapter = Chapter()
 
 _ASKED_NAMES: Final = 100
-"""How many names of a listing are asked for."""
+"""How many names of a listing to request."""
 
 
 def _require_fetchable(client: Client, name: bytes) -> bool:
-    """Require size and beginning of a file that was listed; return False if the server closes instead, rightly.
+    """Require the size and the first bytes of a listed file; return False if the server rightly closes instead.
 
-    Before 2026 a server may list a file that it cannot read, as long as it says so (199).
+    Before 2026 a server may list a file that it cannot read, if it then answers with 199.
     """
     may_be_unreadable = client.dialect != "2026"
     if b" " in name or not name:
@@ -43,16 +43,16 @@ def _require_fetchable(client: Client, name: bytes) -> bool:
 @chapter.play(
     "listings.all-fetchable",
     "HFTP-4.5",
-    "Everything that is listed can be fetched",
+    "Every listed file can be fetched",
     timeouts=30.0,
     causes=causes.UNFETCHABLE,
 )
 def all_fetchable(context: ScenarioContext) -> None:
-    """Ask for the size and the first bytes of each name."""
+    """Request the size and the first bytes of each listed file."""
     client = context.connect()
     names = list_files(client)
     if not names:
-        message = "no files are listed"
+        message = "the listing is empty"
         raise Incomplete(message)
     is_open = True
     for name in names if len(names) <= _ASKED_NAMES else context.random.sample(names, _ASKED_NAMES):
@@ -66,61 +66,61 @@ for _key, _what in (
     ("subdirectory", "A directory"),
     ("inner", "A file in a subdirectory"),
     ("spaced", "A name with a space"),
-    ("link-inside", "A link to a file"),
-    ("link-outside", "A link that leads out of the directory"),
+    ("link-inside", "A symbolic link to a file in the directory"),
+    ("link-outside", "A symbolic link that leads out of the directory"),
     ("unreadable", "A file that the server cannot read"),
-    ("hidden", "A file whose name begins with a dot"),
+    ("hidden", "A dot-file"),
 ):
 
     @chapter.play(
         f"listings.only-fetchable-{_key}",
         "HFTP-4.5",
-        f"{_what} is not listed, unless it can be fetched",
+        f"{_what} is listed only if it can be fetched",
         needs=["local", _key],
         causes=causes.UNFETCHABLE,
     )
     def only_fetchable(context: ScenarioContext, key: str = _key) -> None:
-        """Look for it under the names that it could be listed by."""
+        """Search the listing for all its possible names."""
         thing = context.fixture(key)
         client = context.connect()
         wanted = {thing.name, thing.name + b"/", b"./" + thing.name, thing.name.rpartition(b"/")[2]}
         found = [name for name in list_files(client) if name in wanted]
         for name in found:
             if not _require_fetchable(client, name):
-                context.observe(f"listed, and cannot be read: {escape(name)}")
+                context.observe(f"listed, but unreadable: {escape(name)}")
                 return
         client.in_step()
-        context.observe(f"listed, and can be fetched: {escape(found[0])}" if found else "not listed")
+        context.observe(f"listed and fetchable: {escape(found[0])}" if found else "not listed")
 
 
-# --- Choices -----------------------------------------------------------------------------------------
+# --- Choices of the server ---------------------------------------------------------------------------
 
 
-@chapter.play("listings.order", "HFTP-4.4", "In which order the names come")
+@chapter.play("listings.order", "HFTP-4.4", "In which order names are listed")
 def order(context: ScenarioContext) -> None:
-    """Compare the order with some that are usual."""
+    """Compare the order with common ones."""
     names = list_files(context.connect())
     for what, usual in (
         ("by their bytes", sorted(names)),
-        ("without regard to case", sorted(names, key=bytes.lower)),
-        ("backwards", sorted(names, reverse=True)),
+        ("case-insensitively", sorted(names, key=bytes.lower)),
+        ("in reverse", sorted(names, reverse=True)),
     ):
         if names == usual:
             context.observe(f"sorted {what}")
             return
-    context.observe("in no order that is known here")
+    context.observe("in no common order")
 
 
 @chapter.play(
     "listings.dot-files",
     "HFTP-4.6",
-    "Whether files whose names begin with a dot are listed and served",
+    "Whether dot-files are listed and served",
     needs=["local", "hidden"],
 )
 def dot_files(context: ScenarioContext) -> None:
-    """Look for one in the listing, and ask for it."""
+    """Search the listing for one, and request it."""
     name = context.fixture("hidden").name
     client = context.connect()
     context.observe("listed" if name in list_files(client) else "not listed")
     client.send_line(b"get_metadata " + name)
-    context.observe(f"asked for: {client.status()}")
+    context.observe(f"get_metadata: {client.status()}")

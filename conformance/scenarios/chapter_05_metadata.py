@@ -1,4 +1,4 @@
-"""get_metadata: a size on a line of its own, and the true one, now."""
+"""get_metadata: the current size, on a line of its own."""
 
 import os
 from typing import Final
@@ -13,11 +13,11 @@ from conformance.model.scenario import EXCLUSIVE, Chapter, Kind, ScenarioContext
 chapter = Chapter()
 
 _ASKED_NAMES: Final = 40
-"""How many names of a listing are looked at."""
+"""How many files of a listing to check."""
 chapter.transcript(
     "metadata.form",
     "HFTP-5.1",
-    "get_metadata is answered by 0 and a line of digits, and nothing else",
+    "get_metadata is answered with 0 and a line of digits only",
     """
     C: get_metadata {text}
     S: 0 *
@@ -30,7 +30,7 @@ chapter.transcript(
 chapter.transcript(
     "metadata.form-of-large",
     "HFTP-5.1",
-    "A large size has no separators and no unit",
+    "A large size is sent as digits only, without separators or a unit",
     """
     C: get_metadata {large}
     S: 0 *
@@ -56,7 +56,7 @@ chapter.transcript(
 chapter.transcript(
     "metadata.pipelined",
     "HFTP-5.1",
-    "Sizes that are asked for together come one a line, each behind its status line",
+    "Each pipelined size is on a line of its own after its status line",
     """
     C: get_metadata {text}
     C: get_metadata {one}
@@ -75,7 +75,7 @@ chapter.transcript(
 )
 
 for _key, _what in (
-    ("text", "a text"),
+    ("text", "a text file"),
     ("one", "a file of one byte"),
     ("empty", "an empty file"),
     ("binary", "a file full of CR, LF and NUL"),
@@ -89,7 +89,7 @@ for _key, _what in (
     chapter.transcript(
         f"metadata.size-of-{_key}",
         "HFTP-5.2",
-        f"The size of {_what} is told",
+        f"The size of {_what} is correct",
         f"""
         C: get_metadata {{{_key}}}
         S: 0 *
@@ -109,14 +109,14 @@ def _size_of(client: Client, name: bytes) -> int:
 @chapter.play(
     "metadata.agrees-with-slices",
     "HFTP-5.2",
-    "Of each listed file that can be read exactly as many bytes can be fetched as its size says",
+    "The size of each listed, readable file is the number of bytes that can be fetched",
     timeouts=20.0,
     causes=causes.DISAGREE,
 )
 def agrees_with_slices(context: ScenarioContext) -> None:
-    """Ask for the last byte of each file, and for one more; what the server cannot read or does not find is left out.
+    """Request the last byte of each file, and one byte past the end; skip files that are unreadable or not found.
 
-    Directories, unreadable files and the like may be listed and have a size; other scenarios are about them.
+    Directories, unreadable files and the like may be listed and have a size; other scenarios judge that.
     """
     client = context.connect()
     client.send_line("get_file_listing")
@@ -128,18 +128,18 @@ def agrees_with_slices(context: ScenarioContext) -> None:
             client = context.connect()
         agreed += _agrees(client, name)
     if not agreed:
-        message = "no files are listed that can be read"
+        message = "no listed file can be read"
         raise Incomplete(message)
     if client.latest is None or not client.latest.is_fatal:
         client.finish()
 
 
 _UNREADABLE: Final = (199, 201, 202)
-"""What may answer a slice of an unreadable file or of a directory."""
+"""Codes allowed in reply to a slice of an unreadable file or a directory."""
 
 
 def _agrees(client: Client, name: bytes) -> bool:
-    """Compare the size of a file with where its slices end; return False if it has none, or cannot be read."""
+    """Compare the size of a file with the end of its slices; return False if it has no size or cannot be read."""
     client.send_line(b"get_metadata " + name)
     if client.status().code != 0:
         return False
@@ -160,20 +160,20 @@ for _slug, _what, _before, _after in (
     ("grown", "grew", b"short", b"a good deal longer than it was"),
     ("shrunk", "shrank", b"a good deal longer than it will be", b"short"),
     ("emptied", "was emptied", b"something", b""),
-    ("filled", "was empty and is no more", b"", b"something"),
-    ("rewritten", "was rewritten with as many bytes", b"one content", b"another one"),
+    ("filled", "is no longer empty", b"", b"something"),
+    ("rewritten", "was rewritten with the same number of bytes", b"one content", b"another one"),
 ):
 
     @chapter.play(
         f"metadata.{_slug}",
         "HFTP-5.2",
-        f"A file that {_what} has its new size and its new bytes at once",
+        f"A file that {_what} is served with its new size and content at once",
         needs=["local"],
         isolation=EXCLUSIVE,
         causes=causes.CHANGED,
     )
     def changed(context: ScenarioContext, before: bytes = _before, after: bytes = _after) -> None:
-        """Change the file between two questions of one client, and ask as another client too."""
+        """Change the file between two requests on one connection, and check on another one, too."""
         with context.fixtures.added({_CHANGING: before}):
             client = context.connect()
             _check(client, before)
@@ -182,7 +182,7 @@ for _slug, _what, _before, _after in (
                 _check(context.connect(), after)
 
     def _check(client: Client, data: bytes) -> None:
-        """Compare size, bytes and end with what the file holds."""
+        """Compare size, content and end with those of the file."""
         if (size := _size_of(client, _CHANGING)) != len(data):
             raise Failure(Kind.BODY, f"the size {len(data)}, as it is now", str(size))
         fetch(client, _CHANGING, 0, len(data), InMemory(data))
@@ -193,7 +193,7 @@ for _slug, _what, _before, _after in (
 @chapter.play(
     "metadata.replaced",
     "HFTP-5.2",
-    "A file that another one has replaced under its name is the other one at once",
+    "A file replaced by rename() is served with its new content at once",
     needs=["local"],
     isolation=EXCLUSIVE,
     causes=causes.REPLACED,
@@ -216,13 +216,13 @@ def replaced(context: ScenarioContext) -> None:
 @chapter.play(
     "metadata.removed",
     "HFTP-3.4",
-    "A file that was removed is not found any more, and found again when it is back",
+    "A removed file is not found, and is found again once it is back",
     needs=["local"],
     isolation=EXCLUSIVE,
     causes=causes.REMOVED,
 )
 def removed(context: ScenarioContext) -> None:
-    """Ask for a file before it is there, while it is, and afterwards."""
+    """Request a file before it exists, while it exists, and afterwards."""
     client = context.connect()
     for _ in range(2):
         client.send_line(b"get_metadata " + _CHANGING)

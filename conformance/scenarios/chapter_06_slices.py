@@ -1,4 +1,4 @@
-"""get_slice: which bytes come, and which are not there; in whatever form the dialect has."""
+"""get_slice: the right bytes, empty slices, and slices past the end, in the form of the dialect."""
 
 from conformance.client.client import Client, fetch
 from conformance.diagnosis import slices as causes
@@ -13,7 +13,7 @@ chapter = Chapter()
 # --- Whole files -------------------------------------------------------------------------------------
 
 for _key, _what, _told in (
-    ("text", "A text that ends in CR LF", causes.BYTES),
+    ("text", "A text file that ends in CR LF", causes.BYTES),
     ("one", "A file of one byte", causes.BYTES),
     ("binary", "A file full of CR, LF and NUL", causes.BINARY),
     ("bytes", "A file of all 256 bytes", causes.BINARY),
@@ -25,7 +25,7 @@ for _key, _what, _told in (
     chapter.transcript(
         f"slices.whole-{_key}",
         "HFTP-6.2",
-        f"{_what} comes whole",
+        f"{_what} is sent completely in one slice",
         f"""
         C: get_slice {{{_key}}} 0 {{{_key}.size}}
         S: 0 *
@@ -39,40 +39,48 @@ for _key, _what, _told in (
 
 
 def check_parts(client: Client, file: Fixture, *parts: tuple[int, int]) -> None:
-    """Ask for parts, OFFSET and SIZE, one after the other, and say quit."""
+    """Request parts (OFFSET, SIZE) one after the other, and quit."""
     for offset, size in parts:
         fetch(client, file.name, offset, size, file.content)
     client.finish()
 
 
-@chapter.play("slices.first-bytes", "HFTP-6.2", "The beginning of a file, byte by byte longer", needs=["text"])
+@chapter.play("slices.first-bytes", "HFTP-6.2", "Slices of the first 0, 1, 2 ... bytes are correct", needs=["text"])
 def first_bytes(context: ScenarioContext) -> None:
-    """Ask for the first 0, 1, 2 ... bytes."""
+    """Request the first 0, 1, 2 ... bytes."""
     file = context.fixture("text")
     check_parts(context.connect(), file, *((0, size) for size in range(min(file.size, 24) + 1)))
 
 
-@chapter.play(
-    "slices.each-byte", "HFTP-6.2", "A file, fetched byte by byte, is the file", needs=["text"], causes=causes.BYTES
-)
+@chapter.play("slices.each-byte", "HFTP-6.2", "A file can be fetched byte by byte", needs=["text"], causes=causes.BYTES)
 def each_byte(context: ScenarioContext) -> None:
-    """Ask for each byte alone."""
+    """Request each byte separately."""
     file = context.fixture("text")
     check_parts(context.connect(), file, *((offset, 1) for offset in range(min(file.size, 50))))
 
 
 @chapter.play(
-    "slices.backwards", "HFTP-6.2", "Pieces may be asked for from the end", needs=["text"], causes=causes.BYTES
+    "slices.backwards",
+    "HFTP-6.2",
+    "A file can be fetched from the end to the start",
+    needs=["text"],
+    causes=causes.BYTES,
 )
 def backwards(context: ScenarioContext) -> None:
-    """Ask for the last piece first: nothing may depend on where the slice before ended."""
+    """Request the last byte first: a slice must not depend on where the previous one ended."""
     file = context.fixture("text")
     check_parts(context.connect(), file, *((offset, 1) for offset in reversed(range(min(file.size, 20)))))
 
 
-@chapter.play("slices.random", "HFTP-6.2", "Random slices of 300,007 bytes", needs=["medium"], causes=causes.BYTES)
+@chapter.play(
+    "slices.random",
+    "HFTP-6.2",
+    "Random slices of a file of 300,007 bytes are correct",
+    needs=["medium"],
+    causes=causes.BYTES,
+)
 def random_slices(context: ScenarioContext) -> None:
-    """Ask for 24 slices of any offset and size."""
+    """Request 24 slices of random offset and size."""
     file = context.fixture("medium")
     parts = []
     for _ in range(24):
@@ -81,17 +89,19 @@ def random_slices(context: ScenarioContext) -> None:
     check_parts(context.connect(), file, *parts)
 
 
-@chapter.play("slices.overlapping", "HFTP-6.2", "Slices may overlap", needs=["medium"], causes=causes.BYTES)
+@chapter.play("slices.overlapping", "HFTP-6.2", "Overlapping slices are correct", needs=["medium"], causes=causes.BYTES)
 def overlapping(context: ScenarioContext) -> None:
-    """Ask for slices that share half of their bytes, and for the same one again."""
+    """Request slices that share half of their bytes, and one of them twice more."""
     file = context.fixture("medium")
     parts = [(offset, 10_000) for offset in range(0, 75_000, 5_000)]
     check_parts(context.connect(), file, *parts, parts[0], parts[0])
 
 
-@chapter.play("slices.adjacent", "HFTP-6.2", "Adjacent pieces make up the whole", needs=["medium"], causes=causes.BYTES)
+@chapter.play(
+    "slices.adjacent", "HFTP-6.2", "Adjacent slices make up the whole file", needs=["medium"], causes=causes.BYTES
+)
 def adjacent(context: ScenarioContext) -> None:
-    """Fetch a file in pieces of 15,013 bytes, a prime number, the last one shorter."""
+    """Fetch a file in pieces of 15,013 bytes, a prime number; the last one is shorter."""
     file = context.fixture("medium")
     check_parts(context.connect(), file, *((at, min(15_013, file.size - at)) for at in range(0, file.size, 15_013)))
 
@@ -99,12 +109,12 @@ def adjacent(context: ScenarioContext) -> None:
 @chapter.play(
     "slices.two-files",
     "HFTP-6.2",
-    "Slices of two files in turn do not mix",
+    "Alternating slices of two files do not mix",
     needs=["text", "binary"],
     causes=causes.BYTES,
 )
 def two_files(context: ScenarioContext) -> None:
-    """Ask for a part of one file and of another, in turn, on one connection."""
+    """Request parts of two files alternately on one connection."""
     client = context.connect()
     for offset in range(10):
         for key in ("text", "binary"):
@@ -114,10 +124,10 @@ def two_files(context: ScenarioContext) -> None:
 
 
 @chapter.play(
-    "slices.line-ends", "HFTP-6.2", "CR, LF and NUL come one by one as they are", needs=["binary"], causes=causes.BINARY
+    "slices.line-ends", "HFTP-6.2", "CR, LF and NUL are sent unchanged", needs=["binary"], causes=causes.BINARY
 )
 def line_ends(context: ScenarioContext) -> None:
-    """Ask for each of the first bytes, and for each two and three of them."""
+    """Request the first bytes one, two and three at a time."""
     file = context.fixture("binary")
     check_parts(context.connect(), file, *((offset, size) for size in (1, 2, 3) for offset in range(10)))
 
@@ -127,12 +137,12 @@ for _border in (256, 512, 1024, 1460, 2048, 4096, 8192, 16_384, 32_768, 65_536, 
     @chapter.play(
         f"slices.border-{_border}",
         "HFTP-6.2",
-        f"Slices up to, at and over {_border:,} bytes",
+        f"Slices just below, at and above {_border:,} bytes are correct",
         needs=["medium"],
         causes=causes.OF_SIZE,
     )
     def border(context: ScenarioContext, border: int = _border) -> None:
-        """Ask for sizes around a usual buffer size, and for what stands around that offset."""
+        """Request sizes around a common buffer size, and bytes around that offset."""
         file = context.fixture("medium")
         sizes = [(0, border - 1), (0, border), (0, border + 1), (1, border)]
         check_parts(context.connect(), file, *sizes, (border - 1, 2), (border, 1), (border, border // 8))
@@ -141,12 +151,12 @@ for _border in (256, 512, 1024, 1460, 2048, 4096, 8192, 16_384, 32_768, 65_536, 
 @chapter.play(
     "slices.consistent",
     "HFTP-6.2",
-    "Parts of a file agree with each other, whatever is in it",
+    "Slices of a file agree with each other, whatever its content",
     needs=["large"],
     causes=causes.BYTES,
 )
 def consistent(context: ScenarioContext) -> None:
-    """Fetch the beginning of a file at once, and compare parts of it with that."""
+    """Fetch the beginning of a file in one slice, and compare smaller slices with it."""
     file = context.fixture("large")
     size = min(file.size, 50_000)
     client = context.connect()
@@ -164,13 +174,13 @@ for _slug, _key, _offset, _what in (
     ("last-two", "text", "{text.size-2} 2", "The last two bytes of a file"),
     ("all-but-first", "text", "1 {text.size-1}", "All but the first byte"),
     ("only-byte", "one", "0 1", "The only byte of a file"),
-    ("last-of-medium", "medium", "{medium.size-1} 1", "The last byte of 300,007"),
+    ("last-of-medium", "medium", "{medium.size-1} 1", "The last byte of a file of 300,007 bytes"),
     ("last-of-large", "large", "{large.size-1} 1", "The last byte of a large file"),
 ):
     chapter.transcript(
         f"slices.{_slug}",
         "HFTP-6.5",
-        f"{_what} can be had",
+        f"{_what} can be fetched",
         f"""
         C: get_slice {{{_key}}} {_offset}
         S: 0 *
@@ -184,7 +194,7 @@ for _slug, _key, _offset, _what in (
     ("empty", "text", "0", "An empty slice at the beginning"),
     ("empty-inside", "text", "1", "An empty slice in the middle"),
     ("empty-at-end", "text", "{text.size}", "An empty slice at OFFSET = file size"),
-    ("empty-of-one", "one", "1", "An empty slice behind the only byte"),
+    ("empty-of-one", "one", "1", "An empty slice after the only byte"),
     ("empty-file", "empty", "0", "The only slice of an empty file"),
 ):
     chapter.transcript(
@@ -203,7 +213,7 @@ for _slug, _key, _offset, _what in (
 chapter.transcript(
     "slices.empty-pipelined",
     "HFTP-6.3",
-    "Empty slices among others do not shift the replies",
+    "Empty slices among other commands keep the replies in step",
     """
     C: get_slice {text} 0 0
     C: get_slice {text} 0 2
@@ -223,25 +233,25 @@ chapter.transcript(
 )
 
 for _slug, _said, _what in (
-    ("past-end-by-offset", "{text} {text.size} 1", "One byte behind the last"),
+    ("past-end-by-offset", "{text} {text.size} 1", "One byte after the last"),
     ("past-end-by-size", "{text} 0 {text.size+1}", "One byte more than the file has"),
     ("past-end-by-one", "{text} 1 {text.size}", "A slice that ends one byte past the end"),
-    ("past-end-by-two", "{text} {text.size-1} 2", "The last byte and one more"),
+    ("past-end-by-two", "{text} {text.size-1} 2", "The last byte plus one more"),
     ("past-end-empty", "{text} {text.size+1} 0", "An empty slice one byte past the end"),
-    ("past-end-far", "{text} 1000000000 1", "An OFFSET far past the end"),
+    ("past-end-far", "{text} 1000000000 1", "OFFSET far past the end"),
     ("past-end-far-empty", "{text} 1000000000 0", "An empty slice far past the end"),
-    ("past-end-much", "{text} 0 1000000000", "A SIZE far past the end"),
-    ("past-end-both", "{text} 1000000000 1000000000", "OFFSET and SIZE far past the end"),
-    ("past-end-of-medium", "{medium} {medium.size-1} 2", "One byte past 300,007"),
-    ("past-end-of-large", "{large} {large.size//2} {large.size}", "A SIZE that the second half does not have"),
-    ("past-end-of-one", "{one} 1 1", "A second byte of a file that has one"),
+    ("past-end-much", "{text} 0 1000000000", "SIZE far past the end"),
+    ("past-end-both", "{text} 1000000000 1000000000", "A slice with OFFSET and SIZE far past the end"),
+    ("past-end-of-medium", "{medium} {medium.size-1} 2", "One byte past the end of a file of 300,007 bytes"),
+    ("past-end-of-large", "{large} {large.size//2} {large.size}", "SIZE larger than the second half of a large file"),
+    ("past-end-of-one", "{one} 1 1", "The second byte of a file of one byte"),
     ("past-end-of-empty", "{empty} 0 1", "A byte of an empty file"),
-    ("past-end-of-empty-by-offset", "{empty} 1 0", "An empty slice behind an empty file"),
+    ("past-end-of-empty-by-offset", "{empty} 1 0", "An empty slice past the end of an empty file"),
 ):
     chapter.transcript(
         f"slices.{_slug}",
         "HFTP-6.4",
-        f"{_what}: 203",
+        f"{_what} is answered with 203",
         f"""
         C: get_slice {_said}
         S: 203 *

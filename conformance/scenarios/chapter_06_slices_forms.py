@@ -1,4 +1,4 @@
-"""get_slice in each of its forms: base64, raw, plain bytes, fragments."""
+"""get_slice in each form: base64, raw, plain bytes, fragments."""
 
 from typing import Final
 
@@ -16,12 +16,12 @@ chapter = Chapter()
 @chapter.play(
     "slices.padding",
     "HFTP-6.1",
-    "Slices of every length modulo 3 are padded as base64 wants it",
+    "Slices of every length modulo 3 have the right base64 padding",
     needs=["text"],
     causes=causes.BASE64,
 )
 def padding(context: ScenarioContext) -> None:
-    """Ask for the first 1 to 12 bytes, as far as there are so many."""
+    """Request the first 1 to 12 bytes, or fewer if the file is shorter."""
     file = context.fixture("text")
     check_parts(context.connect(), file, *((0, size) for size in range(1, min(file.size, 12) + 1)))
 
@@ -29,12 +29,12 @@ def padding(context: ScenarioContext) -> None:
 @chapter.play(
     "slices.alphabet",
     "HFTP-6.1",
-    "Bytes that give + and / are encoded in the standard alphabet",
+    "Base64 uses the standard alphabet, with + and /",
     needs=["bytes"],
     causes=causes.BASE64,
 )
 def alphabet(context: ScenarioContext) -> None:
-    """Ask for all 256 bytes from three offsets, so that each three neighbours are encoded together once."""
+    """Request all 256 bytes from three offsets, so that each three adjacent bytes are encoded together once."""
     file = context.fixture("bytes")
     check_parts(context.connect(), file, *((offset, file.size - offset) for offset in range(3)))
 
@@ -42,12 +42,12 @@ def alphabet(context: ScenarioContext) -> None:
 @chapter.play(
     "slices.no-padding-inside",
     "HFTP-6.1",
-    "A slice that is read in chunks has no padding inside of a line",
+    "A long slice has base64 padding only at the end of a line",
     needs=["medium"],
     causes=causes.BASE64,
 )
 def no_padding_inside(context: ScenarioContext) -> None:
-    """Ask for slices that no usual chunk divides."""
+    """Request slices whose sizes are not multiples of common chunk sizes."""
     file = context.fixture("medium")
     check_parts(context.connect(), file, (0, file.size), (1, file.size - 2), (2, 100_000), (3, 65_537))
 
@@ -55,7 +55,7 @@ def no_padding_inside(context: ScenarioContext) -> None:
 chapter.transcript(
     "slices.base64-ends",
     "HFTP-6.1",
-    "A base64 slice is ended by one CR LF, and nothing follows it",
+    "A base64 slice ends in exactly one CR LF",
     """
     C: get_slice {text} 0 1
     S: 0 *
@@ -71,19 +71,19 @@ chapter.transcript(
 )
 
 
-@chapter.play("slices.wrapping", "HFTP-6.6", "Whether a base64 slice comes on one line", needs=["medium"])
+@chapter.play("slices.wrapping", "HFTP-6.6", "Whether a base64 slice is sent on one line", needs=["medium"])
 def wrapping(context: ScenarioContext) -> None:
-    """Ask for a whole file, and count the lines."""
+    """Request a whole file, and count the lines."""
     file = context.fixture("medium")
     lines = fetch(context.connect(), file.name, 0, file.size, file.content).lines
-    context.observe(f"{file.size} bytes come on {lines} line{'s' * (lines != 1)}")
+    context.observe(f"{file.size} bytes are sent on {lines} line{'s' * (lines != 1)}")
 
 
 for _key, _what in (("bytes", "longer than 76 characters"), ("medium", "of any length")):
     chapter.transcript(
         f"slices.one-line-{_key}",
         "HFTP-6.7",
-        f"A base64 slice {_what} comes on one line",
+        f"A base64 slice {_what} is sent on one line",
         f"""
         C: get_slice {{{_key}}} 0 {{{_key}.size}}
         S: 0 *
@@ -96,7 +96,7 @@ for _key, _what in (("bytes", "longer than 76 characters"), ("medium", "of any l
 # --- Forms: raw, plain, fragments --------------------------------------------------------------------
 
 _WHOLE: Final = (
-    ("text", "0 {text.size}", "a whole text"),
+    ("text", "0 {text.size}", "a whole text file"),
     ("text", "1 1", "one byte"),
     ("text", "0 0", "an empty slice"),
     ("empty", "0 0", "an empty file"),
@@ -107,13 +107,13 @@ _WHOLE: Final = (
 
 
 def _add_form(slug: str, requirement: str, name: str, fourth: str, told: dict[Kind, Told]) -> None:
-    """Add a scenario for each kind of slice; `fourth` is the fourth argument, with a space before it."""
+    """Add a scenario for each kind of slice; `fourth` is the fourth argument with a leading space."""
     for key, part, what in _WHOLE:
         suffix = {"1 1": "-one-byte", "0 0": "-empty-slice" if key != "empty" else ""}.get(part, "")
         chapter.transcript(
             f"slices.{slug}-{key}{suffix}",
             requirement,
-            f"{name}: {what}, and then the next reply",
+            f"{name}: {what}, followed directly by the next reply",
             f"""
             C: get_slice {{{key}}} {part}{fourth}
             S: 0 *
@@ -125,7 +125,7 @@ def _add_form(slug: str, requirement: str, name: str, fourth: str, told: dict[Ki
     chapter.transcript(
         f"slices.{slug}-pipelined",
         requirement,
-        f"{name}: slices in a row, errors between them",
+        f"{name}: pipelined slices with an error among them",
         f"""
         C: get_slice {{text}} 0 {{text.size}}{fourth}
         C: get_slice {{text}} {{text.size}} 1{fourth}
@@ -145,7 +145,7 @@ def _add_form(slug: str, requirement: str, name: str, fourth: str, told: dict[Ki
 
 
 _add_form("raw", "HFTP-6.8", "A raw slice", " raw", causes.RAW)
-_add_form("plain", "HFTP-6.10", "A slice as its bytes", "", causes.PLAIN)
+_add_form("plain", "HFTP-6.10", "A slice as plain bytes", "", causes.PLAIN)
 _add_form("fragments", "HFTP-6.11", "A slice in fragments", "", causes.FRAGMENTS)
 
 for _slug, _said, _code in (
@@ -156,7 +156,7 @@ for _slug, _said, _code in (
     chapter.transcript(
         f"slices.raw-{_slug}",
         "HFTP-6.8",
-        f"A raw slice that cannot be had is answered by {_code}, without a length",
+        f"A raw slice that fails is answered with {_code}, without Content-Length",
         f"""
         C: get_slice {_said} raw
         S: {_code} *
@@ -181,7 +181,7 @@ for _slug, _fourth in (
     chapter.transcript(
         f"slices.fourth-{_slug}",
         "HFTP-6.9",
-        f"get_slice with {_fourth} after SIZE is answered by 201",
+        f"get_slice with {_fourth} after SIZE is answered with 201",
         f"""
         C: get_slice {{text}} 0 1 {_fourth}
         S: 201 *
@@ -194,14 +194,14 @@ for _slug, _fourth in (
 @chapter.play(
     "slices.raw-large",
     "HFTP-6.8",
-    "A raw slice of a large file comes whole",
+    "A raw slice of a large file arrives complete",
     needs=["large"],
     isolation=EXCLUSIVE,
     timeouts=60.0,
     causes=causes.LARGE | causes.RAW,
 )
 def raw_large(context: ScenarioContext) -> None:
-    """Fetch all of it, raw."""
+    """Fetch the whole file in one raw slice."""
     file = context.fixture("large")
     client = context.connect()
     client.send_line(b"get_slice %b 0 %d raw" % (file.name, file.size))

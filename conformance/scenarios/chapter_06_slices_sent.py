@@ -1,4 +1,4 @@
-"""get_slice of much: read fast, late or slowly, asked for many times at once, and abandoned."""
+"""Large slices: read fast, late or slowly, pipelined, and abandoned."""
 
 from conformance.client.client import fetch
 from conformance.diagnosis import slices as causes
@@ -12,14 +12,14 @@ chapter = Chapter()
 @chapter.play(
     "slices.large",
     "HFTP-6.12",
-    "A large file comes in one slice",
+    "A large file arrives complete in one slice",
     needs=["large"],
     isolation=EXCLUSIVE,
     timeouts=60.0,
     causes=causes.LARGE,
 )
 def large(context: ScenarioContext) -> None:
-    """Fetch all of it, as fast as it comes."""
+    """Fetch the whole file as fast as possible."""
     file = context.fixture("large")
     client = context.connect()
     fetch(client, file.name, 0, file.size, file.content)
@@ -29,13 +29,13 @@ def large(context: ScenarioContext) -> None:
 @chapter.play(
     "slices.large-read-late",
     "HFTP-6.12",
-    "A large slice waits for a client that does not read at first",
+    "A large slice arrives complete at a client that starts to read late",
     needs=["large"],
     timeouts=60.0,
     causes=causes.LARGE_LATE,
 )
 def large_read_late(context: ScenarioContext) -> None:
-    """Let the buffers between the two fill before anything is read."""
+    """Let the socket buffers fill before reading."""
     file = context.fixture("large")
     size = min(file.size, 12 << 20)
     client = context.connect(receive_buffer_bytes=65_536)
@@ -51,13 +51,13 @@ def large_read_late(context: ScenarioContext) -> None:
 @chapter.play(
     "slices.large-read-slowly",
     "HFTP-6.12",
-    "Large slices wait for a client that reads slowly",
+    "Large slices arrive complete at a client that reads slowly",
     needs=["large"],
     timeouts=60.0,
     causes=causes.MANY,
 )
 def large_read_slowly(context: ScenarioContext) -> None:
-    """Ask for many slices at once, and rest before each is read."""
+    """Pipeline requests for many slices, and pause before reading each."""
     file = context.fixture("large")
     size = min(file.size // 32, 1 << 18)
     client = context.connect(receive_buffer_bytes=65_536)
@@ -72,13 +72,13 @@ def large_read_slowly(context: ScenarioContext) -> None:
 @chapter.play(
     "slices.pipelined",
     "HFTP-6.12",
-    "200 slices that are asked for at once come in order and whole",
+    "200 pipelined slices arrive complete and in order",
     needs=["medium"],
     timeouts=20.0,
     causes=causes.MANY,
 )
 def pipelined(context: ScenarioContext) -> None:
-    """Send all commands before anything is read."""
+    """Send all commands before reading."""
     file = context.fixture("medium")
     parts = [(context.random.randrange(file.size - 3000), context.random.randrange(3000)) for _ in range(200)]
     client = context.connect()
@@ -89,11 +89,11 @@ def pipelined(context: ScenarioContext) -> None:
     client.finish()
 
 
-# --- Clients that leave ------------------------------------------------------------------------------
+# --- Clients that disconnect -------------------------------------------------------------------------
 
 
 def _leave(context: ScenarioContext, how: str, read_bytes: int) -> None:
-    """Ask for a large slice, read some of it, and leave."""
+    """Request a large slice, read some of it, and close or reset the connection."""
     file = context.fixture("large")
     client = context.connect(receive_buffer_bytes=65_536)
     client.send_line(b"get_slice %b 0 %d" % (file.name, file.size))
@@ -107,7 +107,7 @@ def _leave(context: ScenarioContext, how: str, read_bytes: int) -> None:
 
 
 def _still_serves(context: ScenarioContext) -> None:
-    """Require a slice, not only a status line."""
+    """Require a correct slice, not only a status line."""
     file = context.fixture("large")
     client = context.connect()
     fetch(client, file.name, 1, min(1000, file.size - 1), file.content)
@@ -115,22 +115,22 @@ def _still_serves(context: ScenarioContext) -> None:
 
 
 for _how, _read, _what in (
-    ("closed", 0, "closes before it reads any of a large slice"),
+    ("closed", 0, "closes before it reads from a large slice"),
     ("closed", 100_000, "closes in the middle of a large slice"),
-    ("reset", 0, "resets the connection before it reads any of a large slice"),
+    ("reset", 0, "resets the connection before it reads from a large slice"),
     ("reset", 100_000, "resets the connection in the middle of a large slice"),
 ):
 
     @chapter.play(
         f"slices.{_how}-{'midway' if _read else 'unread'}",
         "HFTP-6.13",
-        f"A client that {_what} does not harm the next one",
+        f"A client that {_what} does not affect the next one",
         needs=["large"],
         isolation=DESTRUCTIVE,
         causes=causes.LEFT,
     )
     def left(context: ScenarioContext, how: str = _how, read: int = _read) -> None:
-        """Leave three times, and be served."""
+        """Disconnect three times, then require service."""
         for _ in range(3):
             _leave(context, how, read)
         _still_serves(context)
@@ -139,14 +139,14 @@ for _how, _read, _what in (
 @chapter.play(
     "slices.reset-often",
     "HFTP-6.13",
-    "50 clients that reset the connection in the middle of a slice do not harm the next one",
+    "50 clients that reset the connection in the middle of a slice do not affect the next one",
     needs=["large"],
     isolation=DESTRUCTIVE,
     timeouts=20.0,
     causes=causes.LEFT,
 )
 def reset_often(context: ScenarioContext) -> None:
-    """Leave at different points, and be served."""
+    """Disconnect at different points, then require service."""
     for number in range(50):
         _leave(context, "reset", (number % 5) * 10_000)
     _still_serves(context)

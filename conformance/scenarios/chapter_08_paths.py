@@ -1,7 +1,7 @@
-"""File names: which must work, and what they must not reach, whatever they look like.
+"""Path traversal: no name gives access to a file outside the served directory.
 
-The proof that a name leads out of the directory is a file there whose name is random, so that no file inside can be
-meant: a server that says 0 has found it. Where the suite cannot write such a file, files that every system has serve.
+The proof is a file outside the directory with a random name, which no file inside has: a server that answers with 0 has
+found it. If the suite cannot create such a file, it uses files that exist on every system.
 """
 
 import contextlib
@@ -26,12 +26,12 @@ _MISSING: Final = b"hftp-conformance-no-such-file"
 
 
 def require_refusal(context: ScenarioContext, names: Iterable[bytes], commands: Sequence[bytes] = COMMANDS) -> None:
-    """Ask for the size and for bytes by each name; raise Failure if one is told or served."""
+    """Request the size and bytes of each name; raise Failure if a request succeeds."""
     require_refusals(context, (command % name for name in names for command in commands))
 
 
 def require_refusals(context: ScenarioContext, lines: Iterable[bytes]) -> None:
-    """Send lines; raise Failure if the status of one is 0. What has no readable status line serves nothing."""
+    """Send lines; raise Failure if one gets status 0. A reply without a readable status line counts as a refusal."""
     for line, client, status in readable_answers(context, lines):
         if status.code == 0:
             following = _following(client)
@@ -40,16 +40,16 @@ def require_refusals(context: ScenarioContext, lines: Iterable[bytes]) -> None:
 
 
 def _require_distinction(context: ScenarioContext, line: bytes) -> None:
-    """Raise Incomplete if a name that no file has is answered by 0, too: then a 0 does not show what is served."""
+    """Raise Incomplete if a missing file is also answered with 0: then a 0 does not prove that a file was found."""
     control = next(command for command in COMMANDS[::-1] if command.startswith(line[: line.find(b" ")])) % _MISSING
     for _, _, status in readable_answers(context, [control]):
         if status.code == 0:
-            message = f"the server answers {escape(control)}, a file that does not exist, by 0 as well"
+            message = f"the server also answers {escape(control)} with 0, and that file does not exist"
             raise Incomplete(message)
 
 
 def _following(client: Client) -> str:
-    """Return the beginning of what follows a status line, for people."""
+    """Return the beginning of the data after a status line, escaped for a report."""
     client.half_close()
     with contextlib.suppress(Failure):
         for piece in client.read_pieces(_SHOWN_BYTES, "what follows"):
@@ -57,16 +57,16 @@ def _following(client: Client) -> str:
     return "nothing"
 
 
-# --- Out of the directory ----------------------------------------------------------------------------
+# --- Names that lead out of the directory ------------------------------------------------------------
 
 _Names = Callable[[bytes, bytes, bytes], Sequence[bytes]]
-"""Gives names for a secret's name, the served directory's path, and a name of a file or a directory in it."""
+"""Makes names from the secret's name, the path of the served directory, and the name of a subdirectory."""
 
 _ESCAPES: Final[tuple[tuple[str, str, _Names], ...]] = (
     ("parent", "Two dots", lambda secret, _at, _in: [b"../" + secret]),
     (
         "parents",
-        "Two dots, many times",
+        "Two dots, several times",
         lambda secret, at, _in: [
             b"../../" + at.split(b"/")[-2] + b"/" + secret,
             b"../" * 30 + at.rpartition(b"/")[0].lstrip(b"/") + b"/" + secret,
@@ -75,7 +75,7 @@ _ESCAPES: Final[tuple[tuple[str, str, _Names], ...]] = (
     ),
     (
         "down-and-up",
-        "Two dots after a name that is fine",
+        "Two dots after a valid name",
         lambda secret, _at, inside: [
             inside + b"/../../" + secret,
             b"no-such-directory/../../" + secret,
@@ -98,12 +98,12 @@ _ESCAPES: Final[tuple[tuple[str, str, _Names], ...]] = (
     ),
     (
         "removed-once",
-        "Two dots that are left when two dots are removed",
+        "Two dots that remain after ../ is removed once",
         lambda secret, _at, _in: [b"....//" + secret, b"..././" + secret, b".../...//" + secret],
     ),
     (
         "encoded",
-        "Two dots as URLs encode them",
+        "Two dots, URL-encoded",
         lambda secret, _at, _in: [
             b"%2e%2e/" + secret,
             b"..%2f" + secret,
@@ -114,12 +114,12 @@ _ESCAPES: Final[tuple[tuple[str, str, _Names], ...]] = (
     ),
     (
         "backslash",
-        "Two dots and a backslash",
+        "Two dots with a backslash",
         lambda secret, _at, _in: [b"..\\" + secret, b".\\..\\" + secret, b"..\\/" + secret, b"..%5c" + secret],
     ),
     (
         "trailing",
-        "Two dots, and something after the name",
+        "Two dots, with a suffix after the name",
         lambda secret, _at, _in: [b"../" + secret + end for end in (b"/", b"/.", b"//", b".", b"/..", b"?", b"#a")],
     ),
     (
@@ -135,7 +135,7 @@ _ESCAPES: Final[tuple[tuple[str, str, _Names], ...]] = (
     ),
     (
         "proc",
-        "A way through /proc",
+        "A path through /proc",
         lambda secret, at, _in: [
             b"/proc/self/root" + at.rpartition(b"/")[0] + b"/" + secret,
             b"../" * 30 + b"proc/self/root" + at.rpartition(b"/")[0] + b"/" + secret,
@@ -145,7 +145,7 @@ _ESCAPES: Final[tuple[tuple[str, str, _Names], ...]] = (
 
 
 def secret_of(context: ScenarioContext) -> Fixture:
-    """Return the file outside the directory; raise Incomplete if there is none."""
+    """Return the secret file outside the directory; raise Incomplete if there is none."""
     if context.fixtures.secret is None:
         message = "needs a file outside the served directory (--serve, or --fixtures DIR)"
         raise Incomplete(message)
@@ -157,12 +157,12 @@ def _served(context: ScenarioContext) -> bytes:
 
 
 def _add_escape(slug: str, what: str, names: _Names) -> None:
-    """Add a scenario that tries to leave the directory in one way."""
+    """Add a scenario that tries one way to leave the directory."""
 
     @chapter.play(
         f"paths.{slug}",
         "HFTP-8.1",
-        f"{what}: nothing outside is told or served",
+        f"{what}: no file outside is served, nor its size",
         needs=["outside", "subdirectory"],
         causes=causes.OUTSIDE,
     )
@@ -170,7 +170,7 @@ def _add_escape(slug: str, what: str, names: _Names) -> None:
         inside = context.fixture("subdirectory").name
         require_refusal(context, names(secret_of(context).name, _served(context), inside))
 
-    refused.__doc__ = f"Ask for a file outside. {what}."
+    refused.__doc__ = f"Request a file outside. {what}."
 
 
 for _escape in _ESCAPES:
@@ -180,12 +180,12 @@ for _escape in _ESCAPES:
 @chapter.play(
     "paths.size-outside",
     "HFTP-8.1",
-    "get_metadata does not tell the size of a file outside",
+    "get_metadata does not return the size of a file outside",
     needs=["outside", "subdirectory"],
     causes=causes.SIZE_OUTSIDE,
 )
 def size_outside(context: ScenarioContext) -> None:
-    """Ask for sizes alone."""
+    """Request only sizes."""
     secret, at, inside = secret_of(context).name, _served(context), context.fixture("subdirectory").name
     require_refusal(context, (name for _, _, names in _ESCAPES for name in names(secret, at, inside)), COMMANDS[:1])
 
@@ -193,27 +193,27 @@ def size_outside(context: ScenarioContext) -> None:
 @chapter.play(
     "paths.nul",
     "HFTP-8.1",
-    "A NUL in a name leads nowhere",
+    "A NUL in a name does not give access to a file outside",
     needs=["outside", "text"],
     causes=causes.CUT_AT_NUL,
 )
 def nul(context: ScenarioContext) -> None:
-    """Put a NUL behind, before and between what is good and what is not; a server may drop the connection."""
+    """Put a NUL after, before and inside names; a server may drop the connection."""
     secret, text = secret_of(context).name, context.fixture("text").name
     names = (b"../%b\0" % secret, b"../%b\0.txt" % secret, b"%b\0/../../%b" % (text, secret), b"\0../" + secret)
-    with contextlib.suppress(Incomplete):  # to drop the connection is an answer of a kind, and judged elsewhere
+    with contextlib.suppress(Incomplete):  # dropping the connection is a refusal; other scenarios judge it
         require_refusal(context, names)
 
 
 @chapter.play(
     "paths.spaces",
     "HFTP-8.1",
-    "A space around a name that leads out does not help it",
+    "Spaces around a name do not give access to a file outside",
     needs=["outside"],
     causes=causes.OUTSIDE,
 )
 def spaces(context: ScenarioContext) -> None:
-    """Put spaces where they do not belong; an answer of any kind is right, except for 0."""
+    """Send lines with extra spaces; any reply except 0 passes."""
     secret = secret_of(context).name
     lines = (b"get_metadata  ../" + secret, b"get_metadata ../%b " % secret, b"get_slice  ../%b 0 1" % secret)
     require_refusals(context, lines)
@@ -222,13 +222,13 @@ def spaces(context: ScenarioContext) -> None:
 @chapter.play(
     "paths.neighbour",
     "HFTP-8.1",
-    "A file beside the directory is not served, though its name begins like the directory's",
+    "A file next to the directory, whose name starts with the directory's name, is not served",
     needs=["outside", "local"],
     isolation=EXCLUSIVE,
     causes=causes.COMPARED_AS_TEXT,
 )
 def neighbour(context: ScenarioContext) -> None:
-    """Put a file there for a while, and ask for it by relative and absolute paths."""
+    """Create such a file for a while, and request it by relative and absolute paths."""
     directory = context.fixtures.directory.resolve()
     path = directory.with_name(f"{directory.name}-{secret_of(context).name.decode('latin-1')}")
     with made(path, lambda: path.write_bytes(b"Not served.\n")):
@@ -238,11 +238,11 @@ def neighbour(context: ScenarioContext) -> None:
 
 @contextlib.contextmanager
 def made(path: Path, make: Callable[[], object]) -> Iterator[None]:
-    """Have a thing for a while; raise Incomplete if it cannot be made."""
+    """Create something for a while with `make`; raise Incomplete if that fails."""
     try:
         make()
     except OSError as error:
-        message = f"cannot make {path.name}: {error.strerror}"
+        message = f"cannot create {path.name}: {error.strerror}"
         raise Incomplete(message) from error
     try:
         yield
@@ -258,10 +258,13 @@ _KNOWN_FILES: Final = (b"etc/passwd", b"etc/hosts", b"etc/services", b"bin/sh", 
 
 
 @chapter.play(
-    "paths.known-files", "HFTP-8.1", "Files that every system has are not told or served", causes=causes.OUTSIDE
+    "paths.known-files",
+    "HFTP-8.1",
+    "Files that exist on every system are not served, nor their sizes",
+    causes=causes.OUTSIDE,
 )
 def known_files(context: ScenarioContext) -> None:
-    """Ask for them by absolute paths and by two dots, unless the server holds files of their names itself."""
+    """Request them by absolute paths and two dots, except those whose names the server itself serves."""
     controls = [name for file in _KNOWN_FILES for name in (file, file.rpartition(b"/")[2])]
     served = {
         line.partition(b" ")[2].rpartition(b"/")[2]
@@ -278,7 +281,7 @@ def known_files(context: ScenarioContext) -> None:
 chapter.transcript(
     "paths.outside-answer",
     "HFTP-8.2",
-    "A name that tries to leave the directory: which answer",
+    "A name that tries to leave the directory: which status the server sends",
     """
     C: get_metadata ../secret
     S: 101|201|202 *

@@ -1,4 +1,4 @@
-"""Symbolic links that lead out of the directory: not followed, directly or by detours."""
+"""Symbolic links that lead out of the directory are not followed."""
 
 import os
 
@@ -12,25 +12,25 @@ chapter = Chapter()
 @chapter.play(
     "paths.link-out",
     "HFTP-8.3",
-    "A link to a file outside is not served",
+    "A symbolic link to a file outside is not served",
     needs=["outside", "link-outside"],
     causes=causes.LINKS,
 )
 def link_out(context: ScenarioContext) -> None:
-    """Ask for its size and its bytes."""
+    """Request its size and bytes."""
     require_refusal(context, [context.fixture("link-outside").name])
 
 
 @chapter.play(
     "paths.link-chain",
     "HFTP-8.3",
-    "A link to a link, and a link to the directory above, do not lead out",
+    "A symbolic link to a link that leads out, or to the parent directory, is not followed",
     needs=["outside", "link-outside", "local"],
     isolation=EXCLUSIVE,
     causes=causes.LINKS,
 )
 def link_chain(context: ScenarioContext) -> None:
-    """Make such links for a while."""
+    """Create such links for a while, and request files through them."""
     secret, directory = secret_of(context).name, context.fixtures.directory
     chain, above = directory / "hftp-link-to-link", directory / "hftp-link-above"
     link = os.fsdecode(context.fixture("link-outside").name)

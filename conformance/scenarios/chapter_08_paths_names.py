@@ -1,4 +1,4 @@
-"""File names within the directory: which must work, which may, and which are no file's."""
+"""File names inside the directory: those that must work, those that may, and names of directories and FIFOs."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -14,32 +14,32 @@ from conformance.scenarios.chapter_08_paths import made
 
 chapter = Chapter()
 
-# --- Names of what is no file ------------------------------------------------------------------------
+# --- Names of directories and FIFOs ------------------------------------------------------------------
 
 
 @chapter.play(
     "paths.directory",
     "HFTP-5.3",
-    "The name of a directory has no size",
+    "get_metadata of a directory is refused",
     needs=["subdirectory"],
     isolation=DESTRUCTIVE,
     causes=causes.DIRECTORY,
 )
 def directory(context: ScenarioContext) -> None:
-    """Ask for it: 202 or 201; before 2026 any answer will do."""
+    """Request its size: 202 or 201; before 2026 any status passes."""
     ask_directory(context, b"get_metadata " + context.fixture("subdirectory").name)
 
 
 @chapter.play(
     "paths.directory-slice",
     "HFTP-5.3",
-    "The name of a directory has no slices",
+    "get_slice of a directory is refused",
     needs=["subdirectory"],
     isolation=DESTRUCTIVE,
     causes=causes.DIRECTORY,
 )
 def directory_slice(context: ScenarioContext) -> None:
-    """Ask for a byte of it: 202, 201 or 199; before 2026 any answer will do."""
+    """Request a byte of it: 202, 201 or 199; before 2026 any status passes."""
     ask_directory(context, b"get_slice %b 0 1" % context.fixture("subdirectory").name)
 
 
@@ -47,7 +47,7 @@ def _add_directory(slug: str, what: str, names: Sequence[bytes], *, is_outside: 
     @chapter.play(
         f"paths.{slug}",
         "HFTP-5.3",
-        f"{what} has neither a size nor slices",
+        f"{what} has no size and no slices",
         isolation=DESTRUCTIVE,
         causes=causes.DIRECTORY,
     )
@@ -61,27 +61,27 @@ def _add_directory(slug: str, what: str, names: Sequence[bytes], *, is_outside: 
             if status.code not in allowed or (is_outside and status.code == 0):
                 raise Failure(Kind.STATUS, f"201 or 202 to {escape(line)}", str(status))
 
-    refused.__doc__ = f"Ask for it: {what}. Before 2026 any answer will do{' but 0' * is_outside}."
+    refused.__doc__ = f"Request it: {what}. Before 2026 any status passes{' except 0' * is_outside}."
 
 
 _add_directory("itself", "The served directory itself", (b".", b"./", b"./.", b"subdirectory/.."), is_outside=False)
 _add_directory(
-    "above", "What is above the served directory", (b"..", b"../", b"/", b"//", b"../..", b"/.."), is_outside=True
+    "above", "A parent of the served directory", (b"..", b"../", b"/", b"//", b"../..", b"/.."), is_outside=True
 )
 
 
 @chapter.play(
     "paths.fifo",
     "HFTP-5.3",
-    "A FIFO is no file either, and does not stop the server",
+    "A FIFO has no slices and does not block the server",
     needs=["local"],
     isolation=DESTRUCTIVE,
     causes=causes.FIFO,
 )
 def fifo(context: ScenarioContext) -> None:
-    """Make one for a while, and ask for its size and for a byte; any answer but a byte will do.
+    """Create one for a while, and request its size and a byte; any reply without a byte passes.
 
-    The server is released in the end if it waits for a writer.
+    A server that is blocked in open() is released at the end.
     """
     path = context.fixtures.directory / "hftp-fifo"
     with made(path, lambda: os.mkfifo(path)):
@@ -98,8 +98,8 @@ def fifo(context: ScenarioContext) -> None:
 # --- Names that must work ----------------------------------------------------------------------------
 
 for _key, _slug, _what in (
-    ("names", "alphabet", "A name of letters of both cases, digits, dots, hyphens and underscores"),
-    ("no-extension", "no-extension", "A name in capitals, without a dot"),
+    ("names", "alphabet", "A name of upper- and lower-case letters, digits, dots, hyphens and underscores"),
+    ("no-extension", "no-extension", "A name in capitals without a dot"),
 ):
     chapter.transcript(
         f"paths.{_slug}",
@@ -147,7 +147,7 @@ _WORKING: Final = (
     causes=causes.NAME_REFUSED,
 )
 def odd_names(context: ScenarioContext) -> None:
-    """Have such files for a while, and fetch each."""
+    """Create such files for a while, and fetch each."""
     with context.fixtures.added({name: b"I am " + name for name in _WORKING}):
         client = context.connect()
         for name in _WORKING:
@@ -158,17 +158,17 @@ def odd_names(context: ScenarioContext) -> None:
 @chapter.play(
     "paths.case",
     "HFTP-8.6",
-    "Names that differ in case alone are different files",
+    "Names that differ only in case are different files",
     needs=["local"],
     isolation=EXCLUSIVE,
-    causes={Kind.BODY: "names are compared without regard to case"},
+    causes={Kind.BODY: "names are compared case-insensitively"},
 )
 def case(context: ScenarioContext) -> None:
-    """Have three such files for a while, if the file system can tell them apart."""
+    """Create three such files for a while, if the file system is case-sensitive."""
     files = {b"hftp-case.txt": b"lower", b"HFTP-CASE.TXT": b"UPPER", b"Hftp-Case.txt": b"Mixed case"}
     with context.fixtures.added(files):
         if any((context.fixtures.directory / os.fsdecode(name)).read_bytes() != data for name, data in files.items()):
-            message = "the file system does not tell names apart by case"
+            message = "the file system is not case-sensitive"
             raise Incomplete(message)
         client = context.connect()
         for name, data in files.items():
@@ -177,7 +177,7 @@ def case(context: ScenarioContext) -> None:
 
 
 def _require_whole(client: Client, name: bytes, data: bytes) -> None:
-    """Require a file's size and all its bytes."""
+    """Require the size and the whole content of a file."""
     client.send_line(b"get_metadata " + name)
     client.status(0, cause=f"the name {escape(name)} is refused or not found")
     if (size := client.size()) != len(data):
@@ -187,11 +187,11 @@ def _require_whole(client: Client, name: bytes, data: bytes) -> None:
         raise Failure(Kind.BODY, f"the bytes of {escape(name)}", escape(got))
 
 
-# --- Names that may work, or not ---------------------------------------------------------------------
+# --- Names that may work -----------------------------------------------------------------------------
 
 
 def _tell(context: ScenarioContext, names: Iterable[bytes]) -> None:
-    """Ask for sizes, and tell what the server says."""
+    """Request sizes, and report the replies."""
     for line, client, status in answers(context, (b"get_metadata " + name for name in names)):
         name = line.partition(b" ")[2]
         context.observe(f"{escape(name)}: {f'served, {client.size()} bytes' if status.code == 0 else status}")
@@ -202,30 +202,54 @@ def _add_choice(slug: str, requirement: str, title: str, key: str, names: Callab
     def told(context: ScenarioContext) -> None:
         _tell(context, names(context.fixture(key).name))
 
-    told.__doc__ = "Ask for the size, and tell what the server says."
+    told.__doc__ = "Request the size, and report the reply."
 
 
 for _row in (
-    ("link-inside", "HFTP-8.4", "A link to a file in the directory", "link-inside", lambda name: [name]),
-    ("inner", "HFTP-8.5", "A file in a subdirectory", "inner", lambda name: [name, b"./" + name, b"/" + name]),
+    (
+        "link-inside",
+        "HFTP-8.4",
+        "Whether a symbolic link to a file in the directory is served",
+        "link-inside",
+        lambda name: [name],
+    ),
+    (
+        "inner",
+        "HFTP-8.5",
+        "Whether a file in a subdirectory is served",
+        "inner",
+        lambda name: [name, b"./" + name, b"/" + name],
+    ),
     (
         "up-and-inside",
         "HFTP-8.5",
-        "A path with two dots that stays inside",
+        "Whether a path with two dots that stays inside is served",
         "inner",
         lambda name: [name.rpartition(b"/")[0] + b"/../one"],
     ),
-    ("dot-slash", "HFTP-8.5", "A dot and a slash before a name", "text", lambda name: [b"./" + name, b".//" + name]),
+    (
+        "dot-slash",
+        "HFTP-8.5",
+        "Whether a name with a leading ./ is served",
+        "text",
+        lambda name: [b"./" + name, b".//" + name],
+    ),
     (
         "slash-behind",
         "HFTP-8.5",
-        "Slashes around a name",
+        "Whether a name with leading or trailing slashes is served",
         "text",
         lambda name: [name + b"/", name + b"/.", b"/" + name],
     ),
-    ("hidden", "HFTP-4.6", "A file whose name begins with a dot", "hidden", lambda name: [name]),
-    ("spaced", "HFTP-8.7", "A name with a space", "spaced", lambda name: [name]),
-    ("globs", "HFTP-8.7", "Patterns", "text", lambda _: [b"*", b"*.txt", b"t?xt.txt", b"[a-z]*", b"{text,one}"]),
+    ("hidden", "HFTP-4.6", "Whether a dot-file is served", "hidden", lambda name: [name]),
+    ("spaced", "HFTP-8.7", "Whether a name with a space is served", "spaced", lambda name: [name]),
+    (
+        "globs",
+        "HFTP-8.7",
+        "Whether glob patterns are expanded",
+        "text",
+        lambda _: [b"*", b"*.txt", b"t?xt.txt", b"[a-z]*", b"{text,one}"],
+    ),
 ):
     _add_choice(*_row)
 
@@ -247,11 +271,11 @@ _UNUSUAL: Final = (
 @chapter.play(
     "paths.other-characters",
     "HFTP-8.7",
-    "Files with other characters in their names",
+    "Whether names with other characters are served",
     needs=["local"],
     isolation=EXCLUSIVE,
 )
 def other_characters(context: ScenarioContext) -> None:
-    """Have such files for a while, and tell which are served."""
+    """Create such files for a while, and report which are served."""
     with context.fixtures.added(dict.fromkeys(_UNUSUAL, b"!")):
         _tell(context, _UNUSUAL)

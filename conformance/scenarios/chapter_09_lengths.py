@@ -1,4 +1,4 @@
-"""Names and lines that are longer than anybody needs, and what has no end at all."""
+"""Long names, long lines and endless input."""
 
 from time import monotonic
 from typing import Final
@@ -34,7 +34,7 @@ chapter.transcript(
 chapter.transcript(
     "lengths.longest-name-absent",
     "HFTP-9.1",
-    "A name of 255 bytes that no file has is answered like any other",
+    "A missing name of 255 bytes is answered with 202",
     f"""
     C: get_metadata {"z" * 255}
     S: 202 *
@@ -54,7 +54,7 @@ for _slug, _size, _what in _LONGER:
     chapter.transcript(
         f"lengths.{_slug}",
         "HFTP-9.2",
-        f"There is no file with a name of {_what}",
+        f"A name of {_what} is answered with 202",
         f"""
         C: get_metadata {"n" * _size}
         S: 202 *
@@ -69,11 +69,11 @@ for _slug, _size, _what in _LONGER:
 @chapter.play(
     "lengths.name-in-pieces",
     "HFTP-9.2",
-    "A name of 8 KiB that comes in a hundred pieces is one name",
+    "A name of 8 KiB that arrives in 100 pieces is one name",
     causes=causes.LONG,
 )
 def name_in_pieces(context: ScenarioContext) -> None:
-    """Send it in pieces of random lengths, and two more commands in the last of them."""
+    """Send it in pieces of random lengths, with two more commands in the last piece."""
     said = b"get_metadata " + b"p" * (8 * KIB) + b"\r\n" + UNKNOWN + b"\r\nquit\r\n"
     cuts = sorted(context.random.sample(range(1, 8 * KIB), 99))
     client = context.connect()
@@ -87,11 +87,11 @@ def name_in_pieces(context: ScenarioContext) -> None:
 @chapter.play(
     "lengths.names-pipelined",
     "HFTP-9.2",
-    "Long names among other commands, all sent together, are answered in order",
+    "Pipelined long names among other commands are answered in order",
     causes=causes.LONG_MIXED,
 )
 def names_pipelined(context: ScenarioContext) -> None:
-    """Send 100 names of up to 8 KiB, with commands of two other kinds between them."""
+    """Send about 100 names of up to 8 KiB, mixed with two other kinds of commands."""
     lines = {200: UNKNOWN, 201: b"get_metadata"}
     order = context.random.choices((200, 201, 202), (1, 1, 2), k=200)
     said = (lines.get(code) or b"get_metadata " + b"n" * context.random.randint(256, 8 * KIB) for code in order)
@@ -104,25 +104,25 @@ def names_pipelined(context: ScenarioContext) -> None:
 for _slug, _size, _what in (("name-64-kib", 64 * KIB, "64 KiB"), ("name-1-mib", MIB, "1 MiB")):
 
     def _play(context: ScenarioContext, size: int = _size) -> None:
-        """Ask for its size, and tell what the server says."""
+        """Request its size, and report the reply."""
         client = context.connect()
         client.send_line(b"get_metadata " + b"n" * size)
         context.observe(f"answered {client.status(101, 201, 202)}")
         client.in_step()
 
-    chapter.play(f"lengths.{_slug}", "HFTP-9.4", f"A name of {_what}: which answer")(_play)
+    chapter.play(f"lengths.{_slug}", "HFTP-9.4", f"A name of {_what}: which status the server sends")(_play)
 
 
 @chapter.play(
     "lengths.huge-name",
     "HFTP-9.3",
-    "There is no file with a name of 5 MiB",
+    "A name of 5 MiB is answered with 202",
     timeouts=20.0,
     isolation=DESTRUCTIVE,
     causes=causes.LONG_MIXED,
 )
 def huge_name(context: ScenarioContext) -> None:
-    """Ask for its size, and send the next command with it."""
+    """Request its size, and pipeline another command."""
     client = context.connect()
     client.send(b"get_metadata " + b"n" * (5 * MIB) + b"\r\nget_metadata\r\n")
     replies(client, (202, 201))
@@ -157,7 +157,7 @@ for _line in (
     ("command-1-mib", "A command of 1 MiB", b"x" * MIB + b"\r\n", _ANSWERS),
     ("arguments-10000", "A line of 10,000 arguments", b"get_metadata" + b" a" * 10_000 + b"\r\n", _ANSWERS),
     ("spaces-1-mib", "A line of 1 MiB of spaces", b"get_metadata" + b" " * MIB + b"\r\n", _ANSWERS),
-    ("bad-eol-5-mib", "A line of 5 MiB that ends in LF alone", b"x" * (5 * MIB) + b"\n", (100, 101)),
+    ("bad-eol-5-mib", "A line of 5 MiB that ends in a bare LF", b"x" * (5 * MIB) + b"\n", (100, 101)),
 ):
     _add_line(*_line)
 
@@ -165,13 +165,13 @@ for _line in (
 @chapter.play(
     "lengths.others-meanwhile",
     "HFTP-10.2",
-    "Others are served while a line of 1 MiB is on its way",
+    "Other clients are served while a line of 1 MiB is incomplete",
     needs=["concurrency"],
     timeouts=20.0,
     causes={Kind.TIMEOUT: causes.OTHERS_WAIT},
 )
 def others_meanwhile(context: ScenarioContext) -> None:
-    """Stop in the middle of the line, have another client served, and end the line."""
+    """Stop in the middle of the line, require that another client is served, and end the line."""
     slow = context.connect()
     slow.send(b"get_metadata " + b"n" * MIB)
     require_served(context.connect())
@@ -179,20 +179,20 @@ def others_meanwhile(context: ScenarioContext) -> None:
     slow.status()
 
 
-# --- What must be survived ---------------------------------------------------------------------------
+# --- Input that must not crash the server ------------------------------------------------------------
 
 _FLOOD_PATIENCES: Final = 4.0
 _BLOCK_BYTES: Final = 256 * KIB
 
 
 def _require_survival(context: ScenarioContext) -> None:
-    """Require that a new client is served, though the server may still be busy with what it was sent."""
+    """Require that a new client is served; allow for a server that is still busy with the input."""
     context.allow(20.0)
     context.probe()
 
 
 def _flood(context: ScenarioContext, client: Client, block: bytes, most: int) -> None:
-    """Send a block again and again until the server says something, ends it, or has had enough bytes or time."""
+    """Send a block repeatedly until the server replies or closes, or the limit of bytes or time is reached."""
     deadline = monotonic() + _FLOOD_PATIENCES * context.timeout_seconds
     sent = 0
     while sent < most and monotonic() < deadline and not client.unread:
@@ -205,7 +205,7 @@ def _add_endless(slug: str, what: str, first: bytes, unit: bytes, most: int) -> 
     @chapter.play(
         f"lengths.{slug}",
         "HFTP-9.5",
-        f"{what}: others are served afterwards",
+        f"{what}: other clients are still served afterwards",
         timeouts=20.0,
         isolation=DESTRUCTIVE,
         causes=causes.FLOODED,
@@ -223,10 +223,10 @@ def _add_endless(slug: str, what: str, first: bytes, unit: bytes, most: int) -> 
 
 
 for _flow in (
-    ("endless-line", "A line without end", b"get_metadata ", b"n", 64 * MIB),
-    ("endless-arguments", "Arguments without end", b"get_slice ", b"1 ", 16 * MIB),
-    ("endless-high-bytes", "Bytes from 0x80 on without end", b"", b"\xff\x80", 8 * MIB),
-    ("endless-crs", "CRs without end", b"quit", b"\r", 8 * MIB),
+    ("endless-line", "An endless line", b"get_metadata ", b"n", 64 * MIB),
+    ("endless-arguments", "Endless arguments", b"get_slice ", b"1 ", 16 * MIB),
+    ("endless-high-bytes", "Endless bytes >= 0x80", b"", b"\xff\x80", 8 * MIB),
+    ("endless-crs", "Endless CRs", b"quit", b"\r", 8 * MIB),
 ):
     _add_endless(*_flow)
 
@@ -234,13 +234,13 @@ for _flow in (
 @chapter.play(
     "lengths.left-in-line",
     "HFTP-9.5",
-    "Clients that leave in the middle of a long line: others are served afterwards",
+    "Clients that disconnect in the middle of a long line: other clients are still served afterwards",
     isolation=DESTRUCTIVE,
     timeouts=20.0,
     causes=causes.FLOODED,
 )
 def left_in_line(context: ScenarioContext) -> None:
-    """Send a quarter of a MiB and leave, or reset, ten times each."""
+    """Send 256 KiB, then close or reset, ten times each."""
     for number in range(20):
         client = context.connect()
         is_taken = client.send(b"get_metadata " + b"n" * _BLOCK_BYTES)
@@ -248,7 +248,7 @@ def left_in_line(context: ScenarioContext) -> None:
             client.reset()
         else:
             client.close()
-        if not is_taken or not context.await_accepted():  # and neither will it take the next one's
+        if not is_taken or not context.await_accepted():  # nor will it accept the next client's
             break
     _require_survival(context)
 
@@ -257,7 +257,7 @@ def _add_block(slug: str, requirement: str, what: str, block: bytes) -> None:
     @chapter.play(
         f"lengths.{slug}",
         requirement,
-        f"{what}: others are served afterwards",
+        f"{what}: other clients are still served afterwards",
         isolation=DESTRUCTIVE,
         timeouts=20.0,
         causes=causes.FLOODED,
@@ -274,10 +274,10 @@ def _add_block(slug: str, requirement: str, what: str, block: bytes) -> None:
 _HELLO: Final = b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + bytes(range(255, 13, -1)) * 2
 
 for _block in (
-    ("random-bytes", "HFTP-1.13", "256 KiB of random bytes, and a line end", b""),
-    ("nuls", "HFTP-1.13", "64 KiB of NULs, and a line end", bytes(64 * KIB) + b"\r\n"),
-    ("tls", "HFTP-1.13", "The beginning of a TLS connection", _HELLO + b"\r\n"),
-    ("http", "HFTP-9.5", "A request in HTTP", b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n"),
+    ("random-bytes", "HFTP-1.13", "256 KiB of random bytes and a line end", b""),
+    ("nuls", "HFTP-1.13", "64 KiB of NULs and a line end", bytes(64 * KIB) + b"\r\n"),
+    ("tls", "HFTP-1.13", "A TLS ClientHello", _HELLO + b"\r\n"),
+    ("http", "HFTP-9.5", "An HTTP request", b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n"),
     ("empty-lines", "HFTP-9.5", "10,000 empty lines", b"\r\n" * 10_000),
 ):
     _add_block(*_block)

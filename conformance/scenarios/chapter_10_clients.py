@@ -1,7 +1,7 @@
-"""A few clients at once: those that are busy, and those that say nothing, and neither is the others' business.
+"""A few concurrent clients, busy and idle, do not affect each other.
 
-What clients do at the same time is never proved by a pause: a server that has answered the one client while the other
-one's command, line or reply is under way has shown it.
+No pause proves concurrency: a server proves it by answering one client while another one's command, line or reply is
+incomplete.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,30 +17,30 @@ from conformance.model.scenario import DESTRUCTIVE, Chapter, Kind, ScenarioConte
 chapter = Chapter()
 
 SMALL_BUFFER_BYTES: Final = 4096
-"""What a client that does not read lets the kernel take in for it."""
+"""Size of the receive buffer of a client that does not read."""
 
 _BLOCKED: Final[dict[Kind, Told]] = {
     Kind.TIMEOUT: Cause(
-        "while the server waits for one client, it serves no other",
+        "the server serves one client at a time: while it waits for one, others get no reply",
         expected="^200",
-        seen="the other client gets no reply",
+        seen="the other client got no reply",
     ),
 }
 MIXED: Final[dict[Kind, Told]] = dict.fromkeys(
     (Kind.BODY, Kind.STATUS, Kind.MALFORMED, Kind.EXTRA),
-    Cause("what belongs to one client is kept where all clients share it", control=controls.ONE_BY_ONE),
+    Cause("state of one connection is stored in variables that all connections share", control=controls.ONE_BY_ONE),
 )
 
 
 def together(works: Sequence[Callable[[], None]], workers: int = 0) -> None:
-    """Do it all at the same time, each in a thread of its own; raise the first failure."""
+    """Run all functions concurrently, each in its own thread; raise the first failure."""
     with ThreadPoolExecutor(workers or len(works), thread_name_prefix="client") as pool:
         for done in [pool.submit(work) for work in works]:
             done.result()
 
 
 def exchange(client: Client) -> None:
-    """Have one command answered."""
+    """Send one command and require its reply."""
     client.send_line(UNKNOWN)
     client.status(200)
 
@@ -51,12 +51,12 @@ def exchange(client: Client) -> None:
 @chapter.play(
     "clients.two-at-once",
     "HFTP-10.1",
-    "Two clients are served by turns",
+    "Two clients are served at the same time",
     needs=["concurrency", "text"],
     causes=_BLOCKED,
 )
 def two_at_once(context: ScenarioContext) -> None:
-    """Let two clients say different things, by turns, and read their replies the other way round."""
+    """Let two clients send different commands alternately, and read their replies in reverse order."""
     text = context.fixture("text")
     first, second = context.connect(), context.connect()
     for _ in range(5):
@@ -71,10 +71,14 @@ def two_at_once(context: ScenarioContext) -> None:
 
 
 @chapter.play(
-    "clients.quit-of-one", "HFTP-10.3", "One client quits, and the others go on", needs=["concurrency"], causes=MIXED
+    "clients.quit-of-one",
+    "HFTP-10.3",
+    "When one client quits, the others stay connected",
+    needs=["concurrency"],
+    causes=MIXED,
 )
 def quit_of_one(context: ScenarioContext) -> None:
-    """Let three clients begin and the second one quit."""
+    """Connect three clients, and let the second one quit."""
     clients = [context.connect() for _ in range(3)]
     for client in clients:
         exchange(client)
@@ -87,12 +91,12 @@ def quit_of_one(context: ScenarioContext) -> None:
 @chapter.play(
     "clients.fatal-of-one",
     "HFTP-10.3",
-    "A fatal error of one client does not end the conversations of others",
+    "A fatal error of one client does not close the connections of others",
     needs=["concurrency"],
     causes=MIXED,
 )
 def fatal_of_one(context: ScenarioContext) -> None:
-    """Let three clients begin, the second one in the middle of a line, and the third send a bad line end."""
+    """Connect three clients; the second stops in the middle of a line, the third sends a bad line end."""
     first, second, third = (context.connect() for _ in range(3))
     exchange(first)
     second.send(b"get_meta")
@@ -109,12 +113,12 @@ def fatal_of_one(context: ScenarioContext) -> None:
 @chapter.play(
     "clients.errors-of-others",
     "HFTP-10.3",
-    "An error of one client is not another's",
+    "An error of one client does not affect another one",
     needs=["text"],
     causes=MIXED,
 )
 def errors_of_others(context: ScenarioContext) -> None:
-    """Let one client be refused in each way, and another one ask for what there is."""
+    """Cause each kind of error with one client, then fetch a file with another one."""
     text = context.fixture("text")
     for line, code in (
         (b"get_slice %b %d 1" % (text.name, text.size), 203),
@@ -131,18 +135,18 @@ def errors_of_others(context: ScenarioContext) -> None:
         other.finish()
 
 
-# --- Who blocks whom ---------------------------------------------------------------------------------
+# --- Clients that must not block others --------------------------------------------------------------
 
 
 @chapter.play(
     "clients.idle",
     "HFTP-10.2",
-    "Clients that have said nothing do not block others",
+    "Idle clients do not block others",
     needs=["concurrency"],
     causes=_BLOCKED,
 )
 def idle(context: ScenarioContext) -> None:
-    """Connect three, have a fourth one served, and then the three, the last first."""
+    """Connect three, require that a fourth is served, and then the three in reverse order."""
     clients = [context.connect() for _ in range(3)]
     context.probe()
     for client in reversed(clients):
@@ -153,12 +157,12 @@ def idle(context: ScenarioContext) -> None:
 @chapter.play(
     "clients.mid-line",
     "HFTP-10.2",
-    "Clients that have stopped in the middle of a line do not block others",
+    "Clients that stop in the middle of a line do not block others",
     needs=["concurrency"],
     causes=_BLOCKED,
 )
 def mid_line(context: ScenarioContext) -> None:
-    """Begin lines, have another client served, and end the lines, the last first."""
+    """Send parts of lines, require that another client is served, and end the lines in reverse order."""
     begun = (b"get_me", b"get_metadata ", b"hftp_conformance_pro", b"get_metadata\r")
     clients = [(context.connect(), begin) for begin in begun]
     for client, begin in clients:
@@ -175,12 +179,12 @@ def mid_line(context: ScenarioContext) -> None:
 @chapter.play(
     "clients.half-closed",
     "HFTP-10.2",
-    "Clients that have ended their half of the stream, and stay, do not block others",
+    "Clients that half-close and stay connected do not block others",
     needs=["concurrency"],
     causes=_BLOCKED,
 )
 def half_closed(context: ScenarioContext) -> None:
-    """End the stream at once, in the middle of a line and after a command, and have another client served."""
+    """Half-close at once, in the middle of a line and after a command; require that another client is served."""
     for begin in (b"", b"get_meta", UNKNOWN + b"\r\n"):
         client = context.connect()
         client.send(begin)
@@ -198,7 +202,7 @@ def half_closed(context: ScenarioContext) -> None:
     causes=_BLOCKED,
 )
 def not_reading(context: ScenarioContext) -> None:
-    """Let three clients ask for all of it and read nothing but the status, and have others served."""
+    """Let three clients request all of it and read only the status; require that others are served."""
     large = context.fixture("large")
     for _ in range(3):
         client = context.connect(receive_buffer_bytes=SMALL_BUFFER_BYTES)
@@ -218,7 +222,7 @@ def not_reading(context: ScenarioContext) -> None:
     causes=_BLOCKED,
 )
 def not_reading_replies(context: ScenarioContext) -> None:
-    """Let a client ask for the same slice 30 times without reading, have others served, then read it all."""
+    """Request the same slice 30 times without reading, require that others are served, then read all replies."""
     medium = context.fixture("medium")
     client = context.connect(receive_buffer_bytes=SMALL_BUFFER_BYTES)
     client.send((b"get_slice %b 0 %d\r\n" % (medium.name, medium.size)) * 30)
@@ -234,18 +238,18 @@ def not_reading_replies(context: ScenarioContext) -> None:
 @chapter.play(
     "clients.slow-reader",
     "HFTP-10.3",
-    "A client that reads late gets its slice whole, whatever others have done meanwhile",
+    "A client that reads late gets its complete slice, whatever others do meanwhile",
     needs=["concurrency", "medium", "text"],
     isolation=DESTRUCTIVE,
     timeouts=20.0,
     causes=MIXED
     | dict.fromkeys(
         (Kind.CLOSED, Kind.RESET),
-        Cause("a client that does not read for a moment is dropped", control=controls.LARGE_WORKS),
+        Cause("a client that stops reading for a moment is disconnected", control=controls.LARGE_WORKS),
     ),
 )
 def slow_reader(context: ScenarioContext) -> None:
-    """Let one client ask for a slice, have 40 others served, and read the slice then."""
+    """Request a slice, require that 40 other clients are served, then read the slice."""
     medium, text = context.fixture("medium"), context.fixture("text")
     slow = context.connect(receive_buffer_bytes=SMALL_BUFFER_BYTES)
     slow.send_line(b"get_slice %b 1 %d" % (medium.name, medium.size - 1))

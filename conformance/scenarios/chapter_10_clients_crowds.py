@@ -1,4 +1,4 @@
-"""Crowds of clients, and those that disappear: what is used up, what is given back, and who is still served."""
+"""Many clients, and clients that disconnect: no resource leaks, and other clients are still served."""
 
 import resource
 from typing import Final
@@ -15,26 +15,24 @@ _SPARE_DESCRIPTORS: Final = 100
 _DIALLERS: Final = 32
 
 _LIMITED: Final[dict[Kind, Told]] = {
-    Kind.STATUS: Cause(
-        "something is used up by each command, and not given back: files, sockets or memory", codes=(199,)
-    ),
+    Kind.STATUS: Cause("each command leaks a resource: an open file, a socket or memory", codes=(199,)),
 }
 _ORPHANED: Final[dict[Kind, Told]] = {
-    Kind.GONE: "clients that vanish end the server's process, or keep it from serving others",
-    Kind.REFUSED: "after clients have vanished, nothing accepts connections any more",
-    Kind.TIMEOUT: "after clients have vanished, the server accepts others and does not serve them: recv() returns no"
-    " bytes at the end of a stream, and the server goes on waiting for more",
+    Kind.GONE: "clients that disconnect crash the server, or keep it from serving others",
+    Kind.REFUSED: "after clients disconnect, the server refuses connections",
+    Kind.TIMEOUT: "after clients disconnect, the server accepts others but does not serve them: recv() returns no"
+    " bytes at the end of a stream, and the server keeps waiting for more",
 }
 
 
 def _crowd(context: ScenarioContext, number: int) -> list[Client]:
-    """Connect so many clients, as many at once as may wait to be accepted; raise Incomplete if the system refuses."""
+    """Connect `number` clients, at most a backlog at a time; raise Incomplete if the system refuses."""
     _make_room(number)
     return context.connect_many(number)
 
 
 def _finish(clients: list[Client]) -> None:
-    """Have them all say quit, and then each leave."""
+    """Send quit on all connections, then close each."""
     for client in clients:
         client.send_line("quit")
     for client in clients:
@@ -42,7 +40,7 @@ def _finish(clients: list[Client]) -> None:
 
 
 def _make_room(number: int) -> None:
-    """Let this process have so many descriptors."""
+    """Raise the limit on open files of this process for `number` clients; raise Incomplete."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = number + _SPARE_DESCRIPTORS
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -52,20 +50,20 @@ def _make_room(number: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-# --- Many --------------------------------------------------------------------------------------------
+# --- Many clients ------------------------------------------------------------------------------------
 
 
 @chapter.play(
     "clients.many",
     "HFTP-10.4",
-    "Many clients (--clients) are all connected, and all served",
+    "Many concurrent clients (--clients) are all served",
     needs=["concurrency"],
     isolation=DESTRUCTIVE,
     timeouts=30.0,
     causes=_LIMITED,
 )
 def many(context: ScenarioContext) -> None:
-    """Connect them all, have each answered twice, and look whether one more is served."""
+    """Connect all, require two replies for each, and that one more client is served."""
     clients = _crowd(context, context.clients)
     for _ in range(2):
         for client in clients:
@@ -79,14 +77,14 @@ def many(context: ScenarioContext) -> None:
 @chapter.play(
     "clients.many-idle",
     "HFTP-10.4",
-    "Many clients (--clients) that say nothing do not block one that does",
+    "Many idle clients (--clients) do not block an active one",
     needs=["concurrency"],
     isolation=DESTRUCTIVE,
     timeouts=30.0,
     causes=_LIMITED,
 )
 def many_idle(context: ScenarioContext) -> None:
-    """Connect them all, have another one served, and at last the one that waited longest."""
+    """Connect all, require that another client is served, and then the first one connected."""
     clients = _crowd(context, context.clients)
     context.probe()
     clients[0].finish()
@@ -102,7 +100,7 @@ def many_idle(context: ScenarioContext) -> None:
     causes=_LIMITED,
 )
 def burst(context: ScenarioContext) -> None:
-    """Let as many connect at the same moment as may wait to be accepted, and have each answered while all are there."""
+    """Connect a backlog of clients at the same moment, until all are connected; require a reply for each."""
     _make_room(context.clients)
     clients: list[Client] = []
 
@@ -125,22 +123,22 @@ _USUAL_BACKLOG: Final = 128
 @chapter.play(
     "clients.backlog",
     "HFTP-10.6",
-    "How many connections may wait to be accepted",
+    "How long the backlog of the listening socket is",
     needs=["concurrency"],
     isolation=DESTRUCTIVE,
 )
 def backlog(context: ScenarioContext) -> None:
-    """Have as many clients connect at once as may wait, a few at most, and each answered; tell the backlog."""
+    """Connect a backlog of clients at once, at most 32; require a reply for each, and report the backlog."""
     length = context.run_context.backlog
     clients = [context.connect() for _ in range(min(context.wave, _DIALLERS))]
     for client in clients:
         exchange(client)
     if length is None:
-        context.observe("the backlog cannot be seen from here")
+        context.observe("the backlog is unknown")
     elif length < _USUAL_BACKLOG:
         context.observe(
-            f"listen({length}): when more clients than that connect at the same moment, some of them wait a second or"
-            f" longer; with listen({_USUAL_BACKLOG}), which costs nothing, none would"
+            f"listen({length}): if more clients than that connect at the same moment, some wait a second or longer;"
+            f" listen({_USUAL_BACKLOG}) avoids that at no cost"
         )
     else:
         context.observe(f"listen({length})")
@@ -149,13 +147,13 @@ def backlog(context: ScenarioContext) -> None:
 @chapter.play(
     "clients.one-after-another",
     "HFTP-10.4",
-    "Many clients (--clients), one after the other, are all served",
+    "Many clients (--clients) in sequence are all served",
     isolation=DESTRUCTIVE,
     timeouts=30.0,
     causes=_LIMITED,
 )
 def one_after_another(context: ScenarioContext) -> None:
-    """Connect, say a command and quit, again and again."""
+    """Connect, send a command and quit, repeatedly."""
     for _ in range(context.clients):
         context.connect().finish()
     context.probe()
@@ -164,14 +162,16 @@ def one_after_another(context: ScenarioContext) -> None:
 @chapter.play(
     "clients.many-files",
     "HFTP-10.4",
-    "A file can be fetched again and again",
+    "A file can be fetched 1,100 times",
     needs=["text"],
     isolation=DESTRUCTIVE,
     timeouts=20.0,
-    causes={Kind.STATUS: Cause("files are opened and never closed, until the system gives no more", codes=(199,))},
+    causes={
+        Kind.STATUS: Cause("files are opened but never closed, until the limit on open files is reached", codes=(199,))
+    },
 )
 def many_files(context: ScenarioContext) -> None:
-    """Fetch a file 1,100 times in pipelines of 100, more often than a process may usually have files open."""
+    """Fetch a file 1,100 times in pipelines of 100, more than the usual limit on open files (1,024)."""
     text = context.fixture("text")
     client = context.connect()
     for _ in range(11):
@@ -182,14 +182,14 @@ def many_files(context: ScenarioContext) -> None:
     client.finish()
 
 
-# --- Those that disappear ----------------------------------------------------------------------------
+# --- Clients that disconnect -------------------------------------------------------------------------
 
 
 def _add_departure(slug: str, what: str, begin: bytes, *, is_reset: bool, times: int = 20) -> None:
     @chapter.play(
         f"clients.{slug}",
         "HFTP-10.5",
-        f"{what}: others are served afterwards",
+        f"{what}: other clients are still served afterwards",
         isolation=DESTRUCTIVE,
         timeouts=20.0,
         causes=_ORPHANED,
@@ -204,17 +204,17 @@ def _add_departure(slug: str, what: str, begin: bytes, *, is_reset: bool, times:
                 client.close()
         context.probe()
 
-    survived.__doc__ = f"Do so {times or 'as often as there are clients (--clients)'}, and connect again. {what}."
+    survived.__doc__ = f"{what}, {times or '--clients'} times; then require that a new client is served."
 
 
 for _slug, _what, _begin, _is_reset, _times in (
-    ("leave-at-once", "Clients that connect and leave", b"", False, 0),
+    ("leave-at-once", "Clients that connect and close", b"", False, 0),
     ("reset-at-once", "Clients that connect and reset", b"", True, 20),
-    ("leave-mid-line", "Clients that leave in the middle of a line", b"get_meta", False, 20),
+    ("leave-mid-line", "Clients that close in the middle of a line", b"get_meta", False, 20),
     ("reset-mid-line", "Clients that reset in the middle of a line", b"get_meta", True, 20),
-    ("leave-unread", "Clients that leave before they are answered", UNKNOWN + b"\r\n", False, 0),
-    ("reset-unread", "Clients that reset before they are answered", (UNKNOWN + b"\r\n") * 200, True, 20),
-    ("leave-after-fatal", "Clients that leave after a bad line end", b"a\nb\r\n" * 2000, False, 20),
+    ("leave-unread", "Clients that close before they get a reply", UNKNOWN + b"\r\n", False, 0),
+    ("reset-unread", "Clients that reset before they get a reply", (UNKNOWN + b"\r\n") * 200, True, 20),
+    ("leave-after-fatal", "Clients that close after a bad line end", b"a\nb\r\n" * 2000, False, 20),
 ):
     _add_departure(_slug, _what, _begin, is_reset=_is_reset, times=_times)
 
@@ -222,14 +222,14 @@ for _slug, _what, _begin, _is_reset, _times in (
 @chapter.play(
     "clients.reset-mid-reply",
     "HFTP-10.5",
-    "Clients that reset in the middle of a slice: others are served afterwards",
+    "Clients that reset in the middle of a slice: other clients are still served afterwards",
     needs=["large"],
     isolation=DESTRUCTIVE,
     timeouts=20.0,
     causes=_ORPHANED,
 )
 def reset_mid_reply(context: ScenarioContext) -> None:
-    """Let five clients ask for a large slice, read its beginning and reset, and five leave."""
+    """Let ten clients request a large slice and read its beginning; five reset, five close."""
     large = context.fixture("large")
     for number in range(10):
         client = context.connect(receive_buffer_bytes=SMALL_BUFFER_BYTES)
@@ -246,14 +246,14 @@ def reset_mid_reply(context: ScenarioContext) -> None:
 @chapter.play(
     "clients.reset-together",
     "HFTP-10.5",
-    "Eight clients that reset at the same time: others are still served",
+    "Eight clients that reset at the same time: other clients are still served",
     needs=["concurrency", "text"],
     isolation=DESTRUCTIVE,
     timeouts=20.0,
     causes=_ORPHANED,
 )
 def resettogether(context: ScenarioContext) -> None:
-    """Have each answered, let each ask for more, and reset all; a client that stays is still served."""
+    """Require a reply for each, request more, and reset all; require that another client is still served."""
     text = context.fixture("text")
     staying = context.connect()
     clients = [context.connect() for _ in range(8)]

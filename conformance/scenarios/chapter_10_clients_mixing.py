@@ -1,4 +1,4 @@
-"""What belongs to one client, and must not come to another: commands, replies, bytes of files."""
+"""Commands, replies and file content of concurrent clients do not mix."""
 
 import random
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ chapter = Chapter()
 @chapter.play(
     "clients.lines-by-turns",
     "HFTP-10.3",
-    "Lines that several clients send in pieces, by turns, do not mix",
+    "Lines that several clients send in alternating pieces do not mix",
     needs=["concurrency"],
     causes=MIXED,
 )
 def lines_by_turns(context: ScenarioContext) -> None:
-    """Let eight clients send a byte each, by turns, of lines of one length, until all lines have ended."""
+    """Let eight clients send lines of the same length, alternately one byte each."""
     lines = {200: b"hftp_conformance_abc", 201: b"get_slice a bbb cccc", 202: b"get_metadata zzz.zzz"}
     codes = [context.random.choice(list(lines)) for _ in range(8)]
     clients = [context.connect() for _ in codes]
@@ -36,13 +36,13 @@ def lines_by_turns(context: ScenarioContext) -> None:
 
 
 def _fetch_some(client: Client, files: Sequence[Fixture], seed: int, number: int) -> None:
-    """Fetch random slices of files, and compare them."""
-    draw = random.Random(seed)  # noqa: S311  (no secret)
+    """Fetch random slices of the files, and compare their content."""
+    draw = random.Random(seed)  # noqa: S311  (not cryptographic)
     for _ in range(number):
         file = draw.choice(files)
         size = draw.randrange(1, min(file.size, 100_000) + 1)
         fetch(client, file.name, offset := draw.randrange(file.size - size + 1), size, file.content)
-        if draw.random() < 0.2:  # noqa: PLR2004  (now and then)
+        if draw.random() < 0.2:  # noqa: PLR2004  (one time in five)
             client.send_line(b"get_slice %b %d %d" % (file.name, offset, file.size))
             client.status(*((0,) if not offset else (203,)))
             if not offset:
@@ -53,14 +53,14 @@ def _fetch_some(client: Client, files: Sequence[Fixture], seed: int, number: int
 @chapter.play(
     "clients.busy-slices",
     "HFTP-10.3",
-    "Slices that eight clients fetch at the same time do not mix",
+    "Slices that eight clients fetch concurrently do not mix",
     needs=["concurrency", "medium", "binary"],
     isolation=EXCLUSIVE,
     timeouts=20.0,
     causes=MIXED,
 )
 def busy_slices(context: ScenarioContext) -> None:
-    """Let each of them fetch random slices of two files, and compare every byte."""
+    """Let each fetch random slices of two files, and compare every byte."""
     files = [context.fixture("medium"), context.fixture("binary")]
     works = [partial(_fetch_some, context.connect(), files, context.random.getrandbits(32), 25) for _ in range(8)]
     together(works)
@@ -69,14 +69,14 @@ def busy_slices(context: ScenarioContext) -> None:
 @chapter.play(
     "clients.same-file",
     "HFTP-10.3",
-    "A file that eight clients fetch at the same time, each from another offset on, does not mix",
+    "Slices at different offsets that eight clients fetch concurrently from one file do not mix",
     needs=["concurrency", "large"],
     isolation=EXCLUSIVE,
     timeouts=30.0,
     causes=MIXED,
 )
 def same_file(context: ScenarioContext) -> None:
-    """Let each of them fetch a MiB of it, or an eighth, and compare every byte."""
+    """Let each fetch 1 MiB, or an eighth of the file if that is less, and compare every byte."""
     large = context.fixture("large")
     size = min(1 << 20, large.size // 8)
 
@@ -90,14 +90,14 @@ def same_file(context: ScenarioContext) -> None:
 @chapter.play(
     "clients.busy-commands",
     "HFTP-10.3",
-    "The replies to 500 commands that each of four clients sends at once go to whom they belong to",
+    "Four concurrent clients that pipeline 500 commands each get their own replies",
     needs=["concurrency", "text"],
     isolation=EXCLUSIVE,
     timeouts=20.0,
     causes=MIXED,
 )
 def busy_commands(context: ScenarioContext) -> None:
-    """Let them send commands of four kinds, in random orders, and read every reply in its order."""
+    """Let each pipeline four kinds of commands in random order, and check the order of the replies."""
     text = context.fixture("text")
     lines = {200: UNKNOWN, 201: b"get_metadata", 202: b"get_metadata no-such", 0: b"get_metadata " + text.name}
 

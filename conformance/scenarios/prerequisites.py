@@ -1,7 +1,7 @@
-"""Which scenarios show nothing if a simpler one fails: one mistake is then reported where it is simplest, and once.
+"""Prerequisites of scenarios: if a simpler scenario fails, those that depend on it are skipped.
 
-A prerequisite is only something that the scenario does not want to show itself. So the many sizes of slices need short
-slices to work, and not the other way round.
+One bug is then reported once, by the simplest scenario. A prerequisite is something that the scenario needs but does
+not test itself: slices of many sizes need short slices to work, not the other way round.
 """
 
 from collections.abc import Iterable
@@ -18,18 +18,18 @@ _PAST_OFFSET: Final = ("slices.past-end-by-offset",)
 _PAST_SIZE: Final = ("slices.past-end-by-size",)
 
 PREREQUISITES: Final[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = (
-    # Whole files are slices up to the last byte.
+    # A whole file is a slice up to the last byte.
     (("slices.whole-*", "slices.alphabet", "slices.no-padding-inside", "slices.base64-ends", "slices.raw-*"), _LAST),
     (("paths.alphabet", "paths.no-extension", "paths.odd-names", "paths.case", "lengths.longest-name"), _LAST),
     (("metadata.grown", "metadata.shrunk", "metadata.emptied", "metadata.filled"), (*_LAST, *_PAST_SIZE)),
     (("metadata.rewritten", "metadata.replaced", "metadata.agrees-with-slices"), (*_LAST, *_PAST_SIZE)),
-    # What compares sizes shows nothing if they are wrong, or have another form, in the simplest case.
+    # Comparisons of sizes prove nothing if the simplest size is wrong or malformed.
     (("metadata.form-of-*", "metadata.size-of-[!t]*", "metadata.pipelined", "metadata.agrees-with-slices"), _SIZE),
     (("metadata.grown", "metadata.shrunk", "metadata.emptied", "metadata.filled", "metadata.removed"), _SIZE),
     (("metadata.rewritten", "metadata.replaced", "paths.alphabet", "paths.no-extension", "paths.odd-names"), _SIZE),
     (("paths.case", "lengths.longest-name", "clients.busy-commands", "slices.empty-pipelined"), _SIZE),
     (("listings.then-others", "replies.goes-on-long"), _SIZE),
-    # Slices of many sizes, to many clients, or read in odd ways, need slices of a few bytes to be right.
+    # Slices of many sizes, to many clients, or read late or slowly need short slices to be correct.
     (("slices.border-*", "slices.random", "slices.overlapping", "slices.adjacent", "slices.two-files"), _SHORT),
     (("slices.consistent", "slices.last-of-*", "slices.large*", "slices.pipelined", "slices.raw-large"), _SHORT),
     (("slices.closed-*", "slices.reset-*", "slices.padding", "slices.no-padding-inside", "slices.alphabet"), _SHORT),
@@ -38,7 +38,7 @@ PREREQUISITES: Final[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = (
     (("clients.busy-slices", "clients.errors-of-others"), _PAST_OFFSET),
     (("commands.quit-behind-slice", "framing.pipelined-slices", "replies.goes-on-0"), _SHORT),
     (("slices.raw-text-one-byte", "slices.raw-pipelined", "slices.raw-binary", "slices.raw-bytes"), _SHORT),
-    # Whether numbers wrap shows only where the range is checked at all.
+    # Whether numbers wrap around can be seen only if the range is checked.
     (("arguments.2-*-offset", "arguments.100-digits-offset", "arguments.400-digits-offset"), _PAST_OFFSET),
     (("arguments.5000-digits-offset",), _PAST_OFFSET),
     (("arguments.2-*-size", "arguments.100-digits-size", "arguments.400-digits-size"), _PAST_SIZE),
@@ -48,7 +48,7 @@ PREREQUISITES: Final[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = (
     (("slices.past-end-by-two", "slices.past-end-much", "slices.past-end-of-medium"), _PAST_SIZE),
     (("slices.past-end-of-large", "slices.past-end-of-one", "slices.past-end-of-empty"), _PAST_SIZE),
     (("slices.past-end-far*", "slices.past-end-both", "slices.past-end-of-empty-by-offset"), _PAST_OFFSET),
-    # What takes anything for a number, or the digits that a word begins with, takes every other word likewise.
+    # A server that accepts any word as a number, or its leading digits, also accepts these words.
     (
         tuple(f"arguments.{slug}-offset" for slug in ("letter-digit", "point-alone", "true", "quotation-marks")),
         ("arguments.letters-offset",),
@@ -74,11 +74,11 @@ PREREQUISITES: Final[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = (
         ("arguments.digit-letter-size",),
     ),
 )
-"""Patterns of ids, and the ids without which these show nothing."""
+"""Patterns of ids, and the ids of their prerequisites."""
 
 
 def with_prerequisites(scenario: Scenario) -> Scenario:
-    """Return a scenario that depends on its prerequisites, too."""
+    """Return the scenario with its prerequisites added to `depends`."""
     more = [name for name in _of(scenario.id) if name not in scenario.depends and name != scenario.id]
     return replace(scenario, depends=(*scenario.depends, *dict.fromkeys(more))) if more else scenario
 

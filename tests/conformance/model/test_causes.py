@@ -174,12 +174,12 @@ def test_the_ways_to_convert_a_number_are_told_apart() -> None:
         return int(found[0]) if found and found[0] else 0
 
     floating = slices(whole, lambda word: int(float(word)))
-    assert "floating-point" in told("arguments.fraction-offset", floating)
+    assert "floating point" in told("arguments.fraction-offset", floating)
     assert "atoi" in told("arguments.fraction-offset", slices(whole, atoi))
     assert "underscores" in told("arguments.underscore-size", slices(whole, int))
     assert "atoi" in told("arguments.underscore-size", slices(whole, atoi))
     assert "hexadecimal" in told("arguments.hexadecimal-digit-size", slices(whole, lambda word: int(word, 16)))
-    assert "taken for 0" in told("arguments.hexadecimal-digit-size", slices(whole, atoi))
+    assert "returns 0" in told("arguments.hexadecimal-digit-size", slices(whole, atoi))
     assert told("arguments.fraction-offset", but(**{"1.0": MISSING})) == ""
 
 
@@ -263,22 +263,22 @@ def test_a_server_whose_sizes_are_fresh_is_not_said_to_keep_them(served: LocalFi
     assert told("metadata.grown", careless, served) == ""
     keeping = Directory(served.directory)
     keeping.sizes_once = {}
-    assert "looked up once and kept" in told("metadata.grown", keeping, served)
+    assert "sizes are cached" in told("metadata.grown", keeping, served)
     blind = Directory(served.directory)
     blind.names_once = blind.names()
-    assert "looked up once, at the start" in told("metadata.grown", blind, served)
+    assert "looked up only once, at startup" in told("metadata.grown", blind, served)
 
 
 def test_a_listing_that_is_read_once_is_told_from_one_that_leaves_something_out(served: LocalFixtures) -> None:
     blind = Directory(served.directory)
     blind.names_once = blind.names()
-    assert "once, at the start" in told("listings.fresh", blind, served)
+    assert "once, at startup" in told("listings.fresh", blind, served)
 
     class Choosy(Directory):
         def names(self) -> list[str]:
             return [name for name in super().names() if "fresh" not in name]
 
-    assert "once, at the start" not in told("listings.fresh", Choosy(served.directory), served)
+    assert "once, at startup" not in told("listings.fresh", Choosy(served.directory), served)
     assert told("listings.files-1000", blind, served).endswith("new files are not listed")
 
 
@@ -334,9 +334,9 @@ def test_a_line_end_that_is_lf_alone_is_told_from_a_line_that_is_stripped() -> N
             pass
 
     waits.__name__ = drops.__name__ = "handle"
-    assert "end of a line" in told("framing.lf-only", handle)
-    assert "looks for CR LF alone" in told("framing.lf-only", waits)
-    assert "removed" in told("framing.lf-first", waits)
+    assert "a bare LF ends a line" in told("framing.lf-only", handle)
+    assert "searches only for CR LF" in told("framing.lf-only", waits)
+    assert "removes a LF" in told("framing.lf-first", waits)
     assert told("framing.lf-only", drops) == ""
 
 
@@ -377,7 +377,7 @@ def test_a_close_after_errors_is_told_from_one_after_every_reply() -> None:
 
 
 def test_what_follows_an_error_is_named() -> None:
-    assert "an empty line follows" in told("replies.alone-202", but(**{"no-such": MISSING + b"\r\n"}))
+    assert "followed by an empty line" in told("replies.alone-202", but(**{"no-such": MISSING + b"\r\n"}))
     assert told("commands.missing-metadata", but(**{"no-such": MISSING + OK})) == OUT_OF_STEP
     assert "a second one" in told("replies.alone-202", but(**{"no-such": MISSING + OK}))
     assert told("replies.alone-202", but(**{"no-such": b"NO SUCH FILE\r\n"})) == ""
@@ -392,7 +392,7 @@ def test_a_command_by_its_beginning_is_told_from_a_wrong_code_for_all_unknown_on
 
 def test_the_order_of_checks_is_told_only_where_the_form_is_checked_at_all() -> None:
     file_first = but(**{"get_slice hftp-conformance": MISSING})
-    assert "looked for before" in told("commands.offset-before-file", file_first)
+    assert "looked up before" in told("commands.offset-before-file", file_first)
 
     def lenient(line: bytes) -> bytes:
         return answer(re.sub(rb" x\b", b" 0", line))
@@ -416,7 +416,7 @@ def test_a_greeting_is_told_from_a_wrong_reply_to_quit() -> None:
         client.sendall(b"220 Hello\r\n")
         converse(client, answer)
 
-    assert "greets" in told("replies.client-first", handle)
+    assert "greeting" in told("replies.client-first", handle)
     assert told("replies.client-first", but(quit=UNKNOWN)) == ""
 
 
@@ -428,13 +428,13 @@ def test_two_replies_to_quit_are_told_from_what_follows_it() -> None:
         client.sendall(b"".join(answer(line) for line in data.split(b"\r\n")[:-1]))
 
     executes.__name__ = "handle"
-    assert "what follows quit" in told("commands.quit-pipelined", executes)
+    assert "commands after quit" in told("commands.quit-pipelined", executes)
     assert "an empty line follows" in told("commands.quit", but(quit=OK + b"\r\n"))
 
 
 def test_line_ends_that_are_changed_are_told_from_other_wrong_bytes() -> None:
     binary = but(**{"get_slice b 0": OK + b"CgAKAA==\r\n"})
-    assert "line ends are changed" in told("slices.whole-binary", binary)
+    assert "line ends are converted" in told("slices.whole-binary", binary)
     assert told("slices.whole-binary", but(**{"get_slice b 0": OK + b"CQAJAA==\r\n"})) == ""
 
 
@@ -467,7 +467,7 @@ def test_of_a_server_that_echoes_nothing_is_told_but_what_it_does() -> None:
             except Incomplete:
                 continue
     assert len(found) > 20
-    assert {text for text in found.values() if text} <= {"the line does not begin with the code"}, found
+    assert {text for text in found.values() if text} <= {"the status line does not start with the code"}, found
 
 
 # --- How causes are told -----------------------------------------------------------------------------
