@@ -39,6 +39,7 @@ LONGEST_PAUSE_SECONDS: Final = 8.0
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 _IGNORED: Final = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
 _LATE_SECONDS: Final = 1.0
+_LONGEST_WAIT_SECONDS: Final = 3600.0  # poll() counts milliseconds in an int
 _WAKEUPS_BYTES: Final = 4096
 _NEVER: Final = float("inf")
 
@@ -200,8 +201,8 @@ class Supervisor:
         for descriptor in (self._wakeups[0], *(each.fileno() for each in self._workers.values())):
             if descriptor >= 0:
                 poll.register(descriptor, select.POLLIN)
-        milliseconds = None if until == _NEVER else max(0.0, until - monotonic()) * 1000
-        found = {descriptor for descriptor, _ in poll.poll(milliseconds)}
+        seconds = max(0.0, min(until - monotonic(), _LONGEST_WAIT_SECONDS))  # poll() waits for ever if it is negative
+        found = {descriptor for descriptor, _ in poll.poll(seconds * 1000)}
         now = monotonic()
         if now > until + _LATE_SECONDS:  # this process was suspended, and perhaps the workers too
             for worker in self._workers.values():

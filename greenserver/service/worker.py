@@ -32,6 +32,12 @@ FAILED: Final = 255
 
 _BEAT: Final = b"."
 
+_IGNORED: Final = (
+    *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTTIN, signal.SIGTTOU),
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH),
+)
+"""Signals of a terminal or of systemd to the whole group: the supervisor obeys them."""
+
 
 class Worker:
     """Serves in this process, just forked by the supervisor, and writes a heartbeat to a pipe every second."""
@@ -52,9 +58,7 @@ class Worker:
         """Serve until SIGTERM, then exit. Log what prevents serving."""
         # Never ignore SIGTERM, not even briefly: that would discard one that is pending since the fork.
         signal.signal(signal.SIGTERM, self._stop)
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):  # for the supervisor
-            signal.signal(number, signal.SIG_IGN)
-        for number in (signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH):
+        for number in _IGNORED:
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())

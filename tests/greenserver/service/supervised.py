@@ -154,7 +154,8 @@ class ScriptedWorker:
         self._beats = beats
         self._ends = False
         self._is_deaf = False
-        del settings, listener, admin, supervisor
+        os.close(listener.detach())  # it accepts nobody
+        del settings, admin, supervisor
 
     def run(self) -> NoReturn:
         """Do as the file says."""

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import select
 import signal
 from collections.abc import Iterator
 
@@ -11,11 +10,37 @@ import pytest
 
 from greenserver.service import lifecycle
 from greenserver.service.lifecycle import TRANSITIONS, Event, State, WorkerProcess, fork
+from tests.greenserver.serving import run_script
 
 STUCK_SECONDS = lifecycle.STUCK_SECONDS
 GRACE_SECONDS = 10.0
 BEGIN = 1000.0
 PID = 1234567
+
+
+SIGNAL_AFTER_FORK = """
+import os, select, signal
+from greenserver.service.lifecycle import fork
+
+woken, wakes = os.pipe()
+os.set_blocking(wakes, False)
+signal.signal(signal.SIGTERM, lambda number, frame: None)
+signal.set_wakeup_fd(wakes)
+mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+child, pipe = fork()
+if not child:
+    os.kill(os.getpid(), signal.SIGTERM)
+    says = b"held" if signal.SIGTERM in signal.sigpending() else b"lost"
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
+    os.write(pipe, says)
+    os._exit(7)
+says = os.fdopen(pipe).read()
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+is_same = signal.pthread_sigmask(signal.SIG_BLOCK, ()) == mask
+poll = select.poll()
+poll.register(woken, select.POLLIN)
+print(f"{says}, exit {code}, same mask: {is_same}, told the parent: {poll.poll(100)}")
+"""
 
 
 class Watched(WorkerProcess):
@@ -144,31 +169,8 @@ def test_how_it_has_ended_is_told_and_its_pipe_is_closed(  # noqa: PLR0913  (a r
 
 
 def test_a_signal_right_after_the_fork_waits_and_is_not_taken_for_the_parents() -> None:
-    woken, wakes = os.pipe()
-    os.set_blocking(wakes, False)
-    former = signal.signal(signal.SIGTERM, lambda _number, _frame: None)
-    before = signal.set_wakeup_fd(wakes)
-    try:
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-        child, pipe = fork()
-        if not child:
-            os.kill(os.getpid(), signal.SIGTERM)
-            says = b"held" if signal.SIGTERM in signal.sigpending() else b"lost"
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
-            os.write(pipe, says)
-            os._exit(7)
-        with os.fdopen(pipe, "rb") as told:
-            assert told.read() == b"held"
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-        assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == mask
-        poll = select.poll()
-        poll.register(woken, select.POLLIN)
-        assert poll.poll(100) == []
-    finally:
-        signal.set_wakeup_fd(before)
-        signal.signal(signal.SIGTERM, former)
-        os.close(woken)
-        os.close(wakes)
+    done = run_script(SIGNAL_AFTER_FORK)
+    assert done.stdout == "held, exit 7, same mask: True, told the parent: []\n", done.stderr
 
 
 def test_a_fork_that_fails_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

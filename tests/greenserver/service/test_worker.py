@@ -1,4 +1,4 @@
-"""A worker that cannot begin says why, and another one tries; it begins patched."""
+"""A worker says that it is ready, and how it ends; where one cannot begin, another one tries."""
 
 import os
 import re
@@ -9,9 +9,56 @@ import pytest
 
 from tests.greenserver.conftest import Start
 from tests.greenserver.service.test_workers import wait_for_workers, workers_of
-from tests.greenserver.serving import wait_until
+from tests.greenserver.serving import run_script, wait_until
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
+
+HOW_IT_ENDS = """
+import os, signal, socket, sys
+from greenserver.config.settings import Settings
+from greenserver.service.lifecycle import fork
+from greenserver.service.worker import Worker
+
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    parent = os.getpid()
+    child, pipe = fork()
+    if not child:
+        from greenserver.service import heartbeat, process
+        from greenserver.server import Server
+
+        def fail(*_):
+            raise {"OSError": OSError, "KeyError": KeyError}[sys.argv[3]]("in vain")
+
+        heartbeat.BEAT_SECONDS = 300
+        if sys.argv[2] == "make":
+            process.make_server = fail
+        elif sys.argv[2] == "serve":
+            Server.serve = fail
+        settings = Settings(directory=sys.argv[1], engine="threads")
+        Worker(settings, listener, None, supervisor=parent, beats=pipe).run()
+    says = os.read(pipe, 10).decode()
+    if sys.argv[2] == "well":
+        os.kill(child, signal.SIGTERM)
+    print(says, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "error", "says", "logged"),
+    [
+        ("well", "", ". 0", "INFO    stopped"),
+        ("make", "OSError", " 1", 'ERROR   a worker cannot serve reason="in vain"'),
+        ("serve", "OSError", ". 1", 'ERROR   a worker cannot serve reason="in vain"'),
+        ("make", "KeyError", " 3", "ERROR   Exception in worker process traceback="),
+        ("serve", "KeyError", ". 255", "ERROR   Exception in worker process traceback="),
+    ],
+)
+def test_a_worker_says_once_that_it_is_ready_and_its_status_says_how_it_ended(
+    directory: Path, where: str, error: str, says: str, logged: str
+) -> None:
+    done = run_script(HOW_IT_ENDS, str(directory), where, error)
+    assert done.stdout == f"{says}\n", done.stderr
+    assert logged in done.stderr
 
 
 def test_a_worker_that_cannot_begin_says_why_and_others_try_again(start: Start, tmp_path: Path) -> None:
