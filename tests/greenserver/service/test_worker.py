@@ -47,10 +47,10 @@ with socket.create_server(("127.0.0.1", 0)) as listener:
     ("where", "error", "says", "logged"),
     [
         ("well", "", ". 0", "INFO    stopped"),
-        ("make", "OSError", " 1", 'ERROR   a worker cannot serve reason="in vain"'),
-        ("serve", "OSError", ". 1", 'ERROR   a worker cannot serve reason="in vain"'),
-        ("make", "KeyError", " 3", "ERROR   Exception in worker process traceback="),
-        ("serve", "KeyError", ". 255", "ERROR   Exception in worker process traceback="),
+        ("make", "OSError", " 1", 'ERROR   worker cannot serve reason="in vain"'),
+        ("serve", "OSError", ". 1", 'ERROR   worker cannot serve reason="in vain"'),
+        ("make", "KeyError", " 3", "ERROR   worker failed traceback="),
+        ("serve", "KeyError", ". 255", "ERROR   worker failed traceback="),
     ],
 )
 def test_a_worker_says_once_that_it_is_ready_and_its_status_says_how_it_ended(
