@@ -110,7 +110,7 @@ class LineHandler(logging.Handler):
         return True
 
     def _loss(self) -> logging.LogRecord:
-        event = "log lines were dropped, for nobody read them"
+        event = "log lines dropped"
         record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, event, None, None)
         setattr(record, _FACTS, {"count": self._dropped})
         return record
