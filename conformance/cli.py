@@ -1,4 +1,4 @@
-"""The command line of the suite: options to a session, events to reports; the only printing and the only exit codes."""
+"""The command line of the suite: parse options, run, write reports, and exit with a status."""
 
 import contextlib
 import signal
@@ -40,13 +40,13 @@ USAGE_ERRORS: Final = (
     SelectionError,
     ServerStartError,
 )
-"""Each carries one line for people, and means that the run was not what the user wanted."""
-_HELP: Final = getattr(click.exceptions, "NoArgsIsHelpError", ())  # from click 8.2 on; before, click exits by itself
+"""Errors of usage: each carries a one-line message, and exits with status 2."""
+_HELP: Final = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click 8.2 or later; older ones exit themselves
 REPLAY_SECONDS: Final = 120.0
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: with the run's status, or 2 and one line for a wrong command line."""
+    """Run the command line, and exit with the run's status, or with 2 and a one-line message on a usage error."""
     try:
         status = commands.main(arguments, prog_name=PROGRAM, standalone_mode=False)
     except _HELP as error:
@@ -90,14 +90,14 @@ def _file_options(function: Callable[..., int]) -> Callable[..., int]:
 
 
 class _Type(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
-    """A type of the table of options."""
+    """A click type made from a row of the option table."""
 
     def __init__(self, option: RunOption) -> None:
         self.name = option.metavar
         self._convert = option.convert
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401  (as in click)
-        """Return the value; fail in one line."""
+        """Return the value; fail with a one-line message."""
         if not isinstance(value, str):
             return value  # a default
         try:
@@ -107,7 +107,7 @@ class _Type(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
 
 
 def _option_of_run(option: RunOption) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Return the decorator that gives a command an option of the table."""
+    """Return the decorator that adds an option of the table to a command."""
     default = getattr(Options, option.field)
     return click.option(
         *([f"-{option.short}"] if option.short else []),
@@ -170,7 +170,7 @@ def _check_target(options: Options) -> None:
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP end the run as Ctrl-C does, so that nothing is left behind."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C, so that the server is stopped and the files are removed."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -271,7 +271,7 @@ def report(
 
 
 def _events(path: Path) -> Iterator[Event]:
-    """Yield the events of a recorded run; raise EventError, in one line that names the file."""
+    """Yield the events of a recorded run; raise EventError with a one-line message that names the file."""
     try:
         with path.open("rb") as file:
             yield from read_events(file)
