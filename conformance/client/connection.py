@@ -92,7 +92,7 @@ class Connection:
     def send(self, data: bytes, *, is_apart: bool = True) -> bool:
         """Send bytes; return whether the connection took them all.
 
-        Receives meanwhile, because a server may block on its own output before it reads on. Gives up when nothing can be
+        Receives meanwhile, because a server may block on its own output before it reads on. Gives up if nothing can be
         sent for `timeout_seconds`. `is_apart` begins a new entry in the recording.
         """
         if self._is_sending_broken:
@@ -134,7 +134,7 @@ class Connection:
             self.await_read()
 
     def await_read(self) -> None:
-        """Wait up to 0.1 s until the server has read what was sent, so that its next recv() starts with what is sent next.
+        """Wait up to 0.1 s until the server has read what was sent, so that later bytes arrive in a separate recv().
 
         After one timeout, the following waits take 1 ms.
         """

@@ -113,7 +113,7 @@ class Findings:
         extras = dict(self.extras)
         asked_errors = {reply for reply in self.asked if reply.isdigit()}
         errors = {extras.get(reply, b"") for reply in asked_errors}
-        if len(errors) == 1 and len(asked_errors) > 1 and (extra := errors.pop()):  # also after codes that were not requested
+        if len(errors) == 1 and len(asked_errors) > 1 and (extra := errors.pop()):  # and those not requested
             extras |= {reply: extra for reply in _ERRORS if reply not in asked_errors | self.stays_open}
         if len(set(extras.values())) == 1 and len(self.asked) >= _KINDS_OF_REPLIES and self.asked <= set(extras):
             extra = next(iter(extras.values()))

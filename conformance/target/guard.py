@@ -50,7 +50,7 @@ def watch(suite: int, run: Callable[[], None]) -> int:
 
 
 def _come_of_age(suite: int, prctl: "ctypes._FuncPointer") -> None:
-    """Set up the child: default signals, its own process group, SIGKILL when the guard dies, no capabilities to read all."""
+    """Set up the child: default signals, own process group, SIGKILL when the guard dies, reduced capabilities."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     os.close(suite)

@@ -199,7 +199,7 @@ class DeviationLearner:
             return
 
     def _slices_in(self, form: str, samples: Sequence[SliceSample]) -> set[tuple[bytes, bool, bool]]:
-        """Return the extra bytes, whether the server closes, and whether lines end in a bare LF, if all slices have a form."""
+        """Return the extra bytes, whether the server closes, and bare LFs, if all slices have a form; else nothing."""
         extras = set()
         for sample in samples:
             code, _, _, body, closes = self._facts(sample.answer, 0)

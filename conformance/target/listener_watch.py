@@ -24,7 +24,7 @@ class ListenerWatch:
 
     def __init__(self, address: Address, *, is_direct: bool = True) -> None:
         self.is_unknown = False
-        """Whether the listening socket is invisible: for example, the server runs on another machine or in a container."""
+        """Whether the listening socket is invisible, for example on another machine or in a container."""
         self.tree: ProcessTree | None = None
         self._address = address
         self._is_direct = is_direct
@@ -92,7 +92,7 @@ class ListenerWatch:
         return self.tree is None or not self.is_local or bool(self._newcomers())
 
     def elsewhere(self) -> Listener | None:
-        """Return a listening socket of the server at another address, of the same kind (TCP or Unix); None if there is none."""
+        """Return a listening socket of the server at another address of the same kind (TCP or Unix), or None."""
         found = self.tree.other_listeners(self._address) if self.tree is not None and self._is_direct else []
         return next((listener for listener in found if bool(listener.path) == bool(self._address.path)), None)
 

@@ -97,7 +97,7 @@ class Probe:
         return bool(self.quit_reply) or self.is_quit_silent
 
     def ask(self, line: bytes) -> Answer:
-        """Return the reply to a command line; raise Failure, also if the server rejects the client as over its limit."""
+        """Return the reply to a command line; raise Failure, also if the server rejects the client as one too many."""
         raw, ending, has_quit = self._exchange(line, then_quit=True)
         if self.refusal and raw.startswith(self.refusal):
             raise Failure(Kind.REFUSED, "a reply", escape(raw))

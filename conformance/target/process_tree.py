@@ -17,7 +17,7 @@ from conformance.target.sockets import Listener, listeners, tcp_listeners, unix_
 
 _MOST_PROCESSES: Final = 10_000
 _UTIME: Final = 11
-"""Index of utime, which stime, cutime and cstime follow, in /proc/PID/stat after the name (the name may contain spaces)."""
+"""Index of utime, followed by stime, cutime and cstime, in /proc/PID/stat after the name, which may contain spaces."""
 _CUTIME: Final = 13
 _CSTIME_END: Final = 15
 

@@ -1,8 +1,8 @@
 """Find the listening sockets of this machine, without connecting to them (Linux only).
 
 Netlink comes first (sock_diag(7)): it reports the listening sockets of a single port, with their backlog, in well under
-a millisecond even if thousands of sockets are in TIME_WAIT. Where it is denied, `/proc/PID/net` is read (proc(5)), which
-has the length of the accept queue, but not the backlog. Other systems than Linux report nothing.
+a millisecond even if thousands of sockets are in TIME_WAIT. Where it is denied, `/proc/PID/net` is read (proc(5)),
+which has the length of the accept queue, but not the backlog. Other systems than Linux report nothing.
 """
 
 import contextlib
@@ -90,7 +90,7 @@ class Listener:
 
 
 def listeners(address: Address, process: int | None = None) -> list[Listener]:
-    """Return the sockets that accept connections to an address, in the network namespace of `process` where /proc is read."""
+    """Return the sockets that accept connections to an address; /proc is read in the network namespace of `process`."""
     hosts = resolve(address)
     found = unix_listeners(process) if address.path else tcp_listeners(address.port, process)
     return [listener for listener in found if listener.accepts(address, hosts)]

@@ -129,7 +129,7 @@ def _shell_word(script: str) -> str:
 
 
 def _above(file: str, top: Path) -> Iterator[Path]:
-    """Yield the directories from a file's own up to `top`, and also `top` for a relative path that leads outside of it."""
+    """Yield the directories from a file's own up to `top`, and `top` also for a relative path that leads outside."""
     top = top.resolve()
     path = (top / file).resolve()
     if top in path.parents:

@@ -1,4 +1,4 @@
-"""Explains scenarios and requirements in words, without a server."""
+"""Explain scenarios and requirements, without a server."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from conformance.spec.reader import Requirement, specification
 
 
 def explained(identifier: str, scenarios: Catalogue) -> str:
-    """Return what a scenario shows, or what a requirement asks and by which scenarios; raise SelectionError."""
+    """Explain a scenario, or a requirement and the scenarios that test it; raise SelectionError."""
     if identifier in scenarios:
         return _scenario(scenarios[identifier])
     try:
