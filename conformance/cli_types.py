@@ -34,7 +34,7 @@ def size(text: str) -> int:
     if digits and digits[-1] in _UNITS:
         digits, unit = digits[:-1], digits[-1]
     if not (digits.isascii() and digits.isdigit() and len(digits) <= _MAXIMUM_DIGITS) or not int(digits):
-        message = f"{text!r} is no size: 1000, 64K, 32M, 4G"
+        message = f"{text!r} is not a size, such as 1000, 64K, 32M or 4G"
         raise ValueError(message)
     return int(digits) * _UNITS[unit]
 
@@ -46,7 +46,7 @@ def scale(text: str) -> float:
     except ValueError:
         number = float("nan")
     if not 0.01 <= number <= 1000:  # noqa: PLR2004  (the message has the bounds; nan fails the comparison)
-        message = f"{text!r} is no number from 0.01 to 1000"
+        message = f"{text!r} is not a number from 0.01 to 1000"
         raise ValueError(message)
     return number
 

@@ -34,7 +34,7 @@ CAUSES: Final[Mapping[Kind, str]] = MappingProxyType(
         Kind.OPEN: "the connection stays open where the server has to close it",
         Kind.EXTRA: "the server sends more than the reply",
         Kind.TOO_MUCH: "",
-        Kind.GONE: "the server serves nobody after this scenario: its process has ended, or hangs",
+        Kind.GONE: "the server serves no client after this scenario: its process has exited, or hangs",
     }
 )
 """The cause that every failure of a kind has; empty where the failure says it all."""

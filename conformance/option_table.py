@@ -39,14 +39,14 @@ RUN_OPTIONS: Final = (
     RunOption(
         "dialect",
         "DIALECT",
-        "The dialect to judge by; auto asks the server.",
+        "The dialect to test; auto asks the server.",
         "dialect",
         choices=("auto", *DIALECTS),
     ),
     RunOption(
         "test",
         "PATTERN",
-        "Play only matching scenarios: an id, a chapter, HFTP-x.y or a level. Repeatable.",
+        "Run only matching scenarios: an id, a chapter, HFTP-x.y or a level. Repeatable.",
         "select",
         short="t",
         is_repeatable=True,
@@ -60,7 +60,7 @@ RUN_OPTIONS: Final = (
     RunOption(
         "jobs",
         "N",
-        "Scenarios to play at a time; auto: 4 if --serve starts a server that serves several clients, else 1.",
+        "Scenarios to run at a time; auto: 4 if --serve starts a server that serves several clients, else 1.",
         "jobs",
         jobs,
         short="j",

@@ -51,7 +51,7 @@ class ScenarioFailed(Exception):  # noqa: N818  (a failure of the server, not an
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of `conformance run` that apply here."""
     group = parser.getgroup("hftp", "conformance of HFTP servers (pytest --pyargs conformance ...)")
-    group.addoption("--hftp", metavar="HOST:PORT", help="Judge the server there; also [V6]:PORT and unix:PATH.")
+    group.addoption("--hftp", metavar="HOST:PORT", help="Test the server at HOST:PORT, [V6]:PORT or unix:PATH.")
     for option in RUN_OPTIONS:
         if option.in_pytest:
             group.addoption(
@@ -136,7 +136,7 @@ def _options(config: pytest.Config) -> "Options":
             raise pytest.UsageError(str(error)) from error
     is_shared = hasattr(config, "workerinput") or bool(getattr(config.option, "numprocesses", None))
     for is_wrong, what in (
-        (not options.address and "{port}" not in options.serve, "--hftp-serve needs {port}, or --hftp beside it"),
+        (not options.address and "{port}" not in options.serve, "--hftp-serve needs {port}, or --hftp as well"),
         (
             is_shared and bool(options.fixtures or (options.address and options.serve)),
             "workers of pytest-xdist cannot share a directory or an address: --hftp-serve alone gives each its own",

@@ -58,7 +58,7 @@ def parse_address(text: str) -> Address:
         host, colon, port = text.partition(":")
         port = port or colon  # a lone colon is not a valid port
     if not host or any(character.isspace() or character == "/" for character in host):
-        message = f"{text!r} is no address: HOST:PORT, [V6]:PORT or unix:PATH"
+        message = f"{text!r} is not an address: HOST:PORT, [V6]:PORT or unix:PATH"
         raise AddressError(message)
     return Address(host, _port(port, text))
 
@@ -88,7 +88,7 @@ def check_proxy(url: str) -> str:
     except ValueError:
         is_right = False
     if not is_right:
-        message = f"{url!r} is no proxy: socks5h://HOST:PORT"
+        message = f"{url!r} is not a proxy: socks5h://HOST:PORT"
         raise AddressError(message)
     return url
 
@@ -156,7 +156,7 @@ def _dial_through(proxy: str, address: Address, timeout_seconds: float) -> socke
         plain = proxy.replace("socks5h://", "socks5://", 1)
         sock = Proxy.from_url(plain, rdns=True).connect(address.host, address.port, timeout=timeout_seconds)
     except ProxyError as error:
-        message = f"the proxy says: {error}"
+        message = f"proxy error: {error}"
         raise ConnectionRefusedError(message) from error
     sock.settimeout(timeout_seconds)
     return sock

@@ -17,7 +17,7 @@ RECEIVE_BYTES: Final = 1 << 18
 READ_AHEAD_BYTES: Final = 1 << 23
 """Maximum bytes read while sending."""
 
-TOO_SLOW: Final = "the server answers, but too slowly for this in the time that it has (--timeout-scale gives it more)"
+TOO_SLOW: Final = "the server replies, but too slowly for the time limit (raise it with --timeout-scale)"
 _READ_SECONDS: Final = 0.1
 """Maximum wait for the server to read what was sent."""
 _LOOK_SECONDS: Final = 0.001
@@ -82,7 +82,7 @@ class Connection:
             reason = error.strerror or str(error)
             self._record.note(self.number, "refused", reason)
             if error.errno in _OURS:
-                message = f"this machine gives the suite no more connections: {reason} (ulimit -n, or fewer --clients)"
+                message = f"this machine cannot open more connections: {reason} (raise ulimit -n, or lower --clients)"
                 raise Incomplete(message) from None
             raise Failure(Kind.REFUSED, "a connection", reason) from None
         self._record.note(self.number, "connected")

@@ -100,7 +100,7 @@ class Catalogue:
         """Add a scenario; raise ScenarioError if it is invalid."""
         _check(scenario)
         if scenario.id in self._scenarios:
-            message = f"{scenario.id} comes twice"
+            message = f"{scenario.id} is defined twice"
             raise ScenarioError(message)
         self._scenarios[scenario.id] = scenario
 

@@ -89,7 +89,7 @@ def _steps(text: str) -> list[Step]:
             elif marker == "S:" and _BODY.fullmatch(rest):
                 verb = "body"
             elif marker == "S:" and rest.startswith("<"):
-                message = f"no such reply: {rest}"
+                message = f"unknown reply: {rest}"
                 raise TranscriptError(message)
             elif marker.endswith("|"):
                 _exact_bytes(rest)
@@ -100,7 +100,7 @@ def _steps(text: str) -> list[Step]:
             raise TranscriptError(message)
         steps.append(Step(verb, text_of_step, stripped))
     if not any(step.verb in {"say", "send"} for step in steps):
-        message = "a transcript without anything said by the client"
+        message = "a transcript in which the client sends nothing"
         raise TranscriptError(message)
     return steps
 
@@ -118,7 +118,7 @@ def _exact_bytes(text: str) -> bytes:
     try:
         return text.encode("latin-1").decode("unicode_escape").encode("latin-1")
     except UnicodeError as error:
-        message = f"no bytes: {text}"
+        message = f"invalid escapes: {text}"
         raise TranscriptError(message) from error
 
 

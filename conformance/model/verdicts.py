@@ -52,19 +52,17 @@ MEANINGS: Final = MappingProxyType(
         Verdict.PASS: Meaning("the server did what it must or should"),
         Verdict.FAIL: Meaning("the server did not do what it must", Exit.NOT_CONFORMANT, style="bold red", mark="F"),
         Verdict.WARN: Meaning("the server did not do what it should", style="yellow", mark="w"),
-        Verdict.INFO: Meaning("the server may do either: what it did", style="cyan", mark="i"),
+        Verdict.INFO: Meaning("the server may do either: this is what it did", style="cyan", mark="i"),
         Verdict.UNSUPPORTED: Meaning(
-            "the server does not offer it, and need not", has_run=False, style="magenta", mark="u"
+            "the server does not offer it, and does not have to", has_run=False, style="magenta", mark="u"
         ),
         Verdict.BLOCKED: Meaning(
             "what it depends on failed", Exit.INCOMPLETE, has_run=False, style="bright_black", mark="b"
         ),
-        Verdict.INCOMPLETE: Meaning(
-            "it could not be played here", Exit.INCOMPLETE, has_run=False, style="blue", mark="-"
-        ),
+        Verdict.INCOMPLETE: Meaning("it could not run here", Exit.INCOMPLETE, has_run=False, style="blue", mark="-"),
         Verdict.ERROR: Meaning("the suite itself failed", Exit.SUITE_FAULT, style="bold white on red", mark="E"),
         Verdict.FLAKY: Meaning(
-            "failed by a time-out or beside others, and passed when played alone", style="bright_yellow", mark="~"
+            "failed by a timeout or beside others, and passed alone", style="bright_yellow", mark="~"
         ),
     }
 )

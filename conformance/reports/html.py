@@ -97,7 +97,7 @@ def _facts(run: Run) -> dict[str, str]:
     """Return the facts that identify the run, by name."""
     facts = run.facts | {"catalogue": run.start.catalogue[:_SHORT_HASH], "started": run.start.started}
     facts["duration"] = f"{run.end.seconds:.1f} s" if run.end else "unknown"
-    facts["patience"] = f"{run.start.patience_seconds:.1f} s a wait"
+    facts["timeout"] = f"{run.start.patience_seconds:.1f} s per wait"
     return {name: value for name, value in facts.items() if value and name not in {"deselected", "deviations"}}
 
 

@@ -24,7 +24,7 @@ _IN_FULL: Final = 20
 _SENTENCES: Final = {
     Exit.CONFORMANT: ("green", "conformant"),
     Exit.NOT_CONFORMANT: ("bold red", "not conformant"),
-    Exit.INCOMPLETE: ("yellow", "incomplete: nothing failed, but not everything was played"),
+    Exit.INCOMPLETE: ("yellow", "incomplete: nothing failed, but some scenarios did not run"),
     Exit.SUITE_FAULT: ("bold white on red", "no verdict: the suite itself failed"),
 }
 
@@ -128,7 +128,7 @@ class TerminalReport:
 
     def _tell_shortly(self, result: Result, verdict: Verdict) -> None:
         if self._explained == _IN_FULL + 1:
-            self._console.print("more of them, in short (all in full: -v, --html, or -t ID)", style="dim")
+            self._console.print("further failures, one line each (in full: -v, --html, or -t ID)", style="dim")
         said = f": expected {result.expected}, got {result.got}" if result.expected else f": {result.got}"
         head = (verdict.value.upper(), MEANINGS[verdict].style)
         self._console.print(Text.assemble(head, f" {result.scenario}", printable(said)), soft_wrap=True)
@@ -150,7 +150,7 @@ class TerminalReport:
         counts = ", ".join(f"{count} {name}" for name, count in end.counts.items())
         sentence += judged_as(self._start)
         print_(
-            Text.assemble((sentence, style), f" ({counts or 'nothing was played'}; {end.seconds:.1f} s)"),
+            Text.assemble((sentence, style), f" ({counts or 'no scenario ran'}; {end.seconds:.1f} s)"),
             soft_wrap=True,
         )
 
@@ -179,7 +179,7 @@ class TerminalReport:
                 reasons[result.got].append(result.scenario)
         told = sorted(reasons.items(), key=lambda row: -len(row[1]))
         for reason, names in told[:_REASONS]:
-            which = names[0] if len(names) == 1 else f"{len(names)} scenarios, {names[0]} the first"
+            which = names[0] if len(names) == 1 else f"{len(names)} scenarios, first {names[0]}"
             self._console.print(
                 Text.assemble((verdict.value, MEANINGS[verdict].style), f" {which}: {printable(reason)}"),
                 soft_wrap=True,

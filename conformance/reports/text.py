@@ -21,7 +21,7 @@ OUTCOMES: Final[Mapping[int, str]] = MappingProxyType(
     {
         Exit.CONFORMANT: "conformant",
         Exit.NOT_CONFORMANT: "not conformant",
-        Exit.INCOMPLETE: "incomplete: nothing failed, but not everything was played",
+        Exit.INCOMPLETE: "incomplete: nothing failed, but some scenarios did not run",
         Exit.SUITE_FAULT: "no verdict: the suite itself failed",
     }
 )
@@ -29,14 +29,14 @@ _CONTROLS: Final = frozenset(map(chr, range(0x7F, 0xA0)))
 GIVEN: Final = "--dialect"
 KNOWS_HELP: Final = "it knows help"
 """Bases of a dialect that leave no doubt."""
-CUT_SHORT: Final = "cut short: the run has no end, and what is missing was not played"
+CUT_SHORT: Final = "cut short: the recording has no end, and the remaining scenarios did not run"
 
 
 def judged_as(start: RunStart | None) -> str:
     """Return a note about the dialect if it is not certain; empty otherwise."""
     if start is None or not start.dialect_basis or start.dialect_basis in {GIVEN, KNOWS_HELP}:
         return ""
-    return f", judged as {start.dialect}: {start.dialect_basis} (--dialect judges it as another)"
+    return f", judged as {start.dialect}: {start.dialect_basis} (choose another one with --dialect)"
 
 
 @dataclass
@@ -133,7 +133,7 @@ def conversation(transcript: Iterable[WireEntry]) -> Iterator[tuple[str, str]]:
             pieces.clear()
             lines += 1
         if lines >= MOMENTS:
-            yield "0 -", "and more, which the event stream has"
+            yield "0 -", "truncated; the event stream has the rest"
             return
         if is_short:
             speaker = entry.peer

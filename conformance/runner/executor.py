@@ -191,9 +191,7 @@ class Executor:
         if state is not State.WELL:
             self._renew()
         if state is State.SPINNING:
-            self._note(
-                "the server uses a processor though no client is there: it goes on reading from clients that left"
-            )
+            self._note("the server uses a CPU while no client is connected: it keeps reading from closed connections")
         return state
 
     def _renew(self) -> None:
@@ -298,7 +296,7 @@ class Executor:
         """Note that the server was lost, and that no scenario does that alone."""
         self._wear_out()
         if state is State.ENDED:
-            self._note("the server ended, and does not when the same scenarios are played again")
+            self._note("the server exited, but does not when the same scenarios run again")
 
     def _note(self, problem: str) -> None:
         """Add a problem of the server, once."""

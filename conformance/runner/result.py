@@ -42,9 +42,9 @@ def judged(
 
 def gone(outcome: Outcome) -> Outcome:
     """Return the outcome of a scenario that ends the server, or leaves it unable to serve clients."""
-    got = str(outcome.failure.got) if outcome.failure else "the right answer"
+    got = str(outcome.failure.got) if outcome.failure else "the right reply"
     expected = outcome.failure.expected if outcome.failure else "a server that serves other clients afterwards"
-    failure = Failure(Kind.GONE, expected, f"{got}; and afterwards the server serves nobody")
+    failure = Failure(Kind.GONE, expected, f"{got}; and afterwards the server serves no client")
     return replace(outcome, failure=failure, verdict=None, is_short=False)
 
 

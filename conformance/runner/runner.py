@@ -138,7 +138,7 @@ class Runner:
             for batch in self._batches():
                 self._run_batch(batch, may_wait=True)
         except KeyboardInterrupt:
-            problems.append("interrupted: what is missing was not played")
+            problems.append("interrupted: the remaining scenarios did not run")
         for name, played in self._executor.finish(is_interrupted=bool(problems)).items():
             self._conclude(self.catalogue[name], played)
         return self.end(problems)
@@ -181,7 +181,7 @@ class Runner:
         return end
 
     def _ordered(self) -> list[Scenario]:
-        """Return the scenarios in order: shared ones by depth of dependencies, then exclusive, then destructive ones."""
+        """Return the scenarios in order: shared ones by dependency depth, then exclusive, then destructive ones."""
         shared = sorted((row for row in self.scenarios if row.isolation == SHARED), key=self._depth)
         others = [row for row in self.scenarios if row.isolation != SHARED]
         return shared + sorted(others, key=lambda row: row.isolation == DESTRUCTIVE)
@@ -220,7 +220,7 @@ class Runner:
                     break
 
     def _report(self, scenario: Scenario, deviation: Deviation) -> Outcome | None:
-        """Return the outcome of a scenario that does not expect a deviation, if that alone makes it fail."""
+        """Return the outcome of a scenario that does not expect a deviation, if it fails only for that."""
         known = self._health.run_context.deviations
         outcome = self._play_expecting(scenario, known.without(deviation))
         if outcome.failure is None or not self._passes(scenario, known):

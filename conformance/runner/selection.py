@@ -43,7 +43,7 @@ def select(
     meant = _meant((*wanted, *unwanted), scenarios, (dialect,))
     for pattern, found in meant.items():
         if not found:
-            message = f"{_unmatched(pattern, scenarios)}; in {dialect}, at least"
+            message = f"{_unmatched(pattern, scenarios)}; not in dialect {dialect}"
             raise SelectionError(message)
     chosen: list[Scenario] = []
     left: list[Scenario] = []
@@ -52,7 +52,7 @@ def select(
         is_unwanted = any(scenario.id in meant[pattern] for pattern in unwanted)
         (chosen if is_wanted and not is_unwanted else left).append(scenario)
     if not chosen:
-        message = "the patterns leave no scenario to play"
+        message = "the patterns select no scenario"
         raise SelectionError(message)
     return chosen, left
 
@@ -96,7 +96,7 @@ def _unmatched(pattern: str, scenarios: Sequence[Scenario]) -> str:
 def like(word: str, known: Iterable[str]) -> str:
     """Return a phrase with similar known words, or nothing."""
     near = get_close_matches(word, list(known), n=3, cutoff=0.6)
-    return f"; near it: {', '.join(near)}" if near else ""
+    return f"; similar: {', '.join(near)}" if near else ""
 
 
 @dataclass
@@ -139,9 +139,9 @@ class Baseline:
         found = []
         for entry in self.entries:
             passed = sorted(entry.passed - entry.failed)
-            found += [f"{scenario} passes, and the baseline says: {entry.reason}" for scenario in passed]
+            found += [f"{scenario} passes, but the baseline says: {entry.reason}" for scenario in passed]
             if not entry.failed and not passed and not any(fnmatchcase(name, entry.scenario) for name in left):
-                found.append(f"{entry.scenario} in the baseline matches no scenario that was played")
+                found.append(f"{entry.scenario} in the baseline matches no scenario that ran")
         return found
 
 
@@ -160,7 +160,7 @@ def read_baseline(path: Path) -> Baseline:
         raise SelectionError(message) from error
     rows = document.get("known", [])
     if set(document) - {"known"} or not isinstance(rows, list):
-        message = f"--baseline {path}: it consists of tables [[known]]"
+        message = f"--baseline {path}: it must consist of [[known]] tables"
         raise SelectionError(message)
     entries = []
     for number, row in enumerate(rows, 1):

@@ -92,7 +92,7 @@ def parse(text: bytes) -> Specification:
     try:
         document = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        message = f"no TOML: {error}"
+        message = f"invalid TOML: {error}"
         raise SpecError(message) from error
     chapters = tuple(_chapter(row) for row in document.get("chapter", ()))
     _require_unique("chapter", [str(chapter.number) for chapter in chapters])
@@ -139,5 +139,5 @@ def _requirement(number: int, chapter: str, row: dict[str, Any]) -> Requirement:
 def _require_unique(what: str, names: list[str]) -> None:
     for name in names:
         if names.count(name) > 1:
-            message = f"{what} {name} comes twice"
+            message = f"{what} {name} is defined twice"
             raise SpecError(message)

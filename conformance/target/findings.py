@@ -68,12 +68,10 @@ class Findings:
     def deviations(self) -> Iterator[Deviation]:
         """Yield the deviations of the server, each once."""
         if self.greeting:
-            text = f"the server says {escape(self.greeting)} when a client connects"
+            text = f"the server sends {escape(self.greeting)} when a client connects"
             yield Deviation("HFTP-2.6", text, Form.GREETING, {"connect": self.greeting})
         if self.echoes:
-            yield Deviation(
-                "HFTP-2.1", "each command line is sent back before it is answered", Form.ECHO, {"line": b""}
-            )
+            yield Deviation("HFTP-2.1", "each command line is echoed before its reply", Form.ECHO, {"line": b""})
         yield from self._status_lines()
         yield from self._extra()
         yield from self._substitutes()

@@ -158,12 +158,12 @@ class HealthMonitor:
         """Restart the server, or give it up; return whether it was restarted."""
         self.ends += not self._target.is_running
         if not self._target.can_restart or self._target.starts > RESTARTS:
-            self.dead = "the server serves nobody any more"
+            self.dead = "the server no longer serves clients"
             return False
         try:
             self._target.restart()
         except ServerStartError as error:
-            self.dead = f"the server does not start again: {error}"
+            self.dead = f"the server cannot be restarted: {error}"
             return False
         return True
 

@@ -121,7 +121,7 @@ def _missing_file(failed: FailedStart, match: "re.Match[str]") -> str:
     if hint:
         return f"{file} does not exist, and {hint}"
     if is_program:
-        return f"cannot run {file}: there is no such program on PATH (one that stands in --cwd is called ./{file})"
+        return f"cannot run {file}: there is no such program on PATH (one in --cwd is called ./{file})"
     where = "" if path.is_absolute() and file.startswith("/") else f" in {failed.directory.resolve()}"
     return f"cannot run {file}: it does not exist{where}: is the path right, and --cwd?"
 

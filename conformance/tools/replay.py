@@ -23,7 +23,7 @@ def find_result(events: Iterator[Event], scenario: str) -> tuple[RunStart | None
             start = event
         elif isinstance(event, Result) and event.scenario == scenario:
             if not any(entry.what == "sent" for entry in event.transcript):
-                message = f"{scenario} was not played in this run: {event.verdict}, {event.got}"
+                message = f"{scenario} did not run: {event.verdict}, {event.got}"
                 raise ReplayError(message)
             return start, event
     message = f"this run has no {scenario}"
@@ -77,12 +77,12 @@ def payload(entry: WireEntry) -> bytes:
     if entry.data is not None:
         return entry.data.encode("latin-1")
     if entry.zlib is None:
-        message = f"{entry.size} bytes were sent that the record has only a hash of: run the scenario instead"
+        message = f"{entry.size} bytes were sent, of which the recording has only a hash: run the scenario instead"
         raise ReplayError(message)
     try:
         return zlib.decompress(base64.b64decode(entry.zlib, validate=True))
     except (ValueError, zlib.error) as error:
-        message = f"{entry.size} bytes were sent that the record has not whole ({error}): run the scenario instead"
+        message = f"{entry.size} bytes were sent, but their recording is damaged ({error}): run the scenario instead"
         raise ReplayError(message) from error
 
 

@@ -130,10 +130,10 @@ def test_what_was_answered_where_several_answers_are_right_is_seen() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("S: 0 *", "without anything said"),
+        ("S: 0 *", "client sends nothing"),
         ("C: x\nhello", "neither C:"),
         ("C: x\n<leave>", "neither C:"),
-        ("C: x\nS: <slices>", "no such reply"),
+        ("C: x\nS: <slices>", "unknown reply"),
         ("C| \\xg", "no bytes"),
     ],
 )
