@@ -118,7 +118,7 @@ def _exact_bytes(text: str) -> bytes:
     try:
         return text.encode("latin-1").decode("unicode_escape").encode("latin-1")
     except UnicodeError as error:
-        message = f"invalid escapes: {text}"
+        message = f"invalid bytes: {text}"
         raise TranscriptError(message) from error
 
 

@@ -95,7 +95,7 @@ def test_a_server_that_answers_nothing_passes_nothing(tmp_path: Path) -> None:
         (["127.0.0.1:1", "-t", "framing.lf-onyl"], "similar: framing.lf-only"),
         (["127.0.0.1:1", "--junit", "/no/such/file"], "cannot write /no/such/file"),
         (["127.0.0.1:1", "--fixtures", str(ROOT)], "nothing was touched"),
-        (["127.0.0.1:1", "--timeout-scale", "nan"], "is no number"),
+        (["127.0.0.1:1", "--timeout-scale", "nan"], "is not a number"),
         (["127.0.0.1:1", "-j", "0"], "not in the range"),
         (["127.0.0.1:1", "--dialect", "2017"], "is not one of"),
         (["127.0.0.1:1", "--dialekt", "2019"], "No such option"),

@@ -134,7 +134,7 @@ def test_what_was_answered_where_several_answers_are_right_is_seen() -> None:
         ("C: x\nhello", "neither C:"),
         ("C: x\n<leave>", "neither C:"),
         ("C: x\nS: <slices>", "unknown reply"),
-        ("C| \\xg", "no bytes"),
+        ("C| \\xg", "invalid bytes"),
     ],
 )
 def test_what_is_no_transcript_is_refused_in_one_line(text: str, complaint: str) -> None:

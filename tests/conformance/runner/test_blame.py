@@ -102,7 +102,7 @@ def test_a_server_that_ends_by_itself_is_not_blamed_on_a_scenario() -> None:
     found = judge_command(f"{MODULE} ends-after-forty", *select, dialect="2026")
     found.check_whole()
     assert found.with_verdict("fail", "warn", "blocked") == []
-    assert any("the server ended" in problem for problem in found.end.problems)
+    assert any("the server exited" in problem for problem in found.end.problems)
 
 
 @pytest.mark.parametrize(
