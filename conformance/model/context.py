@@ -116,7 +116,7 @@ class ScenarioContext:
         elif not self._judges_crowds and 0 < self.run_context.capacity <= sum(
             not client.is_over for client in self._clients
         ):
-            message = f"the server serves {self.run_context.capacity} clients at once, and this needs more"
+            message = f"the server serves {self.run_context.capacity} clients at once, but this scenario needs more"
             raise Unsupported(message)
         self._await_room()
         client = Client(

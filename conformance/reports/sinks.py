@@ -12,7 +12,7 @@ from conformance.model.events import Event, RunEnd, Sink
 from conformance.reports.ndjson import NdjsonReport
 
 WRITTEN: Final = ("junit", "html")
-"""Reports that need the whole stream: each is a module of that name in `conformance.reports`, with such a function."""
+"""Reports that need the whole stream: each is a function in a module of the same name in `conformance.reports`."""
 
 
 @contextlib.contextmanager

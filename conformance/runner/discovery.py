@@ -76,12 +76,12 @@ def discover(options: Options, place: Environment, gate: Scenario, timeouts: Tim
     if first.verdict is not None:  # the suite cannot run even that
         health.dead = first.reason
     elif first.failure is not None and first.failure.kind in WIRE | {Kind.TOO_MUCH}:
-        health.dead = f"the server does not answer as it must: {first.failure}"
+        health.dead = f"the server does not reply as required: {first.failure}"
     if health.dead:
         return Discovery(health, first, basis)
     basis = _Search(options, place, health, timeouts).run() or basis
     if first.failure is not None and play(gate, health.run_context).failure is not None:
-        health.dead = f"the server does not answer as it must: {first.failure}"
+        health.dead = f"the server does not reply as required: {first.failure}"
     if not health.dead:
         # If a probe broke the server, restart it; the scenarios that send the same will fail by themselves.
         health.ensure_well()
@@ -217,8 +217,8 @@ class _Search:
         own = f", which are those of {cwd}" if all((cwd / name).exists() for name in there) else ""
         message = (
             f"--serve: the server does not serve {{dir}}: it lists {', '.join(there)}{own}."
-            " Does it ignore the option that names its directory? If it cannot be told, name the directory that it"
-            " serves by --fixtures DIR"
+            " Does it ignore the option that names its directory? If it has no such option, pass the directory that"
+            " it serves with --fixtures DIR"
         )
         raise ServerStartError(message)
 
@@ -258,6 +258,6 @@ class _Search:
 def _basis(likely: list[str]) -> str:
     """Return what a dialect was inferred from, as a phrase."""
     if not likely:
-        return f"nothing: it does not know help, and no slice tells; {ASSUMED_DIALECT} is assumed"
+        return f"nothing: it does not know help, and its slices are ambiguous; {ASSUMED_DIALECT} is assumed"
     others = f", or {' or '.join(likely[1:])}" if len(likely) > 1 else ""
     return f"it does not know help, and its slices are those of {likely[0]}{others}"
