@@ -87,7 +87,7 @@ def play(
         context.close()
     if failure is not None and _is_one_too_many(scenario, context, failure):
         failure, verdict = None, Verdict.INCOMPLETE
-        reason = f"the server serves {run_context.capacity} clients at once, and still counts some that have disconnected"
+        reason = f"the server serves {run_context.capacity} clients at once, including disconnected ones"
     return Outcome(
         context.record,
         monotonic() - started,
