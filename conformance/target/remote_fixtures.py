@@ -24,7 +24,7 @@ class RemoteFixtures(Fixtures):
     def get(self, key: str) -> Fixture:
         """Return a file; raise Incomplete if there is none for the key."""
         if key not in self._files:
-            message = f"the server holds no file that could be {key!r} (conformance fixtures write DIR makes them)"
+            message = f"the server has no file for {key!r} (conformance fixtures write DIR creates the files)"
             raise Incomplete(message)
         return self._files[key]
 
