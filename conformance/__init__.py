@@ -1,6 +1,6 @@
-"""A conformance suite for HFTP servers, in any language, at any address. It shares only the wire with a server.
+"""A conformance suite for HFTP servers in any language; it shares only the wire protocol with them.
 
-The names that scenarios of your own need load when they are first used, so that pytest starts quickly with the plugin.
+The public names, for scenarios of your own, are imported on first use, so that the plugin does not slow down pytest.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Runs the command line by `python -m conformance`."""
+"""Run the command line with `python -m conformance`."""
 
 from conformance.cli import main
 

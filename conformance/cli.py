@@ -1,4 +1,4 @@
-"""The command line of the suite: options to a session, events to reports; the only printing and the only exit codes."""
+"""The command line of the suite: parse options, run, write reports, and exit with a status."""
 
 import contextlib
 import signal
@@ -40,13 +40,13 @@ USAGE_ERRORS: Final = (
     SelectionError,
     ServerStartError,
 )
-"""Each carries one line for people, and means that the run was not what the user wanted."""
-_HELP: Final = getattr(click.exceptions, "NoArgsIsHelpError", ())  # from click 8.2 on; before, click exits by itself
+"""Errors of usage: each carries a one-line message, and exits with status 2."""
+_HELP: Final = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click 8.2 or later; older ones exit themselves
 REPLAY_SECONDS: Final = 120.0
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: with the run's status, or 2 and one line for a wrong command line."""
+    """Run the command line, and exit with the run's status, or with 2 and a one-line message on a usage error."""
     try:
         status = commands.main(arguments, prog_name=PROGRAM, standalone_mode=False)
     except _HELP as error:
@@ -74,30 +74,30 @@ def _complain(text: str) -> None:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
 def commands() -> None:
-    """Judge any HFTP server, in any language, at any address.
+    """Test the conformance of any HFTP server, in any language, at any address.
 
-    The exit status is 0 for a conformant server, 1 for one that is not, 2 for a wrong command line, 3 if something
-    could not be played, 4 if the suite itself failed.
+    The exit status is 0 if the server is conformant, 1 if it is not, 2 for a usage error, 3 if nothing failed but some
+    scenarios could not run, 4 if the suite itself failed.
     """
 
 
 def _file_options(function: Callable[..., int]) -> Callable[..., int]:
     for name in reversed(("ndjson", *WRITTEN)):
         function = click.option(
-            f"--{name}", type=click.Path(dir_okay=False), metavar="FILE", help="Write that report."
+            f"--{name}", type=click.Path(dir_okay=False), metavar="FILE", help="Write this report."
         )(function)
     return function
 
 
 class _Type(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
-    """A type of the table of options."""
+    """A click type made from a row of the option table."""
 
     def __init__(self, option: RunOption) -> None:
         self.name = option.metavar
         self._convert = option.convert
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401  (as in click)
-        """Return the value; fail in one line."""
+        """Return the value; fail with a one-line message."""
         if not isinstance(value, str):
             return value  # a default
         try:
@@ -107,7 +107,7 @@ class _Type(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
 
 
 def _option_of_run(option: RunOption) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Return the decorator that gives a command an option of the table."""
+    """Return the decorator that adds an option of the table to a command."""
     default = getattr(Options, option.field)
     return click.option(
         *([f"-{option.short}"] if option.short else []),
@@ -134,10 +134,10 @@ def _run_options(function: Callable[..., int]) -> Callable[..., int]:
 @commands.command()
 @click.argument("address", metavar="[HOST:PORT]", default="")
 @_run_options
-@click.option("-v", "--verbose", is_flag=True, help="Tell every scenario.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every scenario.")
 @_file_options
 def run(*, verbose: bool, ndjson: str | None, junit: str | None, html: str | None, **given: Any) -> int:  # noqa: ANN401  (fields of Options)
-    """Judge the server at HOST:PORT, [V6]:PORT or unix:PATH, or the one that --serve starts."""
+    """Test the server at HOST:PORT, [V6]:PORT or unix:PATH, or the one that --serve starts."""
     options = Options(**given)
     _check_target(options)
     with (
@@ -151,15 +151,15 @@ def run(*, verbose: bool, ndjson: str | None, junit: str | None, html: str | Non
 
 def _check_target(options: Options) -> None:
     if not options.address and not options.serve:
-        message = "where is the server? HOST:PORT, or --serve CMD"
+        message = "no server given: HOST:PORT or --serve CMD"
         raise click.UsageError(message)
     if options.address:
         parse_address(options.address)
     elif "{port}" not in options.serve:
-        message = "--serve needs {port} in the command, or HOST:PORT beside it"
+        message = "--serve needs {port} in the command, or HOST:PORT as an argument"
         raise click.UsageError(message)
     if options.cwd and not options.serve:
-        message = "--cwd is where --serve starts the server, and there is no --serve"
+        message = "--cwd is only used with --serve, but there is no --serve"
         raise click.UsageError(message)
     if options.cwd and not Path(options.cwd).is_dir():
         message = f"--cwd {options.cwd}: no such directory"
@@ -170,7 +170,7 @@ def _check_target(options: Options) -> None:
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP end the run as Ctrl-C does, so that nothing is left behind."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C, so that the server is stopped and the files are removed."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -184,9 +184,9 @@ def _ended_by_signals() -> Iterator[None]:
 
 
 @commands.command("list")
-@click.option("-t", "--test", "select", multiple=True, metavar="PATTERN", help="Only these.")
-@click.option("--dialect", default=DIALECTS[0], type=click.Choice(DIALECTS), help="Of the levels.")
-@click.option("--requirements", is_flag=True, help="The requirements instead of the scenarios.")
+@click.option("-t", "--test", "select", multiple=True, metavar="PATTERN", help="List only matching scenarios.")
+@click.option("--dialect", default=DIALECTS[0], type=click.Choice(DIALECTS), help="Show the levels of this dialect.")
+@click.option("--requirements", is_flag=True, help="List requirements instead of scenarios.")
 @_options_of_run["scenarios"]
 def list_(*, select: tuple[str, ...], dialect: str, requirements: bool, scenarios: tuple[str, ...]) -> int:
     """List the scenarios, by chapter."""
@@ -208,14 +208,14 @@ def list_(*, select: tuple[str, ...], dialect: str, requirements: bool, scenario
 @click.argument("identifier", metavar="ID")
 @_options_of_run["scenarios"]
 def explain(*, identifier: str, scenarios: tuple[str, ...]) -> int:
-    """Say what a scenario shows, or a requirement asks, and how it is tested."""
+    """Explain a scenario, or a requirement and how it is tested."""
     click.echo(explained(identifier, catalogue(scenarios)))
     return Exit.CONFORMANT
 
 
 @commands.group()
 def fixtures() -> None:
-    """Make the files that a server should hold."""
+    """Create the files for a server to serve."""
 
 
 @fixtures.command()
@@ -223,7 +223,7 @@ def fixtures() -> None:
 @_options_of_run["seed"]
 @_options_of_run["size"]
 def write(*, directory: Path, seed: int, large_bytes: int) -> int:
-    """Write the files into DIR, for a server that serves them elsewhere; runs find them again by content."""
+    """Write the files into DIR, for a server elsewhere; runs recognise them by name, size and content."""
     names = write_for_others(directory, seed, large_bytes)
     click.echo(f"{directory}: {len(names)} files, seed {seed}")
     return Exit.CONFORMANT
@@ -236,7 +236,7 @@ def write(*, directory: Path, seed: int, large_bytes: int) -> int:
 @_options_of_run["proxy"]
 @_options_of_run["timeout-scale"]
 def replay_(*, recording: Path, identifier: str, address: str, proxy: str, timeout_scale: float) -> int:
-    """Send the bytes of a recorded scenario again: to the same address, or to another."""
+    """Replay the bytes of a recorded scenario, to the same address or another."""
     start, result = find_result(_events(recording), identifier)
     place = parse_address(address or (start.target if start else ""))
     through = check_proxy(proxy) if proxy else ""
@@ -252,12 +252,12 @@ def replay_(*, recording: Path, identifier: str, address: str, proxy: str, timeo
 
 @commands.command()
 @click.argument("recordings", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("-v", "--verbose", is_flag=True, help="Tell every scenario.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every scenario.")
 @_file_options
 def report(
     *, recordings: tuple[Path, ...], verbose: bool, ndjson: str | None, junit: str | None, html: str | None
 ) -> int:
-    """Make the reports of recorded runs again; the exit status is the gravest of theirs."""
+    """Recreate the reports of recorded runs; exit with the most serious of their statuses."""
     events = [event for recording in recordings for event in _events(recording)]
     statuses = {Exit(event.exit) for event in events if isinstance(event, RunEnd)}
     with reports(ndjson, {}, is_verbose=verbose) as sink:
@@ -271,7 +271,7 @@ def report(
 
 
 def _events(path: Path) -> Iterator[Event]:
-    """Yield the events of a recorded run; raise EventError, in one line that names the file."""
+    """Yield the events of a recorded run; raise EventError with a one-line message that names the file."""
     try:
         with path.open("rb") as file:
             yield from read_events(file)

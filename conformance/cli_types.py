@@ -1,4 +1,4 @@
-"""Command-line types: text to numbers, for click and argparse. Each raises ValueError, whose text is one line."""
+"""Convert command-line arguments to numbers, for click and argparse; raise ValueError with a one-line message."""
 
 from collections.abc import Callable
 from typing import Final
@@ -17,7 +17,7 @@ def integer(text: str) -> int:
 
 
 def integer_between(low: int, high: int) -> Callable[[str], int]:
-    """Return a type for whole numbers from `low` to `high`."""
+    """Return a converter to whole numbers from `low` to `high`."""
 
     def bounded(text: str) -> int:
         if not low <= (number := integer(text)) <= high:
@@ -29,12 +29,12 @@ def integer_between(low: int, high: int) -> Callable[[str], int]:
 
 
 def size(text: str) -> int:
-    """Return a number of bytes: 1000, 64K, 32M or 4G."""
+    """Return a number of bytes, written as 1000, 64K, 32M or 4G; suffixes are powers of 1024."""
     digits, unit = text.upper().removesuffix("B").removesuffix("I"), ""
     if digits and digits[-1] in _UNITS:
         digits, unit = digits[:-1], digits[-1]
     if not (digits.isascii() and digits.isdigit() and len(digits) <= _MAXIMUM_DIGITS) or not int(digits):
-        message = f"{text!r} is no size: 1000, 64K, 32M, 4G"
+        message = f"{text!r} is not a size, such as 1000, 64K, 32M or 4G"
         raise ValueError(message)
     return int(digits) * _UNITS[unit]
 
@@ -45,12 +45,12 @@ def scale(text: str) -> float:
         number = float(text)
     except ValueError:
         number = float("nan")
-    if not 0.01 <= number <= 1000:  # noqa: PLR2004  (the bounds are in the message; nan is never within)
-        message = f"{text!r} is no number from 0.01 to 1000"
+    if not 0.01 <= number <= 1000:  # noqa: PLR2004  (the message has the bounds; nan fails the comparison)
+        message = f"{text!r} is not a number from 0.01 to 1000"
         raise ValueError(message)
     return number
 
 
 def jobs(text: str) -> int:
-    """Return a number of scenarios to play at a time; 0 for `auto`."""
+    """Return how many scenarios to run at a time; 0 for `auto`."""
     return 0 if text == "auto" else integer_between(1, 64)(text)

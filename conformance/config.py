@@ -1,4 +1,4 @@
-"""What a run was asked for: every option of `conformance run`, checked once and given to whoever needs it."""
+"""The options of a run, in one frozen object, and the command line that repeats it."""
 
 import shlex
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ DEFAULT_CLIENTS = 200
 
 @dataclass(frozen=True)
 class Options:
-    """All options; `address` or `serve` is given."""
+    """The options of `conformance run`; `address`, `serve` or both are set."""
 
     address: str = ""
     """HOST:PORT, [V6]:PORT or unix:PATH."""
@@ -31,24 +31,24 @@ class Options:
     large_bytes: int = LARGE_BYTES
     clients: int = DEFAULT_CLIENTS
     jobs: int = 0
-    """Scenarios at a time; 0 lets the suite choose."""
+    """How many scenarios run at a time; 0 lets the suite choose."""
     timeout_scale: float = 1.0
     fail_on: str = "must"
     scenarios: tuple[str, ...] = ()
 
     @property
     def target(self) -> str:
-        """Return what is judged, for people."""
+        """Return the address or command of the server, for display."""
         return self.address or self.serve
 
     @property
     def patterns(self) -> list[str]:
-        """Return the words of a command line that select the same scenarios."""
+        """Return the command-line arguments that select the same scenarios."""
         words = [word for pattern in self.select for word in ("-t", pattern)]
         return words + [word for pattern in self.skip for word in ("--skip", pattern)]
 
     def command(self, *more: str) -> str:
-        """Return the command line that runs the same again, with more words at its end."""
+        """Return the command line that repeats the run, with more arguments appended."""
         words = [PROGRAM, "run"]
         words += [self.address] if self.address else []
         default = Options()

@@ -1,4 +1,4 @@
-"""How a scenario ends other than well: one exception a way, each with what a report needs to explain it."""
+"""Exceptions that end a scenario without a pass, with what a report needs to explain them."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -7,7 +7,7 @@ from typing import Final
 
 
 class Kind(str, Enum):
-    """The ways in which a server fails to do what was expected."""
+    """How a server differs from what a scenario expects."""
 
     REFUSED = "refused"
     TIMEOUT = "timeout"
@@ -34,17 +34,17 @@ CAUSES: Final[Mapping[Kind, str]] = MappingProxyType(
         Kind.OPEN: "the connection stays open where the server has to close it",
         Kind.EXTRA: "the server sends more than the reply",
         Kind.TOO_MUCH: "",
-        Kind.GONE: "the server serves nobody after this scenario: its process has ended, or hangs",
+        Kind.GONE: "the server serves no client after this scenario: its process has exited, or hangs",
     }
 )
-"""What is true whenever a failure of this kind occurs; empty if that is no more than the failure itself says."""
+"""The cause that every failure of a kind has; empty where the failure says it all."""
 
 
-class Failure(Exception):  # noqa: N818  (not an error of this program's: the server did something else)
+class Failure(Exception):  # noqa: N818  (an expectation that the server did not meet, not an error of this program)
     """The server did not do what was expected.
 
-    `expected` and `got` are for people; `cause` overrides what is likely wrong. `asked` is the command that got this
-    reply, if it was not the last one that was sent.
+    `expected` and `got` are for display; `cause` replaces the likely cause. `asked` is the command that got this reply,
+    if it is not the last one that was sent.
     """
 
     asked: str = ""
@@ -58,8 +58,8 @@ class Failure(Exception):  # noqa: N818  (not an error of this program's: the se
 
 
 class Incomplete(Exception):  # noqa: N818
-    """The scenario cannot be played here; the text says what it lacks."""
+    """The scenario cannot run here; the message says what is missing."""
 
 
 class Unsupported(Exception):  # noqa: N818
-    """The server does not offer what the scenario is about, and need not; the text says what."""
+    """The server lacks an optional feature that the scenario tests; the message names it."""

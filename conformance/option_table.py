@@ -1,6 +1,6 @@
 """Define the options of `conformance run` once. The command line and the pytest plugin are made from this table.
 
-pytest imports this module at every start, so it imports nothing that takes time.
+pytest imports this module on every start, so it must import quickly.
 """
 
 from collections.abc import Callable
@@ -18,16 +18,16 @@ class RunOption(NamedTuple):
     metavar: str
     help: str
     field: str
-    """The field of `Options` that holds the value; its default is the option's."""
+    """The field of `Options` that holds the value and its default."""
     convert: Callable[[str], object] = str
-    """Raises ValueError, in one line."""
+    """Converts the argument; raises ValueError with a one-line message."""
     choices: tuple[str, ...] = ()
     short: str = ""
     shown_default: str = ""
-    """The default as one would write it, where `str` of the value is not that."""
+    """The default as the help shows it, where that is not `str` of the value."""
     is_repeatable: bool = False
     selects: bool = False
-    """Chooses which scenarios are played, or how a run is judged: no part of how a server is reached."""
+    """Whether it selects scenarios or affects the verdict, rather than how the server is started and reached."""
     in_pytest: bool = True
 
 
@@ -39,14 +39,14 @@ RUN_OPTIONS: Final = (
     RunOption(
         "dialect",
         "DIALECT",
-        "The dialect to judge by; auto asks the server.",
+        "The dialect to test; auto asks the server.",
         "dialect",
         choices=("auto", *DIALECTS),
     ),
     RunOption(
         "test",
         "PATTERN",
-        "Play only matching scenarios: an id, a chapter, HFTP-x.y or a level. Repeatable.",
+        "Run only matching scenarios: an id, a chapter, HFTP-x.y or a level. Repeatable.",
         "select",
         short="t",
         is_repeatable=True,
@@ -60,13 +60,13 @@ RUN_OPTIONS: Final = (
     RunOption(
         "jobs",
         "N",
-        "Scenarios to play at a time; auto: 4 if --serve starts a server that serves several clients, else 1.",
+        "Scenarios to run at a time; auto: 4 if --serve starts a server that serves several clients, else 1.",
         "jobs",
         jobs,
         short="j",
         shown_default="auto",
         selects=True,
-        in_pytest=False,  # -n of pytest-xdist does that
+        in_pytest=False,  # pytest-xdist has -n for this
     ),
     RunOption(
         "timeout-scale", "X", "Multiply every timeout by X, for slow servers and networks.", "timeout_scale", scale

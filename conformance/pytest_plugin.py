@@ -1,14 +1,14 @@
-"""The pytest front: every scenario a test, judged by the same engine; does nothing unless it is asked to.
+"""A pytest plugin that runs each scenario as a test; inactive without --hftp or --hftp-serve.
 
     pytest --pyargs conformance --hftp HOST:PORT
     pytest --pyargs conformance --hftp-serve 'python server.py -p {port} -d {dir}'
 
-A failure fails, a warning passes and is shown (or fails, with --hftp-fail-on should), and what was not played is
-skipped, with the reason. Under pytest-xdist each worker starts a server of its own with --hftp-serve; without it the
-workers take turns wherever a scenario wants the server for itself.
+A failure fails; a warning passes and is shown (or fails, with --hftp-fail-on should); a scenario that did not run is
+skipped, with the reason. Under pytest-xdist, --hftp-serve gives each worker its own server. With --hftp, the workers
+share one, and a file lock keeps others out while a scenario needs the server for itself.
 
-pytest imports this module wherever the suite is installed, on every platform. The rest of the suite, and what only
-POSIX has, is imported when --hftp or --hftp-serve is given.
+pytest imports this module wherever the suite is installed, on every platform. The rest of the suite, and modules that
+exist on POSIX only, are imported when --hftp or --hftp-serve is given.
 """
 
 import argparse
@@ -38,20 +38,20 @@ _ASKING: Final = ("hftp", "hftp_serve")
 
 
 class HftpWarning(pytest.PytestWarning):
-    """What a server should do, and did not."""
+    """The server does not do what it should."""
 
 
-class ScenarioFailed(Exception):  # noqa: N818  (the server's failure, not an error of this program's)
-    """A scenario failed; the text explains it."""
+class ScenarioFailed(Exception):  # noqa: N818  (a failure of the server, not an error of this program)
+    """A scenario failed; the message explains why."""
 
 
 # --- Options -----------------------------------------------------------------------------------------
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options, which are those of `conformance run` that concern what is judged and how."""
+    """Add the options of `conformance run` that apply here."""
     group = parser.getgroup("hftp", "conformance of HFTP servers (pytest --pyargs conformance ...)")
-    group.addoption("--hftp", metavar="HOST:PORT", help="Judge the server there; also [V6]:PORT and unix:PATH.")
+    group.addoption("--hftp", metavar="HOST:PORT", help="Test the server at HOST:PORT, [V6]:PORT or unix:PATH.")
     for option in RUN_OPTIONS:
         if option.in_pytest:
             group.addoption(
@@ -65,7 +65,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _argument(convert: Callable[[str], object]) -> Callable[[str], object]:
-    """Return a type of the table of options as one of argparse, which tells the message of no other error."""
+    """Wrap a converter for argparse, which shows the message of an ArgumentTypeError only."""
 
     def converted(text: str) -> object:
         try:
@@ -77,7 +77,7 @@ def _argument(convert: Callable[[str], object]) -> Callable[[str], object]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Check the options, if there are any."""
+    """Check the options, if the plugin is active."""
     if not _is_asked(config):
         return
     _check_platform()
@@ -86,19 +86,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say what is judged."""
+    """Show which server is tested."""
     return [f"hftp: {config.stash[_FRONT].options.target}"] if _is_asked(config) else []
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop the server, and remove what was made."""
+    """Stop the server, and remove the files."""
     if _FRONT in config.stash:
         config.stash[_FRONT].close()
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:  # noqa: ANN401  (a class of xdist, which may be missing)
-    """Tell a worker of pytest-xdist which file it shares with the others."""
+def pytest_configure_node(node: Any) -> None:  # noqa: ANN401  (a class of pytest-xdist, which may be missing)
+    """Pass the path of the shared lock file to a worker of pytest-xdist."""
     config: pytest.Config = node.config
     if _FRONT in config.stash:
         node.workerinput[_LOCK] = config.stash[_FRONT].make_lock()
@@ -109,7 +109,7 @@ def _is_asked(config: pytest.Config) -> bool:
 
 
 def _check_platform() -> None:
-    """Raise UsageError, in one line, where the suite cannot run."""
+    """Raise UsageError on platforms where the suite cannot run."""
     try:
         import fcntl  # noqa: F401, PLC0415  (see above)
         import resource  # noqa: F401, PLC0415
@@ -119,7 +119,7 @@ def _check_platform() -> None:
 
 
 def _options(config: pytest.Config) -> "Options":
-    """Return the options; raise UsageError, in one line."""
+    """Return the options; raise UsageError with a one-line message."""
     from conformance.client.address import AddressError, check_proxy, parse_address  # noqa: PLC0415  (see above)
     from conformance.config import Options  # noqa: PLC0415
 
@@ -136,7 +136,7 @@ def _options(config: pytest.Config) -> "Options":
             raise pytest.UsageError(str(error)) from error
     is_shared = hasattr(config, "workerinput") or bool(getattr(config.option, "numprocesses", None))
     for is_wrong, what in (
-        (not options.address and "{port}" not in options.serve, "--hftp-serve needs {port}, or --hftp beside it"),
+        (not options.address and "{port}" not in options.serve, "--hftp-serve needs {port}, or --hftp as well"),
         (
             is_shared and bool(options.fixtures or (options.address and options.serve)),
             "workers of pytest-xdist cannot share a directory or an address: --hftp-serve alone gives each its own",
@@ -151,7 +151,7 @@ def _options(config: pytest.Config) -> "Options":
 
 
 class _Front:
-    """The server under judgement, from collection to the end; in the controller of pytest-xdist there is none."""
+    """The runner, from collection to the end of the session; the controller of pytest-xdist never starts it."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.options = _options(config)
@@ -161,7 +161,7 @@ class _Front:
         self._stack = contextlib.ExitStack()
 
     def session(self) -> "Runner":
-        """Return the session, and start it first; raise ValueError or an Exception of the suite's, with one line."""
+        """Return the runner, started on first use; raise one of `cli.USAGE_ERRORS`."""
         if self._session is None:
             from conformance.runner.runner import Runner  # noqa: PLC0415  (see above)
             from conformance.scenarios import catalogue  # noqa: PLC0415
@@ -172,7 +172,7 @@ class _Front:
         return self._session
 
     def judge(self, scenario: "Scenario") -> "Result":
-        """Play a scenario, after those that it depends on and that were not played here."""
+        """Run a scenario, after its dependencies that have no result in this process yet."""
         session = self.session()
         for name in scenario.depends:
             if name in session.catalogue and not session.has_judged(name):
@@ -182,7 +182,7 @@ class _Front:
 
     @contextlib.contextmanager
     def turn(self, *, alone: bool) -> Iterator[None]:
-        """Have the server together with other workers, or alone."""
+        """Hold the lock: shared with other workers, or exclusive."""
         if not self._lock_path or not self.options.address:
             yield
             return
@@ -193,7 +193,7 @@ class _Front:
             yield
 
     def make_lock(self) -> str:
-        """Return the path of a file that workers can lock; it is made once."""
+        """Return the path of the lock file of the workers, created on the first call."""
         if not self._lock_path:
             descriptor, self._lock_path = tempfile.mkstemp(prefix="hftp-conformance-", suffix=".lock")
             os.close(descriptor)
@@ -201,7 +201,7 @@ class _Front:
         return self._lock_path
 
     def close(self) -> None:
-        """Stop the server, and remove what was made."""
+        """Stop the server, and remove the files."""
         self._stack.close()
         if self._is_lock_ours:
             Path(self._lock_path).unlink(missing_ok=True)
@@ -214,17 +214,17 @@ _FRONT: Final = pytest.StashKey[_Front]()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collect_directory(path: Path, parent: pytest.Collector) -> "ScenarioCollector | None":
-    """Collect scenarios where the package is asked for its tests."""
+    """Collect the scenarios when the tests of this package are requested."""
     if _is_asked(parent.config) and path.resolve() == _PACKAGE:
         return ScenarioCollector.from_parent(parent, path=path, nodeid=_PACKAGE.name)
     return None
 
 
 class ScenarioCollector(pytest.Directory):
-    """The catalogue: what was selected, and applies to the server's dialect."""
+    """The selected scenarios that apply to the server's dialect."""
 
     def collect(self) -> Iterable["ScenarioItem"]:
-        """Start the server, and yield a test for each scenario, in the order in which `conformance run` plays them."""
+        """Start the server, and yield a test for each scenario, in the order of `conformance run`."""
         from conformance.cli import USAGE_ERRORS  # noqa: PLC0415  (see above)
 
         try:
@@ -243,7 +243,7 @@ class ScenarioItem(pytest.Item):
         self.scenario = scenario
 
     def runtest(self) -> None:
-        """Judge the server; raise ScenarioFailed, or skip."""
+        """Run the scenario; raise ScenarioFailed, or skip."""
         from conformance.model.verdicts import MEANINGS, Verdict  # noqa: PLC0415  (see above)
 
         front = self.config.stash[_FRONT]
@@ -270,13 +270,13 @@ class ScenarioItem(pytest.Item):
         *args: Any,  # noqa: ANN401  (of pytest)
         **more: Any,  # noqa: ANN401  (of pytest)
     ) -> "str | TerminalRepr":
-        """Return the explanation of a failure, and no traceback."""
+        """Return the explanation of a failure, without a traceback."""
         if isinstance(excinfo.value, ScenarioFailed):
             return str(excinfo.value)
         return super().repr_failure(excinfo, *args, **more)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Return what stands above a failure; a warning needs a line's number, too."""
+        """Return the heading of a failure; pytest needs a line number for warnings, too."""
         return self.path, 0, f"{self.scenario.id}: {self.scenario.title}"
 
 

@@ -1,1 +1,1 @@
-"""The HFTP client of the suite: addresses, connections, replies as each dialect has them, and recordings."""
+"""The HFTP client of the suite: addresses, connections, replies of every dialect, and recordings."""

@@ -1,4 +1,4 @@
-"""Addresses: how they are written, and how one gets a socket to them, through a proxy too."""
+"""Parse addresses, and connect to them, directly or through a SOCKS proxy."""
 
 import functools
 import socket
@@ -14,12 +14,12 @@ _LARGEST_PORT = 65535
 
 
 class AddressError(ValueError):
-    """What is wrong with an address, in one line."""
+    """An address is invalid or does not resolve; the message is one line."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a server is: a host and a port, or the path of a Unix socket."""
+    """The address of a server: a host and a port, or the path of a Unix socket."""
 
     host: str = ""
     port: int = 0
@@ -32,12 +32,12 @@ class Address:
 
     @property
     def nc_words(self) -> str:
-        """What follows `nc` on a command line that reaches it."""
+        """The arguments of nc(1) that connect to it."""
         return f"-U {self.path}" if self.path else f"{self.host} {self.port}"
 
 
 def parse_address(text: str) -> Address:
-    """Return the address that HOST, HOST:PORT, [V6]:PORT or unix:PATH means; raise AddressError."""
+    """Parse HOST, HOST:PORT, [V6]:PORT or unix:PATH; raise AddressError."""
     if text.startswith(_UNIX):
         if not text[len(_UNIX) :]:
             message = "unix: needs a path"
@@ -56,9 +56,9 @@ def parse_address(text: str) -> Address:
         host, port = text, ""
     else:
         host, colon, port = text.partition(":")
-        port = port or colon  # which is no port
+        port = port or colon  # a lone colon is not a valid port
     if not host or any(character.isspace() or character == "/" for character in host):
-        message = f"{text!r} is no address: HOST:PORT, [V6]:PORT or unix:PATH"
+        message = f"{text!r} is not an address: HOST:PORT, [V6]:PORT or unix:PATH"
         raise AddressError(message)
     return Address(host, _port(port, text))
 
@@ -81,20 +81,20 @@ def _port(digits: str, text: str) -> int:
 
 
 def check_proxy(url: str) -> str:
-    """Return a proxy's URL if it is one; raise AddressError."""
+    """Return the URL of a proxy if it is valid; raise AddressError."""
     try:
         parts = urlsplit(url)
         is_right = parts.scheme in {"socks5", "socks5h"} and parts.hostname and parts.port
     except ValueError:
         is_right = False
     if not is_right:
-        message = f"{url!r} is no proxy: socks5h://HOST:PORT"
+        message = f"{url!r} is not a proxy: socks5h://HOST:PORT"
         raise AddressError(message)
     return url
 
 
 def check_names(address: Address, proxy: str = "") -> None:
-    """Raise AddressError if the name that is to be resolved here, the proxy's or the server's, means nothing."""
+    """Raise AddressError if the host that this machine resolves (the proxy's, else the server's) does not resolve."""
     host = urlsplit(proxy).hostname if proxy else address.host
     try:
         if host:
@@ -107,8 +107,8 @@ def check_names(address: Address, proxy: str = "") -> None:
 def dial(address: Address, timeout_seconds: float, proxy: str = "", receive_buffer_bytes: int = 0) -> socket.socket:
     """Return a connected socket.
 
-    `proxy` is a socks5h:// URL: names are then resolved at its far end, as Tor needs it. `receive_buffer_bytes`
-    keeps the kernel from reading ahead. Raises OSError.
+    `proxy` is a socks5h:// URL; the proxy resolves names, as Tor requires. `receive_buffer_bytes` sets SO_RCVBUF, which
+    limits how far the kernel reads ahead. Raises OSError.
     """
     if address.path:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -130,7 +130,7 @@ def dial(address: Address, timeout_seconds: float, proxy: str = "", receive_buff
 
 @functools.cache
 def _resolved(host: str, port: int) -> Sequence[tuple[Any, ...]]:
-    """Return what a name means, asked once: a run connects two thousand times."""
+    """Resolve a host, and cache the result: a run connects some 2000 times."""
     return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
@@ -147,16 +147,16 @@ def _connected(sock: socket.socket, place: str | tuple[Any, ...], timeout_second
 def _dial_through(proxy: str, address: Address, timeout_seconds: float) -> socket.socket:
     """Connect through a proxy.
 
-    python-socks, and not PySocks: it is typed and maintained, gives back a plain socket, and patches nothing.
+    With python-socks rather than PySocks: it is typed and maintained, returns a plain socket, and patches nothing.
     """
-    from python_socks import ProxyError  # noqa: PLC0415  (only who names a proxy pays for it)
+    from python_socks import ProxyError  # noqa: PLC0415  (loaded only if there is a proxy)
     from python_socks.sync import Proxy  # noqa: PLC0415
 
     try:
         plain = proxy.replace("socks5h://", "socks5://", 1)
         sock = Proxy.from_url(plain, rdns=True).connect(address.host, address.port, timeout=timeout_seconds)
     except ProxyError as error:
-        message = f"the proxy says: {error}"
+        message = f"proxy error: {error}"
         raise ConnectionRefusedError(message) from error
     sock.settimeout(timeout_seconds)
     return sock

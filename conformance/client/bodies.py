@@ -1,4 +1,4 @@
-"""The forms in which a slice may come: those of the dialects, and others that servers are known to send instead."""
+"""Decode the forms of a slice: those of the dialects, and those that servers send by mistake."""
 
 import base64
 import binascii
@@ -16,35 +16,35 @@ _HEXADECIMAL: Final = 16
 
 
 class Source(Protocol):
-    """What a body is read from: a client, or bytes that have come already."""
+    """A source of bytes to read a body from: a client, or a buffer."""
 
     def read_line(self, expected: str) -> bytes:
         """Return the next line without its CR LF; raise Failure."""
 
     def read_pieces(self, size: int, expected: str) -> Iterator[bytes]:
-        """Yield the next `size` bytes in pieces of any length; raise Failure if they do not come."""
+        """Yield the next `size` bytes in pieces of any length; raise Failure if fewer arrive."""
 
     def read(self, size: int, expected: str) -> bytes:
         """Return exactly the next `size` bytes; raise Failure."""
 
     def read_until_line_end(self, expected: str, *, allow_bare_lf: bool = False) -> Iterator[bytes]:
-        """Yield a line of any length in pieces, without its CR LF; raise Failure if it does not end."""
+        """Yield a line of any length in pieces, without its CR LF; raise Failure if it has no end."""
 
 
 Pieces = Iterator[tuple[bytes, bool]]
-"""The bytes of a slice, and whether a line or a fragment ends behind them."""
+"""Pieces of a slice, each with whether a line or a fragment ends after it."""
 Reader = Callable[[Source, int], Pieces]
-"""Reads a slice of so many bytes; raises Failure."""
+"""Reads a slice of a given number of bytes; raises Failure."""
 
 
 def plain(source: Source, size: int) -> Pieces:
-    """Read exactly the bytes, as 2018 has them."""
+    """Read the bytes as they are: the form of 2018."""
     for piece in source.read_pieces(size, f"{size} bytes of the slice"):
         yield piece, False
 
 
 def measured(source: Source, size: int) -> Pieces:
-    """Read a raw slice of 2026: its length, an empty line, and the bytes."""
+    """Read a raw slice of 2026: a Content-Length line, an empty line, and the bytes."""
     for expected in (b"Content-Length: %d" % size, b""):
         line = source.read_line(escape(expected) or "an empty line")
         if line != expected:
@@ -53,7 +53,7 @@ def measured(source: Source, size: int) -> Pieces:
 
 
 def one_line(source: Source, size: int) -> Pieces:
-    """Read one line of base64, as 2019 has it."""
+    """Read one line of base64: the form of 2019."""
     got = 0
     for data in _base64_line(source):
         got += len(data)
@@ -64,7 +64,7 @@ def one_line(source: Source, size: int) -> Pieces:
 
 
 def lines(source: Source, size: int) -> Pieces:
-    """Read as many lines of base64 as it takes, as 2026 allows it."""
+    """Read one or more lines of base64: the form of 2026."""
     left = size
     while True:
         got = 0
@@ -81,7 +81,7 @@ def _base64_line(source: Source, *, allow_bare_lf: bool = False) -> Iterator[byt
     text = b""
     for piece in source.read_until_line_end("a line of base64", allow_bare_lf=allow_bare_lf):
         text += piece
-        whole = max(0, len(text) - 4) // 4 * 4  # the last group waits, for only it may be padded
+        whole = max(0, len(text) - 4) // 4 * 4  # keep the last group of four: only it may be padded
         if whole:
             yield _decoded(text[:whole], is_last=False)
             text = text[whole:]
@@ -91,24 +91,24 @@ def _base64_line(source: Source, *, allow_bare_lf: bool = False) -> Iterator[byt
 def _decoded(text: bytes, *, is_last: bool) -> bytes:
     try:
         if not is_last and b"=" in text:
-            raise binascii.Error  # noqa: TRY301  (as the decoder would)
+            raise binascii.Error  # noqa: TRY301  (as the decoder raises it)
         return pybase64.b64decode(text, validate=True)
     except binascii.Error:
         raise Failure(Kind.MALFORMED, "standard base64 with padding (RFC 4648 section 4)", escape(text[-80:])) from None
 
 
 class _Fragments(NamedTuple):
-    """How fragments are written."""
+    """The syntax of fragments."""
 
     base: int = 10
-    """Of their lengths."""
+    """The base of lengths."""
     counted: int = 0
-    """How many bytes of the line end a length counts."""
+    """How many bytes of the line end a length includes."""
     end: bytes = b"0 \r\n"
-    """The last one; empty if there is none."""
+    """The final fragment; empty if there is none."""
 
     def read(self, source: Source, size: int) -> Pieces:
-        """Read fragments: LENGTH SP DATA CR LF each, and the last one."""
+        """Read fragments (LENGTH SP DATA CR LF) up to the final one."""
         left = size
         while left or self.end:
             length, head = self._read_length(source)
@@ -124,7 +124,7 @@ class _Fragments(NamedTuple):
             left -= length
 
     def _read_length(self, source: Source) -> tuple[int, bytes]:
-        """Return a length, without the bytes that it counts too much, and all that was read."""
+        """Return a length, without the line-end bytes that it includes, and the bytes read so far."""
         expected = "a fragment: LENGTH SP DATA CR LF"
         head = b""
         while not head.endswith(b" "):
@@ -147,7 +147,7 @@ def _require(source: Source, wanted: bytes) -> None:
         raise Failure(Kind.MALFORMED, "the CR LF that ends a fragment", escape(got))
 
 
-# --- Forms that no dialect has -----------------------------------------------------------------------
+# --- Forms outside every dialect ---------------------------------------------------------------------
 
 
 def _text_line(decode: Callable[[bytes], bytes]) -> Reader:
@@ -175,7 +175,7 @@ def _urlsafe(text: bytes) -> bytes:
 
 
 def _lines_of_lf(source: Source, size: int) -> Pieces:
-    """Read lines of base64 that end in LF alone; the last one in either way."""
+    """Read lines of base64 that end in a bare LF; the last one may end in CR LF."""
     left = size
     while True:
         got = 0
@@ -204,7 +204,7 @@ READERS: Final[Mapping[str, Reader]] = {
     "fragments-short-end": _Fragments(end=b"0\r\n").read,
     "fragments-no-end": _Fragments(end=b"").read,
 }
-"""By dialect, or by the name of a form that no dialect has."""
+"""By dialect, or by the name of a form outside every dialect."""
 
 INSTEAD: Final[Mapping[str, str]] = {
     "2019": "as a line of base64",
@@ -220,11 +220,11 @@ INSTEAD: Final[Mapping[str, str]] = {
     "fragments-short-end": "in fragments, the last of which is 0 without a space",
     "fragments-no-end": "in fragments without an empty one at the end",
 }
-"""What a server may be found to send instead of its dialect's form, in words; in the order in which it is tried."""
+"""Forms that a server may send instead of its dialect's, as phrases, in the order in which they are tried."""
 
 
 class Received:
-    """Bytes that have come already, as a source."""
+    """A buffer as a source."""
 
     def __init__(self, data: bytes) -> None:
         self.left = data
@@ -234,7 +234,7 @@ class Received:
         return b"".join(self.read_until_line_end(expected))
 
     def read_pieces(self, size: int, expected: str) -> Iterator[bytes]:
-        """Yield the next `size` bytes at once; raise Failure if there are fewer."""
+        """Yield the next `size` bytes as one piece; raise Failure if there are fewer."""
         yield self.read(size, expected)
 
     def read(self, size: int, expected: str) -> bytes:
@@ -254,7 +254,7 @@ class Received:
 
 
 def decode(data: bytes, form: str, size: int) -> tuple[bytes, bytes] | None:
-    """Return the bytes of a slice that came in a form, and what follows it; None if it did not come in that form."""
+    """Decode a slice of a given form; return it and what follows it, or None if it has another form."""
     source = Received(data)
     try:
         got = b"".join(piece for piece, _ in READERS[form](source, size))

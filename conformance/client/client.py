@@ -1,4 +1,4 @@
-"""A client of HFTP: reads replies as its dialect has them, and is strict only where the protocol is."""
+"""An HFTP client that reads the replies of a dialect, as strictly as the protocol defines them."""
 
 import functools
 import re
@@ -15,12 +15,12 @@ from conformance.failures import Failure, Kind
 from conformance.fixtures.content import Content
 
 LISTED_NAMES: Final = 200_000
-"""No listing is longer; the largest that the suite makes has 10,000 names."""
+"""The longest listing to read; the largest that the suite creates has 10,000 names."""
 UNKNOWN: Final = b"hftp_conformance_probe"
-"""A command that no server knows."""
+"""A command that no server implements."""
 
 SILENT_QUIT: Final = b"0 OK"
-"""Stands for the reply of a server that is known to close after quit without one."""
+"""Replaces the reply of a server that is known to close after quit without one."""
 _STATUS_LINE: Final = re.compile(rb"(0|[1-9][0-9]*)(?:( )(.*))?", re.DOTALL)
 _SIZE: Final = re.compile(rb"0|[1-9][0-9]{0,18}")
 OUT_OF_STEP: Final = "the next command got a reply that is not its own: more or less than one reply was sent before"
@@ -28,7 +28,7 @@ OUT_OF_STEP: Final = "the next command got a reply that is not its own: more or 
 
 @dataclass(frozen=True)
 class Slice:
-    """How a slice came; its bytes were compared as they came, and are kept if there are few."""
+    """A slice: its first 64 KiB, and how many lines or fragments it came in."""
 
     data: bytes
     lines: int
@@ -38,10 +38,10 @@ _Read = TypeVar("_Read", bound=Callable[..., Any])
 
 
 def _about_its_command(read: _Read) -> _Read:
-    """Have a failure of a method tell which command got that reply, if it was not the last one that was sent."""
+    """Add to a failure which command got the reply, if it is not the last one that was sent."""
 
     @functools.wraps(read)
-    def told(client: "Client", *words: Any, **more: Any) -> Any:  # noqa: ANN401  (those of the method)
+    def told(client: "Client", *words: Any, **more: Any) -> Any:  # noqa: ANN401  (the method's own)
         try:
             return read(client, *words, **more)
         except Failure as failure:
@@ -52,15 +52,15 @@ def _about_its_command(read: _Read) -> _Read:
 
 
 class Client(TolerantConnection):
-    """A peer that knows the forms of replies; `dialect` decides how a slice is read."""
+    """A connection that reads replies; `dialect` decides the form of a slice."""
 
     dialect: str = "2026"
 
     @_about_its_command
     def status(self, *codes: int, cause: str = "") -> Status:
-        """Read a status line, and require one of the codes; without codes, any that the protocol has.
+        """Read a status line, and require one of the codes; without codes, any that the protocol defines.
 
-        Raises Failure: malformed, status, and what reading raises. `cause` says what is likely wrong with another code.
+        Raises Failure: malformed, status, and those of reading. `cause` is the likely cause of another code.
         """
         self._replies += 1
         allowed = codes or tuple(CODES)
@@ -90,7 +90,7 @@ class Client(TolerantConnection):
         return status
 
     def status_line(self, expected: str) -> bytes:
-        """Read the first line of a reply as it is, except for known deviations; raise Failure."""
+        """Read the first line of a reply verbatim, with known deviations undone; raise Failure."""
         self._replies += 1
         if self._ends_silently():
             return SILENT_QUIT
@@ -118,7 +118,7 @@ class Client(TolerantConnection):
         return int(known[0])
 
     def _meant(self, code: int, codes: Sequence[int]) -> int | None:
-        """Return which of some codes this server is known to mean by another one."""
+        """Return the code among `codes` that this server is known to replace by `code`; None if there is none."""
         for wanted in codes:
             known = self.deviations.find(Form.CODE, str(wanted))
             if known and int(known[0]) == code:
@@ -130,7 +130,7 @@ class Client(TolerantConnection):
 
     @_about_its_command
     def listing(self) -> list[bytes]:
-        """Read names, one a line, up to the empty line."""
+        """Read names, one per line, up to the empty line."""
         names: list[bytes] = []
         while line := self._read_line_of("listing", "a name, or the empty line that ends the listing"):
             names.append(line)
@@ -148,11 +148,11 @@ class Client(TolerantConnection):
         return int(line)
 
     def line(self, expected: str) -> bytes:
-        """Read a line of the reply to the command that was answered last."""
+        """Read a line of the current reply."""
         return self.size_line(expected) if self._reply == "get_metadata" else self.read_line(expected)
 
     def size_line(self, expected: str) -> bytes:
-        """Read the line that has a size, without the bytes that this server is known to put around the digits."""
+        """Read the line of a size, without the bytes that this server is known to put around the digits."""
         line = self._read_line_of("size", expected)
         for around, remove in (("prefix", bytes.removeprefix), ("suffix", bytes.removesuffix)):
             known = self.deviations.find(Form.SIZE, around)
@@ -166,7 +166,7 @@ class Client(TolerantConnection):
     def slice(self, content: Content | None, offset: int, size: int, form: str = "") -> Slice:
         """Read a slice in the dialect's form (`form` is the fourth argument), and compare its bytes with a file's.
 
-        Without content, only the form and the length are judged. Raises Failure: malformed, body.
+        Without content, only check form and length. Raises Failure: malformed, body.
         """
         name = form or self.dialect
         known = self.deviations.find(Form.SLICE, "raw" if form else "get_slice")
@@ -187,10 +187,10 @@ class Client(TolerantConnection):
         self._end_reply()
         return Slice(bytes(kept), lines)
 
-    # --- Proof that nothing else was said --------------------------------------------------------
+    # --- Check that nothing else was sent --------------------------------------------------------
 
     def in_step(self) -> Status:
-        """Require that the next command gets the next reply: nothing was said too much or too little.
+        """Require that replies are in step: the next command gets the next reply.
 
         After a fatal status, require the end of the stream instead. Returns the status line.
         """
@@ -204,26 +204,26 @@ class Client(TolerantConnection):
         return latest
 
     def finish(self) -> None:
-        """Say quit, require its reply and the end of the stream (nothing else was said), and leave."""
+        """Send quit, require its reply and EOF with nothing in between, and close."""
         self.send_line("quit")
         self.leave()
 
     def leave(self) -> None:
-        """Require the reply to quit and the end of the stream, and leave."""
+        """Require the reply to quit and EOF, and close."""
         self.status(0)
         self.read_end("the end of the stream after quit", quiet_seconds=0.0)
-        self.close()  # a server that lingers for it would count it among its clients
+        self.close()  # a server that lingers would still count this client
 
 
 def fetch(client: Client, name: bytes, offset: int, size: int, content: Content | None = None) -> Slice:
-    """Ask for a slice, require 0, and read it."""
+    """Request a slice, require status 0, and read it."""
     client.send_line(b"get_slice %b %d %d" % (name, offset, size))
     client.status(0)
     return client.slice(content, offset, size)
 
 
 def replies(client: Client, codes: Sequence[int]) -> None:
-    """Read status lines that have these codes, one after the other."""
+    """Read one status line for each of these codes, in order."""
     for code in codes:
         client.status(code)
 

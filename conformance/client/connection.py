@@ -1,4 +1,4 @@
-"""One connection to a server: sends exactly what it is told, and records every byte both ways."""
+"""A connection that sends bytes verbatim and records both directions."""
 
 import contextlib
 import errno
@@ -15,32 +15,32 @@ from conformance.failures import Failure, Incomplete, Kind
 
 RECEIVE_BYTES: Final = 1 << 18
 READ_AHEAD_BYTES: Final = 1 << 23
-"""How much is read while sending, at most."""
+"""Maximum bytes read while sending."""
 
-TOO_SLOW: Final = "the server answers, but too slowly for this in the time that it has (--timeout-scale gives it more)"
+TOO_SLOW: Final = "the server replies, but too slowly for the time limit (raise it with --timeout-scale)"
 _READ_SECONDS: Final = 0.1
-"""How long a server is waited for that does not read what was sent."""
+"""Maximum wait for the server to read what was sent."""
 _LOOK_SECONDS: Final = 0.001
-_QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)  # of Linux
+_QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)  # Linux only; see tcp(7)
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""Errors of the suite's own machine, which no server can help."""
+"""Resource limits of the machine that runs the suite, not faults of the server."""
 
 Dial = Callable[[float, int], socket.socket]
-"""Gives a connected socket for a time-out in seconds and a receive buffer in bytes (0: the usual one)."""
+"""Connects a socket, given a timeout in seconds and a receive buffer in bytes (0: the default)."""
 
 
 class EndedError(Exception):
-    """The stream is at its end, or reset."""
+    """EOF, or the connection was reset."""
 
 
 class Connection:
     """One connection to a server.
 
-    Each wait ends after `timeout_seconds` without a byte, and all of them at `deadline`, a time of `monotonic`.
-    What goes wrong is a `Failure`. A send that fails is no failure: what the server said before is read first.
+    Each wait ends after `timeout_seconds` without a byte, and every wait ends at `deadline`, a time of `monotonic`.
+    Errors raise `Failure`, except in `send`: what the server sent before the error is to be read first.
     """
 
-    def __init__(  # noqa: PLR0913  (one call, in Stage.connect)
+    def __init__(  # noqa: PLR0913  (one call, in ScenarioContext.connect)
         self,
         dial: Dial,
         record: Recording,
@@ -54,22 +54,22 @@ class Connection:
         self.timeout_seconds = timeout_seconds
         self.deadline = deadline
         self.is_line_bare = False
-        """Whether the line that was read last ended in LF alone."""
+        """Whether the last line read ended in a bare LF."""
         self.slowest_seconds = 0.0
-        """The longest wait in which something came."""
+        """The longest wait that ended with data."""
         self.is_silent = False
-        """Whether the last wait was in vain."""
-        self._is_unread = False  # whether the server has left what was sent before
+        """Whether the last wait timed out."""
+        self._is_unread = False  # whether the last wait for the server to read timed out
         self.has_left = False
-        """Whether this side ended the connection, or its half, before the server had ended it."""
+        """Whether this side closed, half-closed or reset the connection before the server closed it."""
         self._dial = dial
-        self._heard = 0.0  # when something came last
+        self._heard = 0.0  # when data last arrived
         self._receive_buffer_bytes = receive_buffer_bytes
         self._record = record
         self._connect()
 
     def _connect(self) -> None:
-        """Connect, anew if need be; raises Failure, Incomplete."""
+        """Connect or reconnect; raise Failure or Incomplete."""
         self._received = bytearray()
         self._ending = ""  # how the stream ended: "end" or "reset"
         self._is_sending_broken = False
@@ -82,18 +82,18 @@ class Connection:
             reason = error.strerror or str(error)
             self._record.note(self.number, "refused", reason)
             if error.errno in _OURS:
-                message = f"this machine gives the suite no more connections: {reason} (ulimit -n, or fewer --clients)"
+                message = f"this machine cannot open more connections: {reason} (raise ulimit -n, or lower --clients)"
                 raise Incomplete(message) from None
             raise Failure(Kind.REFUSED, "a connection", reason) from None
         self._record.note(self.number, "connected")
 
-    # --- Saying ----------------------------------------------------------------------------------
+    # --- Sending ---------------------------------------------------------------------------------
 
     def send(self, data: bytes, *, is_apart: bool = True) -> bool:
         """Send bytes; return whether the connection took them all.
 
-        What arrives meanwhile is read, for a server may wait for that before it reads on. Gives up when nothing is
-        taken for the peer's patience. `is_apart` only concerns the record.
+        Receives meanwhile, because a server may block on its own output before it reads on. Gives up if nothing can be
+        sent for `timeout_seconds`. `is_apart` begins a new entry in the recording.
         """
         if self._is_sending_broken:
             return False
@@ -101,7 +101,7 @@ class Connection:
         try:
             self._socket.settimeout(0)
             while view:
-                self._left()  # raises when the time is over, which no wait would tell of a server that takes it all
+                self._left()  # raises at the deadline, also if send() never blocks
                 try:
                     count = self._socket.send(view[:RECEIVE_BYTES])
                 except BlockingIOError:
@@ -109,14 +109,14 @@ class Connection:
                     continue
                 self._record.sent(self.number, bytes(view[:count]), is_apart=is_apart)
                 view, is_apart = view[count:], False
-        except OSError as error:  # a time-out is one, too
+        except OSError as error:  # TimeoutError included
             self._is_sending_broken = True
             self._record.note(self.number, "note", f"sending failed: {error.strerror or error}")
             return False
         return True
 
     def _wait_to_send(self) -> None:
-        """Wait until the socket may take bytes, and take in what arrives meanwhile; raise TimeoutError."""
+        """Wait until the socket is writable, and receive what arrives meanwhile; raise TimeoutError."""
         poll = select.poll()
         wants_input = not self._ending and len(self._received) < READ_AHEAD_BYTES
         poll.register(self._socket, select.POLLOUT | (select.POLLIN if wants_input else 0))
@@ -128,15 +128,15 @@ class Connection:
                 self._take(self._socket.recv(RECEIVE_BYTES))
 
     def send_bytewise(self, data: bytes) -> None:
-        """Send bytes one by one, each after the server has read the one before, as far as that can be seen."""
+        """Send bytes one by one, each after the server has read the previous one, where that can be observed."""
         for byte in data:
             self.send(bytes([byte]))
             self.await_read()
 
     def await_read(self) -> None:
-        """Wait shortly until the server has read what was sent, so that what is sent next comes to another recv().
+        """Wait up to 0.1 s until the server has read what was sent, so that later bytes arrive in a separate recv().
 
-        A server that was waited for in vain is only given a moment the next time.
+        After one timeout, the following waits take 1 ms.
         """
         until = monotonic() + (_LOOK_SECONDS if self._is_unread else _READ_SECONDS)
         while (length := unread_bytes(self._socket)) and monotonic() < until:
@@ -144,23 +144,23 @@ class Connection:
         self._is_unread = bool(length)
 
     def go_off_record(self) -> None:
-        """Record no more of this connection than that it is closed."""
+        """Record the connection as closed, and stop recording."""
         self._record.note(self.number, "closed")
         self._record = Recording()
 
     def half_close(self) -> None:
-        """End our half of the stream."""
+        """Shut down the sending half (SHUT_WR)."""
         self.has_left = not self._ending
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
         self._record.note(self.number, "half-closed")
 
     def read_ahead(self) -> None:
-        """Let the kernel take in more for us from now on than was allowed in the beginning."""
+        """Enlarge the receive buffer, so that the kernel reads ahead from now on."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
 
     def reset(self) -> None:
-        """Leave with RST."""
+        """Reset the connection: close with SO_LINGER 0, which sends a RST; see socket(7)."""
         self.has_left = not self._ending
         with contextlib.suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -168,7 +168,7 @@ class Connection:
         self._record.note(self.number, "reset")
 
     def close(self) -> None:
-        """Leave; a second time does nothing."""
+        """Close the connection; a no-op if it is closed."""
         if self._socket.fileno() >= 0:
             self.has_left = not self._ending
             self._socket.close()
@@ -176,12 +176,12 @@ class Connection:
 
     @property
     def is_over(self) -> bool:
-        """Whether either side has ended the connection, as far as is known here."""
+        """Whether the connection is known to be closed by either side."""
         return bool(self._ending) or self._socket.fileno() < 0
 
     @property
     def unread(self) -> bytes:
-        """What was received and not read yet."""
+        """Received bytes that are not read yet."""
         return bytes(self._received)
 
     def _receive_raw(self, expected: str, kind: Kind) -> None:
@@ -218,13 +218,13 @@ class Connection:
         self._received += data
 
     def _acknowledge(self) -> None:
-        """Acknowledge what was received at once, for which a server that writes a reply in parts may wait (Nagle)."""
+        """Send the ACK at once (TCP_QUICKACK, tcp(7)): Nagle's algorithm may delay the rest of a reply until then."""
         if _QUICKACK is not None and self._socket.family is not socket.AF_UNIX:
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def _is_too_slow(self) -> bool:
-        """Tell whether the time is over while something still came now and then."""
+        """Return whether the deadline has passed while data still arrives."""
         now = monotonic()
         return now >= self.deadline and now - self._heard < self.timeout_seconds
 

@@ -1,4 +1,4 @@
-"""Constant deviations of a server's replies: learned once, reported once, and expected by the client from then on."""
+"""Constant deviations of a server's replies, which the client expects once they are known."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,35 +7,35 @@ from typing import Final
 
 
 class Form(str, Enum):
-    """What is different about a reply; `Deviation.replies` maps the replies that differ to how they do."""
+    """How a reply differs; `Deviation.replies` maps each reply that differs to the details."""
 
     EXTRA = "extra"
-    """Bytes that follow the whole reply."""
+    """Extra bytes after a complete reply."""
     STATUS_LINE = "status-line"
-    """A status line that is not CODE SP TEXT; maps that line to the code that it stands for."""
+    """A status line that is not CODE SP TEXT; maps the line to its code."""
     CODE = "code"
-    """Another code; maps the right one to the one that is sent."""
+    """A wrong code; maps the right one to the one that is sent."""
     BARE_LF = "bare-lf"
-    """Lines that end in LF alone; of status lines, names, sizes or slices."""
+    """Lines that end in a bare LF: `status`, `listing`, `size` or `slice`."""
     SIZE = "size"
     """A size with bytes around its digits; maps `prefix` and `suffix`."""
     SLICE = "slice"
-    """A slice in another form than the dialect's; maps to a name in `bodies.READERS`."""
+    """A slice in a form that is not the dialect's; maps to a name in `bodies.READERS`."""
     CLOSES = "closes"
-    """The connection closes after a reply after which it must go on."""
+    """The connection closes after a reply that must not close it."""
     STAYS_OPEN = "stays-open"
     """The connection stays open after `quit`, or after a fatal status (`fatal`)."""
     SILENT = "silent"
     """The connection closes after `quit` without a reply to it."""
     GREETING = "greeting"
-    """Bytes that come before the first command is sent."""
+    """Bytes that arrive before the first command is sent."""
     ECHO = "echo"
-    """Each command line comes back before it is answered."""
+    """Each command line is echoed before its reply."""
 
 
 @dataclass(frozen=True, eq=False)
 class Deviation:
-    """One thing that a server always does otherwise than the protocol says.
+    """One way in which a server always differs from the protocol.
 
     A reply is named by its status code as text (`"203"`) or, if it is a success, by its command (`"get_slice"`; `"raw"`
     for a raw slice).
@@ -44,13 +44,13 @@ class Deviation:
     requirement: str
     """The id of the requirement that it breaks."""
     text: str
-    """What the server does, for people."""
+    """What the server does, for display."""
     form: Form
     replies: Mapping[str, bytes]
 
 
 class Deviations:
-    """The deviations that a client expects; immutable, found by form and reply."""
+    """The deviations that a client expects, immutable, indexed by form and reply."""
 
     def __init__(self, rows: Iterable[Deviation] = ()) -> None:
         self.rows = tuple(rows)
@@ -60,11 +60,11 @@ class Deviations:
         return bool(self.rows)
 
     def find(self, form: Form, reply: str) -> tuple[bytes, Deviation] | None:
-        """Return how a reply differs in a form, and the deviation that says so; None if it does not."""
+        """Return the details of how a reply differs in a form, and the deviation; None if it does not."""
         return self._found.get((form, reply))
 
     def without(self, row: Deviation) -> "Deviations":
-        """Return all of them but one."""
+        """Return a copy without one of them."""
         return Deviations(other for other in self.rows if other is not row)
 
 

@@ -1,4 +1,4 @@
-"""What sock_diag requests by netlink have in common: see sock_diag(7) and netlink(7)."""
+"""Constants of sock_diag requests over netlink; see sock_diag(7) and netlink(7)."""
 
 import struct
 from typing import Final

@@ -1,4 +1,4 @@
-"""A peer that reads lines, pieces and ends from a connection, each within its patience."""
+"""A connection that reads lines, blocks and EOF, each with a timeout."""
 
 import contextlib
 import select
@@ -11,18 +11,18 @@ from conformance.client.recording import escape
 from conformance.failures import Failure, Incomplete, Kind
 
 LINE_PATIENCES: Final = 2.0
-"""A line that drips in may take so many times the patience of one wait."""
+"""Maximum time for a line that arrives in parts, in multiples of one timeout."""
 COLLECTED_BYTES: Final = 1 << 16
 COLLECTED_PATIENCES: Final = 3.0
 LINE_BYTES: Final = 1 << 16
-"""No line of a reply is longer, except for base64, which is read in pieces."""
+"""Maximum length of a line, except for base64, which is read in pieces."""
 
 
 class RawConnection(Connection):
-    """A connection that is read from."""
+    """A connection with methods to read from it."""
 
     def read_line(self, expected: str, most: int = LINE_BYTES, *, allow_bare_lf: bool = False) -> bytes:
-        """Return the next line without its CR LF; `allow_bare_lf` takes a LF alone as well.
+        """Return the next line without its CR LF; `allow_bare_lf` accepts a bare LF as well.
 
         Raises Failure: timeout, closed, reset, malformed (a LF without CR), too-much.
         """
@@ -45,7 +45,7 @@ class RawConnection(Connection):
         return line[: -1 if self.is_line_bare else -2]
 
     def read_pieces(self, size: int, expected: str) -> Iterator[bytes]:
-        """Yield the next `size` bytes in pieces of any length; raise Failure if they do not come."""
+        """Yield the next `size` bytes in pieces of any length; raise Failure if fewer arrive."""
         left = size
         while left:
             if not self._received:
@@ -56,11 +56,11 @@ class RawConnection(Connection):
             yield piece
 
     def read(self, size: int, expected: str) -> bytes:
-        """Return exactly the next `size` bytes; for small numbers of them."""
+        """Return exactly the next `size` bytes, in memory; raise Failure."""
         return b"".join(self.read_pieces(size, expected))
 
     def read_until_line_end(self, expected: str, *, allow_bare_lf: bool = False) -> Iterator[bytes]:
-        """Yield a line of any length in pieces, without its CR LF; raise Failure if it does not end."""
+        """Yield a line of any length in pieces, without its CR LF; raise Failure if it has no end."""
         while True:
             if (found := self._received.find(b"\n")) >= 0:
                 line = bytes(self._received[: found + 1])
@@ -80,9 +80,9 @@ class RawConnection(Connection):
             self._receive(expected)
 
     def read_end(self, expected: str = "the end of the stream") -> None:
-        """Require that the server closes, having said nothing more; an RST is an end, too.
+        """Require that the server closes without sending more; a RST counts as an end.
 
-        Raises Failure: extra (there are bytes), open (neither bytes nor an end in time).
+        Raises Failure: extra (bytes arrived), open (neither bytes nor EOF before the timeout).
         """
         if not self._received and not self._ending:
             with contextlib.suppress(EndedError):
@@ -91,20 +91,20 @@ class RawConnection(Connection):
             raise Failure(Kind.EXTRA, expected, escape(bytes(self._received)))
 
     def closes_silently(self) -> bool:
-        """Wait for bytes or the end of the stream; tell whether it is the end."""
+        """Wait for bytes or EOF; return whether it is EOF."""
         with contextlib.suppress(EndedError, Failure, Incomplete):
             if not self._received:
                 self._receive_raw("", Kind.OPEN)
         return bool(self._ending) and not self._received
 
     def is_quiet(self, seconds: float) -> bool:
-        """Tell whether the connection is open and nothing comes for some seconds."""
+        """Return whether the connection stays open without data for some seconds."""
         if self._received or self.is_over:
             return False
         return not select.select([self._socket], [], [], seconds)[0]
 
     def read_rest(self, most: int = 1 << 20) -> bytes:
-        """Return all that comes before the end of the stream; raise Failure if there is no end."""
+        """Read to EOF, and return the bytes; raise Failure if there is no EOF or more than `most` bytes."""
         expected = "the end of the stream"
         with contextlib.suppress(EndedError):
             while len(self._received) <= most:
@@ -117,9 +117,9 @@ class RawConnection(Connection):
     def collect(
         self, is_enough: Callable[[bytes], bool], most: int = COLLECTED_BYTES, seconds: float = 0.0
     ) -> tuple[bytes, str]:
-        """Return what comes until there is enough of it, and its ending: enough, end, reset, silence or too-much.
+        """Read until `is_enough`; return the bytes and why it stopped: enough, end, reset, silence or too-much.
 
-        Takes `most` bytes and, in all, `seconds` or a few times the patience of one wait.
+        Limited to `most` bytes and, in all, `seconds` or by default three timeouts.
         """
         until = monotonic() + (seconds or COLLECTED_PATIENCES * self.timeout_seconds)
         ending = "enough"
@@ -140,7 +140,7 @@ class RawConnection(Connection):
         return data, ending
 
     def drop(self, data: bytes) -> bool:
-        """Drop bytes if they are what comes next, and return whether they were; waits for the first of them to tell."""
+        """Drop bytes if they are next in the stream; return whether they were. Waits for enough bytes to decide."""
         with contextlib.suppress(EndedError, Failure, Incomplete):
             while len(self._received) < len(data) and data.startswith(bytes(self._received)):
                 self._receive_raw("", Kind.OPEN)
@@ -150,7 +150,7 @@ class RawConnection(Connection):
         return is_there
 
     def drop_line(self, is_it: Callable[[bytes], bool], most: int) -> bool:
-        """Drop the next line if `is_it` says so of what stands before its CR LF, and return whether it was dropped.
+        """Drop the next line if `is_it` accepts its text without CR LF; return whether it was dropped.
 
         Waits for its end; a line of more than `most` bytes is never dropped.
         """
@@ -164,7 +164,7 @@ class RawConnection(Connection):
         return True
 
     def wait(self) -> None:
-        """Wait until the server closes, resets or has been silent for a while, and drop what it says."""
+        """Discard input until EOF, a reset or a timeout."""
         with contextlib.suppress(EndedError, Failure, Incomplete):
             while True:
                 self._received.clear()

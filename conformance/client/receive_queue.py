@@ -1,4 +1,4 @@
-"""How much of what was sent the other side of a local TCP connection has not read yet, as Linux reports it."""
+"""Read the receive queue of the other end of a local TCP connection, on Linux; see sock_diag(7)."""
 
 import contextlib
 import socket
@@ -14,12 +14,12 @@ _SECONDS: Final = 0.2
 _REQUEST: Final = struct.Struct("=BBBxI2s2s16s16sI8s")
 """inet_diag_req_v2: family, protocol, extensions, states; and the socket's id: ports, addresses, interface, cookie."""
 _QUEUE_AT: Final = HEADER.size + 56
-"""Where inet_diag_msg has the length of the receive queue."""
+"""Offset of the receive queue's length (idiag_rqueue) in the reply."""
 _LOCAL: Final = ("127.", "::1")
 
 
 def unread_bytes(connection: socket.socket) -> int | None:
-    """Return how many bytes wait in the receive queue of the other side; None where that cannot be seen."""
+    """Return how many bytes the other end has received and not read; None where that cannot be observed."""
     if sys.platform != "linux" or connection.family not in {socket.AF_INET, socket.AF_INET6}:
         return None
     with contextlib.suppress(OSError, ValueError, struct.error):

@@ -1,4 +1,4 @@
-"""What was said on the wire, both ways and in order, in bounded memory: long payloads keep their length and hash."""
+"""Record traffic in both directions, in order and in bounded memory; long payloads keep their length and hash."""
 
 import base64
 import hashlib
@@ -11,23 +11,23 @@ from typing import Annotated, Any, Final
 import msgspec
 
 HEAD_BYTES: Final = 512
-"""How much of the beginning of a long payload is kept."""
+"""How many bytes of the head of a long payload are kept."""
 TAIL_BYTES: Final = 64
 WHOLE_BYTES: Final = 2048
-"""Up to this, a payload is kept as it is."""
+"""Up to this length, a payload is kept whole."""
 PACKED_BYTES: Final = 16384
-"""What was sent is kept compressed if that is no longer than this, so that it can be sent again."""
+"""Maximum compressed length of a sent payload to keep, so that it can be replayed."""
 _QUICKLY: Final = 1
-"""The level of that compression."""
+"""The compression level: the fastest."""
 MOMENTS: Final = 2000
-"""How many moments of one scenario are kept; those after them are counted."""
+"""How many events of one scenario are kept; later ones are only counted."""
 
 _Latin1 = Annotated[str, msgspec.Meta(pattern=r"\A[\x00-\xff]*\Z")]
-"""Bytes as text: each character is the byte of that number."""
+"""Bytes as text, one character per byte."""
 
 
 class WireEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing that happened on a connection, as recorded runs have it."""
+    """An event on a connection, as recorded runs store it."""
 
     at: float
     """Seconds since the scenario began."""
@@ -38,17 +38,17 @@ class WireEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     size: Annotated[int, msgspec.Meta(ge=0)] | None = msgspec.field(name="bytes", default=None)
     """How many bytes were sent or received."""
     data: _Latin1 | None = None
-    """All of them, if they are few; else there are the following."""
+    """The whole payload, if it is short; otherwise the following fields are set."""
     head: _Latin1 | None = None
     tail: _Latin1 | None = None
     sha256: str | None = None
     zlib: str | None = None
-    """What was sent, compressed, in base64; missing if that is long, too."""
+    """The sent payload, compressed, in base64; missing if that is too long."""
     note: str = ""
 
 
 class Payload:
-    """Bytes of one direction, gathered; only so much of them is held."""
+    """A payload of one direction, of which a bounded part is kept."""
 
     __slots__ = ("_hash", "_is_sent", "_packer", "_tail", "head", "packed", "size")
 
@@ -62,7 +62,7 @@ class Payload:
         self._packer: zlib._Compress | None = None
 
     def add(self, data: bytes) -> None:
-        """Take more bytes."""
+        """Add bytes."""
         if self.size <= WHOLE_BYTES < self.size + len(data):
             self._prepare_for_more()
         self.size += len(data)
@@ -72,7 +72,7 @@ class Payload:
             self._take_more(self._hash, data)
 
     def _prepare_for_more(self) -> None:
-        """Begin with what only a long one needs; by far the most are short."""
+        """Start the hash and the compression, which only long payloads need."""
         self._hash = hashlib.sha256(self.head)
         self._tail = self.head
         if self._is_sent:
@@ -88,7 +88,7 @@ class Payload:
                 self.packed = None
 
     def describe(self) -> dict[str, Any]:
-        """Return it for a report: `size`, and `data` as Latin-1 or, of a long one, head, tail, hash and packing."""
+        """Return fields for a report: `size`, and `data` or, if it is long, head, tail, hash and compressed data."""
         if self._hash is None:
             return {"size": self.size, "data": self.head.decode("latin-1")}
         found: dict[str, Any] = {
@@ -106,7 +106,7 @@ class Payload:
 
 @dataclass
 class WireEvent:
-    """One thing that happened on a connection."""
+    """An event on a connection."""
 
     at_seconds: float
     peer: int
@@ -124,7 +124,7 @@ class WireEvent:
 
 @dataclass
 class Recording:
-    """All that happened in one scenario; may be written by several threads."""
+    """The events of one scenario; thread-safe."""
 
     moments: list[WireEvent] = field(default_factory=list)
     dropped: int = 0
@@ -135,16 +135,16 @@ class Recording:
     _latest: dict[int, WireEvent] = field(default_factory=dict)
 
     def note(self, peer: int, what: str, note: str = "") -> None:
-        """Write down what happened on a connection."""
+        """Record an event on a connection."""
         with self._lock:
             self._add(WireEvent(monotonic() - self._started, peer, what, note=note))
 
     def sent(self, peer: int, data: bytes, *, is_apart: bool = True) -> None:
-        """Write down what was sent; one that is not apart continues the one before."""
+        """Record sent bytes; unless `is_apart`, append them to the previous entry if that was sent, too."""
         self._data(peer, "sent", data, is_apart=is_apart)
 
     def received(self, peer: int, data: bytes) -> None:
-        """Write down what was received; it continues what was received just before."""
+        """Record received bytes, appended to the previous entry if that was received, too."""
         self._data(peer, "received", data, is_apart=False)
 
     def _data(self, peer: int, what: str, data: bytes, *, is_apart: bool) -> None:
@@ -165,7 +165,7 @@ class Recording:
             self.dropped += 1
 
     def describe(self) -> list[WireEntry]:
-        """Return the moments for a report."""
+        """Return the events for a report."""
         with self._lock:
             found = [moment.describe() for moment in self.moments]
         if self.dropped:
@@ -173,7 +173,7 @@ class Recording:
         return found
 
     def last_sent(self) -> str:
-        """Return what was sent last before the end, for people."""
+        """Return the last sent payload, for display."""
         with self._lock:
             for moment in reversed(self.moments):
                 if moment.what == "sent" and moment.payload is not None:
@@ -182,7 +182,7 @@ class Recording:
 
 
 def escape(data: bytes, size: int | None = None, most: int = 120) -> str:
-    r"""Return bytes for people: printable ASCII as it is, the rest as \r \n \x00; a long one by its length."""
+    r"""Return bytes for display: printable ASCII as it is, the rest as \r \n \x00, truncated to `most` bytes."""
     size = len(data) if size is None else size
     text = data[:most].decode("latin-1").encode("unicode_escape").decode()
     return text if size <= most else f"{text}... ({size} bytes)"

@@ -1,4 +1,4 @@
-"""Status codes, and the status line that a reply begins with."""
+"""Status codes, and the status line of a reply."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -25,11 +25,11 @@ class Status:
     code: int
     line: bytes
     closes: bool = False
-    """Whether this server closes after it, though it must not: a known deviation."""
+    """Whether this server closes after it where it must not: a known deviation."""
 
     @property
     def is_fatal(self) -> bool:
-        """Whether the connection ends after it."""
+        """Whether the connection closes after it."""
         return self.code in FATAL or self.closes
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""A peer that expects the known deviations of a server, and takes note of those that made a difference."""
+"""A connection that tolerates the known deviations of a server, and notes which ones it met."""
 
 from collections.abc import Iterator
 from time import monotonic
@@ -12,33 +12,33 @@ from conformance.client.status import FATAL, Status
 from conformance.failures import Incomplete
 
 QUIET_SECONDS: Final = 0.1
-"""How long a server that stays open where it has to close must say nothing more."""
+"""How long a server that stays open where it has to close must stay silent."""
 PARTING_SECONDS: Final = 0.3
-"""How long a client that leaves waits for the end, which shows that the server has let it go."""
+"""How long a client waits for EOF after quit, which shows that the server has released it."""
 LINE_BYTES: Final = 200
-"""How much of each command line is kept in mind."""
+"""How many bytes of each sent command line are kept."""
 PACE_REPLIES: Final = 10
 PACE_SECONDS: Final = 4.0
-"""After so many replies and so much time it shows whether all the others can come in time."""
+"""After this many replies and seconds, the pace shows whether the remaining ones can arrive in time."""
 _PACE_MARGIN: Final = 2.0
-"""How many times more than is left they must seem to need."""
+"""By what factor the estimated time must exceed the remaining time."""
 
 
 class TolerantConnection(RawConnection):
-    """Keeps the command lines in mind that were sent, and which of them has been answered.
+    """Keeps the sent command lines, and which of them have been answered.
 
-    `latest` is the status line that was read last.
+    `latest` is the last status line read.
     """
 
     deviations: Deviations = NO_DEVIATIONS
     latest: Status | None = None
-    _replies: int = 0  # status lines that were asked for
-    _begun: bytes = b""  # the beginning of a line that has no end yet
-    _has_cr: bool = False  # which may belong to the next LF
-    _due: tuple[bytes, Deviation] | None = None  # what is known to follow the reply that was read last
-    _reply: str = ""  # names the reply whose body is being read
+    _replies: int = 0  # status lines requested so far
+    _begun: bytes = b""  # the start of an unfinished line
+    _has_cr: bool = False  # a trailing CR, which may belong to the next LF
+    _due: tuple[bytes, Deviation] | None = None  # the extra bytes that are known to follow the last reply
+    _reply: str = ""  # the name of the current reply
 
-    def __init__(self, *arguments: Any, **more: Any) -> None:  # noqa: ANN401  (those of Peer)
+    def __init__(self, *arguments: Any, **more: Any) -> None:  # noqa: ANN401  (those of Connection)
         self.tolerated: set[Deviation] = set()
         """The deviations that made a difference."""
         self._lines: list[bytes] = []
@@ -47,12 +47,12 @@ class TolerantConnection(RawConnection):
 
     @property
     def has_quit(self) -> bool:
-        """Whether the last line that was sent is quit."""
+        """Whether the last sent line is quit."""
         return bool(self._lines) and self._lines[-1] == b"quit" and not self._begun
 
     @property
     def asked(self) -> str:
-        """Which command the reply belongs to that is being read, for people; empty if it is the last, or not known."""
+        """The command of the current reply, for display; empty if it is the last one, or unknown."""
         if not 0 < self._replies < len(self._lines):
             return ""
         line = self._lines[self._replies - 1] + b"\r\n"
@@ -61,7 +61,7 @@ class TolerantConnection(RawConnection):
     # --- Commands --------------------------------------------------------------------------------
 
     def send(self, data: bytes, *, is_apart: bool = True) -> bool:
-        """Send bytes, as every peer does, and keep them in mind."""
+        """Send bytes, and keep the command lines in them."""
         data_and_cr = b"\r" + data if self._has_cr else data
         self._has_cr = data_and_cr.endswith(b"\r")
         *lines, rest = (data_and_cr[:-1] if self._has_cr else data_and_cr).split(b"\r\n")
@@ -76,11 +76,11 @@ class TolerantConnection(RawConnection):
         self.send((command.encode("latin-1") if isinstance(command, str) else command) + b"\r\n")
 
     def expect_again(self) -> None:
-        """Let the next status line be that of the command whose reply did not come."""
+        """Expect the next status line for the command whose reply timed out."""
         self._replies -= 1
 
     def _ends_silently(self) -> bool:
-        """Tell whether the server closes after quit without a reply, as it is known to."""
+        """Return whether the server closes after quit without a reply, as a known deviation."""
         known = self.deviations.find(Form.SILENT, "quit")
         if known is None or self._replies > len(self._lines) or self._lines[self._replies - 1] != b"quit":
             return False
@@ -91,7 +91,7 @@ class TolerantConnection(RawConnection):
         return True
 
     def _check_pace(self) -> None:
-        """Raise Incomplete if replies come so slowly that the last one cannot come in time."""
+        """Raise Incomplete if replies arrive too slowly for the last one to arrive before the deadline."""
         now, done = monotonic(), self._replies - 1
         seconds = now - self._began
         if done < PACE_REPLIES or seconds < PACE_SECONDS:
@@ -102,18 +102,18 @@ class TolerantConnection(RawConnection):
     # --- Known deviations ------------------------------------------------------------------------
 
     def _name_reply(self, code: int) -> str:
-        """Return the name of the reply that begins with a code, as `Deviation.replies` has it."""
+        """Return the name of the reply that begins with a code, as in `Deviation.replies`."""
         command = self._lines[self._replies - 1] if self._replies <= len(self._lines) else b""
         name, _, arguments = command.partition(b" ")
         self._reply = str(code) if code else "raw" if arguments.endswith(b" raw") else name.decode("latin-1")
         return self._reply
 
     def _end_reply(self) -> None:
-        """Take note that a reply was read to its end."""
+        """Mark the current reply as complete."""
         self._due = self.deviations.find(Form.EXTRA, self._reply)
 
     def _skip_due(self) -> None:
-        """Skip what is known to follow the reply before, if it does."""
+        """Skip the extra bytes that are known to follow the previous reply, if they are there."""
         if self._due is not None:
             (data, deviation), self._due = self._due, None
             self._skip(data, deviation)
@@ -129,15 +129,15 @@ class TolerantConnection(RawConnection):
                 self.tolerated.add(echo[1])
 
     def _skip(self, data: bytes, deviation: Deviation) -> None:
-        """Drop bytes that are expected, if they are what comes next."""
+        """Drop the bytes of a deviation, if they are next in the stream."""
         if self.drop(data):
             self.tolerated.add(deviation)
 
     def _say_rest_again(self) -> None:
-        """Connect anew to a server that closes where it must not, and send the commands that it did not answer."""
+        """Reconnect to a server that closes where it must not, and resend the commands without a reply."""
         left = self._lines[self._replies - 1 :]
         if any(len(line) == LINE_BYTES for line in left):
-            return  # not all of it is known any more
+            return  # truncated, so it cannot be resent
         has_left = self.has_left
         self._socket.close()
         self._connect()
@@ -147,7 +147,7 @@ class TolerantConnection(RawConnection):
             self.half_close()
 
     def _read_line_of(self, part: str, expected: str) -> bytes:
-        """Read a line of a part of replies, whose lines may be known to end in LF alone."""
+        """Read a line of a part of a reply; a bare LF is tolerated if it is a known deviation."""
         known = self.deviations.find(Form.BARE_LF, part)
         line = self.read_line(expected, allow_bare_lf=known is not None)
         if known and self.is_line_bare:
@@ -155,9 +155,9 @@ class TolerantConnection(RawConnection):
         return line
 
     def read_end(self, expected: str = "the end of the stream", *, quiet_seconds: float = QUIET_SECONDS) -> None:
-        """Require that the server closes, having said nothing more, except for known deviations; raises Failure.
+        """Require that the server closes without sending more, known deviations aside; raise Failure.
 
-        Of a server that is known to stay open, only require that it says nothing for `quiet_seconds`.
+        A server that is known to stay open only has to stay silent for `quiet_seconds`.
         """
         self._skip_due()
         stays = self._reply if self._reply == "quit" else "fatal" if self.latest and self.latest.code in FATAL else ""
@@ -168,7 +168,7 @@ class TolerantConnection(RawConnection):
         super().read_end(expected)
 
     def send_quit(self) -> bool:
-        """Say quit off the record, after the end of a line that was begun; return whether an end is to be expected."""
+        """Send quit unrecorded, after ending an unfinished line; return whether the server is expected to close."""
         if self.is_over or self.has_quit:
             return False
         self.go_off_record()
@@ -176,7 +176,7 @@ class TolerantConnection(RawConnection):
         return not self.is_silent and not self.deviations.find(Form.STAYS_OPEN, "quit")
 
     def part(self) -> None:
-        """Leave politely: say quit, wait shortly for the end if the server answers at all, and close."""
+        """Send quit, wait up to 0.3 s for EOF if the server replies at all, and close."""
         if self.send_quit():
             self.timeout_seconds = min(self.timeout_seconds, PARTING_SECONDS)
             self.collect(lambda _data: False, seconds=PARTING_SECONDS)
@@ -185,7 +185,7 @@ class TolerantConnection(RawConnection):
     # --- What follows a status of 0 --------------------------------------------------------------
 
     def read_until_line_end(self, expected: str, *, allow_bare_lf: bool = False) -> Iterator[bytes]:
-        """Yield a line of any length in pieces; the lines of slices may be known to end in LF alone."""
+        """Yield a line of any length in pieces; a bare LF is tolerated if it is a known deviation."""
         known = self.deviations.find(Form.BARE_LF, "slice")
         yield from super().read_until_line_end(expected, allow_bare_lf=allow_bare_lf or known is not None)
         if known and self.is_line_bare:
@@ -193,7 +193,7 @@ class TolerantConnection(RawConnection):
 
 
 def _is_echo(line: bytes, sent: bytes) -> bool:
-    """Tell whether a line is one that was sent, or its beginning, with or without the white space around it."""
+    """Return whether a line equals or begins a sent line, with or without surrounding whitespace."""
     if not line:
         return not sent or sent[:1].isspace()
     return sent.startswith(line) or sent.strip().startswith(line)

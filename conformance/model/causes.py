@@ -1,7 +1,7 @@
-"""Causes of failures: what is likely wrong, told only where it fits what was seen; no cause is better than a wrong one.
+"""Likely causes of failures, each reported only if its conditions hold: no cause is better than a wrong one.
 
-Several mistakes can end in the same failure. Where they do, a cause has conditions: what the failure looks like, and a
-control question, which is put to the server on a new connection and whose answer tells one mistake from another.
+Different bugs can produce the same failure. A cause then has conditions: what the failure looks like, and a control
+request, sent on a new connection, whose reply distinguishes one bug from another.
 """
 
 import contextlib
@@ -20,41 +20,42 @@ if TYPE_CHECKING:
     from conformance.model.scenario import Scenario
 
 QUESTIONS: Final = 2
-"""How many control questions are asked about one failure."""
+"""Maximum number of control requests per failure."""
 _WAITS: Final = 0.15
-"""The patience of one wait of a control question, as a share of the scenario's: no verdict hangs on it."""
+"""The timeout of a control request, as a fraction of the scenario's: no verdict depends on it."""
 
 Control = str | Callable[[ScenarioContext], bool]
-"""A transcript that has to go as it is written, to its end, or a function that returns whether the cause holds."""
+"""A transcript that has to succeed, or a function that returns whether the cause holds."""
 
 
 @dataclass(frozen=True)
 class Cause:
-    """What is likely wrong, if all of its conditions hold; those that are left out hold always."""
+    """A likely cause, if all of its conditions hold; omitted conditions hold always."""
 
     text: str
     codes: tuple[int, ...] = ()
-    """The status codes of which one was got."""
+    """The status codes of which the server sent one."""
     got: str = ""
-    """A regular expression that is found in what was got."""
+    """A regular expression to find in `Failure.got`."""
     expected: str = ""
-    """A regular expression that is found in what was expected."""
+    """A regular expression to find in `Failure.expected`."""
     seen: str = ""
-    """What these two mean, in words."""
+    """What these two expressions mean, as a phrase."""
     when: Callable[[Failure], bool] | None = None
-    """Tells whether a failure looks as this cause makes it look; its docstring is the condition in words."""
+    """Returns whether a failure has the symptoms of this cause; its docstring, `Tell whether ...`, is shown as the
+    condition."""
     control: Control | None = None
-    """The control question; the docstring of a function is the condition in words."""
+    """The control request; the docstring of a function is shown as the condition."""
     is_about_next: bool = False
-    """Whether it explains a wrong reply to the next command, of which the client says that replies are out of step."""
+    """Whether it explains why the reply to the next command is out of step."""
 
     @cached_property
     def transcript(self) -> Transcript | None:
-        """The control question, if it is a transcript; raises TranscriptError if it is not well-formed."""
+        """The control request, if it is a transcript; raises TranscriptError if it is malformed."""
         return Transcript(self.control) if isinstance(self.control, str) else None
 
     def fits(self, failure: Failure) -> bool:
-        """Tell whether a failure looks as this cause makes it look."""
+        """Return whether a failure has the symptoms of this cause."""
         if self.codes and not re.match(rf"({'|'.join(map(str, self.codes))})(?!\d)", failure.got):
             return False
         patterns = ((self.got, failure.got), (self.expected, failure.expected))
@@ -63,7 +64,7 @@ class Cause:
         return self.when is None or self.when(failure)
 
     def holds(self, context: ScenarioContext) -> bool:
-        """Ask the control question on a stage of its own; return False also if it cannot be asked."""
+        """Send the control request in its own context; return False also if that fails."""
         if self.control is None:
             return True
         try:
@@ -71,14 +72,14 @@ class Cause:
                 self.transcript(context)
                 return True
             return callable(self.control) and self.control(context)
-        except Exception:  # noqa: BLE001  (a question that goes wrong in any way is not answered by yes)
+        except Exception:  # noqa: BLE001  (a control request that fails in any way does not confirm the cause)
             return False
         finally:
             _close(context)
 
     @property
     def condition(self) -> str:
-        """The conditions in words; empty if there are none."""
+        """The conditions as a phrase; empty if there are none."""
         words = []
         if self.codes:
             words.append(f"the answer is {' or '.join(map(str, self.codes))}")
@@ -101,18 +102,18 @@ def _words(function: Callable[..., bool] | None) -> str:
 
 
 Told = str | Cause | Sequence[str | Cause]
-"""What a scenario says of a kind of failure: a text that is certain, a cause, or several of which the first is told."""
+"""What a scenario gives for a kind of failure: a certain text, a cause, or several, tried in order."""
 
 
 class Causes(Mapping[Kind, str]):
-    """The causes of a scenario by kind of failure; as a mapping it has those texts that are certain from the kind."""
+    """The causes of a scenario by kind of failure; as a mapping, only the texts that need no further condition."""
 
     def __init__(self, told: Mapping[Kind, Told] | None = None) -> None:
         self._rows = {kind: _row(causes) for kind, causes in (told or {}).items()}
         self._certain = {kind: row[0].text for kind, row in self._rows.items() if row and not row[0].condition}
 
     def of(self, kind: Kind) -> tuple[Cause, ...]:
-        """Return the causes of a kind of failure, the first to be told first."""
+        """Return the causes of a kind of failure, in order of precedence."""
         return self._rows.get(kind, ())
 
     def rows(self) -> Iterator[tuple[Kind, Cause]]:
@@ -122,7 +123,7 @@ class Causes(Mapping[Kind, str]):
                 yield kind, cause
 
     def __getitem__(self, kind: Kind) -> str:
-        """Return the text that is certain from the kind; raise KeyError."""
+        """Return the text that needs no further condition; raise KeyError."""
         return self._certain[kind]
 
     def __iter__(self) -> Iterator[Kind]:
@@ -138,13 +139,13 @@ def _row(told: Told) -> tuple[Cause, ...]:
 
 
 def likely(scenario: "Scenario", failure: Failure, context: ScenarioContext) -> str:
-    """Return the text of the first cause that holds, or an empty one; closes the clients of the stage.
+    """Return the text of the first cause that holds, or an empty one; close the clients of the context.
 
-    What a failure says of its own cause comes before the causes of the scenario, except for those about the next reply.
+    The failure's own cause takes precedence over those of the scenario, except for those about the next reply.
 
-    Asks at most QUESTIONS control questions, on new connections that are recorded nowhere, for about as long as one
-    wait of the stage. It never raises. Is to be called while the server is alive, and while nobody else changes the
-    directory: a control question may add a file to it for a moment.
+    Sends at most QUESTIONS control requests, on new, unrecorded connections, for about one timeout of the context in
+    all. Never raises. Call it while the server runs and nothing else changes the directory: a control request may add
+    a file to it temporarily.
     """
     _close(context)
     questions = 0
@@ -166,15 +167,15 @@ def likely(scenario: "Scenario", failure: Failure, context: ScenarioContext) -> 
 
 
 def _close(context: ScenarioContext) -> None:
-    """Let the clients of a stage leave, however long the server takes for its last replies."""
-    for _ in range(2):  # a client that has said goodbye is not waited for again
+    """Close the clients of a context, whatever fails on the way."""
+    for _ in range(2):  # the second call does not wait for clients that have sent quit
         with contextlib.suppress(Exception):
             context.close()
             return
 
 
 def _control_context(context: ScenarioContext, deadline: float) -> ScenarioContext:
-    """Return a stage for a control question, with a record that is thrown away."""
+    """Return a context for a control request, whose recording is discarded."""
     found = ScenarioContext(context.run_context, is_crowded=True, scenario_id="control")
     found.timeout_seconds = context.timeout_seconds * _WAITS
     found.deadline = deadline

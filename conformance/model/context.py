@@ -1,4 +1,4 @@
-"""What a scenario has at hand while it is played: connections, files, and what it sees."""
+"""The context that a scenario runs in: its connections, its files, and what it observes."""
 
 import itertools
 import random
@@ -15,57 +15,56 @@ from conformance.failures import Failure, Kind, Unsupported
 from conformance.fixtures.base import Fixture, Fixtures
 
 SCENARIO_TIMEOUTS: Final = 10.0
-"""A scenario may take this many times the patience of one wait."""
+"""Default time limit of a scenario, in multiples of one timeout."""
 
 PAUSE_SECONDS: Final = 0.005
 _QUEUE_SECONDS: Final = 0.001
 _LONG_BACKLOG: Final = 128
 WAVE: Final = 4
-"""How many clients connect at once to a server whose backlog is not known: fewer than the smallest usual one, 5."""
+"""How many clients connect at once if the backlog is unknown: fewer than the smallest common backlog, 5."""
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """What holds for a whole run."""
+    """The facts of a whole run."""
 
     dial: Dial
     fixtures: Fixtures
     dialect: str
     timeout_seconds: float
-    """How long a single wait may be: a base and a multiple of the measured round trip, times --timeout-scale."""
+    """The timeout of one wait: a base plus a multiple of the measured round trip, times --timeout-scale."""
     seed: int = 0
     clients: int = 200
-    """How many clients make a crowd (--clients)."""
+    """The number of clients in a crowd (--clients)."""
     is_concurrent: bool = True
     """Whether the server serves two clients at once."""
     round_trip_seconds: float = 0.0
-    """How far away the server is, as far as that is known."""
+    """The measured round trip of a command; 0 if unknown."""
     capacity: int = 0
-    """How many clients the server serves at once if it refuses more; 0 if no limit was met."""
+    """The server's limit of simultaneous clients; 0 if none was found."""
     refusal: str = ""
-    """What the server says to a client that is one too many."""
+    """What the server sends to a client over the limit."""
     backlog: int | None = None
-    """How many connections may wait to be accepted, if that is known."""
+    """The backlog of the listening socket; None if unknown."""
     queue_length: Callable[[], int | None] = lambda: None
-    """Tells how many connections wait to be accepted now, if that is known."""
+    """Returns the current length of the accept queue; None if unknown."""
     await_idle: Callable[[], bool] = lambda: False
-    """Waits while the server is working, as far as that can be seen; tells whether it was."""
+    """Waits while the server is busy, where that can be observed; returns whether it was."""
     controls: dict[object, bool] = field(default_factory=dict, compare=False)
-    """The control questions about causes that were asked, and whether they went as the cause has it."""
+    """The results of the control requests so far, by request."""
     deviations: Deviations = NO_DEVIATIONS
-    """What the server always does otherwise; the clients of most scenarios expect it."""
+    """The known deviations; the clients of most scenarios expect them."""
 
 
 class ScenarioContext:
-    """One playing of one scenario.
+    """The context of one run of a scenario.
 
-    Without `is_crowded`, connecting closes the connection before: a server that serves one client at a time
-    would never come to the next. With `judges_crowds`, a server that serves fewer clients than there are is at fault,
-    and not merely unable to play the scenario. `wait_factor` shortens single waits, but not the time that there is in
-    all.
+    Without `is_crowded`, connecting closes the previous connection: a server that serves one client at a time would
+    otherwise not accept the next. With `judges_crowds`, a limit of simultaneous clients is a failure; otherwise, a
+    scenario that needs more clients is unsupported. `wait_factor` scales the timeouts, but never shortens the total.
     """
 
-    def __init__(  # noqa: PLR0913  (one call, in playing)
+    def __init__(  # noqa: PLR0913  (one call, in runner.play)
         self,
         run_context: RunContext,
         *,
@@ -85,19 +84,19 @@ class ScenarioContext:
         self.tolerated: set[Deviation] = set()
         """The known deviations that made a difference."""
         self.slowest_seconds = 0.0
-        """The longest wait in which a server's bytes came."""
+        """The longest wait that ended with data."""
         self.deadline = monotonic() + run_context.timeout_seconds * max(1.0, wait_factor) * SCENARIO_TIMEOUTS
         self.leaves_open = False
-        """Whether a client has left before the server had ended the connection, and without quit."""
+        """Whether a client closed without quit before the server closed."""
         self._deviations = run_context.deviations if deviations is None else deviations
         self._is_crowded = is_crowded
         self._judges_crowds = judges_crowds
         self._clients: list[Client] = []
-        self._numbers = itertools.count(1)  # drawn by threads too, and never twice
+        self._numbers = itertools.count(1)  # unique, also if threads draw them
 
     @property
     def clients(self) -> int:
-        """How many clients make a crowd."""
+        """The number of clients in a crowd."""
         return self.run_context.clients
 
     def fixture(self, key: str) -> Fixture:
@@ -105,19 +104,19 @@ class ScenarioContext:
         return self.fixtures.get(key)
 
     def allow(self, timeouts: float) -> None:
-        """Give the scenario at least so many times the patience of one wait, from now on; for large transfers."""
+        """Extend the deadline to at least this many timeouts from now, for large transfers."""
         self.deadline = max(self.deadline, monotonic() + timeouts * self.run_context.timeout_seconds)
         for client in self._clients:
             client.deadline = self.deadline
 
     def connect(self, *, timeout_seconds: float | None = None, receive_buffer_bytes: int = 0) -> Client:
-        """Return a new client; raise Failure if the server does not accept one, Unsupported if it serves fewer."""
+        """Connect a client; raise Failure if the server does not accept it, Unsupported if that exceeds its limit."""
         if not self._is_crowded:
             self.close()
         elif not self._judges_crowds and 0 < self.run_context.capacity <= sum(
             not client.is_over for client in self._clients
         ):
-            message = f"the server serves {self.run_context.capacity} clients at once, and this needs more"
+            message = f"the server serves {self.run_context.capacity} clients at once, but this scenario needs more"
             raise Unsupported(message)
         self._await_room()
         client = Client(
@@ -135,7 +134,7 @@ class ScenarioContext:
         return client
 
     def _await_room(self) -> None:
-        """Wait if so many connections wait to be accepted that the kernel would soon drop one for a second."""
+        """Wait if the accept queue is over half full: if it is full, the kernel drops a SYN, which costs 1 s."""
         backlog = self.run_context.backlog
         if backlog is None or backlog >= _LONG_BACKLOG:
             return
@@ -145,14 +144,14 @@ class ScenarioContext:
 
     @property
     def wave(self) -> int:
-        """How many clients can connect at the same moment without one of them being dropped by the kernel."""
+        """How many clients can connect at once without the kernel dropping one of their SYNs."""
         backlog = self.run_context.backlog
         return WAVE if backlog is None else max(1, backlog)
 
     def await_accepted(self) -> bool:
-        """Wait until no connection waits to be accepted; where that cannot be seen, for a round trip.
+        """Wait until the accept queue is empty; where that cannot be observed, for a round trip.
 
-        Return False if connections still wait after the patience of one wait.
+        Return False if it is not empty after one timeout.
         """
         until = min(self.deadline, monotonic() + self.timeout_seconds)
         while (length := self.run_context.queue_length()) and monotonic() < until:
@@ -162,7 +161,7 @@ class ScenarioContext:
         return not length
 
     def connect_many(self, number: int) -> list[Client]:
-        """Return so many new clients, connected in waves that fit the server's backlog; raise Failure."""
+        """Connect this many clients, in waves that fit the server's backlog; raise Failure."""
         clients: list[Client] = []
         while len(clients) < number:
             clients += [self.connect() for _ in range(min(self.wave, number - len(clients)))]
@@ -170,18 +169,18 @@ class ScenarioContext:
         return clients
 
     def probe(self) -> None:
-        """Require that a new client gets a reply, in whatever form; the proof that the server has survived."""
+        """Require that a new client gets a reply, in whatever form: the server is alive."""
         client = self.connect()
         client.send_line(UNKNOWN)
         try:
             self._status_of_probe(client)
         except Failure as failure:
-            if failure.kind is not Kind.MALFORMED:  # a wrong form of a reply is judged elsewhere
+            if failure.kind is not Kind.MALFORMED:  # other scenarios judge the form
                 raise
         client.part()
 
     def _status_of_probe(self, client: Client) -> Status:
-        """Read a status line; a server that is working is waited for, for busy is not dead."""
+        """Read a status line; after a timeout, wait for a busy server and read again."""
         try:
             return client.status(200, 201, 202)
         except Failure as failure:
@@ -192,16 +191,16 @@ class ScenarioContext:
         return client.status(200, 201, 202)
 
     def pause(self) -> None:
-        """Let what was sent arrive as a packet of its own, most likely; no verdict may depend on it."""
+        """Pause briefly, so that sent bytes likely arrive in a separate packet; no verdict may depend on it."""
         sleep(PAUSE_SECONDS)
 
     def observe(self, what: str) -> None:
-        """Write down a behaviour that a report should tell."""
+        """Record a behaviour for the reports."""
         self.seen.append(what)
         self.record.note(0, "note", what)
 
     def close(self) -> None:
-        """Let all clients leave; politely, for that clients may vanish is judged by the scenarios about it."""
+        """Close all clients after sending quit: only some scenarios test that clients may vanish."""
         leaving = []
         for client in self._clients:
             self.leaves_open |= client.has_left and not client.has_quit
@@ -219,4 +218,4 @@ class ScenarioContext:
 
 
 Play = Callable[[ScenarioContext], None]
-"""Plays a scenario; raises Failure, Incomplete or Unsupported."""
+"""Runs a scenario; raises Failure, Incomplete or Unsupported."""

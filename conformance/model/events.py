@@ -1,16 +1,16 @@
-"""What happens in a run, as a stream of events: the only thing that reports are made of.
+"""The event stream of a run, from which all reports are made.
 
-The schema, version 1. Each event is an object with `type` and what its class below has as fields, of JSON types alone.
+The schema, version 1. Each event is a JSON object with `type` and the fields of its class below.
 
 | type | when | fields |
 |---|---|---|
-| `run-start` | first, once | what is judged, by what, and what was left out |
-| `scenario-start` | a scenario begins | `scenario` |
-| `result` | a scenario ended, once each | everything about it |
-| `run-end` | last, once; missing if the suite was killed | the counts, the exit status, and why |
+| `run-start` | first, once | the server, the suite and its options, and the deselected scenarios |
+| `scenario-start` | a scenario starts | `scenario` |
+| `result` | a scenario ended, once for each | everything about it |
+| `run-end` | last, once; missing if the suite was killed | counts, exit status, problems |
 
-A field may be added within a version; none is removed, and none changes its meaning. So a reader ignores fields that
-it does not know, and checks the types of the others.
+Within a version, fields may be added, but none is removed or changes its meaning. Readers ignore unknown fields, and
+check the types of the others.
 """
 
 import json
@@ -26,7 +26,7 @@ SCHEMA: Final = "hftp-conformance/1"
 
 
 class RunStart(msgspec.Struct, frozen=True, tag_field="type", tag="run-start"):
-    """What is judged, and by what."""
+    """The server and the suite of a run."""
 
     suite: str
     """The suite's version."""
@@ -35,11 +35,11 @@ class RunStart(msgspec.Struct, frozen=True, tag_field="type", tag="run-start"):
     seed: int
     dialect: str
     target: str
-    """Where the server is, as on the command line."""
+    """The address of the server, as on the command line."""
     selected: int
-    """How many scenarios are to come."""
+    """The number of selected scenarios."""
     deselected: list[str] = msgspec.field(default_factory=list)
-    """Ids of the scenarios that were left out by -t and --skip."""
+    """Ids of the scenarios that -t and --skip exclude."""
     is_concurrent: bool = True
     """Whether the server serves two clients at once."""
     round_trip_seconds: float = 0.0
@@ -47,26 +47,26 @@ class RunStart(msgspec.Struct, frozen=True, tag_field="type", tag="run-start"):
     fixtures: str = ""
     """local, found or discovered."""
     started: str = ""
-    """The time of day, ISO 8601 with its zone."""
+    """Date and time, ISO 8601 with a time zone."""
     command: str = ""
     """The command line that repeats the run."""
     fail_on: str = "must"
-    """Which level decides: must or should."""
+    """The lowest level that fails the run: must or should."""
     dialect_basis: str = ""
     """What the dialect was inferred from, or that it was given."""
     deviations: list[str] = msgspec.field(default_factory=list)
-    """What the server always does otherwise: reported once each, and expected by all other scenarios."""
+    """The constant deviations: each is reported once, and expected by all other scenarios."""
     schema: str = SCHEMA
 
 
 class ScenarioStart(msgspec.Struct, frozen=True, tag_field="type", tag="scenario-start"):
-    """A scenario begins."""
+    """A scenario starts."""
 
     scenario: str
 
 
 class Result(msgspec.Struct, frozen=True, tag_field="type", tag="result"):
-    """How a scenario ended."""
+    """The result of a scenario."""
 
     scenario: str
     requirement: str
@@ -75,42 +75,42 @@ class Result(msgspec.Struct, frozen=True, tag_field="type", tag="result"):
     title: str = ""
     chapter: str = ""
     text: str = ""
-    """The requirement in words."""
+    """The text of the requirement."""
     kind: str = ""
     """How the server failed: a value of `conformance.failures.Kind`."""
     expected: str = ""
     got: str = ""
-    """What came instead; of an `info`, what was seen; of what has not run, why."""
+    """What the server sent instead; for `info`, what was observed; for a scenario that did not run, why."""
     sent: str = ""
-    """The command that got it, or what was sent last before that."""
+    """The command that got it, or the last payload sent before it."""
     cause: str = ""
-    """What is likely wrong."""
+    """The likely cause."""
     reproduce: list[str] = msgspec.field(default_factory=list)
-    """Command lines that show it again, the shortest last."""
+    """Command lines that reproduce it, the shortest last."""
     seconds: float = 0.0
     attempts: int = 1
     known: str = ""
-    """The reason that the baseline gives, if it knows this failure."""
+    """The reason in the baseline, if this failure is known."""
     transcript: list[WireEntry] = msgspec.field(default_factory=list)
-    """What was on the wire."""
+    """The recorded traffic."""
 
 
 class RunEnd(msgspec.Struct, frozen=True, tag_field="type", tag="run-end"):
-    """How the run ended."""
+    """The end of a run."""
 
     counts: dict[str, int]
-    """By verdict; those that the baseline knows are in `known` instead."""
+    """Results by verdict; known failures of the baseline count as `known` instead."""
     exit: Exit
     seconds: float = 0.0
     problems: list[str] = msgspec.field(default_factory=list)
-    """What is wrong with the run as a whole: unexpected passes, entries of the baseline that match nothing."""
+    """Problems of the run as a whole, such as unexpected passes and unused entries of the baseline."""
     output: str = ""
-    """The end of what the server printed, if the suite started it."""
+    """The tail of the server's output, if the suite started it."""
 
 
 Event = RunStart | ScenarioStart | Result | RunEnd
 Sink = Callable[[Event], None]
-"""Takes events, one after the other; never called by two threads at once."""
+"""Consumes events; never called by two threads at once."""
 
 _RECORD: Final = "give a file that `conformance run --ndjson FILE` has written"
 _DELETE: Final = "delete this line to read the others"
@@ -118,7 +118,7 @@ _UPDATE: Final = "read the file with the suite that wrote it, or update this one
 
 
 class EventError(ValueError):
-    """A line of a file is not an event of a recorded run: which line, why, and what to do, in one line of text."""
+    """A line of a file is not an event; the one-line message says which, why, and what to do."""
 
 
 def read_events(lines: Iterable[bytes]) -> Iterator[Event]:
@@ -140,7 +140,7 @@ def read_events(lines: Iterable[bytes]) -> Iterator[Event]:
 
 
 def _event(line: bytes, *, is_first: bool) -> Event:
-    # Not msgspec's own decoder: what a server sent may hold lone surrogates, which that refuses.
+    # Not msgspec's decoder, which rejects lone surrogates; recorded text may contain them.
     found = json.loads(line.decode())
     if isinstance(found, dict) and found.get("type") == "run-start" and found.get("schema") != SCHEMA:
         message = f"the schema is {found.get('schema')!r}, and this suite reads {SCHEMA!r}; {_UPDATE}"

@@ -1,4 +1,4 @@
-"""Scenarios: each is data that can be listed, explained, played and reported, and belongs to one requirement."""
+"""Scenarios as data, each for one requirement, and the catalogue that collects them."""
 
 import hashlib
 import re
@@ -15,29 +15,29 @@ from conformance.spec.dialects import DIALECTS
 from conformance.spec.reader import LEVELS, Requirement, specification
 
 SHARED: Final = "shared"
-"""May be played beside others."""
+"""May run concurrently with others."""
 EXCLUSIVE: Final = "exclusive"
-"""Is played alone: it changes the directory, or measures."""
+"""Runs alone: it changes the directory, or measures."""
 DESTRUCTIVE: Final = "destructive"
-"""Is played alone and late, and followed by a look at the server's health: a weak server does not survive it."""
+"""Runs alone and last, followed by a health check: it may end a weak server."""
 
 ISOLATIONS: Final = (SHARED, EXCLUSIVE, DESTRUCTIVE)
 NEEDS: Final = frozenset({"concurrency", "local", "own-files", "outside"})
-"""What else a scenario can need: two clients at once, a directory that can be changed, files that the suite wrote
-(all of them known), a file outside the served directory. All other words are keys of fixtures."""
+"""Needs of a scenario other than fixtures: two clients at once, a writable directory, only files that the suite wrote,
+a file outside the served directory. All other words are keys of fixtures."""
 
 _ID: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\.[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class ScenarioError(ValueError):
-    """What is wrong with a scenario, in one line."""
+    """A scenario is invalid; the message is one line."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One thing that a server is asked to show.
+    """One test of a server.
 
-    `id` is CHAPTER.SLUG and stable for ever; the chapter is where it is listed, the requirement what it judges.
+    `id` is CHAPTER.SLUG and never changes; the chapter groups scenarios, the requirement is what it tests.
     """
 
     id: str
@@ -45,19 +45,19 @@ class Scenario:
     play: Play
     title: str
     dialects: tuple[str, ...] = ()
-    """Where it applies; empty: wherever its requirement does."""
+    """The dialects that it applies to; empty for those of its requirement."""
     needs: frozenset[str] = frozenset()
     isolation: str = SHARED
     timeouts: float = 10.0
-    """How long it may take in all, in multiples of the patience of one wait."""
+    """Its time limit, in multiples of one timeout."""
     depends: tuple[str, ...] = ()
-    """Ids of scenarios without which this one shows nothing: if they fail, it is blocked."""
+    """Ids of prerequisite scenarios: if one of them fails, this one is blocked."""
     causes: Causes = field(default_factory=Causes)
-    """What is likely wrong, by the kind of failure."""
+    """Likely causes, by kind of failure."""
     level: str = ""
-    """Another level than the requirement's; empty: the requirement's."""
+    """Overrides the requirement's level; empty to keep it."""
     level_in: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Other levels in some dialects, which go before `level`."""
+    """Overrides the level in some dialects; takes precedence over `level`."""
 
     @property
     def chapter(self) -> str:
@@ -71,20 +71,20 @@ class Scenario:
 
     @property
     def transcript(self) -> Transcript | None:
-        """The transcript, if it is one."""
+        """The transcript, if the scenario is one."""
         return self.play if isinstance(self.play, Transcript) else None
 
     def level_for(self, dialect: str) -> str:
-        """Return the level at which it judges in a dialect."""
+        """Return its level in a dialect."""
         return self.level_in.get(dialect) or self.level or self.row.level_for(dialect)
 
     def applies_to(self, dialect: str) -> bool:
-        """Tell whether it is played in a dialect."""
+        """Return whether it applies to a dialect."""
         return dialect in self.row.dialects and (not self.dialects or dialect in self.dialects)
 
     @property
     def all_needs(self) -> frozenset[str]:
-        """What it needs, the fixtures that its transcript names included."""
+        """Its needs, including the fixtures of its transcript."""
         return self.needs | (self.transcript.fixtures if self.transcript else frozenset())
 
 
@@ -97,10 +97,10 @@ class Catalogue:
             self.add(scenario)
 
     def add(self, scenario: Scenario) -> None:
-        """Take a scenario; raise ScenarioError if there is something wrong with it."""
+        """Add a scenario; raise ScenarioError if it is invalid."""
         _check(scenario)
         if scenario.id in self._scenarios:
-            message = f"{scenario.id} comes twice"
+            message = f"{scenario.id} is defined twice"
             raise ScenarioError(message)
         self._scenarios[scenario.id] = scenario
 
@@ -118,7 +118,7 @@ class Catalogue:
         return identifier in self._scenarios
 
     def digest(self) -> str:
-        """Return a SHA-256 of what it judges: ids, requirements, titles, transcripts and the specification."""
+        """Return a SHA-256 over ids, requirements, titles, isolation, transcripts and the specification."""
         found = hashlib.sha256(specification().digest.encode())
         for scenario in self:
             parts = (
@@ -133,7 +133,7 @@ class Catalogue:
 
 
 class Chapter:
-    """A file of scenarios: what a module in `conformance/scenarios` (or one of your own) fills."""
+    """A collection of scenarios, defined by a module in `conformance/scenarios` or by your own file."""
 
     def __init__(self) -> None:
         self.scenarios: list[Scenario] = []
@@ -148,7 +148,7 @@ class Chapter:
         return scenario
 
     def play(self, id: str, requirement: str, title: str, **details: object) -> Callable[[Play], Play]:  # noqa: A002
-        """Add the function that follows; `details` are fields of Scenario."""
+        """Return a decorator that adds a function; `details` are fields of Scenario."""
 
         def add(function: Play) -> Play:
             self.scenarios.append(_scenario(id, requirement, function, title, details))

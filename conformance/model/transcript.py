@@ -1,27 +1,27 @@
-r"""The C:/S: notation: a conversation as it is written in a text, turned into steps that can be played.
+r"""Parse and run transcripts: scenarios in the C:/S: notation of protocol texts.
 
-A line each, in the order in which things happen; blank lines and lines that begin with # are dropped::
+One step per line, in order; blank lines and lines that start with # are ignored::
 
-    C: get_metadata {text}       send a line; CR LF is added; lines that follow each other are sent together
+    C: get_metadata {text}       send a line; CR LF is added; consecutive lines are sent together
     C| qui\nt\n                  send exactly these bytes, with Python's escapes (\r \n \x00 \\)
     S: 203 *                     require a status line with this code and any text
     S: 101|200|201 *             one of several codes
-    S: {text.size}               require exactly this line; * stands for any text
+    S: {text.size}               require exactly this line; * matches any text
     S| Hello                     require exactly these bytes, with escapes
-    S: <listing>                 require names, one a line, and an empty line
+    S: <listing>                 require names, one per line, and an empty line
     S: <size text>               require the size of a file, on a line of its own
     S: <slice text 0 5>          require a slice of a file, in the form of the dialect
-    S: <slice text 0 5 raw>      the same, after the fourth argument raw
-    <bytewise>                   from here on, send a byte a packet; <whole> ends it
-    <half-close>                 end our half of the stream
-    <reset>                      leave with RST
-    <reconnect>                  leave, and come back with a new connection
-    <close>                      require that the server closes, having said nothing more
-    <in step>                    require that the next command gets the next reply, and quit the last one; or,
-                                 after a fatal status, that the server has closed. Nothing can follow it
+    S: <slice text 0 5 raw>      the same, requested with the fourth argument raw
+    <bytewise>                   from here on, send one byte per packet; <whole> ends it
+    <half-close>                 shut down the sending half
+    <reset>                      reset the connection (RST)
+    <reconnect>                  close, and open a new connection
+    <close>                      require that the server closes without sending more
+    <in step>                    require that the next command gets the next reply, and then quit; after a fatal
+                                 status, require that the server closes instead. Must be the last step
 
 In all of them `{text}` is the name of the fixture `text` and `{text.size}` its size; `{text.size+1}`, `{text.size-1}`
-and `{text.size//2}` compute. So a transcript works with whatever file plays the part, and says what files it needs.
+and `{text.size//2}` compute. So a transcript works with any suitable file, and declares the files that it needs.
 """
 
 import re
@@ -45,21 +45,21 @@ _COMPUTE: Final[dict[str, Callable[[int, int], int]]] = {
 
 
 class TranscriptError(ValueError):
-    """What is wrong with the text of a transcript, in one line."""
+    """A transcript is malformed; the message is one line."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One line of a transcript: `verb` says what to do with the text."""
+    """One line of a transcript: an action (`verb`) and its text."""
 
     verb: str
     text: str
     line: str
-    """As it was written."""
+    """The line as written."""
 
 
 class Transcript:
-    """A conversation that can be played; what plays it is a call."""
+    """A parsed transcript; calling it runs it."""
 
     def __init__(self, text: str) -> None:
         self.text = dedent(text).strip("\n")
@@ -68,7 +68,7 @@ class Transcript:
         """The keys of the fixtures that it needs."""
 
     def __call__(self, context: ScenarioContext) -> None:
-        """Play it on one connection."""
+        """Run it on one connection at a time."""
         _Playing(context).play(self.steps)
 
     def __str__(self) -> str:
@@ -89,7 +89,7 @@ def _steps(text: str) -> list[Step]:
             elif marker == "S:" and _BODY.fullmatch(rest):
                 verb = "body"
             elif marker == "S:" and rest.startswith("<"):
-                message = f"no such reply: {rest}"
+                message = f"unknown reply: {rest}"
                 raise TranscriptError(message)
             elif marker.endswith("|"):
                 _exact_bytes(rest)
@@ -100,7 +100,7 @@ def _steps(text: str) -> list[Step]:
             raise TranscriptError(message)
         steps.append(Step(verb, text_of_step, stripped))
     if not any(step.verb in {"say", "send"} for step in steps):
-        message = "a transcript without anything said by the client"
+        message = "a transcript in which the client sends nothing"
         raise TranscriptError(message)
     return steps
 
@@ -118,18 +118,18 @@ def _exact_bytes(text: str) -> bytes:
     try:
         return text.encode("latin-1").decode("unicode_escape").encode("latin-1")
     except UnicodeError as error:
-        message = f"no bytes: {text}"
+        message = f"invalid bytes: {text}"
         raise TranscriptError(message) from error
 
 
 class _Playing:
-    """One playing of a transcript."""
+    """One run of a transcript."""
 
     def __init__(self, context: ScenarioContext) -> None:
         self._context = context
         self._client = context.connect()
         self._is_bytewise = False
-        self._unsent = b""  # lines that are sent together, for they stand together
+        self._unsent = b""  # consecutive lines, to be sent together
 
     def play(self, steps: Sequence[Step]) -> None:
         for step in steps:
@@ -139,13 +139,13 @@ class _Playing:
         self._flush()
 
     def _flush(self) -> None:
-        """Send what was said since the last other step, in one piece."""
+        """Send the pending lines in one piece."""
         if self._unsent:
             data, self._unsent = self._unsent, b""
             self._client.send(data)
 
     def _filled(self, text: str) -> str:
-        """Put names and sizes of fixtures in."""
+        """Substitute names and sizes of fixtures."""
 
         def value(found: re.Match[str]) -> str:
             fixture = self._context.fixture(found[1])
@@ -186,7 +186,7 @@ class _Playing:
 
     def body(self, text: str) -> None:
         found = _BODY.fullmatch(text)
-        assert found is not None, text  # noqa: S101  (the parser looked at it)
+        assert found is not None, text  # noqa: S101  (the parser checked it)
         kind, key, offset, size, form = found.groups()
         if kind == "listing":
             self._client.listing()

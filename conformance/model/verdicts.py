@@ -1,4 +1,4 @@
-"""The verdicts, what each counts for, and the exit status of a run: one table, and nothing about it anywhere else."""
+"""Verdicts, their meaning, and the exit status of a run, in one table."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from conformance.failures import Kind
 
 
 class Verdict(str, Enum):
-    """How one scenario ended."""
+    """The verdict on one scenario."""
 
     PASS = "pass"  # noqa: S105  (no password)
     FAIL = "fail"
@@ -27,7 +27,7 @@ class Verdict(str, Enum):
 
 
 class Exit(IntEnum):
-    """How a run ended."""
+    """The exit status of a run."""
 
     CONFORMANT = 0
     NOT_CONFORMANT = 1
@@ -38,7 +38,7 @@ class Exit(IntEnum):
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a verdict says, and what it counts for."""
+    """The meaning of a verdict, its effect on the exit status, and its style in reports."""
 
     sentence: str
     exit: Exit = Exit.CONFORMANT
@@ -52,19 +52,17 @@ MEANINGS: Final = MappingProxyType(
         Verdict.PASS: Meaning("the server did what it must or should"),
         Verdict.FAIL: Meaning("the server did not do what it must", Exit.NOT_CONFORMANT, style="bold red", mark="F"),
         Verdict.WARN: Meaning("the server did not do what it should", style="yellow", mark="w"),
-        Verdict.INFO: Meaning("the server may do either: what it did", style="cyan", mark="i"),
+        Verdict.INFO: Meaning("the server may do either: this is what it did", style="cyan", mark="i"),
         Verdict.UNSUPPORTED: Meaning(
-            "the server does not offer it, and need not", has_run=False, style="magenta", mark="u"
+            "the server does not offer it, and does not have to", has_run=False, style="magenta", mark="u"
         ),
         Verdict.BLOCKED: Meaning(
             "what it depends on failed", Exit.INCOMPLETE, has_run=False, style="bright_black", mark="b"
         ),
-        Verdict.INCOMPLETE: Meaning(
-            "it could not be played here", Exit.INCOMPLETE, has_run=False, style="blue", mark="-"
-        ),
+        Verdict.INCOMPLETE: Meaning("it could not run here", Exit.INCOMPLETE, has_run=False, style="blue", mark="-"),
         Verdict.ERROR: Meaning("the suite itself failed", Exit.SUITE_FAULT, style="bold white on red", mark="E"),
         Verdict.FLAKY: Meaning(
-            "failed by a time-out or beside others, and passed when played alone", style="bright_yellow", mark="~"
+            "failed by a timeout or beside others, and passed alone", style="bright_yellow", mark="~"
         ),
     }
 )
@@ -77,20 +75,20 @@ _FAILED: Final = MappingProxyType(
 
 
 def verdict_of_success(level: str) -> Verdict:
-    """Return what a scenario that ended well says, by the level of its requirement."""
+    """Return the verdict on a scenario that succeeded, by level."""
     return Verdict.INFO if level in {"MAY", "CHOICE"} else Verdict.PASS
 
 
 def verdict_of_failure(level: str, kind: Kind) -> Verdict:
-    """Return what a failure says, by the level and the kind; a dead server is a failure at any level."""
+    """Return the verdict on a failure, by level and kind; a server that is gone fails at any level."""
     return Verdict.FAIL if kind is Kind.GONE else _FAILED[level]
 
 
 def exit_status(verdicts: Iterable[Verdict], *, fail_on: str = "must", has_problems: bool = False) -> Exit:
     """Return the exit status of a run.
 
-    `verdicts` leaves out the failures that a baseline knows; `has_problems` says that the baseline does not fit.
-    Nothing run at all is incomplete.
+    `verdicts` excludes known failures of a baseline; `has_problems`: the baseline does not fit, or the server exits.
+    A run in which no scenario ran is incomplete.
     """
     found = set(verdicts)
     exits = {MEANINGS[verdict].exit for verdict in found}

@@ -1,1 +1,1 @@
-"""Reports: pure functions of the event stream, each in a form of its own."""
+"""Reports: pure functions of the event stream, one module per format."""

@@ -1,6 +1,6 @@
-"""One page for a student and a teacher, without other files or scripts: a summary, then failures, then everything.
+"""The HTML report: one self-contained page with a summary, then the failures, then all results.
 
-What it shows is found here; its markup is the template `html.jinja`, and its style `html.css`.
+This module prepares the data; the markup is the template `html.jinja`, the style `html.css`.
 """
 
 from collections import Counter, defaultdict
@@ -17,7 +17,7 @@ from conformance.spec.reader import specification
 
 KNOWN: Final = "known"
 _EXPLAINED: Final = (Verdict.FAIL, Verdict.ERROR, Verdict.WARN, Verdict.FLAKY)
-"""The verdicts that are explained in full, the gravest first."""
+"""The verdicts that are explained in full, the most serious first."""
 _ORDER: Final = (*(verdict.value for verdict in Verdict), KNOWN)
 _TONES: Final = {
     Exit.CONFORMANT: "pass",
@@ -30,7 +30,7 @@ _SHORT_HASH: Final = 12
 
 
 def html(events: Iterable[Event]) -> str:
-    """Return the page of an event stream."""
+    """Render the page of an event stream."""
     runs = gathered(events)
     title = f"HFTP conformance of {', '.join(run.start.target for run in runs)}" if runs else "HFTP conformance: no run"
     page = ENVIRONMENT.get_template("html.jinja")
@@ -38,11 +38,11 @@ def html(events: Iterable[Event]) -> str:
 
 
 def _shown(run: Run, number: int) -> dict[str, object]:
-    """Return what the template shows of a run."""
+    """Return the template's data for a run."""
     outcome = run.outcome
     return {
         "target": run.start.target,
-        "prefix": "" if number == 1 else f"run-{number}-",  # of ids, which each stand once on the page
+        "prefix": "" if number == 1 else f"run-{number}-",  # keeps ids unique on a page with several runs
         "outcome": outcome[:1].upper() + outcome[1:],
         "tone": _TONES.get(run.end.exit, "error") if run.end else "error",
         "problems": run.end.problems if run.end else [],
@@ -69,7 +69,7 @@ def _by_chapter(results: Sequence[Result]) -> dict[str, list[Result]]:
 
 
 def _counts(results: Sequence[Result]) -> dict[str, object]:
-    """Return the table of verdicts by chapter."""
+    """Count the verdicts by chapter."""
     total = Counter(map(_verdict, results))
     return {
         "verdicts": [name for name in _ORDER if total[name]],
@@ -79,7 +79,7 @@ def _counts(results: Sequence[Result]) -> dict[str, object]:
 
 
 def _left_out(results: Sequence[Result]) -> dict[tuple[str, str], list[str]]:
-    """Return the scenarios that were not played, by verdict and reason."""
+    """Return the scenarios that did not run, by verdict and reason."""
     reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
     for result in results:
         if not MEANINGS[result.verdict].has_run:
@@ -88,21 +88,21 @@ def _left_out(results: Sequence[Result]) -> dict[tuple[str, str], list[str]]:
 
 
 def _wire(result: Result) -> Iterator[tuple[str, str, str]]:
-    """Yield what was on the wire: a mark, the class of the line, and its text."""
+    """Yield the lines of the recorded traffic: a mark, a CSS class, and the text."""
     for mark, text in conversation(result.transcript):
         yield mark, {"C": "c", "S": "s"}.get(mark[-1], "n"), text
 
 
 def _facts(run: Run) -> dict[str, str]:
-    """Return what identifies the run, by name."""
+    """Return the facts that identify the run, by name."""
     facts = run.facts | {"catalogue": run.start.catalogue[:_SHORT_HASH], "started": run.start.started}
     facts["duration"] = f"{run.end.seconds:.1f} s" if run.end else "unknown"
-    facts["patience"] = f"{run.start.patience_seconds:.1f} s a wait"
+    facts["timeout"] = f"{run.start.patience_seconds:.1f} s per wait"
     return {name: value for name, value in facts.items() if value and name not in {"deselected", "deviations"}}
 
 
 def _printed(value: object) -> object:
-    """Return what stands in the page for a value, before it is escaped."""
+    """Return a value as printable text, before it is escaped."""
     return value if isinstance(value, Markup) else printable(str(value))
 
 

@@ -1,6 +1,6 @@
-"""JUnit's XML, for whatever collects test results: a test suite a run, a test case a scenario.
+"""The JUnit XML report: one test suite per run, one test case per scenario.
 
-A warning is a test case that passed and says so in its output, unless the run was to fail on what a server should do.
+A warning is a passed test case with a note in its output, unless the run has --fail-on should.
 """
 
 import re
@@ -61,7 +61,7 @@ def _suite(run: Run) -> ET.Element:
 
 
 def _case(result: Result, *, fails_on_warning: bool) -> tuple[ET.Element, str]:
-    """Return a test case, and what it is counted as: failure, error, skipped, or nothing if it passed."""
+    """Return a test case, and how it counts: failure, error, skipped, or empty if it passed."""
     case = ET.Element(
         "testcase",
         name=_clean(result.scenario),
@@ -96,5 +96,5 @@ def _say(parent: ET.Element, name: str, text: str) -> None:
 
 
 def _clean(text: str) -> str:
-    r"""Return a text with what XML cannot carry written as \x1b."""
+    r"""Escape characters that XML 1.0 does not allow, as \x1b."""
     return _NO_XML.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

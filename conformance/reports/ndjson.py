@@ -1,4 +1,4 @@
-"""The event stream itself: one JSON object a line, flushed as it happens, so that a killed run leaves what it knew."""
+"""The NDJSON report: one event per line, flushed at once, so that a killed run leaves what it has."""
 
 import json
 from typing import TextIO
@@ -21,5 +21,5 @@ class NdjsonReport:
 
 
 def line(event: Event) -> str:
-    """Return the line of an event."""
+    """Encode an event as one line of JSON."""
     return json.dumps(msgspec.to_builtins(event), ensure_ascii=True)

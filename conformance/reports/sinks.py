@@ -1,4 +1,4 @@
-"""Opens the reports of a run before it begins, so that what cannot be written is told at once; and feeds them."""
+"""Open the reports before a run starts, so that errors show early, and pass events to them."""
 
 import contextlib
 import importlib
@@ -12,14 +12,14 @@ from conformance.model.events import Event, RunEnd, Sink
 from conformance.reports.ndjson import NdjsonReport
 
 WRITTEN: Final = ("junit", "html")
-"""The reports that are written from the whole stream: a module and a function of that name in `conformance.reports`."""
+"""Reports that need the whole stream: each is a function in a module of the same name in `conformance.reports`."""
 
 
 @contextlib.contextmanager
 def reports(ndjson: str | None, written: dict[str, str | None], *, is_verbose: bool) -> Iterator[Sink]:
-    """Give a sink for all reports that were asked for; those of the whole stream are written in the end.
+    """Yield a sink for all requested reports; those of the whole stream are written at the end.
 
-    What prints is only imported here: that takes 50 ms, and most commands print nothing with it.
+    The terminal report is imported here: rich takes 50 ms to import, and most commands do not need it.
     """
     from rich.console import Console  # noqa: PLC0415
 
@@ -49,7 +49,7 @@ def reports(ndjson: str | None, written: dict[str, str | None], *, is_verbose: b
 
 
 def writable(path: str) -> TextIO:
-    """Return a file that is open for writing; raise ClickException, in one line."""
+    """Open a file for writing; raise ClickException with a one-line message."""
     try:
         return Path(path).open("w", encoding="utf-8")
     except OSError as error:
@@ -58,6 +58,6 @@ def writable(path: str) -> TextIO:
 
 
 def rendered(name: str, events: Sequence[Event]) -> str:
-    """Return a report of the whole stream; its module is only loaded when it is wanted."""
+    """Render a report of the whole stream; its module is imported on demand."""
     text: str = getattr(importlib.import_module(f"conformance.reports.{name}"), name)(events)
     return text

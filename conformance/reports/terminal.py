@@ -1,4 +1,4 @@
-"""What people read in a terminal: progress, failures that explain themselves, and a summary that fits a screen."""
+"""The terminal report: progress, explained failures, and a summary that fits on one screen."""
 
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 EXPLAINED: Final = (Verdict.FAIL, Verdict.ERROR, Verdict.WARN, Verdict.FLAKY)
-"""The verdicts that are told in full, the gravest first."""
+"""The verdicts that are explained in full, the most serious first."""
 MENTIONED: Final = (Verdict.UNSUPPORTED, Verdict.INCOMPLETE, Verdict.BLOCKED)
 _REASONS: Final = 3
-"""How many reasons are told of each verdict that means that something was not played."""
+"""How many reasons are shown for each verdict of scenarios that did not run."""
 _IN_FULL: Final = 20
-"""So many failures are told in full, and those after them in a line each: nobody reads more, and one cause has many."""
+"""How many failures are explained in full; later ones get one line each, because many failures share one cause."""
 _SENTENCES: Final = {
     Exit.CONFORMANT: ("green", "conformant"),
     Exit.NOT_CONFORMANT: ("bold red", "not conformant"),
-    Exit.INCOMPLETE: ("yellow", "incomplete: nothing failed, but not everything was played"),
+    Exit.INCOMPLETE: ("yellow", "incomplete: nothing failed, but some scenarios did not run"),
     Exit.SUITE_FAULT: ("bold white on red", "no verdict: the suite itself failed"),
 }
 
 
 class TerminalReport:
-    """A sink that prints; `is_verbose` tells every scenario, and what was seen where a server may do either."""
+    """A sink that prints; `is_verbose` shows every scenario, with what was observed where the server has a choice."""
 
     def __init__(self, console: Console, *, is_verbose: bool = False) -> None:
         self._console = console
@@ -42,7 +42,7 @@ class TerminalReport:
         self._task: TaskID
 
     def __call__(self, event: Event) -> None:
-        """Print what an event gives to print."""
+        """Print an event."""
         if isinstance(event, RunStart):
             self._begin(event)
         elif isinstance(event, Result):
@@ -109,7 +109,7 @@ class TerminalReport:
             )
 
     def _explain(self, result: Result, verdict: Verdict) -> None:
-        """Say the requirement, what was sent, expected and got, what is likely wrong, and how to see it again."""
+        """Print the requirement, what was sent, expected and got, the likely cause, and how to reproduce it."""
         head = Text.assemble(
             (verdict.value.upper(), MEANINGS[verdict].style), f" {result.scenario}: ", (result.title, "bold")
         )
@@ -128,7 +128,7 @@ class TerminalReport:
 
     def _tell_shortly(self, result: Result, verdict: Verdict) -> None:
         if self._explained == _IN_FULL + 1:
-            self._console.print("more of them, in short (all in full: -v, --html, or -t ID)", style="dim")
+            self._console.print("further failures, one line each (in full: -v, --html, or -t ID)", style="dim")
         said = f": expected {result.expected}, got {result.got}" if result.expected else f": {result.got}"
         head = (verdict.value.upper(), MEANINGS[verdict].style)
         self._console.print(Text.assemble(head, f" {result.scenario}", printable(said)), soft_wrap=True)
@@ -150,7 +150,7 @@ class TerminalReport:
         counts = ", ".join(f"{count} {name}" for name, count in end.counts.items())
         sentence += judged_as(self._start)
         print_(
-            Text.assemble((sentence, style), f" ({counts or 'nothing was played'}; {end.seconds:.1f} s)"),
+            Text.assemble((sentence, style), f" ({counts or 'no scenario ran'}; {end.seconds:.1f} s)"),
             soft_wrap=True,
         )
 
@@ -172,14 +172,14 @@ class TerminalReport:
         return table
 
     def _mention(self, verdict: Verdict) -> None:
-        """Say why scenarios were not played, by reason."""
+        """Print why scenarios did not run, grouped by reason."""
         reasons: dict[str, list[str]] = defaultdict(list)
         for result in self._results:
             if result.verdict == verdict:
                 reasons[result.got].append(result.scenario)
         told = sorted(reasons.items(), key=lambda row: -len(row[1]))
         for reason, names in told[:_REASONS]:
-            which = names[0] if len(names) == 1 else f"{len(names)} scenarios, {names[0]} the first"
+            which = names[0] if len(names) == 1 else f"{len(names)} scenarios, first {names[0]}"
             self._console.print(
                 Text.assemble((verdict.value, MEANINGS[verdict].style), f" {which}: {printable(reason)}"),
                 soft_wrap=True,

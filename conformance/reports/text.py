@@ -1,4 +1,4 @@
-"""What several reports say in the same words: outcomes, and what was on the wire as lines for people."""
+"""Texts that several reports share: outcomes, explanations, and the recorded traffic as lines."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,38 +10,38 @@ from conformance.model.events import Event, Result, RunEnd, RunStart
 from conformance.model.verdicts import Exit
 
 MOMENTS: Final = 100
-"""How many lines a report has for what was on the wire in one scenario; the event stream has it all."""
+"""Maximum lines of recorded traffic per scenario in a report; the event stream has everything."""
 SHORT_BYTES: Final = 8
 PIECES: Final = 40
-"""How many short pieces stand on one line."""
+"""Maximum number of short pieces on one line."""
 PAYLOAD_BYTES: Final = 400
-"""How much of one payload a report shows."""
+"""How many bytes of one payload a report shows."""
 
 OUTCOMES: Final[Mapping[int, str]] = MappingProxyType(
     {
         Exit.CONFORMANT: "conformant",
         Exit.NOT_CONFORMANT: "not conformant",
-        Exit.INCOMPLETE: "incomplete: nothing failed, but not everything was played",
+        Exit.INCOMPLETE: "incomplete: nothing failed, but some scenarios did not run",
         Exit.SUITE_FAULT: "no verdict: the suite itself failed",
     }
 )
 _CONTROLS: Final = frozenset(map(chr, range(0x7F, 0xA0)))
 GIVEN: Final = "--dialect"
 KNOWS_HELP: Final = "it knows help"
-"""What a dialect was inferred from that is not in doubt."""
-CUT_SHORT: Final = "cut short: the run has no end, and what is missing was not played"
+"""Bases of a dialect that leave no doubt."""
+CUT_SHORT: Final = "cut short: the recording has no end, and the remaining scenarios did not run"
 
 
 def judged_as(start: RunStart | None) -> str:
-    """Return what a verdict says of a dialect that is not certain."""
+    """Return a note about the dialect if it is not certain; empty otherwise."""
     if start is None or not start.dialect_basis or start.dialect_basis in {GIVEN, KNOWS_HELP}:
         return ""
-    return f", judged as {start.dialect}: {start.dialect_basis} (--dialect judges it as another)"
+    return f", judged as {start.dialect}: {start.dialect_basis} (choose another one with --dialect)"
 
 
 @dataclass
 class Run:
-    """A whole run, gathered from its events."""
+    """A whole run, collected from its events."""
 
     start: RunStart
     results: list[Result] = field(default_factory=list)
@@ -49,14 +49,14 @@ class Run:
 
     @property
     def outcome(self) -> str:
-        """How it ended, in words."""
+        """The outcome as a phrase."""
         if self.end is None:
             return CUT_SHORT
         return OUTCOMES.get(self.end.exit, f"exit status {self.end.exit}") + judged_as(self.start)
 
     @property
     def facts(self) -> dict[str, str]:
-        """What identifies the run, by name."""
+        """The facts that identify the run, by name."""
         start = self.start
         return {
             "suite": start.suite,
@@ -76,7 +76,7 @@ class Run:
 
 
 def gathered(events: Iterable[Event]) -> list[Run]:
-    """Return the runs of an event stream; usually there is one."""
+    """Collect the runs of an event stream; usually there is one."""
     runs: list[Run] = []
     for event in events:
         if isinstance(event, RunStart):
@@ -89,13 +89,13 @@ def gathered(events: Iterable[Event]) -> list[Run]:
 
 
 def printable(text: str) -> str:
-    r"""Return a text with control characters and lone surrogates written as \x1b: a server or a file may hold them."""
+    r"""Escape control characters and lone surrogates, as \x1b: servers and recorded files may contain them."""
     written = "".join(c if (c >= " " and c not in _CONTROLS) or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
     return written.encode("utf-8", "backslashreplace").decode()
 
 
 def explanation(result: Result) -> Iterator[tuple[str, str]]:
-    """Yield what explains a result, as pairs of a name and a text: the requirement first, how to see it again last."""
+    """Yield the explanation of a result as pairs of name and text, from the requirement to how to reproduce it."""
     yield result.requirement, f"{result.level}: {result.text}"
     for name, value in (
         ("sent", result.sent),
@@ -111,17 +111,17 @@ def explanation(result: Result) -> Iterator[tuple[str, str]]:
 
 
 def in_full(result: Result) -> str:
-    """Return the explanation of a result, and what was on the wire."""
+    """Return the explanation of a result, and the recorded traffic."""
     lines = [f"{name:<9} {value}" for name, value in explanation(result)]
     lines += ["", *(f"{mark} {text}" for mark, text in conversation(result.transcript))] if result.transcript else []
     return "\n".join(lines)
 
 
 def conversation(transcript: Iterable[WireEntry]) -> Iterator[tuple[str, str]]:
-    """Yield what was on the wire as pairs of a mark and a text.
+    """Yield the recorded traffic as pairs of a mark and a text.
 
-    The mark is `1 C` or `1 S` for what the client of that number, or the server said to it, and `1 -` for other things.
-    Short pieces that were sent one after the other stand on one line, with ` | ` between them.
+    The mark is `1 C` for what client 1 sends, `1 S` for what the server sends to it, and `1 -` for other events.
+    Consecutive short pieces share a line, separated by ` | `.
     """
     pieces: list[str] = []
     speaker = 0
@@ -133,7 +133,7 @@ def conversation(transcript: Iterable[WireEntry]) -> Iterator[tuple[str, str]]:
             pieces.clear()
             lines += 1
         if lines >= MOMENTS:
-            yield "0 -", "and more, which the event stream has"
+            yield "0 -", "truncated; the event stream has the rest"
             return
         if is_short:
             speaker = entry.peer

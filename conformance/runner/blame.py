@@ -1,4 +1,4 @@
-"""Finds the scenario that ends the server though it passes itself: by playing some of them on a fresh server."""
+"""Find the scenario that passes but makes the server exit later: rerun suspects on a fresh server, by bisection."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -8,13 +8,13 @@ from conformance.runner.play import play
 from conformance.target.health import HealthMonitor, State
 
 _DWELL_SECONDS: Final = 0.15
-"""How long a server may take to end after its last reply."""
+"""How long a server may take to exit after its last reply."""
 
 
 def find_culprits(suspects: Sequence[Scenario], health: HealthMonitor) -> list[Scenario]:
-    """Return the scenarios that end the server each by itself; none if they do so only together, or not again.
+    """Return the scenarios that each end the server alone; empty if only several together do, or if it does not recur.
 
-    The server is fresh afterwards, or given up.
+    Afterwards the server is freshly started, or given up.
     """
     left, found = list(suspects), []
     for _ in suspects:
@@ -31,10 +31,10 @@ def find_culprits(suspects: Sequence[Scenario], health: HealthMonitor) -> list[S
 
 
 def _narrowed(rows: Sequence[Scenario], health: HealthMonitor) -> Scenario | None:
-    """Return the one of some scenarios, played in a row, that ends the server; None if it takes several."""
+    """Return the one scenario of a sequence that ends the server, by bisection; None if it takes several."""
     while len(rows) > 1:
         half = len(rows) // 2
-        for part in (rows[half:], rows[:half]):  # the last ones are the likeliest
+        for part in (rows[half:], rows[:half]):  # the later ones are more likely
             if (lost := _lost_after(part, health)) is not None:
                 rows = part[:lost]
                 break
@@ -46,7 +46,7 @@ def _narrowed(rows: Sequence[Scenario], health: HealthMonitor) -> Scenario | Non
 
 
 def _lost_after(rows: Sequence[Scenario], health: HealthMonitor) -> int | None:
-    """Play scenarios in a row on a fresh server; return after how many it is lost, or None if it is not."""
+    """Run scenarios in sequence on a fresh server; return after how many the server is lost, or None."""
     if health.dead or not health.recover():
         return None
     for number, row in enumerate(rows, 1):

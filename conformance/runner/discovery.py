@@ -1,8 +1,7 @@
-"""Finds out what holds for a whole run: whether the server answers, its dialect, its files, and what it always does.
+"""Discover the facts of a run: whether the server replies, its dialect, files, limits and constant deviations.
 
-Nothing that a server does leaves here as a Failure: what cannot be found out keeps its default, and the scenarios
-judge the server. Each connection ends with quit, for a server that serves one client at a time and never notices that
-a client has left would serve nobody after it.
+No Failure leaves this module: an unknown fact keeps its default, and the scenarios judge the server. Each connection
+ends with quit, because a server that serves one client at a time and does not notice EOF would block after it.
 """
 
 import contextlib
@@ -32,33 +31,33 @@ from conformance.target.probe import Probe, likely_dialects, samples
 from conformance.target.remote_fixtures import RemoteFixtures, find
 
 ASSUMED_DIALECT: Final = "2019"
-"""Of a server without help whose slices do not tell."""
+"""Dialect of a server without help whose slices are ambiguous."""
 _MEASUREMENTS: Final = 3
 _AT_ONCE: Final = 12
-"""So many clients at once are tried; no scenario but the crowds needs more."""
+"""How many simultaneous clients are tried; only the crowd scenarios need more."""
 _BLOCKED_SECONDS: Final = 1.0
-"""How long a second client waits before the first one leaves and lets it have its turn."""
+"""How long the second client waits before it counts as not served while the first one is connected."""
 _ROUND_TRIPS: Final = 12
-"""How many round trips it waits besides."""
+"""How many round trips it waits in addition."""
 _ALONE: Final = 2.0
-"""How many times longer the first command of all is waited for when it is sent again."""
+"""Factor of the timeout for the first commands of a run."""
 
 
 @dataclass(frozen=True)
 class Discovery:
-    """What was found out."""
+    """The facts of a run."""
 
     health: HealthMonitor
     gate: Outcome
-    """How the server did in the first scenario of all."""
+    """The outcome of the smoke test."""
     basis: str
     """What the dialect was inferred from."""
 
 
 def discover(options: Options, place: Environment, gate: Scenario, timeouts: Timeouts) -> Discovery:
-    """Find out what holds for the run; raises TargetError if the server serves another directory than it was told to.
+    """Discover the facts of the run; raise ServerStartError if the server serves the wrong directory.
 
-    A server that fails the first scenario in a way that no deviation explains is asked nothing else.
+    A server that fails the smoke test in a way that no deviation explains is given up.
     """
     target, local = place.target, place.fixtures
     run_context = RunContext(
@@ -74,23 +73,23 @@ def discover(options: Options, place: Environment, gate: Scenario, timeouts: Tim
     health = HealthMonitor(target, run_context, options.timeout_scale)
     first = _play_gate(health, gate)
     basis = "--dialect" if options.dialect != "auto" else ""
-    if first.verdict is not None:  # the suite cannot even play that
+    if first.verdict is not None:  # the suite cannot run even that
         health.dead = first.reason
     elif first.failure is not None and first.failure.kind in WIRE | {Kind.TOO_MUCH}:
-        health.dead = f"the server does not answer as it must: {first.failure}"
+        health.dead = f"the server does not reply as required: {first.failure}"
     if health.dead:
         return Discovery(health, first, basis)
     basis = _Search(options, place, health, timeouts).run() or basis
     if first.failure is not None and play(gate, health.run_context).failure is not None:
-        health.dead = f"the server does not answer as it must: {first.failure}"
+        health.dead = f"the server does not reply as required: {first.failure}"
     if not health.dead:
-        # What a question did to the server is no scenario's fault; those that ask it will find out.
+        # If a probe broke the server, restart it; the scenarios that send the same will fail by themselves.
         health.ensure_well()
     return Discovery(health, first, basis)
 
 
 def _play_gate(health: HealthMonitor, gate: Scenario) -> Outcome:
-    """Play the first scenario of all; what failed on the wire is played again, with more patience."""
+    """Run the smoke test; after a failure on the wire, retry it with a longer timeout."""
     first = play(gate, health.run_context)
     if first.failure is None or first.failure.kind not in WIRE:
         return first
@@ -99,7 +98,7 @@ def _play_gate(health: HealthMonitor, gate: Scenario) -> Outcome:
 
 
 class _Search:
-    """The steps of a discovery, each of which may fail without keeping the next one from its turn."""
+    """The steps of discovery; if one fails, the next ones still run."""
 
     def __init__(self, options: Options, place: Environment, health: HealthMonitor, timeouts: Timeouts) -> None:
         self._options = options
@@ -107,12 +106,12 @@ class _Search:
         self._health = health
         self._timeouts = timeouts
         self._basis = ""
-        self._first_line = b""  # of what the first client gets
+        self._first_line = b""  # the first line that the first client receives
         self._refusal = b""
         self._learner: DeviationLearner | None = None
 
     def run(self) -> str:
-        """Take all steps; return what the dialect was inferred from, if it was not given."""
+        """Run all steps; return what the dialect was inferred from, or nothing if it was given."""
         with self._step():
             self._measure()
         with self._step():
@@ -129,7 +128,7 @@ class _Search:
         return self._basis
 
     def _learn_fatal(self, code: int) -> None:
-        """Learn how a fatal error is answered, and look whether the server can still be asked."""
+        """Learn the reply to a fatal error, and restart the server unless it is still healthy."""
         if self._learner is not None:
             self._learner.ask_for(code)
             self._update(deviations=Deviations(self._learner.findings.deviations()))
@@ -137,7 +136,7 @@ class _Search:
 
     @contextlib.contextmanager
     def _step(self) -> Iterator[None]:
-        """Take one step on a server that is up; a failure ends the step."""
+        """Run one step on a server that is up; a failure ends the step."""
         if self._health.dead:
             with contextlib.suppress(Failure, Incomplete):
                 yield
@@ -152,7 +151,7 @@ class _Search:
         self._health.run_context = replace(self._health.run_context, **facts)  # type: ignore[arg-type]
 
     def _measure(self) -> None:
-        """Measure how long a command takes from its first byte to the reply's last: the median of a few."""
+        """Measure the round trip of a command, from sending it to its reply: the median of three."""
         found = []
         with self._health.connecting(_ALONE) as connect:
             for _ in range(_MEASUREMENTS):
@@ -173,7 +172,7 @@ class _Search:
             self._update(fixtures=find(connect, self._options.seed, self._options.large_bytes))
 
     def _interview(self) -> None:
-        """Learn the dialect, unless it is given, and the deviations."""
+        """Learn the deviations and, unless it is given, the dialect."""
         with self._health.connecting() as connect:
             interviewer = self._interviewer = Probe(connect)
             interviewer.refusal = self._refusal
@@ -206,7 +205,7 @@ class _Search:
         return None
 
     def _check_directory(self, interviewer: Probe, text: Fixture) -> None:
-        """Raise TargetError if the server lists other files than those of the directory that it was told to serve."""
+        """Raise ServerStartError if the server lists the files of another directory than {dir}."""
         if self._place.fixtures is None or not self._options.serve:
             return
         listing, size = interviewer.ask(b"get_file_listing"), interviewer.ask(b"get_metadata " + text.name)
@@ -218,13 +217,13 @@ class _Search:
         own = f", which are those of {cwd}" if all((cwd / name).exists() for name in there) else ""
         message = (
             f"--serve: the server does not serve {{dir}}: it lists {', '.join(there)}{own}."
-            " Does it ignore the option that names its directory? If it cannot be told, name the directory that it"
-            " serves by --fixtures DIR"
+            " Does it ignore the option that names its directory? If it has no such option, pass the directory that"
+            " it serves with --fixtures DIR"
         )
         raise ServerStartError(message)
 
     def _count_clients(self) -> None:
-        """Find out how many clients are served at once, up to the most that is tried."""
+        """Count how many clients are served at once, up to the number that is tried."""
         served = 0
         with self._health.connecting(_ALONE) as connect:
             try:
@@ -232,15 +231,15 @@ class _Search:
                     served += 1
             except Failure as failure:
                 ending = failure.kind.value
-        makes_wait = served == 1 and ending == "silence"  # it serves one client at a time, and then the next
+        makes_wait = served == 1 and ending == "silence"  # a sequential server: the second client waits for the first
         is_capped = 0 < served < _AT_ONCE and not makes_wait
         refusal = escape(self._refusal.rstrip()) if is_capped else ""
         self._update(is_concurrent=served > 1, capacity=served if is_capped else 0, refusal=refusal)
 
     def _ending(self, client: Client, *, is_second: bool) -> str:
-        """Return how a client is not served while others are connected and say nothing; nothing if it is.
+        """Return why a client is not served while others are connected and idle; empty if it is served.
 
-        Whether the second one is served is not waited for in full: a server that serves one at a time is usual.
+        The second client waits less than a full timeout: servers that serve one client at a time are common.
         """
         if is_second:
             far = _ROUND_TRIPS * self._health.run_context.round_trip_seconds
@@ -257,8 +256,8 @@ class _Search:
 
 
 def _basis(likely: list[str]) -> str:
-    """Return what a dialect was inferred from, in words."""
+    """Return what a dialect was inferred from, as a phrase."""
     if not likely:
-        return f"nothing: it does not know help, and no slice tells; {ASSUMED_DIALECT} is assumed"
+        return f"nothing: it does not know help, and its slices are ambiguous; {ASSUMED_DIALECT} is assumed"
     others = f", or {' or '.join(likely[1:])}" if len(likely) > 1 else ""
     return f"it does not know help, and its slices are those of {likely[0]}{others}"

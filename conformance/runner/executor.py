@@ -1,8 +1,8 @@
-"""Plays scenarios until each has an outcome that counts: beside each other first, and what failed alone, in full.
+"""Run scenarios in concurrent batches, and retry failures alone with full timeouts, until each outcome is final.
 
-A batch is played, and then the server is looked at. What may be somebody else's doing is played again on a server that
-is well; a scenario is only blamed for the end of the server if it ends a fresh one, too. If none of those that failed
-does, the one that did it is looked for among those that passed.
+After each batch, the health of the server is checked. A failure that another scenario may have caused is retried on a
+healthy server. A scenario is blamed for the end of the server only if it ends a fresh one, too. If none of the failed
+ones does, the culprit is searched among those that passed.
 """
 
 from collections.abc import Sequence
@@ -22,57 +22,57 @@ from conformance.runner.timeouts import TimeoutKind, Timeouts
 from conformance.target.health import HealthMonitor, State
 
 _DWELL_SECONDS: Final = 0.05
-"""How long the server is left alone before it is looked at: it may end a moment after its last reply."""
+"""Pause before a health check: the server may exit shortly after its last reply."""
 _SETTLING_SECONDS: Final = 0.25
-"""How long it is left alone after the last batch."""
+"""Pause after the last batch."""
 _TRIES: Final = 3
 _HASTY: Final = frozenset({Kind.TIMEOUT, Kind.REFUSED, Kind.OPEN})
-"""Failures that may be haste."""
+"""Failures that a short timeout may cause."""
 _LOST: Final = frozenset({State.ENDED, State.WEDGED, State.WORN})
 LARGEST_BATCH: Final = 48
 _DESTRUCTIVE_BATCH: Final = 8
-"""So many destructive scenarios are played in a row as long as the server survives them."""
+"""How many destructive scenarios make a batch, while the server survives them."""
 _SMALLEST_BATCH: Final = 4
 _DISTURBED: Final = 5
-"""So many scenarios that fail beside others, and pass alone, show that clients get in each other's way."""
+"""If at least this many scenarios fail beside others and pass alone, clients disturb each other."""
 
 
 class Played(NamedTuple):
-    """The outcome of a scenario that counts, and after how many attempts."""
+    """The final outcome of a scenario, and the number of attempts."""
 
     outcome: Outcome
     attempts: int = 1
 
 
 class Executor:
-    """Plays batches of scenarios against one server."""
+    """Runs batches of scenarios against one server."""
 
     def __init__(self, health: HealthMonitor, timeouts: Timeouts) -> None:
         self._batch_sizes = {SHARED: LARGEST_BATCH, EXCLUSIVE: LARGEST_BATCH, DESTRUCTIVE: _DESTRUCTIVE_BATCH}
         self.problems: list[str] = []
-        """What is wrong with the server, and no scenario's doing."""
+        """Problems of the server that no single scenario causes."""
         self._health = health
         self._timeouts = timeouts
-        self._wears_out = False  # whether several scenarios together have used it up
-        self._is_fresh = False  # whether nothing was played since the server was started
+        self._wears_out = False  # whether several scenarios together exhaust it
+        self._is_fresh = False  # whether nothing has run since the server was started
         self._deferred: dict[TimeoutKind, dict[str, tuple[Scenario, Outcome]]] = {}
         self._held: dict[str, tuple[Scenario, Played]] = {}
-        self._disturbed: dict[str, Outcome] = {}  # failed beside others, and passed alone
+        self._disturbed: dict[str, Outcome] = {}  # failed beside others, passed alone
 
     def size_of_batch(self, scenario: Scenario) -> int:
-        """Return how many scenarios of one's isolation are played before the server is looked at."""
+        """Return the batch size for the isolation of a scenario."""
         return self._batch_sizes[scenario.isolation]
 
     @property
     def pending(self) -> set[str]:
-        """The ids of scenarios that were played, and whose outcomes may still change."""
+        """The ids of scenarios that have run, but whose outcome is not final."""
         deferred = {name for rows in self._deferred.values() for name in rows}
         return self._held.keys() | self._disturbed.keys() | deferred
 
     def finish(self, *, is_interrupted: bool = False) -> dict[str, Played]:
-        """Return all outcomes that are left, by id.
+        """Return all remaining outcomes, by id.
 
-        Unless the run is interrupted, the server has the time to end of the last batch before.
+        Unless the run is interrupted, first pause, and check whether the server exits after the last batch.
         """
         if self._held and not self._health.dead and not is_interrupted:
             sleep(_SETTLING_SECONDS)
@@ -90,11 +90,11 @@ class Executor:
 
     @property
     def _is_disturbed(self) -> bool:
-        """Whether clients get in each other's way; only scenarios that are about that then have several."""
+        """Whether clients disturb each other; then scenarios run one at a time."""
         return len(self._disturbed) >= _DISTURBED
 
     def _undisturbed(self, outcome: Outcome) -> Outcome:
-        """Return the outcome of a scenario that failed beside others, and passed alone."""
+        """Return the outcome of a scenario that failed beside others and passed alone."""
         if not self._is_disturbed:
             return outcome
         return replace(
@@ -106,22 +106,22 @@ class Executor:
         return {name: played for name, (_, played) in held.items()}
 
     def run(self, batch: Sequence[Scenario], jobs: int = 1, *, may_wait: bool = False) -> dict[str, Played]:
-        """Play a batch, and return the outcomes that count from now on, by id.
+        """Run a batch, and return the outcomes that are now final, by id.
 
-        If they `may_wait`, those that passed are returned with the next batch, or by `finish`: one of them may end the
-        server a moment later.
+        If they `may_wait`, passed ones are held until the next batch or `finish`, because the server may exit a moment
+        later.
         """
         self._renew_if_used()
         outcomes = self._play_all(batch, 1 if self._is_disturbed else jobs)
-        # Where clients get in each other's way, the one before may still be there.
+        # Where clients disturb each other, the previous one may still be connected.
         has_company = (jobs > 1 and len(batch) > 1) or self._is_disturbed
         has_failed = any(outcome is None or outcome.failure is not None for outcome in outcomes)
         if not has_failed and len(batch) == 1 and batch[0].isolation != DESTRUCTIVE:
-            sleep(_DWELL_SECONDS / 2)  # a server that is up after that has most likely survived
+            sleep(_DWELL_SECONDS / 2)  # a server that is up after that has very likely survived
             state = self._look(is_thorough=False)
         else:
             state = self._look(is_thorough=True)
-        # What is played alone on a server that was well has failed by itself, unless the server has ended of it.
+        # A scenario that ran alone on a healthy server failed by itself, unless the server exited.
         is_own = len(batch) == 1 and has_failed and state is not State.ENDED
         is_lost = state in _LOST and not is_own
         if (state in _LOST and batch[0].isolation != SHARED) or (
@@ -148,14 +148,14 @@ class Executor:
         return released | {name: how for name, (_, how) in played.items() if name not in self._held}
 
     def _play_all(self, batch: Sequence[Scenario], jobs: int) -> list[Outcome | None]:
-        """Play all once, with short waits; nothing is played any more once the server is gone."""
+        """Run each scenario once, with short timeouts; stop when the server is lost."""
         if self._health.dead:
             return [self._blocked()] * len(batch)
         if jobs == 1 or len(batch) == 1:
             return [self._play_and_look(row) for row in batch]
         with ThreadPoolExecutor(jobs, thread_name_prefix="scenario") as pool:
             try:
-                # What may take longest comes first, so that at the end nobody waits for it.
+                # Start the slowest first, so that none is left running alone at the end.
                 rows = sorted(batch, key=lambda row: -row.timeouts)
                 found = dict(zip([row.id for row in rows], pool.map(self._play, rows), strict=True))
             except BaseException:
@@ -164,7 +164,7 @@ class Executor:
         return [found[row.id] for row in batch]
 
     def _play_and_look(self, scenario: Scenario) -> Outcome | None:
-        """Play a scenario; if it has waited in vain, see to it that the next ones find a server that answers."""
+        """Run a scenario; after a timeout, make sure that the server still replies."""
         outcome = self._play(scenario, is_alone=True)
         if outcome is not None and outcome.is_in_vain:
             self._look(is_thorough=True)
@@ -182,41 +182,39 @@ class Executor:
         return outcome
 
     def _look(self, *, is_thorough: bool) -> State:
-        """Return how the server is, and start it again if it is not well."""
+        """Return the server's health, and restart it if it is not healthy."""
         if self._health.dead or (not is_thorough and self._health.is_up):
             return State.WELL
-        # Where the server can be started again, little is lost if a slow one is taken for one that does not answer.
+        # If the server can be restarted, mistaking a slow one for a wedged one costs little.
         factor = self._timeouts.short_factor(self._health.run_context.timeout_seconds)
         state = self._health.check(_DWELL_SECONDS, factor if self._health.can_restart else 1.0)
         if state is not State.WELL:
             self._renew()
         if state is State.SPINNING:
-            self._note(
-                "the server uses a processor though no client is there: it goes on reading from clients that left"
-            )
+            self._note("the server uses a CPU while no client is connected: it keeps reading from closed connections")
         return state
 
     def _renew(self) -> None:
         self._is_fresh = self._health.recover()
 
     def _renew_if_used(self, *, or_disturbed: bool = False) -> None:
-        """Start a server again that is used up by what was played before, or holds clients that disturb the next."""
+        """Restart a server that earlier scenarios exhaust, or whose earlier clients may disturb the next."""
         is_used = (self._wears_out or (or_disturbed and self._is_disturbed)) and not self._is_fresh
         if is_used and self._health.can_restart and not self._health.dead:
             self._renew()
 
     def _may_be_otherwise(self, outcome: Outcome, *, has_company: bool, is_lost: bool) -> bool:
-        """Tell whether a failure may be haste, or the doing of what was played before or beside it."""
+        """Return whether a short timeout or another scenario may have caused a failure."""
         if outcome.failure is None:
             return False
         return has_company or is_lost or outcome.failure.kind in _HASTY
 
-    # --- Again -----------------------------------------------------------------------------------
+    # --- Retries ---------------------------------------------------------------------------------
 
     def _again(
         self, scenario: Scenario, first: Outcome | None, *, is_lost: bool, may_wait: bool
     ) -> dict[str, tuple[Scenario, Played]]:
-        """Play a scenario alone, with waits in full, and those whose short waits should not have counted."""
+        """Retry a scenario alone, with full timeouts, and the deferred ones of its kind if they are refuted."""
         kind = _timeout_kind(scenario, first)
         is_short = first is not None and kind is not None and first.is_short and not is_lost and may_wait
         if first is not None and kind is not None and is_short and self._timeouts.is_enough(kind):
@@ -233,7 +231,7 @@ class Executor:
         return found
 
     def _with_first(self, outcome: Outcome, first: Outcome | None, *, is_lost: bool) -> Outcome:
-        """Return an outcome, called flaky if the failure before it has no excuse."""
+        """Return an outcome; flaky if it passed and nothing explains the first failure."""
         if first is None or first.failure is None or is_lost or (first.is_in_vain and first.is_short):
             return outcome
         if outcome.failure is None and outcome.verdict is None:
@@ -241,7 +239,7 @@ class Executor:
         return outcome
 
     def _play_alone(self, scenario: Scenario) -> Outcome:
-        """Play a scenario with waits in full on a server that is well; if the server is lost, on a fresh one."""
+        """Run a scenario with full timeouts on a healthy server; if the server is lost, again on a fresh one."""
         for _ in range(_TRIES):
             if not self._health.dead and not self._health.is_up:
                 self._renew()
@@ -260,12 +258,12 @@ class Executor:
         return outcome
 
     def _has_wedged(self, outcome: Outcome, state: State) -> bool:
-        """Tell whether a scenario that passed has wedged the server by something else than clients that left."""
+        """Return whether a passed scenario wedged the server, other than by its abandoned or surplus connections."""
         is_used_up = 0 < self._health.run_context.capacity <= outcome.record.connections
         return state is State.WEDGED and outcome.failure is None and not outcome.leaves_open and not is_used_up
 
     def _wear_out(self) -> None:
-        """Take note that the server is used up by what is harmless alone: play less between two starts."""
+        """Note that scenarios which are harmless alone exhaust the server: use smaller batches between restarts."""
         self._wears_out = True
         for isolation in (SHARED, EXCLUSIVE):
             size = self._batch_sizes[isolation]
@@ -277,9 +275,9 @@ class Executor:
     # --- Blame -----------------------------------------------------------------------------------
 
     def _blame(self, played: dict[str, tuple[Scenario, Played]], state: State) -> bool:
-        """Find out which scenarios have ended the server though they passed; return whether there are any.
+        """Find passed scenarios that ended the server; return whether there are any.
 
-        Those of the batch before are asked, too, if it has ended: maybe it did so a moment later.
+        If the server has exited, the previous batch is suspect, too: the exit may be delayed.
         """
         suspects = {
             name: (row, how)
@@ -295,13 +293,13 @@ class Executor:
         return bool(culprits)
 
     def _give_no_blame(self, state: State) -> None:
-        """Take note that the server was lost, and that no scenario does that alone."""
+        """Note that the server was lost, and that no scenario does that alone."""
         self._wear_out()
         if state is State.ENDED:
-            self._note("the server ended, and does not when the same scenarios are played again")
+            self._note("the server exited, but does not when the same scenarios run again")
 
     def _note(self, problem: str) -> None:
-        """Take note of what is wrong with the server, once."""
+        """Add a problem of the server, once."""
         if problem not in self.problems:
             self.problems.append(problem)
 

@@ -1,4 +1,4 @@
-"""Plays one scenario once: to an outcome, which nobody has judged yet."""
+"""Run one scenario once, and return its outcome."""
 
 from dataclasses import dataclass
 from time import monotonic
@@ -14,16 +14,16 @@ from conformance.model.scenario import NEEDS, Scenario
 from conformance.model.verdicts import Verdict
 
 WIRE: Final = frozenset({Kind.TIMEOUT, Kind.REFUSED, Kind.CLOSED, Kind.RESET, Kind.OPEN})
-"""Failures after which the server may be dead."""
+"""Failures after which the server may be down."""
 _CLIENTS: Final = "HFTP-10."
 _CROWDS: Final = "HFTP-10.4"
 VAIN: Final = frozenset({Kind.TIMEOUT, Kind.OPEN})
-"""Failures that are a wait in vain."""
+"""Failures by timeout."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one playing ended; without a failure or a verdict it ended well."""
+    """How one run of a scenario ended; it passed if there is neither a failure nor a verdict."""
 
     record: Recording
     seconds: float = 0.0
@@ -33,17 +33,17 @@ class Outcome:
     """A verdict that does not depend on the level."""
     reason: str = ""
     is_short: bool = False
-    """Whether the waits were shorter than a server may need."""
+    """Whether the timeouts were shorter than a server may need."""
     tolerated: frozenset[Deviation] = frozenset()
-    """The known deviations without which it would have ended otherwise."""
+    """The known deviations that affected it."""
     leaves_open: bool = False
-    """Whether a client left without quit before the server had ended the connection."""
+    """Whether a client closed without quit before the server closed."""
     slowest_seconds: float = 0.0
-    """The longest wait in which the server's bytes came."""
+    """The longest wait that ended with data."""
 
     @property
     def is_in_vain(self) -> bool:
-        """Whether it ended with a wait in vain."""
+        """Whether it failed by a timeout."""
         return self.failure is not None and self.failure.kind in VAIN
 
 
@@ -55,10 +55,10 @@ def play(
     *,
     is_alone: bool = False,
 ) -> Outcome:
-    """Play a scenario, with waits of `wait_factor` times those in full.
+    """Run a scenario, with timeouts of `wait_factor` times the full ones.
 
-    `deviations` are the ones that its clients expect, in the place of all that are known. Only if it `is_alone`, the
-    cause of a failure is looked for, for which the server may be asked more.
+    `deviations` replaces the deviations that its clients expect; by default, all known ones. Only if it `is_alone`,
+    the likely cause of a failure is determined, which may send control requests to the server.
     """
     context = ScenarioContext(
         run_context,
@@ -81,13 +81,13 @@ def play(
         verdict, reason = Verdict.INCOMPLETE, str(why)
     except Unsupported as why:
         verdict, reason = Verdict.UNSUPPORTED, str(why)
-    except Exception as error:  # noqa: BLE001  (a scenario's fault is a verdict, too)
+    except Exception as error:  # noqa: BLE001  (an error in a scenario is a verdict, too)
         verdict, reason = Verdict.ERROR, _fault(error)
     finally:
         context.close()
     if failure is not None and _is_one_too_many(scenario, context, failure):
         failure, verdict = None, Verdict.INCOMPLETE
-        reason = f"the server serves {run_context.capacity} clients, and counts some that have left"
+        reason = f"the server serves {run_context.capacity} clients at once, including disconnected ones"
     return Outcome(
         context.record,
         monotonic() - started,
@@ -103,7 +103,7 @@ def play(
 
 
 def _is_one_too_many(scenario: Scenario, context: ScenarioContext, failure: Failure) -> bool:
-    """Tell whether a client was refused as one too many, though it is not; the scenarios about clients judge that."""
+    """Return whether a client was wrongly rejected as over the limit; chapter 10 judges that, not this scenario."""
     facts = context.run_context
     is_refused = failure.kind in {Kind.REFUSED, Kind.CLOSED, Kind.RESET} or bool(
         facts.refusal and facts.refusal in failure.got
@@ -113,7 +113,7 @@ def _is_one_too_many(scenario: Scenario, context: ScenarioContext, failure: Fail
 
 
 def require(scenario: Scenario, fixtures: Fixtures) -> None:
-    """Raise Incomplete unless there is everything that a scenario needs, other clients apart."""
+    """Raise Incomplete unless everything that a scenario needs is available, concurrency aside."""
     needs = scenario.all_needs
     if "local" in needs:
         _ = fixtures.directory

@@ -1,4 +1,4 @@
-"""Command lines that show a result again: this one scenario, and, where it can be that simple, the bytes alone."""
+"""Command lines that reproduce a result: with the suite and, if it is simple enough, with printf and nc."""
 
 from typing import Final
 
@@ -7,20 +7,20 @@ from conformance.client.recording import Recording
 from conformance.config import Options
 
 PRINTF_BYTES = 400
-"""No longer bytes make a line that one would paste."""
+"""Maximum length of bytes to put into a command line."""
 
 
 def command_lines(options: Options, scenario: str, record: Recording, address: Address) -> list[str]:
-    """Return them, the shortest last."""
+    """Return the command lines, the shortest last."""
     lines = [options.command("-t", scenario)]
     if (said := _said(record)) is not None and not options.proxy:
-        where = address.nc_words if options.address else f"{address.host} $PORT"  # of a server that was started for it
+        where = address.nc_words if options.address else f"{address.host} $PORT"  # its port changes
         lines.append(f"printf '{said}' | nc {where}")
     return lines
 
 
 def _said(record: Recording) -> str | None:
-    """Return what was sent, for printf; None if that took several connections or is long."""
+    """Return the sent bytes for printf; None if there were several connections, a reset, or too many bytes."""
     sent = b""
     for moment in record.moments:
         if moment.peer > 1 or moment.what == "reset":
@@ -33,7 +33,7 @@ def _said(record: Recording) -> str | None:
 
 
 def printf_text(data: bytes) -> str:
-    """Return bytes as the format of printf between single quotes, in octal where need be (all shells know that)."""
+    """Return bytes as a single-quoted printf(1) format, with octal escapes, which all shells support."""
     return "".join(map(_PRINTF.__getitem__, data))
 
 

@@ -1,4 +1,4 @@
-"""Makes a result of an outcome: the verdict, and everything that explains it."""
+"""Turn an outcome into a result: the verdict, and what explains it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ from conformance.runner.play import Outcome
 def judged(
     scenario: Scenario, outcome: Outcome, *, dialect: str, attempts: int = 1, reproduce: Sequence[str] = ()
 ) -> Result:
-    """Return the result of a scenario; `reproduce` are command lines that show it again."""
+    """Return the result of a scenario; `reproduce` holds command lines that reproduce it."""
     level = scenario.level_for(dialect)
     failure = outcome.failure
     verdict = outcome.verdict or (
@@ -41,13 +41,13 @@ def judged(
 
 
 def gone(outcome: Outcome) -> Outcome:
-    """Return the outcome of a scenario that ends the server, or leaves it in a state in which it serves nobody."""
-    got = str(outcome.failure.got) if outcome.failure else "the right answer"
+    """Return the outcome of a scenario that ends the server, or leaves it unable to serve clients."""
+    got = str(outcome.failure.got) if outcome.failure else "the right reply"
     expected = outcome.failure.expected if outcome.failure else "a server that serves other clients afterwards"
-    failure = Failure(Kind.GONE, expected, f"{got}; and afterwards the server serves nobody")
+    failure = Failure(Kind.GONE, expected, f"{got}; and afterwards the server serves no client")
     return replace(outcome, failure=failure, verdict=None, is_short=False)
 
 
 def repeated(outcome: Outcome, reporter: str, deviation: Deviation) -> Outcome:
-    """Return the outcome of a scenario about a deviation that another one has reported."""
+    """Return the outcome of a scenario whose deviation another scenario has reported."""
     return replace(outcome, verdict=Verdict.BLOCKED, reason=f"{reporter} reports it: {deviation.text}")

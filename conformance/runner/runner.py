@@ -1,4 +1,4 @@
-"""Runs scenarios against a server: from a catalogue and options to a stream of events."""
+"""Run the scenarios of a catalogue against a server, and emit events."""
 
 import contextlib
 import threading
@@ -31,23 +31,24 @@ if TYPE_CHECKING:
 
 
 SMOKE_TEST: Final = "framing.one-command"
-"""Is played before all others; a server that fails it is not asked anything else, unless a deviation explains it."""
+"""Runs before all others; a server that fails it is given up, unless a deviation explains the failure."""
 
 JOBS: Final = 4
-"""How many scenarios are played at a time if the suite starts the server, and it serves several clients."""
+"""How many scenarios run at a time if the suite starts the server, and the server is concurrent."""
 SLOW_JOBS: Final = 16
-"""How many if it takes long to answer a command, which is mostly waiting."""
+"""How many if replies are slow, so that scenarios mostly wait."""
 _SLOW_SECONDS: Final = 0.02
 _ENDS: Final = 3
-"""A server that ends so often is not conformant, whether a scenario is found that does it or not."""
+"""A server that exits this often is not conformant, even if no scenario is found to cause it."""
 _FIT: Final = frozenset({Verdict.PASS, Verdict.INFO, Verdict.WARN, Verdict.FLAKY})
 
 
 class Runner:
-    """A server, ready to be judged: started, filled with files, and asked what it speaks.
+    """Runs scenarios against a server.
 
-    A context manager. Raises on entering: SelectionError, TargetError, FixturesError, AddressError, each with one
-    line for people. Events go to `sink`, one at a time. Whoever gives a `place` has entered it, and leaves it.
+    A context manager: entering starts the server, and discovers its dialect, files and deviations. Raises on entering:
+    SelectionError, ServerStartError, FixturesError, AddressError, each with a one-line message. Events go to `sink`,
+    one at a time. The caller enters and exits a `place` that it passes.
     """
 
     def __init__(self, options: Options, catalogue: Catalogue, sink: Sink, place: Environment | None = None) -> None:
@@ -61,7 +62,7 @@ class Runner:
         self._results: dict[str, Result] = {}
         self._baseline = read_baseline(options.baseline) if options.baseline else Baseline()
         self._timeouts = Timeouts(options.timeout_scale)
-        self._reported: dict[Deviation, str] | None = None  # and by which scenario
+        self._reported: dict[Deviation, str] | None = None  # to the scenario that reports it
         self._started = monotonic()
         self._stack = contextlib.ExitStack()
 
@@ -88,7 +89,7 @@ class Runner:
         options, facts = self.options, self._health.run_context
         applicable = [row for row in self.catalogue if row.applies_to(facts.dialect)]
         self.scenarios, self.deselected = select(applicable, options.select, options.skip, facts.dialect)
-        self.scenarios.sort(key=self._depth)  # stable: what others depend on comes first
+        self.scenarios.sort(key=self._depth)  # a stable sort: dependencies come first
         self._emit(
             RunStart(
                 suite=__version__,
@@ -128,7 +129,7 @@ class Runner:
         return self.options.jobs or ((SLOW_JOBS if is_slow else JOBS) if self.options.serve else 1)
 
     def run(self) -> RunEnd:
-        """Play all selected scenarios and return how it ended."""
+        """Run all selected scenarios, and return the end event."""
         problems: list[str] = []
         try:
             if self._gate.failure is not None and SMOKE_TEST not in {row.id for row in self.scenarios}:
@@ -137,23 +138,23 @@ class Runner:
             for batch in self._batches():
                 self._run_batch(batch, may_wait=True)
         except KeyboardInterrupt:
-            problems.append("interrupted: what is missing was not played")
+            problems.append("interrupted: the remaining scenarios did not run")
         for name, played in self._executor.finish(is_interrupted=bool(problems)).items():
             self._conclude(self.catalogue[name], played)
         return self.end(problems)
 
     def in_order(self) -> list[Scenario]:
-        """Return the scenarios in the order in which `run` plays them; the gate is among them if it failed."""
+        """Return the scenarios in the order of `run`, with the smoke test if it failed."""
         gate = self.catalogue[SMOKE_TEST]
         unselected = [gate] if self._gate.failure is not None and gate not in self.scenarios else []
         return unselected + self._ordered()
 
     def may_share(self, scenario: Scenario) -> bool:
-        """Tell whether a scenario may be played while somebody else has the server play another."""
+        """Return whether a scenario may run while another process runs one on the same server."""
         return scenario.isolation == SHARED and self._health.run_context.is_concurrent
 
     def has_judged(self, identifier: str) -> bool:
-        """Tell whether a scenario has a result already."""
+        """Return whether a scenario has a result."""
         return identifier in self._results
 
     def end(self, problems: Sequence[str] = ()) -> RunEnd:
@@ -163,7 +164,7 @@ class Runner:
         counts = {verdict.value: verdicts.count(verdict) for verdict in Verdict if verdict in verdicts}
         if known := sum(bool(result.known) for result in results):
             counts["known"] = known
-            verdicts += [Verdict.PASS]  # something has run
+            verdicts += [Verdict.PASS]  # so that the run does not count as empty
         misfits = [] if problems else self._baseline.problems(row.id for row in self.deselected)
         ends_by_itself = self._health.ends >= _ENDS
         status = exit_status(verdicts, fail_on=self.options.fail_on, has_problems=bool(misfits) or ends_by_itself)
@@ -180,13 +181,13 @@ class Runner:
         return end
 
     def _ordered(self) -> list[Scenario]:
-        """Return the scenarios in their order: shared ones by depth, then those that want the server for themselves."""
+        """Return the scenarios in order: shared ones by dependency depth, then exclusive, then destructive ones."""
         shared = sorted((row for row in self.scenarios if row.isolation == SHARED), key=self._depth)
         others = [row for row in self.scenarios if row.isolation != SHARED]
         return shared + sorted(others, key=lambda row: row.isolation == DESTRUCTIVE)
 
     def _batches(self) -> Iterator[list[Scenario]]:
-        """Yield what is left to play: scenarios that can be played beside each other, then the others, one by one."""
+        """Yield batches of the remaining scenarios; each has one isolation and one depth of dependencies."""
         left = [row for row in self._ordered() if row.id not in self._results]
         while left:
             size = self._executor.size_of_batch(left[0])
@@ -199,7 +200,7 @@ class Runner:
     # --- Deviations ------------------------------------------------------------------------------
 
     def _report_deviations(self) -> None:
-        """Report each deviation that is known once, by a scenario that does not expect it."""
+        """Report each known deviation once, by a scenario that does not expect it."""
         if self._reported is not None:
             return
         self._reported = {}
@@ -219,7 +220,7 @@ class Runner:
                     break
 
     def _report(self, scenario: Scenario, deviation: Deviation) -> Outcome | None:
-        """Return the outcome of a scenario that does not expect a deviation, if it fails of that alone."""
+        """Return the outcome of a scenario that does not expect a deviation, if it fails only for that."""
         known = self._health.run_context.deviations
         outcome = self._play_expecting(scenario, known.without(deviation))
         if outcome.failure is None or not self._passes(scenario, known):
@@ -230,7 +231,7 @@ class Runner:
         return outcome
 
     def _play_expecting(self, scenario: Scenario, deviations: Deviations) -> Outcome:
-        """Play a scenario whose clients expect these deviations, and see to it that the server is up afterwards."""
+        """Run a scenario whose clients expect these deviations, and restart the server if it exits."""
         outcome = play(scenario, self._health.run_context, deviations=deviations, is_alone=True)
         self._health.ensure_up()
         return outcome
@@ -239,9 +240,9 @@ class Runner:
         return self._play_expecting(scenario, deviations).failure is None
 
     def _judge_deviations(self, scenario: Scenario, outcome: Outcome) -> Outcome:
-        """Return what an outcome is if it was a known deviation that made a scenario pass.
+        """Return the outcome to report where a scenario passed only because a deviation was expected.
 
-        One that no scenario of its own requirement has reported is reported by the first that meets it.
+        A deviation that no scenario of its requirement reports is reported by the first scenario that meets it.
         """
         if outcome.failure is not None or outcome.verdict is not None:
             return outcome
@@ -258,7 +259,7 @@ class Runner:
     # --- Scenarios -------------------------------------------------------------------------------
 
     def judge(self, scenario: Scenario) -> Result:
-        """Play one scenario, say so in events, and return the result."""
+        """Run one scenario, emit its events, and return the result."""
         if scenario.id != SMOKE_TEST:
             self._report_deviations()
         if scenario.id not in self._results:
@@ -280,7 +281,7 @@ class Runner:
                 self._conclude(self.catalogue[name], how)
 
     def _conclude(self, scenario: Scenario, played: Played) -> None:
-        """Make the result of an outcome, and emit it."""
+        """Turn an outcome into a result, and emit it."""
         outcome = self._judge_deviations(scenario, played.outcome)
         result = judged(
             scenario,
@@ -294,7 +295,7 @@ class Runner:
         self._emit(result)
 
     def _obstacle(self, scenario: Scenario) -> Outcome | None:
-        """Return why a scenario cannot be played, if so."""
+        """Return an outcome that says why a scenario cannot run; None if it can."""
         record = Recording()
         facts = self._health.run_context
         if scenario.id == SMOKE_TEST and self._gate.failure is not None:

@@ -1,4 +1,4 @@
-"""Which scenarios are played: patterns over id, chapter, requirement and level, and a baseline of known failures."""
+"""Select scenarios by patterns over id, chapter, requirement and level, and read a baseline of known failures."""
 
 import sys
 from collections import defaultdict
@@ -24,18 +24,18 @@ _WILD: Final = frozenset("*?[")
 
 
 class SelectionError(ValueError):
-    """What is wrong with a pattern or a baseline, in one line."""
+    """A pattern or a baseline is invalid; the message is one line."""
 
 
 def matches(scenario: Scenario, pattern: str, dialect: str) -> bool:
-    """Tell whether a pattern (with * and ?) means a scenario, by its id, chapter, requirement or level."""
+    """Return whether a pattern (with *, ? and [...]) matches a scenario's id, chapter, requirement or level."""
     return any(fnmatchcase(word, pattern) for word in _words(scenario, (dialect,)))
 
 
 def select(
     scenarios: Iterable[Scenario], wanted: Sequence[str], unwanted: Sequence[str], dialect: str
 ) -> tuple[list[Scenario], list[Scenario]]:
-    """Return the scenarios to play and the ones that were left out.
+    """Return the selected and the deselected scenarios.
 
     Raises SelectionError for a pattern that matches nothing, and if nothing is left.
     """
@@ -43,7 +43,7 @@ def select(
     meant = _meant((*wanted, *unwanted), scenarios, (dialect,))
     for pattern, found in meant.items():
         if not found:
-            message = f"{_unmatched(pattern, scenarios)}; in {dialect}, at least"
+            message = f"{_unmatched(pattern, scenarios)}; not in dialect {dialect}"
             raise SelectionError(message)
     chosen: list[Scenario] = []
     left: list[Scenario] = []
@@ -52,7 +52,7 @@ def select(
         is_unwanted = any(scenario.id in meant[pattern] for pattern in unwanted)
         (chosen if is_wanted and not is_unwanted else left).append(scenario)
     if not chosen:
-        message = "the patterns leave no scenario to play"
+        message = "the patterns select no scenario"
         raise SelectionError(message)
     return chosen, left
 
@@ -66,13 +66,13 @@ def check_patterns(scenarios: Iterable[Scenario], patterns: Iterable[str]) -> No
 
 
 def _words(scenario: Scenario, dialects: Iterable[str]) -> set[str]:
-    """Return what a pattern can mean a scenario by."""
+    """Return the words of a scenario that a pattern may match."""
     row = scenario.row
     return {scenario.id, scenario.chapter, row.id, row.chapter, *map(scenario.level_for, dialects)}
 
 
 def _meant(patterns: Sequence[str], scenarios: Iterable[Scenario], dialects: Sequence[str]) -> dict[str, set[str]]:
-    """Return the ids of the scenarios that each pattern means."""
+    """Return the ids of the scenarios that each pattern matches."""
     if not patterns:
         return {}
     ids: dict[str, set[str]] = defaultdict(set)
@@ -89,36 +89,36 @@ def _meant(patterns: Sequence[str], scenarios: Iterable[Scenario], dialects: Seq
 
 
 def _unmatched(pattern: str, scenarios: Sequence[Scenario]) -> str:
-    """Say that a pattern matches nothing, and what is like it."""
+    """Return a message that a pattern matches nothing, with similar ids."""
     return f"{pattern!r} matches no scenario{like(pattern, [row.id for row in scenarios])} (conformance list)"
 
 
 def like(word: str, known: Iterable[str]) -> str:
-    """Return a phrase that names what a word may have meant, or nothing."""
+    """Return a phrase with similar known words, or nothing."""
     near = get_close_matches(word, list(known), n=3, cutoff=0.6)
-    return f"; near it: {', '.join(near)}" if near else ""
+    return f"; similar: {', '.join(near)}" if near else ""
 
 
 @dataclass
 class KnownFailure:
-    """A failure that is known: which scenarios, and why."""
+    """A baseline entry: which scenarios fail, and why."""
 
     scenario: str
     reason: str
     failed: set[str] = field(default_factory=set)
-    """Ids that failed, as known."""
+    """Ids that failed, as expected."""
     passed: set[str] = field(default_factory=set)
-    """Ids that were played and did not fail."""
+    """Ids that ran and did not fail."""
 
 
 class Baseline:
-    """Known failures, each with a reason; it has to fit, or the run fails."""
+    """Known failures, each with a reason; unexpected passes and unused entries fail the run."""
 
     def __init__(self, entries: Iterable[KnownFailure] = ()) -> None:
         self.entries = list(entries)
 
     def reason(self, result: Result) -> str:
-        """Return why a failure is known, or nothing; takes note of every result that it is asked about."""
+        """Return the reason of a known failure, or nothing; record the result for `problems`."""
         reason = ""
         for entry in self.entries:
             if not fnmatchcase(result.scenario, entry.scenario):
@@ -131,22 +131,22 @@ class Baseline:
         return reason
 
     def problems(self, deselected: Iterable[str] = ()) -> list[str]:
-        """Return what does not fit: unexpected passes, and entries that match nothing.
+        """Return unexpected passes, and entries that match no scenario that ran.
 
-        An entry that is only about scenarios that were left out is no problem.
+        An entry that matches deselected scenarios is no problem.
         """
         left = list(deselected)
         found = []
         for entry in self.entries:
             passed = sorted(entry.passed - entry.failed)
-            found += [f"{scenario} passes, and the baseline says: {entry.reason}" for scenario in passed]
+            found += [f"{scenario} passes, but the baseline says: {entry.reason}" for scenario in passed]
             if not entry.failed and not passed and not any(fnmatchcase(name, entry.scenario) for name in left):
-                found.append(f"{entry.scenario} in the baseline matches no scenario that was played")
+                found.append(f"{entry.scenario} in the baseline matches no scenario that ran")
         return found
 
 
 def read_baseline(path: Path) -> Baseline:
-    """Return the baseline that a TOML file holds.
+    """Read a baseline from a TOML file.
 
     Each entry is a table `[[known]]` with `scenario`, an id or a pattern, and `reason`. Raises SelectionError.
     """
@@ -160,7 +160,7 @@ def read_baseline(path: Path) -> Baseline:
         raise SelectionError(message) from error
     rows = document.get("known", [])
     if set(document) - {"known"} or not isinstance(rows, list):
-        message = f"--baseline {path}: it consists of tables [[known]]"
+        message = f"--baseline {path}: it must consist of [[known]] tables"
         raise SelectionError(message)
     entries = []
     for number, row in enumerate(rows, 1):

@@ -1,8 +1,8 @@
-"""How long the suite waits: shortly at first, in full before it counts, and by what the server has shown already.
+"""Adapt the timeouts of a run: short at first, full for a retry, short again for a kind of failure that is confirmed.
 
-A wait is informative once. What timed out shortly is played again alone, with a wait in full; once a time-out of the
-same kind (the same requirement, failed in the same way) has been confirmed so, the short wait is enough for the next
-ones, except for a sample. If one of the sample answers after all, the others of its kind are played in full, too.
+A scenario that fails by a short timeout is retried alone, with the full timeout. Once that confirms a kind of failure
+(the same requirement, failed in the same way), a short timeout is enough for further ones, except for a sample. If one
+of the sample gets a reply after all, all others of its kind are retried with the full timeout, too.
 """
 
 import threading
@@ -11,29 +11,29 @@ from dataclasses import dataclass
 from typing import Final
 
 BASE_SECONDS: Final = 2.0
-"""How long a wait in full is for a server that is near."""
+"""The full timeout for a server without latency."""
 ROUND_TRIPS: Final = 20
-"""How many round trips more it is for one that is far away."""
+"""How many measured round trips are added to it."""
 SHORT_SECONDS: Final = 0.3
-"""How long a short wait is at least."""
+"""The minimum short timeout."""
 REPLIES: Final = 4
-"""How many times the slowest wait of nearly all scenarios so far a short wait is at least."""
+"""A short timeout is at least this many times the 95th percentile of the slowest waits of scenarios so far."""
 _NEARLY_ALL: Final = 0.95
 SAMPLE: Final = 5
-"""One in so many time-outs of a kind that is known is waited for in full."""
+"""One in this many timeouts of a confirmed kind is retried in full."""
 
 TimeoutKind = tuple[str, str]
 """A requirement, and the kind of failure."""
 
 
 def timeout_seconds(round_trip_seconds: float, scale: float) -> float:
-    """Return how many seconds a wait in full takes."""
+    """Return the full timeout in seconds."""
     return (BASE_SECONDS + ROUND_TRIPS * round_trip_seconds) * scale
 
 
 @dataclass
 class _Known:
-    """What is known of one kind of time-out."""
+    """The counts of one kind of timeout."""
 
     confirmed: int = 0
     refuted: int = 0
@@ -41,27 +41,27 @@ class _Known:
 
 
 class Timeouts:
-    """What a run has learned of a server's silences."""
+    """What a run has learned about a server's timeouts; thread-safe."""
 
     def __init__(self, scale: float) -> None:
         self._scale = scale
-        self._slowest: list[float] = []  # in order
+        self._slowest: list[float] = []  # sorted
         self._known: dict[TimeoutKind, _Known] = {}
         self._lock = threading.Lock()
 
     def answered(self, seconds: float) -> None:
-        """Take note of the longest wait of a scenario that passed."""
+        """Record the longest wait of a scenario that passed."""
         with self._lock:
             insort(self._slowest, seconds)
 
     def short_factor(self, patience: float) -> float:
-        """Return how long a short wait is, as a part of one in full of `patience` seconds; 1 at most."""
+        """Return the short timeout as a fraction, at most 1, of the full timeout `patience`, in seconds."""
         with self._lock:
             usual = self._slowest[int(_NEARLY_ALL * (len(self._slowest) - 1))] if self._slowest else 0.0
         return min(1.0, max(SHORT_SECONDS * self._scale, REPLIES * usual) / patience)
 
     def is_enough(self, kind: TimeoutKind) -> bool:
-        """Tell whether a short wait of a kind counts; one in a few of those that are asked about does not."""
+        """Return whether a short timeout of a kind is enough; False for the sample, one call in five."""
         with self._lock:
             known = self._known.setdefault(kind, _Known())
             if not known.confirmed or known.refuted:
@@ -70,12 +70,12 @@ class Timeouts:
             return known.seen % SAMPLE != 0
 
     def confirm(self, kind: TimeoutKind) -> None:
-        """Take note that nothing came in a wait in full either."""
+        """Record that the full timeout expired, too."""
         with self._lock:
             self._known.setdefault(kind, _Known()).confirmed += 1
 
     def refute(self, kind: TimeoutKind) -> bool:
-        """Take note that something came in a wait in full; return whether short waits of the kind counted so far."""
+        """Record a reply within the full timeout; return whether the kind was confirmed so far."""
         with self._lock:
             known = self._known.setdefault(kind, _Known())
             known.refuted += 1

@@ -1,6 +1,6 @@
-"""The dialects of the protocol, by the year in which each one was taught."""
+"""The dialects of the protocol, named after the year in which each was taught."""
 
 from typing import Final
 
 DIALECTS: Final = ("2026", "2019", "2018", "2016")
-"""The newest first."""
+"""All dialects, the newest first."""

@@ -1,4 +1,4 @@
-"""The requirements: read from `spec.toml`, checked, and found by id; nothing here knows how they are tested."""
+"""Read and check the requirements in `spec.toml`."""
 
 import hashlib
 import re
@@ -24,12 +24,12 @@ _SLUG: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class SpecError(Exception):
-    """What is wrong with a specification, in one line."""
+    """A specification is invalid; the message is one line."""
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """One row: what a server must, should or may do."""
+    """A requirement: what a server must, should or may do."""
 
     id: str
     slug: str
@@ -80,19 +80,19 @@ class Specification:
 
 @cache
 def specification() -> Specification:
-    """Return the specification that comes with the suite."""
+    """Return the specification of the suite."""
     return parse(_PATH.read_bytes())
 
 
 def parse(text: bytes) -> Specification:
-    """Return the specification that a TOML text describes.
+    """Parse a specification in TOML.
 
-    Raises SpecError for what is not a specification: unknown keys, levels or dialects, doubled ids.
+    Raises SpecError for invalid TOML, unknown keys, levels or dialects, and duplicate ids.
     """
     try:
         document = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        message = f"no TOML: {error}"
+        message = f"invalid TOML: {error}"
         raise SpecError(message) from error
     chapters = tuple(_chapter(row) for row in document.get("chapter", ()))
     _require_unique("chapter", [str(chapter.number) for chapter in chapters])
@@ -139,5 +139,5 @@ def _requirement(number: int, chapter: str, row: dict[str, Any]) -> Requirement:
 def _require_unique(what: str, names: list[str]) -> None:
     for name in names:
         if names.count(name) > 1:
-            message = f"{what} {name} comes twice"
+            message = f"{what} {name} is defined twice"
             raise SpecError(message)

@@ -1,1 +1,1 @@
-"""The server under judgement: how it is started, watched, probed and restarted."""
+"""The server under test: start, watch, probe and restart it."""

@@ -1,4 +1,4 @@
-"""Where a run takes place: the directory, the files in it, and the server; made before it and gone after it."""
+"""Set up the environment of a run (the directory, its files, the server), and tear it down."""
 
 import contextlib
 import os
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class Environment:
-    """A server at its address, and the local directory that it serves, if there is one; `launch` starts it.
+    """A server at an address, and the local directory that it serves, if there is one; `launch` starts the process.
 
-    A context manager. Once entered, the server starts; it is ready when the target is entered.
-    Raises on entering: AddressError, FixturesError, TargetError.
+    A context manager. Entering it starts the server; entering `target` waits until it is ready.
+    Raises on entering: AddressError, FixturesError, ServerStartError.
     """
 
     target: ManagedServer

@@ -1,4 +1,4 @@
-"""What is always different about the replies of a server, and the deviations that it amounts to: each said once."""
+"""Turn what is always different about a server's replies into a list of deviations, each listed once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,52 +28,50 @@ _CODE_REQUIREMENTS: Final = {
 }
 _ERRORS: Final = tuple(str(code) for code in CODES if code)
 _KINDS_OF_REPLIES: Final = 4
-"""What follows at least so many kinds of replies, and all that were asked for, follows every reply."""
+"""Extra bytes after at least this many kinds of replies, and after all that were requested, follow every reply."""
 
 
 @dataclass
 class Findings:
-    """What was found in the replies of one server."""
+    """Observations of the replies of one server."""
 
     dialect: str = ""
     greeting: bytes = b""
     echoes: bool = False
     asked: set[str] = field(default_factory=set)
-    """The replies that were asked for and understood, named as in `Deviation.replies`."""
+    """The replies that were requested and understood, named as in `Deviation.replies`."""
     extras: dict[str, bytes] = field(default_factory=dict)
-    """What follows a reply."""
+    """The extra bytes after each reply."""
     lines: dict[bytes, int] = field(default_factory=dict)
-    """Status lines of another form, and the codes that they stand for."""
+    """Malformed status lines, and the codes that they stand for."""
     is_ambiguous: bool = False
-    """Whether one line stands for several codes: then nothing is known of any."""
+    """Whether one line stands for several codes; then none of them is known."""
     codes: dict[int, int] = field(default_factory=dict)
-    """Codes, and those that are sent in their place."""
+    """The right codes, and the codes that are sent instead."""
     bare: set[str] = field(default_factory=set)
-    """Whose lines end in LF alone: status, listing, size or slice."""
+    """Parts whose lines end in a bare LF: status, listing, size or slice."""
     closes: set[str] = field(default_factory=set)
-    """After which replies the connection closes, though it must not."""
+    """Replies after which the connection closes, and must not."""
     stays_open: set[str] = field(default_factory=set)
-    """After what it does not, though it must: quit, or fatal codes."""
+    """Replies after which it does not close, and must: quit, or fatal codes."""
     is_quit_silent: bool = False
     """Whether the connection closes after quit without a reply to it."""
     size_form: tuple[bytes, bytes] = b"", b""
-    """What stands before and behind the digits of a size."""
+    """The bytes before and after the digits of a size."""
     slice_form: str = ""
-    """The form in which slices come, if it is not the dialect's: a key of `bodies.INSTEAD`."""
+    """The form of slices, if it is not the dialect's: a key of `bodies.INSTEAD`."""
 
     def add_line(self, line: bytes, code: int) -> None:
-        """Take note of a status line of another form."""
+        """Add a malformed status line."""
         self.is_ambiguous |= self.lines.setdefault(line, code) != code
 
     def deviations(self) -> Iterator[Deviation]:
-        """Yield what the server always does otherwise, each thing once."""
+        """Yield the deviations of the server, each once."""
         if self.greeting:
-            text = f"the server says {escape(self.greeting)} when a client connects"
+            text = f"the server sends {escape(self.greeting)} when a client connects"
             yield Deviation("HFTP-2.6", text, Form.GREETING, {"connect": self.greeting})
         if self.echoes:
-            yield Deviation(
-                "HFTP-2.1", "each command line is sent back before it is answered", Form.ECHO, {"line": b""}
-            )
+            yield Deviation("HFTP-2.1", "each command line is echoed before its reply", Form.ECHO, {"line": b""})
         yield from self._status_lines()
         yield from self._extra()
         yield from self._substitutes()
@@ -109,11 +107,11 @@ class Findings:
         yield Deviation("HFTP-2.1", text, Form.STATUS_LINE, replies)
 
     def _extra(self) -> Iterator[Deviation]:
-        """Yield what follows replies: one deviation for all that are followed by the same, else one a kind."""
+        """Yield extra bytes after replies: one deviation if all have the same, otherwise one per kind."""
         extras = dict(self.extras)
         asked_errors = {reply for reply in self.asked if reply.isdigit()}
         errors = {extras.get(reply, b"") for reply in asked_errors}
-        if len(errors) == 1 and len(asked_errors) > 1 and (extra := errors.pop()):  # and those that were not asked for
+        if len(errors) == 1 and len(asked_errors) > 1 and (extra := errors.pop()):  # and those not requested
             extras |= {reply: extra for reply in _ERRORS if reply not in asked_errors | self.stays_open}
         if len(set(extras.values())) == 1 and len(self.asked) >= _KINDS_OF_REPLIES and self.asked <= set(extras):
             extra = next(iter(extras.values()))
@@ -156,6 +154,6 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def described(data: bytes) -> str:
-    """Return bytes as people call them."""
+    """Return bytes for display, by name if they have one."""
     names = {b"\r\n": "an empty line", b"\n": "a bare LF", b"\r\n\r\n": "two empty lines", b" ": "a space"}
     return names.get(data, f'"{escape(data)}"')

@@ -1,10 +1,11 @@
-"""Runs a command, and leaves none of its processes behind, however the suite ends: `guard.py DESCRIPTOR COMMAND...`.
+"""Run a command, and kill all its processes when the suite ends, however it ends: `guard.py DESCRIPTOR COMMAND...`.
 
-The guard holds one end of a pipe; the other end belongs to the suite. When that closes, by a call or because the suite
-was killed, everything that the command has started is killed, daemons with a session of their own included: the guard
-is their subreaper, so orphans become its children. As root, the command loses the right to read what is unreadable.
+The guard holds one end of a pipe; the suite holds the other. When the suite closes it or is killed, the guard kills
+everything that the command has started, including daemons with their own session: the guard is their subreaper, so
+orphans become its children (PR_SET_CHILD_SUBREAPER, prctl(2)). As root, the command loses CAP_DAC_OVERRIDE and
+CAP_DAC_READ_SEARCH (capabilities(7)), so that file permissions apply to it.
 
-It is started before every server, and imports little: with contextlib, pathlib and typing it took twice as long.
+It starts before every server, so it imports little: contextlib, pathlib and typing would double its start-up time.
 """
 
 import ctypes
@@ -26,16 +27,16 @@ _CANNOT_RUN = 127
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command until it ends or the suite wants it to; return its exit status."""
+    """Run the command until it exits or the suite closes the pipe; return its exit status."""
     return watch(int(arguments[0]), lambda: _become(arguments[1:]))
 
 
 def watch(suite: int, run: Callable[[], None]) -> int:
-    """Run a function in a process of its own until it ends or the suite wants it to; return its exit status."""
+    """Run a function in a child process until it exits or the suite closes the pipe; return its exit status."""
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # the pipe says when it is time
+        signal.signal(number, signal.SIG_IGN)  # only the pipe ends the guard
     child = os.fork()
     if child == 0:
         try:
@@ -49,7 +50,7 @@ def watch(suite: int, run: Callable[[], None]) -> int:
 
 
 def _come_of_age(suite: int, prctl: "ctypes._FuncPointer") -> None:
-    """Be the head of a group that can be signalled, and that ends with the guard."""
+    """Set up the child: default signals, own process group, SIGKILL when the guard dies, reduced capabilities."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     os.close(suite)
@@ -62,13 +63,13 @@ def _come_of_age(suite: int, prctl: "ctypes._FuncPointer") -> None:
 
 def _become(command: list[str]) -> None:
     try:
-        os.execvp(command[0], command)  # noqa: S606  (the user's own command, which was split into words)
+        os.execvp(command[0], command)  # noqa: S606  (the user's own command, split into words)
     except OSError as error:
         sys.stderr.write(f"cannot run {command[0]}: {error.strerror}\n")
 
 
 def _wait(child: int, suite: int) -> int:
-    """Wait for the child's end or the suite's word; return an exit status."""
+    """Wait until the child exits or the pipe closes; return an exit status."""
     descriptor = os.pidfd_open(child)
     ready, _, _ = select.select([suite, descriptor], [], [])
     if descriptor in ready:
@@ -80,7 +81,7 @@ def _wait(child: int, suite: int) -> int:
 
 
 def _end_all(group: int) -> None:
-    """Kill the group, and whatever was orphaned on the way, until nothing is left."""
+    """Kill the process group and orphans, until there are no children."""
     for _ in range(_ROUNDS):
         _send(os.killpg, group, signal.SIGKILL)
         for child in _children():
@@ -94,7 +95,7 @@ def _end_all(group: int) -> None:
 
 
 def _send(kill: Callable[[int, int], None], whom: int, number: int) -> None:
-    """Send a signal to whoever is still there."""
+    """Send a signal, unless the process or group is gone or may not be signalled."""
     try:  # noqa: SIM105  (contextlib takes a while to import)
         kill(whom, number)
     except (ProcessLookupError, PermissionError):

@@ -1,4 +1,4 @@
-"""Whether the server still serves: looks at its process, its listening socket and a reply, and starts it again."""
+"""Monitor the health of the server (its process, its listening socket, a reply), and restart it."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -14,50 +14,50 @@ from conformance.target.managed_server import ManagedServer, ServerStartError
 from conformance.target.probe import Connect
 
 RESTARTS: Final = 2000
-"""How often a server is started again, at most."""
+"""Maximum number of restarts."""
 BUSY_SECONDS: Final = 30.0
-"""How long a server that is working is waited for, times --timeout-scale."""
+"""Maximum wait for a busy server, times --timeout-scale."""
 SPIN_SECONDS: Final = 1.0
-"""How long a server has to use a processor without any client before it is taken to spin."""
+"""How long a server without clients has to use a CPU before it counts as spinning."""
 _LOOK_SECONDS: Final = 0.1
 _WORKING: Final = 0.15
-"""The part of a processor that a server uses at least when it is working on a busy machine, and not waiting."""
+"""Minimum CPU share of a server that works rather than waits, on a busy machine."""
 _SPINNING: Final = 0.5
-"""The part that it uses when it never waits."""
+"""Minimum CPU share of a server that spins."""
 
 
 class State(Enum):
-    """How a server is."""
+    """The health of a server."""
 
     WELL = "well"
     ENDED = "ended"
-    """Its process has ended, or listens no longer."""
+    """Its process has exited, or no longer listens."""
     WEDGED = "wedged"
-    """Its process is there, and gives a new client no reply."""
+    """Its process runs, but a new client gets no reply."""
     WORN = "worn"
-    """It answers something else than it did at first: what it has used up is missing."""
+    """Its replies are not those of the beginning: it has run out of a resource."""
     SPINNING = "spinning"
-    """It replies, and uses a processor though no client is there."""
+    """It replies, but uses a CPU while no client is connected."""
 
 
 class HealthMonitor:
-    """Watches one server; `run_context` are the run's, as far as they are known."""
+    """Monitors one server; `run_context` is updated as facts about it are discovered."""
 
     def __init__(self, target: ManagedServer, run_context: RunContext, timeout_scale: float = 1.0) -> None:
         self.run_context = replace(run_context, await_idle=self.await_idle)
         self.dead = ""
-        """Why the server is not asked any more; empty as long as it is."""
+        """Why the server was given up; empty while it is in use."""
         self._target = target
         self._scale = timeout_scale
         self._has_spun = False
         self.ends = 0
-        """How often its process was found to have ended."""
+        """How often its process had exited unexpectedly."""
         self.is_as_at_first: Callable[[Connect], bool] = lambda _connect: True
-        """Asks for something that was asked for in the beginning, and tells whether the answer is the same."""
+        """Repeats a request of the beginning, and returns whether the reply is the same."""
 
     @property
     def is_up(self) -> bool:
-        """Whether the server's process runs and listens, as far as that is known."""
+        """Whether the server's process runs and listens; True where that is unknown."""
         return self._target.is_running and self._target.is_listening
 
     @property
@@ -67,16 +67,16 @@ class HealthMonitor:
 
     @property
     def starts(self) -> int:
-        """How often the server was started."""
+        """The number of starts."""
         return self._target.starts
 
     def has_given_up(self) -> bool:
-        """Tell whether the server is not asked any more."""
+        """Return whether the server was given up."""
         return bool(self.dead)
 
     @contextlib.contextmanager
     def connecting(self, wait_factor: float = 1.0) -> Iterator[Connect]:
-        """Give a way to connect that belongs to no scenario."""
+        """Yield a function that connects outside any scenario."""
         context = ScenarioContext(self.run_context, is_crowded=True, wait_factor=wait_factor)
         context.allow(BUSY_SECONDS)
         try:
@@ -85,7 +85,7 @@ class HealthMonitor:
             context.close()
 
     def check(self, dwell_seconds: float = 0.0, wait_factor: float = 1.0) -> State:
-        """Return how the server is, after a rest of some seconds in which it may end."""
+        """Return the server's health, after a pause of `dwell_seconds` in which it may exit."""
         before = self._target.cpu_seconds() if dwell_seconds else None
         started = monotonic()
         sleep(dwell_seconds)
@@ -102,7 +102,7 @@ class HealthMonitor:
             return State.WORN
 
     def _replies(self, wait_factor: float) -> bool:
-        """Tell whether a new client gets a reply and is let go; waits for a server that is working."""
+        """Return whether a new client gets a reply and can disconnect; wait for a busy server."""
         for _ in range(2):
             try:
                 with self.connecting(wait_factor) as connect:
@@ -111,13 +111,13 @@ class HealthMonitor:
                 if not self.is_up or not self.await_idle():
                     return False
             except Incomplete:
-                return True  # this machine's fault, and no sign of the server's
+                return True  # a limit of this machine says nothing about the server
             else:
                 return True
         return False
 
     def await_idle(self) -> bool:
-        """Wait while the server uses a processor, within bounds; tell whether it did, as far as that can be seen."""
+        """Wait while the server is busy, for a limited time; return whether it was, where that can be observed."""
         seconds = SPIN_SECONDS / 4 if self._has_spun else BUSY_SECONDS * self._scale
         until = monotonic() + seconds
         was_working = False
@@ -131,12 +131,12 @@ class HealthMonitor:
         return before is not None and self._uses(part, before, started)
 
     def _uses(self, part: float, before: float, since: float) -> bool:
-        """Tell whether the server has used more than a part of a processor since a time."""
+        """Return whether the server's CPU share since a time exceeds `part`."""
         now = self._target.cpu_seconds()
         return now is not None and now - before > part * (monotonic() - since)
 
     def _spins(self) -> bool:
-        """Tell whether the server goes on using a processor, though no client is there."""
+        """Return whether the server keeps using a CPU while no client is connected."""
         until = monotonic() + (SPIN_SECONDS / 4 if self._has_spun else SPIN_SECONDS)
         while monotonic() < until:
             if not self._uses_now(_SPINNING):
@@ -145,31 +145,31 @@ class HealthMonitor:
         return True
 
     def ensure_up(self) -> None:
-        """Start the server again if its process has ended."""
+        """Restart the server if its process has exited."""
         if not self.is_up:
             self.recover()
 
     def ensure_well(self) -> None:
-        """Start the server again unless it is well."""
+        """Restart the server unless it is healthy."""
         if self.check() is not State.WELL:
             self.recover()
 
     def recover(self) -> bool:
-        """Start the server again if the suite can; else say that it is not asked any more."""
+        """Restart the server, or give it up; return whether it was restarted."""
         self.ends += not self._target.is_running
         if not self._target.can_restart or self._target.starts > RESTARTS:
-            self.dead = "the server serves nobody any more"
+            self.dead = "the server no longer serves clients"
             return False
         try:
             self._target.restart()
         except ServerStartError as error:
-            self.dead = f"the server does not start again: {error}"
+            self.dead = f"the server cannot be restarted: {error}"
             return False
         return True
 
 
 def exchange(client: Client) -> None:
-    """Have one command answered, and quit; raises Failure if there is no reply to the command."""
+    """Send one command and quit; raise Failure if the command gets no reply."""
     client.send_line(UNKNOWN)
     client.status()
     client.send_line("quit")

@@ -1,4 +1,4 @@
-"""How the process of a server is started: under a guard, which leaves nothing of it behind."""
+"""Start a server's process under a guard that kills all of it at the end."""
 
 import subprocess
 import sys
@@ -8,22 +8,23 @@ from typing import Protocol
 
 
 class Process(Protocol):
-    """A guard, and with it the server that it guards: what is asked of a `subprocess.Popen`."""
+    """The process of a guard and its server: the part of `subprocess.Popen` that is used."""
 
     pid: int
 
     def poll(self) -> int | None:
-        """Return the exit status; nothing while the process runs."""
+        """Return the exit status; None while the process runs."""
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end; raise TimeoutExpired."""
+        """Wait for the process to exit; raise TimeoutExpired."""
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it."""
 
 
 Launch = Callable[[Sequence[str], str, int, int], Process]
-"""Starts a guarded server: from words, a directory ("": this one), the guard's end of a pipe, and where output goes."""
+"""Starts a guarded server, given its arguments, its directory ("": the current one), the guard's end of the pipe, and
+a descriptor for its output."""
 
 
 def launch(words: Sequence[str], cwd: str, suite: int, output: int) -> Process:

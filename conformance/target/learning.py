@@ -1,4 +1,4 @@
-"""Asks a server for each kind of reply, and keeps what is different about it each time it is asked."""
+"""Request each kind of reply from a server, and learn its constant deviations."""
 
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
@@ -11,14 +11,14 @@ from conformance.target.probe import MISSING, STATUS, Answer, Probe, SliceSample
 
 _LONGEST_EXTRA_BYTES: Final = 200
 _TIMES: Final = 3
-"""So often a deviation has to be seen before it is taken for a constant one."""
+"""How often a deviation has to be observed before it counts as constant."""
 _Found = TypeVar("_Found")
 _Error = tuple[int | None, bytes | None, bool, bytes, bool]
-"""The code, the status line if it has another form, whether it ends in LF alone, what follows, whether it closes."""
+"""The code, the status line if malformed, whether it ends in a bare LF, extra bytes, whether the connection closes."""
 
 
 class DeviationLearner:
-    """Fills the findings of one server."""
+    """Learns the findings of one server."""
 
     def __init__(self, interviewer: Probe, dialect: str, text: Fixture | None) -> None:
         self.findings = Findings(dialect, interviewer.greeting, interviewer.echoes)
@@ -28,11 +28,11 @@ class DeviationLearner:
 
     @property
     def fatal_codes(self) -> list[int]:
-        """The fatal codes that can be asked for; a server may be used up by each, so they are asked for at last."""
+        """The fatal codes that can be provoked; they come last, because each may exhaust a server."""
         return [code for code in self._questions() if code in FATAL]
 
     def ask(self, samples: Sequence[SliceSample]) -> None:
-        """Ask for every kind of reply but fatal ones; the slices have been asked for."""
+        """Request every kind of reply except fatal ones and slices, and learn from `samples`, the slices."""
         for code in self._questions():
             if code not in FATAL:
                 self.ask_for(code)
@@ -47,7 +47,7 @@ class DeviationLearner:
         self._hear_slices(samples)
 
     def _questions(self) -> dict[int, list[bytes]]:
-        """Return what is to be answered by each error; the first question of each is asked in any case."""
+        """Return requests by the error that answers them; the first one of each is always sent."""
         questions = {
             200: [UNKNOWN, b"frobnicate a b"],
             201: [b"get_metadata", b"get_slice", b"get_file_listing now"],
@@ -65,7 +65,7 @@ class DeviationLearner:
     # --- Errors ----------------------------------------------------------------------------------
 
     def ask_for(self, wanted: int) -> None:
-        """Ask for an error, and again if the first reply shows a deviation."""
+        """Provoke an error, and again if the first reply shows a deviation."""
         lines = self._questions()[wanted]
         first = self._interviewer.ask(lines[0])
         if self._is_right(first, wanted):
@@ -80,7 +80,7 @@ class DeviationLearner:
     def _learn_error(self, wanted: int, facts: _Error) -> None:
         code, line, is_bare, extra, closes = facts
         if code is None or (code != wanted and (code == 0 or code not in CODES or (wanted in FATAL) > (code in FATAL))):
-            return  # what is not fatal shows that a fatal error was not noticed
+            return  # a non-fatal code means that the server did not detect a fatal error
         if line is not None:
             self.findings.add_line(line, wanted)
         if code != wanted:
@@ -93,12 +93,12 @@ class DeviationLearner:
             self.findings.closes.add(str(code))
 
     def _is_right(self, answer: Answer, wanted: int) -> bool:
-        """Tell whether there is nothing to learn from an error reply."""
+        """Return whether an error reply is right, with nothing to learn."""
         is_over = answer.ending == ("quit" if wanted not in FATAL else "end")
         return STATUS.fullmatch(answer.status) is not None and answer.code == wanted and not answer.rest and is_over
 
     def _facts(self, answer: Answer, wanted: int) -> _Error:
-        """Return what can be learned from a reply; its code is None if it was not understood."""
+        """Return the facts of a reply; the code is None if it was not understood."""
         line = answer.status
         is_bare = line.endswith(b"\n") and not line.endswith(b"\r\n")
         whole = line[:-1] + b"\r\n" if is_bare else line
@@ -111,7 +111,7 @@ class DeviationLearner:
     # --- Successes -------------------------------------------------------------------------------
 
     def _hear_quit(self) -> None:
-        """Look at the reply to quit, which is known already."""
+        """Learn from the reply to quit, which the probe has already."""
         self.findings.stays_open |= self._interviewer.stays_open
         self.findings.is_quit_silent = self._interviewer.is_quit_silent
         raw = self._interviewer.quit_reply
@@ -125,7 +125,7 @@ class DeviationLearner:
         self._take("quit", extra)
 
     def _always(self, line: bytes, reply: str, read: Callable[[bytes], _Found | None], usual: _Found) -> _Found | None:
-        """Return what is read from what follows a status of 0; asked for again if that is not the usual.
+        """Return what `read` gets from the body of a success; repeat the request unless it is `usual`.
 
         Returns None if it is not a success, cannot be read, or is not the same each time.
         """
@@ -199,7 +199,7 @@ class DeviationLearner:
             return
 
     def _slices_in(self, form: str, samples: Sequence[SliceSample]) -> set[tuple[bytes, bool, bool]]:
-        """Return what follows the slices if all come in a form, whether the server closes, and if they end in LF."""
+        """Return the extra bytes, whether the server closes, and bare LFs, if all slices have a form; else nothing."""
         extras = set()
         for sample in samples:
             code, _, _, body, closes = self._facts(sample.answer, 0)
@@ -213,14 +213,14 @@ class DeviationLearner:
         return extras
 
     def _take(self, reply: str, extra: bytes) -> None:
-        """Keep what follows a reply."""
+        """Keep the extra bytes after a reply."""
         self.findings.asked.add(reply)
         if extra and len(extra) <= _LONGEST_EXTRA_BYTES:
             self.findings.extras[reply] = extra
 
 
 def _after_names(rest: bytes) -> tuple[bytes, bool] | None:
-    """Return what follows the empty line that ends names, and whether their lines end in LF alone."""
+    """Return the extra bytes after the empty line that ends a listing, and whether its lines end in a bare LF."""
     for end in (b"\r\n", b"\n"):
         body = end + rest
         position = body.find(end * 2)

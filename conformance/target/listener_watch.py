@@ -1,6 +1,6 @@
-"""Whether a server listens, seen from outside: no connection is made, so that the caller's first one is the server's.
+"""Watch the listening sockets of a server from outside, without a connection.
 
-A check that connects and closes costs a sequential server that does not notice the end of a stream all later clients.
+A check that connects and closes would block a sequential server that does not notice EOF, for all later clients.
 """
 
 from functools import cached_property
@@ -11,20 +11,20 @@ from conformance.target.process_tree import OwnedListener, ProcessTree, is_suppo
 from conformance.target.sockets import Listener, is_local, listeners
 
 UNSEEN_SECONDS: Final = 1.0
-"""How long a server's processes are watched before something else is taken for what listens in their place."""
+"""How long only the server's own processes are watched before another process's socket may count as the server's."""
 
 
 class ListenerWatch:
     """The listening sockets of a server at an address.
 
-    Create it before the server starts: what listens at the address by then is not the server's. `follow` names the
-    process that the server's descend from; without it, the server runs already, and any socket at a local address is
-    the server's. `is_direct` is False where connections go through a proxy.
+    Call `note_earlier` before the server starts: sockets that listen at the address by then are not the server's.
+    `follow` sets the root of the server's process tree; without it, the server runs already, and any socket at a
+    local address is the server's. `is_direct` is False if connections go through a proxy.
     """
 
     def __init__(self, address: Address, *, is_direct: bool = True) -> None:
         self.is_unknown = False
-        """Whether the listening socket cannot be seen: the server runs on another machine or in a container, say."""
+        """Whether the listening socket is invisible, for example on another machine or in a container."""
         self.tree: ProcessTree | None = None
         self._address = address
         self._is_direct = is_direct
@@ -33,15 +33,15 @@ class ListenerWatch:
 
     @cached_property
     def is_local(self) -> bool:
-        """Whether the address is one of this machine, reached without a proxy."""
+        """Whether the address belongs to this machine, and is reached without a proxy."""
         return self._is_direct and is_local(self._address)
 
     def note_earlier(self) -> None:
-        """Note what listens at the address before the server starts."""
+        """Record what listens at the address before the server starts."""
         self._earlier = frozenset(listener.inode for listener in self._at_address())
 
     def follow(self, root: int) -> None:
-        """Watch the processes below `root`."""
+        """Watch the descendants of the process `root`."""
         self.tree = ProcessTree(root) if is_supported() else None
         self.is_unknown = False
 
@@ -66,7 +66,7 @@ class ListenerWatch:
         return self.tree is None and not was_seen
 
     def current(self) -> list[Listener]:
-        """Return the server's listening sockets as they are now; none where they cannot be seen."""
+        """Return the server's listening sockets as they are now; empty where they cannot be observed."""
         if self.is_unknown:
             return []
         if not any(owned.is_open for owned in self._found):
@@ -80,24 +80,24 @@ class ListenerWatch:
         return min((listener.backlog for listener in self.current() if listener.backlog is not None), default=None)
 
     def queue_length(self) -> int | None:
-        """Return how many connections wait to be accepted; None where unknown."""
+        """Return the length of the accept queue; None where unknown."""
         lengths = [listener.queue_length for listener in self.current() if listener.queue_length is not None]
         return sum(lengths) if lengths else None
 
     def cannot_see(self) -> bool:
-        """Return whether the server may listen where its processes do not show it.
+        """Return whether the server may listen on a socket that its process tree does not show.
 
-        Of another machine nothing is seen, and a container's port is held by a process that is not the command's.
+        That is so on another machine, and for a container, whose port belongs to a process outside the tree.
         """
         return self.tree is None or not self.is_local or bool(self._newcomers())
 
     def elsewhere(self) -> Listener | None:
-        """Return a socket of the server that listens, but not at the address; Unix sockets only where one is wanted."""
+        """Return a listening socket of the server at another address of the same kind (TCP or Unix), or None."""
         found = self.tree.other_listeners(self._address) if self.tree is not None and self._is_direct else []
         return next((listener for listener in found if bool(listener.path) == bool(self._address.path)), None)
 
     def holder(self) -> str:
-        """Return what listens at the address, for people; empty where that is nothing."""
+        """Return the process that listens at the address, for display; empty if there is none."""
         found = self._at_address()
         return (owner_of(found[0]) or "another process") if found else ""
 
@@ -105,5 +105,5 @@ class ListenerWatch:
         return [listener for listener in self._at_address() if listener.inode not in self._earlier]
 
     def _at_address(self) -> list[Listener]:
-        """Return what listens at the address; none behind a proxy, which resolves names in this machine's place."""
+        """Return what listens at the address; empty behind a proxy, which resolves names itself."""
         return listeners(self._address) if self._is_direct else []

@@ -1,4 +1,4 @@
-"""The server under judgement: where it is, and, if the suite starts it, its whole life."""
+"""The server under test: its address and, if the suite starts it, its life cycle."""
 
 import contextlib
 import os
@@ -24,13 +24,14 @@ from conformance.target.start_errors import FailedStart
 __all__ = ["AddressInUseError", "Launch", "ManagedServer", "Process", "ServerStartError", "Start", "launch"]
 
 START_SECONDS: Final = 20.0
-"""How long a server may take until it listens, times --timeout-scale."""
+"""Maximum time until a server listens, times --timeout-scale."""
 ELSEWHERE_SECONDS: Final = 5.0
-"""How long a server that listens at another address is waited for, times --timeout-scale."""
+"""Maximum wait for a server that already listens at another address, times --timeout-scale."""
 TIME_WAIT_SECONDS: Final = 65.0
-"""How long a restart waits for a given port that the server cannot bind yet, times --timeout-scale.
+"""Maximum wait of a restart for a fixed port that the server cannot bind yet, times --timeout-scale.
 
-Linux keeps a socket in TIME_WAIT for 60 s (TCP_TIMEWAIT_LEN); a server without SO_REUSEADDR cannot bind its port then.
+Linux keeps a socket in TIME_WAIT for 60 s (TCP_TIMEWAIT_LEN in include/net/tcp.h); meanwhile a server without
+SO_REUSEADDR cannot bind its port; see socket(7).
 """
 STOP_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.005
@@ -38,11 +39,11 @@ _SLOW_POLL_SECONDS: Final = 0.25
 
 
 class ServerStartError(Exception):
-    """Why the server cannot be started, in one line."""
+    """The server cannot be started; the message says why, in one line."""
 
 
 class AddressInUseError(ServerStartError):
-    """The server could not bind its address, because another socket has it."""
+    """The server could not bind its address: it is in use."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +51,16 @@ class Start:
     """How to start a server."""
 
     command: str
-    """Split into words as a shell would; {port} and {dir} are filled in."""
+    """Split into words as by a shell; {port}, {dir} and {host} are filled in."""
     cwd: str = ""
     timeout_scale: float = 1.0
     launch: Launch = launch
 
 
 class ManagedServer:
-    """A server at an address, started and restarted by `start` if there is one.
+    """A server at an address; the suite starts and restarts it if there is a `start`.
 
-    Usable as a context manager: once entered it is ready, and at its end nothing that it started is left.
+    A context manager: entering waits until the server is ready, and leaving ends all its processes.
     """
 
     def __init__(
@@ -70,17 +71,17 @@ class ManagedServer:
         self._proxy = proxy
         self._is_port_free_to_choose = address is None
         self._process: Process | None = None
-        self._leash = -1  # closing it ends the process
+        self._leash = -1  # the suite's end of the guard's pipe; closing it ends the server
         self._output: ServerOutput | None = None
         self._lock = threading.Lock()
         self._retry_refused_until = 0.0
         self.address = address or Address("127.0.0.1", 0)
         self._watch = ListenerWatch(self.address, is_direct=not proxy)
         self.starts = 0
-        """How often it was started."""
+        """The number of starts."""
 
     def begin(self) -> None:
-        """Start the server, if the suite does that, without waiting until it is ready; raises TargetError."""
+        """Start the server, if there is a `start`, without waiting until it is ready; raise ServerStartError."""
         if self._start is not None and self._output is None:
             self._output = ServerOutput()
             with self._lock:
@@ -106,32 +107,32 @@ class ManagedServer:
 
     @property
     def is_running(self) -> bool:
-        """Whether the process that the suite started is alive; of other servers nothing is known, so True."""
+        """Whether the process is alive; True for a server that the suite did not start."""
         return self._start is None or (self._process is not None and self._process.poll() is None)
 
     @property
     def is_local(self) -> bool:
-        """Whether the address is one of this machine, reached without a proxy."""
+        """Whether the address belongs to this machine, and is reached without a proxy."""
         return self._watch.is_local
 
     @property
     def is_listening(self) -> bool:
-        """Whether the server listens on its address; True where that cannot be seen. It costs microseconds."""
+        """Whether the server listens on its address; True where that is unknown. It takes microseconds."""
         return self.is_running and self._watch.is_listening
 
     @property
     def backlog(self) -> int | None:
-        """The backlog that the server gave to listen(2), capped by the system; None where unknown."""
+        """The server's backlog for listen(2), capped by net.core.somaxconn; None where unknown."""
         return self._watch.backlog
 
     def queue_length(self) -> int | None:
-        """Return how many connections wait for the server to accept them; None where unknown."""
+        """Return the length of the accept queue; None where unknown."""
         return self._watch.queue_length()
 
     def cpu_seconds(self) -> float | None:
-        """Return the processor time of the server that the suite started, its children's included; None if unknown.
+        """Return the CPU time of the server that the suite started, with its children; None if unknown.
 
-        A restart begins at 0 again.
+        A restart resets it to 0.
         """
         return self._watch.tree.cpu_seconds() if self._watch.tree is not None else None
 
@@ -140,9 +141,9 @@ class ManagedServer:
         return self._watch.tree.resident_kib() if self._watch.tree is not None else None
 
     def dial(self, timeout_seconds: float, receive_buffer_bytes: int = 0) -> socket.socket:
-        """Return a socket that is connected to the server; raises OSError.
+        """Connect to the server; raise OSError.
 
-        Where it cannot be seen whether the server listens, the first call after a start waits until it does.
+        Where it is unknown whether the server listens, the first call after a start retries until it does.
         """
         while monotonic() < self._retry_refused_until and self.is_running:
             with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):
@@ -153,9 +154,9 @@ class ManagedServer:
         return dial(self.address, timeout_seconds, self._proxy, receive_buffer_bytes)
 
     def restart(self) -> None:
-        """End the server if it runs, start it, and wait until it listens; raises TargetError.
+        """End the server if it runs, start it, and wait until it listens; raise ServerStartError.
 
-        A port that was given, and that the server cannot bind because of sockets in TIME_WAIT, is waited for.
+        Waits for a fixed port that the server cannot bind because of sockets in TIME_WAIT.
         """
         if self._start is None or self._output is None:
             message = "the server was not started by the suite"
@@ -175,7 +176,7 @@ class ManagedServer:
                     return
 
     def output(self) -> str:
-        """Return the end of what the server has printed."""
+        """Return the tail of the server's output."""
         return self._output.end() if self._output is not None else ""
 
     def close(self) -> None:
@@ -207,7 +208,7 @@ class ManagedServer:
         self.starts += 1
 
     def _words(self, start: Start) -> list[str]:
-        """Return the words of the server's command line; raise TargetError."""
+        """Return the arguments of the server's command line; raise ServerStartError."""
         fields = {"{port}": str(self.address.port), "{dir}": str(self._directory), "{host}": self.address.host}
         try:
             words = shlex.split(start.command)
@@ -222,9 +223,9 @@ class ManagedServer:
         return words
 
     def _await_listener(self, start: Start) -> None:
-        """Wait until the server listens, without a connection to it; raise TargetError.
+        """Wait until the server listens, without connecting to it; raise ServerStartError.
 
-        Where that cannot be seen, `dial` waits in its place.
+        Where that is unknown, `dial` waits instead.
         """
         begun = monotonic()
         deadline = begun + START_SECONDS * max(1.0, start.timeout_scale)
@@ -258,13 +259,13 @@ class ManagedServer:
         )
 
     def _ended(self, start: Start) -> ServerStartError:
-        """Return why the server ended before it listened."""
+        """Return why the server exited before it listened."""
         failed = self._failed_start(start)
         self._end()
         return (AddressInUseError if failed.is_address_in_use else ServerStartError)(f"--serve: {failed.explain()}")
 
     def _deaf(self, start: Start) -> ServerStartError:
-        """Return what is known of a server that runs and does not listen on its address."""
+        """Return what is known about a server that runs, but does not listen on its address."""
         other = self._watch.elsewhere()
         failed = self._failed_start(start)
         self._end()
@@ -277,7 +278,7 @@ class ManagedServer:
             sleep(_SLOW_POLL_SECONDS)
 
     def _end(self) -> None:
-        """End the process and all its offspring; once the pipe is closed the guard does it."""
+        """End the process and its descendants: close the pipe, which makes the guard kill them."""
         if self._leash >= 0:
             os.close(self._leash)
             self._leash = -1

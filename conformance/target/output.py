@@ -1,4 +1,4 @@
-"""What a server prints, kept in a file that has no name: a pipe would have to be read."""
+"""Keep a server's output in an unnamed file (a pipe would need a reader), and find the line with the error."""
 
 import os
 import re
@@ -6,9 +6,9 @@ import tempfile
 from typing import Final
 
 OUTPUT_BYTES: Final = 4096
-"""How much of the end of a server's output a report has."""
+"""How many bytes of the tail of a server's output a report includes."""
 _MOST_BYTES: Final = 1 << 16
-"""How much of the output of a failed start is searched for the reason."""
+"""How many bytes of the output of a failed start are searched for the reason."""
 _LONGEST_QUOTE: Final = 300
 _JAVA: Final = re.compile(r"Exception in thread |Caused by: |Error: (Unable|Could not|LinkageError|A JNI) ?")
 _ERROR: Final = re.compile(
@@ -19,7 +19,7 @@ _TRACEBACK: Final = "Traceback (most recent call last):"
 
 
 class ServerOutput:
-    """The output of a server, and of all its starts."""
+    """The output of a server, over all its starts."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="hftp-server-output-")  # noqa: SIM115  (close() closes it)
@@ -30,19 +30,19 @@ class ServerOutput:
         return self._file.fileno()
 
     def mark_start(self) -> None:
-        """Note that what is printed from now on belongs to a new start."""
+        """Mark the beginning of the output of a new start."""
         self._start = self._size()
 
     def end(self) -> str:
-        """Return the end of what all starts have printed."""
+        """Return the tail of the output of all starts."""
         return self._read(0, OUTPUT_BYTES)
 
     def of_this_start(self) -> str:
-        """Return the end of what the present start has printed."""
+        """Return the tail of the output of the current start."""
         return self._read(self._start, _MOST_BYTES)
 
     def close(self) -> None:
-        """Forget it all."""
+        """Close the file, which deletes the output."""
         self._file.close()
 
     def _size(self) -> int:
@@ -55,10 +55,10 @@ class ServerOutput:
 
 
 def decisive_line(output: str) -> str:
-    """Return the line of a server's output that says best why it ended; empty where there is no output.
+    """Return the line of a server's output that best explains why it exited; empty if there is no output.
 
-    Of a Python traceback that is the last line, of a Java one the first, of compilers the first that says `error:`, and
-    of anything else the last.
+    That is the last line of a Python traceback, the first of a Java one, the first `error:` line of a compiler, and
+    otherwise the last line.
     """
     lines = [line.rstrip() for line in output.splitlines() if line.strip()]
     if _TRACEBACK in lines:
@@ -72,10 +72,10 @@ def decisive_line(output: str) -> str:
 
 
 def quote(line: str) -> str:
-    """Return a line as a message quotes it: without control characters, and not too long."""
+    """Return a line to quote in a message: without control characters, truncated to 300."""
     return one_line(line.strip())[:_LONGEST_QUOTE]
 
 
 def one_line(text: str) -> str:
-    """Return a text with spaces in place of line ends and control characters."""
+    """Replace line ends and control characters with spaces."""
     return "".join(character if character.isprintable() else " " for character in text)

@@ -1,7 +1,7 @@
-"""Asks a server one thing at a time, each on a connection of its own, and learns how its replies always deviate.
+"""Probe a server: send one command per connection, and keep the reply up to that of `quit`.
 
-A question ends with `quit`, which is sent when the first line of the reply has come: so the reply is all that stands
-before the reply to quit, whatever its form is, and no pause has to prove where it ends.
+Each probe sends `quit` when the first line of the reply has arrived. So the reply is everything before the reply to
+`quit`, in whatever form, and no timeout is needed to find its end.
 """
 
 import re
@@ -16,71 +16,71 @@ from conformance.failures import Failure, Kind
 from conformance.fixtures.content import Content
 
 Connect = Callable[[], Client]
-"""Gives a new client, without closing the ones before; raises Failure."""
+"""Connects a new client, without closing earlier ones; raises Failure."""
 
 MISSING: Final = b"hftp-conformance-no-such-file"
 STATUS: Final = re.compile(rb"(0|[1-9][0-9]*)( [^\r\n]*)?\r\n")
 DIALECT_FORMS: Final = ("2019", "2018", "2016")
-"""The forms of a slice by which dialects are told apart."""
+"""The forms of a slice that distinguish dialects."""
 _CODE: Final = re.compile(rb"([0-9]{1,3})(?![0-9])")
 _END: Final = re.compile(rb"(?:\A|(?<=\n))0(?: [^\r\n]*)?\r\n\Z")
-"""A reply to quit whose text is another one each time."""
+"""The reply to quit of a server that varies its text."""
 _SHORT_SECONDS: Final = 0.3
-"""How long a silence has to be once the server has shown that it can be silent."""
+"""Minimum timeout once the server has left a request without a reply."""
 _QUIET_SECONDS: Final = 0.1
-"""How long a connection must stay open before quit, if only its end can show that quit was read."""
+"""How long a connection must stay open before quit, if only EOF can show that quit was read."""
 _SAMPLE_BYTES: Final = 300
-"""More than a line of base64 holds that is wrapped."""
+"""More than one line of wrapped base64 holds."""
 _MOST_BYTES: Final = 1 << 18
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back to one command line: all of it, up to the reply to quit."""
+    """The complete reply to one command line, up to the reply to quit."""
 
     line: bytes
     raw: bytes
     ending: str
-    """How it ended: quit (its reply came behind it), end, reset, silence or too-much."""
+    """How it ended: quit (followed by the reply to quit), end, reset, silence or too-much."""
 
     @property
     def status(self) -> bytes:
-        """The first line, with its end; empty if it does not end."""
+        """The first line, with its line end; empty if it has none."""
         return self.raw[: self.raw.find(b"\n") + 1]
 
     @property
     def code(self) -> int | None:
-        """The code that the first line begins with, whatever its form is otherwise."""
+        """The code at the start of the first line, even if the line is malformed."""
         found = _CODE.match(self.status)
         return int(found[1]) if found else None
 
     @property
     def rest(self) -> bytes:
-        """What follows the first line."""
+        """The bytes after the first line."""
         return self.raw[len(self.status) :]
 
 
 class Probe:
-    """Asks questions; knows how the server answers quit, what it says first, and whether it echoes."""
+    """Sends commands; knows the server's reply to quit, its greeting, and whether it echoes."""
 
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
         self._has_been_silent = False
         self.refusal = b""
-        """The line that clients get who are one too many, if the server has one."""
+        """The line that the server sends to clients over its limit, if there is one."""
         self.greeting = b""
         self.echoes = False
         self._is_quit_constant = True
         self.is_quit_silent = False
-        """Whether the connection ends after quit without a reply to it."""
+        """Whether the connection closes after quit without a reply to it."""
         self.quit_reply = b""
-        """What a connection ends with after quit, without the echo."""
+        """The reply to quit, without the echo."""
         self.stays_open: set[str] = set()
-        """`quit`, or the code of a fatal status, after which the server did not close."""
+        """Replies after which the server did not close: `quit`, or the code of a fatal status."""
         self.answers: dict[bytes, Answer] = {}
 
     def begin(self) -> bool:
-        """Learn how the server answers quit, greets and echoes; return whether it answers at all."""
+        """Learn the reply to quit, the greeting and the echo; return whether the server replies at all."""
         raw, ending, _ = self._exchange(b"quit")
         again, _, _ = self._exchange(b"quit")
         other, _, _ = self._exchange(UNKNOWN, then_quit=True)
@@ -97,7 +97,7 @@ class Probe:
         return bool(self.quit_reply) or self.is_quit_silent
 
     def ask(self, line: bytes) -> Answer:
-        """Return what a command line is answered; raises Failure, also if the client is taken for one too many."""
+        """Return the reply to a command line; raise Failure, also if the server rejects the client as one too many."""
         raw, ending, has_quit = self._exchange(line, then_quit=True)
         if self.refusal and raw.startswith(self.refusal):
             raise Failure(Kind.REFUSED, "a reply", escape(raw))
@@ -112,17 +112,17 @@ class Probe:
         return answer
 
     def connect_by(self, connect: Connect) -> None:
-        """Connect in another way from now on."""
+        """Replace the function that connects."""
         self._connect = connect
 
     def ask_again(self, line: bytes, connect: Connect) -> bool:
-        """Tell whether a command line is answered as it was before, by another way to connect."""
+        """Return whether a command line gets the same reply as before, over connections made by `connect`."""
         self.connect_by(connect)
         before = self.answers[line]
         return self.ask(line).raw == before.raw
 
     def _without_quit(self, raw: bytes) -> bytes:
-        """Return what came before the reply to quit; all of it if that did not come."""
+        """Strip the reply to quit, if it is there."""
         found = _END.search(raw) if not self._is_quit_constant else None
         end = found.start() if found else len(raw) - len(self.quit_reply)
         if not found and (not raw.endswith(self.quit_reply) or end <= 0):
@@ -130,7 +130,7 @@ class Probe:
         return raw[:end].removesuffix(b"quit\r\n") if self.echoes else raw[:end]
 
     def _exchange(self, line: bytes, *, then_quit: bool = False) -> tuple[bytes, str, bool]:
-        """Return all that comes on one connection, how it ended, and whether quit was said besides."""
+        """Return all bytes of one connection, how it ended, and whether quit was sent in addition."""
         has_quit = False
         client = self._connect()
         try:
@@ -163,7 +163,7 @@ class Probe:
         return data.endswith(self.quit_reply)
 
     def _without_first(self, line: bytes, raw: bytes) -> bytes:
-        """Return what came without greeting and echo."""
+        """Strip the greeting and the echo."""
         raw = raw.removeprefix(self.greeting)
         return raw.removeprefix(line + b"\r\n") if self.echoes else raw
 
@@ -173,7 +173,7 @@ def _never(_data: bytes) -> bool:
 
 
 def _is_greeted(first: list[bytes], second: list[bytes]) -> bool:
-    """Tell whether two conversations begin with the same line, which is not yet an answer."""
+    """Return whether two connections begin with the same line, followed by a status line: a greeting."""
     is_same = len(first) > 1 and len(second) > 1 and first[0] == second[0]
     return is_same and not first[0].startswith(b"0") and STATUS.fullmatch(first[1]) is not None
 
@@ -184,7 +184,7 @@ def _lines(data: bytes) -> list[bytes]:
 
 @dataclass
 class SliceSample:
-    """A slice whose bytes, or at least their number, are known."""
+    """A slice of known length and, if `data` is set, known bytes."""
 
     size: int
     data: bytes | None = None
@@ -192,19 +192,19 @@ class SliceSample:
 
 
 def slice_forms(body: bytes, sample: SliceSample, forms: Iterable[str] = DIALECT_FORMS) -> Mapping[str, bytes]:
-    """Return the forms in which a slice may have come, and what followed it in each."""
+    """Return the forms that a slice may have, each with the bytes that follow it."""
     found = {}
     for form in forms:
         decoded = decode(body, form, sample.size)
         if decoded is not None and sample.data in {None, decoded[0]}:
             found[form] = decoded[1]
-    if sample.data is None and len(found) > 1:  # any bytes are a slice of 2018
+    if sample.data is None and len(found) > 1:  # any bytes fit the form of 2018
         found.pop("2018", None)
     return found
 
 
 def samples(interviewer: Probe, name: bytes, size: int, content: Content | None) -> list[SliceSample]:
-    """Return slices of a file, each asked for on a connection of its own."""
+    """Request slices of a file, each on its own connection."""
     found = []
     for offset, length in dict.fromkeys(((0, min(size, _SAMPLE_BYTES)), (1, min(size - 1, 7)), (0, 1))):
         if length <= 0:
@@ -216,7 +216,7 @@ def samples(interviewer: Probe, name: bytes, size: int, content: Content | None)
 
 
 def likely_dialects(found: Sequence[SliceSample]) -> list[str]:
-    """Return the dialects that fit the slices, the most likely one first; several if it stays open."""
+    """Return the dialects that fit the slices, the most likely one first."""
     votes: dict[str, float] = {}
     for sample in found:
         if sample.answer.code == 0:

@@ -1,7 +1,7 @@
-"""The process tree of a server that the suite started: its listening sockets, processor time and memory.
+"""The process tree of a server that the suite started: its listening sockets, CPU time and memory.
 
-All of it is read from /proc; see proc(5). The root of the tree is the guard, which is a subreaper, so that daemons stay
-in it. The guard's own memory and time do not count.
+All of it is read from /proc; see proc(5). The root of the tree is the guard, a subreaper, so that daemons stay in the
+tree. The guard's own memory and time do not count.
 """
 
 import contextlib
@@ -17,14 +17,14 @@ from conformance.target.sockets import Listener, listeners, tcp_listeners, unix_
 
 _MOST_PROCESSES: Final = 10_000
 _UTIME: Final = 11
-"""Where utime, stime, cutime and cstime begin in /proc/PID/stat behind the name, which may contain spaces."""
+"""Index of utime, followed by stime, cutime and cstime, in /proc/PID/stat after the name, which may contain spaces."""
 _CUTIME: Final = 13
 _CSTIME_END: Final = 15
 
 
 @dataclass(frozen=True)
 class OwnedListener:
-    """A listening socket and the descriptor that a process of the tree has for it."""
+    """A listening socket, and the process of the tree and its descriptor for it."""
 
     listener: Listener
     process: int = 0
@@ -34,8 +34,8 @@ class OwnedListener:
     def is_owner_known(self) -> bool:
         """Return whether a process of the tree is known to have the socket.
 
-        False: descriptors of a process of the tree cannot be read (it runs as another user), and the socket may be
-        anyone's.
+        If False, the descriptors of a process of the tree are unreadable (it runs as another user), and the socket may
+        belong to any process.
         """
         return self.process > 0
 
@@ -56,7 +56,7 @@ class ProcessTree:
         self._root = root
 
     def processes(self) -> list[int]:
-        """Return the process ids, without the root's."""
+        """Return the process ids of the descendants of the root."""
         below = _children_of if _has_children_files() else _parents_scanned()
         found = [self._root]
         for process in found:  # grows on the way
@@ -64,23 +64,23 @@ class ProcessTree:
         return found[1:]
 
     def listeners(self, address: Address, earlier: frozenset[int] = frozenset()) -> list[OwnedListener]:
-        """Return the tree's sockets that take connections to an address.
+        """Return the tree's sockets that accept connections to an address.
 
-        Where the descriptors of a process cannot be read, any such socket is taken for the tree's, except those with
-        an inode in `earlier`, which listened before the tree was there.
+        If the descriptors of a process are unreadable, any such socket counts as the tree's, except those with an
+        inode in `earlier`, which listened before the tree existed.
         """
         candidates = listeners(address, self._root)
         return self._own(candidates, earlier) if candidates else []
 
     def other_listeners(self, address: Address) -> list[Listener]:
-        """Return the tree's sockets that listen somewhere, but do not take connections to an address."""
+        """Return the tree's listening sockets that do not accept connections to an address."""
         wanted = {listener.inode for listener in listeners(address, self._root)}
         found = [*tcp_listeners(0, self._root), *unix_listeners(self._root)]
         candidates = [listener for listener in found if listener.inode not in wanted]
         return [owned.listener for owned in self._own(candidates, frozenset()) if owned.is_owner_known]
 
     def cpu_seconds(self) -> float | None:
-        """Return the processor time, user and system, with that of children that have ended; None where unknown."""
+        """Return the CPU time, user and system, including children that have exited; None where unknown."""
         root = _times(self._root)
         if root is None:
             return None
@@ -90,7 +90,7 @@ class ProcessTree:
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def resident_kib(self) -> int | None:
-        """Return the resident memory in KiB; pages that processes share count for each; None where unknown."""
+        """Return the resident memory in KiB; shared pages count once per process; None where unknown."""
         pages = None
         for process in self.processes():
             with contextlib.suppress(OSError):
@@ -99,7 +99,7 @@ class ProcessTree:
         return None if pages is None else pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
     def _own(self, candidates: list[Listener], earlier: frozenset[int]) -> list[OwnedListener]:
-        """Return those of some sockets that the tree has."""
+        """Return the candidates that belong to the tree."""
         by_name = {f"socket:[{listener.inode}]": listener for listener in candidates}
         found: dict[str, OwnedListener] = {}
         is_blind = False
@@ -120,7 +120,7 @@ def is_supported() -> bool:
 
 
 def owner_of(listener: Listener) -> str:
-    """Return the name and id of a process that has a socket; empty where that cannot be seen."""
+    """Return the name and id of a process that has a socket; empty where that is unknown."""
     with contextlib.suppress(OSError):
         for entry in Path("/proc").iterdir():
             if (
@@ -133,7 +133,7 @@ def owner_of(listener: Listener) -> str:
 
 
 def descriptors_of(process: int) -> dict[int, str] | None:
-    """Return a process's descriptors and what they refer to; None where they may not be read."""
+    """Return a process's descriptors and what they refer to; None if they are unreadable."""
     found: dict[int, str] = {}
     try:
         for name in os.listdir(f"/proc/{process}/fd"):  # noqa: PTH208  (names are wanted)
@@ -141,7 +141,7 @@ def descriptors_of(process: int) -> dict[int, str] | None:
                 found[int(name)] = os.readlink(f"/proc/{process}/fd/{name}")  # noqa: PTH115  (a string is wanted)
     except PermissionError:
         return None
-    except OSError:  # the process has ended
+    except OSError:  # the process has exited
         return found
     return found
 
@@ -154,7 +154,7 @@ def _has_children_files() -> bool:
 
 
 def _children_of(process: int) -> list[int]:
-    """Return the children of a process, whichever of its threads has started them."""
+    """Return the children of all threads of a process."""
     found = []
     with contextlib.suppress(OSError):
         for thread in Path(f"/proc/{process}/task").iterdir():
@@ -164,7 +164,7 @@ def _children_of(process: int) -> list[int]:
 
 
 def _parents_scanned() -> Callable[[int], list[int]]:
-    """Return the children of each process by a scan of all processes."""
+    """Scan all processes, and return a function from a process to its children."""
     children: dict[int, list[int]] = {}
     with contextlib.suppress(OSError):
         for entry in Path("/proc").iterdir():
@@ -174,7 +174,7 @@ def _parents_scanned() -> Callable[[int], list[int]]:
 
 
 def _stat(process: int) -> list[str]:
-    """Return the fields of /proc/PID/stat behind the name; none where the process has ended."""
+    """Return the fields of /proc/PID/stat after the name; empty if the process has exited."""
     try:
         return Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:

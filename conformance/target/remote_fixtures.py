@@ -1,4 +1,4 @@
-"""Finds out which files a server holds: the suite's own, written by somebody else, or whatever can play their parts."""
+"""Discover the files of a server: those of `conformance fixtures write`, or others that can replace them."""
 
 import contextlib
 from collections.abc import Callable, Mapping
@@ -10,11 +10,11 @@ from conformance.fixtures.base import LARGE_BYTES, SERVABLE, Fixture, Fixtures, 
 from conformance.fixtures.content import Content, Generated, InMemory
 
 LEARNT_BYTES: Final = 1 << 16
-"""A found file up to this size is fetched once, whole, to know what its slices must be."""
+"""An unknown file up to this size is fetched once, whole, to compare its slices with."""
 
 
 class RemoteFixtures(Fixtures):
-    """Files that the server lists: the suite's own, known by name and content, or whatever else there is."""
+    """Files that the server lists: the suite's own, recognised by name and content, or others."""
 
     def __init__(self, files: Mapping[str, Fixture], *, knows_all: bool) -> None:
         self._files = files
@@ -22,18 +22,18 @@ class RemoteFixtures(Fixtures):
         self.kind = "found" if knows_all else "discovered"
 
     def get(self, key: str) -> Fixture:
-        """Return a file; raise Incomplete if there is none such."""
+        """Return a file; raise Incomplete if there is none for the key."""
         if key not in self._files:
-            message = f"the server holds no file that could be {key!r} (conformance fixtures write DIR makes them)"
+            message = f"the server has no file for {key!r} (conformance fixtures write DIR creates the files)"
             raise Incomplete(message)
         return self._files[key]
 
 
 def find(connect: Callable[[], Client], seed: int, large_bytes: int = LARGE_BYTES) -> RemoteFixtures:
-    """Ask a server what it holds, and choose from that.
+    """List the files of a server, and choose fixtures among them.
 
-    Files that `conformance fixtures write` made are known by their names, sizes and a look into one of them; from
-    other files the ones that can play a part are chosen, and judged by whether what the server says of them agrees.
+    Files of `conformance fixtures write` are recognised by their names and sizes, and by the content of one of them.
+    Among other files, suitable ones are chosen, and the server's replies about them are checked for consistency.
     """
     sizes = _sizes(connect)
     written = {key: row for key, row in plan(seed, large_bytes).items() if sizes.get(row.name) == row.size}
@@ -46,11 +46,11 @@ def find(connect: Callable[[], Client], seed: int, large_bytes: int = LARGE_BYTE
 
 
 _LOOKED_AT: Final = 64
-"""How many names of a foreign listing are asked for their size."""
+"""For how many names of an unknown listing the size is requested."""
 
 
 def _sizes(connect: Callable[[], Client]) -> dict[bytes, int]:
-    """Return the sizes of what is listed; nothing if the server does not answer as it should."""
+    """Return the sizes of listed files; those up to the first failure, if there is one."""
     sizes: dict[bytes, int] = {}
     with contextlib.suppress(Failure), contextlib.closing(connect()) as client:
         client.send_line("get_file_listing")
@@ -72,7 +72,7 @@ def _holds(connect: Callable[[], Client], fixture: Fixture) -> bool:
 
 
 def _chosen(connect: Callable[[], Client], sizes: Mapping[bytes, int]) -> dict[str, Fixture]:
-    """Return files for the parts that foreign files can play."""
+    """Choose unknown files for the fixture keys that they fit."""
     filled = sorted((name for name, size in sizes.items() if size > 1), key=lambda name: sizes[name])
     parts: dict[str, bytes] = {}
     for key, names in (

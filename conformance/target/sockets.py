@@ -1,8 +1,8 @@
-"""Listening sockets of this machine, as Linux reports them; nothing here ever connects.
+"""Find the listening sockets of this machine, without connecting to them (Linux only).
 
-Netlink is asked first (sock_diag(7)): it reports the listening sockets of one port alone, with their backlog, in well
-under a millisecond even beside thousands of sockets in TIME_WAIT. Where it is refused, `/proc/PID/net` is read, which
-knows the length of the accept queue, but not the backlog. Systems other than Linux report nothing.
+Netlink comes first (sock_diag(7)): it reports the listening sockets of a single port, with their backlog, in well under
+a millisecond even if thousands of sockets are in TIME_WAIT. Where it is denied, `/proc/PID/net` is read (proc(5)),
+which has the length of the accept queue, but not the backlog. Other systems than Linux report nothing.
 """
 
 import contextlib
@@ -23,9 +23,9 @@ from conformance.client.address import Address
 from conformance.client.netlink import HEADER, NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY
 
 _PORTS: Final = range(10_000, 32_768)
-"""Ports for servers: below those that systems give connections of their own accord."""
+"""Ports for servers: below Linux's default ephemeral ports (net.ipv4.ip_local_port_range in ip(7))."""
 _PORT_TRIES: Final = 100
-_ANY_HOST: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  (bound for a moment, never listened on)
+_ANY_HOST: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  (bound briefly, never listened on)
 _NLMSG_ERROR: Final = 2
 _NLMSG_DONE: Final = 3
 _NLM_F_REQUEST_DUMP: Final = 0x301
@@ -37,12 +37,12 @@ _ATTRIBUTE: Final = struct.Struct("=HH")
 """rtattr: length, type."""
 
 _INET_REQUEST: Final = struct.Struct("=BBxxI2s46x")
-"""inet_diag_req_v2: family, protocol, states, and of the socket's id the source port alone."""
+"""inet_diag_req_v2: family, protocol, states, and only the source port of the socket's id."""
 _INET_REPLY: Final = struct.Struct("=B3x2s2x16s28x4xII4xI")
 """inet_diag_msg: family, source port, source address, receive queue, send queue, inode."""
 _INET_DIAG_SKV6ONLY: Final = 11
 _UNIX_REQUEST: Final = struct.Struct("=BxxxIII8x")
-"""unix_diag_req: family, states, inode, what to show."""
+"""unix_diag_req: family, states, inode, attributes to report (udiag_show)."""
 _UNIX_SHOW: Final = 1 | 2 | 16
 """UDIAG_SHOW_NAME, UDIAG_SHOW_VFS, UDIAG_SHOW_RQLEN."""
 _UNIX_REPLY: Final = struct.Struct("=4xI8x")
@@ -52,9 +52,9 @@ _UNIX_DIAG_VFS: Final = 1
 _UNIX_DIAG_RQLEN: Final = 4
 _PAIR: Final = struct.Struct("=II")
 _MINOR_BITS: Final = 20
-"""How the kernel's own dev_t is made: major << 20 | minor."""
+"""The kernel's internal dev_t is major << 20 | minor."""
 _ACCEPTS_CONNECTIONS: Final = 0x10000
-"""__SO_ACCEPTCON, a flag in /proc/net/unix."""
+"""__SO_ACCEPTCON, a flag in /proc/net/unix: the socket listens."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +66,18 @@ class Listener:
     port: int = 0
     path: str = ""
     queue_length: int | None = None
-    """How many connections wait to be accepted."""
+    """The length of the accept queue."""
     backlog: int | None = None
-    """The backlog given to listen(2), capped by net.core.somaxconn; None where only netlink knows it."""
+    """The backlog given to listen(2), capped by net.core.somaxconn; None if netlink is not available."""
     is_v6_only: bool = False
     file: tuple[int, int] = (0, 0)
-    """Inode and device of the socket's file, as the kernel numbers devices."""
+    """Inode and device of the socket's file, with the kernel's device number."""
 
     def __str__(self) -> str:
         return str(Address(self.host, self.port, self.path))
 
     def accepts(self, address: Address, hosts: frozenset[str]) -> bool:
-        """Return whether it takes connections to an address whose host has the IP addresses `hosts`."""
+        """Return whether it accepts connections to an address whose host has the IP addresses `hosts`."""
         if address.path:
             return bool(self.path) and (self.path == address.path or self.file == _file_of(address.path))
         if self.path or self.port != address.port:
@@ -90,14 +90,14 @@ class Listener:
 
 
 def listeners(address: Address, process: int | None = None) -> list[Listener]:
-    """Return the sockets that take connections to an address; `process` has the network namespace to look at."""
+    """Return the sockets that accept connections to an address; /proc is read in the network namespace of `process`."""
     hosts = resolve(address)
     found = unix_listeners(process) if address.path else tcp_listeners(address.port, process)
     return [listener for listener in found if listener.accepts(address, hosts)]
 
 
 def tcp_listeners(port: int = 0, process: int | None = None) -> list[Listener]:
-    """Return the TCP sockets that listen on a port of any host; 0: on any port."""
+    """Return the TCP sockets that listen on a port, at any host; 0 means any port."""
     found = []
     for family, name in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
         request = _INET_REQUEST.pack(family, socket.IPPROTO_TCP, 1 << _TCP_LISTEN, port.to_bytes(2, "big"))
@@ -109,7 +109,7 @@ def tcp_listeners(port: int = 0, process: int | None = None) -> list[Listener]:
 
 
 def unix_listeners(process: int | None = None) -> list[Listener]:
-    """Return the Unix sockets that listen and have a name."""
+    """Return the listening Unix sockets that have a name."""
     request = _UNIX_REQUEST.pack(socket.AF_UNIX, 1 << _TCP_LISTEN, 0, _UNIX_SHOW)
     try:
         found = [_unix_listener(reply) for reply in _dump(request)]
@@ -120,7 +120,7 @@ def unix_listeners(process: int | None = None) -> list[Listener]:
 
 @cache
 def resolve(address: Address) -> frozenset[str]:
-    """Return the IP addresses of an address's host; none where it has none."""
+    """Return the IP addresses of an address's host; empty if it has none."""
     try:
         found = socket.getaddrinfo(address.host, None, type=socket.SOCK_STREAM) if address.host else []
     except (OSError, UnicodeError):
@@ -129,7 +129,7 @@ def resolve(address: Address) -> frozenset[str]:
 
 
 def is_local(address: Address) -> bool:
-    """Return whether an address is one of this machine: whether a socket can be bound to its host."""
+    """Return whether an address belongs to this machine, by binding a socket to its host."""
     if address.path:
         return True
     for host in resolve(address):
@@ -141,9 +141,9 @@ def is_local(address: Address) -> bool:
 
 
 def can_bind(port: int, hosts: frozenset[str]) -> bool:
-    """Return whether a server without SO_REUSEADDR can bind a port: no socket has it, not even one in TIME_WAIT.
+    """Return whether a server without SO_REUSEADDR can bind a port: no socket uses it, not even in TIME_WAIT.
 
-    A host of a family that this machine does not have is skipped.
+    Hosts of an address family that this machine lacks are skipped.
     """
     for host in hosts:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -163,7 +163,7 @@ def can_bind(port: int, hosts: frozenset[str]) -> bool:
 
 
 def free_port() -> int:
-    """Return a port that no socket has, on any host of either family, and that the system gives no connection."""
+    """Return a port that no socket uses, at any host of either family, outside the ephemeral range if possible."""
     for _ in range(_PORT_TRIES):
         port = secrets.choice(_PORTS)
         if can_bind(port, _ANY_HOST):
@@ -174,14 +174,14 @@ def free_port() -> int:
 
 def _file_of(path: str) -> tuple[int, int]:
     try:
-        status = os.stat(path)  # noqa: PTH116  (a string is what there is)
+        status = os.stat(path)  # noqa: PTH116  (the path is a string)
     except OSError:
         return (-1, -1)
     return status.st_ino & 0xFFFFFFFF, os.major(status.st_dev) << _MINOR_BITS | os.minor(status.st_dev)
 
 
 def _dump(request: bytes) -> Iterator[bytes]:
-    """Send one request for a dump of sockets, and yield the replies; raise OSError."""
+    """Send a dump request, and yield the replies; raise OSError."""
     if sys.platform != "linux":
         message = "no netlink"
         raise OSError(message)
@@ -207,7 +207,7 @@ def _aligned(length: int) -> int:
 
 
 def _attributes(data: bytes) -> dict[int, bytes]:
-    """Return the attributes (rtattr) that a reply ends with."""
+    """Return the attributes (rtattr) at the end of a reply."""
     found = {}
     while len(data) >= _ATTRIBUTE.size:
         length, kind = _ATTRIBUTE.unpack_from(data)
@@ -219,7 +219,7 @@ def _attributes(data: bytes) -> dict[int, bytes]:
 def _inet_listener(reply: bytes) -> Listener:
     """Return the listening socket that an inet_diag_msg describes.
 
-    Of a listening socket, idiag_rqueue is the length of the accept queue and idiag_wqueue the backlog.
+    For a listening socket, idiag_rqueue is the length of the accept queue, and idiag_wqueue the backlog (sock_diag(7)).
     """
     family, port, packed, queue_length, backlog, inode = _INET_REPLY.unpack_from(reply)
     raw = packed[:4] if family == socket.AF_INET else packed
@@ -234,7 +234,7 @@ def _inet_listener(reply: bytes) -> Listener:
 
 
 def _plain(host: str) -> str:
-    """Return an IP address as it is usually written; Java binds ::ffff:127.0.0.1 where 127.0.0.1 is meant."""
+    """Return an IP address with an IPv4-mapped one as IPv4: Java binds ::ffff:127.0.0.1 for 127.0.0.1."""
     address = ip_address(host)
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return str(mapped or address)
@@ -256,7 +256,7 @@ def _unix_listener(reply: bytes) -> Listener:
 
 
 def _rows(table: Path) -> Iterator[list[str]]:
-    """Yield the rows of a table in /proc/net, split at white space; none where it cannot be read."""
+    """Yield the rows of a table in /proc/net, split at whitespace; nothing if it is unreadable."""
     with contextlib.suppress(OSError), table.open(encoding="utf-8", errors="surrogateescape") as file:
         next(file, "")
         for line in file:

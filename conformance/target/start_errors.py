@@ -1,4 +1,4 @@
-"""Why a server did not start: a table of what programs print then, and what to do about each."""
+"""Explain why a server did not start: a table of error messages, with what to do about each."""
 
 import re
 import shlex
@@ -15,26 +15,26 @@ from conformance.target.sockets import Listener, can_bind, resolve
 from conformance.target.start_files import build_hint, interpreter_of, manifest_of, shebang_of
 
 _LAST_LINES: Final = 200
-"""How many lines of the output are searched for an error that is not on its decisive line."""
+"""How many lines of the output are searched for an error outside the decisive line."""
 _SIGNAL_STATUS: Final = 256
-"""A guard returns the exit status of a server that a signal has ended as 256 - SIGNAL."""
+"""A guard exits with 256 - SIGNAL for a server that a signal has killed."""
 _EXCEPTION: Final = re.compile(r"Exception in thread |Caused by: |[\w.]+(Error|Exception)\b")
 _SIGNALS: Final = frozenset(int(number) for number in signal.Signals)
 
 
 @dataclass(frozen=True)
 class FailedStart:
-    """A server that was started and does not listen."""
+    """A server that was started, but does not listen."""
 
     command: str
     """As the user wrote it."""
     words: list[str]
-    """The command's words, all fields filled in."""
+    """The command's arguments, with {port}, {dir} and {host} filled in."""
     directory: Path
     """Where it was started."""
     address: Address
     output: str
-    """What it printed since it was started."""
+    """Its output since this start."""
     status: int | None = None
     """Its exit status; None while it runs."""
     holder: str = ""
@@ -42,11 +42,11 @@ class FailedStart:
 
     @property
     def is_address_in_use(self) -> bool:
-        """Whether the server ended because its address was in use."""
+        """Whether the server exited because its address was in use."""
         return self._found is not None and self._found[0] is ADDRESS_IN_USE
 
     def explain(self) -> str:
-        """Return in one line why the server ended, and what to do."""
+        """Explain in one line why the server exited, and what to do."""
         if self._found is not None:
             row, match, line = self._found
             return one_line(row.explain(self, match) + (f" (it printed: {quote(line)})" if row.is_quoted else ""))
@@ -55,7 +55,7 @@ class FailedStart:
         return f"the server ended before it accepted a connection: {what}"
 
     def explain_silence(self, other: Listener | None, *, takes_port: bool) -> str:
-        """Return in one line that the server runs and does not listen on its address, perhaps on `other`."""
+        """Explain in one line that the server runs without listening on its address, but perhaps on `other`."""
         if other is not None:
             why = self._why_elsewhere(other, takes_port=takes_port)
             return f"the server does not listen on {self.address}; it listens on {other} instead: {why}"
@@ -83,9 +83,9 @@ class FailedStart:
 
     @cached_property
     def _found(self) -> "tuple[StartError, re.Match[str], str] | None":
-        """The first row that matches the decisive line; else the one that matches the last line it can.
+        """The first row that matches the decisive line, or else the last line that any row matches.
 
-        Usage text that was printed before an exception does not tell why the server ended.
+        A usage text before an exception is not the reason why the server exited.
         """
         decisive = decisive_line(self.output)
         lines = [line for line in self.output.splitlines() if line.strip()][-_LAST_LINES:]
@@ -100,16 +100,16 @@ class FailedStart:
 
 @dataclass(frozen=True, eq=False)
 class StartError:
-    """What a line of the output means: a row of the table."""
+    """A row of the table: the explanation of a line of output."""
 
     pattern: re.Pattern[str]
     explain: Callable[[FailedStart, "re.Match[str]"], str]
     is_quoted: bool = True
-    """Whether the server itself printed the line, so that it is quoted."""
+    """Whether to quote the line: the server printed it, not the guard."""
 
 
 def _missing_file(failed: FailedStart, match: "re.Match[str]") -> str:
-    """Explain that a program or script does not exist: it has to be built, or stands elsewhere."""
+    """Explain that a program or script does not exist: it has to be built, or the path is wrong."""
     file = match["file"].strip()
     path = failed.directory / file
     if path.is_file():
@@ -121,7 +121,7 @@ def _missing_file(failed: FailedStart, match: "re.Match[str]") -> str:
     if hint:
         return f"{file} does not exist, and {hint}"
     if is_program:
-        return f"cannot run {file}: there is no such program on PATH (one that stands in --cwd is called ./{file})"
+        return f"cannot run {file}: there is no such program on PATH (one in --cwd is called ./{file})"
     where = "" if path.is_absolute() and file.startswith("/") else f" in {failed.directory.resolve()}"
     return f"cannot run {file}: it does not exist{where}: is the path right, and --cwd?"
 
@@ -184,7 +184,7 @@ def _missing_library(failed: FailedStart, match: "re.Match[str]") -> str:
 
 
 def _in_use(failed: FailedStart, match: "re.Match[str]") -> str:
-    """Explain that the address is taken: by a process, by sockets in TIME_WAIT, or that another one is."""
+    """Explain that the address is in use, by a process or by sockets in TIME_WAIT, or that a different port is."""
     del match
     if failed.holder:
         return f"{failed.address} is taken by {failed.holder}: end it, or choose another port"
@@ -238,7 +238,7 @@ COMMAND_LINE_REFUSED: Final = _row(
 START_ERRORS: Final = (
     _row(r"^\S+:\d+(?::\d+)?: (?:fatal )?error: ", _fixed("the server cannot be compiled")),
     ADDRESS_IN_USE,
-    # A program, script or class that does not exist.
+    # A program, script or class does not exist.
     _row(r"^cannot run (?P<file>.+): No such file or directory$", _missing_file, is_quoted=False),
     _row(rf"{_SH}(?P<file>[^:]+): {_NOT_FOUND}$", _missing_file),
     _row(r"^zsh:\d+: (?:command not found|no such file or directory): (?P<file>.+)$", _missing_file),
@@ -251,13 +251,13 @@ START_ERRORS: Final = (
     _row(r"Could not find or load main class (?P<file>\S+)", _missing_class),
     _row(r"Cannot find module '(?P<file>[./][^']*)'", _missing_file),
     _row(r"could not find `Cargo.toml`|go.mod file not found", _fixed("--cwd names no directory of a project")),
-    # One that cannot be executed.
+    # A program or script cannot be executed.
     _row(r"^cannot run (?P<file>.+): Permission denied$", _not_executable, is_quoted=False),
     _row(rf"{_SH}(?P<file>[^:]+): Permission denied$", _not_executable),
     _row(rf"failed to (?:run|execute)(?: command)? {_QUOTED}: Permission denied", _not_executable),
     _row(r"^cannot run (?P<file>.+): Exec format error$", _no_format, is_quoted=False),
     _row(rf"{_SH}(?P<file>[^:]+): (?:cannot execute binary file: )?Exec format error$", _no_format),
-    # A module, class or library that is not installed.
+    # A module, class or library is not installed.
     _row(r"(?:^|: )No module named '?(?P<module>[^\s';]+)", _missing_module),
     _row(r"Cannot find (?:module|package) '(?P<module>[^./'][^']*)'", _missing_module),
     _row(r"Can't locate (?P<module>\S+)(?: in @INC|\.pm)", _missing_module),
@@ -271,8 +271,8 @@ START_ERRORS: Final = (
             "the server was compiled for a newer Java than the one that the command starts: compile it with that one"
         ),
     ),
-    # An address or a command line that the server cannot use.
+    # The server cannot use the address or the command line.
     _row(r"(?:Cannot|Can't) assign requested address|EADDRNOTAVAIL|Errno 99\b", _foreign_address, flags=re.IGNORECASE),
     COMMAND_LINE_REFUSED,
 )
-"""What the last lines of programs mean; of several rows that match, the first."""
+"""The known error messages; the first matching row wins."""

@@ -1,4 +1,4 @@
-"""The files beside a server that does not start: how it is built, which interpreter runs it, what it depends on."""
+"""Inspect the files of a server that does not start: its build system, interpreter and dependencies."""
 
 import re
 import shlex
@@ -28,16 +28,16 @@ _BUILDS: Final = {
     "*.rs": "rustc -o {name} {file}",
     "*.go": "go build -o {name}",
 }
-"""Files that a server is built from, and the command that builds it; the first one that exists decides."""
+"""Build files and sources, and the command that builds the server; the first one that exists decides."""
 _QUIET: Final = {
     "make": "make -s",
     "cargo build --release": "cargo build -q --release",
     "mvn package": "mvn -q package",
 }
 _WRITTEN: Final = frozenset({".py", ".pl", ".rb", ".php", ".sh"})
-"""Suffixes of scripts that are never built."""
+"""Suffixes of scripts that need no build."""
 _COMPILED_SCRIPTS: Final = frozenset({".js", ".mjs", ".cjs"})
-"""Suffixes of scripts that are built if they stand in a directory of their own (build, dist)."""
+"""Suffixes of scripts that may be build products if they are in a subdirectory (build, dist)."""
 _MANIFESTS: Final = {
     "python": ("requirements.txt", "pyproject.toml", "Pipfile", "environment.yml", "setup.py"),
     "node": ("package.json",),
@@ -45,14 +45,14 @@ _MANIFESTS: Final = {
     "perl": ("cpanfile",),
     "ruby": ("Gemfile",),
 }
-"""Where the dependencies of a program stand, by its language."""
+"""Files that list the dependencies of a program, by language."""
 _INTERPRETERS: Final = re.compile(r"(?:(python|pypy)[\d.]*|(node|java|perl|ruby))$")
 _SHELL: Final = re.compile(r"(ba|da|z|k)?sh$")
 _SHEBANG_BYTES: Final = 256
 
 
 def flatten(words: list[str]) -> list[str]:
-    """Return the words of a command, with those of `sh -c SCRIPT` in place of the script."""
+    """Return the words of a command; `sh -c SCRIPT` gives the words of the script."""
     if len(words) > 2 and _SHELL.match(Path(words[0]).name) and re.fullmatch(r"-\w*c", words[1]):  # noqa: PLR2004
         try:
             return [word.strip(";") for word in shlex.split(words[2])]
@@ -62,9 +62,9 @@ def flatten(words: list[str]) -> list[str]:
 
 
 def interpreter_of(words: list[str], directory: Path) -> tuple[str, str]:
-    """Return the language of a command's interpreter, and its path: named by a word, or on the first line of a script.
+    """Return the language and the path of a command's interpreter, named in the command or in a script's #! line.
 
-    Both are empty where there is none.
+    Both are empty if there is none.
     """
     for word in flatten(words):
         if found := _INTERPRETERS.match(Path(word).name):
@@ -78,7 +78,7 @@ def interpreter_of(words: list[str], directory: Path) -> tuple[str, str]:
 
 
 def shebang_of(path: Path) -> str:
-    """Return what stands behind the `#!` of a script; empty where there is none."""
+    """Return the #! line of a script, without the `#!`; empty if there is none."""
     try:
         with path.open("rb") as file:
             first = file.readline(_SHEBANG_BYTES)
@@ -88,7 +88,7 @@ def shebang_of(path: Path) -> str:
 
 
 def manifest_of(language: str, words: list[str], directory: Path) -> Path | None:
-    """Return the file, beside the script or where it is started, that names what a program depends on."""
+    """Return the file that lists a program's dependencies, in the script's directory or where it is started."""
     scripts = [directory / word for word in flatten(words)]
     places = [*(script.parent for script in scripts if script.is_file()), directory]
     names = _MANIFESTS.get(language, ())
@@ -96,7 +96,7 @@ def manifest_of(language: str, words: list[str], directory: Path) -> Path | None
 
 
 def build_hint(file: str, words: list[str], command: str, directory: Path) -> str:
-    """Return how a file that does not exist is built; empty where nothing that it could be built from exists."""
+    """Return a hint how to build a missing file; empty if there are no build files or sources."""
     suffix = Path(file).suffix
     if suffix in _WRITTEN or (
         suffix in _COMPILED_SCRIPTS and (directory / file).parent.resolve() == directory.resolve()
@@ -122,14 +122,14 @@ def build_hint(file: str, words: list[str], command: str, directory: Path) -> st
 
 
 def _shell_word(script: str) -> str:
-    """Return `sh -c SCRIPT`, quoted to be one word of a command line."""
+    """Return `sh -c SCRIPT`, quoted as one shell word."""
     if not re.search(r"""["'$`\\]""", script):
         return f"'sh -c \"{script}\"'"
     return shlex.quote(shlex.join(["sh", "-c", script]))
 
 
 def _above(file: str, top: Path) -> Iterator[Path]:
-    """Yield the directories from a file's own up to `top`, and `top` too for a relative path that leads out of it."""
+    """Yield the directories from a file's own up to `top`, and `top` also for a relative path that leads outside."""
     top = top.resolve()
     path = (top / file).resolve()
     if top in path.parents:

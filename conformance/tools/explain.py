@@ -1,4 +1,4 @@
-"""Explains scenarios and requirements in words, without a server."""
+"""Explain scenarios and requirements, without a server."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from conformance.spec.reader import Requirement, specification
 
 
 def explained(identifier: str, scenarios: Catalogue) -> str:
-    """Return what a scenario shows, or what a requirement asks and by which scenarios; raise SelectionError."""
+    """Explain a scenario, or a requirement and the scenarios that test it; raise SelectionError."""
     if identifier in scenarios:
         return _scenario(scenarios[identifier])
     try:
@@ -39,9 +39,9 @@ def _scenario(scenario: Scenario) -> str:
     level_in = {**({} if scenario.level else row.level_in or {}), **scenario.level_in}
     lines = [
         f"{scenario.id}: {scenario.title}",
-        f"judges {row.id}, {_levels(scenario.level or row.level, level_in, scenario.dialects or row.dialects)}",
+        f"tests {row.id}, {_levels(scenario.level or row.level, level_in, scenario.dialects or row.dialects)}",
         f"  {row.text}",
-        f"is played {scenario.isolation}"
+        f"isolation: {scenario.isolation}"
         + (f"; needs {', '.join(sorted(scenario.all_needs))}" if scenario.all_needs else ""),
     ]
     if scenario.depends:
@@ -51,9 +51,9 @@ def _scenario(scenario: Scenario) -> str:
     elif scenario.play.__doc__:
         lines += ["", *(f"  {line.strip()}".rstrip() for line in scenario.play.__doc__.strip().splitlines())]
     if causes := list(scenario.causes.rows()):
-        lines += ["", "if it fails, the first of these that fits:"]
+        lines += ["", "likely causes of a failure, of which the first that fits is reported:"]
         for kind, cause in causes:
             lines.append(f"  {kind.value}: {cause.text}")
             if cause.condition:
-                lines.append(f"    told if {cause.condition}")
+                lines.append(f"    only if {cause.condition}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Sends the bytes of a recorded scenario again, in the recorded order, and tells what comes back."""
+"""Replay the bytes of a recorded scenario, in the recorded order, and print the replies."""
 
 import base64
 import socket
@@ -12,18 +12,18 @@ from conformance.model.events import Event, Result, RunStart
 
 
 class ReplayError(ValueError):
-    """Why something cannot be sent again, in one line."""
+    """A scenario cannot be replayed; the one-line message says why."""
 
 
 def find_result(events: Iterator[Event], scenario: str) -> tuple[RunStart | None, Result]:
-    """Return a scenario's result and the run that it belongs to; raise ReplayError."""
+    """Return a scenario's result and the start of its run; raise ReplayError."""
     start: RunStart | None = None
     for event in events:
         if isinstance(event, RunStart):
             start = event
         elif isinstance(event, Result) and event.scenario == scenario:
             if not any(entry.what == "sent" for entry in event.transcript):
-                message = f"{scenario} was not played in this run: {event.verdict}, {event.got}"
+                message = f"{scenario} did not run: {event.verdict}, {event.got}"
                 raise ReplayError(message)
             return start, event
     message = f"this run has no {scenario}"
@@ -38,9 +38,9 @@ def replay(
     *,
     deadline: float,
 ) -> None:
-    """Send what was sent and wait for as many bytes as came; tell each step, and where the answer is another.
+    """Send the recorded bytes, and read as many as were received; pass a line to `tell` for each step and difference.
 
-    Raises ReplayError for a payload that was too long to be kept.
+    Raises ReplayError for a payload that was too long to be recorded.
     """
     peers: dict[int, RawConnection] = {}
     record = Recording()
@@ -73,16 +73,16 @@ def replay(
 
 
 def payload(entry: WireEntry) -> bytes:
-    """Return what was sent, if the record has it; raise ReplayError."""
+    """Return the sent bytes if the recording has them; raise ReplayError."""
     if entry.data is not None:
         return entry.data.encode("latin-1")
     if entry.zlib is None:
-        message = f"{entry.size} bytes were sent that the record has only a hash of: run the scenario instead"
+        message = f"{entry.size} bytes were sent, of which the recording has only a hash: run the scenario instead"
         raise ReplayError(message)
     try:
         return zlib.decompress(base64.b64decode(entry.zlib, validate=True))
     except (ValueError, zlib.error) as error:
-        message = f"{entry.size} bytes were sent that the record has not whole ({error}): run the scenario instead"
+        message = f"{entry.size} bytes were sent, but their recording is damaged ({error}): run the scenario instead"
         raise ReplayError(message) from error
 
 

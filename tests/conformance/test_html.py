@@ -96,7 +96,7 @@ def test_every_scenario_is_there_with_its_conversation() -> None:
         if hasattr(event, "scenario"):
             assert text.count(event.scenario) >= 1
     assert text.count("get_slice text.txt 41 1\\r\\nquit\\r\\n") >= 4
-    assert "and more, which the event stream has" in text
+    assert "truncated; the event stream has the rest" in text
 
 
 def test_it_carries_what_identifies_the_run() -> None:

@@ -111,13 +111,13 @@ def test_a_size_may_have_a_unit(text: str, number: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "K", "1T", "1.5M", "9" * 16, "\N{ARABIC-INDIC DIGIT ONE}", "1_0"])
 def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no size"):
+    with pytest.raises(ValueError, match="is not a size"):
         cli_types.size(text)
 
 
 @pytest.mark.parametrize("text", ["0", "0.009", "1001", "nan", "inf", "-1", "x", ""])
 def test_what_is_no_scale_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no number from 0\.01 to 1000"):
+    with pytest.raises(ValueError, match=r"is not a number from 0\.01 to 1000"):
         cli_types.scale(text)
 
 

@@ -53,7 +53,7 @@ KNOWN: dict[str, str] = {
     "quit-without-reply": "quit has no reply",
     "arguments-wrong-200": "answers 200 where 201",
     "greeting": "Welcome to HFTP!",
-    "echo": "each command line is sent back",
+    "echo": "each command line is echoed",
     "prompt": "follows each reply",
 }
 """What is said of each planted deviation; those of the same mistake in two styles stand beside each other."""

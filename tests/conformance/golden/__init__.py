@@ -101,7 +101,7 @@ def events() -> list[Event]:
             | {"error": 1, "flaky": 1, "known": 1},
             exit=Exit.SUITE_FAULT,
             seconds=3.25,
-            problems=["metadata.* in the baseline matches no scenario that was played"],
+            problems=["metadata.* in the baseline matches no scenario that ran"],
             output="listening\nTraceback (most recent call last):\n\x1b[31mKeyError\x1b[0m\n",
         ),
     ]

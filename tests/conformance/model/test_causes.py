@@ -555,8 +555,8 @@ def check(cause: Cause, keys: set[str], where: str) -> None:
 
 def test_explain_shows_all_causes_and_their_conditions() -> None:
     text = explained("arguments.2-64-size", ALL)
-    assert "told if the answer is 0, and this goes as written: C: get_slice {text} 0 1000000000 / S: 0 *" in text
-    assert "told if" in explained("slices.past-end-by-size", ALL)
+    assert "only if the answer is 0, and this goes as written: C: get_slice {text} 0 1000000000 / S: 0 *" in text
+    assert "only if" in explained("slices.past-end-by-size", ALL)
     chapter = Chapter()
     chapter.transcript("a.b", "HFTP-3.6", "x", "C: quit\nS: 0 *", causes={Kind.STATUS: "y"})
     assert explained("a.b", Catalogue(chapter)).endswith("status: y")

@@ -130,11 +130,11 @@ def test_what_was_answered_where_several_answers_are_right_is_seen() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("S: 0 *", "without anything said"),
+        ("S: 0 *", "client sends nothing"),
         ("C: x\nhello", "neither C:"),
         ("C: x\n<leave>", "neither C:"),
-        ("C: x\nS: <slices>", "no such reply"),
-        ("C| \\xg", "no bytes"),
+        ("C: x\nS: <slices>", "unknown reply"),
+        ("C| \\xg", "invalid bytes"),
     ],
 )
 def test_what_is_no_transcript_is_refused_in_one_line(text: str, complaint: str) -> None:

@@ -32,7 +32,7 @@ def test_who_ends_the_server_a_moment_after_a_right_reply_is_found(name: str) ->
     found.check_whole()
     assert set(found.with_verdict(*BAD)) == CULPRITS[name]
     assert {found.verdicts()[culprit] for culprit in CULPRITS[name]} == {("fail", "gone")}
-    assert all("serves nobody" in found.results[culprit].got for culprit in CULPRITS[name])
+    assert all("serves no client" in found.results[culprit].got for culprit in CULPRITS[name])
 
 
 @pytest.mark.parametrize("around", [AROUND, ()])
@@ -102,7 +102,7 @@ def test_a_server_that_ends_by_itself_is_not_blamed_on_a_scenario() -> None:
     found = judge_command(f"{MODULE} ends-after-forty", *select, dialect="2026")
     found.check_whole()
     assert found.with_verdict("fail", "warn", "blocked") == []
-    assert any("the server ended" in problem for problem in found.end.problems)
+    assert any("the server exited" in problem for problem in found.end.problems)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_the_level_may_depend_on_the_dialect() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("=", "no TOML"),
+        ("=", "invalid TOML"),
         (ROW + RIGHT.replace("1.1", "2.1"), "looks like HFTP-1.1"),
         (ROW + RIGHT.replace("MUST", "must"), "level is one of"),
         (ROW + RIGHT + 'dialects=["2020"]\n', "dialect is one of"),

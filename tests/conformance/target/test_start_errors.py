@@ -81,7 +81,7 @@ def complaint(start: Start, directory: Path, address: Address | None = None) -> 
         ("make: stdbuf -oL ./server {port}", "./server does not exist, and there is a Makefile: build it first (make)"),
         (
             "make: server-program {port}",
-            "no such program on PATH (one that stands in --cwd is called ./server-program)",
+            "no such program on PATH (one in --cwd is called ./server-program)",
         ),
         ("make: gcc bad.c -o bad {port}", "cannot be compiled (it printed: bad.c:1:"),
         ("make: /no/such/server {port}", "cannot run /no/such/server: it does not exist"),

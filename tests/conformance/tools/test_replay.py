@@ -29,10 +29,10 @@ def test_what_was_sent_is_had_from_what_is_recorded(data: bytes) -> None:
     ("recorded", "reason"),
     [
         (entry(head="g", tail="n", sha256="00"), "only a hash"),
-        (entry(zlib="no base64!"), "has not whole"),
-        (entry(zlib=base64.b64encode(b"not compressed").decode()), "has not whole"),
-        (entry(zlib=base64.b64encode(zlib.compress(LONG)[:20]).decode()), "has not whole"),
-        (entry(zlib="\u1234"), "has not whole"),
+        (entry(zlib="no base64!"), "recording is damaged"),
+        (entry(zlib=base64.b64encode(b"not compressed").decode()), "recording is damaged"),
+        (entry(zlib=base64.b64encode(zlib.compress(LONG)[:20]).decode()), "recording is damaged"),
+        (entry(zlib="\u1234"), "recording is damaged"),
     ],
     ids=["a hash", "no base64", "not compressed", "cut off", "no ASCII"],
 )
