@@ -72,9 +72,7 @@ def test_links_lead_somewhere(stream: list[Event]) -> None:
 
 def test_failures_come_before_everything_and_explain_themselves() -> None:
     text = Page(html(events())).text
-    wrong, left, everything = (
-        text.index(head) for head in ("What went wrong", "What did not run", "All results")
-    )
+    wrong, left, everything = (text.index(head) for head in ("What went wrong", "What did not run", "All results"))
     assert wrong < left < everything
     explained = text[wrong:left]
     for words in (
