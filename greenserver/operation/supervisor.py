@@ -1,4 +1,4 @@
-"""Keeps so many workers: replaces those that end, reloads without a gap in which none serves, drains at the end.
+"""Keep a number of workers: replace those that end, reload without a gap in which none serves, drain at the end.
 
 The supervisor serves no client, keeps the rights it was started with, and imports nothing that a worker must find
 unpatched. It sleeps in one place, `_wait`, until a signal, a beat of a worker or a deadline.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS: Final = 1.0
-"""How long after a failed start the next one is tried; twice as long each time, until one succeeds."""
+"""The pause after a failed start. It doubles with each further failure, until a start succeeds."""
 
 LONGEST_PAUSE_SECONDS: Final = 8.0
 
@@ -126,7 +126,7 @@ class Supervisor:
         self._count = max(1, self._count - 1)
 
     def _reload(self) -> None:
-        """Have all workers replaced by such of a new configuration, if that is good."""
+        """Replace all workers by workers of the new configuration, unless it is refused."""
         kept: list[str] = []
         try:
             settings, kept = kept_until_restart(self._settings, self._reread())
@@ -217,7 +217,7 @@ class Supervisor:
             worker.enforce(now)
 
     def _reap(self, now: float) -> None:
-        """Take note of all children that have ended, those too that a container hands over to its first process."""
+        """Reap all children that have ended, orphans of a container too, which the kernel gives to its first process."""
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG)) != (0, 0):
                 pid, status = ended
@@ -238,7 +238,7 @@ class Supervisor:
             self._status = FAILED_TO_BOOT
 
     def _hold_back(self, now: float) -> None:
-        """Start none for a while; failures during a pause do not make it longer."""
+        """Pause before the next start; failures during a pause do not make it longer."""
         if now >= self._start_at:
             self._pause_seconds = min(max(FIRST_PAUSE_SECONDS, self._pause_seconds * 2), LONGEST_PAUSE_SECONDS)
             self._start_at = now + self._pause_seconds
@@ -246,7 +246,7 @@ class Supervisor:
     # --- The end ---------------------------------------------------------------------------------
 
     def _drain(self) -> int:
-        """Let nobody new in and the replies under way finish, and return as `run`; a second signal ends it at once."""
+        """Refuse new clients, let the replies under way finish, and return as `run`; a second signal ends it at once."""
         if self._admin is not None:
             self._admin.board.set_draining()
         inheritance.notify("STOPPING=1")
@@ -280,4 +280,4 @@ class Supervisor:
 
 
 def _ignore() -> None:
-    """Do nothing at a signal that would end the process otherwise."""
+    """Ignore a signal that ends a process by default."""

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 CANNOT_SERVE: Final = 1
-"""Exit status of a worker that something outside of the program kept from serving: the next one may have more luck."""
+"""Exit status: cannot serve, for a reason outside of the program; another try may succeed."""
 
 FAILED_TO_BOOT: Final = 3
-"""Exit status of a worker that met with an unexpected exception before it served."""
+"""Exit status: an unexpected exception before it was ready."""
 
 FAILED: Final = 255
-"""Exit status of a worker that met with an unexpected exception while it served."""
+"""Exit status: an unexpected exception while it served."""
 
 _BEAT: Final = b"."
 
