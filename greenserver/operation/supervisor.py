@@ -217,7 +217,7 @@ class Supervisor:
             worker.enforce(now)
 
     def _reap(self, now: float) -> None:
-        """Reap all children that have ended, orphans of a container too, which the kernel gives to its first process."""
+        """Reap all children that have ended; in a container, orphans are children of its first process too."""
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG)) != (0, 0):
                 pid, status = ended
@@ -246,7 +246,7 @@ class Supervisor:
     # --- The end ---------------------------------------------------------------------------------
 
     def _drain(self) -> int:
-        """Refuse new clients, let the replies under way finish, and return as `run`; a second signal ends it at once."""
+        """Refuse new clients, let replies under way finish, and return as `run`; a second signal ends it at once."""
         if self._admin is not None:
             self._admin.board.set_draining()
         inheritance.notify("STOPPING=1")
