@@ -410,13 +410,14 @@ def test_systemd_is_told_of_the_start_and_of_the_end(supervise: Supervise, tmp_p
         assert ear.recv(100) == b"STOPPING=1"
 
 
-def test_a_moment_that_has_passed_is_not_waited_for() -> None:
+def test_it_sleeps_until_a_moment_and_not_at_all_if_that_has_passed() -> None:
     script = (
         "import time; from greenserver.config.settings import Settings; from greenserver.service import supervisor; "
         "watching = supervisor.Supervisor(Settings(), Settings, None, None, is_own=False); watching.catch_signals(); "
-        "watching._wait(time.monotonic() - 2); print('went on')"
+        "watching._wait(time.monotonic() - 2); began = time.monotonic(); watching._wait(began + 0.5); "
+        "print(time.monotonic() - began >= 0.5)"
     )
-    assert run_script(script).stdout == "went on\n"
+    assert run_script(script).stdout == "True\n"
 
 
 # --- What it holds -------------------------------------------------------------------------------

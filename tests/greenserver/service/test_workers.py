@@ -164,6 +164,7 @@ def test_a_terminal_interrupts_the_whole_group_and_it_still_drains(start: Start,
         os.killpg(server.process.pid, signal.SIGINT)
         assert client.rest() == b""
     assert server.process.wait(PATIENCE_SECONDS) == 0
+    assert "was sent SIGINT" not in server.log(), "a worker leaves it to the supervisor"
 
 
 def test_a_reload_replaces_all_workers_and_serves_by_the_new_configuration(
