@@ -4,6 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 import pybase64
@@ -63,12 +64,12 @@ def one_line(source: Source, size: int) -> Pieces:
         raise Failure(Kind.BODY, f"{size} bytes on one line of base64", f"{got} bytes on the first line")
 
 
-def lines(source: Source, size: int) -> Pieces:
-    """Read one or more lines of base64: the form of 2026."""
+def lines(source: Source, size: int, *, allow_bare_lf: bool = False) -> Pieces:
+    """Read one or more lines of base64, the form of 2026; `allow_bare_lf` accepts lines that end in a bare LF."""
     left = size
     while True:
         got = 0
-        for data in _base64_line(source):
+        for data in _base64_line(source, allow_bare_lf=allow_bare_lf):
             got += len(data)
             yield data, False
         yield b"", True
@@ -174,20 +175,6 @@ def _urlsafe(text: bytes) -> bytes:
     return base64.b64decode(text, altchars=b"-_", validate=True)
 
 
-def _lines_of_lf(source: Source, size: int) -> Pieces:
-    """Read lines of base64 that end in a bare LF; the last one may end in CR LF."""
-    left = size
-    while True:
-        got = 0
-        for data in _base64_line(source, allow_bare_lf=True):
-            got += len(data)
-            yield data, False
-        yield b"", True
-        left -= got
-        if left <= 0 or got == 0:
-            return
-
-
 READERS: Final[Mapping[str, Reader]] = {
     "2026": lines,
     "2019": one_line,
@@ -198,7 +185,7 @@ READERS: Final[Mapping[str, Reader]] = {
     "unpadded": _text_line(_unpadded),
     "urlsafe": _text_line(_urlsafe),
     "lines": lines,
-    "lines-lf": _lines_of_lf,
+    "lines-lf": partial(lines, allow_bare_lf=True),
     "fragments-hex": _Fragments(base=_HEXADECIMAL).read,
     "fragments-counted": _Fragments(counted=2).read,
     "fragments-short-end": _Fragments(end=b"0\r\n").read,
