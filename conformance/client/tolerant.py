@@ -92,9 +92,12 @@ class TolerantConnection(RawConnection):
 
     def _check_pace(self) -> None:
         """Raise Incomplete if replies arrive too slowly for the last one to arrive before the deadline."""
-        now, done = monotonic(), self._replies - 1
+        done = self._replies - 1
+        if done < PACE_REPLIES:
+            return
+        now = monotonic()
         seconds = now - self._began
-        if done < PACE_REPLIES or seconds < PACE_SECONDS:
+        if seconds < PACE_SECONDS:
             return
         if (len(self._lines) - done) * seconds / done > _PACE_MARGIN * (self.deadline - now):
             raise Incomplete(TOO_SLOW)
