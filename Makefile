@@ -9,7 +9,7 @@ help: ## List these commands
 .venv/installed: pyproject.toml
 	python3 -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable . --group test --group lint --group types tox-uv
+	$(BIN)/pip install --quiet --editable . --group test --group lint --group types ./tests/tox_plugin
 	touch $@
 
 run: .venv/installed ## Serve a directory (this one, if ARGS names none)

@@ -1,6 +1,7 @@
 """Fit tox-uv to the matrix: interpreters that are not on PATH, pip's index, shared bytecode, how much runs at a time.
 
-tox loads this file by its name; see https://tox.wiki/en/latest/plugins.html. CONTRIBUTING.md says what each part saves.
+A plugin of tox, installed from this folder; see https://tox.wiki/en/latest/plugins.html. CONTRIBUTING.md says what each
+part saves.
 """
 
 import configparser
@@ -57,7 +58,7 @@ def interpreter_directories(environment: Mapping[str, str], home: Path) -> Itera
 def has_interpreter(version: str, environment: Mapping[str, str]) -> bool:
     """Return whether uv finds an interpreter: it looks for those of the environments, too."""
     command = [sys.executable, "-m", "uv", "python", "find", "--quiet", "--system", version]  # in no environment
-    return not subprocess.run(command, env=environment, capture_output=True, check=False).returncode  # noqa: S603
+    return not subprocess.run(command, env=environment, capture_output=True, check=False).returncode
 
 
 def index_of_pip(environment: Mapping[str, str]) -> str:
