@@ -71,6 +71,9 @@ stopped reading; half of it slows down clients with small receive buffers."""
 KNOWN_COMMANDS: Final = 512
 """Size of the cache of parsed commands, so that repeated ones are not parsed again."""
 
+KNOWN_LINE_BYTES: Final = 320
+"""Longest command line in that cache. The longest valid one without leading zeros has 309 bytes."""
+
 KNOWN_NAME_SECONDS: Final = 1.0
 """How long a name that was in memory is assumed to stay there. To check costs four times the look-up itself."""
 
@@ -94,10 +97,14 @@ COALESCE_BYTES: Final = 64 * KIB
 """Replies to pipelined commands are buffered up to this size before they are sent."""
 
 SMALL_SLICE_BYTES: Final = 46 * KIB
-"""Slices up to this size are buffered with other replies. Larger ones are read only once the socket is writable."""
+"""Slices and listings up to this size are buffered whole, with other replies. Larger ones are read only once the socket
+is writable."""
+
+READ_ATTEMPTS: Final = 5
+"""How often a small slice is read while its file is written to, before that is an error."""
 
 TEXT_PART_BYTES: Final = 32 * KIB
-"""Bytes of a listing that are produced at a time."""
+"""Bytes of a listing that are sent at a time."""
 
 # --- Timeouts ------------------------------------------------------------------------------------
 
@@ -125,6 +132,9 @@ REFUSALS: Final = 64
 
 ACCEPT_BURST: Final = 8
 """Connections accepted in one go, before the first of them is served."""
+
+DRAIN_BURST: Final = 32
+"""Idle connections that are ended in one go at a reload or a stop, before others are served."""
 
 FEW_REFUSALS: Final = 8
 """The same as `REFUSALS` where descriptors are scarce."""

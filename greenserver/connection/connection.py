@@ -7,106 +7,84 @@ cannot monopolize the server.
 
 import contextlib
 import socket
-from collections.abc import Callable, Sequence
-from time import monotonic
-from typing import TYPE_CHECKING
 
-from greenserver.config.limits import COALESCE_BYTES, DEFAULTS, Limits
 from greenserver.connection import handshake
-from greenserver.connection.fast_path import FastPath
 from greenserver.connection.flow_control import TooSlowError
 from greenserver.connection.reader import Reader
-from greenserver.connection.writer import BrokenOffError, Writer
-from greenserver.files.page_cache import WouldBlockError
-from greenserver.files.store import FileStore, NonBlockingStore
-from greenserver.io.wait import FOREVER, NOTHING, READ, Steps, Wait, Waiter, has_input, run_to_completion, wait_blocking
-from greenserver.net.limiter import ConnectionLimiter, Slot
+from greenserver.connection.responder import Responder, Unfinished
+from greenserver.connection.serving_config import ServingConfig
+from greenserver.connection.state import BUSY, CLOSED, CLOSING, HANDSHAKE, IDLE, State, transition
+from greenserver.connection.writer import Writer
+from greenserver.io.wait import (
+    LATE,
+    READ,
+    READY,
+    FastPath,
+    Steps,
+    Wait,
+    Waiter,
+    run_to_completion,
+    wait_blocking,
+)
+from greenserver.net.limiter import Admission
 from greenserver.protocol.commands import split
-from greenserver.protocol.dialects import Dialect, understand
-from greenserver.protocol.responses import Body, Response
-from greenserver.protocol.status import CommandError, Status
-from greenserver.protocol.store import Files
+from greenserver.protocol.responses import Response
+from greenserver.protocol.status import OK, Status
 from greenserver.telemetry.access_log import AccessLog
-from greenserver.telemetry.metrics import SILENT, Metrics
-
-if TYPE_CHECKING:
-    from ssl import SSLContext
 
 
 class Connection:
     """A connection to one client, from the handshake to the close.
 
-    `client` names the client in the log; `handle` waits with `wait`. The connection owns the socket from
-    here on: it makes it non-blocking, and closes it at the end.
-    `limits` bounds time and memory, `limiter` counts connections, and `meter` receives the metrics.
-    With `tls`, the connection is encrypted. With `proxy_from`, it must begin with a PROXY protocol header, sent by
-    a peer in one of these networks (or on a unix socket); the header replaces the client's address.
+    `client` names the client in the log. The connection owns the socket from here on: it makes it non-blocking, and
+    closes it at the end. It is a member of its configuration's group.
+    Unless it `may_block`, it never waits for a disk itself: its thread serves other connections, too.
+
+    Raise DrainingError if the group is draining, OSError if the client has disconnected already.
     """
 
-    may_block = True
-    """Whether a file read may block the thread. An engine that serves several connections in a thread clears it."""
-
-    def __init__(  # noqa: PLR0913  (keyword-only settings, a default each)
-        self,
-        sock: socket.socket,
-        store: FileStore,
-        dialect: Dialect,
-        *,
-        client: str = "",
-        wait: Waiter = wait_blocking,
-        limits: Limits = DEFAULTS,
-        meter: Metrics = SILENT,
-        limiter: ConnectionLimiter | None = None,
-        tls: "SSLContext | None" = None,
-        proxy_from: Sequence[handshake.Network] = (),
-    ) -> None:
+    def __init__(self, sock: socket.socket, config: ServingConfig, client: str = "", *, may_block: bool = True) -> None:
         handshake.prepare(sock)
+        config.group.join()
         self.socket = sock
-        self.wait = wait
-        self._store = store
-        self._files = NonBlockingStore(store)
-        self._dialect = dialect
-        self._limits = limits
-        self._slot = Slot(limiter)
-        self._tls = tls
-        self._proxy_from = proxy_from
-        self._access_log = AccessLog(client, dialect.known_name, meter)
-        self._reader = Reader(sock, limits, self._access_log)
-        self._writer = Writer(sock, limits)
-        self._fast_path = FastPath(dialect.short, store, self._access_log)
-        self._going_on = True
-        self._idle = False  # waiting for a command, with every reply sent
-        self._heard: bool | OSError | None = None  # what the fast path received, for `_hear`
-        self._has_parted = False  # stopped while idle, and the sending side is shut down
-
-    # --- Public interface ------------------------------------------------------------------------
+        self.wait: Waiter = wait_blocking
+        """How `handle` and `read_buffer` wait."""
+        self.config = config
+        self.state = HANDSHAKE
+        self._access_log = AccessLog(client, config.meter)
+        self._reader = Reader(sock, config.limits, self._access_log)
+        self._writer = Writer(sock, config.limits)
+        self._responder = Responder(config, self._reader, self._writer, self._access_log, may_block=may_block)
+        self._slot = config.limiter.acquire(config.limits)
+        self.is_dropped = self._slot.admission is Admission.DROPPED
+        """Whether serving the connection only rejects it, at once."""
 
     def handle(self) -> None:
         """Serve the client until the connection ends."""
         run_to_completion(self.steps(), self.socket, self.wait)
 
     def steps(self) -> Steps[None]:
-        """Serve the client until the connection ends, one wait at a time."""
+        """Serve the client until the connection ends, one wait at a time. Raise nothing."""
         outcome, limit = "closed", ""
         try:
-            yield from self._arrive()
-            yield from self._converse()
-            if not self._reader.is_at_end:
-                yield from handshake.linger(self.socket, self._limits.linger_seconds, self._writer.channel)
+            yield from self._shake_hands()
+            if self.state is BUSY:
+                yield from self._serve()
+            yield from self._close()
         except TooSlowError as error:
             outcome, limit = "timed out", error.what
             self._access_log.stalled(limit)
         except handshake.HandshakeError as error:
-            self._slot.reject(error.kind, self._access_log.client, error)
+            self.config.limiter.report_failed_handshake(error.kind, self._access_log.client, error)
         except OSError as error:
             outcome = error.strerror or str(error)
         except GeneratorExit:
             outcome = "ended by the server"
+        except Exception as error:  # noqa: BLE001  (ends this connection, and no other)
+            outcome = "internal error"
+            self._access_log.crashed(error)
         finally:
-            self.socket.close()
-            if self._slot.is_welcome:
-                self._access_log.disconnected(outcome, limit)
-            self._slot.end()
+            self.abandon(outcome, limit)
 
     def read_buffer(self) -> str:
         r"""Receive one complete command, and return it without its line end.
@@ -116,11 +94,17 @@ class Connection:
 
         Raise TimeoutError if the client sends nothing for too long, OSError if the connection breaks.
         """
-        return run_to_completion(self._next_command(), self.socket, self.wait)
+        lines = self._reader.lines
+        while (line := lines.next_line()) is None:
+            if not run_to_completion(self._receive(), self.socket, self.wait):
+                return ""
+        return line.decode("latin-1") or "\r\n"
 
     def parser_command(self, command: str) -> Response:
         """Run one command and return its reply; every failure is a reply too."""
-        return self._answer(self._store, command)
+        request = self.config.dialect.parse(command.removesuffix("\r\n").encode())
+        reply = self._responder.run(request, self.config.store)
+        return Response(OK, reply.removeprefix(OK.line)) if isinstance(reply, bytes) else reply
 
     @staticmethod
     def normalize_command(command: str) -> tuple[str, list[str]]:
@@ -131,190 +115,98 @@ class Connection:
         """
         return split(command)
 
-    # --- Starting and stopping -------------------------------------------------------------------
-
-    def enter(self) -> bool:
-        """Acquire a slot before the connection is served; return False if serving it only rejects it, at once."""
-        self._slot.begin()
-        return not self._slot.is_cut_short
-
-    def abandon(self) -> None:
-        """Close a connection whose `steps` never started."""
-        self.socket.close()
-        self._slot.end()
-
-    def stop(self) -> None:
-        """Close after the current reply; at once if the connection is idle.
-
-        If idle, the first call shuts down sending, so that the client sees EOF; the next one (with TLS, the first)
-        shuts down receiving.
-        """
-        self._going_on = False
-        if not self._idle or has_input(self.socket):
-            return
-        is_parting = self._writer.channel is None and not self._has_parted
-        self._has_parted = is_parting or self._has_parted
-        with contextlib.suppress(OSError):  # SHUT_RD wakes the wait for the socket
-            self.socket.shutdown(socket.SHUT_WR if is_parting else socket.SHUT_RD)
-
     def abort(self) -> None:
-        """Close now, even in the middle of a reply."""
-        self._going_on = False
+        """Close now, even in the middle of a reply. Any thread may call it."""
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 
-    # --- Receiving -------------------------------------------------------------------------------
-
-    def _next_command(self, fast_path: Callable[[Wait], bool] | None = None) -> Steps[str]:
-        while not (command := self._reader.next_command()):
-            if not self._writer.flush_at_once():
-                yield from self._writer.flush()
-            if not (yield from self._hear(fast_path)):
-                return ""
-        return command
-
-    def _hear(self, fast_path: Callable[[Wait], bool] | None) -> Steps[bool]:
-        """Receive more input. Return False at EOF or on shutdown."""
-        reader = self._reader
-        wait = Wait(READ, reader.deadline(), fast_path=fast_path)
-        while True:
-            self._idle = True
-            if not self._going_on:
-                return False
-            if reader.has_early:
-                reader.has_early = False
-            elif not (yield wait):
-                raise TooSlowError("line" if reader.lines.is_mid_line else "idle")
-            self._idle = False
-            if self._has_parted:  # the sending side is shut down: no reply can be sent
-                return False
-            heard, self._heard = self._heard, None
-            if isinstance(heard, OSError):
-                raise heard
-            if heard is not None:
-                return heard
-            with contextlib.suppress(BlockingIOError):
-                return reader.take(reader.receive())
-
-    # --- Replying --------------------------------------------------------------------------------
-
-    def _answer(self, store: Files, command: str) -> Response:
-        """Run one command. Raise WouldBlockError if the store does."""
-        try:
-            return understand(self._dialect, command)(store)
-        except CommandError as refusal:
-            return Response(refusal.status)
-        except WouldBlockError:
-            raise
-        except Exception as error:  # noqa: BLE001  (every failure gets a reply)
-            self._access_log.failed(command, error)
-            return Response(Status.INTERNAL_SERVER_ERROR)
-
-    def _converse(self) -> Steps[None]:
-        """Answer commands in order until the connection ends."""
-        writer, access_log = self._writer, self._access_log
-        files: Files = self._store if self.may_block else self._files
-        fast_path = self._answer_at_once if writer.is_plain else None
-        # No generator for a command that is already complete: pipelined commands arrive by the hundred.
-        while self._going_on and (command := self._reader.next_command() or (yield from self._next_command(fast_path))):
-            access_log.commands += 1
-            begun = monotonic() if access_log.is_wanted else 0.0
-            try:
-                response = self._answer(files, command)
-            except WouldBlockError:
-                yield Wait(NOTHING, FOREVER, work=self._files.work)
-                response = self._answer(files, command)
-            self._going_on = self._going_on and not response.closes
-            writer.replies += response.status.line
-            writer.replies += response.text
-            size = len(response.status.line) + len(response.text)
-            if response.body is not None:
-                size += yield from self._send_body(response.body)
-            elif len(writer.replies) > COALESCE_BYTES:
-                yield from writer.flush()
-            if access_log.is_wanted:
-                access_log.answered(command, response.status, size, monotonic() - begun)
-        yield from writer.flush()
-
-    def _answer_at_once(self, wait: Wait) -> bool:
-        """Answer received commands as long as none has to wait; return whether to keep waiting for more.
-
-        This is the fast path of the wait for a command. Most commands and replies are short, and resuming the
-        generator for each would double the cost. On False, the generator continues where this stopped.
-        """
-        self._idle = False
-        if self._has_parted:
-            return False
-        reader = self._reader
-        try:
-            data = reader.receive()
-            now = monotonic()
-            self._heard = True
-            if not reader.lines.is_mid_line and (reply := self._fast_path.reply_to_lone(data, now)):
-                is_done = self._writer.send_at_once(reply)
-                deadline = now + self._limits.idle_seconds
-            else:
-                self._heard = reader.take(data)
-                is_done = (
-                    self._heard
-                    and self._fast_path.answer(reader.lines.complete, self._writer.replies, now)
-                    and self._writer.flush_at_once()
-                )
-                deadline = reader.deadline()
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            self._heard = error
-            return False
-        if not is_done:
-            return False
-        self._heard = None
-        self._idle = True
-        wait.deadline = deadline
-        return self._going_on
-
-    def _send_body(self, body: Body) -> Steps[int]:
-        """Stream a body, or buffer a small one; close it, and return its length in bytes."""
-        writer = self._writer
-        try:
-            return (yield from (writer.stream if body.is_large else writer.buffer)(body, may_block=self.may_block))
-        except BrokenOffError as cut:  # the status line is sent: closing early is the only way to signal the error
-            self._access_log.cut(cut.position, cut.__cause__)
-            self._going_on = False
-            return cut.position
-        finally:
-            body.close()
-
-    # --- Accepting and rejecting -----------------------------------------------------------------
-
-    def _arrive(self) -> Steps[None]:
-        """Read the PROXY header, do the TLS handshake, and acquire a slot."""
-        access_log = self._access_log
-        self._slot.begin()
-        if (self._proxy_from or self._tls is not None) and not self._slot.is_cut_short:
-            deadline = monotonic() + self._limits.handshake_seconds
-            early = b""
-            if self._proxy_from:
-                introduction = handshake.read_proxy_header(self.socket, access_log.client, self._proxy_from, deadline)
-                access_log.client, early = yield from introduction
-            if self._tls is None:
-                self._reader.lines.feed(early)
-            else:
-                channel = handshake.secure(self.socket, self._tls, early)
-                self._writer.use(channel)
-                yield from handshake.shake_hands(channel, deadline)
-                self._reader.use(channel)
-        if self._slot.is_let_in_as(access_log.client):
-            access_log.connected()
-        else:
-            self._refuse()
-
-    def _refuse(self) -> None:
-        """Reply INTERNAL_SERVER_ERROR; if even rejections are too many, at once and without TLS only."""
-        self._going_on = False
-        if not self._slot.is_cut_short:
-            self._writer.replies += Status.INTERNAL_SERVER_ERROR.line
+    def abandon(self, outcome: str = "ended by the server", limit: str = "") -> None:
+        """Close the socket, and give back what the connection holds; do nothing if that has been done."""
+        if self.state is CLOSED:
             return
-        self._reader.is_at_end = True  # skips `linger`
-        if self._tls is None:
+        was_served = self.state is not HANDSHAKE and self._slot.admission is Admission.ACCEPTED
+        self._become(CLOSED)
+        try:
+            self.socket.close()
+            if was_served:
+                self._access_log.disconnected(outcome, limit)
+        except Exception as error:  # noqa: BLE001  (as in `steps`)
+            self._access_log.crashed(error)
+        finally:
+            self._slot.release()
+            self.config.group.leave()
+
+    def _shake_hands(self) -> Steps[None]:
+        """Read the PROXY header and do the TLS handshake, if there are any; then accept or reject the client."""
+        config, access_log = self.config, self._access_log
+        if (config.proxy_from or config.tls is not None) and not self.is_dropped:
+            access_log.client, early, channel = yield from handshake.establish(self.socket, access_log.client, config)
+            if channel is not None:
+                self._writer.use(channel)
+                self._reader.use(channel)
+            elif early:
+                self._reader.feed(early)
+        self._slot.acquire_client(access_log.client)
+        if self._slot.admission is Admission.ACCEPTED:
+            access_log.connected()
+            self._become(BUSY)
+        elif not self.is_dropped:
+            self._writer.replies += Status.INTERNAL_SERVER_ERROR.line
+            self._become(CLOSING)
+        elif config.tls is None:
             handshake.reject_plain_text(self.socket)
+
+    def _serve(self) -> Steps[None]:
+        """Answer requests in order, until the client, a reply or the server ends the connection."""
+        writer, lines, group = self._writer, self._reader.lines, self.config.group
+        responder = self._responder
+        fast_path = responder.receive_and_answer if writer.is_plain else None
+        while True:
+            unfinished = responder.answer_lines()
+            if unfinished is None:
+                if not writer.flush_at_once():
+                    yield from writer.flush()
+                if group.is_draining or self._reader.is_at_end:
+                    return
+                if lines.complete:
+                    continue
+                self._become(IDLE)
+                outcome = yield from self._receive(fast_path)
+                if not outcome:
+                    return
+                self._become(BUSY)
+                if not isinstance(outcome, Unfinished):
+                    continue
+                unfinished = outcome
+            if not (yield from responder.finish(unfinished)) or group.is_draining:
+                return
+
+    def _receive(self, fast_path: FastPath | None = None) -> Steps[object]:
+        """Receive more input. Return an unfinished request of the fast path, or whether the connection goes on."""
+        reader = self._reader
+        wait = Wait(READ, reader.deadline(), fast_path=fast_path, ends_on_drain=True)
+        while True:
+            outcome = yield wait
+            if outcome is LATE:
+                raise TooSlowError("idle" if reader.lines.is_at_start else "line")
+            if isinstance(outcome, Exception):
+                raise outcome
+            if outcome is not READY:
+                return outcome if isinstance(outcome, Unfinished) else not reader.is_at_end
+            with contextlib.suppress(BlockingIOError):
+                return reader.feed(reader.receive())
+            if self.config.group.is_draining:
+                return False
+
+    def _close(self) -> Steps[None]:
+        """Send what is buffered, and wait for the client to close, so that the last reply is not lost."""
+        if self.is_dropped:
+            return
+        if self.state is not CLOSING:
+            self._become(CLOSING)
+        yield from self._writer.flush()
+        if not self._reader.is_at_end:
+            yield from handshake.linger(self.socket, self.config.limits.linger_seconds, self._writer.channel)
+
+    def _become(self, state: State) -> None:
+        self.state = transition(self.state, state)

@@ -34,20 +34,6 @@ class TokenBucket:
         self._tokens -= count
 
 
-class LastServed:
-    """Remembers which connection of this process was served last; one served twice in a row has no competition."""
-
-    __slots__ = ("_holder",)
-
-    def __init__(self) -> None:
-        self._holder: object = None
-
-    def is_kept_by(self, holder: object) -> bool:
-        """Record who is served now, and return whether it was also served last."""
-        is_kept, self._holder = holder is self._holder, holder
-        return is_kept
-
-
 class TooSlowError(TimeoutError):
     """A client exceeded a timeout; `what` is "idle", "line", "write" or "handshake"."""
 

@@ -18,6 +18,7 @@ from greenserver.protocol.status import Status
 if TYPE_CHECKING:
     import ssl
 
+    from greenserver.connection.serving_config import ServingConfig
     from greenserver.connection.tls import SecureChannel
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -47,6 +48,25 @@ def prepare(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if hasattr(socket, "TCP_NOTSENT_LOWAT"):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, limits.UNSENT_BYTES)
+
+
+def establish(
+    sock: socket.socket, peer: str, config: "ServingConfig"
+) -> "Steps[tuple[str, bytes, SecureChannel | None]]":
+    """Read the PROXY header and do the TLS handshake, if the configuration requires them.
+
+    Return the client's name, the bytes received after the header, and the TLS channel, which has taken these bytes.
+
+    Raise HandshakeError if one fails, TooSlowError if they take too long.
+    """
+    deadline = monotonic() + config.limits.handshake_seconds
+    client, early, channel = peer, b"", None
+    if config.proxy_from:
+        client, early = yield from read_proxy_header(sock, peer, config.proxy_from, deadline)
+    if config.tls is not None:
+        channel = secure(sock, config.tls, early)
+        yield from shake_hands(channel, deadline)
+    return client, early, channel
 
 
 def read_proxy_header(

@@ -1,11 +1,11 @@
 """Receive from a client in bounded reads, split into command lines, and compute read deadlines."""
 
+import contextlib
 import socket
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from greenserver.config.limits import LONG_TURN_BYTES, TURN_BYTES, Limits
-from greenserver.connection.flow_control import LastServed
+from greenserver.config.limits import LONG_TURN_BYTES, TURN_BYTES, WHOLE_LINE_BYTES, Limits
 from greenserver.protocol.framing import LineBuffer
 from greenserver.telemetry.access_log import AccessLog
 
@@ -15,58 +15,81 @@ if TYPE_CHECKING:
     from greenserver.connection.tls import SecureChannel
 
 
-_floor: Final = LastServed()
+class _LastServed:
+    """Which reader received last: one that receives twice in a row has no competition."""
+
+    __slots__ = ("reader",)
+
+    def __init__(self) -> None:
+        self.reader: Reader | None = None
+
+
+_last_served: Final = _LastServed()
+"""Of all connections of this process."""
 
 
 class Reader:
     """Receives the command lines of one connection."""
 
-    __slots__ = ("_access_log", "_granted", "_line_bytes", "_line_since", "_recv", "has_early", "is_at_end", "lines")
+    __slots__ = (
+        "_access_log",
+        "_granted",
+        "_is_counted",
+        "_line_bytes",
+        "_line_since",
+        "_recv",
+        "_whole_bytes",
+        "is_at_end",
+        "lines",
+    )
 
     def __init__(self, sock: socket.socket, granted: Limits, access_log: AccessLog) -> None:
         self.lines = LineBuffer(granted.line_bytes)
         self.is_at_end = False
         """Whether the client has sent EOF."""
-        self.has_early = False
-        """Whether the TLS channel may already hold input, of which the socket's readiness says nothing."""
         self._access_log = access_log
+        self._is_counted = access_log.is_wanted
         self._granted = granted
+        self._whole_bytes = min(granted.line_bytes, WHOLE_LINE_BYTES)
         self._line_since, self._line_bytes = 0.0, 0  # start and length of the partial line; 0 between lines
         self._recv: Callable[[int], bytes] = sock.recv
 
     def use(self, channel: "SecureChannel") -> None:
-        """Receive through TLS from now on."""
+        """Receive through TLS from now on, first what has come with the handshake."""
         self._recv = channel.recv
-        self.has_early = True
+        with contextlib.suppress(BlockingIOError):
+            self.feed(channel.recv(TURN_BYTES))
 
     def receive(self) -> bytes:
-        """Receive once, with a smaller limit while several clients are active; return empty bytes at EOF.
+        """Receive once, less while several clients are active; return empty bytes at EOF.
 
         Raise BlockingIOError if no input is available, OSError if the connection breaks.
         """
-        return self._recv(LONG_TURN_BYTES if _floor.is_kept_by(self) else TURN_BYTES)
+        is_alone = _last_served.reader is self
+        _last_served.reader = self
+        return self._recv(LONG_TURN_BYTES if is_alone else TURN_BYTES)
 
-    def take(self, data: bytes) -> bool:
-        """Feed received data to the line buffer; return False at EOF."""
+    def feed(self, data: bytes) -> bool:
+        """Split received data into lines; return False at EOF."""
+        if self._is_counted:
+            self._access_log.received(len(data))
+        lines = self.lines
+        if data.find(b"\n") == len(data) - 1 <= self._whole_bytes and data.endswith(b"\r\n") and lines.is_at_start:
+            lines.complete.insert(0, data[:-2])  # one whole line, as it mostly is: `LineBuffer.feed` takes longer
+            return True
         if not data:
             self.is_at_end = True
             return False
         self._line_bytes += len(data)
-        self._access_log.received(len(data))
-        self.lines.feed(data)
-        if self.lines.complete:
+        lines.feed(data)
+        if lines.complete:
             self._line_since = 0.0
         return True
-
-    def next_command(self) -> str:
-        """Return the next complete command, as `Connection.read_buffer` does, or "" if there is none."""
-        line = self.lines.next_line()
-        return "" if line is None else line.decode("latin-1") or "\r\n"
 
     def deadline(self) -> float:
         """Return when to time out: the idle timeout between commands, the line timeout within one."""
         granted = self._granted
-        if not self.lines.is_mid_line:
+        if self.lines.is_at_start:
             return monotonic() + granted.idle_seconds
         if not self._line_since:
             self._line_since, self._line_bytes = monotonic(), 0

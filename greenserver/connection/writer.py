@@ -5,9 +5,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from greenserver.config.limits import CHUNK_BYTES, COALESCE_BYTES, SHARED_CHUNK_BYTES, SPARE_ROOMS, Limits
-from greenserver.connection.flow_control import LastServed, StallDetector, TokenBucket
-from greenserver.files.page_cache import WouldBlockError
-from greenserver.io.wait import FOREVER, NOTHING, WRITE, Job, Steps, Wait
+from greenserver.connection.flow_control import StallDetector, TokenBucket
+from greenserver.files.file_slice import WouldBlockError
+from greenserver.io.wait import KEEP_WAITING, LATE, NOTHING, READY, WRITE, Job, Steps, Wait
 from greenserver.protocol.responses import Body, Data, new_room
 
 if TYPE_CHECKING:
@@ -18,8 +18,18 @@ if TYPE_CHECKING:
 
 _spare_rooms: Final[deque[memoryview]] = deque(maxlen=SPARE_ROOMS)
 
-_floor: Final = LastServed()
-"""Which writer read a part of a large body last."""
+
+class _LastServed:
+    """Which writer read a part of a large body last."""
+
+    __slots__ = ("writer",)
+
+    def __init__(self) -> None:
+        self.writer: Writer | None = None
+
+
+_last_served: Final = _LastServed()
+"""Of all connections of this process."""
 
 
 class _Room:
@@ -129,22 +139,6 @@ class Writer:
                 while not (yield Wait(WRITE, progress.deadline)):
                     progress.look()
 
-    def buffer(self, body: Body, *, may_block: bool) -> Steps[int]:
-        """Add a small body to the buffered replies, and return its length in bytes. Raise BrokenOffError."""
-        position = 0
-        while True:
-            if len(self.replies) > COALESCE_BYTES:
-                yield from self.flush()
-            with _Room() as room:
-                part = _part_at_hand(body, position, room[: self._chunk_bytes], patient=may_block)
-                self.replies += part or b""
-            if part is None:
-                part = yield from self._part_from_disk(body, position)
-                self.replies += part
-            if not part:
-                return position
-            position += len(part)
-
     def stream(self, body: Body, *, may_block: bool) -> Steps[int]:
         """Send the buffered replies and a large body, and return the body's length in bytes. Raise BrokenOffError.
 
@@ -157,8 +151,14 @@ class Writer:
             if self._bucket is not None:
                 yield from self._pause(self._bucket, progress)
             wait.deadline = progress.deadline
-            if not (yield wait):
+            outcome = yield wait
+            if outcome is LATE:
                 progress.look()
+            elif isinstance(outcome, Exception):
+                try:
+                    raise outcome
+                finally:
+                    del outcome  # no reference cycle of an exception and this frame: it would keep the part alive
             elif not flow.send_part():
                 part = yield from self._part_from_disk(body, flow.position)
                 progress.goes_on()
@@ -168,7 +168,8 @@ class Writer:
 
     def share(self) -> int:
         """Return the size of the next read in bytes: smaller if another client was served since, for fairness."""
-        return self._chunk_bytes if _floor.is_kept_by(self) else min(self._chunk_bytes, SHARED_CHUNK_BYTES)
+        is_alone, _last_served.writer = _last_served.writer is self, self
+        return self._chunk_bytes if is_alone else min(self._chunk_bytes, SHARED_CHUNK_BYTES)
 
     def send_with_replies(self, part: Data, progress: StallDetector) -> int:
         """Send the replies and as much of a part as possible; return how much of the part was sent or buffered."""
@@ -195,7 +196,7 @@ class Writer:
 
     def _part_from_disk(self, body: Body, position: int) -> Steps[Data]:
         work = Job(lambda: body.part(position, new_room()[: self._chunk_bytes]))
-        yield Wait(NOTHING, FOREVER, work=work)
+        yield Wait.for_job(work)
         try:
             return work.result()
         except Exception as error:
@@ -219,37 +220,35 @@ class Writer:
 class _Flow:
     """The transfer of one large body: its position, and how it continues."""
 
-    __slots__ = ("_body", "_failure", "_may_block", "_progress", "_writer", "is_complete", "position")
+    __slots__ = ("_body", "_may_block", "_progress", "_writer", "is_complete", "position")
 
     def __init__(self, writer: Writer, body: Body, progress: StallDetector, *, may_block: bool) -> None:
         self._writer = writer
         self._body = body
         self._progress = progress
         self._may_block = may_block
-        self._failure: Exception | None = None
         self.position = 0
         self.is_complete = False
 
-    def go_on(self, wait: Wait) -> bool:
-        """Send a part; return whether to wait for the socket again without resuming the connection's generator.
+    def go_on(self, wait: Wait) -> object:
+        """Send a part, and keep waiting; hand on an exception, and leave to the generator what it must do itself.
 
         This is the fast path of waiting for a writable socket: resuming the generator costs as much as encoding a part.
         """
         try:
-            is_at_hand = self.send_part()
-        except Exception as error:  # noqa: BLE001  (raised again when the generator resumes)
-            self._failure = error
-            return False
+            is_in_memory = self.send_part()
+        except OSError as error:
+            return error.with_traceback(None)  # its frames hold a part
+        except Exception as error:  # noqa: BLE001  (the generator raises it)
+            return error
         wait.deadline = self._progress.deadline
-        return is_at_hand and not self.is_complete
+        return KEEP_WAITING if is_in_memory and not self.is_complete else READY
 
     def send_part(self) -> bool:
-        """Send a part, and return whether it was at hand. Raise BrokenOffError, and what `go_on` caught."""
-        if self._failure is not None:
-            raise self._failure
+        """Send a part, and return whether it was in memory. Raise BrokenOffError."""
         writer = self._writer
         with _Room() as room:
-            part = _part_at_hand(self._body, self.position, room[: writer.share()], patient=self._may_block)
+            part = _part_in_memory(self._body, self.position, room[: writer.share()], patient=self._may_block)
             if part is None:
                 return False
             self.send(part)
@@ -263,7 +262,7 @@ class _Flow:
             self.is_complete = True
 
 
-def _part_at_hand(body: Body, position: int, room: memoryview, *, patient: bool) -> Data | None:
+def _part_in_memory(body: Body, position: int, room: memoryview, *, patient: bool) -> Data | None:
     """Return a part of a body, or None if reading it would block. Raise BrokenOffError."""
     try:
         return body.part(position, room, patient=patient)

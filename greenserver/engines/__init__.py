@@ -1,8 +1,9 @@
 """Load an engine by name. Engines differ only in how they wait.
 
-An engine module has one function, ``serve(listener, welcome, stop, granted)``: it accepts clients, makes a
-connection of each with ``welcome``, runs the connections within the limits ``granted``, and returns when the
-shutdown event ``stop`` is set and the connections are closed.
+An engine module has one function, ``serve(listener, server, stop, granted)``: it accepts clients, lets the server
+make a connection of each, runs the connections within the limits ``granted``, and returns when the shutdown event
+``stop`` is set and the connections are closed. Whenever the event wakes without being set, connections may have been
+asked to end: a reload has replaced their configuration.
 """
 
 from collections.abc import Callable, Collection
@@ -11,19 +12,32 @@ from socket import socket
 from time import monotonic
 from typing import Final, Protocol, cast
 
-from greenserver.config.limits import DEFAULTS, LINGER_QUIET_SECONDS, SWEEP_SECONDS, Limits
+from greenserver.config.limits import DEFAULTS, SWEEP_SECONDS, Limits
 from greenserver.connection.connection import Connection
 from greenserver.io.wait import ShutdownEvent
 
-ConnectionFactory = Callable[[socket, str], Connection]
-"""Makes a connection from a client's socket and its address for the log."""
+
+class ConnectionFactory(Protocol):
+    """What an engine needs of a server."""
+
+    def connect(self, sock: socket, client: str, *, may_block: bool = True) -> Connection | None:
+        """Make a connection of a client's socket and its address for the log; return None for a client to forget.
+
+        Unless it `may_block`, the connection never blocks the engine's thread to read a file.
+        """
+
+    def has_queued(self) -> bool:
+        """Return whether to go on accepting after a stop."""
+
+    def drain(self) -> None:
+        """Ask all connections to end after the reply in progress."""
 
 
 class Serve(Protocol):
     """The interface of an engine."""
 
     def __call__(
-        self, listener: socket, welcome: ConnectionFactory, stop: ShutdownEvent, granted: Limits = DEFAULTS
+        self, listener: socket, server: ConnectionFactory, stop: ShutdownEvent, granted: Limits = DEFAULTS
     ) -> None:
         """Serve until the shutdown event is set; the caller closes the listener, if it is still open."""
 
@@ -39,18 +53,14 @@ def load(name: str) -> Serve:
     return cast("Serve", import_module(f"{__name__}.{name}").serve)
 
 
-def drain(conversations: Collection[Connection], run: Callable[[float], object], grace_seconds: float) -> None:
-    """Stop all connections, let current replies finish within the grace period, then abort the rest.
+def run_or_abort(connections: Collection[Connection], run: Callable[[float], object], grace_seconds: float) -> None:
+    """Let connections that are asked to end do so within the grace period, then abort the rest.
 
-    `conversations` holds the open connections; ``run(seconds)`` runs them for at most so many seconds, or until
-    none is left.
+    `connections` holds the open ones; ``run(seconds)`` runs them for at most so many seconds, or until none is left.
     """
-    for seconds in (min(LINGER_QUIET_SECONDS, grace_seconds), max(0.0, grace_seconds - LINGER_QUIET_SECONDS)):
-        for conversation in tuple(conversations):
-            conversation.stop()  # the second call closes those whose clients did not close
-        run(seconds)
-    for conversation in tuple(conversations):
-        conversation.abort()
+    run(grace_seconds)
+    for connection in tuple(connections):
+        connection.abort()
     run(SWEEP_SECONDS)
 
 

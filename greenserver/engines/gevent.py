@@ -11,10 +11,11 @@ from gevent import monkey
 from gevent.pool import Group
 from gevent.server import StreamServer
 
-from greenserver.config.limits import ACCEPT_BURST, ACCEPT_PAUSE_SECONDS, DEFAULTS, SWEEP_SECONDS, Limits
-from greenserver.engines import ConnectionFactory, drain, seconds_left
+from greenserver.config.limits import ACCEPT_BURST, ACCEPT_PAUSE_SECONDS, DEFAULTS, DRAIN_BURST, SWEEP_SECONDS, Limits
+from greenserver.engines import ConnectionFactory, run_or_abort, seconds_left
 from greenserver.files.thread_pool import ThreadPool
-from greenserver.io.wait import NEVER, NOTHING, READ, Job, ShutdownEvent, Wait
+from greenserver.io.wait import KEEP_WAITING, LATE, NEVER, NOTHING, READ, READY, Job, ShutdownEvent, Wait
+from greenserver.net.drain import LOOK_SECONDS
 from greenserver.net.listening import close_listener, describe_peer, is_client_gone, report_no_room, report_room
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _PlainSocket: Final = monkey.get_original("socket", "socket")
 
 
-def serve(listener: socket.socket, welcome: ConnectionFactory, stop: ShutdownEvent, granted: Limits = DEFAULTS) -> None:
+def serve(listener: socket.socket, server: ConnectionFactory, stop: ShutdownEvent, granted: Limits = DEFAULTS) -> None:
     """Serve each connection in its own greenlet until the shutdown event is set.
 
     Raise RuntimeError if sockets are not monkey-patched.
@@ -34,32 +35,39 @@ def serve(listener: socket.socket, welcome: ConnectionFactory, stop: ShutdownEve
     if not monkey.is_module_patched("socket"):
         message = "the gevent engine needs gevent.monkey.patch_all() before anything else is imported"
         raise RuntimeError(message)
-    conversations: set[Connection] = set()
+    connections: set[Connection] = set()
     greenlets = Group()
     waits = _Waits(granted.file_threads)
 
-    def converse(sock: socket.socket, address: object) -> None:
-        conversation = welcome(_PlainSocket(fileno=sock.detach()), describe_peer(address))
-        conversation.may_block = False
-        conversations.add(conversation)
-        wait = conversation.wait = _HubWait(conversation.socket, waits)
+    def handle(sock: socket.socket, address: object) -> None:
+        plain = _PlainSocket(fileno=sock.detach())
+        connection = server.connect(plain, describe_peer(address), may_block=False)
+        if connection is None:
+            return
+        connections.add(connection)
+        wait = connection.wait = _HubWait(connection, waits)
         try:
-            conversation.handle()
+            connection.handle()
         finally:
             wait.close()
-            conversations.discard(conversation)
+            connections.discard(connection)
 
     # Not the Group itself: StreamServer would take it for a pool, and ask it for each client whether it is full.
     spawn: Any = greenlets.spawn
-    server = _Listener(listener, converse, spawn=spawn)
-    server.start()
+    acceptor = _Listener(listener, handle, spawn=spawn)
+    acceptor.start()
     while not stop.is_set:
         gevent.socket.wait_read(stop.fileno())
         stop.absorb()
-    server.stop_accepting()
+        waits.end_drained()
+    while server.has_queued():
+        gevent.sleep(LOOK_SECONDS)
+    acceptor.stop_accepting()
     close_listener(listener)
-    server.close()
-    drain(conversations, greenlets.join, granted.grace_seconds)
+    acceptor.close()
+    server.drain()
+    waits.end_drained()
+    run_or_abort(connections, greenlets.join, granted.grace_seconds)
     waits.close()
 
 
@@ -106,7 +114,15 @@ class _Waits:
     def _sweep(self) -> None:
         now = monotonic()
         for wait in [each for each in self.waits if each.asked.deadline <= now]:
-            wait.wake(False)  # noqa: FBT003  (the value that `yield wait` returns)
+            wait.wake(LATE)
+
+    def end_drained(self) -> None:
+        """Resume the connections that are asked to end while they wait; some at a time, so that others are served."""
+        drained = [each for each in self.waits if each.is_drained()]
+        for start in range(0, len(drained), DRAIN_BURST):
+            for wait in drained[start : start + DRAIN_BURST]:
+                self.hub.loop.run_callback(wait.end_drained)
+            gevent.sleep(0)
 
     def close(self) -> None:
         for watcher in (self._timer, self._watcher):
@@ -121,34 +137,44 @@ class _HubWait:
     Starting and stopping a watcher for each wait would cost more than the two greenlet switches.
     """
 
-    __slots__ = ("_descriptor", "_events", "_waits", "_watcher", "asked", "wake")
+    __slots__ = ("_connection", "_descriptor", "_events", "_waits", "_watcher", "asked", "wake")
 
-    def __init__(self, sock: socket.socket, waits: _Waits) -> None:
-        self._descriptor = sock.fileno()
+    def __init__(self, connection: "Connection", waits: _Waits) -> None:
+        self._connection = connection
+        self._descriptor = connection.socket.fileno()
         self._events = NOTHING
         self._watcher: Any = None
         self._waits = waits
         self.asked = NEVER
         """The current wait, whose deadline the sweep checks."""
-        self.wake: Callable[[bool], object] = gevent.getcurrent().switch
+        self.wake: Callable[[object], object] = gevent.getcurrent().switch
         waits.waits.add(self)
 
-    def __call__(self, _sock: socket.socket, wait: Wait) -> bool:
+    def __call__(self, _sock: socket.socket, wait: Wait) -> object:
         if wait.events != self._events or not self._waits.is_watching_on:
             self._watch(wait.events)
         if wait.events == NOTHING:
             self.asked = NEVER
             return self._do(wait.work) if wait.work is not None else self._pause(wait.deadline)
         self.asked = wait
-        return bool(self._waits.switch())
+        return self._waits.switch()
 
-    def _do(self, work: Job[object]) -> bool:
-        self._waits.files.do(work, partial(self.wake, True))  # noqa: FBT003  (the value that `yield wait` returns)
-        return bool(self._waits.switch())
+    def is_drained(self) -> bool:
+        """Return whether the connection is asked to end, and its current wait allows that."""
+        return self.asked.ends_on_drain and self._connection.config.group.is_draining
 
-    def _pause(self, deadline: float) -> bool:
+    def end_drained(self) -> None:
+        """Resume the connection if it is asked to end and its current wait allows that."""
+        if self.is_drained():
+            self.wake(READY)
+
+    def _do(self, work: Job[object]) -> object:
+        self._waits.files.do(work, partial(self.wake, READY))
+        return self._waits.switch()
+
+    def _pause(self, deadline: float) -> object:
         gevent.sleep(seconds_left(deadline))
-        return False
+        return LATE
 
     def _watch(self, events: int) -> None:
         if self._watcher is not None:
@@ -162,8 +188,10 @@ class _HubWait:
 
     def _meet(self) -> None:
         """Run the fast path of a ready socket in the hub; switch to the greenlet only if that is not enough."""
-        if self.asked.is_over():
-            self.wake(True)  # noqa: FBT003  (the value that `yield wait` returns)
+        asked = self.asked
+        outcome = READY if asked.fast_path is None else asked.fast_path(asked)
+        if outcome is not KEEP_WAITING:
+            self.wake(outcome)
         elif not self._waits.is_watching_on:
             self._watch(self._events)
 

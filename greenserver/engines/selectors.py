@@ -3,32 +3,33 @@
 import _thread
 import heapq
 import selectors
-from collections.abc import Collection
+from collections import deque
 from functools import partial
 from itertools import count
 from socket import socket
 from time import monotonic
 from typing import Final
 
-from greenserver.config.limits import ACCEPT_PAUSE_SECONDS, DEFAULTS, SWEEP_SECONDS, Limits
+from greenserver.config.limits import ACCEPT_PAUSE_SECONDS, DEFAULTS, DRAIN_BURST, SWEEP_SECONDS, Limits
 from greenserver.connection.connection import Connection
-from greenserver.engines import ConnectionFactory, drain
+from greenserver.engines import ConnectionFactory, run_or_abort
 from greenserver.files.thread_pool import ThreadPool
-from greenserver.io.wait import NEVER, NOTHING, ShutdownEvent, Steps, Wait
+from greenserver.io.wait import KEEP_WAITING, LATE, NEVER, NOTHING, READY, ShutdownEvent, Steps, Wait
+from greenserver.net.drain import LOOK_SECONDS
 from greenserver.net.listening import accept, close_listener
 
 _LISTENER: Final = "listener"
 _FILES: Final = "files"
 
 
-def serve(listener: socket, welcome: ConnectionFactory, stop: ShutdownEvent, granted: Limits = DEFAULTS) -> None:
+def serve(listener: socket, server: ConnectionFactory, stop: ShutdownEvent, granted: Limits = DEFAULTS) -> None:
     """Serve all clients in this thread until the shutdown event is set."""
     files = ThreadPool(granted.file_threads, _thread.start_new_thread)
     with selectors.DefaultSelector() as selector:
         selector.register(stop.fileno(), selectors.EVENT_READ, stop)
         selector.register(files.fileno(), selectors.EVENT_READ, _FILES)
         try:
-            _Loop(selector, listener, welcome, files).serve(stop, granted.grace_seconds)
+            _Loop(selector, listener, server, files).serve(stop, granted.grace_seconds)
         finally:
             files.close()
 
@@ -49,13 +50,14 @@ class _Suspended:
 
 class _Loop:
     def __init__(
-        self, selector: selectors.BaseSelector, listener: socket, welcome: ConnectionFactory, files: ThreadPool
+        self, selector: selectors.BaseSelector, listener: socket, server: ConnectionFactory, files: ThreadPool
     ) -> None:
         self._selector = selector
         self._listener = listener
-        self._welcome = welcome
+        self._server = server
         self._files = files
         self._suspended: dict[Connection, _Suspended] = {}
+        self._drained: deque[_Suspended] = deque()  # to be resumed, as far as they are asked to end
         self._pauses: list[tuple[float, int, _Suspended]] = []  # a heap; the number breaks ties between equal deadlines
         self._numbers = count()
         self._accept_from = 0.0  # when to register the listener again, while it is unregistered
@@ -67,13 +69,14 @@ class _Loop:
             self._listen()
             self._turn(SWEEP_SECONDS)
         self._selector.unregister(stop.fileno())
+        while self._server.has_queued():
+            self._listen()
+            self._turn(LOOK_SECONDS)
         self._ignore_listener()
         close_listener(self._listener)
-        drain(self._conversations, self._run, grace_seconds)
-
-    @property
-    def _conversations(self) -> Collection[Connection]:
-        return self._suspended.keys()
+        self._server.drain()
+        self._drained.extend(self._suspended.values())
+        run_or_abort(self._suspended.keys(), self._run, grace_seconds)
 
     def _run(self, seconds: float) -> None:
         deadline = monotonic() + seconds
@@ -81,25 +84,44 @@ class _Loop:
             self._turn(min(seconds, SWEEP_SECONDS))
 
     def _turn(self, seconds: float) -> None:
-        """Wait for at most so many seconds; resume what is ready, then what is past its deadline."""
+        """Wait for at most so many seconds; resume what is ready, then what has to end or is past its deadline."""
+        if self._drained:
+            seconds = 0.0
         if self._pauses:
             seconds = min(seconds, max(0.0, self._pauses[0][0] - monotonic()))
         for key, _ in self._selector.select(seconds):
-            if key.data is _LISTENER:
-                self._accept()
-            elif key.data is _FILES:
-                self._files.resume()
-            elif isinstance(key.data, ShutdownEvent):
-                key.data.absorb()
-            elif key.data.asked.is_over():
-                self._resume(key.data, is_ready=True)
+            self._react(key.data)
+        self._end_drained()
         now = monotonic()
         while self._pauses and self._pauses[0][0] <= now:
-            self._resume(heapq.heappop(self._pauses)[2], is_ready=False)
+            self._resume(heapq.heappop(self._pauses)[2], LATE)
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
             for suspended in [each for each in self._suspended.values() if each.asked.deadline <= now]:
-                self._resume(suspended, is_ready=False)
+                self._resume(suspended, LATE)
+
+    def _react(self, ready: object) -> None:
+        """Go on with what is ready."""
+        if isinstance(ready, _Suspended):
+            outcome = ready.asked.outcome()
+            if outcome is not KEEP_WAITING:
+                self._resume(ready, outcome)
+        elif isinstance(ready, ShutdownEvent):
+            ready.absorb()
+            self._drained.extend(self._suspended.values())
+        elif ready is _LISTENER:
+            self._accept()
+        else:
+            self._files.resume()
+
+    def _end_drained(self) -> None:
+        """Resume connections that are asked to end while they wait; some at a time, so that others are served."""
+        resumed = 0
+        while self._drained and resumed < DRAIN_BURST:
+            suspended = self._drained.popleft()
+            if suspended.asked.ends_on_drain and suspended.connection.config.group.is_draining:
+                self._resume(suspended, READY)
+                resumed += 1
 
     def _listen(self) -> None:
         if not self._is_listening and monotonic() >= self._accept_from:
@@ -119,19 +141,20 @@ class _Loop:
             self._accept_from = monotonic() + ACCEPT_PAUSE_SECONDS
             return
         if accepted is not None:
-            connection = self._welcome(*accepted)
-            connection.may_block = False
-            self._suspended[connection] = suspended = _Suspended(connection)
-            self._resume(suspended, is_ready=None)
+            connection = self._server.connect(*accepted, may_block=False)
+            if connection is not None:
+                self._suspended[connection] = suspended = _Suspended(connection)
+                self._resume(suspended, None)
 
-    def _resume(self, suspended: _Suspended, *, is_ready: bool | None) -> None:
-        """Run a connection until its next wait; `is_ready` is None to start it."""
+    def _resume(self, suspended: _Suspended, outcome: object) -> None:
+        """Run a connection until its next wait; the outcome of its first one is None."""
         try:
-            wait = next(suspended.steps) if is_ready is None else suspended.steps.send(is_ready)
+            wait = suspended.steps.send(outcome)
         except StopIteration:
             # Closing the socket removed it from the kernel's epoll set; this removes it from the selector's map.
             if suspended.events:
                 self._selector.unregister(suspended.descriptor)
+            suspended.asked = NEVER
             del self._suspended[suspended.connection]
             return
         suspended.asked = wait
@@ -153,6 +176,6 @@ class _Loop:
         """Suspend a connection until its job is done, or until its deadline."""
         suspended.asked = NEVER  # the sweep must not resume it
         if wait.work is not None:
-            self._files.do(wait.work, partial(self._resume, suspended, is_ready=True))
+            self._files.do(wait.work, partial(self._resume, suspended, READY))
         else:
             heapq.heappush(self._pauses, (wait.deadline, next(self._numbers), suspended))

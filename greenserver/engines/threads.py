@@ -6,35 +6,38 @@ from time import monotonic
 
 from greenserver.config.limits import DEFAULTS, Limits
 from greenserver.connection.connection import Connection
-from greenserver.engines import ConnectionFactory, drain, seconds_left
-from greenserver.io.wait import ShutdownEvent
+from greenserver.engines import ConnectionFactory, run_or_abort, seconds_left
+from greenserver.io.wait import BlockingWait, ShutdownEvent
 from greenserver.net.listening import accept_until, close_listener, report_no_room
 
 
-def serve(listener: socket, welcome: ConnectionFactory, stop: ShutdownEvent, granted: Limits = DEFAULTS) -> None:
+def serve(listener: socket, server: ConnectionFactory, stop: ShutdownEvent, granted: Limits = DEFAULTS) -> None:
     """Serve each connection in its own thread until the shutdown event is set."""
     threads: dict[Connection, Thread] = {}
 
-    def converse(conversation: Connection) -> None:
+    def handle(connection: Connection) -> None:
         try:
-            conversation.handle()
+            connection.handle()
         finally:
-            del threads[conversation]
+            del threads[connection]
 
-    def begin(conversation: Connection, client: str) -> None:
-        if not conversation.enter():  # counted here: clients can be accepted faster than their threads start
-            conversation.handle()
+    def begin(connection: Connection, client: str) -> None:
+        connection.wait = BlockingWait(connection.config.group.event())
+        if connection.is_dropped:  # clients can be accepted faster than threads start
+            connection.handle()
             return
-        threads[conversation] = thread = Thread(target=converse, args=(conversation,), name=client, daemon=True)
+        threads[connection] = thread = Thread(target=handle, args=(connection,), name=client, daemon=True)
         try:
             thread.start()
         except RuntimeError as error:  # the system cannot start another thread
             report_no_room(error)
-            del threads[conversation]
-            conversation.abandon()
+            del threads[connection]
+            connection.abandon()
 
-    for sock, client in accept_until(stop, listener):
-        begin(welcome(sock, client), client)  # a local name would keep the connection alive until the next one
+    for sock, client in accept_until(stop, listener, server.has_queued):
+        connection = server.connect(sock, client)
+        if connection is not None:
+            begin(connection, client)
 
     def join(seconds: float) -> None:
         deadline = monotonic() + seconds
@@ -42,4 +45,5 @@ def serve(listener: socket, welcome: ConnectionFactory, stop: ShutdownEvent, gra
             thread.join(seconds_left(deadline))
 
     close_listener(listener)
-    drain(threads, join, granted.grace_seconds)
+    server.drain()
+    run_or_abort(threads, join, granted.grace_seconds)

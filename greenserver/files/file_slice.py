@@ -1,8 +1,11 @@
 """Read a part of an open file; the only reads of file contents."""
 
+import errno
 import os
 
-from greenserver.files.page_cache import read_cached
+
+class WouldBlockError(Exception):
+    """The data is not in memory, or that is unknown: repeat the call in a thread that may block."""
 
 
 class FileChangedError(Exception):
@@ -21,10 +24,10 @@ class FileSlice:
     """The bytes [offset, offset + size) of an open file.
 
     All are of one version of the file: the read that completes the slice fails if the file was written to since it
-    was opened, unless that is the only read.
+    was opened.
     """
 
-    __slots__ = ("_descriptor", "_has_read", "_is_cached", "_offset", "_version", "size")
+    __slots__ = ("_descriptor", "_is_cached", "_offset", "_version", "size")
 
     def __init__(
         self, descriptor: int, offset: int, size: int, *, version: Version | None = None, is_cached: bool = False
@@ -33,7 +36,6 @@ class FileSlice:
         self._offset = offset
         self._version = version
         self._is_cached = is_cached
-        self._has_read = False
         self.size = size
 
     def read(self, position: int, count: int, *, patient: bool = True) -> bytearray:
@@ -41,6 +43,12 @@ class FileSlice:
         data = bytearray(min(count, self.size - position))
         self.read_into(memoryview(data), position, patient=patient)
         return data
+
+    def read_whole(self, *, patient: bool = True) -> tuple[bytearray, bool]:
+        """Return all bytes of the slice, and whether the file was left alone meanwhile; raise as `read_into` does."""
+        data = bytearray(self.size)
+        self._read(memoryview(data), self._offset, patient=patient)
+        return data, self._is_unchanged()
 
     def read_into(self, buffer: memoryview, position: int, *, patient: bool = True) -> memoryview:
         """Fill a buffer from a position in the slice, or with all that is left; return the filled part.
@@ -51,19 +59,22 @@ class FileSlice:
         buffer = buffer[: self.size - position]
         if not buffer:
             return buffer
-        if patient or self._is_cached:
-            self._fill(buffer, self._offset + position)
-        else:
-            read_cached(self._descriptor, buffer, self._offset + position)
+        self._read(buffer, self._offset + position, patient=patient)
         # Checked after the read: a later write cannot have changed the bytes.
-        if self._has_read and position + len(buffer) == self.size:
-            self._require_unchanged()
-        self._has_read = True
+        if position + len(buffer) == self.size and not self._is_unchanged():
+            message = "the file was written to while it was being sent"
+            raise FileChangedError(message)
         return buffer
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
+
+    def _read(self, buffer: memoryview, offset: int, *, patient: bool) -> None:
+        if patient or self._is_cached:
+            self._fill(buffer, offset)
+        elif buffer:
+            self._fill_from_memory(buffer, offset)
 
     def _fill(self, buffer: memoryview, offset: int) -> None:
         filled = 0
@@ -74,7 +85,19 @@ class FileSlice:
                 raise FileChangedError(message)
             filled += more
 
-    def _require_unchanged(self) -> None:
-        if self._version is not None and version_of(os.fstat(self._descriptor)) != self._version:
-            message = "the file was written to while it was being sent"
-            raise FileChangedError(message)
+    def _fill_from_memory(self, buffer: memoryview, offset: int) -> None:
+        """Read from the page cache only (RWF_NOWAIT): https://man7.org/linux/man-pages/man2/readv.2.html.
+
+        Raise WouldBlockError if some bytes are not cached, or the file ends before them.
+        """
+        try:
+            got = os.preadv(self._descriptor, [buffer], offset, os.RWF_NOWAIT)
+        except OSError as error:
+            if error.errno in {errno.EAGAIN, errno.EOPNOTSUPP}:
+                raise WouldBlockError from error
+            raise
+        if got < len(buffer):
+            raise WouldBlockError
+
+    def _is_unchanged(self) -> bool:
+        return self._version is None or version_of(os.fstat(self._descriptor)) == self._version

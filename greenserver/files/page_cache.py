@@ -1,4 +1,4 @@
-"""Look up and read files only from memory: the dentry cache and the page cache."""
+"""Find out what the kernel has in memory: names in the dentry cache, and file systems without a disk."""
 
 import ctypes
 import errno
@@ -28,10 +28,6 @@ _LOOK_UP_BYTES: Final = ctypes.sizeof(_OpenHow)
 _syscall: Final = ctypes.PyDLL(None, use_errno=True).syscall
 
 
-class WouldBlockError(Exception):
-    """The data is not in memory, or that is unknown: repeat the call in a thread that may block."""
-
-
 def is_name_cached(directory: int, name: str) -> bool:
     """Return whether the kernel can look up a name in a directory without I/O (RESOLVE_CACHED of openat2(2)).
 
@@ -42,22 +38,6 @@ def is_name_cached(directory: int, name: str) -> bool:
         os.close(descriptor)
         return True
     return ctypes.get_errno() not in _UNSUPPORTED | {errno.EAGAIN}
-
-
-def read_cached(descriptor: int, buffer: memoryview, offset: int) -> None:
-    """Fill a buffer from an offset of a file, from the page cache only (RWF_NOWAIT of preadv2(2)).
-
-    Raise WouldBlockError if some bytes are not cached, or the file ends before them; OSError if it cannot be read.
-    https://man7.org/linux/man-pages/man2/readv.2.html
-    """
-    try:
-        got = os.preadv(descriptor, [buffer], offset, os.RWF_NOWAIT)
-    except OSError as error:
-        if error.errno in {errno.EAGAIN, errno.EOPNOTSUPP}:
-            raise WouldBlockError from error
-        raise
-    if got < len(buffer):
-        raise WouldBlockError
 
 
 def is_all_in_memory(file_system: str) -> bool:

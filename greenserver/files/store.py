@@ -4,18 +4,16 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, TypeVar, cast
-from weakref import WeakMethod
+from typing import TYPE_CHECKING, Final, cast
 
 from greenserver.config import limits
-from greenserver.files.file_slice import FileSlice, version_of
-from greenserver.files.page_cache import WouldBlockError, file_system_of, is_all_in_memory, is_name_cached, keeps_names
+from greenserver.files.file_slice import FileChangedError, FileSlice, WouldBlockError, version_of
+from greenserver.files.page_cache import file_system_of, is_all_in_memory, is_name_cached, keeps_names
 from greenserver.files.single_flight import Flight, SingleFlight
-from greenserver.io.wait import Job
+from greenserver.io.wait import FOREVER, Job
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -45,33 +43,27 @@ _KIND_AND_READERS: Final = 0o170000 | _FILE_FOR_ALL
 _EFFECTIVE: Final = os.access in os.supports_effective_ids
 
 
-Answer = TypeVar("Answer")
-
-
 class FileStore:
     """The regular files of one directory, without subdirectories, whose names the protocol can express.
 
-    Every request looks the file up anew, relative to a descriptor of the directory: the store never joins paths,
-    and caches only which names are valid and which are in the kernel's dentry cache.
+    Names in calls consist of `limits.NAME_CHARACTERS`; the protocol has no other. Every call looks the file up anew,
+    relative to a descriptor of the directory: the store never joins paths, and caches nothing.
 
     Raise OSError if the directory does not exist or is not a directory.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, hidden: bool = False) -> None:
         self.directory = os.path.realpath(directory)
+        self.descriptor = os.open(self.directory, _HOLD_DIRECTORY)
+        """Of the directory; -1 once it is closed."""
+        self.file_system = file_system_of(self.descriptor)
+        """Type of the file system; "" if unknown."""
         self._hidden = hidden
-        self._descriptor = os.open(self.directory, _HOLD_DIRECTORY)
-        file_system = file_system_of(self._descriptor)
-        self._is_all_in_memory = is_all_in_memory(file_system)
-        keeps = self._is_all_in_memory or keeps_names(file_system)
-        self._known_seconds = limits.KNOWN_NAME_SECONDS if keeps else 0.0
-        self._known_until = 0.0
-        self._known: set[str] = set()
-        self._servable: set[str] = set()  # names found valid: clients repeat requests
-        # No reference cycle: a store that a reload replaced is closed when its last user releases it.
-        listing = WeakMethod(self._list)
-        self._listings = SingleFlight(lambda: listing()())  # type: ignore[misc]  # noqa: PLW0108  (the caller keeps it alive)
+        self._is_all_in_memory = is_all_in_memory(self.file_system)
+        self._listings = SingleFlight(self._list)
         self._last_listing = b""
+        self.in_memory = FilesInMemory(self)
+        """The same files, for a thread that must not wait for a disk."""
 
     def __enter__(self) -> "Self":
         return self
@@ -81,11 +73,17 @@ class FileStore:
     ) -> None:
         self.close()
 
+    stale_at = FOREVER
+    """For `Files`: nothing is cached."""
+
+    def refresh(self, _now: float) -> None:
+        """Do nothing, for `Files`."""
+
     def close(self) -> None:
         """Close the directory; do nothing if it is closed."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
 
     def names(self) -> Iterator[str]:
         """Yield the names of the files that can be fetched now, in no particular order.
@@ -109,23 +107,6 @@ class FileStore:
         """Return the next run of the listing, for a thread that may block."""
         return self._listings.join()
 
-    def is_cached(self, name: str, now: float) -> bool:
-        """Return whether a name can be looked up without a disk; `now` is a time of `time.monotonic`, in seconds.
-
-        Raise FileNotFoundError, as `size` does, for a name that no served file can have.
-        """
-        self._require_servable(name)
-        if now >= self._known_until:
-            self._known.clear()
-            self._known_until = now + self._known_seconds
-        if name in self._known:
-            return True
-        if not self._is_all_in_memory and not is_name_cached(self._descriptor, name):
-            return False
-        if len(self._known) < limits.KNOWN_NAMES:
-            self._known.add(name)
-        return True
-
     def unservable_names(self) -> Iterator[str]:
         """Yield the names of files that cannot be requested, because of a character in them."""
         return (entry.name for entry in self._files() if not _SERVABLE_NAME.fullmatch(entry.name))
@@ -135,28 +116,42 @@ class FileStore:
 
         Raise FileNotFoundError if no such file is served, another OSError if the file cannot be read.
         """
-        self._require_servable(name)
+        self.require_served(name)
+        return self.size_of_served(name)
+
+    def size_of_served(self, name: str) -> int:
+        """Return a file's length in bytes, as `size` does, for a name that `require_served` has let pass."""
         try:
-            found = os.lstat(name, dir_fd=self._descriptor)
+            found = os.lstat(name, dir_fd=self.descriptor)
         except OSError as error:
             raise _as_served(error) from error
         if found.st_mode & _KIND_AND_READERS != _FILE_FOR_ALL:
             self._require_readable_file(name, found)
         return found.st_size
 
-    def size_at_hand(self, name: str, now: float) -> int:
-        """Return a file's length in bytes without waiting for a disk.
+    def require_served(self, name: str) -> None:
+        """Raise FileNotFoundError for a name that no served file has."""
+        if (name[0] == "." and not self._hidden) or len(name) > limits.NAME_BYTES or "/" in name:
+            raise _not_served(name)
 
-        `now` is a time of `time.monotonic`, in seconds, so that one reading of the clock does for many names.
+    def read(self, name: str, offset: int, size: int, *, patient: bool = True) -> bytearray:
+        """Read a part of a file, again if the file is written to meanwhile, until two readings agree.
 
-        Raise WouldBlockError or OSError if it is not at hand; `size` handles these cases.
+        Raise as `slice` does, FileChangedError if they never do, and WouldBlockError if reading would wait for a disk
+        and `patient` is false.
         """
-        if (name not in self._known or now >= self._known_until) and not self.is_cached(name, now):
-            raise WouldBlockError
-        found = os.lstat(name, dir_fd=self._descriptor)
-        if found.st_mode & _KIND_AND_READERS != _FILE_FOR_ALL:
-            self._require_readable_file(name, found)
-        return found.st_size
+        before = None
+        for _ in range(limits.READ_ATTEMPTS):
+            part = self.slice(name, offset, size)
+            try:
+                data, is_unchanged = part.read_whole(patient=patient)
+            finally:
+                part.close()
+            if is_unchanged or data == before:
+                return data
+            before = data
+        message = "the file is being written to"
+        raise FileChangedError(message)
 
     def slice(self, name: str, offset: int, size: int) -> FileSlice:
         """Open a part of a file; the caller closes it.
@@ -165,18 +160,20 @@ class FileStore:
         """
         self.size(name)  # avoids opening a device or a FIFO, except in a race
         try:
-            descriptor = os.open(name, _OPEN_FILE, dir_fd=self._descriptor)
+            descriptor = os.open(name, _OPEN_FILE, dir_fd=self.descriptor)
         except OSError as error:
             raise _as_served(error) from error
-        found = os.fstat(descriptor)
-        is_file = stat.S_ISREG(found.st_mode)
-        if is_file and offset + size <= found.st_size:
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise _not_served(name)  # noqa: TRY301  (the descriptor is closed in one place)
+            if offset + size > found.st_size:
+                message = f"{name} has {found.st_size} bytes"
+                raise EOFError(message)  # noqa: TRY301  (as above)
             return FileSlice(descriptor, offset, size, version=version_of(found), is_cached=self._is_all_in_memory)
-        os.close(descriptor)
-        if not is_file:
-            raise _not_served(name)
-        message = f"{name} has {found.st_size} bytes"
-        raise EOFError(message)
+        except BaseException:
+            os.close(descriptor)
+            raise
 
     def _list(self) -> bytes:
         listing = "".join(f"{name}\r\n" for name in self.names()).encode("ascii")
@@ -188,7 +185,7 @@ class FileStore:
     def _files(self) -> Iterator["os.DirEntry[str]"]:
         """Yield the readable regular files of the directory."""
         # A new descriptor each time: duplicates of one would share its position.
-        descriptor = os.open(".", _OPEN_DIRECTORY, dir_fd=self._descriptor)
+        descriptor = os.open(".", _OPEN_DIRECTORY, dir_fd=self.descriptor)
         try:
             with os.scandir(descriptor) as entries:
                 for entry in entries:
@@ -208,55 +205,100 @@ class FileStore:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
 
     def _is_readable(self, name: str) -> bool:
-        return os.access(name, os.R_OK, dir_fd=self._descriptor, effective_ids=_EFFECTIVE)
-
-    def _require_servable(self, name: str) -> None:
-        if name in self._servable:
-            return
-        if not _SERVABLE_NAME.fullmatch(name) or len(name) > limits.NAME_BYTES or (name[0] == "." and not self._hidden):
-            raise _not_served(name)
-        if len(self._servable) < limits.KNOWN_NAMES:
-            self._servable.add(name)
+        return os.access(name, os.R_OK, dir_fd=self.descriptor, effective_ids=_EFFECTIVE)
 
 
-class NonBlockingStore:
-    """A store that never blocks: it turns calls that might into jobs.
+class FilesInMemory:
+    """The files of a store, for a thread that must not wait for a disk.
 
-    A call raises WouldBlockError if the answer is not at hand, and sets `work` to a job. Once the job is done, the
-    same call returns or raises its result.
+    Calls raise as the store does, and NeedsDiskError if the answer is not in memory.
     """
 
     def __init__(self, store: FileStore) -> None:
         self._store = store
-        self.work: Job[object] | None = None
+        self._size = store.size_of_served
+        self._is_all_in_memory = is_all_in_memory(store.file_system)
+        keeps = self._is_all_in_memory or keeps_names(store.file_system)
+        self._known_seconds = limits.KNOWN_NAME_SECONDS if keeps else 0.0
+        self.stale_at = 0.0
+        """When to call `refresh`: names that were in memory may not be any more."""
+        self._known: set[str] = set()
+
+    def refresh(self, now: float) -> None:
+        """Forget which names are in memory, at a time of `time.monotonic`, in seconds."""
+        self._known.clear()
+        self.stale_at = now + self._known_seconds
 
     def listing(self) -> bytes:
-        """Return the names of the files; never at hand, since reading a directory may always block."""
-        if self.work is None:
-            self.work = self._store.join_listing()
-            raise WouldBlockError
-        return self._found(self._store.listing)
+        """Raise NeedsDiskError: reading a directory may always wait."""
+        raise NeedsDiskError(self._store.join_listing())
 
     def size(self, name: str) -> int:
         """Return a file's length in bytes; see `FileStore.size`."""
-        return self._ask(self._store.size, name)
+        if name in self._known or self._is_known(name):
+            return self._size(name)
+        raise NeedsDiskError(Job(partial(self._size, name)))
+
+    def read(self, name: str, offset: int, size: int) -> bytearray:
+        """Read a part of a file; see `FileStore.read`."""
+        if self._is_known(name):
+            try:
+                return self._store.read(name, offset, size, patient=False)
+            except WouldBlockError:
+                pass
+        raise NeedsDiskError(Job(partial(self._store.read, name, offset, size)))
 
     def slice(self, name: str, offset: int, size: int) -> FileSlice:
         """Open a part of a file; see `FileStore.slice`."""
-        return self._ask(self._store.slice, name, offset, size)
+        if self._is_known(name):
+            return self._store.slice(name, offset, size)
+        raise NeedsDiskError(Job(partial(self._store.slice, name, offset, size)))
 
-    def _ask(self, call: Callable[..., Answer], name: str, *more: int) -> Answer:
-        if self.work is not None:
-            return self._found(call)
-        if self._store.is_cached(name, monotonic()):
-            return call(name, *more)
-        self.work = Job(partial(call, name, *more))
-        raise WouldBlockError
+    def _is_known(self, name: str) -> bool:
+        """Return whether the kernel can look up a name without a disk. Raise FileNotFoundError if none has it."""
+        if name in self._known:
+            return True
+        self._store.require_served(name)
+        if not self._is_all_in_memory and not is_name_cached(self._store.descriptor, name):
+            return False
+        if self._known_seconds and len(self._known) < limits.KNOWN_NAMES:
+            self._known.add(name)
+        return True
 
-    def _found(self, _by: Callable[..., Answer]) -> Answer:
-        """Return the result of the job of a call."""
-        work, self.work = self.work, None
-        return cast("Job[Answer]", work).result()
+
+class NeedsDiskError(Exception):
+    """The answer is not in memory, or that is unknown. `job` finds it, in a thread that may block."""
+
+    def __init__(self, job: Job[object]) -> None:
+        super().__init__()
+        self.job = job
+
+
+class FoundFiles:
+    """Answers one call with the result of the job that it needed, or raises what the job raised."""
+
+    def __init__(self, job: Job[object]) -> None:
+        self._job = job
+        self.stale_at = FOREVER
+
+    def refresh(self, _now: float) -> None:
+        """Do nothing, for `Files`."""
+
+    def listing(self) -> bytes:
+        """Return or raise the result of `FileStore.listing`."""
+        return cast("Job[bytes]", self._job).result()
+
+    def size(self, _name: str) -> int:
+        """Return or raise the result of `FileStore.size`."""
+        return cast("Job[int]", self._job).result()
+
+    def read(self, _name: str, _offset: int, _size: int) -> bytearray:
+        """Return or raise the result of `FileStore.read`."""
+        return cast("Job[bytearray]", self._job).result()
+
+    def slice(self, _name: str, _offset: int, _size: int) -> FileSlice:
+        """Return or raise the result of `FileStore.slice`."""
+        return cast("Job[FileSlice]", self._job).result()
 
 
 def _not_served(name: str) -> FileNotFoundError:

@@ -5,10 +5,10 @@ performs these waits.
 """
 
 import contextlib
-import os
 import select
+from _socket import socketpair  # the C function: gevent does not patch it
 from collections.abc import Callable, Generator
-from socket import MSG_PEEK, socket
+from socket import socket
 from time import monotonic
 from typing import Final, Generic, TypeAlias, TypeVar
 
@@ -58,7 +58,7 @@ class Job(Generic[Found]):
 class Wait:
     """A wait for a socket event, a finished job, or a deadline, whichever comes first."""
 
-    __slots__ = ("deadline", "events", "fast_path", "work")
+    __slots__ = ("deadline", "ends_on_drain", "events", "fast_path", "work")
 
     def __init__(
         self,
@@ -66,7 +66,8 @@ class Wait:
         deadline: float,
         *,
         work: "Job[object] | None" = None,
-        fast_path: "Callable[[Wait], bool] | None" = None,
+        fast_path: "FastPath | None" = None,
+        ends_on_drain: bool = False,
     ) -> None:
         self.events = events
         """`READ`, `WRITE` or `NOTHING`."""
@@ -75,21 +76,41 @@ class Wait:
         self.work = work
         """A job to run in another thread before the generator resumes, however long it takes."""
         self.fast_path = fast_path
-        """Called when the socket is ready. It never blocks or raises, and returns whether to keep waiting."""
+        """Called when the socket is ready. It never blocks or raises."""
+        self.ends_on_drain = ends_on_drain
+        """Whether to resume the generator, with `READY`, also when the connection is asked to end."""
 
-    def is_over(self) -> bool:
-        """Run the fast path of a ready socket, if any, and return whether to resume the generator."""
-        return self.fast_path is None or not self.fast_path(self)
+    @classmethod
+    def for_job(cls, work: "Job[object]") -> "Wait":
+        """Return a wait for a job, however long it takes."""
+        return cls(NOTHING, FOREVER, work=work)
 
+    def outcome(self) -> object:
+        """Run the fast path of a ready socket, if any; return what to resume the generator with, or `KEEP_WAITING`."""
+        return READY if self.fast_path is None else self.fast_path(self)
+
+
+FastPath: TypeAlias = Callable[[Wait], object]
+"""Does in place what a ready socket allows. Returns `KEEP_WAITING`, or what to resume the generator with."""
+
+READY: Final = True
+"""What a generator is resumed with when its wait succeeds and the fast path has nothing else to hand on."""
+
+LATE: Final = False
+"""What it is resumed with past the deadline."""
+
+KEEP_WAITING: Final = None
+"""What a fast path returns if the generator need not be resumed."""
 
 NEVER: Final = Wait(NOTHING, FOREVER)
 """A wait that never ends: for a connection that is not waiting, or that something else resumes."""
 
-Steps: TypeAlias = Generator[Wait, bool, Result]
-"""The generator of a connection, or a part of it. Send it True when its wait succeeds, False past the deadline."""
+Steps: TypeAlias = Generator[Wait, object, Result]
+"""The generator of a connection, or a part of it. Resume it with `READY`, with what the fast path hands on, or with
+`LATE`."""
 
-Waiter: TypeAlias = Callable[[socket, Wait], bool]
-"""Performs a wait; returns True when the socket is ready or the job is done, False past the deadline."""
+Waiter: TypeAlias = Callable[[socket, Wait], object]
+"""Performs a wait, and returns what to resume the generator with."""
 
 
 _TURNED: Final = b"!"
@@ -100,44 +121,50 @@ class ShutdownEvent:
     """An event that a signal handler or any thread sets once, with a descriptor to wait for it."""
 
     def __init__(self) -> None:
-        self._reader, self._writer = os.pipe()
-        for descriptor in (self._reader, self._writer):
-            os.set_blocking(descriptor, False)
+        # Sockets, not a pipe: a late call cannot write to a file that reuses the number of a closed descriptor.
+        self._reader, self._writer = socketpair()
+        for end in (self._reader, self._writer):
+            end.setblocking(False)  # noqa: FBT003  (the standard library takes it by position)
         self.is_set = False
 
     def set(self) -> None:
         """Set the event; do nothing if it is set."""
         if not self.is_set:
             self.is_set = True
-            self._show()
+            self.wake()
+
+    def wake(self) -> None:
+        """End all waits, without setting the event."""
+        with contextlib.suppress(OSError):  # the buffer is full, and so readable; or it is closed
+            self._writer.send(_TURNED)
 
     def fileno(self) -> int:
         """Return a descriptor that is readable once the event is set."""
-        return self._reader
+        return self._reader.fileno()
 
     def wakeup_fileno(self) -> int:
         """Return a descriptor for `signal.set_wakeup_fd`: a byte written to it ends all waits."""
-        return self._writer
+        return self._writer.fileno()
 
     def absorb(self) -> None:
         """Clear wakeups that did not set the event, such as those of signals that do not stop the server."""
         if not self.is_set:
             with contextlib.suppress(BlockingIOError):
-                os.read(self._reader, _WAKEUPS_BYTES)
-            self._show()  # the event may have been set meanwhile, and its byte read here
+                self._reader.recv(_WAKEUPS_BYTES)
+            self._stay_readable()
 
-    def _show(self) -> None:
-        if self.is_set:
-            os.write(self._writer, _TURNED)  # stays in the pipe, so that every waiter sees it
+    def _stay_readable(self) -> None:
+        if self.is_set:  # meanwhile, and `absorb` has read its byte
+            self.wake()
 
     def wait(self, seconds: float) -> bool:
         """Wait for at most so many seconds, and return whether the event is set or a wakeup came."""
-        return bool(poll(self._reader, READ, seconds))
+        return bool(poll(self.fileno(), READ, seconds))
 
     def close(self) -> None:
-        """Close the pipe."""
-        os.close(self._reader)
-        os.close(self._writer)
+        """Close the descriptors. Later calls of `set` and `wake` do nothing."""
+        self._reader.close()
+        self._writer.close()
 
 
 def run_to_completion(steps: Steps[Result], sock: socket, wait: Waiter) -> Result:
@@ -151,26 +178,31 @@ def run_to_completion(steps: Steps[Result], sock: socket, wait: Waiter) -> Resul
         return result
 
 
-def wait_blocking(sock: socket, wait: Wait) -> bool:
+def wait_blocking(sock: socket, wait: Wait) -> object:
     """Wait by blocking this thread; this greenlet, if monkey-patched."""
-    if wait.work is not None:
-        wait.work()
-        return True
-    while poll(sock.fileno(), wait.events, wait.deadline - monotonic()):
-        if wait.is_over():
-            return True
-    return False
+    return BlockingWait()(sock, wait)
 
 
-def has_input(sock: socket) -> bool:
-    """Return whether a non-blocking socket is readable: data, EOF or an error."""
-    try:
-        sock.recv(1, MSG_PEEK)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass  # the next read raises it
-    return True
+class BlockingWait:
+    """Waits by blocking this thread, and returns early from some waits when an event is set."""
+
+    __slots__ = ("_drain",)
+
+    def __init__(self, drain: "ShutdownEvent | None" = None) -> None:
+        self._drain = drain
+
+    def __call__(self, sock: socket, wait: Wait) -> object:
+        """Perform a wait."""
+        if wait.work is not None:
+            wait.work()
+            return READY
+        drain = self._drain if wait.ends_on_drain else None
+        while ready := poll(sock.fileno(), wait.events, wait.deadline - monotonic(), drain):
+            if sock.fileno() in ready and (outcome := wait.outcome()) is not KEEP_WAITING:
+                return outcome
+            if drain is not None and drain.fileno() in ready:
+                return READY
+        return LATE
 
 
 _POLL_EVENTS: Final = {READ: select.POLLIN, WRITE: select.POLLOUT}

@@ -21,7 +21,9 @@ from greenserver.telemetry.log import report
 
 _log = logging.getLogger(__name__)
 
-_LOOK_SECONDS: Final = 0.005
+LOOK_SECONDS: Final = 0.005
+"""How often to look whether the queue is empty."""
+
 _LAST_CALL_SECONDS: Final = 1.0  # maximum wait for the queue to empty: a busy server must still stop
 _UNDER_WAY_SECONDS: Final = 0.1  # wait for the last packet of a handshake that has begun
 _GOODBYE_SECONDS: Final = 1.0
@@ -60,14 +62,27 @@ def is_anybody_waiting(listener: socket.socket) -> bool:
     return bool(looking.poll(0))
 
 
+class LastCall:
+    """Ends accepting once new SYNs are dropped: when the queue has been empty for 0.1 s, after 1 s at the latest."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        now = monotonic()
+        self._last, self._quiet = now + _LAST_CALL_SECONDS, now + _UNDER_WAY_SECONDS
+
+    def is_over(self) -> bool:
+        """Look at the queue, and return whether to stop accepting. Call it every `LOOK_SECONDS`."""
+        now = monotonic()
+        if is_anybody_waiting(self._listener):
+            self._quiet = now + _UNDER_WAY_SECONDS
+        return now >= min(self._last, self._quiet)
+
+
 def wait_until_empty(listener: socket.socket) -> None:
-    """Wait until the accept queue stays empty for 0.1 s, for at most 1 s."""
-    now = monotonic()
-    last, quiet = now + _LAST_CALL_SECONDS, now + _UNDER_WAY_SECONDS
-    while (now := monotonic()) < min(last, quiet):
-        if is_anybody_waiting(listener):
-            quiet = now + _UNDER_WAY_SECONDS
-        sleep(_LOOK_SECONDS)
+    """Wait for the last call to be over, while others accept."""
+    last_call = LastCall(listener)
+    while not last_call.is_over():
+        sleep(LOOK_SECONDS)
 
 
 def close_queued(listener: socket.socket) -> None:
@@ -83,7 +98,7 @@ def close_queued(listener: socket.socket) -> None:
     last = monotonic() + _GOODBYE_SECONDS
     while dismissed and monotonic() < last:
         dismissed = [client for client in dismissed if not _has_gone(client)]
-        sleep(_LOOK_SECONDS)
+        sleep(LOOK_SECONDS)
     for client in dismissed:
         client.close()
 

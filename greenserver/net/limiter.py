@@ -1,9 +1,10 @@
-"""Limit the number of connections, in all and per client."""
+"""Limit the number of connections, in all and per client. The counts outlive a reload of the limits."""
 
 import ipaddress
 import logging
 import os
 import resource
+from enum import Enum
 from threading import Lock
 from typing import Final
 
@@ -23,18 +24,30 @@ CLIENT: Final = "client"
 PROXY: Final = "proxy"
 
 
-class ConnectionLimiter:
-    """Limits the connections open at once: in all, per client, and rejected ones that still linger."""
+class Admission(Enum):
+    """What happens to a connection."""
 
-    def __init__(self, granted: limits.Limits = limits.DEFAULTS, meter: Metrics = SILENT) -> None:
-        self.max_connections, self._max_refusals = raise_descriptor_limit(granted.max_connections)
-        self._max_per_client = granted.max_connections_per_client
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    """It is told so, and stays open until the client has read the reply."""
+    DROPPED = "dropped"
+    """It is told so and closed at once: too many rejected connections are open already."""
+
+
+class ConnectionLimiter:
+    """Counts the connections of a process: in all, per client, and rejected ones that still linger.
+
+    The maximums come from the limits that each connection is served with. Any thread may call it.
+    """
+
+    def __init__(self, meter: Metrics = SILENT) -> None:
         self._meter = meter
         self._lock = Lock()
+        self._capacity: int | None = None
         self._connections = 0
-        self._refusals = 0
+        self._rejected = 0
         self._per_client: dict[str, int] = {}
-        self._episodes = {
+        self._warnings = {
             FULL: ThrottledWarning(
                 "rejecting connections: the server is full", "rejected connections: the server was full"
             ),
@@ -46,141 +59,109 @@ class ConnectionLimiter:
             ),
         }
 
-    def enter(self) -> bool:
-        """Acquire one of all connections; return False if the server is full."""
+    def measure_capacity(self) -> None:
+        """Lower the maximums to what RLIMIT_NOFILE allows. Call it before the first client is accepted."""
+        self._capacity = descriptor_capacity()
+
+    def acquire(self, granted: limits.Limits) -> "Slot":
+        """Return a slot for a new connection, which says whether it is accepted."""
+        max_connections, max_rejected = maximums(granted.max_connections, self._capacity)
         with self._lock:
-            is_room = self._connections < self.max_connections
-            if is_room:
+            if self._connections < max_connections:
                 self._connections += 1
-        if is_room:
-            self._episodes[FULL].is_not_seen()
+                admission = Admission.ACCEPTED
+            elif self._rejected < max_rejected:
+                self._rejected += 1
+                admission = Admission.REJECTED
+            else:
+                admission = Admission.DROPPED
+        if admission is Admission.ACCEPTED:
+            self._warnings[FULL].is_not_seen()
         else:
-            self._refuse(FULL, max_connections=self.max_connections)
-        return is_room
+            self._reject(FULL, max_connections=max_connections)
+        return Slot(self, admission, granted.max_connections_per_client)
 
-    def leave(self) -> None:
-        """Release what `enter` acquired."""
-        with self._lock:
-            self._connections -= 1
-
-    def enter_as(self, client: str) -> str | None:
-        """Acquire a connection for a client; return what `leave_as` needs, or None if the client has too many."""
-        if not self._max_per_client:
-            return ""
-        name = network(client)
+    def acquire_client(self, name: str, most: int) -> bool:
+        """Count a connection of a client; return False if it has too many."""
         with self._lock:
             count = self._per_client.get(name, 0)
-            is_room = count < self._max_per_client
+            is_room = count < most
             if is_room:
                 self._per_client[name] = count + 1
         if is_room:
-            self._episodes[CLIENT].is_not_seen()
-            return name
-        self._refuse(CLIENT, client=client, max_connections_per_client=self._max_per_client)
-        return None
-
-    def leave_as(self, name: str) -> None:
-        """Release what `enter_as` acquired; do nothing for an empty name."""
-        if not name:
-            return
-        with self._lock:
-            self._per_client[name] -= 1
-            if not self._per_client[name]:
-                del self._per_client[name]
-
-    def begin_refusal(self) -> bool:
-        """Acquire a rejected connection, which stays open until the client has read the reply.
-
-        Return False if there are too many; after True, `end_refusal` must follow.
-        """
-        with self._lock:
-            is_room = self._refusals < self._max_refusals
-            self._refusals += is_room
+            self._warnings[CLIENT].is_not_seen()
+        else:
+            self._reject(CLIENT, client=name, max_connections_per_client=most)
         return is_room
 
-    def end_refusal(self) -> None:
-        """Release what `begin_refusal` acquired."""
+    def release(self, admission: Admission, name: str) -> None:
+        """Release what `acquire` returned and, if the name is not empty, what `acquire_client` counted."""
         with self._lock:
-            self._refusals -= 1
+            self._connections -= admission is Admission.ACCEPTED
+            self._rejected -= admission is Admission.REJECTED
+            if name:
+                self._per_client[name] -= 1
+                if not self._per_client[name]:
+                    del self._per_client[name]
 
-    def reject(self, kind: str, client: str, error: Exception) -> None:
+    def report_failed_handshake(self, kind: str, client: str, error: Exception) -> None:
         """Count and log a failed handshake."""
         self._meter.refused(kind)
-        if kind in self._episodes:  # a misconfigured proxy, not a port scanner
-            self._episodes[kind].happens(client=client, reason=str(error))
+        if kind in self._warnings:  # a misconfigured proxy, not a port scanner
+            self._warnings[kind].happens(client=client, reason=str(error))
         else:
             report(_log, logging.INFO, "connection rejected", client=client, reason=str(error), kind=kind)
 
-    def _refuse(self, reason: str, **facts: object) -> None:
+    def _reject(self, reason: str, **facts: object) -> None:
         self._meter.refused(reason)
-        self._episodes[reason].happens(**facts)
+        self._warnings[reason].happens(**facts)
 
 
 class Slot:
-    """One connection's slot in a limiter. Without a limiter, every connection is accepted."""
+    """What one connection holds of a limiter."""
 
-    __slots__ = ("_has_begun", "_is_counted", "_is_refusal", "_limiter", "_name", "is_cut_short")
+    __slots__ = ("_held", "_limiter", "_max_per_client", "_name", "admission")
 
-    def __init__(self, limiter: ConnectionLimiter | None) -> None:
+    def __init__(self, limiter: ConnectionLimiter, admission: Admission, max_per_client: int) -> None:
+        self.admission = admission
+        """Also says whether the limit per client lets the connection in, once `acquire_client` was called."""
+        self._held = admission
         self._limiter = limiter
-        self._has_begun = False
-        self._is_counted = False
-        self._is_refusal = False
-        self._name: str | None = None
-        self.is_cut_short = False
-        """Whether to close at once: rejected, with too many rejected connections open already."""
+        self._max_per_client = max_per_client
+        self._name = ""
 
-    def begin(self) -> None:
-        """Count the connection, or count it as rejected; do nothing on a second call."""
-        if self._limiter is not None and not self._has_begun:
-            self._has_begun = True
-            self._is_counted = self._limiter.enter()
-            self._is_refusal = not self._is_counted and self._limiter.begin_refusal()
-            self.is_cut_short = not (self._is_counted or self._is_refusal)
+    def acquire_client(self, client: str) -> None:
+        """Apply the limit per client, now that its address is known."""
+        if self._max_per_client and self.admission is Admission.ACCEPTED:
+            name = network(client)
+            if self._limiter.acquire_client(name, self._max_per_client):
+                self._name = name
+            else:
+                self.admission = Admission.REJECTED
 
-    def is_let_in_as(self, client: str) -> bool:
-        """Apply the limit per client, now that its address is known; return whether the connection is accepted."""
-        if self._limiter is None:
-            self._name = ""
-        elif self._is_counted:
-            self._name = self._limiter.enter_as(client)
-        return self.is_welcome
-
-    @property
-    def is_welcome(self) -> bool:
-        """Whether the connection is accepted."""
-        return self._name is not None
-
-    def reject(self, kind: str, client: str, error: Exception) -> None:
-        """Count and log a failed handshake."""
-        if self._limiter is not None:
-            self._limiter.reject(kind, client, error)
-
-    def end(self) -> None:
-        """Release the slot."""
-        if self._limiter is None:
-            return
-        self._limiter.leave_as(self._name or "")
-        if self._is_counted:
-            self._limiter.leave()
-        if self._is_refusal:
-            self._limiter.end_refusal()
+    def release(self) -> None:
+        """Release the slot; do nothing on a second call."""
+        self._limiter.release(self._held, self._name)
+        self._held, self._name = Admission.DROPPED, ""
 
 
-def raise_descriptor_limit(wanted: int) -> tuple[int, int]:
-    """Return how many connections, and how many rejected ones, RLIMIT_NOFILE allows this process.
+def descriptor_capacity() -> int | None:
+    """Return how many connections RLIMIT_NOFILE allows beside the open descriptors; None for any number.
 
     A connection needs two descriptors: its socket, and the file of its slice.
     """
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if allowed == resource.RLIM_INFINITY:
-        return wanted, limits.REFUSALS
+        return None
     held = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  (only the count of names matters)
-    spare = allowed - held - limits.RESERVED_DESCRIPTORS
-    room = max(1, spare // 2)
-    if wanted + limits.REFUSALS // 2 <= room:
+    return max(1, (allowed - held - limits.RESERVED_DESCRIPTORS) // 2)
+
+
+def maximums(wanted: int, capacity: int | None) -> tuple[int, int]:
+    """Return how many connections, and how many rejected ones, may be open at once."""
+    if capacity is None or wanted + limits.REFUSALS // 2 <= capacity:
         return wanted, limits.REFUSALS
-    return min(wanted, room), limits.FEW_REFUSALS
+    return min(wanted, capacity), limits.FEW_REFUSALS
 
 
 def address_of(client: str) -> Address | None:

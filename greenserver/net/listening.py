@@ -5,12 +5,13 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from greenserver.config import limits
 from greenserver.config.addresses import HIGHEST_PORT, UNIX_PREFIX, describe, strip_brackets
 from greenserver.io.wait import READ, ShutdownEvent, poll
+from greenserver.net.drain import LOOK_SECONDS
 from greenserver.telemetry.throttle import ThrottledWarning
 
 _no_room = ThrottledWarning(
@@ -74,10 +75,16 @@ def accept(listener: socket.socket) -> tuple[socket.socket, str] | None:
     return client, describe_peer(address)
 
 
-def accept_until(stop: ShutdownEvent, listener: socket.socket) -> Iterator[tuple[socket.socket, str]]:
-    """Accept and yield clients until the shutdown event is set."""
-    while not stop.is_set:
-        if listener.fileno() not in poll(listener.fileno(), READ, limits.IDLE_SECONDS, stop):
+def accept_until(
+    stop: ShutdownEvent, listener: socket.socket, has_queued: Callable[[], bool]
+) -> Iterator[tuple[socket.socket, str]]:
+    """Accept and yield clients until the shutdown event is set, and then as long as `has_queued` says so."""
+    while not stop.is_set or has_queued():
+        if stop.is_set:
+            ready = poll(listener.fileno(), READ, LOOK_SECONDS)
+        else:
+            ready = poll(listener.fileno(), READ, limits.IDLE_SECONDS, stop)
+        if listener.fileno() not in ready:
             continue
         try:
             accepted = accept(listener)

@@ -1,22 +1,28 @@
-"""Run the protocol's commands: one function and one table row each."""
+"""Parse the protocol's commands: one function and one table row each.
 
+Parsing checks the syntax of all arguments, and returns what is left to do: a function of a file store.
+"""
+
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from greenserver.config import limits
-from greenserver.protocol.names import require_name
-from greenserver.protocol.responses import NUMBER_LINE, OK_NUMBER, Lines, Response, SliceBody
-from greenserver.protocol.status import CommandError, Status
-from greenserver.protocol.store import Files, FilesAtHand, Source
+from greenserver.protocol.responses import EOL, OK_NUMBER, Lines, Response, SliceForm
+from greenserver.protocol.status import OK, OK_LINE, CommandError, Status
+from greenserver.protocol.store import Files
 
-SliceForms = Mapping[str, Callable[[Source], SliceBody]]
-"""Encodings of a slice, by the argument that selects them; the empty string is the default."""
+Reply: TypeAlias = bytes | Response
+"""The bytes of a short reply with status OK, or a response."""
 
-ShortRequest = Callable[[FilesAtHand, float], bytes]
-"""Returns a whole reply with status OK, from what a store has at hand at a time of `time.monotonic`, in seconds.
+Run: TypeAlias = Callable[[Files], Reply]
+"""Answers a request from a file store.
 
-Raises any exception if it cannot.
+Raises what the store raises, see `status_of`, or WouldBlockError if the store does not wait for a disk.
 """
+
+_NAME: Final = re.compile(f"[{limits.NAME_CHARACTERS}]+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -24,69 +30,57 @@ class Language:
     """The parts of a dialect that commands need."""
 
     commands: Mapping[str, "Command"]
-    slice_forms: SliceForms
+    slice_forms: Mapping[str, SliceForm]
+    """By the argument that selects it; the empty string is the default."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """A row of the table: a command's name, its number of arguments, and its function."""
+    """A row of the table: a command's name, its number of arguments, and the function that parses them.
+
+    The function raises CommandError(INVALID_ARGUMENTS_FOR_COMMAND).
+    """
 
     name: str
     arguments: range
-    run: Callable[[Language, Sequence[str], Files], Response]
-    short: Callable[[Sequence[str]], ShortRequest] | None = None
-    """Makes a request for the fast path, if the command has short replies."""
+    parse: Callable[[Language, Sequence[str]], Run]
 
 
-def get_file_listing(_language: Language, _arguments: Sequence[str], store: Files) -> Response:
+def get_file_listing(_language: Language, _arguments: Sequence[str]) -> Run:
     """Reply with the names of the files that can be fetched."""
-    return Response(Status.OK, body=Lines(store.listing()))
+    return lambda files: _lines(files.listing())
 
 
-def get_metadata(_language: Language, arguments: Sequence[str], store: Files) -> Response:
+def get_metadata(_language: Language, arguments: Sequence[str]) -> Run:
     """Reply with a file's length in bytes."""
-    (name,) = arguments
-    require_name(name)
-    try:
-        return Response(Status.OK, NUMBER_LINE % store.size(name))
-    except FileNotFoundError:
-        raise CommandError(Status.FILE_NOT_FOUND) from None
+    name = parse_name(arguments[0])
+    return lambda files: OK_NUMBER % files.size(name)
 
 
-def get_metadata_at_hand(arguments: Sequence[str]) -> ShortRequest:
-    """Return a request that replies with a file's length in bytes, if it is at hand."""
-    (name,) = arguments
-    return lambda store, now: OK_NUMBER % store.size_at_hand(name, now)
-
-
-def get_slice(language: Language, arguments: Sequence[str], store: Files) -> Response:
+def get_slice(language: Language, arguments: Sequence[str]) -> Run:
     """Reply with a part of a file."""
-    name, offset, size, *form = arguments
-    body = language.slice_forms.get(form[0] if form else "")
-    if body is None:
+    form = language.slice_forms.get("".join(arguments[3:]))
+    if form is None:
         raise CommandError(Status.INVALID_ARGUMENTS_FOR_COMMAND)
-    require_name(name)  # the syntax of every argument is checked before the file
-    first, count = parse_number(offset), parse_number(size)
-    try:
-        return Response(Status.OK, body=body(store.slice(name, first, count)))
-    except FileNotFoundError:
-        raise CommandError(Status.FILE_NOT_FOUND) from None
-    except EOFError:
-        raise CommandError(Status.OFFSET_EXCEEDS_FILE_SIZE) from None
+    name, offset, size = parse_name(arguments[0]), parse_number(arguments[1]), parse_number(arguments[2])
+    if size <= limits.SMALL_SLICE_BYTES:
+        return lambda files: form.whole(files.read(name, offset, size))
+    return lambda files: Response(OK, body=form(files.slice(name, offset, size)))
 
 
-def show_help(language: Language, _arguments: Sequence[str], _store: Files) -> Response:
+def show_help(language: Language, _arguments: Sequence[str]) -> Run:
     """Reply with the names of the commands."""
-    return Response(Status.OK, body=Lines("".join(f"{name}\r\n" for name in language.commands).encode("ascii")))
+    names = "".join(f"{name}\r\n" for name in language.commands).encode("ascii")
+    return lambda _files: _lines(names)
 
 
-def leave(_language: Language, _arguments: Sequence[str], _store: Files) -> Response:
+def leave(_language: Language, _arguments: Sequence[str]) -> Run:
     """Reply OK and close the connection."""
-    return Response(Status.OK, closes=True)
+    return lambda _files: Response(OK, closes=True)
 
 
 GET_FILE_LISTING = Command("get_file_listing", range(1), get_file_listing)
-GET_METADATA = Command("get_metadata", range(1, 2), get_metadata, get_metadata_at_hand)
+GET_METADATA = Command("get_metadata", range(1, 2), get_metadata)
 GET_SLICE = Command("get_slice", range(3, 5), get_slice)
 HELP = Command("help", range(1), show_help)
 QUIT = Command("quit", range(1), leave)
@@ -98,6 +92,13 @@ def split(command: str) -> tuple[str, list[str]]:
     if "" in elements or not (command.isascii() and command.isprintable()):
         raise CommandError(Status.BAD_REQUEST)
     return name, arguments
+
+
+def parse_name(text: str) -> str:
+    """Return a file name. Raise CommandError(INVALID_ARGUMENTS_FOR_COMMAND) for a character that is not allowed."""
+    if not _NAME.fullmatch(text):
+        raise CommandError(Status.INVALID_ARGUMENTS_FOR_COMMAND)
+    return text
 
 
 def parse_number(text: str) -> int:
@@ -114,3 +115,19 @@ def parse_number(text: str) -> int:
     if not digits and len(text) >= limits.ELEMENT_BYTES:
         raise CommandError(Status.INVALID_ARGUMENTS_FOR_COMMAND)
     return int(digits or "0") if len(digits) <= limits.NUMBER_DIGITS else 2**63
+
+
+def status_of(error: Exception) -> Status:
+    """Return the status for what a file store raised: INTERNAL_SERVER_ERROR unless it stands for another."""
+    if isinstance(error, CommandError):
+        return error.status
+    if isinstance(error, FileNotFoundError):
+        return Status.FILE_NOT_FOUND
+    return Status.OFFSET_EXCEEDS_FILE_SIZE if isinstance(error, EOFError) else Status.INTERNAL_SERVER_ERROR
+
+
+def _lines(text: bytes) -> Reply:
+    """Reply with lines of text, each with its CR LF, and an empty line."""
+    if len(text) <= limits.SMALL_SLICE_BYTES:
+        return OK_LINE + text + EOL
+    return Response(OK, body=Lines(text))

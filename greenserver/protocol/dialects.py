@@ -1,10 +1,9 @@
 """Define the protocol's dialects: named tables of commands and of slice encodings."""
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
-from typing import Final, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
-from greenserver.config.limits import KNOWN_COMMANDS
+from greenserver.config.limits import KNOWN_COMMANDS, KNOWN_LINE_BYTES
 from greenserver.protocol.commands import (
     GET_FILE_LISTING,
     GET_METADATA,
@@ -13,86 +12,81 @@ from greenserver.protocol.commands import (
     QUIT,
     Command,
     Language,
-    ShortRequest,
-    SliceForms,
+    Reply,
+    Run,
     split,
 )
-from greenserver.protocol.responses import EOL, Base64Slice, FragmentedSlice, MeasuredSlice, PlainSlice, Response
+from greenserver.protocol.responses import EOL, Base64Slice, FragmentedSlice, MeasuredSlice, PlainSlice, SliceForm
 from greenserver.protocol.status import CommandError, Status
 from greenserver.protocol.store import Files
 
-Request: TypeAlias = Callable[[Files], Response]
-"""A command with its arguments: call it with a store for the reply. It raises CommandError for an error status."""
+
+class Request(NamedTuple):
+    """A parsed command line."""
+
+    line: bytes
+    """As received, without CR LF."""
+    command: str
+    """The command's name; "" if the dialect has no such command."""
+    run: Run
+    """Answers the request. For a line with an error it raises CommandError."""
 
 
 class Dialect:
     """The commands and slice encodings of one version of the protocol, named by its year."""
 
-    def __init__(self, name: str, commands: Sequence[Command], slice_forms: SliceForms) -> None:
+    def __init__(self, name: str, commands: Sequence[Command], slice_forms: Mapping[str, SliceForm]) -> None:
         self.name = name
         self._language = Language({command.name: command for command in commands}, slice_forms)
-        self.short = ShortRequests(self)
+        self.requests = Requests(self)
 
-    def known_name(self, command: str) -> str:
-        """Return a command's name if this dialect has it, else ""."""
-        name = command.partition(" ")[0]
-        return name if name in self._language.commands else ""
-
-    def find(self, name: str, arguments: Sequence[str]) -> Request:
-        """Return the request for a command.
-
-        Raise CommandError: NO_SUCH_COMMAND, or INVALID_ARGUMENTS_FOR_COMMAND for the wrong number of arguments.
-        """
-        return partial(self._find(name, arguments).run, self._language, arguments)
-
-    def find_short(self, name: str, arguments: Sequence[str]) -> ShortRequest | None:
-        """Return the fast-path request for a command, or None if it has none. Raise CommandError as `find` does."""
-        short = self._find(name, arguments).short
-        return None if short is None else short(arguments)
-
-    def _find(self, name: str, arguments: Sequence[str]) -> Command:
-        command = self._language.commands.get(name)
-        if command is None:
-            raise CommandError(Status.NO_SUCH_COMMAND)
-        if len(arguments) not in command.arguments:
-            raise CommandError(Status.INVALID_ARGUMENTS_FOR_COMMAND)
-        return command
+    def parse(self, line: bytes) -> Request:
+        """Parse a command line, as `LineBuffer` returns it, into a request."""
+        text, name = line.decode("latin-1"), ""
+        try:
+            if "\n" in text:
+                raise CommandError(Status.BAD_EOL)  # noqa: TRY301  (one place turns errors into requests)
+            name, arguments = split(text)
+            command = self._language.commands.get(name)
+            if command is None:
+                name = ""
+                raise CommandError(Status.NO_SUCH_COMMAND)  # noqa: TRY301  (as above)
+            if len(arguments) not in command.arguments:
+                raise CommandError(Status.INVALID_ARGUMENTS_FOR_COMMAND)  # noqa: TRY301  (as above)
+            return Request(line, name, command.parse(self._language, arguments))
+        except CommandError as error:
+            return Request(line, name, _Failure(error.status))
 
 
-class ShortRequests(dict[bytes, ShortRequest]):
-    """A bounded cache of fast-path requests by command line, filled on first use: clients repeat requests.
+class _Failure:
+    """Answers a request with an error."""
 
-    Raise CommandError or KeyError for a line without such a request.
-    """
+    __slots__ = ("_status",)
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    def __call__(self, _files: Files) -> Reply:
+        raise CommandError(self._status)
+
+
+class Requests(dict[bytes, Request]):
+    """The requests of a dialect by line. A bounded cache: clients repeat requests, but for those with errors."""
 
     def __init__(self, dialect: Dialect) -> None:
         super().__init__()
         self._dialect = dialect
-        self.with_end: dict[bytes, ShortRequest] = {}
-        """The same requests, by the line with its CR LF."""
+        self.with_end: dict[bytes, Request] = {}
+        """The cached ones, by the line with its CR LF."""
 
-    def __missing__(self, line: bytes) -> ShortRequest:
-        request = self._dialect.find_short(*split(line.decode("latin-1")))
-        if request is None:
-            raise KeyError(line)
-        if len(self) >= KNOWN_COMMANDS:
-            self.clear()
-            self.with_end.clear()
-        self[line] = self.with_end[line + EOL] = request
+    def __missing__(self, line: bytes) -> Request:
+        request = self._dialect.parse(line)
+        if len(line) <= KNOWN_LINE_BYTES and type(request.run) is not _Failure:
+            if len(self) >= KNOWN_COMMANDS:
+                self.clear()
+                self.with_end.clear()
+            self[line] = self.with_end[line + EOL] = request
         return request
-
-
-@lru_cache(KNOWN_COMMANDS)
-def understand(dialect: Dialect, command: str) -> Request:
-    """Parse a command into a request; cached, since the result depends on the text alone and clients repeat requests.
-
-    Raise CommandError: BAD_EOL for a line with a bare LF, or as `split` and `Dialect.find` do.
-    """
-    line = command.removesuffix("\r\n")
-    if "\n" in line:
-        raise CommandError(Status.BAD_EOL)
-    name, arguments = split(line)
-    return dialect.find(name, arguments)
 
 
 _COMMON: Final = (GET_FILE_LISTING, GET_METADATA, GET_SLICE, QUIT)

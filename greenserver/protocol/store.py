@@ -22,23 +22,25 @@ class Source(Protocol):
 
 
 class Files(Protocol):
-    """A file store, as commands use it."""
+    """A file store, as commands use it. Names consist of `limits.NAME_CHARACTERS`."""
+
+    stale_at: float
+    """When to call `refresh`: a time of `time.monotonic`, in seconds."""
+
+    def refresh(self, now: float, /) -> None:
+        """Forget what was true for a while: the clock has reached `stale_at`."""
 
     def listing(self) -> bytes:
         """Return the names of the files that can be fetched now, each with CR LF, in no particular order."""
 
-    def size(self, name: str) -> int:
+    def size(self, name: str, /) -> int:
         """Return a file's length in bytes. Raise FileNotFoundError if no such file is served."""
 
-    def slice(self, name: str, offset: int, size: int) -> Source:
+    def read(self, name: str, offset: int, size: int, /) -> bytearray:
+        """Read a part of a file. Raise as `slice` does."""
+
+    def slice(self, name: str, offset: int, size: int, /) -> Source:
         """Open a part of a file; the caller closes it.
 
         Raise FileNotFoundError if no such file is served, EOFError if the part extends past the end of the file.
         """
-
-
-class FilesAtHand(Protocol):
-    """A file store that answers without waiting for a disk."""
-
-    def size_at_hand(self, name: str, now: float) -> int:
-        """Return a file's length in bytes, at a time of `time.monotonic` in seconds. Raise if it is not at hand."""

@@ -5,40 +5,25 @@ import signal
 import socket
 from _thread import start_new_thread
 from types import FrameType
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final
 
-from greenserver.config.limits import Limits
 from greenserver.config.settings import Settings, kept_until_restart
 from greenserver.files.store import FileStore
 from greenserver.io import allocator
-from greenserver.server import Server
+from greenserver.server import Server, ServingOptions
 from greenserver.service import privileges, rlimits, systemd
 from greenserver.service.heartbeat import start_heartbeat
 from greenserver.service.reload import Announce, Reread, adjust_log, configure_log, report_refusal, report_reload
 from greenserver.telemetry.metrics import SILENT, Metrics
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Sequence
-
     from greenserver.admin.process import Admin
-    from greenserver.connection.handshake import Network
 
 _FIXED_LIMITS: Final = ("grace_seconds", "file_threads")  # an engine reads them once, when it starts
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
-class Terms(TypedDict):
-    """The settings of a server that a reload can change."""
-
-    dialect: str
-    hidden: bool
-    limits: Limits
-    tls: "ssl.SSLContext | None"
-    proxy_from: "Sequence[Network]"
-
-
-def terms(settings: Settings) -> Terms:
+def serving_options(settings: Settings) -> ServingOptions:
     """Return the part of the settings that a reload can change.
 
     Raise OSError with a readable message if a certificate or a key is unusable.
@@ -67,7 +52,7 @@ def check(settings: Settings) -> None:
     except OSError as error:
         message = f"cannot serve {settings.directory}: {error.strerror}"
         raise OSError(message) from error
-    terms(settings)
+    serving_options(settings)
     privileges.find(settings)
 
 
@@ -122,7 +107,7 @@ def make_server(settings: Settings, listener: socket.socket | None, meter: Metri
         engine=settings.engine,
         meter=meter,
         listener=listener,
-        **terms(settings),
+        **serving_options(settings),
     )
 
 
@@ -182,7 +167,7 @@ class Reload:
             for name in _FIXED_LIMITS
             if getattr(settings.limits, name) != getattr(self._settings.limits, name)
         ]
-        self._server.reload(settings.directory, **terms(settings))
+        self._server.reload(settings.directory, **serving_options(settings))
         adjust_log(settings)
         self._settings = settings
         report_reload(kept)

@@ -1,7 +1,6 @@
 """The access log: report what happens on one connection to the log and the metrics."""
 
 import logging
-from collections.abc import Callable
 from time import monotonic
 
 from greenserver.telemetry.log import report, shown
@@ -13,16 +12,14 @@ _log = logging.getLogger(__name__)
 class AccessLog:
     """Logs and counts the events of one connection."""
 
-    __slots__ = ("_began", "_known_name", "_meter", "client", "commands", "is_wanted")
+    __slots__ = ("_began", "_commands", "_meter", "client", "is_wanted")
 
-    def __init__(self, client: str, known_name: Callable[[str], str], meter: Metrics) -> None:
+    def __init__(self, client: str, meter: Metrics) -> None:
         self.client = client
-        self.commands = 0
-        """Number of answered commands."""
         self.is_wanted = meter is not SILENT or _log.isEnabledFor(logging.INFO)
         """Whether the log or the metrics need every command and every byte."""
         self._began = monotonic()
-        self._known_name = known_name
+        self._commands = 0
         self._meter = meter
 
     def connected(self) -> None:
@@ -31,23 +28,31 @@ class AccessLog:
         report(_log, logging.INFO, "connected", client=self.client)
 
     def received(self, count: int) -> None:
-        """Record received bytes, if anything uses them."""
-        if self.is_wanted:
-            self._meter.received(count)
+        """Record received bytes."""
+        self._meter.received(count)
 
-    def answered(self, command: str, status: int, size: int, seconds: float) -> None:
-        """Record a command, the size of its reply in bytes and how long it took."""
-        self._meter.command(self._known_name(command), status, size, seconds)
-        facts = {"client": self.client, "command": shown(command), "status": int(status), "bytes": size}
+    def answered(self, line: bytes, command: str, status: int, size: int, seconds: float) -> None:
+        """Record a command line, its command's name, the size of its reply in bytes and how long it took."""
+        self._commands += 1
+        self._meter.command(command, status, size, seconds)
+        facts = {"client": self.client, "command": shown(line), "status": int(status), "bytes": size}
         report(_log, logging.INFO, "command", error=None, **facts, milliseconds=round(seconds * 1000, 3))
 
-    def failed(self, command: str, error: Exception) -> None:
-        """Record a command that failed in the server."""
-        report(_log, logging.ERROR, "command failed", client=self.client, command=shown(command), error=error)
+    def failed(self, line: bytes, error: Exception) -> None:
+        """Record a command that failed in the server; with its traceback, unless the system refused something."""
+        facts = {"client": self.client, "command": shown(line)}
+        if isinstance(error, OSError):
+            report(_log, logging.ERROR, "command failed", error=None, **facts, reason=error.strerror or str(error))
+        else:
+            report(_log, logging.ERROR, "command failed", error=error, **facts)
 
     def cut(self, position: int, cause: BaseException | None) -> None:
         """Record a reply that was aborted, after `position` bytes of its body."""
         report(_log, logging.ERROR, "reply aborted", client=self.client, position=position, error=cause)
+
+    def crashed(self, error: Exception) -> None:
+        """Record an unexpected exception, which ends the connection."""
+        report(_log, logging.ERROR, "connection failed", client=self.client, error=error)
 
     def stalled(self, limit: str) -> None:
         """Record which limit the client was too slow for."""
@@ -58,5 +63,5 @@ class AccessLog:
         seconds = monotonic() - self._began
         self._meter.disconnected(outcome, seconds)
         cause = {"outcome": outcome, **({"limit": limit} if limit else {})}
-        facts = {"client": self.client, **cause, "commands": self.commands, "seconds": round(seconds, 3)}
+        facts = {"client": self.client, **cause, "commands": self._commands, "seconds": round(seconds, 3)}
         report(_log, logging.INFO, "disconnected", error=None, **facts)

@@ -177,9 +177,9 @@ class JsonFormatter(logging.Formatter):
 FORMATTERS: Final[dict[str, type[logging.Formatter]]] = {"text": TextFormatter, "json": JsonFormatter}
 
 
-def shown(command: str) -> str:
-    """Return a client's command for a log line: shortened and escaped."""
-    text = command.removesuffix("\r\n")
+def shown(line: bytes) -> str:
+    """Return a client's command line for a log line: shortened and escaped."""
+    text = line.decode("latin-1")
     if len(text) > limits.LOGGED_COMMAND_CHARACTERS:
         text = text[: limits.LOGGED_COMMAND_CHARACTERS] + "..."
     return text.encode("unicode_escape").decode("ascii")

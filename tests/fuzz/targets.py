@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 from greenserver.config import limits
 from greenserver.connection.connection import Connection
+from greenserver.connection.serving_config import ServingConfig
 from greenserver.files.store import FileStore
-from greenserver.io.wait import READ, WRITE, Wait
+from greenserver.io.wait import KEEP_WAITING, LATE, READ, READY, WRITE, Wait
 from greenserver.protocol.dialects import DIALECTS
 from greenserver.protocol.framing import OVERLONG, LineBuffer
 from tests.greenserver.oracle import Oracle
@@ -156,7 +157,7 @@ def try_parser(ground: Ground, data: bytes) -> None:
     assert not any(b"\n" in line for line in lines[:-1]), "a broken line is the last"
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        connection = Connection(ours, ground.store, DIALECTS[plan.dialect])
+        connection = Connection(ours, ServingConfig(ground.store, DIALECTS[plan.dialect]))
         replies = b""
         for line in lines:
             response = connection.parser_command(line.decode("latin-1") or "\r\n")
@@ -255,23 +256,21 @@ class Talk:
         self._received = bytearray()
         self._pieces = plan.cut((header if plan.is_introduced else b"") + plan.sent)
         theirs.settimeout(0)
-        self.connection = Connection(
-            ours,
+        config = ServingConfig(
             ground.store,
             DIALECTS[plan.dialect],
-            client="fuzzer",
             limits=replace(limits.DEFAULTS, line_bytes=plan.longest_line),
             proxy_from=[ipaddress.ip_network("127.0.0.0/8")] if plan.is_introduced else (),
         )
-        self.connection.may_block = plan.may_block
+        self.connection = Connection(ours, config, "fuzzer", may_block=plan.may_block)
 
     def run(self) -> bytes:
         """Talk until the conversation ends, and return all that came back."""
         steps = self.connection.steps()
-        answer: bool | None = None
+        answer: object = None
         with contextlib.suppress(StopIteration):
             for step in range(_MOST_STEPS):
-                wait = steps.send(answer)  # type: ignore[arg-type]
+                wait = steps.send(answer)
                 answer = self._happen(step, wait)
                 if self._plan.event == "give up" and step >= self._plan.event_step:
                     steps.close()
@@ -282,22 +281,23 @@ class Talk:
         self._take(1 << 20)
         return bytes(self._received)
 
-    def _happen(self, step: int, wait: Wait) -> bool:
-        """Let time pass until the wait is over; return False if its deadline came first."""
+    def _happen(self, step: int, wait: Wait) -> object:
+        """Let time pass until the wait is over; return what to resume the generator with."""
+        outcome: object = READY
         assert wait.deadline >= self._began, "a wait that could be met"
         if step == self._plan.event_step:
             if self._plan.event == "timeout" and wait.work is None:  # work takes as long as it takes
-                return False
+                return LATE
             self._disturb(self._plan.event)
         if wait.work is not None:
             wait.work()
         elif wait.events == READ:
             self._say()
-            while self._has_reflex and not wait.is_over():
+            while self._has_reflex and (outcome := wait.outcome()) is KEEP_WAITING:
                 self._say()
         elif wait.events == WRITE:
             self._take(self._plan.take_bytes)
-        return True
+        return outcome
 
     def _disturb(self, kind: str) -> None:
         if kind == "leave":
@@ -306,9 +306,7 @@ class Talk:
         elif kind == "abort":
             self.connection.abort()
         elif kind.startswith("stop"):
-            self.connection.stop()
-            if kind.endswith("twice"):
-                self.connection.stop()
+            self.connection.config.group.drain()
 
     def _say(self) -> None:
         with contextlib.suppress(OSError):

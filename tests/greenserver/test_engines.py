@@ -4,6 +4,8 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,10 @@ import pytest
 
 from greenserver import engines
 from greenserver.config import limits
-from greenserver.connection.connection import Connection
 from greenserver.engines import threads
-from greenserver.files.store import FileStore
 from greenserver.io.wait import ShutdownEvent
 from greenserver.net.listening import open_listener
-from greenserver.protocol.dialects import DIALECTS
+from greenserver.server import Server
 from tests.greenserver.oracle import OK
 from tests.greenserver.serving import ENGINES, Client, run_script
 
@@ -45,46 +45,41 @@ def test_no_time_is_left_after_a_deadline(deadline: float, least: float, most: f
     assert least <= engines.seconds_left(deadline) <= most
 
 
-class Conversation:
-    """Stands for a conversation that ends when it is told for the last time."""
+class Unfinished:
+    """Stands for a connection that ends when it is aborted."""
 
-    def __init__(self, told: list[str], going_on: set[Any], ends_at: str) -> None:
-        self._told = told
-        self._going_on = going_on
-        self._ends_at = ends_at
-
-    def stop(self) -> None:
-        self._tell("stop")
+    def __init__(self, events: list[str], connections: set[Any]) -> None:
+        self._events = events
+        self._connections = connections
 
     def abort(self) -> None:
-        self._tell("abort")
-
-    def _tell(self, what: str) -> None:
-        self._told.append(what)
-        if what == self._ends_at:
-            self._going_on.discard(self)
+        self._events.append("abort")
+        self._connections.discard(self)
 
 
-def test_conversations_are_told_to_stop_and_the_last_ones_are_cut() -> None:
-    told: list[str] = []
-    going_on: set[Any] = set()
-    going_on |= {Conversation(told, going_on, "stop"), Conversation(told, going_on, "abort")}
-    engines.drain(going_on, lambda seconds: told.append(f"run {seconds}"), 30.0)
-    quiet, grace = f"run {limits.LINGER_QUIET_SECONDS}", f"run {30.0 - limits.LINGER_QUIET_SECONDS}"
-    assert told == ["stop", "stop", quiet, "stop", grace, "abort", f"run {limits.SWEEP_SECONDS}"]
-    assert not going_on
+def test_connections_that_outlast_the_grace_period_are_aborted() -> None:
+    events: list[str] = []
+    connections: set[Any] = set()
+    connections.add(Unfinished(events, connections))
+    engines.run_or_abort(connections, lambda seconds: events.append(f"run {seconds}"), 30.0)
+    assert events == ["run 30.0", "abort", f"run {limits.SWEEP_SECONDS}"]
+    assert not connections
+
+
+@contextmanager
+def listening(directory: Path) -> Iterator[tuple[Server, socket.socket, ShutdownEvent]]:
+    """Return a server as engines see it, a listener and a shutdown event."""
+    stop = ShutdownEvent()
+    with open_listener("127.0.0.1", 0) as listener, Server(directory, listener=listener, engine="threads") as server:
+        yield server, listener, stop
+    stop.close()
 
 
 @pytest.mark.parametrize("engine", ["threads", "selectors", "sequential"])
 def test_an_engine_serves_in_this_process_too(directory: Path, engine: str) -> None:
-    stop = ShutdownEvent()
-    with FileStore(directory) as store, open_listener("127.0.0.1", 0) as listener:
+    with listening(directory) as (server, listener, stop):
         address = listener.getsockname()
-
-        def welcome(sock: socket.socket, client: str) -> Connection:
-            return Connection(sock, store, DIALECTS["2026"], client=client)
-
-        serving = threading.Thread(target=engines.load(engine), args=(listener, welcome, stop))
+        serving = threading.Thread(target=engines.load(engine), args=(listener, server, stop))
         serving.start()
         with Client(socket.create_connection(address, 20)) as client:
             client.send(b"get_metadata one\r\nquit\r\n")
@@ -92,33 +87,31 @@ def test_an_engine_serves_in_this_process_too(directory: Path, engine: str) -> N
         stop.set()
         serving.join(20)
         assert not serving.is_alive()
-    stop.close()
 
 
 def test_without_room_for_a_thread_the_client_is_let_go(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stop = ShutdownEvent()
+    events: list[ShutdownEvent] = []
 
     class NoThread:
         def __init__(self, **_: object) -> None:
-            stop.set()
+            events[0].set()
 
         def start(self) -> None:
             message = "can't start new thread"
             raise RuntimeError(message)
 
     monkeypatch.setattr(threads, "Thread", NoThread)
-    with FileStore(directory) as store, open_listener("127.0.0.1", 0) as listener:
-        client = Client(socket.create_connection(listener.getsockname(), 20))
-        with client:
-            threads.serve(listener, lambda sock, name: Connection(sock, store, DIALECTS["2026"], client=name), stop)
+    with listening(directory) as (server, listener, stop):
+        events.append(stop)
+        with Client(socket.create_connection(listener.getsockname(), 20)) as client:
+            threads.serve(listener, server, stop)
             assert client.rest() == b""
-    stop.close()
 
 
 def test_gevent_without_patched_sockets_refuses_to_serve() -> None:
     stop = ShutdownEvent()
     with socket.socket() as listener, pytest.raises(RuntimeError, match=r"monkey\.patch_all"):
-        engines.load("gevent")(listener, lambda *_: pytest.fail("welcomed"), stop)
+        engines.load("gevent")(listener, Server("."), stop)
     stop.close()
 
 

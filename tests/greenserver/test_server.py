@@ -4,13 +4,11 @@ import os
 import socket
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import greenserver
 from greenserver import Server
-from greenserver.config.limits import DEFAULTS
 from tests.greenserver.oracle import OK
 from tests.greenserver.serving import Client
 
@@ -64,32 +62,6 @@ def test_what_cannot_be_served_or_listened_on_is_told_and_holds_nothing(director
     with pytest.raises(OSError, match=r"^cannot listen on "):
         Server(directory, address="192.0.2.1", port=0).__enter__()
     assert len(os.listdir("/proc/self/fd")) == before
-
-
-def test_a_reload_parts_with_the_old_ones_where_there_is_no_room_for_a_thread(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        message = "can't start new thread"
-        raise RuntimeError(message)
-
-    with Server(directory, port=0, engine="threads") as server:
-        serving = threading.Thread(target=server.serve)
-        serving.start()
-        with Client(socket.create_connection((server.host, server.port), 20)) as client:
-            client.send(b"get_metadata one\r\n")
-            assert client.exactly(len(OK) + 3) == OK + b"1\r\n"
-            with monkeypatch.context() as patched:
-                patched.setattr("greenserver.server.start_new_thread", refuse)
-                terms: dict[str, Any] = {"dialect": "2026", "hidden": True, "tls": None, "proxy_from": ()}
-                server.reload(directory, limits=DEFAULTS, **terms)
-            assert client.rest() == b"", "an idle client is let go"
-        with Client(socket.create_connection((server.host, server.port), 20)) as client:
-            client.send(b"get_metadata .hidden\r\nquit\r\n")
-            assert client.rest() == OK + b"6\r\n" + OK
-        server.stop()
-        serving.join(20)
-        assert not serving.is_alive()
 
 
 def test_the_default_engine_says_what_it_needs(directory: Path) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from greenserver.files.page_cache import WouldBlockError
-from greenserver.files.store import FileStore, NonBlockingStore
+from greenserver.files.store import FileStore, FoundFiles, NeedsDiskError
 from tests.greenserver.launching import SHARING, LaunchedServer
 from tests.greenserver.serving import PATIENCE_SECONDS, settled
 
@@ -117,19 +116,20 @@ def test_a_crowd_that_asks_for_a_long_listing_gets_it_whole_while_others_are_ser
         server.close()
 
 
-def test_what_is_not_at_hand_becomes_work_whose_outcome_the_same_call_returns(tmp_path: Path) -> None:
+def test_what_is_not_in_memory_becomes_a_job_that_finds_it(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"0123456789")
     with FileStore(tmp_path) as store:
-        files = NonBlockingStore(store)
-        with pytest.raises(WouldBlockError):
+        files = store.in_memory
+        with pytest.raises(NeedsDiskError) as needed:
             files.listing()
-        assert files.work is not None
-        files.work()
-        assert files.listing() == b"file\r\n"
+        needed.value.job()
+        assert FoundFiles(needed.value.job).listing() == b"file\r\n"
         assert files.size("file") == 10
-        with pytest.raises(WouldBlockError):
-            files.size("never-asked-for")
-        assert files.work is not None
-        files.work()
-        with pytest.raises(FileNotFoundError):
-            files.size("never-asked-for")
+        asks = (files.size, lambda name: files.read(name, 0, 1), lambda name: files.slice(name, 0, 1))
+        for number, ask in enumerate(asks):
+            with pytest.raises(NeedsDiskError) as needed:
+                ask(f"never-asked-for-{number}")
+            needed.value.job()
+            found = FoundFiles(needed.value.job)
+            with pytest.raises(FileNotFoundError):
+                found.size(f"never-asked-for-{number}")

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from greenserver.config import limits
 from greenserver.connection.connection import Connection
+from greenserver.connection.serving_config import ServingConfig
+from greenserver.connection.state import State
 from greenserver.files.store import FileStore
-from greenserver.io.wait import READ, WRITE, Wait, poll, wait_blocking
+from greenserver.io.wait import KEEP_WAITING, LATE, READ, READY, WRITE, Wait, Waiter, poll, wait_blocking
 from greenserver.protocol.dialects import DIALECTS
 from greenserver.protocol.status import CommandError, Status
 from tests.greenserver.conftest import LARGE, PURE
@@ -33,10 +35,17 @@ def meet(store: FileStore) -> Iterator[Meet]:
     """Return what makes a connection, and the client at its other end, given a dialect."""
     opened: list[socket.socket] = []
 
-    def make(dialect: str = "2026", **more: Any) -> tuple[Connection, Client]:  # noqa: ANN401  (any setting)
+    def make(
+        dialect: str = "2026",
+        *,
+        wait: Waiter = wait_blocking,
+        **more: Any,  # noqa: ANN401  (any setting)
+    ) -> tuple[Connection, Client]:
         ours, theirs = socket.socketpair()
         opened.extend((ours, theirs))
-        return Connection(ours, store, DIALECTS[dialect], client="tester", **more), Client(theirs)
+        connection = Connection(ours, ServingConfig(store, DIALECTS[dialect], **more), "tester")
+        connection.wait = wait
+        return connection, Client(theirs)
 
     yield make
     for sock in opened:
@@ -161,7 +170,7 @@ def test_any_bytes_are_answered_as_the_oracle_says(store: FileStore, directory: 
         pending = [*pieces, 1 << 20]
         rest = sent
 
-        def wait(sock: socket.socket, wait: Wait) -> bool:
+        def wait(sock: socket.socket, wait: Wait) -> object:
             nonlocal rest
             while True:
                 if wait.events == READ and rest:  # the next piece comes only when it is waited for
@@ -171,15 +180,18 @@ def test_any_bytes_are_answered_as_the_oracle_says(store: FileStore, directory: 
                 elif wait.events == READ:
                     theirs.shutdown(socket.SHUT_WR)
                 if not poll(sock.fileno(), wait.events, PATIENCE_SECONDS):
-                    return False
-                if not has_reflex or wait.is_over():
-                    return True
+                    return LATE
+                outcome = wait.outcome() if has_reflex else READY
+                if outcome is not KEEP_WAITING:
+                    return outcome
 
         expected = oracle_for(dialect, directory).replies(sent)
         if len(expected) > 50_000:
             expected, rest = b"", b""  # more than a socket holds, and nobody reads while we handle
         with Client(theirs) as client:
-            Connection(ours, store, DIALECTS[dialect], wait=wait).handle()
+            connection = Connection(ours, ServingConfig(store, DIALECTS[dialect]))
+            connection.wait = wait
+            connection.handle()
             assert client.rest() == expected
 
     replies_are_right()
@@ -239,7 +251,7 @@ def test_a_body_that_fails_after_its_status_cuts_the_reply(
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(os, "preadv", fail)
-    assert handled(meet, "2018", b"get_slice text.txt 0 41\r\nget_metadata one\r\n") == OK
+    assert handled(meet, "2018", b"get_slice large.bin 0 50000\r\nget_metadata one\r\n") == OK
     assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == ["reply aborted"]
 
 
@@ -276,7 +288,7 @@ def test_the_client_is_not_waited_for_for_ever(
     monkeypatch.setattr(limits, "LINGER_QUIET_SECONDS", quiet_seconds)
     is_told = False
 
-    def wait(sock: socket.socket, wait: Wait) -> bool:
+    def wait(sock: socket.socket, wait: Wait) -> object:
         if is_told and endless:
             client.send(b"more")
         return wait_blocking(sock, wait)
@@ -291,30 +303,51 @@ def test_the_client_is_not_waited_for_for_ever(
 # --- stop and abort ------------------------------------------------------------------------------
 
 
-def test_told_to_stop_while_idle_it_ends_at_once(meet: Meet, caplog: pytest.LogCaptureFixture) -> None:
+def test_asked_to_end_while_idle_it_ends_at_once(meet: Meet, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "greenserver")
+    states = []
 
-    def wait(sock: socket.socket, wait: Wait) -> bool:
-        connection.stop()
+    def wait(_sock: socket.socket, wait: Wait) -> object:
+        states.append(connection.state)
+        if wait.ends_on_drain:
+            connection.config.group.drain()
+            return READY
         assert client.rest() == b"", "the client sees the end"
-        connection.stop()  # and is cut if it does not end, too
-        return wait_blocking(sock, wait)
+        client.socket.close()
+        return READY
 
     connection, client = meet(wait=wait)
     connection.handle()
+    assert states == [State.IDLE, State.CLOSING]
+    assert connection.state is State.CLOSED
     assert outcomes(caplog) == ["closed"]
 
 
-def test_told_to_stop_before_it_began_it_answers_nothing(meet: Meet) -> None:
+def test_asked_to_end_when_a_command_has_come_it_answers_that_and_no_more(meet: Meet) -> None:
+    def wait(_sock: socket.socket, wait: Wait) -> object:
+        if wait.ends_on_drain:
+            client.send(b"get_metadata one\r\n")
+            connection.config.group.drain()
+        else:
+            client.send(b"get_metadata one\r\n")
+            client.end()
+        return READY
+
+    connection, client = meet(wait=wait)
+    connection.handle()
+    assert client.rest() == SIZE_OF_ONE
+
+
+def test_asked_to_end_before_it_began_it_answers_nothing(meet: Meet) -> None:
     connection, client = meet()
     client.send(b"get_metadata one\r\n")
     client.end()
-    connection.stop()
+    connection.config.group.drain()
     connection.handle()
     assert client.rest() == b""
 
 
-def test_told_to_stop_in_a_reply_it_finishes_that_one_alone(meet: Meet) -> None:
+def test_asked_to_end_in_a_reply_it_finishes_that_one_alone(meet: Meet) -> None:
     parts: list[bytes] = []
     connection, client = meet("2018")
     connection.wait = lambda _, asked: _take(client, connection, asked, parts)
@@ -325,9 +358,9 @@ def test_told_to_stop_in_a_reply_it_finishes_that_one_alone(meet: Meet) -> None:
 
 
 def _take(client: Client, connection: Connection, asked: Wait, parts: list[bytes]) -> bool:
-    """Tell a connection to stop, and take what it has sent so far."""
+    """Ask a connection to end, and take what it has sent so far."""
     if asked.events == WRITE:
-        connection.stop()
+        connection.config.group.drain()
         with contextlib.suppress(BlockingIOError):
             parts.append(take(client, 1 << 20))
     return True

@@ -9,7 +9,6 @@ import pytest
 
 from greenserver.config.limits import DEFAULTS, LONG_TURN_BYTES, TURN_BYTES
 from greenserver.connection.reader import Reader
-from greenserver.protocol.dialects import DIALECTS
 from greenserver.telemetry.access_log import AccessLog
 from greenserver.telemetry.metrics import SILENT
 
@@ -24,7 +23,7 @@ class Sender:
         ours, self.socket = socket.socketpair()
         ours.settimeout(0)
         self._ours = ours
-        self.reader = Reader(ours, GRANTED, AccessLog("tester", DIALECTS["2026"].known_name, SILENT))
+        self.reader = Reader(ours, GRANTED, AccessLog("tester", SILENT))
 
     def close(self) -> None:
         self._ours.close()
@@ -47,7 +46,8 @@ def test_a_client_is_heard_for_a_turn_and_for_longer_while_it_is_alone(senders: 
     for each in senders:
         each.socket.sendall(b"x" * 4 * LONG_TURN_BYTES)
     turns = [(one, TURN_BYTES), (other, TURN_BYTES), (other, LONG_TURN_BYTES), (one, TURN_BYTES)]
-    assert [len(each.reader.receive()) for each, _ in turns] == [expected for _, expected in turns]
+    for each, expected in turns:
+        assert len(each.reader.receive()) == expected
 
 
 def test_nothing_now_is_not_the_end(senders: list[Sender]) -> None:
@@ -56,30 +56,44 @@ def test_nothing_now_is_not_the_end(senders: list[Sender]) -> None:
         one.reader.receive()
     assert not one.reader.is_at_end
     one.socket.shutdown(socket.SHUT_WR)
-    assert not one.reader.take(one.reader.receive())
+    assert not one.reader.feed(one.reader.receive())
     assert one.reader.is_at_end
 
 
-def test_a_command_is_text_and_an_empty_one_is_told_from_none(senders: list[Sender]) -> None:
+@pytest.mark.parametrize("pieces", [[b"quit\r\n"], [b"qu", b"it\r\n"], [b"quit\r", b"\n"], [b"quit\r\nhel"]])
+def test_a_line_is_the_same_in_one_piece_and_in_several(senders: list[Sender], pieces: list[bytes]) -> None:
     reader = senders[0].reader
-    reader.take(b"quit\r\n\r\ncaf\xe9\r\nhel")
-    assert [reader.next_command() for _ in range(4)] == ["quit", "\r\n", "caf\xe9", ""]
+    for piece in pieces:
+        assert reader.feed(piece)
+    assert reader.lines.next_line() == b"quit"
+    assert reader.lines.next_line() is None
+
+
+@pytest.mark.parametrize("sent", [b"qu\nit\r\n", b"x" * 50 + b"\r\n"], ids=["bare LF", "too long"])
+def test_a_line_that_ends_the_input_is_left_to_the_line_buffer(sent: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        reader = Reader(ours, replace(GRANTED, line_bytes=20), AccessLog("tester", SILENT))
+        reader.feed(sent)
+        assert reader.lines.next_line() != sent[:-2]
+        reader.feed(b"quit\r\n")
+        assert reader.lines.next_line() is None
 
 
 def test_between_commands_it_may_be_silent_for_long(senders: list[Sender]) -> None:
     one = senders[0]
     assert one.seconds_left() == pytest.approx(500, abs=NOISE_SECONDS)
-    one.reader.take(b"quit\r\n")
+    one.reader.feed(b"quit\r\n")
     assert one.seconds_left() == pytest.approx(500, abs=NOISE_SECONDS)
 
 
 def test_within_a_command_its_bytes_earn_time_and_its_pauses_do_not(senders: list[Sender]) -> None:
     one = senders[0]
-    one.reader.take(b"get_")
+    one.reader.feed(b"get_")
     first = one.reader.deadline()
     assert first - monotonic() == pytest.approx(100, abs=NOISE_SECONDS)
     assert one.reader.deadline() == first
-    one.reader.take(b"x" * 1000)
+    one.reader.feed(b"x" * 1000)
     assert one.reader.deadline() == pytest.approx(first + 1000 / GRANTED.line_floor)
-    one.reader.take(b"\r\nquit")
+    one.reader.feed(b"\r\nquit")
     assert one.seconds_left() == pytest.approx(100, abs=NOISE_SECONDS), "the next one begins anew"

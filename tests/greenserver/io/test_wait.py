@@ -4,11 +4,25 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from time import monotonic
 
 import pytest
 
-from greenserver.io.wait import READ, WRITE, ShutdownEvent, Steps, Wait, poll, run_to_completion, wait_blocking
+from greenserver.io.wait import (
+    KEEP_WAITING,
+    LATE,
+    READ,
+    READY,
+    WRITE,
+    BlockingWait,
+    ShutdownEvent,
+    Steps,
+    Wait,
+    poll,
+    run_to_completion,
+    wait_blocking,
+)
 
 
 @pytest.fixture
@@ -68,6 +82,44 @@ def test_all_that_is_ready_is_told(stop: ShutdownEvent, pair: tuple[socket.socke
     assert poll(pair[0].fileno(), READ, 0) == set()
 
 
+def test_a_wake_ends_a_wait_without_setting_the_event(
+    stop: ShutdownEvent, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    stop.wake()
+    assert poll(pair[0].fileno(), READ, 60, stop) == {stop.fileno()}
+    assert not stop.is_set
+    assert not poll(pair[0].fileno(), READ, 0, stop), "absorbed"
+
+
+def test_after_its_end_it_writes_into_nothing_that_reuses_its_descriptors(tmp_path: Path) -> None:
+    stop = ShutdownEvent()
+    numbers = {stop.fileno(), stop.wakeup_fileno()}
+    stop.close()
+    with (tmp_path / "file").open("w+b") as file:
+        copies = [os.dup(file.fileno()) for _ in range(3)]
+        assert numbers & {file.fileno(), *copies}, "a number is in use again"
+        stop.wake()
+        stop.set()
+        for copy in copies:
+            os.close(copy)
+        assert file.read() == b""
+
+
+@pytest.mark.parametrize("has_input", [False, True])
+def test_only_a_wait_that_may_end_early_ends_when_the_event_is_set(
+    stop: ShutdownEvent, pair: tuple[socket.socket, socket.socket], *, has_input: bool
+) -> None:
+    """Also while a fast path answers one command after another."""
+    ours, theirs = pair
+    stop.set()
+    if has_input:
+        theirs.send(b"x")
+    wait = BlockingWait(stop)
+    assert wait(ours, Wait(READ, monotonic() + 60, fast_path=lambda _: KEEP_WAITING, ends_on_drain=True)) is READY
+    if not has_input:
+        assert wait(ours, Wait(READ, monotonic() + 0.01)) is LATE
+
+
 def test_a_closed_switch_has_given_its_descriptors_back() -> None:
     before = len(os.listdir("/proc/self/fd"))
     stop = ShutdownEvent()
@@ -79,16 +131,16 @@ def test_a_closed_switch_has_given_its_descriptors_back() -> None:
 def test_steps_run_to_their_end_and_are_told_whether_the_socket_was_ready(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
-    answers = [True, False, True]
+    answers = [READY, LATE, "from the fast path"]
 
-    def steps() -> Steps[list[bool]]:
+    def steps() -> Steps[list[object]]:
         first = yield Wait(READ, 0)
         second = yield Wait(READ, 1)
         return [first, second, (yield Wait(READ, 2))]
 
     asked = []
 
-    def wait(sock: socket.socket, wait: Wait) -> bool:
+    def wait(sock: socket.socket, wait: Wait) -> object:
         assert sock is pair[0]
         asked.append(wait.deadline)
         return answers[len(asked) - 1]

@@ -1,4 +1,4 @@
-"""The gate counts who is in, refuses who is too many."""
+"""The limiter counts connections, and rejects those that are too many."""
 
 import resource
 from dataclasses import replace
@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenserver.config import limits
-from greenserver.net.limiter import ConnectionLimiter, Slot, address_of, network, raise_descriptor_limit
+from greenserver.net.limiter import (
+    Admission,
+    ConnectionLimiter,
+    Slot,
+    address_of,
+    descriptor_capacity,
+    maximums,
+    network,
+)
 from greenserver.telemetry.metrics import Metrics
 
 PURE = settings(max_examples=200, deadline=None, derandomize=True, database=None)
@@ -26,76 +34,87 @@ class CountingMeter(Metrics):
         self.reasons.append(reason)
 
 
-def limiter(meter: Metrics | None = None, **granted: int) -> ConnectionLimiter:
-    return ConnectionLimiter(replace(limits.DEFAULTS, **granted), meter or CountingMeter())
+class Limited:
+    """A limiter and the limits that its connections are served with."""
+
+    def __init__(self, meter: Metrics | None = None, **granted: int) -> None:
+        self.limiter = ConnectionLimiter(meter or CountingMeter())
+        self.granted = replace(limits.DEFAULTS, **granted)
+
+    def slot(self, client: str = "192.0.2.1:1") -> Slot:
+        """Return the slot of a new connection."""
+        slot = self.limiter.acquire(self.granted)
+        slot.acquire_client(client)
+        return slot
 
 
-def slot(at: ConnectionLimiter, client: str = "192.0.2.1:1") -> Slot:
-    slot = Slot(at)
-    slot.begin()
-    slot.is_let_in_as(client)
-    return slot
+def is_accepted(slot: Slot) -> bool:
+    return slot.admission is Admission.ACCEPTED
 
 
-def test_so_many_are_let_in_and_more_when_some_leave() -> None:
+def test_so_many_are_accepted_and_more_when_some_leave() -> None:
     meter = CountingMeter()
-    at = limiter(meter, max_connections=2)
-    visits = [slot(at) for _ in range(3)]
-    assert [each.is_welcome for each in visits] == [True, True, False]
-    assert not any(each.is_cut_short for each in visits)
+    at = Limited(meter, max_connections=2)
+    slots = [at.slot() for _ in range(3)]
+    assert [slot.admission for slot in slots] == [Admission.ACCEPTED, Admission.ACCEPTED, Admission.REJECTED]
     assert meter.reasons == ["full"]
-    visits[0].end()
-    assert slot(at).is_welcome
+    slots[0].release()
+    assert is_accepted(at.slot())
 
 
-def test_refused_clients_are_given_time_while_they_are_few() -> None:
-    at = limiter(max_connections=1)
-    slot(at)
-    refused = [slot(at) for _ in range(limits.REFUSALS + 1)]
-    assert [each.is_cut_short for each in refused] == [False] * limits.REFUSALS + [True]
-    refused[-1].end()
-    assert slot(at).is_cut_short
-    refused[0].end()
-    assert not slot(at).is_cut_short
+def test_rejected_clients_are_given_time_while_they_are_few() -> None:
+    at = Limited(max_connections=1)
+    at.slot()
+    rejected = [at.slot() for _ in range(limits.REFUSALS + 1)]
+    assert [slot.admission for slot in rejected] == [Admission.REJECTED] * limits.REFUSALS + [Admission.DROPPED]
+    rejected[-1].release()
+    assert at.slot().admission is Admission.DROPPED
+    rejected[0].release()
+    assert at.slot().admission is Admission.REJECTED
 
 
-def test_an_address_has_its_share_and_no_more_and_each_leaves_what_it_took() -> None:
+def test_an_address_has_its_share_and_each_connection_gives_back_what_it_took() -> None:
     meter = CountingMeter()
-    at = limiter(meter, max_connections_per_client=2)
-    visits = [slot(at, f"[2001:db8::{number}]:7") for number in range(1, 4)]
-    assert [each.is_welcome for each in visits] == [True, True, False]
-    assert slot(at, "[2001:db8:0:1::1]:7").is_welcome
-    assert slot(at, "192.0.2.1:7").is_welcome
+    at = Limited(meter, max_connections_per_client=2)
+    slots = [at.slot(f"[2001:db8::{number}]:7") for number in range(1, 4)]
+    assert [slot.admission for slot in slots] == [Admission.ACCEPTED, Admission.ACCEPTED, Admission.REJECTED]
+    assert is_accepted(at.slot("[2001:db8:0:1::1]:7"))
+    assert is_accepted(at.slot("192.0.2.1:7"))
     assert meter.reasons == ["client"]
-    visits[2].end()
-    assert not slot(at, "[2001:db8::9]:7").is_welcome
-    visits[0].end()
-    assert slot(at, "[2001:db8::9]:7").is_welcome
+    slots[2].release()
+    assert not is_accepted(at.slot("[2001:db8::9]:7"))
+    slots[0].release()
+    slots[0].release()
+    assert is_accepted(at.slot("[2001:db8::9]:7"))
+    assert not is_accepted(at.slot("[2001:db8::9]:7")), "a second release gives nothing back"
+
+
+def test_new_limits_count_the_connections_that_are_open_already() -> None:
+    at = Limited(max_connections=3, max_connections_per_client=3)
+    slots = [at.slot() for _ in range(3)]
+    at.granted = replace(at.granted, max_connections=4, max_connections_per_client=2)
+    assert at.slot().admission is Admission.REJECTED, "too many of this client"
+    assert not is_accepted(at.slot("192.0.2.2:1")), "the rejected one is open, too"
+    for slot in slots:
+        slot.release()
+    assert is_accepted(at.slot())
 
 
 @settings(PURE)
 @given(st.lists(st.sampled_from(["enter", "leave"]), max_size=60), st.integers(1, 4), st.integers(0, 3))
-def test_whoever_comes_and_goes_the_counts_come_back_to_nothing(events: list[str], most: int, share: int) -> None:
-    at = limiter(max_connections=most, max_connections_per_client=share)
+def test_whatever_comes_and_goes_the_counts_come_back_to_nothing(events: list[str], most: int, share: int) -> None:
+    at = Limited(max_connections=most, max_connections_per_client=share)
     inside: list[Slot] = []
     for event in events:
         if event == "enter":
-            inside.append(slot(at))
-            assert sum(each.is_welcome for each in inside) <= min(most, share or most)
+            inside.append(at.slot())
+            assert sum(map(is_accepted, inside)) <= min(most, share or most)
         elif inside:
-            inside.pop(0).end()
-    for each in inside:
-        each.end()
-    fresh = [slot(at) for _ in range(most)]
-    assert sum(each.is_welcome for each in fresh) == min(most, share or most)
-
-
-def test_without_a_gate_all_are_welcome() -> None:
-    slot = Slot(None)
-    slot.begin()
-    assert slot.is_let_in_as("anybody")
-    slot.reject("tls", "anybody", ValueError())
-    slot.end()
+            inside.pop(0).release()
+    for slot in inside:
+        slot.release()
+    fresh = [at.slot() for _ in range(most)]
+    assert sum(map(is_accepted, fresh)) == min(most, share or most)
 
 
 @pytest.mark.parametrize(
@@ -118,13 +137,16 @@ def test_no_more_clients_than_descriptors_are_let_in(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(resource, "getrlimit", lambda _: (count, count))
 
     allow(resource.RLIM_INFINITY)
-    assert raise_descriptor_limit(20_000) == (20_000, limits.REFUSALS)
+    assert maximums(20_000, descriptor_capacity()) == (20_000, limits.REFUSALS)
     allow(1 << 20)
-    assert raise_descriptor_limit(20_000) == (20_000, limits.REFUSALS)
+    assert maximums(20_000, descriptor_capacity()) == (20_000, limits.REFUSALS)
     allow(1024)
-    fitting, refusals = raise_descriptor_limit(20_000)
+    fitting, rejected = maximums(20_000, descriptor_capacity())
     assert 400 < fitting < 500
-    assert refusals == limits.FEW_REFUSALS
-    assert raise_descriptor_limit(10)[0] == 10
+    assert rejected == limits.FEW_REFUSALS
+    assert maximums(10, descriptor_capacity())[0] == 10
     allow(8)
-    assert raise_descriptor_limit(20_000)[0] == 1
+    limiter = ConnectionLimiter()
+    limiter.measure_capacity()
+    assert is_accepted(limiter.acquire(limits.DEFAULTS))
+    assert not is_accepted(limiter.acquire(limits.DEFAULTS))

@@ -148,7 +148,7 @@ def test_a_lack_of_room_is_told_and_passes(
     monkeypatch.setattr(listening, "_no_room", ThrottledWarning("accept failed; retrying", "there was none"))
     with open_listener("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname(), 20):
         failing = FailingListener(listener, number, errno.ECONNABORTED)
-        clients = accept_until(stop, failing)  # type: ignore[arg-type]
+        clients = accept_until(stop, failing, lambda: False)  # type: ignore[arg-type]
         with next(clients)[0]:
             stop.set()
         assert list(clients) == []
@@ -158,7 +158,15 @@ def test_a_lack_of_room_is_told_and_passes(
 def test_nobody_is_accepted_once_the_switch_is_turned(stop: ShutdownEvent) -> None:
     stop.set()
     with open_listener("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname(), 20):
-        assert list(accept_until(stop, listener)) == []
+        assert list(accept_until(stop, listener, lambda: False)) == []
+
+
+def test_those_who_wait_are_accepted_after_the_stop(stop: ShutdownEvent) -> None:
+    stop.set()
+    looks = iter([True, True, False])
+    with open_listener("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname(), 20):
+        ((accepted, _),) = accept_until(stop, listener, lambda: next(looks))
+        accepted.close()
 
 
 def test_accepting_goes_on_after_a_time_without_clients(stop: ShutdownEvent, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,5 +185,5 @@ def test_accepting_goes_on_after_a_time_without_clients(stop: ShutdownEvent, mon
             return self._listener.fileno()
 
     with open_listener("127.0.0.1", 0) as listener:
-        assert list(accept_until(stop, Counting(listener))) == []  # type: ignore[arg-type]
+        assert list(accept_until(stop, Counting(listener), lambda: False)) == []  # type: ignore[arg-type]
     assert len(polls) > 6

@@ -16,9 +16,12 @@ from greenserver.protocol.commands import (
     QUIT,
     Command,
     Language,
+    Reply,
+    parse_name,
     parse_number,
+    status_of,
 )
-from greenserver.protocol.responses import PlainSlice
+from greenserver.protocol.responses import PlainSlice, Response
 from greenserver.protocol.status import CommandError, Status
 from tests.greenserver.conftest import PURE, SERVED, TEXT
 
@@ -26,20 +29,24 @@ COMMANDS = (GET_FILE_LISTING, GET_METADATA, GET_SLICE, HELP, QUIT)
 LANGUAGE = Language({command.name: command for command in COMMANDS}, {"": PlainSlice, "plain": PlainSlice})
 
 
-def run(command: Command, store: FileStore, *arguments: str) -> bytes:
-    """Return the body of the answer to a command."""
+def run(command: Command, store: FileStore, *arguments: str) -> Reply:
+    """Return the reply to a command."""
     assert len(arguments) in command.arguments
-    response = command.run(LANGUAGE, arguments, store)
-    assert response.status is Status.OK
-    assert response.closes == (command is QUIT)
-    if response.body is None:
-        return response.text
-    assert not response.text
-    with contextlib.closing(response.body) as body:
-        taken = b""
-        while part := body.part(len(taken)):
-            taken += part
-        return taken
+    return command.parse(LANGUAGE, arguments)(store)
+
+
+def body_of(reply: Reply) -> bytes:
+    """Return what follows the status line, which says OK."""
+    if isinstance(reply, bytes):
+        assert reply.startswith(Status.OK.line)
+        return reply[len(Status.OK.line) :]
+    assert reply.status is Status.OK
+    assert reply.body is not None
+    with contextlib.closing(reply.body) as body:
+        sent = b""
+        while part := body.part(len(sent)):
+            sent += part
+        return sent
 
 
 def test_a_listing_that_fails_does_so_before_anything_is_sent(
@@ -50,16 +57,33 @@ def test_a_listing_that_fails_does_so_before_anything_is_sent(
 
     monkeypatch.setattr(store, "listing", listing)
     with pytest.raises(OSError):
-        GET_FILE_LISTING.run(LANGUAGE, (), store)
+        GET_FILE_LISTING.parse(LANGUAGE, ())(store)
 
 
 def test_commands_answer(store: FileStore) -> None:
-    assert sorted(run(GET_FILE_LISTING, store).decode().split("\r\n")) == sorted([*SERVED, "", ""])
-    assert run(GET_METADATA, store, "text.txt") == b"41\r\n"
-    assert run(GET_SLICE, store, "text.txt", "7", "4") == TEXT[7:11]
-    assert run(GET_SLICE, store, "text.txt", "7", "4", "plain") == TEXT[7:11]
-    assert run(HELP, store) == b"get_file_listing\r\nget_metadata\r\nget_slice\r\nhelp\r\nquit\r\n\r\n"
-    assert run(QUIT, store) == b""
+    listing = body_of(run(GET_FILE_LISTING, store))
+    assert sorted(listing.decode().split("\r\n")) == sorted([*SERVED, "", ""])
+    assert body_of(run(GET_METADATA, store, "text.txt")) == b"41\r\n"
+    assert body_of(run(GET_SLICE, store, "text.txt", "7", "4")) == TEXT[7:11]
+    assert body_of(run(GET_SLICE, store, "text.txt", "7", "4", "plain")) == TEXT[7:11]
+    commands = b"get_file_listing\r\nget_metadata\r\nget_slice\r\nhelp\r\nquit\r\n\r\n"
+    assert body_of(run(HELP, store)) == commands
+
+
+def test_quit_closes(store: FileStore) -> None:
+    reply = run(QUIT, store)
+    assert isinstance(reply, Response)
+    assert (reply.status, reply.body, reply.closes) == (Status.OK, None, True)
+
+
+def test_a_large_slice_or_listing_is_not_held_whole(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SMALL_SLICE_BYTES", 10)
+    replies = [run(GET_SLICE, store, "text.txt", "7", "11"), run(GET_FILE_LISTING, store), run(HELP, store)]
+    assert all(isinstance(reply, Response) for reply in replies)
+    part, listing, commands = map(body_of, replies)
+    assert part == TEXT[7:18]
+    assert sorted(listing.decode().split("\r\n")) == sorted([*SERVED, "", ""])
+    assert commands.startswith(b"get_file_listing\r\n")
 
 
 @pytest.mark.parametrize(
@@ -76,9 +100,28 @@ def test_commands_answer(store: FileStore) -> None:
 def test_arguments_come_before_the_file_and_the_file_before_the_range(
     store: FileStore, arguments: tuple[str, ...], status: Status
 ) -> None:
+    with pytest.raises((CommandError, OSError, EOFError)) as raised:
+        run(GET_SLICE, store, *arguments)
+    assert status_of(raised.value) is status
+
+
+def test_what_nobody_expects_is_an_internal_error() -> None:
+    for error in (PermissionError(), MemoryError(), ZeroDivisionError()):
+        assert status_of(error) is Status.INTERNAL_SERVER_ERROR
+
+
+@pytest.mark.parametrize(
+    "name", ["", "../secret", "/etc/passwd", "a b", "\xe9", "a\n", "a\0", "\u0661", "folder/inner"]
+)
+def test_a_name_with_another_character_is_a_bad_argument(name: str) -> None:
     with pytest.raises(CommandError) as refusal:
-        GET_SLICE.run(LANGUAGE, arguments, store)
-    assert refusal.value.status is status
+        parse_name(name)
+    assert refusal.value.status is Status.INVALID_ARGUMENTS_FOR_COMMAND
+
+
+@pytest.mark.parametrize("name", [".", "..", "a", "A-Z_0.9", "n" * 5000])
+def test_a_name_of_the_right_characters_is_a_name(name: str) -> None:
+    assert parse_name(name) == name
 
 
 @PURE

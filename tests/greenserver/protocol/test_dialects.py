@@ -4,27 +4,27 @@ import contextlib
 
 import pytest
 
+from greenserver.config.limits import KNOWN_COMMANDS, KNOWN_LINE_BYTES, SMALL_SLICE_BYTES
 from greenserver.files.store import FileStore
-from greenserver.protocol.dialects import DEFAULT_DIALECT, DIALECTS
+from greenserver.protocol.commands import GET_METADATA, Reply
+from greenserver.protocol.dialects import DEFAULT_DIALECT, DIALECTS, Dialect
 from greenserver.protocol.responses import Response
 from greenserver.protocol.status import CommandError, Status
-from tests.greenserver.conftest import TEXT
+from tests.greenserver.conftest import LARGE, TEXT
 from tests.greenserver.oracle import in_form
 from tests.greenserver.serving import DIALECTS as NAMES
 
 
-def answer(store: FileStore, dialect: str, name: str, *arguments: str) -> Response:
-    return DIALECTS[dialect].find(name, arguments)(store)
+def reply(store: FileStore, dialect: str, *elements: str) -> Reply:
+    return DIALECTS[dialect].parse(" ".join(elements).encode()).run(store)
 
 
-def status_of(store: FileStore, dialect: str, name: str, *arguments: str) -> Status:
+def status_of(store: FileStore, dialect: str, *elements: str) -> Status:
     try:
-        response = answer(store, dialect, name, *arguments)
-    except CommandError as refusal:
-        return refusal.status
-    if response.body is not None:
-        response.body.close()
-    return response.status
+        answer = reply(store, dialect, *elements)
+    except CommandError as error:
+        return error.status
+    return Status.OK if isinstance(answer, bytes) else answer.status
 
 
 def test_there_are_four_and_the_newest_is_the_default() -> None:
@@ -34,10 +34,16 @@ def test_there_are_four_and_the_newest_is_the_default() -> None:
 
 
 def test_a_slice_has_the_dialects_form(store: FileStore, dialect: str) -> None:
-    body = answer(store, dialect, "get_slice", "text.txt", "0", "41").body
-    assert body is not None
-    with contextlib.closing(body):
-        assert body.part(0) == in_form(dialect, TEXT)
+    assert reply(store, dialect, "get_slice", "text.txt", "0", "41") == Status.OK.line + in_form(dialect, TEXT)
+    assert reply(store, dialect, "get_slice", "text.txt", "0", "0") == Status.OK.line + in_form(dialect, b"")
+    large = reply(store, dialect, "get_slice", "large.bin", "0", str(SMALL_SLICE_BYTES + 1))
+    assert isinstance(large, Response)
+    assert large.body is not None
+    with contextlib.closing(large.body) as body:
+        sent = b""
+        while part := body.part(len(sent)):
+            sent += part
+    assert sent == in_form(dialect, LARGE[: SMALL_SLICE_BYTES + 1])
 
 
 def test_only_the_newest_has_help_and_raw_slices(store: FileStore, dialect: str) -> None:
@@ -56,7 +62,45 @@ def test_a_wrong_number_of_arguments_is_refused(store: FileStore, dialect: str, 
         assert status_of(store, dialect, name, *["0"] * count) is Status.INVALID_ARGUMENTS_FOR_COMMAND
 
 
-@pytest.mark.parametrize("name", ["", "Quit", "quit2", "__class__", "answer", "get_metadata "])
+@pytest.mark.parametrize("name", ["Quit", "quit2", "__class__", "answer", "get_metadata_"])
 def test_an_unknown_command_is_refused_whatever_its_arguments(store: FileStore, dialect: str, name: str) -> None:
     for count in (0, 1, 5):
         assert status_of(store, dialect, name, *["x"] * count) is Status.NO_SUCH_COMMAND
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        (b"get_metadata one", "get_metadata"),
+        (b"get_metadata", "get_metadata"),
+        (b"get_metadata a b", "get_metadata"),
+        (b"get_slice one x 1", "get_slice"),
+        (b"put one", ""),
+        (b"", ""),
+        (b"quit\n", ""),
+        (b"quit \xe9", ""),
+    ],
+)
+def test_a_request_names_its_command_only_if_the_dialect_has_it(line: bytes, command: str) -> None:
+    request = DIALECTS["2026"].parse(line)
+    assert (request.line, request.command) == (line, command)
+
+
+def test_a_repeated_line_is_parsed_once() -> None:
+    requests = DIALECTS["2026"].requests
+    request = requests[b"get_slice text.txt 0 41"]
+    assert requests[b"get_slice text.txt 0 41"] is request
+    assert requests.with_end[b"get_slice text.txt 0 41\r\n"] is request
+    assert b"get_slice text.txt 0 41" not in requests.with_end
+
+
+def test_the_cache_holds_few_short_lines_without_errors() -> None:
+    dialect = Dialect("test", [GET_METADATA], {})
+    for number in range(3 * KNOWN_COMMANDS):
+        assert dialect.requests[b"get_metadata file%d" % number].command == "get_metadata"
+        assert 0 < len(dialect.requests) == len(dialect.requests.with_end) <= KNOWN_COMMANDS
+    before = set(dialect.requests)
+    for line in (b"get_metadata " + b"n" * KNOWN_LINE_BYTES, b"get_metadata a b", b"put", b"a\n", b""):
+        assert dialect.requests[line].line == line
+    assert set(dialect.requests) == before
+    assert set(dialect.requests.with_end) == {line + b"\r\n" for line in before}

@@ -127,7 +127,7 @@ def test_a_line_without_end_is_over_as_soon_as_it_is_too_long() -> None:
     assert buffer.next_line() == SHORTENED + OVERLONG
     buffer.feed(b"\r\nquit\r\n")
     assert buffer.next_line() is None
-    assert not buffer.is_mid_line
+    assert not buffer.is_at_start
 
 
 @pytest.mark.parametrize("piece", [b"a" * 65536, b"\0" * 65536, b" " * 65536, b"a " * 32768], ids=repr)
@@ -146,21 +146,21 @@ def test_a_line_of_a_hundred_mebibytes_is_held_in_a_few_kibibytes(piece: bytes) 
 
 
 @pytest.mark.parametrize(
-    ("sent", "is_mid_line"),
+    ("sent", "is_at_start"),
     [
-        (b"", False),
-        (b"q", True),
-        (b"\r", True),
-        (b"quit\r\n", False),
-        (b"quit\r\nh", True),
-        (LONG, True),
+        (b"", True),
+        (b"q", False),
+        (b"\r", False),
+        (b"quit\r\n", True),
+        (b"quit\r\nh", False),
+        (LONG, False),
         (b"q\n", False),
     ],
 )
-def test_it_knows_whether_a_line_is_under_way(sent: bytes, is_mid_line: bool) -> None:
+def test_it_knows_whether_the_next_byte_begins_a_line(sent: bytes, is_at_start: bool) -> None:
     buffer = LineBuffer()
     buffer.feed(sent)
-    assert buffer.is_mid_line == is_mid_line
+    assert buffer.is_at_start == is_at_start
 
 
 SHORT_OR_LONG = st.sampled_from([b"a", b" ", b"\r", b"\n", b"\r\n", b"\xff", b"\0", b"quit", b"b" * 3000, b"c" * 5000])

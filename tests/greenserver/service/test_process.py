@@ -163,13 +163,14 @@ def test_a_reload_without_room_for_a_thread_is_refused_and_the_next_one_taken(
 
     settings = Settings(directory=str(directory), port=0, engine="sequential")
     with process.make_server(settings, None, SILENT) as server:
-        before = server.store
+        before = server.config
         reload = process.Reload(server, settings, lambda: settings)
         log.propagate = True
         monkeypatch.setattr(process, "start_new_thread", refuse)
         reload.ask()
         assert [record.facts for record in caplog.records] == [{"reason": "can't start new thread; try again"}]  # type: ignore[attr-defined]
-        assert server.store is before
+        assert server.config is before
         monkeypatch.setattr(process, "start_new_thread", lambda function, arguments: function(*arguments))
         reload.ask()
-        assert server.store is not before
+        assert server.config is not before
+        assert before.store.descriptor < 0, "closed: nobody was connected"

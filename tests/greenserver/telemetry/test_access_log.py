@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from greenserver.protocol.dialects import DIALECTS
 from greenserver.protocol.status import Status
 from greenserver.telemetry.access_log import AccessLog
 from greenserver.telemetry.metrics import SILENT, Metrics
@@ -38,10 +37,11 @@ def told(access_log: AccessLog) -> None:
     """Tell a whole conversation."""
     access_log.connected()
     access_log.received(30)
-    access_log.commands += 2
-    access_log.answered("get_metadata one", Status.OK, 9, 0.001)
-    access_log.answered("no\x1bsense", Status.NO_SUCH_COMMAND, 21, 0.002)
-    access_log.failed("help", RuntimeError("a fault"))
+    access_log.answered(b"get_metadata one", "get_metadata", Status.OK, 9, 0.001)
+    access_log.answered(b"no\x1bsense", "", Status.NO_SUCH_COMMAND, 21, 0.002)
+    access_log.failed(b"help", RuntimeError("a fault"))
+    access_log.failed(b"help", PermissionError(13, "Permission denied"))
+    access_log.crashed(RuntimeError("another"))
     access_log.cut(17, OSError("a disk"))
     access_log.stalled("line")
     access_log.disconnected("timed out", "line")
@@ -49,7 +49,7 @@ def told(access_log: AccessLog) -> None:
 
 def test_a_meter_is_told_in_numbers() -> None:
     meter = Noting()
-    told(AccessLog("tester", DIALECTS["2026"].known_name, meter))
+    told(AccessLog("tester", meter))
     assert meter.notes == [
         ("connected",),
         ("received", 30),
@@ -62,15 +62,18 @@ def test_a_meter_is_told_in_numbers() -> None:
 
 def test_the_log_is_told_in_facts(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "greenserver")
-    told(AccessLog("tester", DIALECTS["2026"].known_name, SILENT))
+    told(AccessLog("tester", SILENT))
     assert [record.message for record in caplog.records] == [
-        *("connected", "command", "command", "command failed", "reply aborted", "disconnected")
+        *("connected", "command", "command", "command failed", "command failed", "connection failed"),
+        *("reply aborted", "disconnected"),
     ]
     facts = [record.facts for record in caplog.records]  # type: ignore[attr-defined]
     assert all(each["client"] == "tester" for each in facts)
     assert facts[1] | {"command": "get_metadata one", "status": 0, "bytes": 9, "milliseconds": 1.0} == facts[1]
-    assert facts[4]["position"] == 17
-    assert facts[5] | {"outcome": "timed out", "limit": "line", "commands": 2} == facts[5]
+    assert [record.exc_info is not None for record in caplog.records[3:6]] == [True, False, True]
+    assert facts[4]["reason"] == "Permission denied"
+    assert facts[6]["position"] == 17
+    assert facts[7] | {"outcome": "timed out", "limit": "line", "commands": 2} == facts[7]
 
 
 @pytest.mark.parametrize(
@@ -81,4 +84,4 @@ def test_it_knows_whether_anybody_listens(
     caplog: pytest.LogCaptureFixture, level: int, meter: Metrics, *, is_wanted: bool
 ) -> None:
     caplog.set_level(level, "greenserver")
-    assert AccessLog("tester", DIALECTS["2026"].known_name, meter).is_wanted == is_wanted
+    assert AccessLog("tester", meter).is_wanted == is_wanted

@@ -1,0 +1,70 @@
+"""An unexpected exception in one connection ends that connection and nothing else, on every engine."""
+
+import json
+
+import pytest
+
+from tests.greenserver.serving import ENGINES, run_script
+
+FAILURES = 4
+"""More than the server lets in at once: each failed connection must give its slot back."""
+
+SCRIPT = """
+import socket, sys, tempfile, threading, time
+from pathlib import Path
+engine, method, failures = sys.argv[1], sys.argv[2], int(sys.argv[3])
+from greenserver.monkeypatch import patch_for
+patch_for(engine)
+from greenserver import Server
+from greenserver.config.limits import Limits
+from greenserver.telemetry import log
+from greenserver.telemetry.metrics import Metrics
+log.configure("json", 30)
+
+class Failing(Metrics):
+    left = failures
+
+def fail(self, *_):
+    if Failing.left:
+        Failing.left -= 1
+        raise ValueError("the disk of the metrics is full")
+
+setattr(Failing, method, fail)
+directory = tempfile.mkdtemp()
+Path(directory, "one").write_bytes(b"1")
+
+def ask():
+    try:
+        with socket.create_connection(("127.0.0.1", server.port), 20) as client:
+            client.sendall(b"get_metadata one\\r\\nquit\\r\\n")
+            reply = b""
+            while more := client.recv(100):
+                reply += more
+            return reply.decode()
+    except ConnectionError:
+        return "reset"
+
+with Server(directory, port=0, engine=engine, meter=Failing(), limits=Limits(max_connections=1)) as server:
+    serving = threading.Thread(target=server.serve)
+    serving.start()
+    replies = []
+    deadline = time.monotonic() + 30
+    served = ["0 OK\\r\\n1\\r\\n0 OK\\r\\n"]
+    while (Failing.left or replies[-2:] != served * 2) and time.monotonic() < deadline:
+        replies.append(ask())
+        time.sleep(0.05)
+    server.stop()
+    serving.join(20)
+    print(Failing.left, replies[-2:] == served * 2, serving.is_alive())
+"""
+
+
+@pytest.mark.parametrize("method", ["connected", "received", "command", "disconnected"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_it_is_logged_once_gives_its_slot_back_and_others_are_served(engine: str, method: str) -> None:
+    done = run_script(SCRIPT, engine, method, str(FAILURES))
+    assert done.stdout == "0 True False\n", done.stderr
+    logged = [json.loads(line) for line in done.stderr.splitlines()]
+    failed = [event for event in logged if event["event"] == "connection failed"]
+    assert len(failed) == FAILURES, done.stderr
+    assert all("ValueError: the disk of the metrics is full" in event["traceback"] for event in failed)

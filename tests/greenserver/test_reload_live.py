@@ -1,0 +1,191 @@
+"""A reload is all or nothing, no connection sees a mixture, and what is replaced is given back when it is left."""
+
+import os
+import resource
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from greenserver.config.limits import Limits
+from greenserver.server import Server
+from tests.greenserver.oracle import OK
+from tests.greenserver.serving import PATIENCE_SECONDS, Client, wait_until
+
+IN_PROCESS = ("threads", "selectors", "sequential")
+"""The engines that need no monkey-patching."""
+
+CONCURRENT = ("threads", "selectors")
+SIZE_OF_ONE = OK + b"1\r\n"
+
+
+@contextmanager
+def serving(server: Server) -> Iterator[None]:
+    """Serve in a thread, and stop at the end."""
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.stop()
+        thread.join(PATIENCE_SECONDS)
+        assert not thread.is_alive()
+
+
+def connect(server: Server) -> Client:
+    return Client(socket.create_connection((server.host, server.port), PATIENCE_SECONDS))
+
+
+def size_of_one(client: Client) -> bytes:
+    """Ask for the size of a file, and return the reply."""
+    client.send(b"get_metadata one\r\n")
+    first = client.line()
+    return first + client.line() if first == OK else first
+
+
+@pytest.mark.parametrize("engine", IN_PROCESS)
+def test_a_reload_ends_idle_connections_and_serves_the_next_with_the_new_settings(directory: Path, engine: str) -> None:
+    with Server(directory, port=0, engine=engine) as server, serving(server):
+        with connect(server) as client:
+            assert size_of_one(client) == SIZE_OF_ONE
+            server.reload(directory, hidden=True, dialect="2018")
+            assert client.rest() == b""
+        with connect(server) as client:
+            client.send(b"get_slice .hidden 0 6\r\nhelp\r\nquit\r\n")
+            assert client.rest() == OK + b"hidden200 NO SUCH COMMAND\r\n" + OK
+
+
+def test_a_store_closes_when_its_last_connection_has_left(directory: Path) -> None:
+    with Server(directory, port=0, engine="threads", dialect="2018") as server, serving(server):
+        before = server.config.store
+        with connect(server) as client:
+            client.send(b"get_slice large.bin 0 1200000\r\n")
+            assert client.line() == OK
+            server.reload(directory, dialect="2018")
+            assert before.descriptor >= 0, "a reply is under way"
+            client.rest()
+        wait_until(lambda: before.descriptor < 0, "the store is closed")
+        assert server.config.store.descriptor >= 0
+    assert server.config.store.descriptor < 0
+
+
+@pytest.mark.parametrize("step", ["FileStore", "_report_files"])
+def test_a_reload_that_fails_at_any_step_changes_nothing(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    with Server(directory, port=0, engine="threads") as server, serving(server), connect(server) as client:
+        assert size_of_one(client) == SIZE_OF_ONE
+        before, descriptors = server.config, len(os.listdir("/proc/self/fd"))
+        with monkeypatch.context() as patched:
+            patched.setattr(f"greenserver.server.{step}", fail)
+            with pytest.raises(MemoryError):
+                server.reload(directory, dialect="2018", hidden=True, limits=Limits(idle_seconds=1.0))
+        assert server.config is before
+        assert size_of_one(client) == SIZE_OF_ONE, "nobody is asked to end"
+        assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+@pytest.mark.parametrize("engine", CONCURRENT)
+def test_no_connection_is_served_with_a_mixture_of_two_configurations(
+    directory: Path, tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One configuration has a directory without the file and knows `help`; the other has the file and does not."""
+    monkeypatch.setattr("greenserver.config.limits.LINGER_QUIET_SECONDS", 0.01)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    replies = set()
+    is_over = threading.Event()
+
+    def reload_all_the_time() -> None:
+        while not is_over.is_set():
+            server.reload(tmp_path, dialect="2026")
+            server.reload(directory, dialect="2018")
+
+    try:
+        with Server(directory, port=0, engine=engine, dialect="2018") as server, serving(server):
+            reloading = threading.Thread(target=reload_all_the_time)
+            reloading.start()
+            try:
+                for _ in range(300):
+                    with connect(server) as client, suppress(ConnectionError):
+                        client.send(b"help x\r\nget_metadata one\r\nquit\r\n")
+                        replies.add(client.rest())
+            finally:
+                is_over.set()
+                reloading.join(PATIENCE_SECONDS)
+    finally:
+        sys.setswitchinterval(interval)
+    newer = b"201 INVALID ARGUMENTS FOR COMMAND\r\n202 FILE NOT FOUND\r\n" + OK
+    older = b"200 NO SUCH COMMAND\r\n" + SIZE_OF_ONE + OK
+    assert {older, newer} <= replies
+    assert all(newer.startswith(reply) or older.startswith(reply) for reply in replies)
+
+
+@pytest.mark.parametrize("engine", CONCURRENT)
+def test_connections_are_counted_across_reloads(directory: Path, engine: str) -> None:
+    limits = Limits(max_connections=3)
+    with Server(directory, port=0, engine=engine, dialect="2018", limits=limits) as server, serving(server):
+        with ExitStack() as stack:
+            readers = []
+            for _ in range(3):
+                client = stack.enter_context(connect(server))
+                client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                client.send(b"get_slice large.bin 0 1200000\r\n" * 20)
+                assert client.line() == OK
+                readers.append(client)
+            for _ in range(2):
+                server.reload(directory, dialect="2018", limits=limits)
+                with connect(server) as client:
+                    assert size_of_one(client) == b"199 INTERNAL SERVER ERROR\r\n"
+        wait_until(lambda: is_served(server), "there is room again")
+
+
+@pytest.mark.parametrize("engine", CONCURRENT)
+def test_a_reload_while_clients_are_connected_leaves_as_much_room_as_before(directory: Path, engine: str) -> None:
+    """The descriptors of connected clients are no reason to let in fewer from then on."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    room = len(os.listdir("/proc/self/fd")) + 100
+    with Server(directory, port=0, engine=engine) as server:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (room, hard))
+        try:
+            server._limiter.measure_capacity()  # noqa: SLF001  (as `serve` does; the clients of this test need some, too)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        before = server._limiter._capacity  # noqa: SLF001  (what the log tells when it is full)
+        held = [os.dup(0) for _ in range(60)]
+        server.reload(directory)
+        assert server.config.limiter._capacity == before  # noqa: SLF001  (as above)
+        for descriptor in held:
+            os.close(descriptor)
+
+
+def is_served(server: Server) -> bool:
+    with connect(server) as client:
+        return size_of_one(client) == SIZE_OF_ONE
+
+
+@pytest.mark.parametrize("engine", IN_PROCESS)
+def test_a_stop_in_another_thread_or_when_it_is_over_is_safe(directory: Path, tmp_path: Path, engine: str) -> None:
+    with Server(directory, port=0, engine=engine) as server:
+        stopping = threading.Thread(target=server.stop)
+        thread = threading.Thread(target=server.serve)
+        thread.start()
+        with connect(server) as client:
+            assert size_of_one(client) == SIZE_OF_ONE
+            stopping.start()
+            assert client.rest() == b""
+        thread.join(PATIENCE_SECONDS)
+        assert not thread.is_alive()
+    with (tmp_path / "file").open("w+b") as file:  # which has a descriptor of the server now
+        others = [os.dup(file.fileno()) for _ in range(8)]
+        server.stop()
+        for descriptor in others:
+            os.close(descriptor)
+        assert file.read() == b""
