@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -125,7 +125,11 @@ def test_what_is_not_in_memory_becomes_a_job_that_finds_it(tmp_path: Path) -> No
         needed.value.job()
         assert FoundFiles(needed.value.job).listing() == b"file\r\n"
         assert files.size("file") == 10
-        asks = (files.size, lambda name: files.read(name, 0, 1), lambda name: files.slice(name, 0, 1))
+        asks: tuple[Callable[[str], object], ...] = (
+            files.size,
+            lambda name: files.read(name, 0, 1),
+            lambda name: files.slice(name, 0, 1),
+        )
         for number, ask in enumerate(asks):
             with pytest.raises(NeedsDiskError) as needed:
                 ask(f"never-asked-for-{number}")
