@@ -133,8 +133,11 @@ REFUSALS: Final = 64
 ACCEPT_BURST: Final = 8
 """Connections accepted in one go, before the first of them is served."""
 
-DRAIN_BURST: Final = 32
-"""Idle connections that are ended in one go at a reload or a stop, before others are served."""
+ENDING_BURST: Final = 32
+"""Waiting connections that are ended in one go, at a reload, a stop or a timeout, before others are served."""
+
+ENDING_PAUSE_SECONDS: Final = 0.001
+"""Pause between two of these bursts."""
 
 FEW_REFUSALS: Final = 8
 """The same as `REFUSALS` where descriptors are scarce."""

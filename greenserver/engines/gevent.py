@@ -11,7 +11,15 @@ from gevent import monkey
 from gevent.pool import Group
 from gevent.server import StreamServer
 
-from greenserver.config.limits import ACCEPT_BURST, ACCEPT_PAUSE_SECONDS, DEFAULTS, DRAIN_BURST, SWEEP_SECONDS, Limits
+from greenserver.config.limits import (
+    ACCEPT_BURST,
+    ACCEPT_PAUSE_SECONDS,
+    DEFAULTS,
+    ENDING_BURST,
+    ENDING_PAUSE_SECONDS,
+    SWEEP_SECONDS,
+    Limits,
+)
 from greenserver.engines import ConnectionFactory, run_or_abort, seconds_left
 from greenserver.files.thread_pool import ThreadPool
 from greenserver.io.wait import KEEP_WAITING, LATE, NEVER, NOTHING, READ, READY, Job, ShutdownEvent, Wait
@@ -113,16 +121,19 @@ class _Waits:
 
     def _sweep(self) -> None:
         now = monotonic()
-        for wait in [each for each in self.waits if each.asked.deadline <= now]:
-            wait.wake(LATE)
+        if late := [wait for wait in self.waits if wait.asked.deadline <= now]:
+            gevent.spawn(self._end, late)
 
     def end_drained(self) -> None:
-        """Resume the connections that are asked to end while they wait; some at a time, so that others are served."""
-        drained = [each for each in self.waits if each.is_drained()]
-        for start in range(0, len(drained), DRAIN_BURST):
-            for wait in drained[start : start + DRAIN_BURST]:
-                self.hub.loop.run_callback(wait.end_drained)
-            gevent.sleep(0)
+        """Resume the connections that are asked to end while they wait."""
+        self._end([wait for wait in self.waits if wait.is_drained()])
+
+    def _end(self, waits: "list[_HubWait]") -> None:
+        """Resume connections that are late or asked to end; some at a time, so that others are served."""
+        for start in range(0, len(waits), ENDING_BURST):
+            for wait in waits[start : start + ENDING_BURST]:
+                self.hub.loop.run_callback(wait.end)
+            gevent.sleep(ENDING_PAUSE_SECONDS)
 
     def close(self) -> None:
         for watcher in (self._timer, self._watcher):
@@ -163,10 +174,12 @@ class _HubWait:
         """Return whether the connection is asked to end, and its current wait allows that."""
         return self.asked.ends_on_drain and self._connection.config.group.is_draining
 
-    def end_drained(self) -> None:
-        """Resume the connection if it is asked to end and its current wait allows that."""
+    def end(self) -> None:
+        """Resume the connection if it is past its deadline, or asked to end while its current wait allows that."""
         if self.is_drained():
             self.wake(READY)
+        elif self.asked.deadline <= monotonic():
+            self.wake(LATE)
 
     def _do(self, work: Job[object]) -> object:
         self._waits.files.do(work, partial(self.wake, READY))

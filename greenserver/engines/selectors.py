@@ -10,7 +10,7 @@ from socket import socket
 from time import monotonic
 from typing import Final
 
-from greenserver.config.limits import ACCEPT_PAUSE_SECONDS, DEFAULTS, DRAIN_BURST, SWEEP_SECONDS, Limits
+from greenserver.config.limits import ACCEPT_PAUSE_SECONDS, DEFAULTS, ENDING_BURST, SWEEP_SECONDS, Limits
 from greenserver.connection.connection import Connection
 from greenserver.engines import ConnectionFactory, run_or_abort
 from greenserver.files.thread_pool import ThreadPool
@@ -57,7 +57,7 @@ class _Loop:
         self._server = server
         self._files = files
         self._suspended: dict[Connection, _Suspended] = {}
-        self._drained: deque[_Suspended] = deque()  # to be resumed, as far as they are asked to end
+        self._ending: deque[_Suspended] = deque()  # to be resumed, as far as they are late or asked to end
         self._pauses: list[tuple[float, int, _Suspended]] = []  # a heap; the number breaks ties between equal deadlines
         self._numbers = count()
         self._accept_from = 0.0  # when to register the listener again, while it is unregistered
@@ -75,7 +75,7 @@ class _Loop:
         self._ignore_listener()
         close_listener(self._listener)
         self._server.drain()
-        self._drained.extend(self._suspended.values())
+        self._ending.extend(self._suspended.values())
         run_or_abort(self._suspended.keys(), self._run, grace_seconds)
 
     def _run(self, seconds: float) -> None:
@@ -85,20 +85,19 @@ class _Loop:
 
     def _turn(self, seconds: float) -> None:
         """Wait for at most so many seconds; resume what is ready, then what has to end or is past its deadline."""
-        if self._drained:
+        if self._ending:
             seconds = 0.0
         if self._pauses:
             seconds = min(seconds, max(0.0, self._pauses[0][0] - monotonic()))
         for key, _ in self._selector.select(seconds):
             self._react(key.data)
-        self._end_drained()
+        self._end_some()
         now = monotonic()
         while self._pauses and self._pauses[0][0] <= now:
             self._resume(heapq.heappop(self._pauses)[2], LATE)
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
-            for suspended in [each for each in self._suspended.values() if each.asked.deadline <= now]:
-                self._resume(suspended, LATE)
+            self._ending.extend(each for each in self._suspended.values() if each.asked.deadline <= now)
 
     def _react(self, ready: object) -> None:
         """Go on with what is ready."""
@@ -108,20 +107,24 @@ class _Loop:
                 self._resume(ready, outcome)
         elif isinstance(ready, ShutdownEvent):
             ready.absorb()
-            self._drained.extend(self._suspended.values())
+            self._ending.extend(self._suspended.values())
         elif ready is _LISTENER:
             self._accept()
         else:
             self._files.resume()
 
-    def _end_drained(self) -> None:
-        """Resume connections that are asked to end while they wait; some at a time, so that others are served."""
-        resumed = 0
-        while self._drained and resumed < DRAIN_BURST:
-            suspended = self._drained.popleft()
+    def _end_some(self) -> None:
+        """Resume connections that are late or asked to end; some at a time, so that others are served."""
+        resumed, now = 0, monotonic()
+        while self._ending and resumed < ENDING_BURST:
+            suspended = self._ending.popleft()
             if suspended.asked.ends_on_drain and suspended.connection.config.group.is_draining:
                 self._resume(suspended, READY)
-                resumed += 1
+            elif suspended.asked.deadline <= now:
+                self._resume(suspended, LATE)
+            else:
+                continue
+            resumed += 1
 
     def _listen(self) -> None:
         if not self._is_listening and monotonic() >= self._accept_from:

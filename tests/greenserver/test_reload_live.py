@@ -14,7 +14,7 @@ import pytest
 from greenserver.config.limits import Limits
 from greenserver.server import Server
 from tests.greenserver.oracle import OK
-from tests.greenserver.serving import PATIENCE_SECONDS, Client, wait_until
+from tests.greenserver.serving import PATIENCE_SECONDS, Client, run_script, wait_until
 
 IN_PROCESS = ("threads", "selectors", "sequential")
 """The engines that need no monkey-patching."""
@@ -189,3 +189,56 @@ def test_a_stop_in_another_thread_or_when_it_is_over_is_safe(directory: Path, tm
         for descriptor in others:
             os.close(descriptor)
         assert file.read() == b""
+
+
+MANY_IDLE = """
+import socket, sys, tempfile, threading, time
+from pathlib import Path
+engine = sys.argv[1]
+real_sleep = time.sleep
+from greenserver.monkeypatch import patch_for
+patch_for(engine)
+from greenserver import Server
+from greenserver.connection import handshake
+linger = handshake.linger
+
+def slow_linger(*arguments):
+    real_sleep(0.02)  # as if closing took long
+    return linger(*arguments)
+
+handshake.linger = slow_linger
+sys.modules["greenserver.config.limits"].ENDING_BURST = 1
+directory = tempfile.mkdtemp()
+Path(directory, "one").write_bytes(b"1")
+with Server(directory, port=0, engine=engine) as server:
+    serving = threading.Thread(target=server.serve)
+    serving.start()
+
+    def connect():
+        client = socket.create_connection(("127.0.0.1", server.port), 20)
+        client.sendall(b"get_metadata one\\r\\n")
+        assert client.recv(100) == b"0 OK\\r\\n1\\r\\n"
+        return client
+
+    idle = [connect() for _ in range(100)]
+    server.reload(directory)
+    for _ in range(3):
+        connect().close()
+    for client in idle:
+        client.setblocking(False)
+    left = 0
+    for client in idle:
+        try:
+            client.recv(1)
+        except BlockingIOError:
+            left += 1
+    server.stop()
+    serving.join(20)
+    print(left > 0, serving.is_alive())
+"""
+
+
+@pytest.mark.parametrize("engine", ["gevent", "selectors"])
+def test_others_are_served_while_many_idle_connections_are_ended(engine: str) -> None:
+    done = run_script(MANY_IDLE, engine)
+    assert done.stdout == "True False\n", done.stderr
