@@ -149,6 +149,10 @@ RECORD_BYTES: Final = 16 * KIB
 """Maximum plaintext of a TLS record (https://www.rfc-editor.org/rfc/rfc8446#section-5.1), and so the memory that a
 stalled client costs."""
 
+BARREN_BYTES: Final = 64 * KIB
+"""Bytes of TLS records without data after which a client is cut. A whole record has 16 KiB and some bytes; no client
+updates its keys two thousand times between two commands."""
+
 HEADER_BYTES: Final = 4 * KIB
 """Maximum length of a PROXY protocol header, including what a proxy adds to the addresses
 (https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt)."""

@@ -65,21 +65,11 @@ class Connection:
 
     def steps(self) -> Steps[None]:
         """Serve the client until the connection ends, one wait at a time. Raise nothing."""
-        outcome, limit = "closed", ""
+        outcome, limit = "ended by the server", ""
         try:
-            yield from self._shake_hands()
-            if self.state is BUSY:
-                yield from self._serve()
-            yield from self._close()
-        except TooSlowError as error:
-            outcome, limit = "timed out", error.what
-            self._access_log.stalled(limit)
-        except handshake.HandshakeError as error:
-            self.config.limiter.report_failed_handshake(error.kind, self._access_log.client, error)
-        except OSError as error:
-            outcome = error.strerror or str(error)
+            outcome, limit = yield from self._live()
         except GeneratorExit:
-            outcome = "ended by the server"
+            pass
         except Exception as error:  # noqa: BLE001  (ends this connection, and no other)
             outcome = "internal error"
             self._access_log.crashed(error)
@@ -135,6 +125,24 @@ class Connection:
         finally:
             self._slot.release()
             self.config.group.leave()
+
+    def _live(self) -> Steps[tuple[str, str]]:
+        """Serve the client, and return how the connection ended and, if a limit was the cause, which."""
+        try:
+            yield from self._shake_hands()
+            if self.state is BUSY:
+                yield from self._serve()
+            yield from self._close()
+        except TooSlowError as error:
+            self._access_log.stalled(error.what)
+            if self._writer.channel is not None:
+                self._writer.channel.say_goodbye()
+            return "timed out", error.what
+        except handshake.HandshakeError as error:
+            self.config.limiter.report_failed_handshake(error.kind, self._access_log.client, error)
+        except OSError as error:
+            return error.strerror or str(error), ""
+        return "closed", ""
 
     def _shake_hands(self) -> Steps[None]:
         """Read the PROXY header and do the TLS handshake, if there are any; then accept or reject the client."""
@@ -205,8 +213,11 @@ class Connection:
         if self.state is not CLOSING:
             self._become(CLOSING)
         yield from self._writer.flush()
+        if self._writer.channel is not None:
+            self._writer.channel.say_goodbye()
+            yield from self._writer.flush()
         if not self._reader.is_at_end:
-            yield from handshake.linger(self.socket, self.config.limits.linger_seconds, self._writer.channel)
+            yield from handshake.linger(self.socket, self.config.limits.linger_seconds)
 
     def _become(self, state: State) -> None:
         self.state = transition(self.state, state)

@@ -125,14 +125,12 @@ def reject_plain_text(sock: socket.socket) -> None:
         sock.recv(limits.RECEIVE_BYTES)  # closing with unread input sends a reset, see `linger`
 
 
-def linger(sock: socket.socket, seconds: float, channel: "SecureChannel | None" = None) -> Steps[None]:
+def linger(sock: socket.socket, seconds: float) -> Steps[None]:
     """Shut down sending, then discard input until EOF, for at most so many seconds.
 
     Closing a socket with unread input sends a reset, which can destroy the last reply before the client reads it
     (https://www.rfc-editor.org/rfc/rfc9293#section-3.6.1).
     """
-    if channel is not None:
-        channel.say_goodbye()
     with contextlib.suppress(OSError):  # the client may have disconnected already
         sock.shutdown(socket.SHUT_WR)
     last = monotonic() + seconds

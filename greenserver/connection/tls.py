@@ -58,6 +58,7 @@ class SecureChannel:
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._unsent = b""
+        self._barren_bytes = 0  # received since the last data
         if early:
             self._incoming.write(early)
 
@@ -84,22 +85,36 @@ class SecureChannel:
                 return 0
 
     def recv(self, count: int) -> bytes:
-        """Return all the data received, up to about `count` bytes; empty bytes at EOF."""
+        """Receive once; return all its data, up to about `count` bytes, or empty bytes at EOF.
+
+        Raise BlockingIOError if no data came, also if there may be more to receive: records without data, such as
+        KeyUpdate (https://www.rfc-editor.org/rfc/rfc8446#section-4.6.3), must not keep other clients waiting.
+        Raise ConnectionAbortedError if too many of them come.
+        """
+        data = self._read(count)
+        if data is None:
+            self._barren_bytes += self._fill()
+            data = self._read(count)
+        if data is None:
+            if self._barren_bytes > limits.BARREN_BYTES:
+                message = "too many TLS records without data"
+                raise ConnectionAbortedError(message)
+            raise BlockingIOError
+        self._barren_bytes = 0
+        return data
+
+    def _read(self, count: int) -> bytes | None:
+        """Return the data of the records received so far; empty bytes at EOF, None if there is none."""
         parts: list[bytes] = []
-        while True:
-            try:
-                part = self._tls.read(count)
-            except ssl.SSLWantReadError:
-                self._flush()
-                if parts:
-                    break
-                self._fill()
-                continue
-            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-                break
-            if not part:
-                break
-            parts.append(part)
+        try:
+            while part := self._tls.read(count):
+                parts.append(part)
+        except ssl.SSLWantReadError:
+            self._flush()
+            if not parts:
+                return None
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            pass
         return b"".join(parts)
 
     def send(self, data: bytes | bytearray | memoryview) -> int:
@@ -121,9 +136,11 @@ class SecureChannel:
 
     def say_goodbye(self) -> None:
         """Queue a `close_notify` alert; `flush` sends what does not go at once."""
-        with contextlib.suppress(ssl.SSLError, ValueError):  # does not wait for the peer's own close_notify
-            self._tls.unwrap()
-        self._flush()
+        with contextlib.suppress(OSError, ValueError):  # does not wait for the peer's own close_notify
+            try:
+                self._tls.unwrap()
+            finally:
+                self._flush()
 
     def _flush(self) -> bool:
         while True:
@@ -139,13 +156,17 @@ class SecureChannel:
                     raise ConnectionAbortedError(message) from None
                 return False
 
-    def _fill(self) -> None:
-        """Receive once into the TLS input buffer, which holds one read at most: it is decrypted before the next."""
+    def _fill(self) -> int:
+        """Receive once into the TLS input buffer, which holds one read at most: it is decrypted before the next.
+
+        Return the number of bytes.
+        """
         data = self._socket.recv(limits.RECEIVE_BYTES)
         if data:
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
+        return len(data)
 
 
 def _require_readable(path: str) -> None:

@@ -36,7 +36,7 @@ Path(directory, "one").write_bytes(b"1")
 def ask():
     try:
         with socket.create_connection(("127.0.0.1", server.port), 20) as client:
-            client.sendall(b"get_metadata one\\r\\nquit\\r\\n")
+            client.sendall(b"get_metadata one\\r\\n" + (b"" if method == "stalled" and Failing.left else b"quit\\r\\n"))
             reply = b""
             while more := client.recv(100):
                 reply += more
@@ -44,7 +44,8 @@ def ask():
     except ConnectionError:
         return "reset"
 
-with Server(directory, port=0, engine=engine, meter=Failing(), limits=Limits(max_connections=1)) as server:
+limits = Limits(max_connections=1, idle_seconds=0.2)
+with Server(directory, port=0, engine=engine, meter=Failing(), limits=limits) as server:
     serving = threading.Thread(target=server.serve)
     serving.start()
     replies = []
@@ -59,7 +60,7 @@ with Server(directory, port=0, engine=engine, meter=Failing(), limits=Limits(max
 """
 
 
-@pytest.mark.parametrize("method", ["connected", "received", "command", "disconnected"])
+@pytest.mark.parametrize("method", ["connected", "received", "command", "stalled", "disconnected"])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_it_is_logged_once_gives_its_slot_back_and_others_are_served(engine: str, method: str) -> None:
     done = run_script(SCRIPT, engine, method, str(FAILURES))

@@ -2,8 +2,10 @@
 
 import contextlib
 import hashlib
+import signal
 import socket
 import ssl
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -15,10 +17,13 @@ from cryptography.hazmat.primitives import serialization
 
 from greenserver.connection.tls import SecureChannel, server_context
 from tests.greenserver.conftest import BINARY, LARGE
-from tests.greenserver.launching import CONCURRENT, Launch, LaunchedServer
+from tests.greenserver.launching import CONCURRENT, SHARING, Launch, LaunchedServer, find_program
 from tests.greenserver.serving import ENGINES, PATIENCE_SECONDS, Client, closing_all_made, wait_until
 
 each_engine = pytest.mark.parametrize("engine", ENGINES)
+each_version = pytest.mark.parametrize(
+    "version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda version: version.name
+)
 
 
 @pytest.fixture(scope="session")
@@ -162,7 +167,7 @@ def test_a_client_without_a_certificate_is_turned_away_where_one_is_asked_for(
 
 
 @each_engine
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda version: version.name)
+@each_version
 def test_each_version_from_1_2_on_is_spoken(
     secured_servers: Callable[[str], LaunchedServer], engine: str, authority: trustme.CA, version: ssl.TLSVersion
 ) -> None:
@@ -172,6 +177,87 @@ def test_each_version_from_1_2_on_is_spoken(
     with secured(server, context) as client:
         client.send(b"quit\r\n")
         assert client.rest() == b"0 OK\r\n"
+
+
+@each_engine
+@each_version
+def test_a_client_that_closes_tls_first_gets_a_close_notify_back(
+    secured_servers: Callable[[str], LaunchedServer], engine: str, authority: trustme.CA, version: ssl.TLSVersion
+) -> None:
+    context = client_context(authority)
+    context.minimum_version = context.maximum_version = version
+    with socket.create_connection(("127.0.0.1", secured_servers(engine).port), PATIENCE_SECONDS) as sock:
+        secure = context.wrap_socket(sock, server_hostname="localhost", suppress_ragged_eofs=False)
+        secure.sendall(b"get_metadata one\r\n")
+        assert Client(secure).exactly(9) == b"0 OK\r\n1\r\n"
+        secure.unwrap().close()  # raises SSLEOFError without a close_notify
+
+
+@each_engine
+@each_version
+def test_an_idle_client_gets_a_close_notify_at_a_stop_and_at_a_timeout(
+    launch: Launch, engine: str, authority: trustme.CA, certificate: tuple[str, str], version: ssl.TLSVersion
+) -> None:
+    context = client_context(authority)
+    context.minimum_version = context.maximum_version = version
+    for is_stopped in (True, False):
+        server = launch(engine, tls=[*certificate], limits={} if is_stopped else {"idle_seconds": 0.3})
+        sock = socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS)
+        with context.wrap_socket(sock, server_hostname="localhost", suppress_ragged_eofs=False) as secure:
+            secure.sendall(b"get_metadata one\r\n")
+            assert Client(secure).exactly(9) == b"0 OK\r\n1\r\n"
+            if is_stopped:
+                server.process.send_signal(signal.SIGTERM)
+            assert secure.recv(1) == b"", "the end of the stream, not a truncation"
+
+
+@each_engine
+def test_openssl_sees_a_proper_close(
+    secured_servers: Callable[[str], LaunchedServer], engine: str, authority_file: str
+) -> None:
+    with begun_openssl(secured_servers(engine), authority_file, "-ign_eof") as client:
+        output, _ = client.communicate(b"get_metadata one\r\nquit\r\n", PATIENCE_SECONDS)
+    assert b"0 OK\r\n1\r\n0 OK\r\n" in output
+    assert output.rstrip().endswith(b"closed"), "no error, such as: unexpected eof while reading"
+    assert client.returncode == 0
+
+
+@pytest.mark.parametrize("engine", SHARING)
+def test_a_client_that_only_updates_its_keys_is_cut_while_others_are_served(
+    secured_servers: Callable[[str], LaunchedServer], engine: str, authority: trustme.CA, authority_file: str
+) -> None:
+    server = secured_servers(engine)
+    reason = "too many TLS records without data"
+
+    def count_cut() -> int:
+        return [event["outcome"] for event in server.events_named("disconnected")].count(reason)
+
+    before = count_cut()
+    with begun_openssl(server, authority_file, stdout=subprocess.DEVNULL) as client:
+        assert client.stdin is not None
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        with contextlib.suppress(BrokenPipeError):
+            while time.monotonic() < deadline:
+                for _ in range(5000):
+                    client.stdin.write(b"k\n")  # a KeyUpdate for each piece that the client reads
+                with secured(server, client_context(authority)) as other:
+                    other.send(b"get_metadata one\r\nquit\r\n")
+                    assert other.rest() == b"0 OK\r\n1\r\n0 OK\r\n"
+                if client.poll() is not None:
+                    break
+        client.kill()
+    wait_until(lambda: count_cut() == before + 1, "the cut is logged")
+
+
+@contextlib.contextmanager
+def begun_openssl(
+    server: LaunchedServer, authority_file: str, *options: str, stdout: int = subprocess.PIPE
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """Start OpenSSL's client, connected to a server."""
+    command = [find_program("openssl"), "s_client", "-connect", f"127.0.0.1:{server.port}", "-CAfile", authority_file]
+    streams = {"stdin": subprocess.PIPE, "stdout": stdout, "stderr": subprocess.STDOUT}
+    with subprocess.Popen([*command, "-verify_return_error", *options], bufsize=0, **streams) as client:  # type: ignore[call-overload]
+        yield client
 
 
 @pytest.mark.parametrize("engine", CONCURRENT)
