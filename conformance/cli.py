@@ -143,10 +143,10 @@ def run(*, verbose: bool, ndjson: str | None, junit: str | None, html: str | Non
     with (
         reports(ndjson, {"junit": junit, "html": html}, is_verbose=verbose) as sink,
         _ended_by_signals(),
-        Environment(options) as place,  # the server starts while the catalogue is loaded
-        Runner(options, catalogue(options.scenarios), sink, place) as session,
+        Environment(options) as environment,  # the server starts while the catalogue is loaded
+        Runner(options, catalogue(options.scenarios), sink, environment) as runner,
     ):
-        return session.run().exit
+        return runner.run().exit
 
 
 def _check_target(options: Options) -> None:
@@ -238,11 +238,11 @@ def write(*, directory: Path, seed: int, large_bytes: int) -> int:
 def replay_(*, recording: Path, identifier: str, address: str, proxy: str, timeout_scale: float) -> int:
     """Replay the bytes of a recorded scenario, to the same address or another."""
     start, result = find_result(_events(recording), identifier)
-    place = parse_address(address or (start.target if start else ""))
+    where = parse_address(address or (start.target if start else ""))
     through = check_proxy(proxy) if proxy else ""
     replay(
         result.transcript,
-        lambda seconds, buffer: dial(place, seconds, through, buffer),
+        lambda seconds, buffer: dial(where, seconds, through, buffer),
         timeout_seconds(0.0, timeout_scale),
         click.echo,
         deadline=monotonic() + REPLAY_SECONDS * timeout_scale,

@@ -56,6 +56,11 @@ class Failure(Exception):  # noqa: N818  (an expectation that the server did not
         self.got = got
         self.cause = cause
 
+    def detached(self) -> "Failure":
+        """Return it without its traceback and context: these keep frames alive, and all that the callers hold."""
+        self.__context__ = None
+        return self.with_traceback(None)
+
 
 class Incomplete(Exception):  # noqa: N818
     """The scenario cannot run here; the message says what is missing."""

@@ -157,28 +157,28 @@ class _Front:
         self.options = _options(config)
         self._lock_path: str = getattr(config, "workerinput", {}).get(_LOCK, "")
         self._is_lock_ours = False
-        self._session: Runner | None = None
+        self._runner: Runner | None = None
         self._stack = contextlib.ExitStack()
 
-    def session(self) -> "Runner":
+    def runner(self) -> "Runner":
         """Return the runner, started on first use; raise one of `cli.USAGE_ERRORS`."""
-        if self._session is None:
+        if self._runner is None:
             from conformance.runner.runner import Runner  # noqa: PLC0415  (see above)
             from conformance.scenarios import catalogue  # noqa: PLC0415
 
             found = catalogue(self.options.scenarios)
             with self.turn(alone=True):
-                self._session = self._stack.enter_context(Runner(self.options, found, lambda _event: None))
-        return self._session
+                self._runner = self._stack.enter_context(Runner(self.options, found, lambda _event: None))
+        return self._runner
 
     def judge(self, scenario: "Scenario") -> "Result":
         """Run a scenario, after its dependencies that have no result in this process yet."""
-        session = self.session()
+        runner = self.runner()
         for name in scenario.depends:
-            if name in session.catalogue and not session.has_judged(name):
-                self.judge(session.catalogue[name])
-        with self.turn(alone=not session.may_share(scenario)):
-            return session.judge(scenario)
+            if name in runner.catalogue and not runner.has_judged(name):
+                self.judge(runner.catalogue[name])
+        with self.turn(alone=not runner.may_share(scenario)):
+            return runner.judge(scenario)
 
     @contextlib.contextmanager
     def turn(self, *, alone: bool) -> Iterator[None]:
@@ -228,10 +228,10 @@ class ScenarioCollector(pytest.Directory):
         from conformance.cli import USAGE_ERRORS  # noqa: PLC0415  (see above)
 
         try:
-            session = self.config.stash[_FRONT].session()
+            runner = self.config.stash[_FRONT].runner()
         except USAGE_ERRORS as error:
             raise self.CollectError(str(error)) from error
-        for scenario in session.in_order():
+        for scenario in runner.in_order():
             yield ScenarioItem.from_parent(self, name=scenario.id, scenario=scenario)
 
 

@@ -61,7 +61,8 @@ class ScenarioContext:
 
     Without `is_crowded`, connecting closes the previous connection: a server that serves one client at a time would
     otherwise not accept the next. With `judges_crowds`, a limit of simultaneous clients is a failure; otherwise, a
-    scenario that needs more clients is unsupported. `wait_factor` scales the timeouts, but never shortens the total.
+    scenario that needs more clients is unsupported. `wait_factor` scales the timeouts. The whole run may take
+    `timeouts` full ones, or the default if that is longer.
     """
 
     def __init__(  # noqa: PLR0913  (one call, in runner.play)
@@ -73,6 +74,7 @@ class ScenarioContext:
         wait_factor: float = 1.0,
         deviations: Deviations | None = None,
         judges_crowds: bool = False,
+        timeouts: float = SCENARIO_TIMEOUTS,
     ) -> None:
         self.run_context = run_context
         self.fixtures = run_context.fixtures
@@ -85,7 +87,9 @@ class ScenarioContext:
         """The known deviations that made a difference."""
         self.slowest_seconds = 0.0
         """The longest wait that ended with data."""
-        self.deadline = monotonic() + run_context.timeout_seconds * max(1.0, wait_factor) * SCENARIO_TIMEOUTS
+        self.deadline = monotonic() + run_context.timeout_seconds * max(
+            SCENARIO_TIMEOUTS * max(1.0, wait_factor), timeouts
+        )
         self.leaves_open = False
         """Whether a client closed without quit before the server closed."""
         self._deviations = run_context.deviations if deviations is None else deviations

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Final
 
@@ -22,9 +23,8 @@ DESTRUCTIVE: Final = "destructive"
 """Runs alone and last, followed by a health check: it may end a weak server."""
 
 ISOLATIONS: Final = (SHARED, EXCLUSIVE, DESTRUCTIVE)
-NEEDS: Final = frozenset({"concurrency", "local", "own-files", "outside"})
-"""Needs of a scenario other than fixtures: two clients at once, a writable directory, only files that the suite wrote,
-a file outside the served directory. All other words are keys of fixtures."""
+CONCURRENCY: Final = "concurrency"
+"""The need of a scenario that has several clients at once."""
 
 _ID: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\.[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -47,6 +47,7 @@ class Scenario:
     dialects: tuple[str, ...] = ()
     """The dialects that it applies to; empty for those of its requirement."""
     needs: frozenset[str] = frozenset()
+    """CONCURRENCY, `fixtures.base.QUALITIES`, and keys of fixtures."""
     isolation: str = SHARED
     timeouts: float = 10.0
     """Its time limit, in multiples of one timeout."""
@@ -59,12 +60,12 @@ class Scenario:
     level_in: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Overrides the level in some dialects; takes precedence over `level`."""
 
-    @property
+    @cached_property
     def chapter(self) -> str:
         """The part of the id before the dot."""
         return self.id.partition(".")[0]
 
-    @property
+    @cached_property
     def row(self) -> Requirement:
         """The requirement."""
         return specification()[self.requirement]
@@ -82,7 +83,7 @@ class Scenario:
         """Return whether it applies to a dialect."""
         return dialect in self.row.dialects and (not self.dialects or dialect in self.dialects)
 
-    @property
+    @cached_property
     def all_needs(self) -> frozenset[str]:
         """Its needs, including the fixtures of its transcript."""
         return self.needs | (self.transcript.fixtures if self.transcript else frozenset())

@@ -69,19 +69,18 @@ MEANINGS: Final = MappingProxyType(
 
 _GRAVITY: Final = (Exit.SUITE_FAULT, Exit.NOT_CONFORMANT, Exit.INCOMPLETE, Exit.CONFORMANT)
 
-_FAILED: Final = MappingProxyType(
+VERDICT_OF_SUCCESS: Final = MappingProxyType(
+    {"MUST": Verdict.PASS, "SHOULD": Verdict.PASS, "MAY": Verdict.INFO, "CHOICE": Verdict.INFO}
+)
+"""The verdict on a scenario that succeeded, by level."""
+_VERDICT_OF_FAILURE: Final = MappingProxyType(
     {"MUST": Verdict.FAIL, "SHOULD": Verdict.WARN, "MAY": Verdict.INFO, "CHOICE": Verdict.INFO}
 )
 
 
-def verdict_of_success(level: str) -> Verdict:
-    """Return the verdict on a scenario that succeeded, by level."""
-    return Verdict.INFO if level in {"MAY", "CHOICE"} else Verdict.PASS
-
-
 def verdict_of_failure(level: str, kind: Kind) -> Verdict:
     """Return the verdict on a failure, by level and kind; a server that is gone fails at any level."""
-    return Verdict.FAIL if kind is Kind.GONE else _FAILED[level]
+    return Verdict.FAIL if kind is Kind.GONE else _VERDICT_OF_FAILURE[level]
 
 
 def exit_status(verdicts: Iterable[Verdict], *, fail_on: str = "must", has_problems: bool = False) -> Exit:

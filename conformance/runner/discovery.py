@@ -20,7 +20,8 @@ from conformance.failures import Failure, Incomplete, Kind
 from conformance.fixtures.base import SERVABLE, Fixture
 from conformance.model.context import RunContext
 from conformance.model.scenario import Scenario
-from conformance.runner.play import WIRE, Outcome, play
+from conformance.runner.outcome import WIRE_FAILURES, Outcome
+from conformance.runner.play import play
 from conformance.runner.timeouts import Timeouts, timeout_seconds
 from conformance.spec.dialects import DIALECTS
 from conformance.target.environment import Environment
@@ -48,61 +49,61 @@ class Discovery:
     """The facts of a run."""
 
     health: HealthMonitor
-    gate: Outcome
+    smoke_test: Outcome
     """The outcome of the smoke test."""
     basis: str
     """What the dialect was inferred from."""
 
 
-def discover(options: Options, place: Environment, gate: Scenario, timeouts: Timeouts) -> Discovery:
+def discover(options: Options, environment: Environment, smoke_test: Scenario, timeouts: Timeouts) -> Discovery:
     """Discover the facts of the run; raise ServerStartError if the server serves the wrong directory.
 
     A server that fails the smoke test in a way that no deviation explains is given up.
     """
-    target, local = place.target, place.fixtures
+    server = environment.server
     run_context = RunContext(
-        dial=target.dial,
-        fixtures=local or RemoteFixtures({}, knows_all=False),
+        dial=server.dial,
+        fixtures=environment.fixtures or RemoteFixtures({}, knows_all=False),
         dialect=DIALECTS[0] if options.dialect == "auto" else options.dialect,
         timeout_seconds=timeout_seconds(0.0, options.timeout_scale),
         seed=options.seed,
         clients=options.clients,
-        backlog=target.backlog,
-        queue_length=target.queue_length,
+        backlog=server.backlog,
+        queue_length=server.queue_length,
     )
-    health = HealthMonitor(target, run_context, options.timeout_scale)
-    first = _play_gate(health, gate)
+    health = HealthMonitor(server, run_context, options.timeout_scale, timeouts.short_factor)
+    first = _play_smoke_test(health, smoke_test)
     basis = "--dialect" if options.dialect != "auto" else ""
     if first.verdict is not None:  # the suite cannot run even that
-        health.dead = first.reason
-    elif first.failure is not None and first.failure.kind in WIRE | {Kind.TOO_MUCH}:
-        health.dead = f"the server does not reply as required: {first.failure}"
-    if health.dead:
+        health.given_up = first.reason
+    elif first.failure is not None and first.failure.kind in WIRE_FAILURES | {Kind.TOO_MUCH}:
+        health.given_up = f"the server does not reply as required: {first.failure}"
+    if health.given_up:
         return Discovery(health, first, basis)
-    basis = _Search(options, place, health, timeouts).run() or basis
-    if first.failure is not None and play(gate, health.run_context).failure is not None:
-        health.dead = f"the server does not reply as required: {first.failure}"
-    if not health.dead:
+    basis = _Search(options, environment, health, timeouts).run() or basis
+    if first.failure is not None and play(smoke_test, health.run_context).failure is not None:
+        health.given_up = f"the server does not reply as required: {first.failure}"
+    if not health.given_up:
         # If a probe broke the server, restart it; the scenarios that send the same will fail by themselves.
         health.ensure_well()
     return Discovery(health, first, basis)
 
 
-def _play_gate(health: HealthMonitor, gate: Scenario) -> Outcome:
+def _play_smoke_test(health: HealthMonitor, smoke_test: Scenario) -> Outcome:
     """Run the smoke test; after a failure on the wire, retry it with a longer timeout."""
-    first = play(gate, health.run_context)
-    if first.failure is None or first.failure.kind not in WIRE:
+    first = play(smoke_test, health.run_context)
+    if first.failure is None or first.failure.kind not in WIRE_FAILURES:
         return first
     health.ensure_up()
-    return first if health.dead else play(gate, health.run_context, _ALONE)
+    return first if health.given_up else play(smoke_test, health.run_context, _ALONE)
 
 
 class _Search:
     """The steps of discovery; if one fails, the next ones still run."""
 
-    def __init__(self, options: Options, place: Environment, health: HealthMonitor, timeouts: Timeouts) -> None:
+    def __init__(self, options: Options, environment: Environment, health: HealthMonitor, timeouts: Timeouts) -> None:
         self._options = options
-        self._place = place
+        self._environment = environment
         self._health = health
         self._timeouts = timeouts
         self._basis = ""
@@ -116,14 +117,14 @@ class _Search:
             self._measure()
         with self._step():
             self._count_clients()
-        if self._place.fixtures is None:
+        if self._environment.fixtures is None:
             with self._step():
                 self._find_files()
         with self._step():
-            self._interview()
+            self._ask()
         for code in self._learner.fatal_codes if self._learner else []:
             with self._step(), self._health.connecting() as connect:
-                self._interviewer.connect_by(connect)
+                self._probe.connect_by(connect)
                 self._learn_fatal(code)
         return self._basis
 
@@ -137,7 +138,7 @@ class _Search:
     @contextlib.contextmanager
     def _step(self) -> Iterator[None]:
         """Run one step on a server that is up; a failure ends the step."""
-        if self._health.dead:
+        if self._health.given_up:
             with contextlib.suppress(Failure, Incomplete):
                 yield
             return
@@ -171,31 +172,31 @@ class _Search:
         with self._health.connecting() as connect:
             self._update(fixtures=find(connect, self._options.seed, self._options.large_bytes))
 
-    def _interview(self) -> None:
+    def _ask(self) -> None:
         """Learn the deviations and, unless it is given, the dialect."""
         with self._health.connecting() as connect:
-            interviewer = self._interviewer = Probe(connect)
-            interviewer.refusal = self._refusal
-            if not interviewer.begin():
+            probe = self._probe = Probe(connect)
+            probe.refusal = self._refusal
+            if not probe.begin():
                 self._basis = "nothing: the server does not answer quit"
                 return
             text = self._sample_file()
             if text is not None:
-                self._check_directory(interviewer, text)
+                self._check_directory(probe, text)
             dialect = self._options.dialect
-            if dialect == "auto" and interviewer.ask(b"help").code == 0:
+            if dialect == "auto" and probe.ask(b"help").code == 0:
                 dialect, self._basis = "2026", "it knows help"
-            found = samples(interviewer, text.name, text.size, text.content) if text is not None else []
+            found = samples(probe, text.name, text.size, text.content) if text is not None else []
             if dialect == "auto":
                 likely = likely_dialects(found)
                 dialect = likely[0] if likely else ASSUMED_DIALECT
                 self._basis = _basis(likely)
             self._update(dialect=dialect)
-            self._learner = DeviationLearner(interviewer, dialect, text)
+            self._learner = DeviationLearner(probe, dialect, text)
             self._learner.ask(found)
             self._update(deviations=Deviations(self._learner.findings.deviations()))
             if found:
-                self._health.is_as_at_first = partial(interviewer.ask_again, found[-1].answer.line)
+                self._health.is_as_at_first = partial(probe.ask_again, found[-1].answer.line)
 
     def _sample_file(self) -> Fixture | None:
         fixtures = self._health.run_context.fixtures
@@ -204,11 +205,11 @@ class _Search:
                 return fixtures.get(key)
         return None
 
-    def _check_directory(self, interviewer: Probe, text: Fixture) -> None:
+    def _check_directory(self, probe: Probe, text: Fixture) -> None:
         """Raise ServerStartError if the server lists the files of another directory than {dir}."""
-        if self._place.fixtures is None or not self._options.serve:
+        if self._environment.fixtures is None or not self._options.serve:
             return
-        listing, size = interviewer.ask(b"get_file_listing"), interviewer.ask(b"get_metadata " + text.name)
+        listing, size = probe.ask(b"get_file_listing"), probe.ask(b"get_metadata " + text.name)
         names = [line.strip() for line in listing.rest.split(b"\n") if SERVABLE.fullmatch(line.strip())]
         if listing.code != 0 or not names or text.name in names or size.code == 0:
             return

@@ -1,50 +1,18 @@
 """Run one scenario once, and return its outcome."""
 
-from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from conformance.client.deviations import Deviation, Deviations
-from conformance.client.recording import Recording
+from conformance.client.deviations import Deviations
 from conformance.failures import Failure, Incomplete, Kind, Unsupported
-from conformance.fixtures.base import Fixtures
 from conformance.model.causes import likely
 from conformance.model.context import RunContext, ScenarioContext
-from conformance.model.scenario import NEEDS, Scenario
+from conformance.model.scenario import CONCURRENCY, Scenario
 from conformance.model.verdicts import Verdict
+from conformance.runner.outcome import Outcome
 
-WIRE: Final = frozenset({Kind.TIMEOUT, Kind.REFUSED, Kind.CLOSED, Kind.RESET, Kind.OPEN})
-"""Failures after which the server may be down."""
 _CLIENTS: Final = "HFTP-10."
 _CROWDS: Final = "HFTP-10.4"
-VAIN: Final = frozenset({Kind.TIMEOUT, Kind.OPEN})
-"""Failures by timeout."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How one run of a scenario ended; it passed if there is neither a failure nor a verdict."""
-
-    record: Recording
-    seconds: float = 0.0
-    seen: tuple[str, ...] = ()
-    failure: Failure | None = None
-    verdict: Verdict | None = None
-    """A verdict that does not depend on the level."""
-    reason: str = ""
-    is_short: bool = False
-    """Whether the timeouts were shorter than a server may need."""
-    tolerated: frozenset[Deviation] = frozenset()
-    """The known deviations that affected it."""
-    leaves_open: bool = False
-    """Whether a client closed without quit before the server closed."""
-    slowest_seconds: float = 0.0
-    """The longest wait that ended with data."""
-
-    @property
-    def is_in_vain(self) -> bool:
-        """Whether it failed by a timeout."""
-        return self.failure is not None and self.failure.kind in VAIN
 
 
 def play(
@@ -62,21 +30,21 @@ def play(
     """
     context = ScenarioContext(
         run_context,
-        is_crowded="concurrency" in scenario.all_needs,
+        is_crowded=CONCURRENCY in scenario.all_needs,
         scenario_id=scenario.id,
         wait_factor=wait_factor,
         deviations=deviations,
         judges_crowds=scenario.requirement == _CROWDS,
+        timeouts=scenario.timeouts,
     )
-    context.allow(scenario.timeouts)
     started = monotonic()
     failure, verdict, reason = None, None, ""
     try:
         scenario.play(context)
     except Failure as why:
-        failure = why
+        failure = why.detached()
         if is_alone:
-            why.cause = likely(scenario, why, context)
+            failure.cause = likely(scenario, failure, context)
     except Incomplete as why:
         verdict, reason = Verdict.INCOMPLETE, str(why)
     except Unsupported as why:
@@ -89,6 +57,7 @@ def play(
         failure, verdict = None, Verdict.INCOMPLETE
         reason = f"the server serves {run_context.capacity} clients at once, including disconnected ones"
     return Outcome(
+        scenario,
         context.record,
         monotonic() - started,
         tuple(context.seen),
@@ -110,21 +79,6 @@ def _is_one_too_many(scenario: Scenario, context: ScenarioContext, failure: Fail
     )
     is_used_up = 0 < facts.capacity < context.record.connections
     return is_refused and is_used_up and not scenario.requirement.startswith(_CLIENTS)
-
-
-def require(scenario: Scenario, fixtures: Fixtures) -> None:
-    """Raise Incomplete unless everything that a scenario needs is available, concurrency aside."""
-    needs = scenario.all_needs
-    if "local" in needs:
-        _ = fixtures.directory
-    if "own-files" in needs and not fixtures.knows_all:
-        message = "needs a directory of which every file is known (--fixtures, or conformance fixtures write)"
-        raise Incomplete(message)
-    if "outside" in needs and fixtures.secret is None:
-        message = "needs a file outside the served directory (--serve, or --fixtures DIR)"
-        raise Incomplete(message)
-    for key in sorted(needs - NEEDS):
-        fixtures.get(key)
 
 
 def _fault(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Command lines that reproduce a result: with the suite and, if it is simple enough, with printf and nc."""
 
+import shlex
 from typing import Final
 
 from conformance.client.address import Address
@@ -10,16 +11,23 @@ PRINTF_BYTES = 400
 """Maximum length of bytes to put into a command line."""
 
 
-def command_lines(options: Options, scenario: str, record: Recording, address: Address) -> list[str]:
-    """Return the command lines, the shortest last."""
-    lines = [options.command("-t", scenario)]
-    if (said := _said(record)) is not None and not options.proxy:
-        where = address.nc_words if options.address else f"{address.host} $PORT"  # its port changes
-        lines.append(f"printf '{said}' | nc {where}")
-    return lines
+class Reproduction:
+    """Makes the command lines of one run, whose server is, or first was, at an address."""
+
+    def __init__(self, options: Options, address: Address) -> None:
+        self._command = options.command()
+        host = address.nc_words if options.address else f"{address.host} $PORT"  # the port of --serve changes
+        self._nc = "" if options.proxy else f"nc {host}"
+
+    def command_lines(self, scenario: str, record: Recording) -> list[str]:
+        """Return the command lines, the shortest last."""
+        lines = [f"{self._command} {shlex.join(['-t', scenario])}"]
+        if self._nc and (text := _sent_text(record)) is not None:
+            lines.append(f"printf '{text}' | {self._nc}")
+        return lines
 
 
-def _said(record: Recording) -> str | None:
+def _sent_text(record: Recording) -> str | None:
     """Return the sent bytes for printf; None if there were several connections, a reset, or too many bytes."""
     sent = b""
     for moment in record.moments:

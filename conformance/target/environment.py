@@ -1,4 +1,4 @@
-"""Set up the environment of a run (the directory, its files, the server), and tear it down."""
+"""Set up what a run needs, the directory with its files and the server, and tear it down."""
 
 import contextlib
 import os
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class Environment:
-    """A server at an address, and the local directory that it serves, if there is one; `launch` starts the process.
+    """Owns the `server` and, if there is one, the local directory that it serves; `launch` starts the process.
 
-    A context manager. Entering it starts the server; entering `target` waits until it is ready.
+    A context manager. Entering it starts the server; entering `server` waits until it is ready.
     Raises on entering: AddressError, FixturesError, ServerStartError.
     """
 
-    target: ManagedServer
+    server: ManagedServer
     fixtures: LocalFixtures | None = None
 
     def __init__(self, options: Options, launch: Launch = launch) -> None:
@@ -58,6 +58,6 @@ class Environment:
             self._stack.callback(self.fixtures.remove)
             self.fixtures.write()
         start = Start(options.serve, options.cwd, options.timeout_scale, self._launch) if options.serve else None
-        self.target = ManagedServer(address, start, directory=(directory or Path()).absolute(), proxy=proxy)
-        self._stack.callback(self.target.close)
-        self.target.begin()
+        self.server = ManagedServer(address, start, directory=(directory or Path()).absolute(), proxy=proxy)
+        self._stack.callback(self.server.close)
+        self.server.begin()

@@ -19,6 +19,8 @@ BUSY_SECONDS: Final = 30.0
 """Maximum wait for a busy server, times --timeout-scale."""
 SPIN_SECONDS: Final = 1.0
 """How long a server without clients has to use a CPU before it counts as spinning."""
+PAUSE_SECONDS: Final = 0.05
+"""Pause before a health check: the server may exit shortly after its last reply."""
 _LOOK_SECONDS: Final = 0.1
 _WORKING: Final = 0.15
 """Minimum CPU share of a server that works rather than waits, on a busy machine."""
@@ -34,45 +36,45 @@ class State(Enum):
     """Its process has exited, or no longer listens."""
     WEDGED = "wedged"
     """Its process runs, but a new client gets no reply."""
-    WORN = "worn"
+    EXHAUSTED = "exhausted"
     """Its replies are not those of the beginning: it has run out of a resource."""
     SPINNING = "spinning"
     """It replies, but uses a CPU while no client is connected."""
 
 
 class HealthMonitor:
-    """Monitors one server; `run_context` is updated as facts about it are discovered."""
+    """Monitors one server, and keeps what is wrong with it as a whole.
 
-    def __init__(self, target: ManagedServer, run_context: RunContext, timeout_scale: float = 1.0) -> None:
+    `run_context` is updated as facts about the server are discovered. `short_factor` returns the fraction of a full
+    timeout, in seconds, that is enough for most replies.
+    """
+
+    def __init__(
+        self,
+        server: ManagedServer,
+        run_context: RunContext,
+        timeout_scale: float = 1.0,
+        short_factor: Callable[[float], float] = lambda _seconds: 1.0,
+    ) -> None:
+        self.server = server
         self.run_context = replace(run_context, await_idle=self.await_idle)
-        self.dead = ""
+        self.given_up = ""
         """Why the server was given up; empty while it is in use."""
-        self._target = target
-        self._scale = timeout_scale
-        self._has_spun = False
+        self.problems: list[str] = []
+        """Problems of the server that no single scenario causes."""
+        self.is_exhaustible = False
+        """Whether scenarios that are harmless alone exhaust it together, so that it needs restarts between them."""
         self.ends = 0
         """How often its process had exited unexpectedly."""
         self.is_as_at_first: Callable[[Connect], bool] = lambda _connect: True
         """Repeats a request of the beginning, and returns whether the reply is the same."""
-
-    @property
-    def is_up(self) -> bool:
-        """Whether the server's process runs and listens; True where that is unknown."""
-        return self._target.is_running and self._target.is_listening
-
-    @property
-    def can_restart(self) -> bool:
-        """Whether the suite can start the server again."""
-        return self._target.can_restart
-
-    @property
-    def starts(self) -> int:
-        """The number of starts."""
-        return self._target.starts
+        self._scale = timeout_scale
+        self._short_factor = short_factor
+        self._has_spun = False
 
     def has_given_up(self) -> bool:
         """Return whether the server was given up."""
-        return bool(self.dead)
+        return bool(self.given_up)
 
     @contextlib.contextmanager
     def connecting(self, wait_factor: float = 1.0) -> Iterator[Connect]:
@@ -84,22 +86,22 @@ class HealthMonitor:
         finally:
             context.close()
 
-    def check(self, dwell_seconds: float = 0.0, wait_factor: float = 1.0) -> State:
-        """Return the server's health, after a pause of `dwell_seconds` in which it may exit."""
-        before = self._target.cpu_seconds() if dwell_seconds else None
+    def check(self, pause_seconds: float = 0.0, wait_factor: float = 1.0) -> State:
+        """Return the server's health, after a pause of `pause_seconds` in which it may exit."""
+        before = self.server.cpu_seconds() if pause_seconds else None
         started = monotonic()
-        sleep(dwell_seconds)
-        if not self.is_up:
+        sleep(pause_seconds)
+        if not self.server.is_listening:
             return State.ENDED
         if not self._replies(wait_factor):
-            return State.WEDGED if self.is_up else State.ENDED
+            return State.WEDGED if self.server.is_listening else State.ENDED
         if before is not None and self._uses(_SPINNING, before, started) and self._spins():
             return State.SPINNING
         try:
             with self.connecting(wait_factor) as connect:
-                return State.WELL if self.is_as_at_first(connect) else State.WORN
+                return State.WELL if self.is_as_at_first(connect) else State.EXHAUSTED
         except (Failure, Incomplete):
-            return State.WORN
+            return State.EXHAUSTED
 
     def _replies(self, wait_factor: float) -> bool:
         """Return whether a new client gets a reply and can disconnect; wait for a busy server."""
@@ -108,7 +110,7 @@ class HealthMonitor:
                 with self.connecting(wait_factor) as connect:
                     exchange(connect())
             except Failure:  # noqa: PERF203  (twice at most)
-                if not self.is_up or not self.await_idle():
+                if not self.server.is_listening or not self.await_idle():
                     return False
             except Incomplete:
                 return True  # a limit of this machine says nothing about the server
@@ -121,18 +123,18 @@ class HealthMonitor:
         seconds = SPIN_SECONDS / 4 if self._has_spun else BUSY_SECONDS * self._scale
         until = monotonic() + seconds
         was_working = False
-        while self.is_up and monotonic() < until and self._uses_now(_WORKING):
+        while self.server.is_listening and monotonic() < until and self._uses_now(_WORKING):
             was_working = True
         return was_working
 
     def _uses_now(self, part: float) -> bool:
-        before, started = self._target.cpu_seconds(), monotonic()
+        before, started = self.server.cpu_seconds(), monotonic()
         sleep(_LOOK_SECONDS)
         return before is not None and self._uses(part, before, started)
 
     def _uses(self, part: float, before: float, since: float) -> bool:
         """Return whether the server's CPU share since a time exceeds `part`."""
-        now = self._target.cpu_seconds()
+        now = self.server.cpu_seconds()
         return now is not None and now - before > part * (monotonic() - since)
 
     def _spins(self) -> bool:
@@ -144,9 +146,37 @@ class HealthMonitor:
         self._has_spun = True
         return True
 
+    def note(self, problem: str) -> None:
+        """Add a problem, once."""
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    # --- Restarts --------------------------------------------------------------------------------
+
+    def look(self, *, is_thorough: bool) -> State:
+        """Return the health of the server as it was, and restart it unless it is well.
+
+        Unless the look `is_thorough`, a server that listens is well.
+        """
+        if self.given_up or (not is_thorough and self.server.is_listening):
+            return State.WELL
+        # If the server can be restarted, mistaking a slow one for a wedged one costs little.
+        factor = self._short_factor(self.run_context.timeout_seconds) if self.server.can_restart else 1.0
+        state = self.check(PAUSE_SECONDS, factor)
+        if state is not State.WELL:
+            self.recover()
+        if state is State.SPINNING:
+            self.note("the server uses a CPU while no client is connected: it keeps reading from closed connections")
+        return state
+
+    def restart_if_used(self) -> None:
+        """Restart the server if it can be restarted and clients have connected since its start."""
+        if not self.server.is_fresh and self.server.can_restart and not self.given_up:
+            self.recover()
+
     def ensure_up(self) -> None:
         """Restart the server if its process has exited."""
-        if not self.is_up:
+        if not self.server.is_listening:
             self.recover()
 
     def ensure_well(self) -> None:
@@ -156,14 +186,14 @@ class HealthMonitor:
 
     def recover(self) -> bool:
         """Restart the server, or give it up; return whether it was restarted."""
-        self.ends += not self._target.is_running
-        if not self._target.can_restart or self._target.starts > RESTARTS:
-            self.dead = "the server no longer serves clients"
+        self.ends += not self.server.is_running
+        if not self.server.can_restart or self.server.starts > RESTARTS:
+            self.given_up = "the server no longer serves clients"
             return False
         try:
-            self._target.restart()
+            self.server.restart()
         except ServerStartError as error:
-            self.dead = f"the server cannot be restarted: {error}"
+            self.given_up = f"the server cannot be restarted: {error}"
             return False
         return True
 

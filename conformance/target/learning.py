@@ -20,9 +20,9 @@ _Error = tuple[int | None, bytes | None, bool, bytes, bool]
 class DeviationLearner:
     """Learns the findings of one server."""
 
-    def __init__(self, interviewer: Probe, dialect: str, text: Fixture | None) -> None:
-        self.findings = Findings(dialect, interviewer.greeting, interviewer.echoes)
-        self._interviewer = interviewer
+    def __init__(self, probe: Probe, dialect: str, text: Fixture | None) -> None:
+        self.findings = Findings(dialect, probe.greeting, probe.echoes)
+        self._probe = probe
         self._dialect = dialect
         self._text = text
 
@@ -36,15 +36,15 @@ class DeviationLearner:
         for code in self._questions():
             if code not in FATAL:
                 self.ask_for(code)
-        self._hear_quit()
-        self._hear_names("get_file_listing")
+        self._learn_quit()
+        self._learn_names("get_file_listing")
         if self._dialect == "2026":
-            self._hear_names("help")
+            self._learn_names("help")
         if self._text is not None:
-            self._hear_size(self._text)
+            self._learn_size(self._text)
             if self._dialect == "2026" and self._text.content is not None:
-                self._hear_raw(self._text, self._text.content.read(0, 5))
-        self._hear_slices(samples)
+                self._learn_raw(self._text, self._text.content.read(0, 5))
+        self._learn_slices(samples)
 
     def _questions(self) -> dict[int, list[bytes]]:
         """Return requests by the error that answers them; the first one of each is always sent."""
@@ -67,13 +67,13 @@ class DeviationLearner:
     def ask_for(self, wanted: int) -> None:
         """Provoke an error, and again if the first reply shows a deviation."""
         lines = self._questions()[wanted]
-        first = self._interviewer.ask(lines[0])
+        first = self._probe.ask(lines[0])
         if self._is_right(first, wanted):
             self.findings.asked.add(str(wanted))
             return
         again = (lines[1:] + lines * _TIMES)[: max(_TIMES, len(lines)) - 1]
-        facts = {self._facts(answer, wanted) for answer in (first, *map(self._interviewer.ask, again))}
-        self.findings.stays_open |= self._interviewer.stays_open
+        facts = {self._facts(answer, wanted) for answer in (first, *map(self._probe.ask, again))}
+        self.findings.stays_open |= self._probe.stays_open
         if len(facts) == 1:
             self._learn_error(wanted, facts.pop())
 
@@ -110,11 +110,11 @@ class DeviationLearner:
 
     # --- Successes -------------------------------------------------------------------------------
 
-    def _hear_quit(self) -> None:
+    def _learn_quit(self) -> None:
         """Learn from the reply to quit, which the probe has already."""
-        self.findings.stays_open |= self._interviewer.stays_open
-        self.findings.is_quit_silent = self._interviewer.is_quit_silent
-        raw = self._interviewer.quit_reply
+        self.findings.stays_open |= self._probe.stays_open
+        self.findings.is_quit_silent = self._probe.is_quit_silent
+        raw = self._probe.quit_reply
         code, line, is_bare, extra, _ = self._facts(Answer(b"quit", raw, "end"), 0)
         if code != 0:
             return
@@ -139,7 +139,7 @@ class DeviationLearner:
         return found[0]
 
     def _read(self, line: bytes, read: Callable[[bytes], _Found | None]) -> tuple[_Found, bool] | None:
-        answer = self._interviewer.ask(line)
+        answer = self._probe.ask(line)
         code, form, is_bare, rest, closes = self._facts(answer, 0)
         if code != 0 or (form is not None and self.findings.lines.get(form) != 0):
             return None
@@ -148,7 +148,7 @@ class DeviationLearner:
         found = read(rest)
         return None if found is None else (found, closes)
 
-    def _hear_names(self, command: str) -> None:
+    def _learn_names(self, command: str) -> None:
         found = self._always(command.encode(), command, _after_names, (b"", False))
         if found is not None:
             extra, is_bare = found
@@ -156,7 +156,7 @@ class DeviationLearner:
                 self.findings.bare.add("listing")
             self._take(command, extra)
 
-    def _hear_size(self, text: Fixture) -> None:
+    def _learn_size(self, text: Fixture) -> None:
         def read(rest: bytes) -> tuple[bytes, bytes, bytes, bool] | None:
             line, end, extra = rest.partition(b"\n")
             prefix, digits, suffix = line.removesuffix(b"\r").partition(b"%d" % text.size)
@@ -172,7 +172,7 @@ class DeviationLearner:
                 self.findings.bare.add("size")
             self._take("get_metadata", extra)
 
-    def _hear_raw(self, text: Fixture, data: bytes) -> None:
+    def _learn_raw(self, text: Fixture, data: bytes) -> None:
         head = b"Content-Length: %d\r\n\r\n%b" % (len(data), data)
 
         def read(rest: bytes) -> bytes | None:
@@ -182,7 +182,7 @@ class DeviationLearner:
         if extra is not None:
             self._take("raw", extra)
 
-    def _hear_slices(self, samples: Sequence[SliceSample]) -> None:
+    def _learn_slices(self, samples: Sequence[SliceSample]) -> None:
         own = "2019" if self._dialect == "2026" else self._dialect
         for form in (own, *(form for form in INSTEAD if form != own)):
             extras = self._slices_in(form, samples)

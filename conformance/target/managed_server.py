@@ -1,4 +1,4 @@
-"""The server under test: its address and, if the suite starts it, its life cycle."""
+"""The server under judgement: its address, what can be seen of it and, if the suite starts it, its life cycle."""
 
 import contextlib
 import os
@@ -71,7 +71,7 @@ class ManagedServer:
         self._proxy = proxy
         self._is_port_free_to_choose = address is None
         self._process: Process | None = None
-        self._leash = -1  # the suite's end of the guard's pipe; closing it ends the server
+        self._guard_pipe = -1  # the suite's end; closing it ends the server
         self._output: ServerOutput | None = None
         self._lock = threading.Lock()
         self._retry_refused_until = 0.0
@@ -79,6 +79,8 @@ class ManagedServer:
         self._watch = ListenerWatch(self.address, is_direct=not proxy)
         self.starts = 0
         """The number of starts."""
+        self.is_fresh = False
+        """Whether the suite has started it, and no client has connected since."""
 
     def begin(self) -> None:
         """Start the server, if there is a `start`, without waiting until it is ready; raise ServerStartError."""
@@ -117,7 +119,7 @@ class ManagedServer:
 
     @property
     def is_listening(self) -> bool:
-        """Whether the server listens on its address; True where that is unknown. It takes microseconds."""
+        """Whether the server is up: its process runs and listens; True where that is unknown. It takes microseconds."""
         return self.is_running and self._watch.is_listening
 
     @property
@@ -145,6 +147,7 @@ class ManagedServer:
 
         Where it is unknown whether the server listens, the first call after a start retries until it does.
         """
+        self.is_fresh = False
         while monotonic() < self._retry_refused_until and self.is_running:
             with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):
                 sock = dial(self.address, timeout_seconds, self._proxy, receive_buffer_bytes)
@@ -194,7 +197,7 @@ class ManagedServer:
         output.mark_start()
         self._watch = ListenerWatch(self.address, is_direct=not self._proxy)
         self._watch.note_earlier()
-        suite, self._leash = os.pipe()
+        suite, self._guard_pipe = os.pipe()
         try:
             self._process = start.launch(words, start.cwd, suite, output.fileno())
         except OSError as error:
@@ -206,6 +209,7 @@ class ManagedServer:
             os.close(suite)
         self._watch.follow(self._process.pid)
         self.starts += 1
+        self.is_fresh = True
 
     def _words(self, start: Start) -> list[str]:
         """Return the arguments of the server's command line; raise ServerStartError."""
@@ -245,7 +249,7 @@ class ManagedServer:
                 if elsewhere_until == deadline and self._watch.elsewhere() is not None:
                     elsewhere_until = now + ELSEWHERE_SECONDS * start.timeout_scale
             sleep(_POLL_SECONDS)
-        raise self._deaf(start)
+        raise self._not_listening(start)
 
     def _failed_start(self, start: Start) -> FailedStart:
         return FailedStart(
@@ -264,7 +268,7 @@ class ManagedServer:
         self._end()
         return (AddressInUseError if failed.is_address_in_use else ServerStartError)(f"--serve: {failed.explain()}")
 
-    def _deaf(self, start: Start) -> ServerStartError:
+    def _not_listening(self, start: Start) -> ServerStartError:
         """Return what is known about a server that runs, but does not listen on its address."""
         other = self._watch.elsewhere()
         failed = self._failed_start(start)
@@ -279,9 +283,9 @@ class ManagedServer:
 
     def _end(self) -> None:
         """End the process and its descendants: close the pipe, which makes the guard kill them."""
-        if self._leash >= 0:
-            os.close(self._leash)
-            self._leash = -1
+        if self._guard_pipe >= 0:
+            os.close(self._guard_pipe)
+            self._guard_pipe = -1
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_SECONDS)

@@ -203,13 +203,13 @@ def slice_forms(body: bytes, sample: SliceSample, forms: Iterable[str] = DIALECT
     return found
 
 
-def samples(interviewer: Probe, name: bytes, size: int, content: Content | None) -> list[SliceSample]:
+def samples(probe: Probe, name: bytes, size: int, content: Content | None) -> list[SliceSample]:
     """Request slices of a file, each on its own connection."""
     found = []
     for offset, length in dict.fromkeys(((0, min(size, _SAMPLE_BYTES)), (1, min(size - 1, 7)), (0, 1))):
         if length <= 0:
             continue
-        answer = interviewer.ask(b"get_slice %b %d %d" % (name, offset, length))
+        answer = probe.ask(b"get_slice %b %d %d" % (name, offset, length))
         known = content.read(offset, length) if content is not None else None
         found.append(SliceSample(length, known, answer))
     return found

@@ -3,7 +3,7 @@
 import pytest
 
 from conformance.failures import CAUSES, Kind
-from conformance.model.verdicts import MEANINGS, Exit, Verdict, exit_status, verdict_of_failure, verdict_of_success
+from conformance.model.verdicts import MEANINGS, VERDICT_OF_SUCCESS, Exit, Verdict, exit_status, verdict_of_failure
 
 
 def test_every_verdict_has_a_meaning_and_every_kind_of_failure_a_cause() -> None:
@@ -16,7 +16,7 @@ def test_every_verdict_has_a_meaning_and_every_kind_of_failure_a_cause() -> None
     [("MUST", "pass", "fail"), ("SHOULD", "pass", "warn"), ("MAY", "info", "info"), ("CHOICE", "info", "info")],
 )
 def test_the_level_decides(level: str, success: str, failure: str) -> None:
-    assert verdict_of_success(level).value == success
+    assert VERDICT_OF_SUCCESS[level].value == success
     assert verdict_of_failure(level, Kind.STATUS).value == failure
     assert verdict_of_failure(level, Kind.GONE) is Verdict.FAIL
 

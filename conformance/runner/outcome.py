@@ -1,0 +1,119 @@
+"""How one run of a scenario ended: its outcome, the verdict on it, and the result that reports it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from conformance.client.deviations import Deviation
+from conformance.client.recording import Recording
+from conformance.failures import CAUSES, Failure, Kind
+from conformance.model.events import Result
+from conformance.model.scenario import Scenario
+from conformance.model.verdicts import MEANINGS, VERDICT_OF_SUCCESS, Verdict, verdict_of_failure
+
+WIRE_FAILURES: Final = frozenset({Kind.TIMEOUT, Kind.REFUSED, Kind.CLOSED, Kind.RESET, Kind.OPEN})
+"""Failures after which the server may be down."""
+TIMEOUTS: Final = frozenset({Kind.TIMEOUT, Kind.OPEN})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a scenario ended; it passed if there is neither a failure nor a verdict."""
+
+    scenario: Scenario
+    record: Recording
+    seconds: float = 0.0
+    seen: tuple[str, ...] = ()
+    failure: Failure | None = None
+    verdict: Verdict | None = None
+    """A verdict that does not depend on the level."""
+    reason: str = ""
+    attempts: int = 1
+    is_short: bool = False
+    """Whether the timeouts were shorter than a server may need."""
+    tolerated: frozenset[Deviation] = frozenset()
+    """The known deviations that affected it."""
+    leaves_open: bool = False
+    """Whether a client closed without quit before the server closed."""
+    slowest_seconds: float = 0.0
+    """The longest wait that ended with data."""
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether it has neither a failure nor a verdict of its own."""
+        return self.failure is None and self.verdict is None
+
+    @property
+    def is_timeout(self) -> bool:
+        """Whether it failed by a timeout."""
+        return self.failure is not None and self.failure.kind in TIMEOUTS
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it failed because the server serves no client after it."""
+        return self.failure is not None and self.failure.kind is Kind.GONE
+
+    @property
+    def may_end_later(self) -> bool:
+        """Whether it ran without a failure, so that it may still turn out to have ended the server."""
+        return self.failure is None and self.verdict is not Verdict.BLOCKED
+
+    def may_wedge(self, capacity: int) -> bool:
+        """Return whether, without a failure, it may have wedged the server, other than by abandoned or surplus clients.
+
+        `capacity` is the server's limit of simultaneous clients, 0 if none is known.
+        """
+        is_used_up = 0 < capacity <= self.record.connections
+        return self.failure is None and not self.leaves_open and not is_used_up
+
+    def result(self, dialect: str, reproduce: Sequence[str]) -> Result:
+        """Return the result to report; `reproduce` holds command lines that reproduce it."""
+        scenario, failure = self.scenario, self.failure
+        level = scenario.level_for(dialect)
+        verdict = self.verdict or (
+            VERDICT_OF_SUCCESS[level] if failure is None else verdict_of_failure(level, failure.kind)
+        )
+        return Result(
+            scenario=scenario.id,
+            requirement=scenario.requirement,
+            level=level,
+            verdict=verdict,
+            title=scenario.title,
+            chapter=scenario.chapter,
+            text=scenario.row.text,
+            kind=failure.kind.value if failure else "",
+            expected=failure.expected if failure else "",
+            got=failure.got if failure else self.reason or "; ".join(dict.fromkeys(self.seen)),
+            sent=(failure.asked or self.record.last_sent()) if failure else "",
+            cause=(failure.cause or scenario.causes.get(failure.kind, "") or CAUSES[failure.kind]) if failure else "",
+            reproduce=list(reproduce) if MEANINGS[verdict].has_run else [],
+            seconds=round(self.seconds, 4),
+            attempts=self.attempts,
+            transcript=self.record.describe(),
+        )
+
+    # --- What other runs add to it ---------------------------------------------------------------
+
+    def gone(self) -> "Outcome":
+        """Return it as that of a scenario that ends the server, or leaves it unable to serve clients."""
+        got = str(self.failure.got) if self.failure else "the right reply"
+        expected = self.failure.expected if self.failure else "a server that serves other clients afterwards"
+        failure = Failure(Kind.GONE, expected, f"{got}; and afterwards the server serves no client")
+        return replace(self, failure=failure, verdict=None, is_short=False)
+
+    def flaky(self, first: Failure) -> "Outcome":
+        """Return it as that of a scenario that passed after a first failure that nothing explains."""
+        return replace(self, verdict=Verdict.FLAKY, reason=f"first: {first}")
+
+    def passed_alone(self) -> "Outcome":
+        """Return a flaky one as passed, with its first failure as an observation: clients interfere with each other."""
+        return replace(self, verdict=None, seen=(*self.seen, f"beside other clients, {self.reason}"), reason="")
+
+    def reported_by(self, reporter: str, deviation: Deviation) -> "Outcome":
+        """Return it as that of a scenario whose deviation another scenario has reported."""
+        return replace(self, verdict=Verdict.BLOCKED, reason=f"{reporter} reports it: {deviation.text}")
+
+
+def not_run(scenario: Scenario, verdict: Verdict, reason: str) -> Outcome:
+    """Return the outcome of a scenario that cannot run."""
+    return Outcome(scenario, Recording(), verdict=verdict, reason=reason)

@@ -1,0 +1,103 @@
+"""The results of a run: each is judged, checked against the baseline, emitted and counted here."""
+
+from collections.abc import Iterable, Sequence
+from time import monotonic
+from typing import Final
+
+import msgspec
+
+from conformance.client.address import Address
+from conformance.config import Options
+from conformance.model.events import Result, RunEnd, RunStart, ScenarioStart, Sink
+from conformance.model.scenario import Scenario
+from conformance.model.verdicts import Verdict, exit_status
+from conformance.runner.outcome import Outcome
+from conformance.runner.reproduce import Reproduction
+from conformance.runner.selection import Baseline, read_baseline
+
+_FIT: Final = frozenset({Verdict.PASS, Verdict.INFO, Verdict.WARN, Verdict.FLAKY})
+"""Verdicts after which the scenarios that depend on one can run."""
+
+
+class Results:
+    """The results by scenario id; every event of the run goes from here to `sink`.
+
+    Raises SelectionError for an invalid baseline.
+    """
+
+    def __init__(self, options: Options, sink: Sink) -> None:
+        self._options = options
+        self._sink = sink
+        self._rows: dict[str, Result] = {}
+        self._baseline = read_baseline(options.baseline) if options.baseline else Baseline()
+        self._started = monotonic()
+        self._dialect = ""
+        self._reproduction: Reproduction
+
+    def __contains__(self, identifier: str) -> bool:
+        return identifier in self._rows
+
+    def __getitem__(self, identifier: str) -> Result:
+        """Return the result of a scenario; raise KeyError."""
+        return self._rows[identifier]
+
+    def ids(self) -> set[str]:
+        """Return the ids of the scenarios that have a result."""
+        return set(self._rows)
+
+    def has_failed(self, identifier: str) -> bool:
+        """Return whether a scenario has a result that blocks those that depend on it."""
+        return identifier in self._rows and self._rows[identifier].verdict not in _FIT
+
+    def begin(self, start: RunStart, address: Address) -> None:
+        """Emit the start of the run, against a server at an address."""
+        self._dialect = start.dialect
+        self._reproduction = Reproduction(self._options, address)
+        self._sink(start)
+
+    def begin_scenario(self, scenario: Scenario) -> None:
+        """Emit the start of a scenario."""
+        self._sink(ScenarioStart(scenario.id))
+
+    def add(self, outcome: Outcome) -> None:
+        """Judge the final outcome of a scenario, and emit the result."""
+        name = outcome.scenario.id
+        result = outcome.result(self._dialect, self._reproduction.command_lines(name, outcome.record))
+        if reason := self._baseline.reason(result):
+            result = msgspec.structs.replace(result, known=reason)
+        self._rows[name] = result
+        self._sink(result)
+
+    def end(
+        self,
+        problems: Sequence[str],
+        server_problems: Sequence[str],
+        deselected: Iterable[str],
+        output: str,
+        *,
+        fails: bool,
+    ) -> RunEnd:
+        """Emit and return the end of the run, from the results so far.
+
+        `problems` are reasons why scenarios are missing, and `server_problems` what no single scenario causes; the
+        run `fails` whatever the results are. `output` is the tail of the server's output.
+        """
+        verdicts = [result.verdict for result in self._rows.values() if not result.known]
+        counts = {verdict.value: verdicts.count(verdict) for verdict in Verdict if verdict in verdicts}
+        if known := len(self._rows) - len(verdicts):
+            counts["known"] = known
+            verdicts += [Verdict.PASS]  # so that the run does not count as empty
+        misfits = [] if problems else self._baseline.problems(deselected)
+        fail_on = self._options.fail_on
+        status = exit_status(verdicts, fail_on=fail_on, has_problems=bool(misfits) or fails)
+        if problems:
+            status = max(status, exit_status([*verdicts, Verdict.INCOMPLETE], fail_on=fail_on))
+        end = RunEnd(
+            counts=counts,
+            exit=status,
+            seconds=round(monotonic() - self._started, 3),
+            problems=[*problems, *misfits, *server_problems],
+            output=output,
+        )
+        self._sink(end)
+        return end
