@@ -4,24 +4,31 @@ import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final, TypeVar, cast
 
 from conformance.client.bodies import READERS
-from conformance.client.deviations import Form
+from conformance.client.connection import TOO_SLOW
+from conformance.client.raw_connection import RawConnection
 from conformance.client.recording import escape
 from conformance.client.status import CODES, FATAL, Status
-from conformance.client.tolerant import PARTING_SECONDS, TolerantConnection
-from conformance.failures import Failure, Kind
+from conformance.failures import Failure, Incomplete, Kind
 from conformance.fixtures.content import Content
 
 LISTED_NAMES: Final = 200_000
 """The longest listing to read; the largest that the suite creates has 10,000 names."""
 UNKNOWN: Final = b"hftp_conformance_probe"
 """A command that no server implements."""
-
-SILENT_QUIT: Final = b"0 OK"
-"""Replaces the reply of a server that is known to close after quit without one."""
-_STATUS_LINE: Final = re.compile(rb"(0|[1-9][0-9]*)(?:( )(.*))?", re.DOTALL)
+CLOSING_SECONDS: Final = 0.3
+"""How long a client waits for EOF after quit, which shows that the server has released it."""
+LINE_BYTES: Final = 200
+"""How many bytes of each sent command line are kept."""
+PACE_REPLIES: Final = 10
+PACE_SECONDS: Final = 4.0
+"""After this many replies and seconds, the pace shows whether the remaining ones can arrive in time."""
+_PACE_MARGIN: Final = 2.0
+"""By what factor the estimated time must exceed the remaining time."""
+STATUS_LINE: Final = re.compile(rb"(0|[1-9][0-9]*)(?:( )(.*))?", re.DOTALL)
 _SIZE: Final = re.compile(rb"0|[1-9][0-9]{0,18}")
 OUT_OF_STEP: Final = "the next command got a reply that is not its own: more or less than one reply was sent before"
 
@@ -37,98 +44,94 @@ class Slice:
 _Read = TypeVar("_Read", bound=Callable[..., Any])
 
 
-def _about_its_command(read: _Read) -> _Read:
+def _names_its_command(read: _Read) -> _Read:
     """Add to a failure which command got the reply, if it is not the last one that was sent."""
 
     @functools.wraps(read)
-    def told(client: "Client", *words: Any, **more: Any) -> Any:  # noqa: ANN401  (the method's own)
+    def read_and_name(client: "Client", *arguments: Any, **more: Any) -> Any:  # noqa: ANN401  (the method's own)
         try:
-            return read(client, *words, **more)
+            return read(client, *arguments, **more)
         except Failure as failure:
             failure.asked = failure.asked or client.asked
             raise
 
-    return cast("_Read", told)
+    return cast("_Read", read_and_name)
 
 
-class Client(TolerantConnection):
-    """A connection that reads replies; `dialect` decides the form of a slice."""
+class Client(RawConnection):
+    """A connection that sends commands and reads replies; `dialect` decides the form of a slice.
+
+    It keeps the sent command lines, and which of them have been answered. `latest` is the last status line read.
+    """
 
     dialect: str = "2026"
+    latest: Status | None = None
+    _replies: int = 0  # status lines requested so far
+    _begun: bytes = b""  # the start of an unfinished line
+    _has_cr: bool = False  # a trailing CR, which may belong to the next LF
 
-    @_about_its_command
+    def __init__(self, *arguments: Any, **more: Any) -> None:  # noqa: ANN401  (those of Connection)
+        self._lines: list[bytes] = []
+        self._began = monotonic()
+        super().__init__(*arguments, **more)
+
+    # --- Commands --------------------------------------------------------------------------------
+
+    def send(self, data: bytes, *, is_apart: bool = True) -> bool:
+        """Send bytes, and keep the command lines in them."""
+        data_and_cr = b"\r" + data if self._has_cr else data
+        self._has_cr = data_and_cr.endswith(b"\r")
+        *lines, rest = (data_and_cr[:-1] if self._has_cr else data_and_cr).split(b"\r\n")
+        for line in lines:
+            self._lines.append((self._begun + line[:LINE_BYTES])[:LINE_BYTES])
+            self._begun = b""
+        self._begun = (self._begun + rest[:LINE_BYTES])[:LINE_BYTES]
+        return super().send(data, is_apart=is_apart)
+
+    def send_line(self, command: str | bytes) -> None:
+        """Send one command line; the CR LF is added."""
+        self.send((command.encode("latin-1") if isinstance(command, str) else command) + b"\r\n")
+
+    @property
+    def has_quit(self) -> bool:
+        """Whether the last sent line is quit."""
+        return bool(self._lines) and self._lines[-1] == b"quit" and not self._begun
+
+    @property
+    def asked(self) -> str:
+        """The command of the current reply, for display; empty if it is the last one, or unknown."""
+        if not 0 < self._replies < len(self._lines):
+            return ""
+        line = self._lines[self._replies - 1] + b"\r\n"
+        return f"{escape(line)} (command {self._replies} of {len(self._lines)})"
+
+    def expect_again(self) -> None:
+        """Expect the next status line for the command whose reply timed out."""
+        self._replies -= 1
+
+    # --- Replies ---------------------------------------------------------------------------------
+
+    @_names_its_command
     def status(self, *codes: int, cause: str = "") -> Status:
         """Read a status line, and require one of the codes; without codes, any that the protocol defines.
 
         Raises Failure: malformed, status, and those of reading. `cause` is the likely cause of another code.
         """
         self._replies += 1
-        allowed = codes or tuple(CODES)
+        if self._replies > PACE_REPLIES:
+            self._check_pace()
         expected = _named(codes)
-        if self.latest is not None and self.latest.closes:
-            self._say_rest_again()
-        if 0 in allowed and self._ends_silently():
-            self._reply = "quit"
-            self.latest = Status(0, SILENT_QUIT)
-            return self.latest
-        self._skip_due()
-        line = self._read_status_line(expected)
-        code = self._code(line, expected)
-        wanted = code if code in allowed else self._meant(code, codes)
-        reply = self._name_reply(code)
-        closes = self.deviations.find(Form.CLOSES, reply)
-        if closes:
-            self.tolerated.add(closes[1])
-        is_meant_otherwise = wanted is not None and wanted != code
-        closes_though = closes is not None or (is_meant_otherwise and code in FATAL)
-        status = Status(code if wanted is None else wanted, line, closes=closes_though)
-        self.latest = status
-        if wanted is None:
+        self.latest = status = self._read_status(codes, expected)
+        if status.code not in (codes or CODES):
             raise Failure(Kind.STATUS, expected, str(status), cause)
-        if code or reply == "quit":
-            self._end_reply()
         return status
 
     def status_line(self, expected: str) -> bytes:
-        """Read the first line of a reply verbatim, with known deviations undone; raise Failure."""
+        """Read the first line of a reply verbatim; raise Failure."""
         self._replies += 1
-        if self._ends_silently():
-            return SILENT_QUIT
-        line = self._read_status_line(expected)
-        known = self.deviations.find(Form.STATUS_LINE, line.decode("latin-1"))
-        if known is None:
-            return line
-        self.tolerated.add(known[1])
-        return known[0] + b" " + line
+        return self.read_line(expected)
 
-    def _read_status_line(self, expected: str) -> bytes:
-        self._check_pace()
-        self._skip_what_comes_first()
-        return self._read_line_of("status", expected)
-
-    def _code(self, line: bytes, expected: str) -> int:
-        """Return the code of a status line; raise Failure."""
-        found = _STATUS_LINE.fullmatch(line)
-        if found is not None:
-            return int(found[1][:9])
-        known = self.deviations.find(Form.STATUS_LINE, line.decode("latin-1"))
-        if known is None:
-            raise Failure(Kind.MALFORMED, f"{expected}, as a status line: CODE SP TEXT CR LF", escape(line))
-        self.tolerated.add(known[1])
-        return int(known[0])
-
-    def _meant(self, code: int, codes: Sequence[int]) -> int | None:
-        """Return the code among `codes` that this server is known to replace by `code`; None if there is none."""
-        for wanted in codes:
-            known = self.deviations.find(Form.CODE, str(wanted))
-            if known and int(known[0]) == code:
-                self.tolerated.add(known[1])
-                return wanted
-        return None
-
-    # --- Known deviations ------------------------------------------------------------------------
-
-    @_about_its_command
+    @_names_its_command
     def listing(self) -> list[bytes]:
         """Read names, one per line, up to the empty line."""
         names: list[bytes] = []
@@ -139,44 +142,30 @@ class Client(TolerantConnection):
         self._end_reply()
         return names
 
-    @_about_its_command
+    @_names_its_command
     def size(self) -> int:
         """Read a size on a line of its own."""
-        line = self.size_line("a size: decimal digits on a line of their own")
+        expected = "a size: decimal digits on a line of their own"
+        line = self._read_line_of("size", expected)
         if not _SIZE.fullmatch(line):
-            raise Failure(Kind.MALFORMED, "a size: decimal digits on a line of their own", escape(line))
+            raise Failure(Kind.MALFORMED, expected, escape(line))
+        self._end_reply()
         return int(line)
 
     def line(self, expected: str) -> bytes:
         """Read a line of the current reply."""
-        return self.size_line(expected) if self._reply == "get_metadata" else self.read_line(expected)
+        return self.read_line(expected)
 
-    def size_line(self, expected: str) -> bytes:
-        """Read the line of a size, without the bytes that this server is known to put around the digits."""
-        line = self._read_line_of("size", expected)
-        for around, remove in (("prefix", bytes.removeprefix), ("suffix", bytes.removesuffix)):
-            known = self.deviations.find(Form.SIZE, around)
-            if known and known[0] and remove(line, known[0]) != line:
-                self.tolerated.add(known[1])
-                line = remove(line, known[0])
-        self._end_reply()
-        return line
-
-    @_about_its_command
+    @_names_its_command
     def slice(self, content: Content | None, offset: int, size: int, form: str = "") -> Slice:
         """Read a slice in the dialect's form (`form` is the fourth argument), and compare its bytes with a file's.
 
         Without content, only check form and length. Raises Failure: malformed, body.
         """
-        name = form or self.dialect
-        known = self.deviations.find(Form.SLICE, "raw" if form else "get_slice")
-        pieces = READERS[known[0].decode() if known else name](self, size)
-        if known:
-            self.tolerated.add(known[1])
         lines = 0
         kept = bytearray()
         position = offset
-        for piece, ends_line in pieces:
+        for piece, ends_line in READERS[self._slice_form(form)](self, size):
             lines += ends_line
             if content is not None:
                 _compare(content, position, piece)
@@ -211,8 +200,55 @@ class Client(TolerantConnection):
     def leave(self) -> None:
         """Require the reply to quit and EOF, and close."""
         self.status(0)
-        self.read_end("the end of the stream after quit", quiet_seconds=0.0)
+        self.read_end("the end of the stream after quit")
         self.close()  # a server that lingers would still count this client
+
+    def send_quit(self) -> bool:
+        """Send quit unrecorded, after ending an unfinished line; return whether the server is expected to close."""
+        if self.is_over or self.has_quit:
+            return False
+        self.go_off_record()
+        self.send((b"\r\nquit" if self._begun else b"quit") + b"\r\n")
+        return not self.is_silent
+
+    def quit_and_close(self) -> None:
+        """Send quit, wait up to 0.3 s for EOF if the server replies at all, and close."""
+        if self.send_quit():
+            self.timeout_seconds = min(self.timeout_seconds, CLOSING_SECONDS)
+            self.collect(lambda _data: False, seconds=CLOSING_SECONDS)
+        self.close()
+
+    # --- What servers with known deviations do otherwise, see tolerant.py ------------------------
+
+    def _read_status(self, codes: Sequence[int], expected: str) -> Status:
+        """Read a status line, of which one of these codes is expected; raise Failure."""
+        del codes
+        line = self.read_line(expected)
+        if (found := STATUS_LINE.fullmatch(line)) is None:
+            raise malformed(line, expected)
+        return Status(int(found[1][:9]), line)
+
+    def _read_line_of(self, part: str, expected: str) -> bytes:
+        """Read a line of a part of a reply, `listing` or `size`; raise Failure."""
+        del part
+        return self.read_line(expected)
+
+    def _slice_form(self, form: str) -> str:
+        """Return the name of the form of a slice in `bodies.READERS`."""
+        return form or self.dialect
+
+    def _end_reply(self) -> None:
+        """Note that the current reply has been read."""
+
+    def _check_pace(self) -> None:
+        """Raise Incomplete if replies arrive too slowly for the last one to arrive before the deadline."""
+        done = self._replies - 1
+        now = monotonic()
+        seconds = now - self._began
+        if seconds < PACE_SECONDS:
+            return
+        if (len(self._lines) - done) * seconds / done > _PACE_MARGIN * (self.deadline - now):
+            raise Incomplete(TOO_SLOW)
 
 
 def fetch(client: Client, name: bytes, offset: int, size: int, content: Content | None = None) -> Slice:
@@ -226,6 +262,11 @@ def replies(client: Client, codes: Sequence[int]) -> None:
     """Read one status line for each of these codes, in order."""
     for code in codes:
         client.status(code)
+
+
+def malformed(line: bytes, expected: str) -> Failure:
+    """Return the failure of a line that is no status line."""
+    return Failure(Kind.MALFORMED, f"{expected}, as a status line: CODE SP TEXT CR LF", escape(line))
 
 
 @functools.cache
@@ -246,10 +287,10 @@ def _compare(content: Content, position: int, piece: bytes) -> None:
 
 
 __all__ = [
+    "CLOSING_SECONDS",
     "CODES",
     "FATAL",
     "OUT_OF_STEP",
-    "PARTING_SECONDS",
     "UNKNOWN",
     "Client",
     "Slice",

@@ -20,7 +20,7 @@ READ_AHEAD_BYTES: Final = 1 << 23
 TOO_SLOW: Final = "the server replies, but too slowly for the time limit (raise it with --timeout-scale)"
 _READ_SECONDS: Final = 0.1
 """Maximum wait for the server to read what was sent."""
-_LOOK_SECONDS: Final = 0.001
+_POLL_SECONDS: Final = 0.001
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)  # Linux only; see tcp(7)
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """Resource limits of the machine that runs the suite, not faults of the server."""
@@ -63,7 +63,7 @@ class Connection:
         self.has_left = False
         """Whether this side closed, half-closed or reset the connection before the server closed it."""
         self._dial = dial
-        self._heard = 0.0  # when data last arrived
+        self._last_data = 0.0  # when data last arrived
         self._receive_buffer_bytes = receive_buffer_bytes
         self._record = record
         self._connect()
@@ -101,13 +101,13 @@ class Connection:
         try:
             self._socket.settimeout(0)
             while view:
-                self._left()  # raises at the deadline, also if send() never blocks
+                self._left()  # send() may never block
                 try:
                     count = self._socket.send(view[:RECEIVE_BYTES])
                 except BlockingIOError:
                     self._wait_to_send()
                     continue
-                self._record.sent(self.number, bytes(view[:count]), is_apart=is_apart)
+                self._record.payload(self.number, "sent", bytes(view[:count]), is_apart=is_apart)
                 view, is_apart = view[count:], False
         except OSError as error:  # TimeoutError included
             self._is_sending_broken = True
@@ -138,9 +138,9 @@ class Connection:
 
         After one timeout, the following waits take 1 ms.
         """
-        until = monotonic() + (_LOOK_SECONDS if self._is_unread else _READ_SECONDS)
+        until = monotonic() + (_POLL_SECONDS if self._is_unread else _READ_SECONDS)
         while (length := unread_bytes(self._socket)) and monotonic() < until:
-            sleep(_LOOK_SECONDS)
+            sleep(_POLL_SECONDS)
         self._is_unread = bool(length)
 
     def go_off_record(self) -> None:
@@ -211,24 +211,22 @@ class Connection:
             self.has_left = False
             self._record.note(self.number, "end")
             raise EndedError
-        self._acknowledge()
-        self.is_silent = False
-        self._heard = monotonic()
-        self._record.received(self.number, data)
-        self._received += data
-
-    def _acknowledge(self) -> None:
-        """Send the ACK at once (TCP_QUICKACK, tcp(7)): Nagle's algorithm may delay the rest of a reply until then."""
         if _QUICKACK is not None and self._socket.family is not socket.AF_UNIX:
+            # Acknowledge at once (tcp(7)): Nagle's algorithm may delay the rest of a reply until then.
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        self.is_silent = False
+        self._last_data = monotonic()
+        self._record.payload(self.number, "received", data)
+        self._received += data
 
     def _is_too_slow(self) -> bool:
         """Return whether the deadline has passed while data still arrives."""
         now = monotonic()
-        return now >= self.deadline and now - self._heard < self.timeout_seconds
+        return now >= self.deadline and now - self._last_data < self.timeout_seconds
 
     def _left(self) -> float:
+        """Return how long the next wait may take, in seconds; raise TimeoutError at the deadline."""
         left = self.deadline - monotonic()
         if left <= 0:
             raise TimeoutError

@@ -19,7 +19,7 @@ PACKED_BYTES: Final = 16384
 """Maximum compressed length of a sent payload to keep, so that it can be replayed."""
 _QUICKLY: Final = 1
 """The compression level: the fastest."""
-MOMENTS: Final = 2000
+MOST_EVENTS: Final = 2000
 """How many events of one scenario are kept; later ones are only counted."""
 
 _Latin1 = Annotated[str, msgspec.Meta(pattern=r"\A[\x00-\xff]*\Z")]
@@ -116,17 +116,12 @@ class WireEvent:
     payload: Payload | None = None
     note: str = ""
 
-    def describe(self) -> WireEntry:
-        """Return it for a report."""
-        payload = self.payload.describe() if self.payload is not None else {}
-        return WireEntry(round(self.at_seconds, 4), self.peer, self.what, note=self.note, **payload)
-
 
 @dataclass
 class Recording:
     """The events of one scenario; thread-safe."""
 
-    moments: list[WireEvent] = field(default_factory=list)
+    events: list[WireEvent] = field(default_factory=list)
     dropped: int = 0
     connections: int = 0
     """How many connections were made."""
@@ -136,38 +131,39 @@ class Recording:
 
     def note(self, peer: int, what: str, note: str = "") -> None:
         """Record an event on a connection."""
+        event = WireEvent(monotonic() - self._started, peer, what, note=note)
         with self._lock:
-            self._add(WireEvent(monotonic() - self._started, peer, what, note=note))
+            self.connections += what == "connected"
+            self._add(event)
 
-    def sent(self, peer: int, data: bytes, *, is_apart: bool = True) -> None:
-        """Record sent bytes; unless `is_apart`, append them to the previous entry if that was sent, too."""
-        self._data(peer, "sent", data, is_apart=is_apart)
+    def payload(self, peer: int, what: str, data: bytes, *, is_apart: bool = False) -> None:
+        """Record bytes that were `sent` or `received`; append them to the previous event if it is alike.
 
-    def received(self, peer: int, data: bytes) -> None:
-        """Record received bytes, appended to the previous entry if that was received, too."""
-        self._data(peer, "received", data, is_apart=False)
-
-    def _data(self, peer: int, what: str, data: bytes, *, is_apart: bool) -> None:
+        `is_apart` begins a new event.
+        """
         with self._lock:
             latest = self._latest.get(peer)
             if is_apart or latest is None or latest.what != what or latest.payload is None:
-                latest = WireEvent(monotonic() - self._started, peer, what, Payload(is_sent=what == "sent"))
-                self._add(latest)
-            if latest.payload is not None:
-                latest.payload.add(data)
+                payload = Payload(is_sent=what == "sent")
+                self._add(WireEvent(monotonic() - self._started, peer, what, payload))
+            else:
+                payload = latest.payload
+            payload.add(data)
 
-    def _add(self, moment: WireEvent) -> None:
-        self.connections += moment.what == "connected"
-        self._latest[moment.peer] = moment
-        if len(self.moments) < MOMENTS:
-            self.moments.append(moment)
+    def _add(self, event: WireEvent) -> None:
+        self._latest[event.peer] = event
+        if len(self.events) < MOST_EVENTS:
+            self.events.append(event)
         else:
             self.dropped += 1
 
     def describe(self) -> list[WireEntry]:
         """Return the events for a report."""
+        found = []
         with self._lock:
-            found = [moment.describe() for moment in self.moments]
+            for event in self.events:
+                payload = event.payload.describe() if event.payload is not None else {}
+                found.append(WireEntry(round(event.at_seconds, 4), event.peer, event.what, note=event.note, **payload))
         if self.dropped:
             found.append(WireEntry(found[-1].at, 0, "note", note=f"{self.dropped} moments more"))
         return found
@@ -175,9 +171,9 @@ class Recording:
     def last_sent(self) -> str:
         """Return the last sent payload, for display."""
         with self._lock:
-            for moment in reversed(self.moments):
-                if moment.what == "sent" and moment.payload is not None:
-                    return escape(moment.payload.head, moment.payload.size)
+            for event in reversed(self.events):
+                if event.what == "sent" and event.payload is not None:
+                    return escape(event.payload.head, event.payload.size)
         return "nothing"
 
 

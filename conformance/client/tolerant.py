@@ -1,108 +1,100 @@
-"""A connection that tolerates the known deviations of a server, and notes which ones it met."""
+"""A client that tolerates the known deviations of a server, and notes which ones it met."""
 
-from collections.abc import Iterator
-from time import monotonic
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from conformance.client.connection import TOO_SLOW
-from conformance.client.deviations import NO_DEVIATIONS, Deviation, Deviations, Form
-from conformance.client.peer import RawConnection
-from conformance.client.recording import escape
-from conformance.client.status import FATAL, Status
-from conformance.failures import Incomplete
+from conformance.client.client import LINE_BYTES, STATUS_LINE, Client, malformed
+from conformance.client.connection import EndedError
+from conformance.client.deviations import Deviation, Deviations, Form
+from conformance.client.status import CODES, FATAL, Status
+from conformance.failures import Failure, Incomplete, Kind
 
 QUIET_SECONDS: Final = 0.1
 """How long a server that stays open where it has to close must stay silent."""
-PARTING_SECONDS: Final = 0.3
-"""How long a client waits for EOF after quit, which shows that the server has released it."""
-LINE_BYTES: Final = 200
-"""How many bytes of each sent command line are kept."""
-PACE_REPLIES: Final = 10
-PACE_SECONDS: Final = 4.0
-"""After this many replies and seconds, the pace shows whether the remaining ones can arrive in time."""
-_PACE_MARGIN: Final = 2.0
-"""By what factor the estimated time must exceed the remaining time."""
+SILENT_QUIT: Final = b"0 OK"
+"""Replaces the reply of a server that is known to close after quit without one."""
 
 
-class TolerantConnection(RawConnection):
-    """Keeps the sent command lines, and which of them have been answered.
+class TolerantClient(Client):
+    """A client of a server with known deviations; those that make a difference are added to `tolerated`."""
 
-    `latest` is the last status line read.
-    """
-
-    deviations: Deviations = NO_DEVIATIONS
-    latest: Status | None = None
-    _replies: int = 0  # status lines requested so far
-    _begun: bytes = b""  # the start of an unfinished line
-    _has_cr: bool = False  # a trailing CR, which may belong to the next LF
     _due: tuple[bytes, Deviation] | None = None  # the extra bytes that are known to follow the last reply
     _reply: str = ""  # the name of the current reply
 
-    def __init__(self, *arguments: Any, **more: Any) -> None:  # noqa: ANN401  (those of Connection)
-        self.tolerated: set[Deviation] = set()
-        """The deviations that made a difference."""
-        self._lines: list[bytes] = []
-        self._began = monotonic()
+    def __init__(
+        self,
+        deviations: Deviations,
+        tolerated: set[Deviation],
+        *arguments: Any,  # noqa: ANN401  (those of Connection)
+        **more: Any,  # noqa: ANN401
+    ) -> None:
+        self._deviations = deviations
+        self._tolerated = tolerated
         super().__init__(*arguments, **more)
 
-    @property
-    def has_quit(self) -> bool:
-        """Whether the last sent line is quit."""
-        return bool(self._lines) and self._lines[-1] == b"quit" and not self._begun
+    # --- Replies ---------------------------------------------------------------------------------
 
-    @property
-    def asked(self) -> str:
-        """The command of the current reply, for display; empty if it is the last one, or unknown."""
-        if not 0 < self._replies < len(self._lines):
-            return ""
-        line = self._lines[self._replies - 1] + b"\r\n"
-        return f"{escape(line)} (command {self._replies} of {len(self._lines)})"
-
-    # --- Commands --------------------------------------------------------------------------------
-
-    def send(self, data: bytes, *, is_apart: bool = True) -> bool:
-        """Send bytes, and keep the command lines in them."""
-        data_and_cr = b"\r" + data if self._has_cr else data
-        self._has_cr = data_and_cr.endswith(b"\r")
-        *lines, rest = (data_and_cr[:-1] if self._has_cr else data_and_cr).split(b"\r\n")
-        for line in lines:
-            self._lines.append((self._begun + line[:LINE_BYTES])[:LINE_BYTES])
-            self._begun = b""
-        self._begun = (self._begun + rest[:LINE_BYTES])[:LINE_BYTES]
-        return super().send(data, is_apart=is_apart)
-
-    def send_line(self, command: str | bytes) -> None:
-        """Send one command line; the CR LF is added."""
-        self.send((command.encode("latin-1") if isinstance(command, str) else command) + b"\r\n")
-
-    def expect_again(self) -> None:
-        """Expect the next status line for the command whose reply timed out."""
-        self._replies -= 1
-
-    def _ends_silently(self) -> bool:
-        """Return whether the server closes after quit without a reply, as a known deviation."""
-        known = self.deviations.find(Form.SILENT, "quit")
-        if known is None or self._replies > len(self._lines) or self._lines[self._replies - 1] != b"quit":
-            return False
+    def _read_status(self, codes: Sequence[int], expected: str) -> Status:
+        """Read a status line, and return it with the code that the server means."""
+        if self.latest is not None and self.latest.closes:
+            self._resend()
+        if 0 in (codes or CODES) and self._ends_silently():
+            self._reply = "quit"
+            return Status(0, SILENT_QUIT)
         self._skip_due()
-        if not self.closes_silently():
-            return False
-        self.tolerated.add(known[1])
-        return True
+        line = self._read_first_line(expected)
+        code = self._code(line, expected)
+        meant = code if code in (codes or CODES) else self._meant(code, codes)
+        reply = self._name_reply(code)
+        closes = self._find(Form.CLOSES, reply) is not None or (meant not in {None, code} and code in FATAL)
+        if meant is not None and (code or reply == "quit"):
+            self._end_reply()
+        return Status(code if meant is None else meant, line, closes=closes)
 
-    def _check_pace(self) -> None:
-        """Raise Incomplete if replies arrive too slowly for the last one to arrive before the deadline."""
-        done = self._replies - 1
-        if done < PACE_REPLIES:
-            return
-        now = monotonic()
-        seconds = now - self._began
-        if seconds < PACE_SECONDS:
-            return
-        if (len(self._lines) - done) * seconds / done > _PACE_MARGIN * (self.deadline - now):
-            raise Incomplete(TOO_SLOW)
+    def status_line(self, expected: str) -> bytes:
+        """Read the first line of a reply verbatim, with known deviations undone; raise Failure."""
+        self._replies += 1
+        if self._ends_silently():
+            return SILENT_QUIT
+        line = self._read_first_line(expected)
+        known = self._find(Form.STATUS_LINE, line.decode("latin-1"))
+        return line if known is None else known + b" " + line
 
-    # --- Known deviations ------------------------------------------------------------------------
+    def line(self, expected: str) -> bytes:
+        """Read a line of the current reply."""
+        if self._reply != "get_metadata":
+            return self.read_line(expected)
+        line = self._read_line_of("size", expected)
+        self._end_reply()
+        return line
+
+    def _read_first_line(self, expected: str) -> bytes:
+        """Skip a greeting and an echo, and read the line that follows."""
+        if self._replies == 1 and (greeting := self._deviations.find(Form.GREETING, "connect")):
+            self._skip(*greeting)
+        if echo := self._deviations.find(Form.ECHO, "line"):
+            sent = self._lines[self._replies - 1] if self._replies <= len(self._lines) else self._begun
+            if self._drop_line(lambda line: _is_echo(line, sent), LINE_BYTES):
+                self._tolerated.add(echo[1])
+        return self._read_line_of("status", expected)
+
+    def _code(self, line: bytes, expected: str) -> int:
+        """Return the code of a status line, also of one whose form is a known deviation; raise Failure."""
+        if (found := STATUS_LINE.fullmatch(line)) is not None:
+            return int(found[1][:9])
+        if (known := self._find(Form.STATUS_LINE, line.decode("latin-1"))) is not None:
+            return int(known)
+        raise malformed(line, expected)
+
+    def _meant(self, code: int, codes: Sequence[int]) -> int | None:
+        """Return the code among `codes` that this server is known to replace by `code`; None if there is none."""
+        for wanted in codes:
+            known = self._deviations.find(Form.CODE, str(wanted))
+            if known and int(known[0]) == code:
+                self._tolerated.add(known[1])
+                return wanted
+        return None
 
     def _name_reply(self, code: int) -> str:
         """Return the name of the reply that begins with a code, as in `Deviation.replies`."""
@@ -111,51 +103,35 @@ class TolerantConnection(RawConnection):
         self._reply = str(code) if code else "raw" if arguments.endswith(b" raw") else name.decode("latin-1")
         return self._reply
 
-    def _end_reply(self) -> None:
-        """Mark the current reply as complete."""
-        self._due = self.deviations.find(Form.EXTRA, self._reply)
-
-    def _skip_due(self) -> None:
-        """Skip the extra bytes that are known to follow the previous reply, if they are there."""
-        if self._due is not None:
-            (data, deviation), self._due = self._due, None
-            self._skip(data, deviation)
-
-    def _skip_what_comes_first(self) -> None:
-        if not self.deviations:
-            return
-        if self._replies == 1 and (greeting := self.deviations.find(Form.GREETING, "connect")):
-            self._skip(*greeting)
-        if echo := self.deviations.find(Form.ECHO, "line"):
-            sent = self._lines[self._replies - 1] if self._replies <= len(self._lines) else self._begun
-            if self.drop_line(lambda line: _is_echo(line, sent), LINE_BYTES):
-                self.tolerated.add(echo[1])
-
-    def _skip(self, data: bytes, deviation: Deviation) -> None:
-        """Drop the bytes of a deviation, if they are next in the stream."""
-        if self.drop(data):
-            self.tolerated.add(deviation)
-
-    def _say_rest_again(self) -> None:
-        """Reconnect to a server that closes where it must not, and resend the commands without a reply."""
-        left = self._lines[self._replies - 1 :]
-        if any(len(line) == LINE_BYTES for line in left):
-            return  # truncated, so it cannot be resent
-        has_left = self.has_left
-        self._socket.close()
-        self._connect()
-        self.latest = None
-        super().send(b"".join(line + b"\r\n" for line in left))
-        if has_left:
-            self.half_close()
-
     def _read_line_of(self, part: str, expected: str) -> bytes:
-        """Read a line of a part of a reply; a bare LF is tolerated if it is a known deviation."""
-        known = self.deviations.find(Form.BARE_LF, part)
+        """Read a line of a part of a reply; a bare LF, and bytes around a size, are dropped if that is known."""
+        known = self._deviations.find(Form.BARE_LF, part)
         line = self.read_line(expected, allow_bare_lf=known is not None)
         if known and self.is_line_bare:
-            self.tolerated.add(known[1])
+            self._tolerated.add(known[1])
+        if part == "size":
+            for around, remove in (("prefix", bytes.removeprefix), ("suffix", bytes.removesuffix)):
+                known = self._deviations.find(Form.SIZE, around)
+                if known and known[0] and remove(line, known[0]) != line:
+                    self._tolerated.add(known[1])
+                    line = remove(line, known[0])
         return line
+
+    def read_until_line_end(self, expected: str, *, allow_bare_lf: bool = False) -> Iterator[bytes]:
+        """Yield a line of any length in pieces; a bare LF is tolerated if it is a known deviation."""
+        known = self._deviations.find(Form.BARE_LF, "slice")
+        yield from super().read_until_line_end(expected, allow_bare_lf=allow_bare_lf or known is not None)
+        if known and self.is_line_bare:
+            self._tolerated.add(known[1])
+
+    def _slice_form(self, form: str) -> str:
+        known = self._find(Form.SLICE, "raw" if form else "get_slice")
+        return super()._slice_form(form) if known is None else known.decode()
+
+    def _end_reply(self) -> None:
+        self._due = self._deviations.find(Form.EXTRA, self._reply)
+
+    # --- The end of the connection ---------------------------------------------------------------
 
     def read_end(self, expected: str = "the end of the stream", *, quiet_seconds: float = QUIET_SECONDS) -> None:
         """Require that the server closes without sending more, known deviations aside; raise Failure.
@@ -164,35 +140,93 @@ class TolerantConnection(RawConnection):
         """
         self._skip_due()
         stays = self._reply if self._reply == "quit" else "fatal" if self.latest and self.latest.code in FATAL else ""
-        known = self.deviations.find(Form.STAYS_OPEN, stays)
+        known = self._deviations.find(Form.STAYS_OPEN, stays)
         if known and self.is_quiet(quiet_seconds):
-            self.tolerated.add(known[1])
+            self._tolerated.add(known[1])
             return
         super().read_end(expected)
 
-    def send_quit(self) -> bool:
-        """Send quit unrecorded, after ending an unfinished line; return whether the server is expected to close."""
-        if self.is_over or self.has_quit:
-            return False
-        self.go_off_record()
-        self.send((b"\r\nquit" if self._begun else b"quit") + b"\r\n")
-        return not self.is_silent and not self.deviations.find(Form.STAYS_OPEN, "quit")
-
-    def part(self) -> None:
-        """Send quit, wait up to 0.3 s for EOF if the server replies at all, and close."""
-        if self.send_quit():
-            self.timeout_seconds = min(self.timeout_seconds, PARTING_SECONDS)
-            self.collect(lambda _data: False, seconds=PARTING_SECONDS)
+    def leave(self) -> None:
+        """Require the reply to quit and EOF, or at least no more bytes, and close."""
+        self.status(0)
+        self.read_end("the end of the stream after quit", quiet_seconds=0.0)
         self.close()
 
-    # --- What follows a status of 0 --------------------------------------------------------------
+    def send_quit(self) -> bool:
+        """Send quit unrecorded; return whether the server is expected to close."""
+        return super().send_quit() and not self._deviations.find(Form.STAYS_OPEN, "quit")
 
-    def read_until_line_end(self, expected: str, *, allow_bare_lf: bool = False) -> Iterator[bytes]:
-        """Yield a line of any length in pieces; a bare LF is tolerated if it is a known deviation."""
-        known = self.deviations.find(Form.BARE_LF, "slice")
-        yield from super().read_until_line_end(expected, allow_bare_lf=allow_bare_lf or known is not None)
-        if known and self.is_line_bare:
-            self.tolerated.add(known[1])
+    def _ends_silently(self) -> bool:
+        """Return whether the server closes after quit without a reply, as a known deviation."""
+        known = self._deviations.find(Form.SILENT, "quit")
+        if known is None or self._replies > len(self._lines) or self._lines[self._replies - 1] != b"quit":
+            return False
+        self._skip_due()
+        with contextlib.suppress(EndedError, Failure, Incomplete):
+            if not self._received:
+                self._receive_raw("", Kind.OPEN)
+        if not self._ending or self._received:
+            return False
+        self._tolerated.add(known[1])
+        return True
+
+    def _resend(self) -> None:
+        """Reconnect to a server that closes where it must not, and resend the commands without a reply."""
+        left = self._lines[self._replies - 1 :]
+        if any(len(line) == LINE_BYTES for line in left):
+            return  # truncated, so it cannot be resent
+        has_left = self.has_left
+        self._socket.close()
+        self._connect()
+        self.latest = None
+        super(Client, self).send(b"".join(line + b"\r\n" for line in left))
+        if has_left:
+            self.half_close()
+
+    # --- Bytes that are known to be there --------------------------------------------------------
+
+    def _find(self, form: Form, reply: str) -> bytes | None:
+        """Return the details of how a reply differs in a form, and note the deviation; None if it does not."""
+        known = self._deviations.find(form, reply)
+        if known is None:
+            return None
+        self._tolerated.add(known[1])
+        return known[0]
+
+    def _skip_due(self) -> None:
+        """Skip the extra bytes that are known to follow the previous reply, if they are there."""
+        if self._due is not None:
+            (data, deviation), self._due = self._due, None
+            self._skip(data, deviation)
+
+    def _skip(self, data: bytes, deviation: Deviation) -> None:
+        """Drop the bytes of a deviation, if they are next in the stream."""
+        if self._drop(data):
+            self._tolerated.add(deviation)
+
+    def _drop(self, data: bytes) -> bool:
+        """Drop bytes if they are next in the stream; return whether they were. Waits for enough bytes to decide."""
+        with contextlib.suppress(EndedError, Failure, Incomplete):
+            while len(self._received) < len(data) and data.startswith(bytes(self._received)):
+                self._receive_raw("", Kind.OPEN)
+        is_there = self._received.startswith(data)
+        if is_there:
+            del self._received[: len(data)]
+        return is_there
+
+    def _drop_line(self, is_it: Callable[[bytes], bool], most: int) -> bool:
+        """Drop the next line if `is_it` accepts its text without CR LF; return whether it was dropped.
+
+        Waits for its end; a line of more than `most` bytes is never dropped.
+        """
+        with contextlib.suppress(EndedError, Failure, Incomplete):
+            while b"\n" not in self._received and len(self._received) <= most:
+                self._receive_raw("", Kind.OPEN)
+        line, end, _ = bytes(self._received[: most + 2]).partition(b"\r\n")
+        if not end or not is_it(line):
+            return False
+        del self._received[: len(line) + len(end)]
+        return True
 
 
 def _is_echo(line: bytes, sent: bytes) -> bool:

@@ -4,13 +4,15 @@ import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic, sleep
 from typing import Final
 
-from conformance.client.client import PARTING_SECONDS, UNKNOWN, Client, Status
+from conformance.client.client import CLOSING_SECONDS, UNKNOWN, Client, Status
 from conformance.client.deviations import NO_DEVIATIONS, Deviation, Deviations
-from conformance.client.peer import Dial
+from conformance.client.raw_connection import Dial
 from conformance.client.recording import Recording
+from conformance.client.tolerant import TolerantClient
 from conformance.failures import Failure, Kind, Unsupported
 from conformance.fixtures.base import Fixture, Fixtures
 
@@ -92,7 +94,8 @@ class ScenarioContext:
         )
         self.leaves_open = False
         """Whether a client closed without quit before the server closed."""
-        self._deviations = run_context.deviations if deviations is None else deviations
+        known = run_context.deviations if deviations is None else deviations
+        self._make_client = partial(TolerantClient, known, self.tolerated) if known else Client
         self._is_crowded = is_crowded
         self._judges_crowds = judges_crowds
         self._clients: list[Client] = []
@@ -123,7 +126,7 @@ class ScenarioContext:
             message = f"the server serves {self.run_context.capacity} clients at once, but this scenario needs more"
             raise Unsupported(message)
         self._await_room()
-        client = Client(
+        client = self._make_client(
             self.run_context.dial,
             self.record,
             next(self._numbers),
@@ -132,8 +135,6 @@ class ScenarioContext:
             receive_buffer_bytes=receive_buffer_bytes,
         )
         client.dialect = self.dialect
-        client.deviations = self._deviations
-        client.tolerated = self.tolerated
         self._clients.append(client)
         return client
 
@@ -181,7 +182,7 @@ class ScenarioContext:
         except Failure as failure:
             if failure.kind is not Kind.MALFORMED:  # other scenarios judge the form
                 raise
-        client.part()
+        client.quit_and_close()
 
     def _status_of_probe(self, client: Client) -> Status:
         """Read a status line; after a timeout, wait for a busy server and read again."""
@@ -211,7 +212,7 @@ class ScenarioContext:
             self.slowest_seconds = max(self.slowest_seconds, client.slowest_seconds)
             if client.send_quit():
                 leaving.append(client)
-        until = monotonic() + PARTING_SECONDS
+        until = monotonic() + CLOSING_SECONDS
         for client in leaving:
             left = max(0.001, until - monotonic())
             client.timeout_seconds = min(client.timeout_seconds, left)

@@ -25,7 +25,7 @@ and `{text.size//2}` compute. So a transcript works with any suitable file, and 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from textwrap import dedent
 from typing import Final
@@ -69,7 +69,7 @@ class Transcript:
 
     def __call__(self, context: ScenarioContext) -> None:
         """Run it on one connection at a time."""
-        _Playing(context).play(self.steps)
+        _Run(context, self.fixtures).run(self.steps)
 
     def __str__(self) -> str:
         return self.text
@@ -99,7 +99,7 @@ def _steps(text: str) -> list[Step]:
             message = f"neither C:, S:, C|, S| nor one of {' '.join(sorted(_VERBS))}: {stripped}"
             raise TranscriptError(message)
         steps.append(Step(verb, text_of_step, stripped))
-    if not any(step.verb in {"say", "send"} for step in steps):
+    if not any(step.verb in _SENDING for step in steps):
         message = "a transcript in which the client sends nothing"
         raise TranscriptError(message)
     return steps
@@ -122,33 +122,35 @@ def _exact_bytes(text: str) -> bytes:
         raise TranscriptError(message) from error
 
 
-class _Playing:
+class _Run:
     """One run of a transcript."""
 
-    def __init__(self, context: ScenarioContext) -> None:
+    def __init__(self, context: ScenarioContext, fixtures: Iterable[str]) -> None:
         self._context = context
+        self._fixtures = {key: context.fixture(key) for key in fixtures}
         self._client = context.connect()
         self._is_bytewise = False
         self._unsent = b""  # consecutive lines, to be sent together
 
-    def play(self, steps: Sequence[Step]) -> None:
+    def run(self, steps: Sequence[Step]) -> None:
         for step in steps:
-            if step.verb not in _SAYING:
-                self._flush()
-            getattr(self, _METHODS[step.verb])(self._filled(step.text))
-        self._flush()
-
-    def _flush(self) -> None:
-        """Send the pending lines in one piece."""
+            if self._unsent and step.verb not in _SENDING:
+                self._send_pending()
+            text = self._filled(step.text) if "{" in step.text else step.text
+            getattr(self, _METHODS[step.verb])(text)
         if self._unsent:
-            data, self._unsent = self._unsent, b""
-            self._client.send(data)
+            self._send_pending()
+
+    def _send_pending(self) -> None:
+        """Send the pending lines in one piece."""
+        data, self._unsent = self._unsent, b""
+        self._client.send(data)
 
     def _filled(self, text: str) -> str:
         """Substitute names and sizes of fixtures."""
 
         def value(found: re.Match[str]) -> str:
-            fixture = self._context.fixture(found[1])
+            fixture = self._fixtures[found[1]]
             if not found[2]:
                 return fixture.name.decode("latin-1")
             return str(_COMPUTE[found[3]](fixture.size, int(found[4])) if found[3] else fixture.size)
@@ -161,7 +163,7 @@ class _Playing:
         else:
             self._unsent += data
 
-    def say(self, text: str) -> None:
+    def send_line(self, text: str) -> None:
         self._send_bytes(text.encode("latin-1") + b"\r\n")
 
     def send(self, text: str) -> None:
@@ -174,7 +176,7 @@ class _Playing:
 
     def line(self, text: str) -> None:
         line = self._client.line(text or "an empty line")
-        pattern = ".*".join(re.escape(part) for part in text.encode("latin-1").decode("latin-1").split("*"))
+        pattern = re.escape(text).replace(r"\*", ".*")
         if not re.fullmatch(pattern, line.decode("latin-1"), re.DOTALL):
             raise Failure(Kind.BODY, text or "an empty line", escape(line) or "an empty line")
 
@@ -191,7 +193,7 @@ class _Playing:
         if kind == "listing":
             self._client.listing()
             return
-        fixture = self._context.fixture(key)
+        fixture = self._fixtures[key]
         if kind == "size":
             got = self._client.size()
             if got != fixture.size:
@@ -222,12 +224,12 @@ class _Playing:
         self._client.in_step()
 
 
-_SAYING: Final = frozenset({"say", "send"})
-_MARKERS: Final = {"C:": "say", "C|": "send", "S:": "line", "S|": "exact"}
+_SENDING: Final = frozenset({"send-line", "send"})
+_MARKERS: Final = {"C:": "send-line", "C|": "send", "S:": "line", "S|": "exact"}
 _METHODS: Final = {
     verb: verb.replace("-", "_").replace(" ", "_")
     for verb in (
-        *("say", "send", "status", "line", "exact", "body", "bytewise", "whole"),
+        *("send-line", "send", "status", "line", "exact", "body", "bytewise", "whole"),
         *("half-close", "reset", "reconnect", "close", "in step"),
     )
 }

@@ -163,7 +163,7 @@ class _Search:
                 if ending == "too-much":
                     raise Failure(Kind.TOO_MUCH, "a reply", "bytes without an end")
                 found.append(monotonic() - started)
-                client.part()
+                client.quit_and_close()
         seconds = sorted(found)[len(found) // 2]
         self._timeouts.answered(max(found))
         self._update(round_trip_seconds=seconds, timeout_seconds=timeout_seconds(seconds, self._options.timeout_scale))

@@ -59,11 +59,15 @@ class Executor:
             self._health.restart_if_used()
         is_disturbed = self._retries.are_clients_disturbed
         outcomes = self._run_once(batch, 1 if is_disturbed else jobs)
-        state = self._look_after(batch, outcomes)
+        has_failed = any(outcome is None or outcome.failure is not None for outcome in outcomes)
+        state = self._look_after(batch, has_failed=has_failed)
         self._adapt_batch_size(batch[0].isolation, state)
         # Where clients disturb each other, the previous one may still be connected.
         has_company = (jobs > 1 and len(batch) > 1) or is_disturbed
-        found = self._run_again(batch, outcomes, state, has_company=has_company, may_wait=may_wait)
+        # A scenario that ran alone on a healthy server failed by itself, unless the server exited.
+        is_own = len(batch) == 1 and has_failed and state is not State.ENDED
+        is_lost = state in LOST and not is_own
+        found = self._run_again(batch, outcomes, has_company=has_company, is_lost=is_lost, may_wait=may_wait)
         if state is State.EXHAUSTED:
             self._expect_exhaustion()
         has_culprit = any(outcome.is_gone for outcome in found.values())
@@ -122,9 +126,9 @@ class Executor:
             self._timeouts.answered(outcome.slowest_seconds)
         return outcome
 
-    def _look_after(self, batch: Sequence[Scenario], outcomes: Sequence[Outcome | None]) -> State:
+    def _look_after(self, batch: Sequence[Scenario], *, has_failed: bool) -> State:
         """Return the server's health after a batch, and restart it unless it is well."""
-        if len(batch) > 1 or batch[0].isolation == DESTRUCTIVE or _has_failed(outcomes):
+        if len(batch) > 1 or batch[0].isolation == DESTRUCTIVE or has_failed:
             return self._health.look(is_thorough=True)
         sleep(PAUSE_SECONDS / 2)  # a server that is up after that has very likely survived
         return self._health.look(is_thorough=False)
@@ -140,15 +144,12 @@ class Executor:
         self,
         batch: Sequence[Scenario],
         outcomes: Sequence[Outcome | None],
-        state: State,
         *,
         has_company: bool,
+        is_lost: bool,
         may_wait: bool,
     ) -> dict[str, Outcome]:
         """Retry what a short timeout, or another scenario, may have caused; return the outcomes by id."""
-        # A scenario that ran alone on a healthy server failed by itself, unless the server exited.
-        is_own = len(batch) == 1 and _has_failed(outcomes) and state is not State.ENDED
-        is_lost = state in LOST and not is_own
         found: dict[str, Outcome] = {}
         for row, outcome in zip(batch, outcomes, strict=True):
             failure = outcome.failure if outcome is not None else None
@@ -185,8 +186,3 @@ class Executor:
         for isolation in (SHARED, EXCLUSIVE):
             size = self._batch_sizes[isolation]
             self._batch_sizes[isolation] = min(size, max(_SMALLEST_BATCH, size // 3))
-
-
-def _has_failed(outcomes: Sequence[Outcome | None]) -> bool:
-    """Return whether a scenario failed, or did not run because the server was lost."""
-    return any(outcome is None or outcome.failure is not None for outcome in outcomes)

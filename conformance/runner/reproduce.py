@@ -30,13 +30,13 @@ class Reproduction:
 def _sent_text(record: Recording) -> str | None:
     """Return the sent bytes for printf; None if there were several connections, a reset, or too many bytes."""
     sent = b""
-    for moment in record.moments:
-        if moment.peer > 1 or moment.what == "reset":
+    for event in record.events:
+        if event.peer > 1 or event.what == "reset":
             return None
-        if moment.what == "sent" and moment.payload is not None:
-            if moment.payload.size > PRINTF_BYTES:
+        if event.what == "sent" and event.payload is not None:
+            if event.payload.size > PRINTF_BYTES:
                 return None
-            sent += moment.payload.head
+            sent += event.payload.head
     return printf_text(sent) if 0 < len(sent) <= PRINTF_BYTES and not record.dropped else None
 
 

@@ -135,7 +135,7 @@ def require_served(client: Client) -> None:
     except Failure as failure:
         if failure.kind is not Kind.MALFORMED:
             raise
-    client.part()
+    client.quit_and_close()
 
 
 def refusals_of_directory(context: ScenarioContext, line: bytes) -> tuple[int, ...]:
@@ -163,5 +163,5 @@ def survive(context: ScenarioContext, lines: Iterable[bytes]) -> None:
     for line in lines:
         client = context.connect()
         client.send_line(line)
-        client.part()
+        client.quit_and_close()
     context.probe()

@@ -152,7 +152,7 @@ def _add_foreign(slug: str, line: bytes, what: str) -> None:
     def survived(context: ScenarioContext) -> None:
         client = context.connect()
         client.send_line(line)
-        client.part()
+        client.quit_and_close()
         context.probe()
 
     answered.__doc__ = survived.__doc__ = f"Send it: {what}."

@@ -56,7 +56,7 @@ def _add_directory(slug: str, what: str, names: Sequence[bytes], *, is_outside: 
             client = context.connect()
             client.send_line(line)
             status = client.status()
-            client.part()
+            client.quit_and_close()
             allowed = refusals_of_directory(context, line)
             if status.code not in allowed or (is_outside and status.code == 0):
                 raise Failure(Kind.STATUS, f"201 or 202 to {escape(line)}", str(status))

@@ -265,7 +265,7 @@ def _add_block(slug: str, requirement: str, what: str, block: bytes) -> None:
     def survived(context: ScenarioContext) -> None:
         client = context.connect()
         client.send(block or context.random.randbytes(_BLOCK_BYTES).translate(None, b"\r\n") + b"\r\n")
-        client.part()
+        client.quit_and_close()
         _require_survival(context)
 
     survived.__doc__ = f"Send them, end the stream, and connect again. {what}."

@@ -129,7 +129,7 @@ def errors_of_others(context: ScenarioContext) -> None:
         client = context.connect()
         client.send_line(line)
         client.status(code)
-        client.part()
+        client.quit_and_close()
         other = context.connect()
         fetch(other, text.name, 0, text.size, text.content)
         other.finish()

@@ -55,10 +55,14 @@ class ListenerWatch:
             self._found = [OwnedListener(listener) for listener in self._at_address()]
         return bool(self._found)
 
+    def _is_found_open(self) -> bool:
+        """Return whether a process that is known still has a socket that was found."""
+        return self.tree is not None and any(owned.is_open for owned in self._found)
+
     @property
     def is_listening(self) -> bool:
         """Whether the server listens; True where that is unknown."""
-        if self.is_unknown or any(owned.is_open for owned in self._found):
+        if self.is_unknown or self._is_found_open():
             return True
         was_seen = bool(self._found)
         if self.find():
@@ -69,7 +73,7 @@ class ListenerWatch:
         """Return the server's listening sockets as they are now; empty where they cannot be observed."""
         if self.is_unknown:
             return []
-        if not any(owned.is_open for owned in self._found):
+        if not self._is_found_open():
             self.find()
         inodes = {owned.listener.inode for owned in self._found}
         return [listener for listener in self._at_address() if listener.inode in inodes]

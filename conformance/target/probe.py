@@ -156,7 +156,7 @@ class Probe:
             if ending == "silence":
                 self._has_been_silent = True
         finally:
-            client.part()
+            client.quit_and_close()
         return raw, ending, has_quit
 
     def _ends_with_quit(self, data: bytes) -> bool:

@@ -35,6 +35,8 @@ _RECEIVE_BYTES: Final = 1 << 16
 _MOST_DATAGRAMS: Final = 1000
 _ATTRIBUTE: Final = struct.Struct("=HH")
 """rtattr: length, type."""
+_ALIGNED: Final = ~3
+"""A mask: messages and attributes begin at multiples of four bytes."""
 
 _INET_REQUEST: Final = struct.Struct("=BBxxI2s46x")
 """inet_diag_req_v2: family, protocol, states, and only the source port of the socket's id."""
@@ -98,11 +100,11 @@ def listeners(address: Address, process: int | None = None) -> list[Listener]:
 
 def tcp_listeners(port: int = 0, process: int | None = None) -> list[Listener]:
     """Return the TCP sockets that listen on a port, at any host; 0 means any port."""
-    found = []
+    found: list[Listener] = []
     for family, name in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
         request = _INET_REQUEST.pack(family, socket.IPPROTO_TCP, 1 << _TCP_LISTEN, port.to_bytes(2, "big"))
         try:
-            found += [_inet_listener(reply) for reply in _dump(request)]
+            found += map(_inet_listener, _dump(request))
         except OSError:
             found += _read_tcp(Path(f"/proc/{process or 'self'}/net/{name}"))
     return [listener for listener in found if port in {0, listener.port}]
@@ -112,7 +114,7 @@ def unix_listeners(process: int | None = None) -> list[Listener]:
     """Return the listening Unix sockets that have a name."""
     request = _UNIX_REQUEST.pack(socket.AF_UNIX, 1 << _TCP_LISTEN, 0, _UNIX_SHOW)
     try:
-        found = [_unix_listener(reply) for reply in _dump(request)]
+        found = list(map(_unix_listener, _dump(request)))
     except OSError:
         found = list(_read_unix(Path(f"/proc/{process or 'self'}/net/unix")))
     return [listener for listener in found if listener.path]
@@ -180,11 +182,12 @@ def _file_of(path: str) -> tuple[int, int]:
     return status.st_ino & 0xFFFFFFFF, os.major(status.st_dev) << _MINOR_BITS | os.minor(status.st_dev)
 
 
-def _dump(request: bytes) -> Iterator[bytes]:
-    """Send a dump request, and yield the replies; raise OSError."""
+def _dump(request: bytes) -> list[bytes]:
+    """Send a dump request, and return the replies; raise OSError."""
     if sys.platform != "linux":
         message = "no netlink"
         raise OSError(message)
+    found: list[bytes] = []
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as sock:
         sock.settimeout(_NETLINK_SECONDS)
         size = HEADER.size + len(request)
@@ -194,16 +197,13 @@ def _dump(request: bytes) -> Iterator[bytes]:
             while len(data) >= HEADER.size:
                 length, kind, *_ = HEADER.unpack_from(data)
                 if kind == _NLMSG_DONE:
-                    return
+                    return found
                 if kind == _NLMSG_ERROR:
                     number = -struct.unpack_from("=i", data, HEADER.size)[0]
                     raise OSError(number, os.strerror(number))
-                yield data[HEADER.size : length]
-                data = data[_aligned(max(length, HEADER.size)) :]
-
-
-def _aligned(length: int) -> int:
-    return (length + 3) & ~3
+                found.append(data[HEADER.size : length])
+                data = data[max(length, HEADER.size) + 3 & _ALIGNED :]
+    return found
 
 
 def _attributes(data: bytes) -> dict[int, bytes]:
@@ -212,7 +212,7 @@ def _attributes(data: bytes) -> dict[int, bytes]:
     while len(data) >= _ATTRIBUTE.size:
         length, kind = _ATTRIBUTE.unpack_from(data)
         found[kind] = data[_ATTRIBUTE.size : length]
-        data = data[_aligned(max(length, _ATTRIBUTE.size)) :]
+        data = data[max(length, _ATTRIBUTE.size) + 3 & _ALIGNED :]
     return found
 
 
@@ -222,14 +222,14 @@ def _inet_listener(reply: bytes) -> Listener:
     For a listening socket, idiag_rqueue is the length of the accept queue, and idiag_wqueue the backlog (sock_diag(7)).
     """
     family, port, packed, queue_length, backlog, inode = _INET_REPLY.unpack_from(reply)
-    raw = packed[:4] if family == socket.AF_INET else packed
+    is_v4 = family == socket.AF_INET
     return Listener(
         inode=inode,
-        host=_plain(socket.inet_ntop(family, raw)),
+        host=socket.inet_ntop(family, packed[:4]) if is_v4 else _plain(socket.inet_ntop(family, packed)),
         port=int.from_bytes(port, "big"),
         queue_length=queue_length,
         backlog=backlog,
-        is_v6_only=_attributes(reply[_INET_REPLY.size :]).get(_INET_DIAG_SKV6ONLY) == b"\x01",
+        is_v6_only=not is_v4 and _attributes(reply[_INET_REPLY.size :]).get(_INET_DIAG_SKV6ONLY) == b"\x01",
     )
 
 

@@ -5,7 +5,7 @@ import socket
 import zlib
 from collections.abc import Callable, Iterator
 
-from conformance.client.peer import RawConnection
+from conformance.client.raw_connection import RawConnection
 from conformance.client.recording import Recording, WireEntry, escape
 from conformance.failures import Failure
 from conformance.model.events import Event, Result, RunStart

@@ -8,7 +8,7 @@ from time import monotonic, sleep
 import pytest
 
 from conformance.client.client import Client
-from conformance.client.peer import RawConnection
+from conformance.client.raw_connection import RawConnection
 from conformance.client.recording import Recording
 from conformance.failures import Incomplete
 

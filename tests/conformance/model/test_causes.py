@@ -92,11 +92,11 @@ def told(scenario_id: str, handle: Handler | Answer, fixtures: Fixtures | None =
     with context_of(cast("Handler", handler), fixtures) as context:
         with pytest.raises(Failure) as failed:
             ALL[scenario_id].play(context)
-        moments = len(context.record.moments)
+        moments = len(context.record.events)
         context.close()
-        parted = len(context.record.moments)
+        parted = len(context.record.events)
         text = likely(ALL[scenario_id], failed.value, context)
-        assert len(context.record.moments) == parted >= moments
+        assert len(context.record.events) == parted >= moments
         return text
 
 

@@ -19,7 +19,7 @@ def entry(**more: str) -> WireEntry:
 @pytest.mark.parametrize("data", [b"", bytes(range(256)), LONG], ids=["nothing", "each byte", "long"])
 def test_what_was_sent_is_had_from_what_is_recorded(data: bytes) -> None:
     record = Recording()
-    record.sent(1, data)
+    record.payload(1, "sent", data)
     (recorded,) = record.describe()
     assert payload(recorded) == data
     assert (recorded.data is None) == (data == LONG)

@@ -10,10 +10,10 @@ from conformance.client.connection import Connection, Dial, EndedError
 from conformance.client.recording import escape
 from conformance.failures import Failure, Incomplete, Kind
 
-LINE_PATIENCES: Final = 2.0
+LINE_TIMEOUTS: Final = 2.0
 """Maximum time for a line that arrives in parts, in multiples of one timeout."""
 COLLECTED_BYTES: Final = 1 << 16
-COLLECTED_PATIENCES: Final = 3.0
+COLLECTED_TIMEOUTS: Final = 3.0
 LINE_BYTES: Final = 1 << 16
 """Maximum length of a line, except for base64, which is read in pieces."""
 
@@ -27,7 +27,7 @@ class RawConnection(Connection):
         Raises Failure: timeout, closed, reset, malformed (a LF without CR), too-much.
         """
         position = 0
-        last = monotonic() + LINE_PATIENCES * self.timeout_seconds
+        last = monotonic() + LINE_TIMEOUTS * self.timeout_seconds
         while (found := self._received.find(b"\n", position)) < 0:
             position = len(self._received)
             if position > most:
@@ -90,13 +90,6 @@ class RawConnection(Connection):
         if self._received:
             raise Failure(Kind.EXTRA, expected, escape(bytes(self._received)))
 
-    def closes_silently(self) -> bool:
-        """Wait for bytes or EOF; return whether it is EOF."""
-        with contextlib.suppress(EndedError, Failure, Incomplete):
-            if not self._received:
-                self._receive_raw("", Kind.OPEN)
-        return bool(self._ending) and not self._received
-
     def is_quiet(self, seconds: float) -> bool:
         """Return whether the connection stays open without data for some seconds."""
         if self._received or self.is_over:
@@ -121,7 +114,7 @@ class RawConnection(Connection):
 
         Limited to `most` bytes and, in all, `seconds` or by default three timeouts.
         """
-        until = monotonic() + (seconds or COLLECTED_PATIENCES * self.timeout_seconds)
+        until = monotonic() + (seconds or COLLECTED_TIMEOUTS * self.timeout_seconds)
         ending = "enough"
         while not is_enough(bytes(self._received)):
             if len(self._received) > most or monotonic() > until:
@@ -138,30 +131,6 @@ class RawConnection(Connection):
         data = bytes(self._received)
         self._received.clear()
         return data, ending
-
-    def drop(self, data: bytes) -> bool:
-        """Drop bytes if they are next in the stream; return whether they were. Waits for enough bytes to decide."""
-        with contextlib.suppress(EndedError, Failure, Incomplete):
-            while len(self._received) < len(data) and data.startswith(bytes(self._received)):
-                self._receive_raw("", Kind.OPEN)
-        is_there = self._received.startswith(data)
-        if is_there:
-            del self._received[: len(data)]
-        return is_there
-
-    def drop_line(self, is_it: Callable[[bytes], bool], most: int) -> bool:
-        """Drop the next line if `is_it` accepts its text without CR LF; return whether it was dropped.
-
-        Waits for its end; a line of more than `most` bytes is never dropped.
-        """
-        with contextlib.suppress(EndedError, Failure, Incomplete):
-            while b"\n" not in self._received and len(self._received) <= most:
-                self._receive_raw("", Kind.OPEN)
-        line, end, _ = bytes(self._received[: most + 2]).partition(b"\r\n")
-        if not end or not is_it(line):
-            return False
-        del self._received[: len(line) + len(end)]
-        return True
 
     def wait(self) -> None:
         """Discard input until EOF, a reset or a timeout."""
