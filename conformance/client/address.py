@@ -116,13 +116,13 @@ def dial(address: Address, timeout_seconds: float, proxy: str = "", receive_buff
     if proxy:
         return _dial_through(proxy, address, timeout_seconds)
     failure: OSError = OSError(f"{address.host}: no address")
-    for family, kind, protocol, _, place in _resolved(address.host, address.port):
+    for family, kind, protocol, _, destination in _resolved(address.host, address.port):
         sock = socket.socket(family, kind, protocol)
         if receive_buffer_bytes:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            return _connected(sock, place, timeout_seconds)
+            return _connected(sock, destination, timeout_seconds)
         except OSError as error:
             failure = error
     raise failure
@@ -134,10 +134,10 @@ def _resolved(host: str, port: int) -> Sequence[tuple[Any, ...]]:
     return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
-def _connected(sock: socket.socket, place: str | tuple[Any, ...], timeout_seconds: float) -> socket.socket:
+def _connected(sock: socket.socket, destination: str | tuple[Any, ...], timeout_seconds: float) -> socket.socket:
     try:
         sock.settimeout(timeout_seconds)
-        sock.connect(place)
+        sock.connect(destination)
     except BaseException:
         sock.close()
         raise

@@ -26,9 +26,11 @@ def unread_bytes(connection: socket.socket) -> int | None:
         own, other = connection.getsockname(), connection.getpeername()
         if not str(other[0]).startswith(_LOCAL):
             return None
-        places = [ip_address(host).packed.ljust(16, b"\0") for host in (other[0], own[0])]
+        addresses = [ip_address(host).packed.ljust(16, b"\0") for host in (other[0], own[0])]
         ports = [int(port).to_bytes(2, "big") for port in (other[1], own[1])]
-        request = _REQUEST.pack(connection.family, socket.IPPROTO_TCP, 0, 0xFFFFFFFF, *ports, *places, 0, b"\xff" * 8)
+        request = _REQUEST.pack(
+            connection.family, socket.IPPROTO_TCP, 0, 0xFFFFFFFF, *ports, *addresses, 0, b"\xff" * 8
+        )
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as sock:
             sock.settimeout(_SECONDS)
             size = HEADER.size + len(request)

@@ -54,11 +54,11 @@ class Timeouts:
         with self._lock:
             insort(self._slowest, seconds)
 
-    def short_factor(self, patience: float) -> float:
-        """Return the short timeout as a fraction, at most 1, of the full timeout `patience`, in seconds."""
+    def short_factor(self, full_seconds: float) -> float:
+        """Return the short timeout as a fraction, at most 1, of the full timeout of `full_seconds`."""
         with self._lock:
             usual = self._slowest[int(_NEARLY_ALL * (len(self._slowest) - 1))] if self._slowest else 0.0
-        return min(1.0, max(SHORT_SECONDS * self._scale, REPLIES * usual) / patience)
+        return min(1.0, max(SHORT_SECONDS * self._scale, REPLIES * usual) / full_seconds)
 
     def is_enough(self, kind: TimeoutKind) -> bool:
         """Return whether a short timeout of a kind is enough; False for the sample, one call in five."""

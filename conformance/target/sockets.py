@@ -127,7 +127,7 @@ def resolve(address: Address) -> frozenset[str]:
         found = socket.getaddrinfo(address.host, None, type=socket.SOCK_STREAM) if address.host else []
     except (OSError, UnicodeError):
         return frozenset()
-    return frozenset(str(place[0]).partition("%")[0] for *_, place in found)
+    return frozenset(str(found_address[0]).partition("%")[0] for *_, found_address in found)
 
 
 def is_local(address: Address) -> bool:

@@ -90,9 +90,9 @@ def shebang_of(path: Path) -> str:
 def manifest_of(language: str, words: list[str], directory: Path) -> Path | None:
     """Return the file that lists a program's dependencies, in the script's directory or where it is started."""
     scripts = [directory / word for word in flatten(words)]
-    places = [*(script.parent for script in scripts if script.is_file()), directory]
+    folders = [*(script.parent for script in scripts if script.is_file()), directory]
     names = _MANIFESTS.get(language, ())
-    return next(((place / name).resolve() for place in places for name in names if (place / name).exists()), None)
+    return next(((folder / name).resolve() for folder in folders for name in names if (folder / name).exists()), None)
 
 
 def build_hint(file: str, words: list[str], command: str, directory: Path) -> str:
@@ -102,20 +102,20 @@ def build_hint(file: str, words: list[str], command: str, directory: Path) -> st
         suffix in _COMPILED_SCRIPTS and (directory / file).parent.resolve() == directory.resolve()
     ):
         return ""
-    for place in _above(file, directory):
+    for folder in _above(file, directory):
         for pattern, tool in _BUILDS.items():
-            source = next(iter(sorted(_glob(place, pattern))), None)
+            source = next(iter(sorted(_glob(folder, pattern))), None)
             if source is None or (pattern == "*.java" and suffix not in {".class", ".jar"}):
                 continue
             build = tool.format(name=Path(file).name, file=source.name)
             if suffix == ".jar" and pattern == "*.java":
                 build += f" && jar cfe {Path(file).name} {source.stem} *.class"
-            is_here = place.resolve() == directory.resolve()
+            is_here = folder.resolve() == directory.resolve()
             escape = source.name if is_here else str(source)
-            hint = f"there is a {escape}: build it first ({build}{'' if is_here else f', in {place}'})"
+            hint = f"there is a {escape}: build it first ({build}{'' if is_here else f', in {folder}'})"
             if flatten(words) is words:
                 quiet = _QUIET.get(build, build)
-                script = quiet if is_here else f"(cd {shlex.quote(str(place))} && {quiet})"
+                script = quiet if is_here else f"(cd {shlex.quote(str(folder))} && {quiet})"
                 hint += f", or put that into the command: --serve {_shell_word(f'{script} && exec {command}')}"
             return hint
     return ""
@@ -133,16 +133,16 @@ def _above(file: str, top: Path) -> Iterator[Path]:
     top = top.resolve()
     path = (top / file).resolve()
     if top in path.parents:
-        yield from (place for place in path.parents if place == top or top in place.parents)
+        yield from (folder for folder in path.parents if folder == top or top in folder.parents)
     else:
         yield path.parent
         if not Path(file).is_absolute():
             yield top
 
 
-def _glob(place: Path, pattern: str) -> Iterable[Path]:
+def _glob(folder: Path, pattern: str) -> Iterable[Path]:
     try:
-        return list(place.glob(pattern))
+        return list(folder.glob(pattern))
     except OSError:
         return []
 

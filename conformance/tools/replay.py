@@ -62,9 +62,9 @@ def replay(
             tell(f"{number} C: {escape(data)}")
             peer.send(data)
         elif what == "received":
-            _hear(peer, entry, tell)
+            _receive(peer, entry, tell)
         elif what == "end":
-            _hear_end(peer, tell)
+            _receive_end(peer, tell)
         elif what in {"half-closed", "reset", "closed"}:
             tell(f"{number} C: <{what}>")
             {"half-closed": peer.half_close, "reset": peer.reset, "closed": peer.close}[what]()
@@ -86,7 +86,7 @@ def payload(entry: WireEntry) -> bytes:
         raise ReplayError(message) from error
 
 
-def _hear(peer: RawConnection, entry: WireEntry, tell: Callable[[str], None]) -> None:
+def _receive(peer: RawConnection, entry: WireEntry, tell: Callable[[str], None]) -> None:
     size = entry.size or 0
     head, got = b"", 0
     try:
@@ -101,7 +101,7 @@ def _hear(peer: RawConnection, entry: WireEntry, tell: Callable[[str], None]) ->
     tell(f"{peer.number} S: {escape(head, got)}{differs}")
 
 
-def _hear_end(peer: RawConnection, tell: Callable[[str], None]) -> None:
+def _receive_end(peer: RawConnection, tell: Callable[[str], None]) -> None:
     try:
         peer.read_end()
         tell(f"{peer.number} S: <close>")

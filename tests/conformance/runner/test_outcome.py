@@ -1,0 +1,73 @@
+"""An outcome is data, and keeps nothing alive of the scenario that it is of, nor of the run."""
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from conformance.failures import Failure, Kind
+from conformance.model.context import RunContext, ScenarioContext
+from conformance.model.events import Event
+from conformance.model.scenario import Catalogue, Scenario
+from conformance.runner.play import play
+from conformance.runner.runner import Runner
+from conformance.scenarios import catalogue
+from conformance.target.environment import Environment
+from conformance.target.remote_fixtures import RemoteFixtures
+from tests.broken_servers import forking
+from tests.conformance.sessions import options
+
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """Free objects only by their reference counts."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def raise_failure(what: str) -> None:
+    """Raise a failure that has a context, as clients do."""
+    try:
+        raise TimeoutError(what)
+    except TimeoutError:
+        raise Failure(Kind.TIMEOUT, "a reply", what) from None
+
+
+@pytest.mark.usefixtures("no_collection")
+@pytest.mark.parametrize("is_alone", [False, True])
+def test_a_failure_keeps_nothing_of_its_scenario(is_alone: bool) -> None:
+    contexts: list[weakref.ref[ScenarioContext]] = []
+
+    def failing(context: ScenarioContext) -> None:
+        contexts.append(weakref.ref(context))
+        raise_failure("nothing")
+
+    known = RunContext(lambda *_: pytest.fail("no connection"), RemoteFixtures({}, knows_all=False), "2026", 1.0)
+    outcome = play(Scenario("mine.failing", "HFTP-3.6", failing, "Fails"), known, is_alone=is_alone)
+    assert outcome.is_timeout
+    assert contexts[0]() is None
+
+
+class Events(list[Event]):
+    """A list that can be weakly referenced."""
+
+
+@pytest.mark.once
+@pytest.mark.usefixtures("no_collection")
+def test_a_run_keeps_no_events_though_scenarios_failed() -> None:
+    def failing(context: ScenarioContext) -> None:
+        context.probe()
+        raise_failure("nothing")
+
+    asked = options("correct-threads", "mine")
+    known = Catalogue([catalogue()["framing.one-command"], Scenario("mine.failing", "HFTP-3.6", failing, "Fails")])
+    events = Events()
+    with Environment(asked, forking.launch) as environment, Runner(asked, known, events.append, environment) as runner:
+        assert runner.run().exit == 1
+    assert len(events) == 4
+    kept = weakref.ref(events)
+    del events, runner, environment
+    assert kept() is None
