@@ -12,7 +12,7 @@ from conformance.client.netlink import HEADER, NETLINK_SOCK_DIAG, SOCK_DIAG_BY_F
 _NLM_F_REQUEST: Final = 1
 _SECONDS: Final = 0.2
 _REQUEST: Final = struct.Struct("=BBBxI2s2s16s16sI8s")
-"""inet_diag_req_v2: family, protocol, extensions, states; and the socket's id: ports, addresses, interface, cookie."""
+"""inet_diag_req_v2: family, protocol, extensions, states; and the socket's id: ports, hosts, interface, cookie."""
 _QUEUE_AT: Final = HEADER.size + 56
 """Offset of the receive queue's length (idiag_rqueue) in the reply."""
 _LOCAL: Final = ("127.", "::1")
@@ -26,11 +26,9 @@ def unread_bytes(connection: socket.socket) -> int | None:
         own, other = connection.getsockname(), connection.getpeername()
         if not str(other[0]).startswith(_LOCAL):
             return None
-        addresses = [ip_address(host).packed.ljust(16, b"\0") for host in (other[0], own[0])]
+        hosts = [ip_address(host).packed.ljust(16, b"\0") for host in (other[0], own[0])]
         ports = [int(port).to_bytes(2, "big") for port in (other[1], own[1])]
-        request = _REQUEST.pack(
-            connection.family, socket.IPPROTO_TCP, 0, 0xFFFFFFFF, *ports, *addresses, 0, b"\xff" * 8
-        )
+        request = _REQUEST.pack(connection.family, socket.IPPROTO_TCP, 0, 0xFFFFFFFF, *ports, *hosts, 0, b"\xff" * 8)
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as sock:
             sock.settimeout(_SECONDS)
             size = HEADER.size + len(request)
