@@ -56,9 +56,6 @@ class Deviations:
         self.rows = tuple(rows)
         self._found = {(row.form, reply): (how, row) for row in self.rows for reply, how in row.replies.items()}
 
-    def __bool__(self) -> bool:
-        return bool(self.rows)
-
     def find(self, form: Form, reply: str) -> tuple[bytes, Deviation] | None:
         """Return the details of how a reply differs in a form, and the deviation; None if it does not."""
         return self._found.get((form, reply))

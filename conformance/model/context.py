@@ -95,7 +95,7 @@ class ScenarioContext:
         self.leaves_open = False
         """Whether a client closed without quit before the server closed."""
         known = run_context.deviations if deviations is None else deviations
-        self._make_client = partial(TolerantClient, known, self.tolerated) if known else Client
+        self._make_client = partial(TolerantClient, known, self.tolerated) if known.rows else Client
         self._is_crowded = is_crowded
         self._judges_crowds = judges_crowds
         self._clients: list[Client] = []

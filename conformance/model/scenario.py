@@ -86,7 +86,7 @@ class Scenario:
     @cached_property
     def all_needs(self) -> frozenset[str]:
         """Its needs, including the fixtures of its transcript."""
-        return self.needs | (self.transcript.fixtures if self.transcript else frozenset())
+        return self.needs if (transcript := self.transcript) is None else self.needs | transcript.fixtures
 
 
 class Catalogue:

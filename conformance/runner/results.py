@@ -13,7 +13,7 @@ from conformance.model.scenario import Scenario
 from conformance.model.verdicts import Verdict, exit_status
 from conformance.runner.outcome import Outcome
 from conformance.runner.reproduce import Reproduction
-from conformance.runner.selection import Baseline, read_baseline
+from conformance.runner.selection import read_baseline
 
 _FIT: Final = frozenset({Verdict.PASS, Verdict.INFO, Verdict.WARN, Verdict.FLAKY})
 """Verdicts after which the scenarios that depend on one can run."""
@@ -29,7 +29,7 @@ class Results:
         self._options = options
         self._sink = sink
         self._rows: dict[str, Result] = {}
-        self._baseline = read_baseline(options.baseline) if options.baseline else Baseline()
+        self._baseline = read_baseline(options.baseline) if options.baseline else None
         self._started = monotonic()
         self._dialect = ""
         self._reproduction: Reproduction
@@ -63,8 +63,8 @@ class Results:
         """Judge the final outcome of a scenario, and emit the result."""
         name = outcome.scenario.id
         result = outcome.result(self._dialect, self._reproduction.command_lines(name, outcome.record))
-        if reason := self._baseline.reason(result):
-            result = msgspec.structs.replace(result, known=reason)
+        if self._baseline is not None:
+            result = msgspec.structs.replace(result, known=self._baseline.reason(result))
         self._rows[name] = result
         self._sink(result)
 
@@ -87,7 +87,7 @@ class Results:
         if known := len(self._rows) - len(verdicts):
             counts["known"] = known
             verdicts += [Verdict.PASS]  # so that the run does not count as empty
-        misfits = [] if problems else self._baseline.problems(deselected)
+        misfits = [] if problems or self._baseline is None else self._baseline.problems(deselected)
         fail_on = self._options.fail_on
         status = exit_status(verdicts, fail_on=fail_on, has_problems=bool(misfits) or fails)
         if problems:

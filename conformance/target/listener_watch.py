@@ -52,7 +52,7 @@ class ListenerWatch:
         if self.tree is not None:
             self._found = self.tree.listeners(self._address, self._earlier)
         elif self.is_local:
-            self._found = [OwnedListener(listener) for listener in self._at_address()]
+            self._found = [OwnedListener(listener) for listener in listeners(self._address)]
         return bool(self._found)
 
     def _is_found_open(self) -> bool:
