@@ -62,8 +62,11 @@ def options(name: str, dialect: str, select: Iterable[str] = (), *, is_hasty: bo
 def judge(asked: Options) -> list[Result]:
     """Return the results of a run."""
     events: list[Event] = []
-    with Environment(asked, forking.launch) as place, Runner(asked, SCENARIOS, events.append, place) as session:
-        session.run()
+    with (
+        Environment(asked, forking.launch) as environment,
+        Runner(asked, SCENARIOS, events.append, environment) as runner,
+    ):
+        runner.run()
     return [event for event in events if isinstance(event, Result)]
 
 

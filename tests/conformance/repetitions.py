@@ -43,8 +43,8 @@ def verdicts(serve: Sequence[str], jobs: int, select: Iterable[str] = ()) -> Ver
     """Return how a server fares."""
     events: list[Event] = []
     options = Options(serve=shlex.join(serve), cwd=str(ROOT), jobs=jobs, select=tuple(select))
-    with Runner(options, catalogue(), events.append) as session:
-        session.run()
+    with Runner(options, catalogue(), events.append) as runner:
+        runner.run()
     return {event.scenario: (event.verdict.value, event.kind) for event in events if isinstance(event, Result)}
 
 

@@ -70,15 +70,15 @@ def options(name: str, *select: str, **more: object) -> Options:
     return Options(**known)  # type: ignore[arg-type]
 
 
-def session(asked: Options, place: Environment, sink: Sink, scenarios: Catalogue | None = None) -> Runner:
-    """Return a session at a place that has been entered."""
-    return Runner(asked, scenarios or catalogue(), sink, place)
+def runner(asked: Options, environment: Environment, sink: Sink, scenarios: Catalogue | None = None) -> Runner:
+    """Return a runner in an environment that has been entered."""
+    return Runner(asked, scenarios or catalogue(), sink, environment)
 
 
 def run(asked: Options, scenarios: Catalogue | None = None, start: Launch = forking.launch) -> Run:
     """Return a run from its first event to its last."""
     events: list[Event] = []
-    with Environment(asked, start) as place, session(asked, place, events.append, scenarios) as running:
+    with Environment(asked, start) as environment, runner(asked, environment, events.append, scenarios) as running:
         running.run()
     return Run(events)
 
@@ -92,7 +92,7 @@ def discover(name: str, **more: object) -> RunStart:
     """Return what is found out of a forked server before anything is judged."""
     asked = options(name, "framing.one-command", **more)
     events: list[Event] = []
-    with Environment(asked, forking.launch) as place, session(asked, place, events.append):
+    with Environment(asked, forking.launch) as environment, runner(asked, environment, events.append):
         pass
     return Run(events).start
 

@@ -44,8 +44,11 @@ def judge(name: str) -> Judged:
     options = Options(serve=shlex.join([name, "-p", "{port}", "-d", "{dir}", "--dialect", dialect]), dialect=dialect)
     events: list[Event] = []
     began = monotonic()
-    with Environment(options, forking.launch) as place, Runner(options, SCENARIOS, events.append, place) as session:
-        end = session.run()
+    with (
+        Environment(options, forking.launch) as environment,
+        Runner(options, SCENARIOS, events.append, environment) as runner,
+    ):
+        end = runner.run()
     results = [event for event in events if isinstance(event, Result)]
     verdicts = {result.scenario: (result.verdict.value, result.kind) for result in results}
     return Judged(monotonic() - began, end.counts, verdicts, end.exit)

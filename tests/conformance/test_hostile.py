@@ -40,8 +40,8 @@ def judge(name: str) -> Run:
     events: list[Event] = []
     words = [*PYTHON, "-m", "tests.broken_servers.hostile", name, "-p", "{port}", "-d", "{dir}"]
     options = Options(serve=shlex.join(words), cwd=str(ROOT), large_bytes=1 << 16, clients=10, timeout_scale=0.2)
-    with Runner(options, catalogue(), events.append) as session:
-        end = session.run()
+    with Runner(options, catalogue(), events.append) as runner:
+        end = runner.run()
     return Run(end, monotonic() - began)
 
 

@@ -149,7 +149,7 @@ def test_whole_numbers_are_seconds_too() -> None:
 
 # --- Whatever a file holds, it is reported, or refused in one line -----------------------------------
 
-Environment = tuple[str | int, ...]
+Location = tuple[str | int, ...]
 """Where something stands in nested values: the keys and indices that lead there."""
 
 ROWS: list[Any] = [START, RESULT, json.loads(LINES[4]), END]
@@ -161,7 +161,7 @@ VALUES = st.recursive(
 )
 
 
-def places(value: object, path: Environment = ()) -> Iterator[Environment]:
+def places(value: object, path: Location = ()) -> Iterator[Location]:
     """Yield the place of everything in a value."""
     rows = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in rows:
@@ -173,7 +173,7 @@ PLACES = list(places(ROWS))
 TEXT_PLACES = [place for place in PLACES if isinstance(place[-1], str) and len(place) == 2]
 
 
-def changed(changes: list[tuple[Environment, Any]]) -> list[bytes]:
+def changed(changes: list[tuple[Location, Any]]) -> list[bytes]:
     """Return the lines of a run with other values in some places."""
     rows: Any = deepcopy(ROWS)
     for (*path, key), value in changes:
@@ -200,11 +200,11 @@ def check_reported_or_refused(rows: list[bytes]) -> None:
 
 
 @given(changes=st.lists(st.tuples(st.sampled_from(PLACES), VALUES), min_size=1, max_size=3))
-def test_a_changed_run_is_reported_or_refused(changes: list[tuple[Environment, Any]]) -> None:
+def test_a_changed_run_is_reported_or_refused(changes: list[tuple[Location, Any]]) -> None:
     check_reported_or_refused(changed(changes))
 
 
 @pytest.mark.parametrize("place", TEXT_PLACES, ids=lambda place: f"{place[0]}-{place[1]}")
-def test_any_text_in_any_field_is_reported_or_refused(place: Environment) -> None:
+def test_any_text_in_any_field_is_reported_or_refused(place: Location) -> None:
     for text in TEXTS:
         check_reported_or_refused(changed([(place, text)]))

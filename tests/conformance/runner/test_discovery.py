@@ -15,7 +15,7 @@ from tests.broken_servers import forking
 from tests.broken_servers.commands import DIALECTS, Commands
 from tests.broken_servers.odd_servers import ODD
 from tests.broken_servers.style_threads import Threads
-from tests.conformance.sessions import LARGE_BYTES, discover, judge, judge_command, options, run, session
+from tests.conformance.sessions import LARGE_BYTES, discover, judge, judge_command, options, run, runner
 from tests.conformance.small_servers import MODULE
 
 pytestmark = pytest.mark.once
@@ -194,7 +194,7 @@ def test_each_connection_of_discovery_ends_with_quit(dialect: str, tmp_path: Pat
     directory = tmp_path / "served"
     with spying(directory, dialect) as (spy, port):
         asked = Options(address=f"127.0.0.1:{port}", fixtures=directory, large_bytes=LARGE_BYTES)
-        with Environment(asked) as place, session(asked, place, lambda _event: None):
+        with Environment(asked) as environment, runner(asked, environment, lambda _event: None):
             pass
     connections = list(spy.lines.values())
     assert len(connections) > 10
@@ -210,9 +210,9 @@ def test_a_server_of_another_directory_is_told_in_one_line(tmp_path: Path) -> No
     (tmp_path / "own.txt").write_bytes(b"Own.")
     asked = options("correct-threads", *FEW, serve=f"correct-threads -p {{port}} -d {tmp_path}", cwd="")
     with (
-        Environment(asked, forking.launch) as place,
+        Environment(asked, forking.launch) as environment,
         pytest.raises(ServerStartError, match=r"does not serve .*own\.txt") as caught,
-        session(asked, place, lambda _event: None),
+        runner(asked, environment, lambda _event: None),
     ):
         pass
     assert "\n" not in str(caught.value)
