@@ -138,10 +138,6 @@ class ManagedServer:
         """
         return self._watch.tree.cpu_seconds() if self._watch.tree is not None else None
 
-    def resident_kib(self) -> int | None:
-        """Return the resident memory, in KiB, of the server that the suite started; None where unknown."""
-        return self._watch.tree.resident_kib() if self._watch.tree is not None else None
-
     def dial(self, timeout_seconds: float, receive_buffer_bytes: int = 0) -> socket.socket:
         """Connect to the server; raise OSError.
 

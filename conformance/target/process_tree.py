@@ -1,7 +1,7 @@
-"""The process tree of a server that the suite started: its listening sockets, CPU time and memory.
+"""The process tree of a server that the suite started: its listening sockets and its CPU time.
 
 All of it is read from /proc; see proc(5). The root of the tree is the guard, a subreaper, so that daemons stay in the
-tree. The guard's own memory and time do not count.
+tree. The guard's own time does not count.
 """
 
 import contextlib
@@ -88,15 +88,6 @@ class ProcessTree:
         for process in self.processes():
             ticks += sum((_times(process) or [])[_UTIME:_CSTIME_END])
         return ticks / os.sysconf("SC_CLK_TCK")
-
-    def resident_kib(self) -> int | None:
-        """Return the resident memory in KiB; shared pages count once per process; None where unknown."""
-        pages = None
-        for process in self.processes():
-            with contextlib.suppress(OSError):
-                resident = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
-                pages = (pages or 0) + resident
-        return None if pages is None else pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
     def _own(self, candidates: list[Listener], earlier: frozenset[int]) -> list[OwnedListener]:
         """Return the candidates that belong to the tree."""

@@ -253,7 +253,6 @@ def test_time_that_a_server_spends_without_traffic_is_seen(tmp_path: Path, scrip
         while (target.cpu_seconds() or 0) < before + 0.2:
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        assert (target.resident_kib() or 0) > 1000
 
 
 @pytest.mark.parametrize(
