@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -210,6 +211,35 @@ def test_a_broken_connection_is_told_as_what_it_is(directory: Path, caplog: pyte
             talk.go_on()
     ended = caplog.records[-1]
     assert (ended.message, ended.facts["outcome"]) == ("disconnected", "Connection reset by peer")  # type: ignore[attr-defined]
+
+
+def test_a_known_line_that_ends_another_is_not_taken_for_one(talk: Talk) -> None:
+    talk.client.send(ASK_ONE)
+    assert not talk.react()
+    talk.client.exactly(len(SIZE_OF_ONE))
+    talk.client.send(b"get_metadata tw")
+    assert not talk.react()
+    talk.client.send(ASK_ONE)
+    assert not talk.react()
+    assert talk.client.line() == b"201 INVALID ARGUMENTS FOR COMMAND\r\n"
+
+
+@pytest.mark.parametrize("sent", [ASK_ONE, ASK_ONE * 2], ids=["one", "pipelined"])
+def test_a_name_is_taken_to_be_in_memory_for_a_while_only(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    files = talk.connection.config.store.in_memory
+    monkeypatch.setattr(files, "_is_all_in_memory", False)  # wherever the tests lie
+    monkeypatch.setattr(files, "_known_seconds", 100.0)
+    files.refresh(monotonic())
+    talk.connection.config.store.size("one")  # so that the kernel knows the name
+    for _ in range(2):
+        talk.client.send(sent)
+        assert not talk.react()
+        monkeypatch.setattr("greenserver.files.store.is_name_cached", lambda *_: False)
+    files.stale_at = 0.0
+    talk.client.send(sent)
+    assert talk.react(), "it is looked up again, in a thread"
 
 
 def test_a_file_that_is_not_in_memory_is_left_to_the_conversation(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
