@@ -1,9 +1,13 @@
 """The entry point: parse the engine and monkey-patch for gevent before any module imports sockets."""
 
-from typing import NoReturn
+from greenserver.io.isolation import forget_current_directory
 
-from greenserver import cli
-from greenserver.monkeypatch import patch_for
+forget_current_directory()  # before any other import
+
+from typing import NoReturn  # noqa: E402
+
+from greenserver import cli  # noqa: E402
+from greenserver.monkeypatch import patch_for  # noqa: E402
 
 
 def main() -> NoReturn:

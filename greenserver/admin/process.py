@@ -3,12 +3,12 @@
 import logging
 import os
 import subprocess
-import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from greenserver.admin.state_directory import StateDirectory
 from greenserver.config.addresses import describe
+from greenserver.io.isolation import isolated_command
 from greenserver.net.listening import open_listener
 from greenserver.telemetry.log import report
 
@@ -64,10 +64,9 @@ class Admin:
         """Start the process, or start it again after it has exited."""
         user, group = self._user_and_group or (None, None)
         self._process = subprocess.Popen(  # noqa: S603  (this interpreter, no shell)
-            [
-                *(sys.executable, "-m", "greenserver.admin.http"),
-                *(str(self._listener.fileno()), str(self.board.directory), str(os.getpid())),
-            ],
+            isolated_command(
+                "greenserver.admin.http", str(self._listener.fileno()), str(self.board.directory), str(os.getpid())
+            ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=(self._listener.fileno(),),

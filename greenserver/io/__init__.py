@@ -1,1 +1,1 @@
-"""Waits for sockets, jobs and shutdown; and the allocator settings for large blocks."""
+"""Waits for sockets, jobs and shutdown; the allocator settings for large blocks; and what may be imported."""

@@ -26,9 +26,9 @@ def render(what: str) -> str:
 
 
 def _executable() -> str:
-    """Return the greenserver command next to the interpreter, or `python -m greenserver` if there is none."""
+    """Return the greenserver command next to the interpreter, or `python -I -m greenserver` if there is none."""
     script = os.path.join(os.path.dirname(sys.executable), "greenserver")  # noqa: PTH118, PTH120  (keeps symbolic links)
-    return _as_word(script) if os.access(script, os.X_OK) else f"{_as_word(sys.executable)} -m greenserver"
+    return _as_word(script) if os.access(script, os.X_OK) else f"{_as_word(sys.executable)} -I -m greenserver"
 
 
 def _as_word(path: str) -> str:

@@ -116,7 +116,7 @@ def test_a_unit_can_start_what_lies_anywhere(tmp_path: Path, monkeypatch: pytest
     (start,) = [line.partition("=")[2] for line in text.splitlines() if line.startswith("ExecStart=")]
     assert shlex.split(start.replace("%%", "%"))[0] == str(folder / "greenserver")
     (folder / "greenserver").unlink()
-    assert 'two \\"words\\", 50%%/python" -m greenserver --config' in deployment.render("systemd")
+    assert 'two \\"words\\", 50%%/python" -I -m greenserver --config' in deployment.render("systemd")
 
 
 def test_the_container_serves_and_its_health_is_seen(tmp_path: Path) -> None:
