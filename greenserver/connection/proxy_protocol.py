@@ -61,16 +61,21 @@ def _parse_line(data: bytes) -> Header | None:
     _, family, *fields = data[:end].split(b" ")
     if family == b"UNKNOWN":  # the receiver must ignore the rest of the line (section 2.1)
         return Header(length, None)
-    kinds = {b"TCP4": ipaddress.IPv4Address, b"TCP6": ipaddress.IPv6Address}
     try:
         source, destination, *ports = (field.decode("ascii") for field in fields)
-        address = kinds[family](source)
-        kinds[family](destination)
+        address = _address(family, source)
+        _address(family, destination)
         source_port, _ = (_port(port) for port in ports)
-    except (KeyError, ValueError) as error:
+    except ValueError as error:
         message = "the header line is malformed"
         raise HeaderError(message) from error
     return Header(length, (str(address), source_port))
+
+
+def _address(family: bytes, text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    if family not in {b"TCP4", b"TCP6"} or "%" in text:  # Python takes a scope of any characters; the protocol has none
+        raise ValueError(text)
+    return ipaddress.IPv4Address(text) if family == b"TCP4" else ipaddress.IPv6Address(text)
 
 
 def _port(text: str) -> int:
