@@ -13,10 +13,10 @@ import logging
 import select
 import socket
 import struct
-from pathlib import Path
 from time import monotonic, sleep
 from typing import Final
 
+from greenserver.net import socket_file
 from greenserver.telemetry.log import report
 
 _log = logging.getLogger(__name__)
@@ -40,8 +40,7 @@ _PROGRAM: Final = (
 def refuse_new(listener: socket.socket) -> None:
     """Stop new connections from entering the accept queue, if the system supports that."""
     if listener.family == socket.AF_UNIX:  # clients connect by path
-        with contextlib.suppress(OSError):
-            Path(listener.getsockname()).unlink()
+        socket_file.remove(listener)
         return
     program = array.array("B", b"".join(_INSTRUCTION.pack(*line) for line in _PROGRAM))
     try:

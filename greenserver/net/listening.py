@@ -1,25 +1,22 @@
 """Open and close listening sockets, and accept from them."""
 
-import contextlib
 import errno
 import os
 import socket
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 from greenserver.config import limits
 from greenserver.config.addresses import HIGHEST_PORT, UNIX_PREFIX, describe, strip_brackets
 from greenserver.io.wait import READ, ShutdownEvent, poll
+from greenserver.net import socket_file
 from greenserver.net.drain import LOOK_SECONDS
 from greenserver.telemetry.throttle import ThrottledWarning
 
 _no_room = ThrottledWarning(
     "accept failed; retrying", "accept failed for a while"
 )  # descriptors and memory are the process's or the system's: one warning for all servers in it
-
-_made: set[tuple[str, int]] = set()
-"""Unix socket files to remove on close, as (path, process id), so that a forked child does not remove them."""
 
 _CLIENT_GONE = frozenset({errno.EAGAIN, errno.ECONNABORTED, errno.EINTR, errno.EPROTO})
 
@@ -32,26 +29,21 @@ def open_listener(address: str, port: int) -> socket.socket:
     address = strip_brackets(address)
     try:
         if address.startswith(UNIX_PREFIX):
-            listener = _open_unix(Path(address.removeprefix(UNIX_PREFIX)))
+            listener = socket_file.open_socket(Path(address.removeprefix(UNIX_PREFIX)))
         else:
             listener = _open_tcp(address, port)
     except (OSError, UnicodeError, OverflowError) as error:
-        message = f"cannot listen on {describe(address, port)}: {_reason(error)}"
+        message = f"cannot listen on {describe(address, port)}: {_reason(error)}{_remedy(error, address)}"
         raise OSError(message) from error
     listener.setblocking(False)  # noqa: FBT003  (the standard library takes it by position)
     return listener
 
 
 def close_listener(listener: socket.socket) -> None:
-    """Close a listener, and remove the file of a unix socket."""
-    if listener.fileno() < 0:
-        return
-    name = listener.getsockname()
-    listener.close()
-    if isinstance(name, str) and (name, os.getpid()) in _made:
-        _made.discard((name, os.getpid()))
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
+    """Close a listener, and remove the file of a unix socket that this process made."""
+    if listener.fileno() >= 0:
+        socket_file.remove(listener)
+        listener.close()
 
 
 def describe_peer(address: object) -> str:
@@ -120,36 +112,37 @@ def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
+_REMEDIES: Final = {
+    errno.EACCES: "; ports below 1024 are for root: start as root with --user NAME, or choose a higher port",
+    errno.EADDRINUSE: "; stop the program that listens there (ss -ltnp shows which), or choose another port",
+    errno.EADDRNOTAVAIL: "; choose an address of this machine (ip address lists them), or :: for all",
+}
+_UNIX_REMEDIES: Final = {
+    errno.EADDRINUSE: "; stop the server that listens there, or choose a path that is free",
+}
+
+
+def _remedy(error: Exception, address: str) -> str:
+    """Return what an operator can do about a failure, or ""."""
+    number = getattr(error, "errno", None) or 0
+    if address.startswith(UNIX_PREFIX):
+        return _UNIX_REMEDIES.get(number, "")
+    if isinstance(error, socket.gaierror):
+        return "; give an address or a name of this machine, such as 127.0.0.1, or :: for all"
+    if number == errno.EINVAL and address.lower().startswith("fe80:"):
+        return f"; name the interface of a link-local address, such as {address}%eth0"
+    return _REMEDIES.get(number, "")
+
+
 def _open_tcp(host: str, port: int) -> socket.socket:
     if not 0 <= port <= HIGHEST_PORT:  # the system may truncate it to another port
         message = f"a port is a number from 0 to {HIGHEST_PORT}"
         raise OverflowError(message)
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    is_any = address[0] == "::"
     return socket.create_server(
-        address[:2], family=family, backlog=limits.BACKLOG, dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6()
+        address,  # with the scope of a link-local IPv6 address
+        family=family,
+        backlog=limits.BACKLOG,
+        dualstack_ipv6=is_any and socket.has_dualstack_ipv6(),
     )
-
-
-def _open_unix(path: Path) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        _remove_stale(path)
-        listener.bind(str(path))
-        _made.add((str(path), os.getpid()))
-        listener.listen(limits.BACKLOG)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove the socket file of a server that no longer runs; keep one that accepts connections."""
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            try:
-                probe.connect(str(path))
-            except ConnectionRefusedError:
-                path.unlink()

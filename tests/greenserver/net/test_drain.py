@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from greenserver.net import drain
+from greenserver.net.listening import open_listener
 
 
 def test_nobody_new_gets_in_and_who_waits_still_does() -> None:
@@ -27,9 +28,7 @@ def test_nobody_new_gets_in_and_who_waits_still_does() -> None:
 
 def test_a_unix_socket_is_not_found_any_more(tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen()
+    with open_listener(f"unix:{path}", 0) as listener:
         drain.refuse_new(listener)
         drain.refuse_new(listener)
         with socket.socket(socket.AF_UNIX) as late, pytest.raises(FileNotFoundError):

@@ -93,7 +93,9 @@ def test_a_file_is_not_replaced_by_a_unix_socket(tmp_path: Path) -> None:
 def test_a_taken_port_is_told() -> None:
     with open_listener("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
-        with pytest.raises(OSError, match=rf"^cannot listen on 127\.0\.0\.1:{port}: Address already in use$"):
+        with pytest.raises(
+            OSError, match=rf"^cannot listen on 127\.0\.0\.1:{port}: Address already in use; stop the program"
+        ):
             open_listener("127.0.0.1", port)
 
 
