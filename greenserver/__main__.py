@@ -7,11 +7,13 @@ forget_current_directory()  # before any other import
 from typing import NoReturn  # noqa: E402
 
 from greenserver import cli  # noqa: E402
+from greenserver.io.standard_streams import open_closed  # noqa: E402
 from greenserver.monkeypatch import patch_for  # noqa: E402
 
 
 def main() -> NoReturn:
     """Run the command line."""
+    open_closed()
     cli.main(prepare=patch_for)
 
 

@@ -1,17 +1,22 @@
 """The command line: parse options, start a server, print, and set the exit code."""
 
+import contextlib
+import dataclasses
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Final, NoReturn
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
 from greenserver import __version__
-from greenserver.config.addresses import UNIX_PREFIX, describe
-from greenserver.config.settings import ConfigurationError, Settings, parameters, read_file, settle
+from greenserver.config.addresses import UNIX_PREFIX, describe, strip_brackets
+from greenserver.config.settings import ConfigurationError, Settings, parameters, read_file, settle, variable
+from greenserver.io.standard_streams import give_up_output, say
+
+if TYPE_CHECKING:
+    from greenserver.service.inspection import Finding
 
 PROGRAM: Final = "greenserver"
 FAILURE: Final = 1
@@ -30,11 +35,28 @@ def main(arguments: Sequence[str] | None = None, *, prepare: Callable[[str], obj
         serve.main(given, prog_name=PROGRAM, standalone_mode=False, obj=(given, prepare))
     except click.ClickException as error:
         hint = f" (see {PROGRAM} --help)" if isinstance(error, click.UsageError) else ""
-        click.echo(f"{PROGRAM}: {_describe(error)}{hint}", err=True)
+        _complain(f"{_describe(error)}{hint}")
         sys.exit(USAGE_FAILURE if hint else FAILURE)
+    except OSError as error:  # of the standard output: what else fails says so by itself
+        give_up_output()
+        _complain(f"cannot print: {error.strerror}")
+        sys.exit(FAILURE)
     except click.Abort:
         sys.exit(FAILURE)
     sys.exit(0)
+
+
+class _Program(click.Group):
+    """The command line, which explains what a word that is no command was probably meant to be."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        if self.get_command(ctx, word) is None:
+            option = "--port" if word.isdecimal() else "--directory"
+            ctx.fail(f"unexpected argument {word!r}; did you mean {option} {shlex.quote(word)}?")
+        return super().resolve_command(ctx, args)
 
 
 def _load_file(context: click.Context, _parameter: click.Parameter, path: str | None) -> None:
@@ -44,9 +66,9 @@ def _load_file(context: click.Context, _parameter: click.Parameter, path: str | 
 
 
 @click.group(
+    cls=_Program,
     invoke_without_command=True,
     context_settings={
-        "auto_envvar_prefix": PROGRAM.upper(),
         "help_option_names": ["-h", "--help"],
         "show_default": True,
         "max_content_width": 120,
@@ -54,12 +76,14 @@ def _load_file(context: click.Context, _parameter: click.Parameter, path: str | 
     subcommand_metavar="[deploy ...]",
     epilog="Every option can also be set in the environment (GREENSERVER_PORT=2000) or in the TOML file of --config "
     "(port = 2000). The command line overrides the environment, which overrides the file. "
+    "BYTES may end in K, M or G (powers of 1024), as in --rate 10M. "
     "SIGHUP reloads all three; SIGTERM finishes the replies in progress, then exits.",
 )
 @click.option(
     "-c",
     "--config",
     metavar="FILE",
+    envvar=variable("config"),
     is_eager=True,
     expose_value=False,
     callback=_load_file,
@@ -73,6 +97,8 @@ def serve(context: click.Context, /, *, check_config: bool, **values: Any) -> No
     if context.invoked_subcommand is not None:
         return
     settings = settle(values)
+    if settings.umask is not None:
+        os.umask(settings.umask)  # before a unix socket is made
     try:
         if check_config:
             _check(settings)
@@ -80,6 +106,8 @@ def serve(context: click.Context, /, *, check_config: bool, **values: Any) -> No
             _serve(settings, *context.obj)
     except (OSError, RuntimeError, ValueError) as error:
         raise click.ClickException(str(error)) from error
+    if check_config:
+        say(f"{PROGRAM}: the configuration is valid")
 
 
 serve.params[1:1] = parameters()  # after --config, before --check-config and --version
@@ -92,6 +120,7 @@ def deploy(what: str) -> None:
     from greenserver.service import deployment  # noqa: PLC0415  (not needed to serve)
 
     click.echo(deployment.render(what), nl=False)
+    sys.stdout.flush()
 
 
 def read(arguments: Sequence[str]) -> Settings:
@@ -121,42 +150,32 @@ def introduction(host: str, port: int, settings: Settings) -> str:
     )
 
 
-def write_port(path: str, port: int) -> None:
-    """Write a port to a file atomically: a reader sees the old content or the new, never a part.
-
-    Raise OSError with a readable message.
-    """
-    import tempfile  # noqa: PLC0415  (rarely used, and the start must be fast)
-
-    target = Path(path)
-    try:
-        descriptor, draft = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.write(f"{port}\n")
-            Path(draft).chmod(0o644)
-            Path(draft).replace(target)
-        except BaseException:
-            Path(draft).unlink()
-            raise
-    except OSError as error:
-        message = f"cannot write the port to {path}: {error.strerror}"
-        raise OSError(message) from error
-
-
 def _check(settings: Settings) -> None:
-    from greenserver.service import process  # noqa: PLC0415  (imports sockets, which must be patched first)
+    from greenserver.service import inspection, process, reload  # noqa: PLC0415  (import sockets, which must be patched first)
 
     process.check(settings)
-    click.echo(f"{PROGRAM}: the configuration is valid")
+    reload.configure_log(settings)
+    is_root = os.geteuid() == 0  # only root can look at the directory as another user
+    _warn(inspection.inspect(settings if is_root else dataclasses.replace(settings, user=None, group=None)))
 
 
 def _serve(settings: Settings, arguments: Sequence[str], prepare: Callable[[str], object]) -> None:
+    from greenserver.service import inspection  # noqa: PLC0415  (not needed for --help)
+
+    findings = inspection.inspect(settings)
 
     def announce(host: str, port: int) -> None:
         if settings.port_file is not None:
+            from greenserver.service.port_file import write_port  # noqa: PLC0415  (rarely used, and the start must be fast)
+
             write_port(settings.port_file, port)
-        click.echo(introduction(host, port, settings))
+        if "%" in settings.address:  # the name of a socket has no IPv6 scope
+            host = strip_brackets(settings.address)
+        try:
+            say(introduction(host, port, settings))
+        except OSError:  # serve, even if nobody can read where
+            give_up_output()
+        _warn(findings)
 
     def reread() -> Settings:
         return read(arguments)
@@ -172,10 +191,24 @@ def _serve(settings: Settings, arguments: Sequence[str], prepare: Callable[[str]
         process.run(settings, announce, reread)
 
 
+def _warn(findings: "Iterable[Finding]") -> None:
+    import logging  # noqa: PLC0415  (the start must be fast)
+
+    from greenserver.telemetry.log import report  # noqa: PLC0415  (imports sockets, which must be patched first)
+
+    for finding in findings:
+        report(logging.getLogger(__name__), logging.WARNING, finding.event, **finding.facts)
+
+
+def _complain(line: str) -> None:
+    with contextlib.suppress(OSError):
+        say(f"{PROGRAM}: {line}", to_errors=True)
+
+
 def _describe(error: click.ClickException) -> str:
     text = error.format_message()
     if isinstance(error, click.BadParameter) and error.ctx is not None and error.param is not None:
         name = error.param.name or ""
         if error.ctx.get_parameter_source(name) is click.core.ParameterSource.ENVIRONMENT:
-            text += f" It was set by {PROGRAM.upper()}_{name.upper()}."
+            text += f" It was set by {variable(name)}."
     return " ".join(text.split())

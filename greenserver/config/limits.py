@@ -17,6 +17,12 @@ BACKLOG: Final = 1024
 ACCEPT_PAUSE_SECONDS: Final = 0.1
 """Pause before the next accept when the system is out of descriptors or memory (accept(2): EMFILE, ENOMEM)."""
 
+PORT_FILE_SECONDS: Final = 10.0
+"""How long a FIFO that is to get the port may have no reader."""
+
+SURVEYED_ENTRIES: Final = 10_000
+"""Entries of the directory that are looked at when the server starts, for warnings: some 50 ms."""
+
 # --- Command lines -------------------------------------------------------------------------------
 
 TURN_BYTES: Final = KIB

@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +13,7 @@ from greenserver.config import limits
 from greenserver.config.addresses import UNIX_PREFIX
 from greenserver.config.limits import Limits
 from greenserver.config.option_types import (
+    ADDRESS,
     COUNT,
     ENDPOINT,
     FLAG,
@@ -23,6 +24,7 @@ from greenserver.config.option_types import (
     TEXT,
     WORKERS,
     OptionType,
+    byte_count,
     choice,
     network,
     whole_number,
@@ -81,7 +83,7 @@ class Settings:
         ".", TEXT, "Directory whose regular files are served.", letter="d", metavar="DIR", can_reload=True
     )
     address: str = _row(
-        "127.0.0.1", TEXT, "Listen on a host name, an IP address, unix:PATH or fd://N.", letter="a", metavar="HOST"
+        "127.0.0.1", ADDRESS, "Listen on a host name, an IP address, unix:PATH or fd://N.", letter="a", metavar="HOST"
     )
     port: int = _row(
         limits.DEFAULT_PORT,
@@ -176,6 +178,9 @@ _LIMITS: Final = {
 }
 """The minimum (of whole numbers) and the help text of each limit."""
 
+_IN_BYTES: Final = frozenset({"line_bytes", "line_floor", "write_floor", "rate"})
+"""The limits that are counted in bytes."""
+
 
 def _list_options() -> tuple[Option, ...]:
     rows = [
@@ -185,13 +190,23 @@ def _list_options() -> tuple[Option, ...]:
     ]
     for each in dataclasses.fields(Limits):
         least, text = _LIMITS[each.name]
-        kind = SECONDS if each.type is float else whole_number(least)
+        kind = SECONDS if each.type is float else byte_count(least) if each.name in _IN_BYTES else whole_number(least)
         rows.append(Option(each.name, kind, each.default, text, can_reload=True))
     return tuple(rows)
 
 
 OPTIONS: Final = _list_options()
 _BY_KEY: Final = {option.key: option for option in OPTIONS}
+
+_PREFIX: Final = "GREENSERVER_"
+
+
+def variable(name: str) -> str:
+    """Return the environment variable that sets an option."""
+    return _PREFIX + name.upper()
+
+
+_VARIABLES: Final = frozenset({"CONFIG", *(option.name.upper() for option in OPTIONS)})
 
 
 # --- Reading the sources -------------------------------------------------------------------------
@@ -218,7 +233,7 @@ def read_file(path: str) -> dict[str, Any]:
     Raise ConfigurationError, with the file, the key and the allowed values, if anything is wrong.
     """
     try:
-        values = _toml_loads()(Path(path).read_text(encoding="utf-8"))
+        values = _toml_loads()(Path(path).read_text(encoding="utf-8-sig"))  # some editors begin a file with a BOM
     except OSError as error:
         message = f"cannot read {path}: {error.strerror}"
         raise ConfigurationError(message) from error
@@ -226,6 +241,14 @@ def read_file(path: str) -> dict[str, Any]:
         message = f"{path} is not TOML: {error}"
         raise ConfigurationError(message) from error
     return {key.replace("-", "_"): _check(path, key, value) for key, value in values.items()}
+
+
+def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment variables that look like settings and are none, each with the closest one or ""."""
+    found = {name.removeprefix(_PREFIX) for name in environment if name.startswith(_PREFIX)} - _VARIABLES
+    return {
+        _PREFIX + name: "".join(_PREFIX + each for each in _closest(name, _VARIABLES, 0.75)) for name in sorted(found)
+    }
 
 
 def kept_until_restart(old: Settings, new: Settings) -> tuple[Settings, list[str]]:
@@ -238,6 +261,9 @@ def kept_until_restart(old: Settings, new: Settings) -> tuple[Settings, list[str
 
 
 def _check(path: str, key: str, value: object) -> object:
+    if isinstance(value, dict):
+        message = f"{path}: a file has no sections; write the keys of [{key}] as they are, such as port = 19500"
+        raise ConfigurationError(message)
     option = _BY_KEY.get(key)
     if option is None:
         message = f"{path}: unknown key {key!r}{_suggest(key)}"
@@ -258,10 +284,15 @@ def _check(path: str, key: str, value: object) -> object:
 
 
 def _suggest(key: str) -> str:
-    import difflib  # noqa: PLC0415  (only needed for a mistyped key)
-
-    close = difflib.get_close_matches(key.replace("_", "-"), _BY_KEY, n=1)
+    close = _closest(key.replace("_", "-"), _BY_KEY, 0.6)
     return f"; did you mean {close[0]!r}?" if close else f"; the keys are {', '.join(_BY_KEY)}"
+
+
+def _closest(name: str, known: Iterable[str], likeness: float) -> list[str]:
+    """Return the known name that is most like one, if it is at least so much like it."""
+    import difflib  # noqa: PLC0415  (only needed for a mistyped name)
+
+    return difflib.get_close_matches(name, sorted(known), n=1, cutoff=likeness)
 
 
 def _toml_loads() -> Callable[[str], dict[str, Any]]:
@@ -275,7 +306,7 @@ def _toml_loads() -> Callable[[str], dict[str, Any]]:
 def _parameter(option: Option) -> click.Option:
     letter = [f"-{option.letter}"] if option.letter else []
     kind = option.kind
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {"envvar": variable(option.name)}
     if kind.is_flag:
         more |= {"is_flag": True, "show_default": False}
     elif kind.is_count:

@@ -61,6 +61,7 @@ BAD_USE = {
     "a file for a directory": (["-d", __file__], 1, "Not a directory"),
     "an address of another machine": (["-a", "192.0.2.1"], 1, "cannot listen on 192.0.2.1:0: Cannot assign requested"),
     "an address that is none": (["-a", "a..b"], 1, "cannot listen on a..b:0: "),
+    "a name that is unknown": (["-a", "no.such.name.invalid"], 1, "give an address or a name of this machine"),
     "an address of too many characters": (["-a", "x" * 300], 1, "cannot listen on "),
     "a unix socket in no directory": (
         ["-a", "unix:/nowhere/at/all"],
@@ -73,15 +74,30 @@ BAD_USE = {
         1,
         "cannot write the port to /nowhere/at/all: No",
     ),
-    "a port that is no number": (["-p", "http"], 2, "'http' is not a valid integer"),
-    "a port past the last": (["-p", "65536"], 2, "65536 is not in the range"),
-    "a negative port": (["-p", "-1"], 2, "-1 is not in the range"),
+    "a port that is no number": (["-p", "http"], 2, "'http' is not a number from 0 to 65535."),
+    "a port past the last": (["-p", "65536"], 2, "'65536' is not a number from 0 to 65535."),
+    "a negative port": (["-p", "-1"], 2, "'-1' is not a number from 0 to 65535."),
+    "an address with a port": (
+        ["-a", "127.0.0.1:9000"],
+        2,
+        "'127.0.0.1:9000' has a port; give it apart: --address 127.0.0.1 --port 9000.",
+    ),
+    "an IPv6 address with a port": (["-a", "[::1]:9000"], 2, "give it apart: --address ::1 --port 9000."),
+    "a port for an address": (["-a", ":9000"], 2, "give it apart: --port 9000."),
+    "an empty address": (["-a", ""], 2, "an address is needed, such as 127.0.0.1"),
+    "a unix socket without a path": (["-a", "unix:"], 2, "a unix socket needs a path, such as unix:/run/hftp.sock."),
+    "a link-local address without its interface": (["-a", "fe80::1"], 1, "name the interface of a link-local address"),
+    "an interface that is none": (["-a", "fe80::1%none"], 1, "cannot listen on [fe80::1%none]:0: "),
+    "a rate of no number": (["--rate", "fast"], 2, "'fast' is not a number from 0 up, such as 65536, 64K, 10M or 1G."),
+    "an unknown unit": (["--rate", "10T"], 2, "'10T' is not a number from 0 up, such as"),
     "an unknown engine": (["--engine", "steam"], 2, "'steam' is not one of"),
     "an unknown dialect": (["--dialect", "1066"], 2, "'1066' is not one of"),
     "an unknown log format": (["--log-format", "xml"], 2, "'xml' is not one of"),
     "an unknown option": (["--turbo"], 2, "--turbo"),
     "an option without its value": (["--engine"], 2, "--engine"),
-    "an argument too many": (["files"], 2, "files"),
+    "a directory without its option": (["my files"], 2, "unexpected argument 'my files'; did you mean --directory 'my"),
+    "a port without its option": (["8000"], 2, "unexpected argument '8000'; did you mean --port 8000?"),
+    "a user who is not there": (["--user", "no-such-user"], 1, "no such user: 'no-such-user'; create it with"),
 }
 
 
@@ -105,7 +121,10 @@ def test_a_taken_port_is_one_clear_line(directory: Path) -> None:
         port = taken.getsockname()[1]
         done = run("-d", str(directory), "-p", str(port))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"greenserver: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    assert done.stderr == (
+        f"greenserver: cannot listen on 127.0.0.1:{port}: Address already in use; "
+        "stop the program that listens there (ss -ltnp shows which), or choose another port\n"
+    )
 
 
 @pytest.mark.parametrize(("name", "value"), [("ENGINE", "steam"), ("PORT", "http"), ("DIALECT", "1066")])
@@ -230,28 +249,6 @@ def test_ipv6_is_served(start: Start, directory: Path) -> None:
 def test_the_wildcard_address_is_tried_on_this_machine(directory: Path) -> None:
     with greenserver.Server(directory, address="0.0.0.0", port=0) as server:
         assert cli.introduction(server.host, server.port, Settings()).endswith(f"nc 127.0.0.1 {server.port}")
-
-
-# --- The port file -------------------------------------------------------------------------------
-
-
-def test_the_port_file_is_written_whole_and_for_all_to_read(tmp_path: Path) -> None:
-    file = tmp_path / "port"
-    file.write_text("an older and longer content")
-    held = file.open()
-    cli.write_port(str(file), 12345)
-    assert file.read_text() == "12345\n"
-    assert file.stat().st_mode & 0o777 == 0o644
-    with held:
-        assert held.read() == "an older and longer content"  # whoever had it open never sees half of the new one
-    assert list(tmp_path.iterdir()) == [file]
-
-
-def test_a_port_file_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
-    (tmp_path / "port").mkdir()
-    with pytest.raises(OSError, match=r"^cannot write the port to .*port: Is a directory$"):
-        cli.write_port(str(tmp_path / "port"), 1)
-    assert [path.name for path in tmp_path.iterdir()] == ["port"]
 
 
 def test_a_stopped_server_can_be_started_again_on_its_port(start: Start, directory: Path) -> None:

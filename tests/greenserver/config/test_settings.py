@@ -77,16 +77,19 @@ def test_proxies_are_believed_only_when_asked_for_and_then_those_of_this_machine
         ("max_connections = 1", "unknown key 'max_connections'; did you mean 'max-connections'?"),
         ("zzz = 1", "unknown key 'zzz'; the keys are directory,"),
         ("config = 'x'", "unknown key 'config'"),
-        ("[limits]\nrate = 1", "unknown key 'limits'"),
+        ("[server]\nport = 1", "a file has no sections; write the keys of [server] as they are, such as port = 19500"),
+        ("limits.rate = 1", "write the keys of [limits] as they are"),
+        ("address = '127.0.0.1:9000'", "address: '127.0.0.1:9000' has a port; give it apart"),
+        ("rate = '10X'", "rate: '10X' is not a number from 0 up, such as"),
         ("port = '80'", "port must be a whole number, not '80'"),
         ("port = true", "port must be a whole number, not True"),
         ("hidden = 1", "hidden must be true or false, not 1"),
         ("directory = 1", "directory must be a string in quotes, not 1"),
         ("engine = ['gevent']", "engine must be one of"),
         ("engine = 'steam'", "engine: 'steam' is not one of"),
-        ("port = 70000", "port: 70000 is not in the range"),
+        ("port = 70000", "port: 70000 is not a number from 0 to 65535"),
         ("idle-seconds = 0", "idle-seconds: 0 is not a number of seconds greater than 0"),
-        ("max-connections = 0", "max-connections: 0 is not in the range"),
+        ("max-connections = 0", "max-connections: 0 is not a number from 1 up"),
         ("proxy-from = '10.0.0.0/8'", "proxy-from must be a list of strings"),
         ("proxy-from = [1]", "proxy-from must be a list of strings"),
         ("proxy-from = ['x']", "write a network as"),
@@ -111,6 +114,47 @@ def test_a_file_that_cannot_be_read_is_one_clear_line(file: Path, content: bytes
         file.write_bytes(content)
     with pytest.raises(ConfigurationError, match=str(file)):
         cli.read(["-c", str(file)])
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file_and_bytes_have_units(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbfrate = '10M'\nline-bytes = 2000\n")
+    limits = cli.read(["-c", str(file)]).limits
+    assert (limits.rate, limits.line_bytes) == (10 << 20, 2000)
+
+
+def test_every_limit_in_bytes_takes_units() -> None:
+    given = cli.read(["--line-bytes", "1K", "--line-floor", "2K", "--write-floor", "3K", "--rate", "4K"]).limits
+    assert (given.line_bytes, given.line_floor, given.write_floor, given.rate) == (1024, 2048, 3072, 4096)
+    texts = {option.name: option.help for option in settings.OPTIONS}
+    in_bytes = {name for name, text in texts.items() if "bytes" in text}
+    assert in_bytes == settings._IN_BYTES  # noqa: SLF001  (the help says which are)
+
+
+def test_only_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VERSION", "HELP", "CHECK_CONFIG", "DEPLOY_WHAT", "DEPLOY_HELP", "SERVICE_PORT"):
+        monkeypatch.setenv(f"GREENSERVER_{name}", "1")
+    for name, value in {"PORT": "80", "WEB_CONCURRENCY": "4", "FORWARDED_ALLOW_IPS": "*", "HOST": "::"}.items():
+        monkeypatch.setenv(name, value)
+    assert cli.read([]) == Settings()
+
+
+def test_what_looks_like_a_setting_and_is_none_is_found() -> None:
+    environment = dict.fromkeys(
+        (
+            "GREENSERVER_PROT",
+            "GREENSERVER_LOGFORMAT",
+            "GREENSERVER_VERSION",
+            "GREENSERVER_PORT",
+            "GREENSERVER_CONFIG",
+            "PORT",
+        ),
+        "1",
+    )
+    assert settings.unknown_variables(environment) == {
+        "GREENSERVER_LOGFORMAT": "GREENSERVER_LOG_FORMAT",
+        "GREENSERVER_PROT": "GREENSERVER_PORT",
+        "GREENSERVER_VERSION": "",
+    }
 
 
 def test_a_wrong_value_of_the_environment_is_blamed_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +194,7 @@ def test_a_good_configuration_is_said_to_be_good(file: Path, tmp_path: Path) -> 
         (["--user", "no-such-user"], 1, "no such user: 'no-such-user'"),
         (["--tls-cert", "/no/cert", "--tls-key", "/no/key"], 1, "cannot read /no/cert"),
         (["-c", "/no/file"], 2, "cannot read /no/file: No such file or directory"),
-        (["--rate", "-1"], 2, "not in the range"),
+        (["--rate", "-1"], 2, "not a number from 0 up"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_an_exit_status(arguments: list[str], status: int, says: str) -> None:

@@ -2,21 +2,21 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from greenserver.io import isolation
-from tests.greenserver.serving import PATIENCE_SECONDS, ROOT, unmeasured, wait_until
+from tests.greenserver.program import PROGRAM, plain_environment, running
+from tests.greenserver.serving import PATIENCE_SECONDS, ROOT, wait_until
 
 pytestmark = pytest.mark.once
 
-PROGRAM = str(Path(sys.executable).with_name("greenserver"))
 IMPORTED = (
     *("json", "http", "ssl", "socket", "select", "selectors", "threading", "tempfile", "shutil", "pwd", "click"),
     *("ipaddress", "tomllib", "tomli", "prometheus_client", "gevent", "pybase64", "difflib", "logging", "queue"),
@@ -46,43 +46,28 @@ def trap(tmp_path: Path) -> Iterator[Path]:
     assert not mark.exists(), mark.read_text()
 
 
-def environment(**more: str) -> dict[str, str]:
-    known = {name: value for name, value in unmeasured().items() if not name.startswith(("PYTHON", "GREENSERVER_"))}
-    return known | more
+def serve_once(trap: Path, *options: str, **more: Any) -> None:  # noqa: ANN401  (as `running`)
+    """Start a server in the trap, ask its admin endpoint if there is one, and stop it."""
+    with running(trap.parent / "server", *options, cwd=trap, **more) as server:
+        if "--admin" not in options:
+            return
+        found = re.search(r"admin endpoint listening address=(\S+)", server.log)
+        assert found is not None
 
+        def is_ready() -> bool:
+            try:
+                urllib.request.urlopen(f"http://{found[1]}/readyz", timeout=PATIENCE_SECONDS).close()
+            except OSError:
+                return False
+            return True
 
-def serve_once(command: list[str], trap: Path, **more: str) -> str:
-    """Start a server in the trap, ask its admin endpoint if there is one, stop it, and return its log."""
-    log = trap.parent / "log"
-    with (
-        log.open("wb") as stderr,
-        subprocess.Popen(
-            [*command, "-p", "0"], cwd=trap, env=environment(**more), stdout=subprocess.PIPE, stderr=stderr
-        ) as process,
-    ):
-        assert process.stdout is not None
-        try:
-            assert b"listens on" in process.stdout.readline(), log.read_text()
-            if found := re.search(r"admin endpoint listening address=(\S+)", log.read_text()):
-
-                def is_ready() -> bool:
-                    try:
-                        urllib.request.urlopen(f"http://{found[1]}/readyz", timeout=PATIENCE_SECONDS).close()
-                    except OSError:
-                        return False
-                    return True
-
-                wait_until(is_ready, "the admin process answers")
-                urllib.request.urlopen(f"http://{found[1]}/metrics", timeout=PATIENCE_SECONDS).close()
-        finally:
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(PATIENCE_SECONDS) == 0, log.read_text()
-    return log.read_text()
+        wait_until(is_ready, "the admin process answers")
+        urllib.request.urlopen(f"http://{found[1]}/metrics", timeout=PATIENCE_SECONDS).close()
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_the_command_runs_nothing_of_the_served_directory(trap: Path, form: list[str]) -> None:
-    serve_once([PROGRAM, *form], trap)
+    serve_once(trap, *form)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +75,13 @@ def test_the_command_runs_nothing_of_the_served_directory(trap: Path, form: list
 )
 def test_the_command_runs_nothing_of_it_when_it_serves_nobody(trap: Path, arguments: list[str]) -> None:
     done = subprocess.run(
-        [PROGRAM, *arguments], cwd=trap, env=environment(), capture_output=True, text=True, timeout=60, check=False
+        [PROGRAM, *arguments],
+        cwd=trap,
+        env=plain_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert (done.returncode, bool(done.stdout)) == (0, True), done.stderr
 
@@ -103,7 +94,7 @@ def test_the_current_directory_on_the_path_is_not_imported_from(trap: Path, how:
     for name in ("socket", "select", "selectors", "threading"):  # runpy and site may import these
         (trap / f"{name}.py").unlink()
     command, path = ([PROGRAM], ":") if how == "PYTHONPATH" else ([sys.executable, "-m", "greenserver"], "")
-    serve_once([*command, "--admin", "127.0.0.1:0"], trap, PYTHONPATH=path)
+    serve_once(trap, "--admin", "127.0.0.1:0", command=command, environment={"PYTHONPATH": path})
 
 
 def test_a_checkout_runs_from_itself(monkeypatch: pytest.MonkeyPatch) -> None:

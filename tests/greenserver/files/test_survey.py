@@ -1,0 +1,32 @@
+"""What lies in a directory is counted by whether it can be served."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from greenserver.config import limits
+from greenserver.files.survey import Survey, survey
+
+
+def test_files_are_counted_by_whether_they_can_be_served(directory: Path) -> None:
+    assert survey(str(directory), hidden=False) == Survey(served=6, hidden=1, unreadable=0, example="", others=7)
+    assert survey(str(directory), hidden=True)[:2] == (7, 0)
+
+
+def test_what_cannot_be_read_is_counted_and_one_of_it_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "one").touch()
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    assert survey(str(tmp_path), hidden=False) == Survey(0, 0, 1, "one", 0)
+
+
+def test_a_large_directory_is_not_looked_at_in_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abc":
+        (tmp_path / name).touch()
+    monkeypatch.setattr(limits, "SURVEYED_ENTRIES", 2)
+    assert survey(str(tmp_path), hidden=False).served == 2
+
+
+def test_a_directory_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        survey(str(tmp_path / "none"), hidden=False)

@@ -1,0 +1,140 @@
+"""What an operator has probably overlooked is said at start, and by --check-config, in a line each."""
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from greenserver.config.settings import Settings
+from greenserver.service import inspection
+from greenserver.service.inspection import inspect
+from tests.greenserver.program import PROGRAM, plain_environment, running
+
+NOT_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("GREENSERVER_")]:
+        monkeypatch.delenv(name)
+
+
+def events(settings: Settings) -> list[str]:
+    return [finding.event for finding in inspect(settings)]
+
+
+def test_nothing_is_said_when_all_is_well(directory: Path) -> None:
+    assert inspect(Settings(directory=str(directory))) == []
+
+
+def test_a_directory_without_a_file_to_serve_is_told_with_the_reason(tmp_path: Path) -> None:
+    def reason() -> object:
+        (finding,) = inspect(Settings(directory=str(tmp_path)))
+        assert finding.event == "no file to serve"
+        assert finding.facts["directory"] == str(tmp_path)
+        return finding.facts["reason"]
+
+    assert reason() == "the directory is empty"
+    (tmp_path / "folder").mkdir()
+    assert reason() == "there are only directories, links, and names that the protocol cannot express"
+    (tmp_path / ".hidden").touch()
+    assert reason() == "all names begin with a dot; serve them with --hidden"
+    assert events(Settings(directory=str(tmp_path), hidden=True)) == []
+    (finding,) = inspect(Settings(directory=str(tmp_path / "none")))
+    assert finding.facts["reason"] == "No such file or directory"
+
+
+@pytest.mark.once  # newer interpreters warn of a fork beside the threads of a test run
+@NOT_ROOT
+def test_files_are_looked_at_as_the_user_who_will_serve_them() -> None:
+    with tempfile.TemporaryDirectory() as path:  # that of the test is for its user only
+        Path(path).chmod(0o755)
+        (Path(path) / "secret").touch(0o600)
+        assert events(Settings(directory=path)) == []
+        (finding,) = inspect(Settings(directory=path, user="65534"))
+    assert finding.event == "files cannot be read, so they are not listed"
+    assert (finding.facts["count"], finding.facts["example"]) == (1, "secret")
+    assert os.geteuid() == 0
+
+
+def test_a_variable_that_is_no_setting_is_told(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GREENSERVER_PROT", "1")
+    monkeypatch.setenv("GREENSERVER_XYZZY", "1")
+    assert inspect(Settings(directory=str(directory))) == [
+        ("environment variable ignored", {"name": "GREENSERVER_PROT", "did_you_mean": "GREENSERVER_PORT"}),
+        ("environment variable ignored", {"name": "GREENSERVER_XYZZY"}),
+    ]
+
+
+def test_a_system_without_proc_is_told(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "_PROC", directory / "none")
+    assert events(Settings(directory=str(directory))) == ["/proc is not mounted"]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("workers", [(), ("--workers", "1")], ids=["one process", "workers"])
+def test_a_server_says_so_once_it_listens(workers: tuple[str, ...], tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    served.mkdir()
+    environment = {"GREENSERVER_VERSION": "abc", "WEB_CONCURRENCY": "4", "PORT": "1"}
+    options = ("-d", str(served), "--log-format", "json", *workers)
+    with running(tmp_path / "server", *options, environment=environment) as server:
+        assert " listens on 127.0.0.1:" in server.stdout.read_text()
+    assert '"event": "environment variable ignored", "name": "GREENSERVER_VERSION"}' in server.log
+    assert f'"event": "no file to serve", "directory": "{served}", "reason": "the directory is empty"}}' in server.log
+
+
+@pytest.mark.once
+def test_a_check_says_so_too(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [PROGRAM, "--check-config", "--user", "root"],
+        cwd=tmp_path,
+        env=plain_environment({"GREENSERVER_PROT": "1"}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "greenserver: the configuration is valid\n")
+    first, second = done.stderr.splitlines()
+    assert "WARNING environment variable ignored name=GREENSERVER_PROT did_you_mean=GREENSERVER_PORT" in first
+    assert "WARNING no file to serve" in second
+
+
+@pytest.mark.once
+@NOT_ROOT
+def test_a_system_without_proc_is_told_by_the_program(tmp_path: Path) -> None:
+    (tmp_path / "one").touch()
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh", PROGRAM, "--check-config"],
+        cwd=tmp_path,
+        env=plain_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if "unshare" in done.stderr or "mount" in done.stderr.partition("greenserver")[0].partition("/proc is")[0]:
+        pytest.skip(f"no mounts here: {done.stderr}")
+    assert (done.returncode, done.stdout) == (0, "greenserver: the configuration is valid\n")
+    assert "WARNING /proc is not mounted effect=" in done.stderr
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("workers", [[], ["--workers", "1"]], ids=["one process", "workers"])
+@NOT_ROOT
+def test_a_user_that_it_may_not_become_is_refused_before_it_listens(workers: list[str]) -> None:
+    may_not = ["setpriv", "--reuid=65534", "--clear-groups"]
+    done = subprocess.run(
+        [*may_not, PROGRAM, "-d", "/", "-p", "0", "--user", "root", *workers],
+        cwd="/",
+        env=plain_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "greenserver: cannot switch to user 0, group 0: Operation not permitted; only root can\n"
