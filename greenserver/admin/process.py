@@ -7,9 +7,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from greenserver.admin.state_directory import StateDirectory
-from greenserver.config.addresses import describe
 from greenserver.io.isolation import isolated_command
-from greenserver.net.listening import open_listener
+from greenserver.net.listening import describe_peer, open_listener
 from greenserver.telemetry.log import report
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class Admin:
         except BaseException:
             self._listener.close()
             raise
-        report(_log, logging.INFO, "admin endpoint listening", address=describe(*self._listener.getsockname()[:2]))
+        report(_log, logging.INFO, "admin endpoint listening", address=describe_peer(self._listener.getsockname()))
         return self
 
     def __exit__(

@@ -47,8 +47,19 @@ def close_listener(listener: socket.socket) -> None:
 
 
 def describe_peer(address: object) -> str:
-    """Format the address that `socket.accept` returned: HOST:PORT, or "unix"."""
-    return describe(str(address[0]), int(address[1])) if isinstance(address, tuple) else "unix"
+    """Format the address of a socket or its peer: HOST:PORT, or "unix"."""
+    if not isinstance(address, tuple):
+        return "unix"
+    host, port, *more = address
+    scope = more[1] if more else 0  # of a link-local IPv6 address: the number of an interface
+    return describe(f"{host}%{_interface(scope)}" if scope and "%" not in host else host, port)
+
+
+def _interface(number: int) -> str:
+    try:
+        return socket.if_indextoname(number)
+    except OSError:  # it is gone
+        return str(number)
 
 
 def accept(listener: socket.socket) -> tuple[socket.socket, str] | None:

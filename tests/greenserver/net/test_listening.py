@@ -2,6 +2,8 @@
 
 import errno
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from greenserver.net.listening import (
     open_listener,
 )
 from greenserver.telemetry.throttle import ThrottledWarning
+from tests.greenserver.program import PROGRAM, running
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "0.0.0.0", "127.1.2.3"])
@@ -116,8 +119,38 @@ def test_a_bad_address_is_told_in_one_sentence(address: str, port: int) -> None:
 
 
 def test_peers_are_written_as_people_do() -> None:
+    assert describe_peer(("fe80::2", 5, 0, socket.if_nametoindex("lo"))) == "[fe80::2%lo]:5"
+    assert describe_peer(("fe80::2", 5, 0, 2**31 - 1)) == "[fe80::2%2147483647]:5"
     assert describe_peer(("::1", 5, 0, 0)) == "[::1]:5"
     assert describe_peer("") == "unix"
+
+
+IN_A_NETWORK_OF_ITS_OWN = (
+    *("unshare", "--net", "sh", "-c"),
+    'ip link set lo up && ip -6 address add fe80::1/64 dev lo nodad && exec "$@"',
+    "sh",
+)
+
+
+@pytest.mark.once
+def test_a_link_local_address_is_that_of_an_interface(directory: Path, tmp_path: Path) -> None:
+    told = subprocess.run([*IN_A_NETWORK_OF_ITS_OWN, "true"], capture_output=True, text=True, timeout=60, check=False)
+    if told.returncode:
+        pytest.skip(f"no network namespace, or no program ip: {told.stderr}")
+    options = ("-d", str(directory), "--address", "fe80::1%lo", "--admin", "[fe80::1%lo]:0")
+    with running(tmp_path, *options, command=[*IN_A_NETWORK_OF_ITS_OWN, PROGRAM]) as server:
+        (line,) = server.stdout.read_text().splitlines()
+        assert f" listens on [fe80::1%lo]:{server.port} " in line
+        assert line.endswith(f"nc fe80::1%lo {server.port}")
+        assert "admin endpoint listening address=[fe80::1%lo]:" in server.log
+        asking = (
+            "import socket, sys; client = socket.create_connection(('fe80::1%lo', int(sys.argv[1])), 20);"
+            r"client.sendall(b'get_metadata one\r\nquit\r\n'); print(client.makefile('rb').read())"
+        )
+        inside = ["nsenter", "--target", str(server.process.pid), "--net", sys.executable, "-c", asking]
+        done = subprocess.run([*inside, str(server.port)], capture_output=True, text=True, timeout=60, check=False)
+        assert done.stdout == repr(b"0 OK%1%0 OK%".replace(b"%", bytes((13, 10)))) + "\n", done.stderr
+        assert "client=[fe80::1%lo]:" in server.log
 
 
 class FailingListener:
