@@ -113,14 +113,19 @@ def serve(context: click.Context, /, *, check_config: bool, **values: Any) -> No
 serve.params[1:1] = parameters()  # after --config, before --check-config and --version
 
 
-@serve.command(short_help="Print a systemd unit or a Containerfile.")
-@click.argument("what", type=click.Choice(["systemd", "container"]))
+@serve.command(short_help="Print a systemd unit, a configuration or a Containerfile.")
+@click.argument("what", type=click.Choice(["systemd", "socket", "config", "container"]))
 def deploy(what: str) -> None:
-    """Print a systemd unit or a Containerfile that runs greenserver in a sandbox."""
+    """Print what runs greenserver in a sandbox: a systemd unit, its socket, its configuration, or a Containerfile."""
     from greenserver.service import deployment  # noqa: PLC0415  (not needed to serve)
 
     click.echo(deployment.render(what), nl=False)
     sys.stdout.flush()
+    if what == "systemd" and (hidden := deployment.hidden_paths()):
+        _complain(
+            f"the service will not see {', '.join(hidden)} (ProtectHome, PrivateTmp); install greenserver elsewhere: "
+            "python3 -m venv /opt/greenserver && /opt/greenserver/bin/pip install ."
+        )
 
 
 def read(arguments: Sequence[str]) -> Settings:

@@ -1,7 +1,6 @@
 """The documents are right: their examples run, their tables match the programs, their links lead somewhere."""
 
 import ast
-import configparser
 import contextlib
 import functools
 import importlib.util
@@ -91,7 +90,7 @@ def check_command(words: Sequence[str], scratch: Path) -> None:
             assert environment in environments_of_tox()
             if environment == "bench":
                 check_module("tests.benchmarks", rest[1:])
-        case ["tox", "run-parallel"] | ["python3", "-m", "venv", ".venv"] | ["pip" | "pipx" | "uv", *_]:
+        case ["tox", "run-parallel"] | ["python3", "-m", "venv", _] | ["pip" | "pipx" | "uv", *_]:
             pass  # what a newcomer types first
         case _:
             pytest.fail(f"no test checks {shlex.join(words)}")
@@ -162,10 +161,11 @@ def read_toml(example: Example) -> None:
 
 
 def read_unit(example: Example) -> None:
-    """Read a unit of systemd: it listens on the default port."""
-    unit = configparser.ConfigParser()
-    unit.read_string(example.parsed)
-    assert unit.getint("Socket", "ListenStream") == DEFAULT_PORT
+    """Read what is added to the unit of systemd: credentials under the names that the text around it uses."""
+    _section, *lines = example.parsed.splitlines()
+    for line in lines:
+        name, _file = line.removeprefix("LoadCredential=").split(":")
+        assert f"/run/credentials/greenserver.service/{name}" in OF_SERVER.read_text(encoding="utf-8")
 
 
 EVALUATORS: Final[dict[str, Callable[[Example], None]]] = {

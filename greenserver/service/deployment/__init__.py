@@ -1,4 +1,4 @@
-"""Deployment files: render the templates of a systemd unit and a Containerfile for this installation."""
+"""Deployment files: render the templates of systemd units, a configuration and a Containerfile."""
 
 import os
 import sys
@@ -9,11 +9,18 @@ from typing import Final
 from greenserver import __version__
 from greenserver.config import limits
 
-_TEMPLATES: Final = {"systemd": "greenserver.service", "container": "Containerfile"}
+_TEMPLATES: Final = {
+    "systemd": "greenserver.service",
+    "socket": "greenserver.socket",
+    "config": "greenserver.toml",
+    "container": "Containerfile",
+}
+
+_HIDDEN: Final = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108  (ProtectHome= and PrivateTmp= of systemd.exec(5))
 
 
 def render(what: str) -> str:
-    """Return a systemd unit or a Containerfile that runs this version, as installed here."""
+    """Return a deployment file that runs this version, as installed here."""
     template = resources.files(__package__).joinpath(_TEMPLATES[what]).read_text(encoding="utf-8")
     return Template(template).substitute(
         version=__version__,
@@ -23,6 +30,13 @@ def render(what: str) -> str:
         # systemd or podman kills what is still running then, somewhat later than the server itself would.
         stop_seconds=int(limits.DEFAULTS.grace_seconds) + 15,
     )
+
+
+def hidden_paths() -> list[str]:
+    """Return where this installation lies in directories that the systemd unit hides from the service."""
+    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))  # noqa: PTH120  (as below)
+    places = [sys.prefix, os.path.realpath(sys.executable), package]
+    return sorted({place for place in places if place.startswith(tuple(f"{each}/" for each in _HIDDEN))})
 
 
 def _executable() -> str:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from greenserver import __version__
-from greenserver.config.settings import OPTIONS
+from greenserver.config.limits import DEFAULT_PORT
+from greenserver.config.settings import OPTIONS, read_file
 from greenserver.service import deployment
 from tests.greenserver.serving import PATIENCE_SECONDS, ROOT, wait_until
 
@@ -28,7 +29,10 @@ def printed(what: str) -> str:
         timeout=60,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    hidden = deployment.hidden_paths() if what == "systemd" else []
+    assert all(path in done.stderr for path in hidden)
+    assert len(done.stderr.splitlines()) == bool(hidden)
     return done.stdout
 
 
@@ -43,7 +47,7 @@ def unit() -> dict[str, list[str]]:
 
 
 def test_the_command_line_prints_what_the_package_holds() -> None:
-    for what in ("systemd", "container"):
+    for what in ("systemd", "socket", "config", "container"):
         text = deployment.render(what)
         assert __version__ in text
         assert not re.search(r"\$\{?(version|executable|port|python|stop_seconds)", text)
@@ -56,18 +60,48 @@ def test_the_command_line_prints_what_the_package_holds() -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert "'ship' is not one of 'systemd', 'container'" in done.stderr
+    assert "'ship' is not one of 'systemd', 'socket', 'config', 'container'" in done.stderr
 
 
-def test_systemd_has_nothing_to_say_against_the_unit(tmp_path: Path) -> None:
-    path = tmp_path / "greenserver.service"
-    path.write_text(printed("systemd"))
+def test_systemd_has_nothing_to_say_against_the_units(tmp_path: Path) -> None:
     analyze = shutil.which("systemd-analyze")
-    if analyze is None:  # then its words are at least those that systemd knows to be needed
-        assert "ExecStart=" in path.read_text()
-        return
-    done = subprocess.run([analyze, "verify", str(path)], capture_output=True, text=True, timeout=60, check=False)
+    if analyze is None:
+        pytest.skip("systemd-analyze is missing (apt-get install systemd)")
+    units = [tmp_path / "greenserver.service", tmp_path / "greenserver.socket"]
+    for path, what in zip(units, ("systemd", "socket"), strict=True):
+        path.write_text(printed(what))
+    done = subprocess.run([analyze, "verify", *units], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+    exposed = [analyze, "security", "--offline=true", "--threshold=20", str(units[0])]
+    done = subprocess.run(exposed, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_unit_leaves_all_settings_to_the_file(unit: dict[str, list[str]], tmp_path: Path) -> None:
+    assert not set(unit) & {"Environment", "EnvironmentFile", "PassEnvironment", "WorkingDirectory"}
+    (start,) = unit["ExecStart"]
+    assert shlex.split(start)[1:] == ["--config", "/etc/greenserver/greenserver.toml"]
+    file = tmp_path / "greenserver.toml"
+    file.write_text(printed("config"))
+    assert read_file(str(file)) == {
+        "directory": "/srv/hftp",
+        "address": "::",
+        "port": DEFAULT_PORT,
+        "workers": len(os.sched_getaffinity(0)),
+        "admin": ("127.0.0.1", 9500),
+    }
+    for name in re.findall(r"^# ([a-z-]+) = ", file.read_text(), re.MULTILINE):
+        assert name in {option.key for option in OPTIONS}
+
+
+def test_an_installation_that_the_service_cannot_see_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", "/home/me/.venv")
+    monkeypatch.setattr(sys, "executable", "/root/python")
+    assert set(deployment.hidden_paths()) >= {"/home/me/.venv", "/root/python"}
+    monkeypatch.setattr(sys, "prefix", "/opt/home/greenserver")
+    monkeypatch.setattr(sys, "executable", "/homeless/python")
+    monkeypatch.setattr(deployment, "__file__", "/opt/lib/greenserver/service/deployment/__init__.py")
+    assert deployment.hidden_paths() == []
 
 
 def test_the_unit_shuts_in_what_it_starts(unit: dict[str, list[str]]) -> None:
@@ -90,15 +124,11 @@ def test_what_the_unit_starts_is_there_and_takes_its_settings(unit: dict[str, li
     arguments = shlex.split(start)
     assert os.access(arguments[0], os.X_OK)
     config = tmp_path / "greenserver.toml"
-    config.touch()
-    environment = dict(each.split("=", 1) for each in unit["Environment"])
-    known = {f"GREENSERVER_{option.name.upper()}" for option in OPTIONS}
-    assert set(environment) <= known
-    environment["GREENSERVER_DIRECTORY"] = str(tmp_path)
+    config.write_text(printed("config").replace("/srv/hftp", str(tmp_path)))
     done = subprocess.run(
         [*(str(config) if each.endswith(".toml") else each for each in arguments), "--check-config"],
         cwd=ROOT,
-        env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=60,
