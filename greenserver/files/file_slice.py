@@ -2,6 +2,10 @@
 
 import errno
 import os
+from typing import Final
+
+_READ_NOW: Final[int | None] = getattr(os, "RWF_NOWAIT", None)  # not with a C library that has no preadv2()
+_NOT_NOW: Final = frozenset({errno.EAGAIN, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 class WouldBlockError(Exception):
@@ -88,12 +92,14 @@ class FileSlice:
     def _fill_from_memory(self, buffer: memoryview, offset: int) -> None:
         """Read from the page cache only (RWF_NOWAIT): https://man7.org/linux/man-pages/man2/readv.2.html.
 
-        Raise WouldBlockError if some bytes are not cached, or the file ends before them.
+        Raise WouldBlockError if some bytes are not cached, the file ends before them, or the system cannot tell.
         """
+        if _READ_NOW is None:
+            raise WouldBlockError
         try:
-            got = os.preadv(self._descriptor, [buffer], offset, os.RWF_NOWAIT)
+            got = os.preadv(self._descriptor, [buffer], offset, _READ_NOW)
         except OSError as error:
-            if error.errno in {errno.EAGAIN, errno.EOPNOTSUPP}:
+            if error.errno in _NOT_NOW:
                 raise WouldBlockError from error
             raise
         if got < len(buffer):

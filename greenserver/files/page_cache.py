@@ -1,10 +1,12 @@
 """Find out what the kernel has in memory: names in the dentry cache, and file systems without a disk."""
 
-import ctypes
 import errno
 import os
+import struct
 from pathlib import Path
 from typing import Final
+
+from greenserver.io import c_library
 
 _OPENAT2: Final = 437  # the number of the system call
 _RESOLVE_CACHED: Final = 0x20  # linux/openat2.h
@@ -14,30 +16,23 @@ _MEMORY_FILE_SYSTEMS: Final = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 _DISK_FILE_SYSTEMS: Final = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "overlay"})
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 
-
-class _OpenHow(ctypes.Structure):
-    """``struct open_how`` of openat2(2): https://man7.org/linux/man-pages/man2/openat2.2.html."""
-
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
-
-
+# ``struct open_how`` of openat2(2): https://man7.org/linux/man-pages/man2/openat2.2.html.
 # O_PATH only looks the name up, and opens nothing, not even a FIFO: https://man7.org/linux/man-pages/man2/open.2.html.
-_LOOK_UP: Final = ctypes.byref(_OpenHow(os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 0, _RESOLVE_CACHED))
-_LOOK_UP_BYTES: Final = ctypes.sizeof(_OpenHow)
-# PyDLL keeps the GIL: the call never blocks, and releasing the GIL would cost more than the call.
-_syscall: Final = ctypes.PyDLL(None, use_errno=True).syscall
+_LOOK_UP: Final = struct.pack("=QQQ", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 0, _RESOLVE_CACHED)
 
 
 def is_name_cached(directory: int, name: str) -> bool:
     """Return whether the kernel can look up a name in a directory without I/O (RESOLVE_CACHED of openat2(2)).
 
-    Return False on a kernel that cannot tell (Linux before 5.12, or openat2 forbidden).
+    Return False where that cannot be told: Linux before 5.12, openat2 forbidden, or no way to call it.
     """
-    descriptor: int = _syscall(_OPENAT2, directory, name.encode(), _LOOK_UP, _LOOK_UP_BYTES)
+    if c_library.SYSCALL is None:
+        return False
+    descriptor = c_library.SYSCALL(_OPENAT2, directory, name.encode(), _LOOK_UP, len(_LOOK_UP))
     if descriptor >= 0:
         os.close(descriptor)
         return True
-    return ctypes.get_errno() not in _UNSUPPORTED | {errno.EAGAIN}
+    return c_library.error_number() not in _UNSUPPORTED | {errno.EAGAIN}
 
 
 def is_all_in_memory(file_system: str) -> bool:

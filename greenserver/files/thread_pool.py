@@ -3,21 +3,26 @@
 A hanging disk blocks only these threads, and the connections that need it.
 """
 
+import contextlib
 import os
 from _queue import SimpleQueue  # the C class: it blocks real threads, even if `queue` is monkey-patched
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from greenserver.io.wait import Job
 
 StartThread = Callable[[Callable[[], None], tuple[()]], object]
 """The type of `_thread.start_new_thread`; pass the original, not a monkey-patched one."""
 
+_WAKEUP: Final = b"!"
+_WAKEUPS_BYTES: Final = 4096
+
 Done = Callable[[], object]
 
 
 class ThreadPool:
-    """A fixed number of threads, and an eventfd that wakes one event loop when a job is done.
+    """A fixed number of threads, and a pipe that wakes one event loop when a job is done.
 
     All methods and callbacks run in the thread of the loop. The threads do not keep the process from exiting.
     There are fewer if the system cannot start them all.
@@ -29,7 +34,9 @@ class ThreadPool:
         self._asked: SimpleQueue[Job[object] | None] = SimpleQueue()
         self._finished: deque[Job[object]] = deque()
         self._waiting: dict[Job[object], list[Done]] = {}
-        self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._reader, self._writer = os.pipe()
+        for descriptor in (self._reader, self._writer):
+            os.set_blocking(descriptor, False)
         self._running: list[None] = []
         for _ in range(count):
             try:
@@ -37,7 +44,7 @@ class ThreadPool:
             except RuntimeError as error:  # the system cannot start another thread
                 if self._running:
                     break
-                os.close(self._descriptor)
+                self._close_pipe()
                 message = f"{error}, and files are read in threads: let this process start more (ulimit -u)"
                 raise OSError(message) from error
             self._running.append(None)
@@ -53,11 +60,11 @@ class ThreadPool:
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when `resume` has something to do."""
-        return self._descriptor
+        return self._reader
 
     def resume(self) -> None:
         """Call the callbacks of finished jobs."""
-        os.eventfd_read(self._descriptor)
+        os.read(self._reader, _WAKEUPS_BYTES)
         while self._finished:
             for done in self._waiting.pop(self._finished.popleft()):
                 done()
@@ -71,8 +78,13 @@ class ThreadPool:
         while (work := self._asked.get()) is not None:
             work()
             self._finished.append(work)
-            os.eventfd_write(self._descriptor, 1)
+            with contextlib.suppress(BlockingIOError):  # full: the loop has enough to wake up for
+                os.write(self._writer, _WAKEUP)
             del work  # do not keep its result alive: it may be large
         self._running.pop()
-        if not self._running:  # the last thread closes it: after that, its number may belong to another file
-            os.close(self._descriptor)
+        if not self._running:  # the last thread closes it: after that, its numbers may belong to other files
+            self._close_pipe()
+
+    def _close_pipe(self) -> None:
+        os.close(self._reader)
+        os.close(self._writer)

@@ -1,9 +1,9 @@
 """Make glibc keep freed chunks instead of returning them to the system."""
 
-import ctypes
 from typing import Final
 
 from greenserver.config.limits import KEPT_BLOCK_BYTES, KEPT_BYTES
+from greenserver.io import c_library
 
 _TRIM_THRESHOLD: Final = -1  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
 _MMAP_THRESHOLD: Final = -3
@@ -15,5 +15,5 @@ def keep_large_blocks() -> bool:
     By default glibc adjusts its thresholds to what was freed before, and they may not suit the chunks of a slice:
     https://man7.org/linux/man-pages/man3/mallopt.3.html.
     """
-    tell = getattr(ctypes.CDLL(None), "mallopt", None)
+    tell = c_library.find("mallopt")
     return tell is not None and bool(tell(_MMAP_THRESHOLD, KEPT_BLOCK_BYTES) and tell(_TRIM_THRESHOLD, KEPT_BYTES))

@@ -1,15 +1,15 @@
 """What is in memory is read at once; of all else it is said that it is not."""
 
-import ctypes
 import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from greenserver.files import page_cache
+from greenserver.files import file_slice, page_cache
 from greenserver.files.file_slice import FileSlice, WouldBlockError
 from greenserver.files.page_cache import file_system_of, is_all_in_memory, is_name_cached
+from greenserver.io import c_library
 
 
 def read_from_memory(descriptor: int, offset: int) -> bytearray:
@@ -36,12 +36,18 @@ def test_a_file_that_was_just_written_is_in_memory_and_one_that_nobody_looked_up
         os.close(directory)
 
 
-@pytest.mark.parametrize("refusal", [errno.EOPNOTSUPP, errno.EAGAIN])
+@pytest.mark.parametrize("refusal", [errno.EOPNOTSUPP, errno.EAGAIN, errno.ENOSYS])
 def test_what_the_file_system_does_not_say_is_not_cached(monkeypatch: pytest.MonkeyPatch, refusal: int) -> None:
     def refuse(*_: object) -> int:
         raise OSError(refusal, os.strerror(refusal))
 
     monkeypatch.setattr(os, "preadv", refuse)
+    with pytest.raises(WouldBlockError):
+        read_from_memory(0, 0)
+
+
+def test_where_nobody_says_what_is_cached_nothing_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_slice, "_READ_NOW", None)
     with pytest.raises(WouldBlockError):
         read_from_memory(0, 0)
 
@@ -56,10 +62,12 @@ def test_a_disk_that_fails_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_kernel_that_cannot_tell_knows_no_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(page_cache, "_syscall", lambda *_: -1)
-    monkeypatch.setattr(ctypes, "get_errno", lambda: errno.ENOSYS)
     descriptor = os.open(tmp_path, os.O_PATH)
     try:
+        monkeypatch.setattr(c_library, "SYSCALL", lambda *_: -1)
+        monkeypatch.setattr(c_library, "error_number", lambda: errno.ENOSYS)
+        assert not is_name_cached(descriptor, "any")
+        monkeypatch.setattr(c_library, "SYSCALL", None)
         assert not is_name_cached(descriptor, "any")
     finally:
         os.close(descriptor)
