@@ -5,11 +5,11 @@ https://prometheus.github.io/client_python/multiprocess/). Import this module on
 PROMETHEUS_MULTIPROC_DIR, which prometheus_client reads on import.
 """
 
-import os
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from greenserver.io.descriptors import count_open
 from greenserver.telemetry.metrics import Metrics
 
 _SECONDS: Final = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0)
@@ -86,5 +86,5 @@ class PrometheusMetrics(Metrics):
         """Record the loop lag and, every few heartbeats, the number of open descriptors."""
         self._lag.set(lag_seconds)
         if self._beats % _DESCRIPTORS_BEATS == 0:
-            self._descriptors.set(len(os.listdir("/proc/self/fd")))  # noqa: PTH208  (names are enough)
+            self._descriptors.set(count_open())
         self._beats += 1

@@ -7,6 +7,8 @@ from typing import TextIO
 
 import click
 
+from greenserver.io.descriptors import is_open
+
 
 def open_closed() -> None:
     """Open /dev/null for each standard stream that is closed, so that no socket gets its descriptor.
@@ -16,18 +18,10 @@ def open_closed() -> None:
     Raise OSError if /dev/null cannot be opened.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if not _is_open(number):
+        if not is_open(number):
             descriptor = os.open(os.devnull, os.O_RDWR)  # the lowest that is free, which is this one
             os.set_inheritable(descriptor, True)  # noqa: FBT003  (the standard library takes it by position)
             setattr(sys, name, os.fdopen(descriptor, "w" if number else "r", closefd=False))
-
-
-def _is_open(descriptor: int) -> bool:
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True
 
 
 def say(line: str, *, to_errors: bool = False) -> None:
