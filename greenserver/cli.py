@@ -12,7 +12,7 @@ import click
 
 from greenserver import __version__
 from greenserver.config.addresses import UNIX_PREFIX, describe, strip_brackets
-from greenserver.config.settings import ConfigurationError, Settings, parameters, read_file, settle, variable
+from greenserver.config.settings import ConfigurationError, Settings, closest, parameters, read_file, settle, variable
 from greenserver.io.standard_streams import give_up_output, say
 
 if TYPE_CHECKING:
@@ -54,8 +54,9 @@ class _Program(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         word = args[0]
         if self.get_command(ctx, word) is None:
-            option = "--port" if word.isdecimal() else "--directory"
-            ctx.fail(f"unexpected argument {word!r}; did you mean {option} {shlex.quote(word)}?")
+            option = "--port " if word.isdecimal() else "--directory "
+            meant = "".join(closest(word, self.commands, 0.7)) or option + shlex.quote(word)
+            ctx.fail(f"unexpected argument {word!r}; did you mean {meant}?")
         return super().resolve_command(ctx, args)
 
 

@@ -145,7 +145,7 @@ class OptionType:
 
 TEXT: Final = OptionType(click.STRING, (str,), "a string in quotes")
 FLAG: Final = OptionType(click.BOOL, (bool,), "true or false", is_flag=True)
-COUNT: Final = OptionType(_Number(0, 3), (int,), "a whole number", is_count=True)
+COUNT: Final = OptionType(_Number(0), (int,), "a whole number", is_count=True)
 SECONDS: Final = OptionType(_Seconds(), (int, float), "a number of seconds")
 PORT: Final = OptionType(_Number(0, HIGHEST_PORT), (int,), "a whole number")
 ADDRESS: Final = OptionType(_Address(), (str,), 'a string such as "127.0.0.1"')

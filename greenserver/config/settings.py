@@ -247,7 +247,7 @@ def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment variables that look like settings and are none, each with the closest one or ""."""
     found = {name.removeprefix(_PREFIX) for name in environment if name.startswith(_PREFIX)} - _VARIABLES
     return {
-        _PREFIX + name: "".join(_PREFIX + each for each in _closest(name, _VARIABLES, 0.75)) for name in sorted(found)
+        _PREFIX + name: "".join(_PREFIX + each for each in closest(name, _VARIABLES, 0.75)) for name in sorted(found)
     }
 
 
@@ -284,11 +284,11 @@ def _check(path: str, key: str, value: object) -> object:
 
 
 def _suggest(key: str) -> str:
-    close = _closest(key.replace("_", "-"), _BY_KEY, 0.6)
+    close = closest(key.replace("_", "-"), _BY_KEY, 0.6)
     return f"; did you mean {close[0]!r}?" if close else f"; the keys are {', '.join(_BY_KEY)}"
 
 
-def _closest(name: str, known: Iterable[str], likeness: float) -> list[str]:
+def closest(name: str, known: Iterable[str], likeness: float) -> list[str]:
     """Return the known name that is most like one, if it is at least so much like it."""
     import difflib  # noqa: PLC0415  (only needed for a mistyped name)
 
@@ -310,7 +310,7 @@ def _parameter(option: Option) -> click.Option:
     if kind.is_flag:
         more |= {"is_flag": True, "show_default": False}
     elif kind.is_count:
-        more |= {"count": True, "show_default": False}
+        more |= {"count": True, "type": kind.converter, "show_default": False}
     else:
         more |= {"type": kind.converter, "metavar": option.metavar, "multiple": kind.is_many}
         more["show_default"] = option.default not in (None, ())

@@ -1,11 +1,14 @@
 """The installed command, run as a user would: with streams, an environment and a directory of the test's own."""
 
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
+
+import pytest
 
 from tests.greenserver.serving import PATIENCE_SECONDS, unmeasured, wait_until
 
@@ -36,6 +39,20 @@ def plain_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment without what could change how an interpreter or the server starts."""
     known = unmeasured().items()
     return {name: value for name, value in known if not name.startswith(("PYTHON", "GREENSERVER_"))} | dict(more or {})
+
+
+def as_nobody() -> list[str]:
+    """Return how to run a command as a user without rights, if this one is root; skip the test where that fails."""
+    if os.geteuid() != 0:
+        return []
+    command = ["setpriv", "--reuid=65534", "--clear-groups"]
+    environment = plain_environment()
+    done = subprocess.run(
+        [*command, PROGRAM, "--version"], env=environment, capture_output=True, timeout=60, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"another user cannot run {PROGRAM}: {done.stderr!r}")
+    return command
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from greenserver import __version__, cli
 from greenserver.config.settings import Settings
 from tests.greenserver.conftest import SERVED, Start
 from tests.greenserver.oracle import BAD_ARGUMENTS, NO_COMMAND, OK
+from tests.greenserver.program import PROGRAM, as_nobody, plain_environment
 from tests.greenserver.serving import ROOT, Client, Server
 
 
@@ -96,6 +97,7 @@ BAD_USE = {
     "an unknown option": (["--turbo"], 2, "--turbo"),
     "an option without its value": (["--engine"], 2, "--engine"),
     "a directory without its option": (["my files"], 2, "unexpected argument 'my files'; did you mean --directory 'my"),
+    "a command that is mistyped": (["deplyo", "systemd"], 2, "unexpected argument 'deplyo'; did you mean deploy?"),
     "a port without its option": (["8000"], 2, "unexpected argument '8000'; did you mean --port 8000?"),
     "a user who is not there": (["--user", "no-such-user"], 1, "no such user: 'no-such-user'; create it with"),
 }
@@ -127,7 +129,10 @@ def test_a_taken_port_is_one_clear_line(directory: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(("name", "value"), [("ENGINE", "steam"), ("PORT", "http"), ("DIALECT", "1066")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ENGINE", "steam"), ("PORT", "http"), ("DIALECT", "1066"), ("VERBOSE", "very"), ("HIDDEN", "perhaps")],
+)
 def test_bad_use_by_environment_is_one_clear_line(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
@@ -135,6 +140,26 @@ def test_bad_use_by_environment_is_one_clear_line(
     assert exit_of() == 2
     (line,) = capfd.readouterr().err.splitlines()
     assert repr(value) in line
+    assert f"It was set by GREENSERVER_{name}." in line
+
+
+def test_a_port_that_is_for_root_is_refused_with_a_way_out() -> None:
+    if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text(encoding="ascii")) <= 80:
+        pytest.skip("every user may listen on port 80 here")
+    done = subprocess.run(
+        [*as_nobody(), PROGRAM, "-d", "/", "-p", "80"],
+        cwd="/",
+        env=plain_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "greenserver: cannot listen on 127.0.0.1:80: Permission denied; "
+        "ports below 1024 are for root: start as root with --user NAME, or choose a higher port\n"
+    )
 
 
 def test_bad_use_of_the_program_has_no_traceback() -> None:

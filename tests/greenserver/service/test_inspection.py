@@ -10,7 +10,7 @@ import pytest
 from greenserver.config.settings import Settings
 from greenserver.service import inspection
 from greenserver.service.inspection import inspect
-from tests.greenserver.program import PROGRAM, plain_environment, running
+from tests.greenserver.program import PROGRAM, as_nobody, plain_environment, running
 
 NOT_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
@@ -126,9 +126,8 @@ def test_a_system_without_proc_is_told_by_the_program(tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", [[], ["--workers", "1"]], ids=["one process", "workers"])
 @NOT_ROOT
 def test_a_user_that_it_may_not_become_is_refused_before_it_listens(workers: list[str]) -> None:
-    may_not = ["setpriv", "--reuid=65534", "--clear-groups"]
     done = subprocess.run(
-        [*may_not, PROGRAM, "-d", "/", "-p", "0", "--user", "root", *workers],
+        [*as_nobody(), PROGRAM, "-d", "/", "-p", "0", "--user", "root", *workers],
         cwd="/",
         env=plain_environment(),
         capture_output=True,
