@@ -12,7 +12,8 @@ import click
 
 from greenserver import __version__
 from greenserver.config.addresses import UNIX_PREFIX, describe, strip_brackets
-from greenserver.config.settings import ConfigurationError, Settings, closest, parameters, read_file, settle, variable
+from greenserver.config.config_file import read_file
+from greenserver.config.settings import ConfigurationError, Settings, closest, parameters, settle, variable
 from greenserver.io.standard_streams import give_up_output, say
 
 if TYPE_CHECKING:

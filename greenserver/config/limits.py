@@ -20,6 +20,9 @@ ACCEPT_PAUSE_SECONDS: Final = 0.1
 PORT_FILE_SECONDS: Final = 10.0
 """How long a FIFO that is to get the port may have no reader."""
 
+CONFIG_SECONDS: Final = 5.0
+"""How long a FIFO that is to give the configuration may have nothing to read."""
+
 SURVEYED_ENTRIES: Final = 10_000
 """Entries of the directory that are looked at when the server starts, for warnings: some 50 ms."""
 

@@ -1,10 +1,8 @@
 """Settings: one table of options for the command line, the environment and the configuration file."""
 
 import dataclasses
-import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -196,7 +194,6 @@ def _list_options() -> tuple[Option, ...]:
 
 
 OPTIONS: Final = _list_options()
-_BY_KEY: Final = {option.key: option for option in OPTIONS}
 
 _PREFIX: Final = "GREENSERVER_"
 
@@ -227,22 +224,6 @@ def settle(values: Mapping[str, Any]) -> Settings:
     return Settings(limits=granted, **others)
 
 
-def read_file(path: str) -> dict[str, Any]:
-    """Return the checked values of a file, by the names of the table.
-
-    Raise ConfigurationError, with the file, the key and the allowed values, if anything is wrong.
-    """
-    try:
-        values = _toml_loads()(Path(path).read_text(encoding="utf-8-sig"))  # some editors begin a file with a BOM
-    except OSError as error:
-        message = f"cannot read {path}: {error.strerror}"
-        raise ConfigurationError(message) from error
-    except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError
-        message = f"{path} is not TOML: {error}"
-        raise ConfigurationError(message) from error
-    return {key.replace("-", "_"): _check(path, key, value) for key, value in values.items()}
-
-
 def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment variables that look like settings and are none, each with the closest one or ""."""
     found = {name.removeprefix(_PREFIX) for name in environment if name.startswith(_PREFIX)} - _VARIABLES
@@ -260,47 +241,11 @@ def kept_until_restart(old: Settings, new: Settings) -> tuple[Settings, list[str
     return merged, [option.key for option in kept]
 
 
-def _check(path: str, key: str, value: object) -> object:
-    if isinstance(value, dict):
-        message = f"{path}: a file has no sections; write the keys of [{key}] as they are, such as port = 19500"
-        raise ConfigurationError(message)
-    option = _BY_KEY.get(key)
-    if option is None:
-        message = f"{path}: unknown key {key!r}{_suggest(key)}"
-        raise ConfigurationError(message)
-    kind = option.kind
-    items = value if kind.is_many and isinstance(value, list) else [value]
-    is_right_form = isinstance(value, list) == kind.is_many
-    # `True` is an int in Python, but not a valid port.
-    if not is_right_form or not all(type(item) in kind.in_file for item in items):
-        message = f"{path}: {key} must be {kind.said}, not {value!r}"
-        raise ConfigurationError(message)
-    try:
-        converted = [kind.converter.convert(item, None, None) for item in items]
-    except click.BadParameter as error:
-        message = f"{path}: {key}: {error.message}"
-        raise ConfigurationError(message) from error
-    return converted if kind.is_many else converted[0]
-
-
-def _suggest(key: str) -> str:
-    close = closest(key.replace("_", "-"), _BY_KEY, 0.6)
-    return f"; did you mean {close[0]!r}?" if close else f"; the keys are {', '.join(_BY_KEY)}"
-
-
 def closest(name: str, known: Iterable[str], likeness: float) -> list[str]:
     """Return the known name that is most like one, if it is at least so much like it."""
     import difflib  # noqa: PLC0415  (only needed for a mistyped name)
 
     return difflib.get_close_matches(name, sorted(known), n=1, cutoff=likeness)
-
-
-def _toml_loads() -> Callable[[str], dict[str, Any]]:
-    if sys.version_info >= (3, 11):
-        import tomllib  # noqa: PLC0415  (only needed with a file)
-    else:
-        import tomli as tomllib  # noqa: PLC0415  (the same, before Python 3.11)
-    return tomllib.loads
 
 
 def _parameter(option: Option) -> click.Option:

@@ -6,11 +6,13 @@ https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html.
 
 import os
 import socket
+from _socket import socket as RawSocket  # noqa: N812  (the C class: signal handlers, too, can wait for it under gevent)
 from collections.abc import MutableMapping
 from typing import Final
 
 from greenserver.config.addresses import INHERITED_PREFIX
 
+_NOTIFY_SECONDS: Final = 1.0
 _FIRST_DESCRIPTOR: Final = 3  # SD_LISTEN_FDS_START of sd_listen_fds(3)
 
 
@@ -39,16 +41,19 @@ def inherited_listener(address: str, environment: MutableMapping[str, str] = os.
 
 
 def notify(state: str) -> None:
-    """Send a state to systemd (sd_notify(3)), if it set NOTIFY_SOCKET."""
+    """Send a state to systemd (sd_notify(3)), if it set NOTIFY_SOCKET; give up after a second."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
-        try:
-            ear.connect("\0" + address[1:] if address.startswith("@") else address)
-            ear.send(state.encode())
-        except OSError:
-            pass  # systemd is gone; keep serving
+    ear = RawSocket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        ear.settimeout(_NOTIFY_SECONDS)
+        ear.connect("\0" + address[1:] if address.startswith("@") else address)
+        ear.send(state.encode())
+    except OSError:
+        pass  # nobody is there, or nobody reads; keep serving
+    finally:
+        ear.close()
 
 
 def _adopt(descriptor: int, said: str) -> socket.socket:

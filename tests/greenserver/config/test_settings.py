@@ -118,8 +118,8 @@ def test_a_file_that_cannot_be_read_is_one_clear_line(file: Path, content: bytes
 
 def test_a_byte_order_mark_is_no_part_of_a_file_and_bytes_have_units(file: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbfrate = '10M'\nline-bytes = 2000\n")
-    limits = cli.read(["-c", str(file)]).limits
-    assert (limits.rate, limits.line_bytes) == (10 << 20, 2000)
+    given = cli.read(["-c", str(file)]).limits
+    assert (given.rate, given.line_bytes) == (10 << 20, 2000)
 
 
 def test_every_limit_in_bytes_takes_units() -> None:

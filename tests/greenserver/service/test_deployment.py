@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from greenserver import __version__
+from greenserver.config.config_file import read_file
 from greenserver.config.limits import DEFAULT_PORT
-from greenserver.config.settings import OPTIONS, read_file
+from greenserver.config.settings import OPTIONS
 from greenserver.service import deployment
 from tests.greenserver.serving import PATIENCE_SECONDS, ROOT, wait_until
 

@@ -1,13 +1,16 @@
 """A listener can be handed over, by its number or by systemd; what is none is refused in one line."""
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from greenserver.service import systemd
 from greenserver.service.systemd import inherited_listener, notify
 from tests.greenserver.serving import PATIENCE_SECONDS, ROOT
 
@@ -81,3 +84,23 @@ def test_systemd_is_told_how_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyP
         notify("READY=1")
         assert ear.recv(100) == b"READY=1"
     notify("READY=1")  # nobody listens any more
+
+
+def test_a_manager_that_does_not_read_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(systemd, "_NOTIFY_SECONDS", 0.05)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "ear"))
+    with contextlib.ExitStack() as stack:
+        ear = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        ear.bind(str(tmp_path / "ear"))
+        full = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        full.connect(str(tmp_path / "ear"))
+        full.setblocking(False)  # noqa: FBT003  (the standard library takes it by position)
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(100_000):
+                full.send(b"x")
+        notifying = threading.Thread(target=notify, args=("READY=1",), daemon=True)
+        notifying.start()
+        notifying.join(PATIENCE_SECONDS)
+        assert not notifying.is_alive()
