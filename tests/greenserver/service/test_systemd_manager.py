@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 
 import greenserver
 from greenserver.config.limits import DEFAULT_PORT
@@ -36,6 +37,7 @@ cp "$4" {PROGRAM}
 cp "$5" /srv/greenserver.toml
 printf 1 > /srv/hftp/one
 export SYSTEMD_UNIT_PATH=/run/units container=other SYSTEMD_LOG_TARGET=null
+mount --make-rshared /  # as a machine and a container have it: credentials are mounted so
 exec {MANAGER} --unit=boot.target
 """
 
@@ -169,3 +171,28 @@ def test_with_its_socket_unit_it_restarts_without_losing_a_client(machine: Machi
         *_, last = clients.stdout
         assert last == "all answered\n"
     machine.systemctl("stop", "greenserver.socket", "greenserver.service")
+
+
+def test_a_renewed_certificate_that_only_root_can_read_is_served_after_a_restart(
+    machine: Machine, tmp_path: Path
+) -> None:
+    def renew() -> str:
+        """Write a new pair of certificate and key, and return the certificate."""
+        issued = trustme.CA().issue_cert("hftp.example.org")
+        for name, content in (("fullchain.pem", issued.cert_chain_pems[0]), ("privkey.pem", issued.private_key_pem)):
+            (tmp_path / name).write_bytes(content.bytes())
+            (tmp_path / name).chmod(0o600)
+        return issued.cert_chain_pems[0].bytes().decode()
+
+    asking = f"import ssl; print(ssl.get_server_certificate(('127.0.0.1', {DEFAULT_PORT}), timeout={PATIENCE_SECONDS}))"
+    credentials = f"LoadCredential=chain.pem:{tmp_path}/fullchain.pem\nLoadCredential=key.pem:{tmp_path}/privkey.pem"
+    machine.run("sh", "-c", f"printf '[Service]\n{credentials}\n' > /run/units/greenserver.service.d/tls.conf")
+    machine.run("sed", "-i", "s/^# tls-/tls-/", "/srv/greenserver.toml")
+    first = renew()
+    machine.systemctl("daemon-reload")
+    machine.systemctl("start", "greenserver")
+    assert machine.run(sys.executable, "-c", asking).stdout.split() == first.split()
+    second = renew()
+    machine.systemctl("restart", "greenserver")
+    assert machine.run(sys.executable, "-c", asking).stdout.split() == second.split()
+    machine.systemctl("stop", "greenserver")
