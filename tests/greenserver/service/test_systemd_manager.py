@@ -41,17 +41,22 @@ mount --make-rshared /  # as a machine and a container have it: credentials are 
 exec {MANAGER} --unit=boot.target
 """
 
-# Clients come one after the other until standard input ends; each must be answered, and each tenth is told.
+# Clients come one after the other until standard input ends; each tenth is told. None may be refused or reset. One
+# whose command has not arrived when the server stops is idle: it sees the end of the stream, and asks again.
 CLIENTS = f"""
 import socket, sys, threading
 ended = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
-count = 0
+count, was_idle = 0, False
 while count < 20_000 and not (ended.is_set() and count):
     with socket.create_connection(("127.0.0.1", {DEFAULT_PORT}), {PATIENCE_SECONDS}) as client:
         client.sendall(b"get_metadata one\\r\\nquit\\r\\n")
         answer = client.makefile("rb").read()
+    if answer == b"" and not was_idle:
+        was_idle = True
+        continue
     assert answer == b"0 OK\\r\\n1\\r\\n0 OK\\r\\n", (count, answer)
+    was_idle = False
     count += 1
     if count % 10 == 0:
         print(count, flush=True)
