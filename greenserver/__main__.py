@@ -1,6 +1,6 @@
 """The entry point: parse the engine and monkey-patch for gevent before any module imports sockets."""
 
-from greenserver.io.isolation import forget_current_directory
+from greenserver.io.import_path import forget_current_directory
 
 forget_current_directory()  # before any other import
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from greenserver.admin.state_directory import StateDirectory
-from greenserver.io.isolation import isolated_command
+from greenserver.io.import_path import isolated_command
 from greenserver.net.listening import describe_peer, open_listener
 from greenserver.telemetry.log import report
 

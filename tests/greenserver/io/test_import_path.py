@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from greenserver.io import isolation
+from greenserver.io import import_path
 from tests.greenserver.program import PROGRAM, plain_environment, running
 from tests.greenserver.serving import PATIENCE_SECONDS, ROOT, wait_until
 
@@ -100,7 +100,7 @@ def test_the_current_directory_on_the_path_is_not_imported_from(trap: Path, how:
 def test_a_checkout_runs_from_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "path", [str(ROOT), "/elsewhere"])
-    isolation.forget_current_directory()
+    import_path.forget_current_directory()
     assert sys.path == [str(ROOT), "/elsewhere"]
 
 
@@ -110,7 +110,7 @@ def test_a_current_directory_that_was_removed_is_none(monkeypatch: pytest.Monkey
     monkeypatch.chdir(removed)
     removed.rmdir()
     before = list(sys.path)
-    isolation.forget_current_directory()
+    import_path.forget_current_directory()
     assert sys.path == before
 
 
@@ -119,6 +119,6 @@ def test_an_isolated_process_imports_from_where_this_one_does(tmp_path: Path, mo
     home.mkdir()
     (home / "answering.py").write_text("import sys\ndef main(): print(sys.argv[1:], sys.flags.isolated)\n")
     monkeypatch.syspath_prepend(str(home))
-    command = isolation.isolated_command("answering", "a", "b")
+    command = import_path.isolated_command("answering", "a", "b")
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ}, check=True)
     assert done.stdout == "['a', 'b'] 1\n"
