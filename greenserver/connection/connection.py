@@ -7,7 +7,9 @@ cannot monopolize the server.
 
 import contextlib
 import socket
+from time import monotonic
 
+from greenserver.config import limits
 from greenserver.connection import handshake
 from greenserver.connection.flow_control import TooSlowError
 from greenserver.connection.reader import Reader
@@ -55,6 +57,8 @@ class Connection:
         self._reader = Reader(sock, config.limits, self._access_log)
         self._writer = Writer(sock, config.limits)
         self._responder = Responder(config, self._reader, self._writer, self._access_log, may_block=may_block)
+        self._accepted_at = monotonic()
+        self._is_ending = False  # asked to end, and answering the last commands
         self._slot = config.limiter.acquire(config.limits)
         self.is_dropped = self._slot.admission is Admission.DROPPED
         """Whether serving the connection only rejects it, at once."""
@@ -166,28 +170,35 @@ class Connection:
 
     def _serve(self) -> Steps[None]:
         """Answer requests in order, until the client, a reply or the server ends the connection."""
-        writer, lines, group = self._writer, self._reader.lines, self.config.group
-        responder = self._responder
+        writer, responder, lines = self._writer, self._responder, self._reader.lines
         fast_path = responder.receive_and_answer if writer.is_plain else None
         while True:
             unfinished = responder.answer_lines()
             if unfinished is None:
                 if not writer.flush_at_once():
                     yield from writer.flush()
-                if group.is_draining or self._reader.is_at_end:
-                    return
                 if lines.complete:
                     continue
-                self._become(IDLE)
-                outcome = yield from self._receive(fast_path)
+                outcome = yield from self._wait_for_more(fast_path)
                 if not outcome:
                     return
-                self._become(BUSY)
                 if not isinstance(outcome, Unfinished):
                     continue
                 unfinished = outcome
-            if not (yield from responder.finish(unfinished)) or group.is_draining:
+            if not (yield from responder.finish(unfinished)) or self.config.group.is_draining:
                 return
+
+    def _wait_for_more(self, fast_path: FastPath | None) -> Steps[object]:
+        """Wait for input, and return as `_receive` does. When asked to end, do so once, as `_receive_last` does."""
+        if self._reader.is_at_end or self._is_ending:
+            return False
+        if self.config.group.is_draining:
+            return (yield from self._receive_last())
+        self._become(IDLE)
+        outcome = yield from self._receive(fast_path)
+        if outcome:
+            self._become(BUSY)
+        return outcome
 
     def _receive(self, fast_path: FastPath | None = None) -> Steps[object]:
         """Receive more input. Return an unfinished request of the fast path, or whether the connection goes on."""
@@ -201,10 +212,27 @@ class Connection:
                 raise outcome
             if outcome is not READY:
                 return outcome if isinstance(outcome, Unfinished) else not reader.is_at_end
-            with contextlib.suppress(BlockingIOError):
-                return reader.feed(reader.receive())
+            if self._receive_now() or reader.is_at_end:
+                return not reader.is_at_end
             if self.config.group.is_draining:
-                return False
+                return (yield from self._receive_last())
+
+    def _receive_last(self) -> Steps[bool]:
+        """Receive what has come already, or from a client that has just connected, what is on its way.
+
+        Return whether there is anything.
+        """
+        self._is_ending = True
+        deadline = self._accepted_at + limits.LINGER_QUIET_SECONDS
+        while not (has_come := self._receive_now()) and not self._reader.is_at_end and monotonic() < deadline:
+            yield Wait(READ, deadline)
+        return has_come
+
+    def _receive_now(self) -> bool:
+        """Receive without waiting; return False if there is nothing, or at EOF."""
+        with contextlib.suppress(BlockingIOError):
+            return self._reader.feed(self._reader.receive())
+        return False
 
     def _close(self) -> Steps[None]:
         """Send what is buffered, and wait for the client to close, so that the last reply is not lost."""

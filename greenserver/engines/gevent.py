@@ -73,6 +73,7 @@ def serve(listener: socket.socket, server: ConnectionFactory, stop: ShutdownEven
     acceptor.stop_accepting()
     close_listener(listener)
     acceptor.close()
+    gevent.sleep(0)  # the greenlets of clients that were just accepted begin
     server.drain()
     waits.end_drained()
     run_or_abort(connections, greenlets.join, granted.grace_seconds)

@@ -2,13 +2,13 @@
 
 import ipaddress
 import logging
-import os
 import resource
 from enum import Enum
 from threading import Lock
 from typing import Final
 
 from greenserver.config import limits
+from greenserver.io.descriptors import count_open
 from greenserver.telemetry.log import report
 from greenserver.telemetry.metrics import SILENT, Metrics
 from greenserver.telemetry.throttle import ThrottledWarning
@@ -153,8 +153,7 @@ def descriptor_capacity() -> int | None:
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if allowed == resource.RLIM_INFINITY:
         return None
-    held = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  (only the count of names matters)
-    return max(1, (allowed - held - limits.RESERVED_DESCRIPTORS) // 2)
+    return max(1, (allowed - count_open() - limits.RESERVED_DESCRIPTORS) // 2)
 
 
 def maximums(wanted: int, capacity: int | None) -> tuple[int, int]:
@@ -175,8 +174,10 @@ def address_of(client: str) -> Address | None:
 
 
 def network(client: str) -> str:
-    """Return what counts as one client: an IPv4 address, an IPv6 /64, or all clients of a unix socket."""
+    """Return what counts as one client: an IPv4 address, also behind 6to4, an IPv6 /64, or a unix socket."""
     address = address_of(client)
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.sixtofour or address
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address.packed, _IPV6_PREFIX), strict=False))
     return client if address is None else str(address)

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -303,8 +304,11 @@ def test_the_client_is_not_waited_for_for_ever(
 # --- stop and abort ------------------------------------------------------------------------------
 
 
-def test_asked_to_end_while_idle_it_ends_at_once(meet: Meet, caplog: pytest.LogCaptureFixture) -> None:
+def test_asked_to_end_while_idle_it_ends_at_once(
+    meet: Meet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "greenserver")
+    monkeypatch.setattr(limits, "LINGER_QUIET_SECONDS", 0.0)  # it is older than that
     states = []
 
     def wait(_sock: socket.socket, wait: Wait) -> object:
@@ -323,6 +327,25 @@ def test_asked_to_end_while_idle_it_ends_at_once(meet: Meet, caplog: pytest.LogC
     assert outcomes(caplog) == ["closed"]
 
 
+def test_asked_to_end_just_after_it_was_accepted_it_answers_a_command_that_is_on_its_way(meet: Meet) -> None:
+    waits = []
+
+    def wait(_sock: socket.socket, wait: Wait) -> object:
+        waits.append(wait)
+        if wait.ends_on_drain:
+            connection.config.group.drain()
+        elif len(waits) == 2:
+            client.send(b"get_metadata one\r\n")
+        else:
+            client.end()
+        return READY
+
+    connection, client = meet(wait=wait)
+    connection.handle()
+    assert client.rest() == SIZE_OF_ONE
+    assert waits[1].deadline <= monotonic() + limits.LINGER_QUIET_SECONDS
+
+
 def test_asked_to_end_when_a_command_has_come_it_answers_that_and_no_more(meet: Meet) -> None:
     def wait(_sock: socket.socket, wait: Wait) -> object:
         if wait.ends_on_drain:
@@ -338,13 +361,13 @@ def test_asked_to_end_when_a_command_has_come_it_answers_that_and_no_more(meet: 
     assert client.rest() == SIZE_OF_ONE
 
 
-def test_asked_to_end_before_it_began_it_answers_nothing(meet: Meet) -> None:
+def test_asked_to_end_before_it_began_it_answers_what_has_come(meet: Meet) -> None:
     connection, client = meet()
     client.send(b"get_metadata one\r\n")
     client.end()
     connection.config.group.drain()
     connection.handle()
-    assert client.rest() == b""
+    assert client.rest() == SIZE_OF_ONE
 
 
 def test_asked_to_end_in_a_reply_it_finishes_that_one_alone(meet: Meet) -> None:

@@ -124,6 +124,7 @@ def test_whatever_comes_and_goes_the_counts_come_back_to_nothing(events: list[st
         ("[2001:db8:1:2:3:4:5:6]:1", "2001:db8:1:2::/64"),
         ("[::ffff:192.0.2.1]:1", "192.0.2.1"),
         ("[fe80::1%eth0]:1", "fe80::/64"),
+        ("[2002:c000:201::7]:1", "192.0.2.1"),
         ("unix", "unix"),
     ],
 )
