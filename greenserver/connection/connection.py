@@ -212,10 +212,10 @@ class Connection:
                 raise outcome
             if outcome is not READY:
                 return outcome if isinstance(outcome, Unfinished) else not reader.is_at_end
-            if self._receive_now() or reader.is_at_end:
-                return not reader.is_at_end
             if self.config.group.is_draining:
                 return (yield from self._receive_last())
+            if self._receive_now() or reader.is_at_end:
+                return not reader.is_at_end
 
     def _receive_last(self) -> Steps[bool]:
         """Receive what has come already, or from a client that has just connected, what is on its way.
