@@ -3,7 +3,7 @@
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, TypedDict
 
@@ -157,6 +157,14 @@ class Server:
     def wakeup_fileno(self) -> int:
         """Return a descriptor for `signal.set_wakeup_fd`, for programs that call `stop` in a signal handler."""
         return self._stop.wakeup_fileno()
+
+    def on_wakeup(self, call: Callable[[], object]) -> None:
+        """Call a function, which must not raise, in the engine's loop after each `wake` and each signal."""
+        self._stop.on_wakeup = call
+
+    def wake(self) -> None:
+        """Have the engine's loop take a turn."""
+        self._stop.wake()
 
     def connect(self, sock: socket.socket, client: str, *, may_block: bool = True) -> Connection | None:
         """Make a connection of a client's socket, for the engine; on any failure, close the socket and return None."""

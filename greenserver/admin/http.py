@@ -1,148 +1,148 @@
-"""Serve /metrics, /healthz and /readyz over HTTP, with limits on slow clients.
+"""Answer /metrics, /healthz and /readyz over HTTP, in a process of its own, which exits with its parent.
 
-Run as ``python -m greenserver.admin.http LISTENER-DESCRIPTOR STATE-DIRECTORY PARENT-PROCESS``; it exits
-with its parent.
+`admin.process` starts it with these arguments: the descriptors of a listener and of the shared memory, the process id
+of the parent, and the format of the log.
 """
 
-import contextlib
+import asyncio
+import logging
 import os
 import signal
 import socket
 import sys
 from collections.abc import Callable
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import BoundedSemaphore, Lock
-from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from greenserver.admin.shared_memory import SharedMemory
+from greenserver.telemetry import log
+from greenserver.telemetry.log import report
+from greenserver.telemetry.uncaught import log_uncaught
 
-from greenserver.admin.state_directory import StateDirectory
+_log = logging.getLogger(__name__)
 
-_REQUESTS: Final = 16
-"""Maximum concurrent requests; further connections are closed. A scraper, a probe and an operator need three."""
+REQUESTS: Final = 16
+"""Maximum concurrent requests; beyond it the oldest is closed. A scraper, a probe and an operator need three."""
 
-_REQUEST_SECONDS: Final = 5.0
+REQUEST_SECONDS: Final = 5.0
 """Timeout for a whole request, from accept to the end of the response."""
 
+_HEAD_BYTES: Final = 8192
+_HEAD_ENDS: Final = (b"\r\n\r\n", b"\n\n")
 _LOOK_SECONDS: Final = 0.5
 _TEXT: Final = "text/plain; charset=utf-8"
 
 Answer = tuple[HTTPStatus, str, bytes]
 
 
-def metrics(board: StateDirectory) -> Answer:
+def metrics(memory: SharedMemory) -> Answer:
     """Return the metrics of all processes, running and exited."""
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=str(board.directory))  # type: ignore[no-untyped-call]  # prometheus_client has no types
-    with board.reading():
-        return HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(registry)
+    from greenserver.admin import exposition  # noqa: PLC0415  (what else is answered does not depend on it)
+
+    return HTTPStatus.OK, exposition.CONTENT_TYPE, exposition.write(memory)
 
 
-def health(_board: StateDirectory) -> Answer:
+def health(_memory: SharedMemory) -> Answer:
     """Report that the server is alive: this process exits with it."""
     return HTTPStatus.OK, _TEXT, b"alive\n"
 
 
-def readiness(board: StateDirectory) -> Answer:
+def readiness(memory: SharedMemory) -> Answer:
     """Report whether a load balancer should send clients here."""
-    if board.is_ready:
+    if memory.is_ready:
         return HTTPStatus.OK, _TEXT, b"ready\n"
     return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, b"not ready\n"
 
 
-_ANSWERS: Final[dict[str, Callable[[StateDirectory], Answer]]] = {
+_ANSWERS: Final[dict[str, Callable[[SharedMemory], Answer]]] = {
     "/metrics": metrics,
     "/healthz": health,
     "/readyz": readiness,
 }
 
 
-class _Request(BaseHTTPRequestHandler):
-    server: "_AdminServer"
-    server_version = "greenserver"
-    sys_version = ""
+class _Request(asyncio.Protocol):
+    """A connection: one request, and its answer."""
 
-    def do_GET(self) -> None:
-        answer = _ANSWERS.get(self.path.partition("?")[0])
-        if answer is None:
-            self.send_error(HTTPStatus.NOT_FOUND, f"The paths are {', '.join(_ANSWERS)}")
+    def __init__(self, memory: SharedMemory, open_requests: "dict[_Request, None]") -> None:
+        self._memory = memory
+        self._open_requests = open_requests  # the oldest first
+        self._head = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, in the place of the oldest request if there are too many: one of them is always the latest."""
+        if len(self._open_requests) >= REQUESTS:
+            next(iter(self._open_requests)).abort()
+        self._open_requests[self] = None
+        self._transport = cast("asyncio.Transport", transport)
+        self._timeout = asyncio.get_running_loop().call_later(REQUEST_SECONDS, self._transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer once the head is complete, and close; close if it is too long."""
+        if self._transport.is_closing():
             return
-        status, kind, body = answer(self.server.board)
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
+        self._head += data
+        if any(end in self._head for end in _HEAD_ENDS):
+            self._transport.write(_respond(self._memory, self._head.partition(b"\n")[0]))
+            self._transport.close()
+        elif len(self._head) > _HEAD_BYTES:
+            self._transport.abort()
 
-    do_HEAD = do_GET  # noqa: N815  (http.server looks for this name)
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Make room for another request."""
+        self._timeout.cancel()
+        self._open_requests.pop(self, None)
 
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  (inherited signature)
-        """Log nothing: the server's log is for HFTP clients only."""
+    def abort(self) -> None:
+        """Close at once, and make room for another request."""
+        self._transport.abort()
+        self._open_requests.pop(self, None)
 
 
-class _AdminServer(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self, listener: socket.socket, board: StateDirectory, parent: int) -> None:
-        super().__init__(("", 0), _Request, bind_and_activate=False)
-        self.socket.close()
-        self.socket = listener
-        self.board = board
-        self._parent = parent
-        self._room = BoundedSemaphore(_REQUESTS)
-        self._lock = Lock()
-        self._begun: dict[socket.socket, float] = {}
-
-    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  (inherited signature)
-        if not self._room.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        with self._lock:
-            self._begun[request] = monotonic()
-        super().process_request(request, client_address)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  (inherited signature)
+def _respond(memory: SharedMemory, request_line: bytes) -> bytes:
+    """Return the response to a request."""
+    method, target, *_ = (*request_line.decode("latin-1").split(), "", "")
+    answer = _ANSWERS.get(target.partition("?")[0])
+    more = ""
+    if method not in {"GET", "HEAD"}:
+        status, kind, body = HTTPStatus.METHOD_NOT_ALLOWED, _TEXT, b"the methods are GET and HEAD\n"
+        more = "Allow: GET, HEAD\r\n"
+    elif answer is None:
+        status, kind, body = HTTPStatus.NOT_FOUND, _TEXT, f"the paths are {', '.join(_ANSWERS)}\n".encode()
+    else:
         try:
-            super().process_request_thread(request, client_address)
-        finally:
-            with self._lock:
-                del self._begun[request]
-            self._room.release()
-
-    def service_actions(self) -> None:
-        """Abort requests past their timeout, and exit when the parent has exited."""
-        last = monotonic() - _REQUEST_SECONDS
-        with self._lock:
-            for request, begun in self._begun.items():
-                if begun < last:
-                    _cut(request)
-        if os.getppid() != self._parent:
-            os._exit(0)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  (inherited signature)
-        """Ignore errors, which are mostly disconnected clients; the connection is closed in any case."""
+            status, kind, body = answer(memory)
+        except Exception as error:  # noqa: BLE001  (go on with the next request)
+            report(_log, logging.ERROR, "admin request failed", path=target, error=error)
+            status, kind, body = HTTPStatus.INTERNAL_SERVER_ERROR, _TEXT, b"see the log of the server\n"
+    head = (
+        f"HTTP/1.0 {status.value} {status.phrase}\r\nServer: greenserver\r\nContent-Type: {kind}\r\n"
+        f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\n{more}\r\n"
+    ).encode()
+    return head if method == "HEAD" else head + body
 
 
-def _cut(request: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # already disconnected
-        request.shutdown(socket.SHUT_RDWR)
+async def serve(listener: socket.socket, memory: SharedMemory, parent: int) -> None:
+    """Serve in one thread until the parent exits."""
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_report)
+    open_requests: dict[_Request, None] = {}
+    server = await loop.create_server(lambda: _Request(memory, open_requests), sock=listener)
+    while os.getppid() == parent:  # noqa: ASYNC110  (the kernel sets no event)
+        await asyncio.sleep(_LOOK_SECONDS)
+    server.close()
+
+
+def _report(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what fails in the event loop, such as accept for lack of descriptors, which it then tries again."""
+    report(_log, logging.ERROR, "admin request failed", reason=context["message"], error=context.get("exception"))
 
 
 def main() -> None:
-    """Serve requests until the parent exits."""
-    descriptor, directory, parent = sys.argv[1:]
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # these three signals are for the server
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    listener = socket.socket(fileno=int(descriptor))
-    _AdminServer(listener, StateDirectory(directory), int(parent)).serve_forever(_LOOK_SECONDS)
-
-
-if __name__ == "__main__":
-    main()
+    """Serve until the parent exits."""
+    listener, memory, parent = map(int, sys.argv[1:4])
+    log.configure(sys.argv[4], logging.WARNING)
+    log_uncaught()
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):  # these signals are for the server
+        signal.signal(number, signal.SIG_IGN)
+    asyncio.run(serve(socket.socket(fileno=listener), SharedMemory(memory), parent))

@@ -1,90 +1,148 @@
-"""Metrics for Prometheus, summed over all processes of a server.
+"""The metrics of a server, which each process counts in a page of the shared memory."""
 
-prometheus_client keeps them in files of the state directory (its multiprocess mode,
-https://prometheus.github.io/client_python/multiprocess/). Import this module only after a `StateDirectory` has set
-PROMETHEUS_MULTIPROC_DIR, which prometheus_client reads on import.
-"""
+from bisect import bisect_left
+from collections.abc import Sequence
+from threading import Lock
+from typing import Final, NamedTuple
 
-from typing import Final
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
+from greenserver.admin.shared_memory import Page
 from greenserver.io.descriptors import count_open
 from greenserver.telemetry.metrics import Metrics
 
-_SECONDS: Final = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0)
+COUNTER: Final = "counter"
+SUM: Final = "sum"
+MAXIMUM: Final = "maximum"
+HISTOGRAM: Final = "histogram"
+
+BUCKETS_SECONDS: Final = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0)
+"""Upper bounds of the buckets of histograms, but for the last one, which has none."""
+
+TOTAL: Final = "total"
+"""The label, in the shared memory, of the sum of a histogram; its buckets have their numbers."""
+
 _DESCRIPTORS_BEATS: Final = 5  # counting thousands of descriptors takes milliseconds
+_SEPARATOR: Final = "\n"
+_NOWHERE: Final = ""  # the key of what the page has no room for
 
 
-class PrometheusMetrics(Metrics):
-    """Counters, gauges and histograms for Prometheus."""
+class Family(NamedTuple):
+    """A metric: what it is called, how its values in several processes make one, and the names of its labels."""
 
-    def __init__(self) -> None:
-        registry = CollectorRegistry()  # only holds the names: scrapes are answered from the files
+    name: str
+    kind: str
+    """`COUNTER` or `HISTOGRAM`, kept when a process ends; or a gauge, as `SUM` or `MAXIMUM` of all processes."""
+    text: str
+    labels: tuple[str, ...] = ()
 
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"greenserver_{name}", text, labels, registry=registry)
 
-        def gauge(name: str, text: str, mode: str) -> Gauge:
-            return Gauge(f"greenserver_{name}", text, registry=registry, multiprocess_mode=mode)  # type: ignore[arg-type]  # a valid mode
+FAMILIES: Final = (
+    Family("connections", COUNTER, "Closed connections, by outcome.", ("outcome",)),
+    Family("open_connections", SUM, "Open connections."),
+    Family("refusals", COUNTER, "Rejected connections, by reason.", ("reason",)),
+    Family("stalls", COUNTER, "Connections closed by a timeout or a minimum rate, by which.", ("what",)),
+    Family("commands", COUNTER, "Commands answered, by command and status.", ("command", "status")),
+    Family("sent_bytes", COUNTER, "Bytes of replies sent."),
+    Family("received_bytes", COUNTER, "Bytes of commands received."),
+    Family("command_seconds", HISTOGRAM, "Time from the arrival of a command to the end of its reply."),
+    Family("connection_seconds", HISTOGRAM, "Duration of connections."),
+    Family("open_descriptors", SUM, "Open file descriptors."),
+    Family("loop_lag_seconds", MAXIMUM, "Delay of the latest heartbeat, maximum over all processes."),
+    Family("serving_processes", SUM, "Processes that serve clients."),
+)
+_KEPT: Final = {each.name for each in FAMILIES if each.kind in {COUNTER, HISTOGRAM}}
 
-        self._connections = counter("connections", "Closed connections, by outcome.", "outcome")
-        self._open = gauge("open_connections", "Open connections.", "livesum")
-        self._refusals = counter("refusals", "Rejected connections, by reason.", "reason")
-        self._stalls = counter("stalls", "Connections closed by a timeout or a minimum rate, by which.", "what")
-        self._commands = counter("commands", "Commands answered, by command and status.", "command", "status")
-        self._sent = counter("sent_bytes", "Bytes of replies sent.")
-        self._received = counter("received_bytes", "Bytes of commands received.")
-        self._seconds = Histogram(
-            "greenserver_command_seconds",
-            "Time from the arrival of a command to the end of its reply.",
-            registry=registry,
-            buckets=_SECONDS,
-        )
-        self._lasted = Histogram(
-            "greenserver_connection_seconds", "Duration of connections.", registry=registry, buckets=_SECONDS
-        )
-        self._descriptors = gauge("open_descriptors", "Open file descriptors.", "livesum")
-        self._lag = gauge("loop_lag_seconds", "Delay of the latest heartbeat, maximum over all processes.", "livemax")
-        self._processes = gauge("serving_processes", "Processes that serve clients.", "livesum")
-        self._processes.set(1)
+
+def join(name: str, labels: Sequence[str]) -> str:
+    """Return the key, in the shared memory, of a metric with the values of its labels."""
+    return _SEPARATOR.join((name, *labels))
+
+
+def split(key: str) -> tuple[str, tuple[str, ...]]:
+    """Return the name and the values of the labels of a key."""
+    name, *labels = key.split(_SEPARATOR)
+    return name, tuple(labels)
+
+
+def is_kept(key: str) -> bool:
+    """Return whether a number outlives its process."""
+    return split(key)[0] in _KEPT
+
+
+class SharedMetrics(Metrics):
+    """Counts in a page of the shared memory. What the page has no room for is not counted."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._numbers = page.numbers
+        self._lock = Lock()
+        self._nowhere = page.find(_NOWHERE)
         self._beats = 0
-        self._by_command: dict[tuple[str, int], Counter] = {}
+        self._commands: dict[tuple[str, int], int] = {}
+        self._open = self._find("open_connections")
+        self._sent = self._find("sent_bytes")
+        self._received = self._find("received_bytes")
+        self._command_seconds = self._find_histogram("command_seconds")
+        self._connection_seconds = self._find_histogram("connection_seconds")
+        self._descriptors = self._find("open_descriptors")
+        self._lag = self._find("loop_lag_seconds")
+        self._numbers[self._find("serving_processes")] = 1
 
     def connected(self) -> None:
         """Count a connection that is now served."""
-        self._open.inc()
+        with self._lock:
+            self._numbers[self._open] += 1
 
     def disconnected(self, outcome: str, seconds: float) -> None:
         """Count a connection that `connected` counted as closed."""
-        self._open.dec()
-        self._connections.labels(outcome).inc()
-        self._lasted.observe(seconds)
+        with self._lock:
+            self._numbers[self._open] -= 1
+            self._numbers[self._find("connections", outcome)] += 1
+            self._observe(self._connection_seconds, seconds)
 
     def refused(self, reason: str) -> None:
         """Count a rejected connection."""
-        self._refusals.labels(reason).inc()
+        with self._lock:
+            self._numbers[self._find("refusals", reason)] += 1
 
     def stalled(self, what: str) -> None:
         """Count a connection that was closed for being too slow."""
-        self._stalls.labels(what).inc()
+        with self._lock:
+            self._numbers[self._find("stalls", what)] += 1
 
     def command(self, name: str, status: int, sent_bytes: int, seconds: float) -> None:
         """Count an answered command."""
-        counter = self._by_command.get((name, status))
-        if counter is None:
-            counter = self._by_command[name, status] = self._commands.labels(name or "unknown", str(int(status)))
-        counter.inc()
-        self._sent.inc(sent_bytes)
-        self._seconds.observe(seconds)
+        with self._lock:
+            place = self._commands.get((name, status))
+            if place is None:
+                place = self._find("commands", name or "unknown", str(int(status)))
+                self._commands[name, status] = place
+            self._numbers[place] += 1
+            self._numbers[self._sent] += sent_bytes
+            self._observe(self._command_seconds, seconds)
 
     def received(self, count: int) -> None:
         """Count bytes received from a client."""
-        self._received.inc(count)
+        with self._lock:
+            self._numbers[self._received] += count
 
     def beat(self, lag_seconds: float) -> None:
         """Record the loop lag and, every few heartbeats, the number of open descriptors."""
-        self._lag.set(lag_seconds)
+        self._numbers[self._lag] = lag_seconds
         if self._beats % _DESCRIPTORS_BEATS == 0:
-            self._descriptors.set(count_open())
+            self._numbers[self._descriptors] = count_open()
         self._beats += 1
+
+    def _observe(self, places: Sequence[int], seconds: float) -> None:
+        self._numbers[places[bisect_left(BUCKETS_SECONDS, seconds)]] += 1
+        self._numbers[places[-1]] += seconds
+
+    def _find_histogram(self, name: str) -> list[int]:
+        """Return the places of the buckets of a histogram, and last that of its sum."""
+        buckets = range(len(BUCKETS_SECONDS) + 1)
+        return [*(self._find(name, str(bucket)) for bucket in buckets), self._find(name, TOTAL)]
+
+    def _find(self, name: str, *labels: str) -> int:
+        try:
+            return self._page.find(join(name, labels))
+        except MemoryError:
+            return self._nowhere

@@ -181,6 +181,9 @@ LOGGED_COMMAND_CHARACTERS: Final = 200
 """Characters of a command that a log line shows, so that a line fits into one atomic write to a pipe (PIPE_BUF,
 pipe(7))."""
 
+LOGGED_TRACEBACK_CHARACTERS: Final = 2500
+"""The last characters of a traceback that a log line shows, for the same reason."""
+
 # --- Limits that an operator can set -------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 """Serve each connection in a greenlet, with gevent's StreamServer."""
 
+import logging
 import socket
 from functools import partial
 from time import monotonic
@@ -25,11 +26,14 @@ from greenserver.files.thread_pool import ThreadPool
 from greenserver.io.wait import KEEP_WAITING, LATE, NEVER, NOTHING, READ, READY, Job, ShutdownEvent, Wait
 from greenserver.net.drain import LOOK_SECONDS
 from greenserver.net.listening import close_listener, describe_peer, is_client_gone, report_no_room, report_room
+from greenserver.telemetry.log import report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from greenserver.connection.connection import Connection
+
+_log = logging.getLogger(__name__)
 
 # A connection's socket is non-blocking and needs no cooperative wrapper: the plain one is smaller and faster.
 _PlainSocket: Final = monkey.get_original("socket", "socket")
@@ -43,6 +47,8 @@ def serve(listener: socket.socket, server: ConnectionFactory, stop: ShutdownEven
     if not monkey.is_module_patched("socket"):
         message = "the gevent engine needs gevent.monkey.patch_all() before anything else is imported"
         raise RuntimeError(message)
+    hub: Any = gevent.get_hub()
+    hub.print_exception = _log_uncaught  # otherwise it prints tracebacks into the log
     connections: set[Connection] = set()
     greenlets = Group()
     waits = _Waits(granted.file_threads)
@@ -78,6 +84,10 @@ def serve(listener: socket.socket, server: ConnectionFactory, stop: ShutdownEven
     waits.end_drained()
     run_or_abort(connections, greenlets.join, granted.grace_seconds)
     waits.close()
+
+
+def _log_uncaught(_context: object, _kind: object, error: BaseException | None, _trace: object) -> None:
+    report(_log, logging.ERROR, "uncaught error in a greenlet", error=error)
 
 
 class _Listener(StreamServer):

@@ -126,6 +126,8 @@ class ShutdownEvent:
         for end in (self._reader, self._writer):
             end.setblocking(False)  # noqa: FBT003  (the standard library takes it by position)
         self.is_set = False
+        self.on_wakeup: Callable[[], object] = bool
+        """Called by the thread that absorbs wakeups, each time: it shows that the thread takes its turns."""
 
     def set(self) -> None:
         """Set the event; do nothing if it is set."""
@@ -148,6 +150,7 @@ class ShutdownEvent:
 
     def absorb(self) -> None:
         """Clear wakeups that did not set the event, such as those of signals that do not stop the server."""
+        self.on_wakeup()
         if not self.is_set:
             with contextlib.suppress(BlockingIOError):
                 self._reader.recv(_WAKEUPS_BYTES)

@@ -65,7 +65,7 @@ TRANSITIONS: Final = {
 class WorkerProcess:
     """A forked worker, whose heartbeats arrive on a pipe.
 
-    Times are seconds of `time.monotonic`.
+    Times are seconds of the supervisor's `RunningClock`.
     """
 
     def __init__(self, pid: int, beats: int, *, generation: int, grace_seconds: float, now: float) -> None:
@@ -88,7 +88,12 @@ class WorkerProcess:
     @property
     def deadline(self) -> float:
         """The time at which `enforce` has to act, unless a heartbeat comes first."""
-        return min(self._end_by, self._heard_at + STUCK_SECONDS)
+        return min(self._end_by, self._stuck_at)
+
+    @property
+    def _stuck_at(self) -> float:
+        """The time of the heartbeat timeout. A worker that drains has its grace period instead."""
+        return self._heard_at + STUCK_SECONDS if self.is_serving else _NEVER
 
     def fileno(self) -> int:
         """Return the descriptor of the heartbeat pipe; -1 after it is closed."""
@@ -101,13 +106,9 @@ class WorkerProcess:
             return False
         before = self.state
         self._advance(Event.BEAT)
-        self.excuse(now)
-        return self.state is not before
-
-    def excuse(self, now: float) -> None:
-        """Restart the heartbeat timeout now."""
-        if self._heard_at < _NEVER:
+        if self._heard_at < _NEVER:  # not aborted
             self._heard_at = now
+        return self.state is not before
 
     def drain(self, now: float) -> None:
         """Send SIGTERM, if not sent before, and start the grace period."""
@@ -121,7 +122,7 @@ class WorkerProcess:
         if now >= self._end_by:
             report(_log, logging.ERROR, "worker did not exit in time; killing it", process=self.pid)
             self.kill()
-        elif now >= self._heard_at + STUCK_SECONDS:
+        elif now >= self._stuck_at:
             report(_log, logging.ERROR, "worker timed out; aborting it", process=self.pid)
             self._send(signal.SIGABRT)
             self._heard_at, self._end_by = _NEVER, now + _ABORT_SECONDS
@@ -159,7 +160,11 @@ class WorkerProcess:
         self.state = TRANSITIONS[self.state, event]
 
     def _send(self, number: int) -> None:
-        os.kill(self.pid, number)  # the pid stays valid until it is reaped
+        try:
+            os.kill(self.pid, number)  # the pid stays valid until it is reaped
+        except OSError as error:  # a container without CAP_KILL, and a worker of another user
+            name = signal.Signals(number).name
+            report(_log, logging.ERROR, "cannot signal worker", process=self.pid, signal=name, reason=error.strerror)
 
     def _close(self) -> None:
         if self._beats >= 0:

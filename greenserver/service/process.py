@@ -14,7 +14,9 @@ from greenserver.server import Server, ServingOptions
 from greenserver.service import privileges, rlimits, systemd
 from greenserver.service.heartbeat import start_heartbeat
 from greenserver.service.reload import Announce, Reread, adjust_log, configure_log, report_refusal, report_reload
+from greenserver.service.signals import end_on
 from greenserver.telemetry.metrics import SILENT, Metrics
+from greenserver.telemetry.uncaught import log_uncaught
 
 if TYPE_CHECKING:
     from greenserver.admin.process import Admin
@@ -62,9 +64,10 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
     Raise OSError with a readable message if that is impossible.
     """
     configure_log(settings)
+    log_uncaught()
     rlimits.raise_limit()
     with contextlib.ExitStack() as stack:
-        admin, meter = _watched(stack, settings.admin)
+        admin, meter = _watched(stack, settings)
         listener = systemd.inherited_listener(settings.address)
         server = stack.enter_context(make_server(settings, listener, meter))
         _obey(server, settings, reread, admin)
@@ -73,8 +76,8 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
             admin.give_to(identity.user, identity.group)
         privileges.drop(settings)
         if admin is not None:
-            admin.begin()
-            admin.board.set_serving()
+            admin.watch()
+            admin.memory.set_serving()
             start_heartbeat(meter.beat, admin.watch)
         systemd.notify("READY=1")
         try:
@@ -83,13 +86,15 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
             signal.set_wakeup_fd(-1)
 
 
-def _watched(stack: contextlib.ExitStack, address: tuple[str, int] | None) -> "tuple[Admin | None, Metrics]":
-    """Return the admin endpoint and its metrics; without an address, None and silent metrics."""
-    if address is None:
+def _watched(stack: contextlib.ExitStack, settings: Settings) -> "tuple[Admin | None, Metrics]":
+    """Return the admin endpoint and its metrics; if the settings have none, None and silent metrics."""
+    if settings.admin is None:
         return None, SILENT
-    from greenserver.admin.process import Admin, load_metrics  # noqa: PLC0415  (rarely used, and the start must be fast)
+    from greenserver.admin.process import Admin  # noqa: PLC0415  (rarely used, and the start must be fast)
 
-    return stack.enter_context(Admin(address)), load_metrics()
+    admin = stack.enter_context(Admin(settings.admin, settings.log_format))
+    admin.prepare()
+    return admin, admin.metrics()
 
 
 def make_server(settings: Settings, listener: socket.socket | None, meter: Metrics) -> Server:
@@ -112,13 +117,13 @@ def make_server(settings: Settings, listener: socket.socket | None, meter: Metri
 
 
 def _obey(server: Server, settings: Settings, reread: Reread, admin: "Admin | None") -> None:
-    """Reload on SIGHUP, and stop on the first SIGINT or SIGTERM; a second one has its default action and kills."""
+    """Reload on SIGHUP, and stop on the first SIGINT or SIGTERM; a second one ends the process at once."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         for number in _STOPPING:
-            signal.signal(number, signal.SIG_DFL)
+            end_on(number)
         if admin is not None:
-            admin.board.set_draining()
+            admin.memory.set_draining()
         systemd.notify("STOPPING=1")
         server.stop()
 

@@ -1,32 +1,35 @@
 """Supervise workers: keep their number, replace those that exit, reload without a gap, and drain on shutdown.
 
 The supervisor serves no clients, keeps the privileges it was started with, and imports nothing that workers must
-monkey-patch first. It sleeps in one place, `_wait`, until a signal, a heartbeat or a deadline.
+monkey-patch first. It sleeps in one place, `_wait`, until a signal, a heartbeat or a deadline. What fails in it, such
+as a fork, is logged and tried again later, and ends no worker.
 """
 
 import contextlib
-import dataclasses
 import logging
 import os
 import select
 import signal
 import socket
+import sys
 from collections import deque
-from time import monotonic
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from functools import partial
+from time import sleep
+from typing import TYPE_CHECKING, Final, NoReturn
 
-from greenserver.config.settings import ConfigurationError, Settings, kept_until_restart
+from greenserver.config.settings import Settings
 from greenserver.net.drain import close_queued, is_anybody_waiting, refuse_new, wait_until_empty
 from greenserver.net.listening import close_listener
 from greenserver.service import preflight, systemd
+from greenserver.service.clock import TURN_SECONDS, RunningClock
 from greenserver.service.lifecycle import MARGIN_SECONDS, State, WorkerProcess, fork
+from greenserver.service.preflight import Trial
 from greenserver.service.reload import Reread, adjust_log, report_refusal, report_reload
-from greenserver.service.worker import CANNOT_SERVE, FAILED, FAILED_TO_BOOT, Worker
+from greenserver.service.worker import CANNOT_SERVE, FAILED_TO_BOOT, Worker
 from greenserver.telemetry.log import report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from greenserver.admin.process import Admin
 
 _log = logging.getLogger(__name__)
@@ -38,8 +41,6 @@ LONGEST_PAUSE_SECONDS: Final = 8.0
 
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 _IGNORED: Final = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
-_LATE_SECONDS: Final = 1.0
-_LONGEST_WAIT_SECONDS: Final = 3600.0  # poll() counts milliseconds in an int
 _WAKEUPS_BYTES: Final = 4096
 _NEVER: Final = float("inf")
 
@@ -66,7 +67,10 @@ class Supervisor:
         self._signals: deque[int] = deque()
         self._pause_seconds = 0.0
         self._start_at = 0.0
-        self._watch_admin_at = 0.0
+        self._clock = RunningClock()
+        self._trial: Trial[tuple[Settings, list[str]]] | None = None
+        self._trial_at = _NEVER
+        """When to begin a trial of a new configuration or, while there is one, when to give it up."""
         self._actions: dict[int, Callable[[], None]] = {
             signal.SIGHUP: self._reload,
             signal.SIGINT: self._end,
@@ -93,14 +97,21 @@ class Supervisor:
         Workers never return from here: they exit.
         """
         systemd.notify("READY=1")
-        try:
-            while self._status is None:
-                self._wait(self._balance())
-                self._obey()
-        except Exception as error:  # noqa: BLE001  (drain the workers after any error)
-            report(_log, logging.ERROR, "supervisor failed", error=error)
-            self._status = FAILED
+        while self._status is None:
+            self._attempt(self._turn)
         return self._drain()
+
+    def _turn(self) -> None:
+        self._wait(self._balance())
+        self._obey()
+
+    def _attempt(self, action: Callable[[], object]) -> None:
+        """Do something. Log what it raises, and pause: the workers go on serving after any error."""
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001  (as above)
+            report(_log, logging.ERROR, "supervisor failed; retrying", error=error)
+            sleep(FIRST_PAUSE_SECONDS)
 
     # --- Signals ---------------------------------------------------------------------------------
 
@@ -109,7 +120,8 @@ class Supervisor:
             number = self._signals.popleft()
             if number != signal.SIGCHLD:  # `_wait` has reaped
                 report(_log, logging.DEBUG, "signal received", signal=signal.Signals(number).name)
-            self._actions.get(number, _ignore)()
+            if number in self._actions:
+                self._actions[number]()
 
     def _end(self) -> None:
         self._status = 0
@@ -125,18 +137,33 @@ class Supervisor:
     def _remove(self) -> None:
         self._count = max(1, self._count - 1)
 
+    # --- Reloads ---------------------------------------------------------------------------------
+
     def _reload(self) -> None:
-        """Replace all workers by workers with a new configuration, if that is valid."""
-        kept: list[str] = []
+        """Begin a trial of the configuration as it is now; one that has begun is obsolete."""
+        self._drop_trial()
+        self._trial_at = self._clock.now
+
+    def _drop_trial(self) -> None:
+        if self._trial is not None:
+            self._trial.close()
+        self._trial, self._trial_at = None, _NEVER
+
+    def _begin_trial(self) -> None:
         try:
-            settings, kept = kept_until_restart(self._settings, self._reread())
-            if not settings.workers:
-                settings, kept = dataclasses.replace(settings, workers=self._settings.workers), [*kept, "workers"]
-            problem = preflight.find_problem(settings)
-        except (ConfigurationError, OSError) as error:
-            problem = str(error)
-        if problem:
-            report_refusal(problem)
+            self._trial = Trial(partial(preflight.read_and_check, self._settings, self._reread))
+            self._trial_at = self._clock.now + preflight.TRIAL_SECONDS
+        except OSError as error:
+            report(_log, logging.ERROR, "reload failed to start; retrying", reason=str(error))
+            self._trial_at = self._clock.now + FIRST_PAUSE_SECONDS
+
+    def _end_trial(self, trial: "Trial[tuple[Settings, list[str]]]") -> None:
+        """Replace all workers by workers with the new configuration, if that is valid."""
+        self._drop_trial()
+        try:
+            settings, kept = trial.result()
+        except OSError as error:
+            report_refusal(str(error))
             return
         adjust_log(settings)
         self._settings = settings
@@ -152,7 +179,7 @@ class Supervisor:
 
         A worker with older settings drains once one with the latest settings is ready to replace it.
         """
-        now = monotonic()
+        now = self._clock.now
         serving = [each for each in self._workers.values() if each.is_serving]
         serving.sort(key=lambda each: (each.state is State.READY, each.forked_at))
         latest = [each for each in serving if each.generation == self._generation]
@@ -163,12 +190,16 @@ class Supervisor:
         for _ in range(self._count - len(latest)):
             if now >= self._start_at:
                 self._start_worker(now)
-        if now >= self._watch_admin_at:
-            self._watch_admin(now)
-        return min(self._start_at if now < self._start_at else _NEVER, self._watch_admin_at)
+        if self._admin is not None:
+            self._admin.watch()
+        if self._trial is None and now >= self._trial_at:
+            self._begin_trial()
+        return min(self._start_at if now < self._start_at else _NEVER, self._trial_at)
 
     def _start_worker(self, now: float) -> None:
         supervisor = os.getpid()
+        if self._admin is not None:
+            self._admin.prepare()
         try:
             pid, beats = fork()
         except OSError as error:
@@ -176,42 +207,51 @@ class Supervisor:
             self._hold_back(now)
             return
         if not pid:
-            for descriptor in (*self._wakeups, *(each.fileno() for each in self._workers.values())):
-                if descriptor >= 0:
-                    os.close(descriptor)
-            Worker(self._settings, self._listener, self._admin, supervisor=supervisor, beats=beats).run()
+            self._become_worker(supervisor, beats)
         grace_seconds = self._settings.limits.grace_seconds
         self._workers[pid] = WorkerProcess(
             pid, beats, generation=self._generation, grace_seconds=grace_seconds, now=now
         )
-
-    def _watch_admin(self, now: float) -> None:
-        self._watch_admin_at = _NEVER
         if self._admin is not None:
-            try:
-                self._admin.watch()
-            except OSError as error:
-                report(_log, logging.ERROR, "admin process failed to start", reason=str(error))
-                self._watch_admin_at = now + FIRST_PAUSE_SECONDS
+            self._admin.began(pid)
+
+    def _become_worker(self, supervisor: int, beats: int) -> NoReturn:
+        """Serve in this process, just forked, and exit."""
+        try:
+            for descriptor in self._descriptors():
+                os.close(descriptor)
+            Worker(self._settings, self._listener, self._admin, supervisor=supervisor, beats=beats).run()
+        except Exception as error:  # noqa: BLE001  (it must not return into the loop of the supervisor)
+            report(_log, logging.ERROR, "worker failed", error=error)
+            sys.exit(FAILED_TO_BOOT)
+
+    def _descriptors(self) -> list[int]:
+        """Return the descriptors of this process that no worker needs."""
+        trial = () if self._trial is None else (self._trial,)
+        owners = (*self._workers.values(), *trial)
+        return [*self._wakeups, *(each.fileno() for each in owners if each.fileno() >= 0)]
 
     def _wait(self, until: float) -> None:
-        """Wait for a signal, a heartbeat, a worker's deadline or a time, and process what happened."""
+        """Wait for a signal, a heartbeat, a worker's deadline or a time, and process what happened.
+
+        Return after `TURN_SECONDS` in any case.
+        """
         until = min(until, *(each.deadline for each in self._workers.values()), _NEVER)
         poll = select.poll()
-        for descriptor in (self._wakeups[0], *(each.fileno() for each in self._workers.values())):
-            if descriptor >= 0:
-                poll.register(descriptor, select.POLLIN)
-        seconds = max(0.0, min(until - monotonic(), _LONGEST_WAIT_SECONDS))  # poll() waits for ever if it is negative
+        for descriptor in (self._wakeups[0], *(each for each in self._descriptors() if each not in self._wakeups)):
+            poll.register(descriptor, select.POLLIN)
+        seconds = max(0.0, min(until - self._clock.now, TURN_SECONDS))  # poll() waits for ever if it is negative
         found = {descriptor for descriptor, _ in poll.poll(seconds * 1000)}
-        now = monotonic()
-        if now > until + _LATE_SECONDS:  # this process was suspended, and perhaps the workers too
-            for worker in self._workers.values():
-                worker.excuse(now)
+        now = self._clock.turn()
         if self._wakeups[0] in found:
             self._signals.extend(os.read(self._wakeups[0], _WAKEUPS_BYTES))
         for worker in self._workers.values():
             if worker.fileno() in found and worker.hear(now):
                 self._was_ready, self._pause_seconds = True, 0.0
+        if (trial := self._trial) is not None:
+            trial.receive()
+            if trial.has_ended or now >= self._trial_at:
+                self._end_trial(trial)
         self._reap(now)
         for worker in self._workers.values():
             worker.enforce(now)
@@ -223,19 +263,17 @@ class Supervisor:
                 pid, status = ended
                 if pid in self._workers:
                     self._part_with(self._workers.pop(pid), status, now)
-                else:
-                    self._watch_admin_at = min(self._watch_admin_at, now + FIRST_PAUSE_SECONDS)
 
     def _part_with(self, worker: WorkerProcess, status: int, now: float) -> None:
         before = worker.state
         code = worker.exited(status)
-        if self._admin is not None:
-            self._admin.board.bury(worker.pid)
         if code == CANNOT_SERVE or (code and before is State.STARTING):
             self._hold_back(now)
         if code == FAILED_TO_BOOT and not self._was_ready and self._status is None:
             report(_log, logging.ERROR, "worker failed to boot")
             self._status = FAILED_TO_BOOT
+        if self._admin is not None:
+            self._admin.ended(worker.pid)
 
     def _hold_back(self, now: float) -> None:
         """Delay the next start. Failures during the delay do not extend it."""
@@ -248,19 +286,14 @@ class Supervisor:
     def _drain(self) -> int:
         """Stop accepting, let replies finish, and return as `run` does. A second signal kills the workers at once."""
         if self._admin is not None:
-            self._admin.board.set_draining()
+            self._admin.memory.set_draining()
         systemd.notify("STOPPING=1")
-        if self._is_own and self._listener.fileno() >= 0:
-            refuse_new(self._listener)
-            wait_until_empty(self._listener)  # the workers still accept
-            if is_anybody_waiting(self._listener):  # none of them is ready
-                close_queued(self._listener)
-        close_listener(self._listener)
-        now = monotonic()
+        self._drop_trial()
+        self._attempt(self._close_listener)
         for worker in self._workers.values():
-            worker.drain(now)
+            worker.drain(self._clock.now)
         while not all(each.is_killed for each in self._workers.values()):
-            self._wait(_NEVER)
+            self._attempt(partial(self._wait, _NEVER))
             while self._signals:
                 number = self._signals.popleft()
                 if number in _ENDING:
@@ -271,13 +304,17 @@ class Supervisor:
         report(_log, logging.ERROR if status else logging.DEBUG, "supervisor exiting")
         return status
 
+    def _close_listener(self) -> None:
+        if self._is_own and self._listener.fileno() >= 0:
+            refuse_new(self._listener)
+            wait_until_empty(self._listener)  # the workers still accept
+            if is_anybody_waiting(self._listener):  # none of them is ready
+                close_queued(self._listener)
+        close_listener(self._listener)
+
     def _kill_all(self) -> None:
         for worker in self._workers.values():
             worker.kill()
-        last = monotonic() + MARGIN_SECONDS
-        while self._workers and monotonic() < last:
-            self._wait(last)
-
-
-def _ignore() -> None:
-    """Ignore a signal whose default action would end the process."""
+        last = self._clock.now + MARGIN_SECONDS
+        while self._workers and self._clock.now < last:
+            self._attempt(partial(self._wait, last))

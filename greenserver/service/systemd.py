@@ -4,6 +4,8 @@ Both are described at https://www.freedesktop.org/software/systemd/man/latest/sd
 https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html.
 """
 
+import contextlib
+import logging
 import os
 import socket
 from _socket import socket as RawSocket  # noqa: N812  (the C class: signal handlers, too, can wait for it under gevent)
@@ -11,6 +13,9 @@ from collections.abc import MutableMapping
 from typing import Final
 
 from greenserver.config.addresses import INHERITED_PREFIX
+from greenserver.telemetry.log import report
+
+_log = logging.getLogger(__name__)
 
 _NOTIFY_SECONDS: Final = 1.0
 _FIRST_DESCRIPTOR: Final = 3  # SD_LISTEN_FDS_START of sd_listen_fds(3)
@@ -45,15 +50,13 @@ def notify(state: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
-    ear = RawSocket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
-        ear.settimeout(_NOTIFY_SECONDS)
-        ear.connect("\0" + address[1:] if address.startswith("@") else address)
-        ear.send(state.encode())
-    except OSError:
-        pass  # nobody is there, or nobody reads; keep serving
-    finally:
-        ear.close()
+        with contextlib.closing(RawSocket(socket.AF_UNIX, socket.SOCK_DGRAM)) as ear:
+            ear.settimeout(_NOTIFY_SECONDS)
+            ear.connect("\0" + address[1:] if address.startswith("@") else address)
+            ear.send(state.encode())
+    except OSError as error:  # systemd is gone or does not read, or there is no descriptor left: keep serving
+        report(_log, logging.WARNING, "cannot notify systemd", state=state, reason=str(error))
 
 
 def _adopt(descriptor: int, said: str) -> socket.socket:

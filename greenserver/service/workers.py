@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import socket
 import sys
 
@@ -12,7 +11,9 @@ from greenserver.config.settings import Settings
 from greenserver.net.listening import close_listener, open_listener
 from greenserver.service import preflight, privileges, rlimits, systemd
 from greenserver.service.reload import Announce, Reread, configure_log
+from greenserver.service.signals import end_by
 from greenserver.service.supervisor import Supervisor
+from greenserver.telemetry.uncaught import log_uncaught
 
 
 def run(settings: Settings, announce: Announce, reread: Reread) -> None:
@@ -21,9 +22,8 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
     Raise OSError with a readable message if that is impossible.
     """
     configure_log(settings)
-    problem = preflight.find_problem(settings)
-    if problem:
-        raise OSError(problem)
+    log_uncaught()
+    preflight.check(settings)
     rlimits.raise_limit()
     with contextlib.ExitStack() as stack:
         listener = systemd.inherited_listener(settings.address)
@@ -32,19 +32,18 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
             listener = open_listener(settings.address, settings.port)
         owner = os.getpid()
         stack.callback(_close_if_still, owner, listener)
-        admin = stack.enter_context(Admin(settings.admin)) if settings.admin is not None else None
-        if admin is not None:
+        admin = None
+        if settings.admin is not None:
+            admin = stack.enter_context(Admin(settings.admin, settings.log_format))
             if (identity := privileges.find(settings)) is not None:
                 admin.give_to(identity.user, identity.group)
-            admin.begin()
         supervisor = Supervisor(settings, reread, admin, listener, is_own=is_own)
         supervisor.catch_signals()  # the reader of the announcement may send one
         name = listener.getsockname()
         announce(*((str(name[0]), int(name[1])) if isinstance(name, tuple) else (UNIX_PREFIX + str(name), 0)))
         status = supervisor.run()
-    if status < 0:  # exit by the signal's default action
-        signal.signal(-status, signal.SIG_DFL)
-        os.kill(os.getpid(), -status)
+    if status < 0:
+        end_by(-status)
     if status:
         sys.exit(status)
 

@@ -5,6 +5,7 @@ always a single line of ASCII.
 """
 
 import codecs
+import contextlib
 import errno
 import json
 import logging
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 codecs.lookup("unicode_escape")
 
 _FLUSH_PAUSE_SECONDS: Final = 0.01
+_GONE: Final = {errno.EBADF, errno.ECONNRESET, errno.ENOTCONN, errno.EPIPE}
+"""Errors of write(2) after which nothing will ever read the log. After others, such as ENOSPC, it may go on."""
+
 PACKAGE: Final = "greenserver"
 """The parent of all loggers of the package."""
 _FACTS: Final = "facts"  # the attribute of a log record that holds the fields of the event
@@ -60,8 +64,8 @@ def adjust(form: str, level: int) -> None:
 class LineHandler(logging.Handler):
     """Writes each line with one unbuffered system call, and never blocks on the reader of the log.
 
-    While the log is not read, up to `LOG_BACKLOG_LINES` lines are kept. Further ones are dropped, and their number is
-    logged once the kept lines are written.
+    While the log is not read, or its disk is full, up to `LOG_BACKLOG_LINES` lines are kept. Further ones are dropped,
+    and their number is logged once the kept lines are written.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -71,11 +75,16 @@ class LineHandler(logging.Handler):
         self._dropped = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = self._line(record)
-        if self._backlog and not self._write_backlog():
-            self._keep(line)
-        elif rest := self._sink.write(line):
-            self._backlog.append(rest)
+        try:
+            if self._write_backlog():
+                self._backlog.append(self._line(record))
+                self._write_backlog()
+            elif len(self._backlog) < limits.LOG_BACKLOG_LINES:
+                self._backlog.append(self._line(record))
+            else:
+                self._dropped += 1
+        except Exception:  # noqa: BLE001  (for lack of memory, say: who logs must go on)
+            self._dropped += 1
 
     def flush(self) -> None:
         """Write the kept lines, or give up after `LOG_FLUSH_SECONDS`."""
@@ -91,22 +100,16 @@ class LineHandler(logging.Handler):
     def _line(self, record: logging.LogRecord) -> bytes:
         return self.format(record).encode("ascii", "backslashreplace") + b"\n"
 
-    def _keep(self, line: bytes) -> None:
-        if len(self._backlog) < limits.LOG_BACKLOG_LINES:
-            self._backlog.append(line)
-        else:
-            self._dropped += 1
-
     def _write_backlog(self) -> bool:
-        """Write the kept lines. Return whether all are written."""
-        while self._backlog:
+        """Write the kept lines, and how many were dropped. Return whether all are written."""
+        while self._backlog or self._dropped:
+            if not self._backlog:
+                self._backlog.append(self._line(self._loss()))
+                self._dropped = 0
             if rest := self._sink.write(self._backlog[0]):
                 self._backlog[0] = rest
                 return False
             self._backlog.popleft()
-            if self._dropped and not self._backlog:
-                self._backlog.append(self._line(self._loss()))
-                self._dropped = 0
         return True
 
     def _loss(self) -> logging.LogRecord:
@@ -124,6 +127,7 @@ class _Sink:
         self._write: Callable[[bytes], int] = partial(os.write, descriptor)  # a regular file is always writable
         self._close: Callable[[], object] = int
         mode = os.fstat(descriptor).st_mode
+        self._is_file = stat.S_ISREG(mode)
         if stat.S_ISSOCK(mode):
             own = RawSocket(fileno=os.dup(descriptor))
             self._write, self._close = (lambda line: own.send(line, MSG_DONTWAIT)), own.close
@@ -136,15 +140,30 @@ class _Sink:
                 self._write, self._close = partial(os.write, again), partial(os.close, again)
 
     def write(self, line: bytes) -> bytes:
-        """Write what can be written without blocking. Return the rest."""
+        """Write what can be written now, without blocking. Return the rest."""
+        rest = line
         try:
-            while line:
-                line = line[self._write(line) :]
-        except BlockingIOError:
-            return line
-        except OSError:
-            pass  # the reader of the log is gone for good; keep serving
-        return b""
+            while rest:
+                rest = rest[self._write(rest) :]
+        except OSError as error:
+            if error.errno in _GONE:
+                return b""  # the reader of the log is gone for good; keep serving
+            if len(rest) < len(line) and self._is_file and self._take_back(len(line) - len(rest)):
+                return line
+        return rest
+
+    def _take_back(self, count: int) -> bool:
+        """Remove the part of a line that fitted on the disk. Return whether that was possible.
+
+        Otherwise other processes, which may share the file, would go on in the middle of the line.
+        """
+        with contextlib.suppress(OSError):
+            end = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+            if end == os.fstat(self._descriptor).st_size:
+                os.ftruncate(self._descriptor, end - count)
+                os.lseek(self._descriptor, end - count, os.SEEK_SET)
+                return True
+        return False
 
     def close(self) -> None:
         self._close()
@@ -163,7 +182,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         facts = " ".join(f"{name}={_quoted(value)}" for name, value in _facts(self, record).items())
-        return f"{_time(record)} {record.levelname:<7} {record.getMessage()} {facts}".rstrip()
+        return f"{_time(record)} {record.levelname:<7} {_event(record)} {facts}".rstrip()
 
 
 class JsonFormatter(logging.Formatter):
@@ -171,7 +190,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         head = {"time": _time(record), "level": record.levelname.lower(), "event": record.getMessage()}
-        return json.dumps(head | _facts(self, record))
+        return json.dumps(head | _facts(self, record), default=str)
 
 
 FORMATTERS: Final[dict[str, type[logging.Formatter]]] = {"text": TextFormatter, "json": JsonFormatter}
@@ -188,8 +207,15 @@ def shown(line: bytes) -> str:
 def _facts(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str, object]:
     facts: dict[str, object] = dict(getattr(record, _FACTS, {}))
     if record.exc_info:
-        facts["traceback"] = formatter.formatException(record.exc_info)
+        traceback = formatter.formatException(record.exc_info)
+        facts["traceback"] = traceback[-limits.LOGGED_TRACEBACK_CHARACTERS :]
     return facts
+
+
+def _event(record: logging.LogRecord) -> str:
+    """Return the event; one of another package may be of several lines."""
+    event = record.getMessage()
+    return event if event.isprintable() else json.dumps(event)
 
 
 def _time(record: logging.LogRecord) -> str:

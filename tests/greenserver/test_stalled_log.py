@@ -1,11 +1,13 @@
 """Nobody who does not read the log can hold the server, and who reads again learns what was lost."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
 import os
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -166,3 +168,61 @@ def test_a_file_as_a_log_gets_every_line(tmp_path: Path) -> None:
         handler.close()
     events = [json.loads(line)["event"] for line in path.read_text(encoding="ascii").splitlines()]
     assert events == [str(number) for number in range(3000)]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Return a file system of 64 KiB."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(path)]
+    if subprocess.run(mounting, capture_output=True, check=False).returncode:
+        pytest.skip("only root can mount a disk")
+    yield path
+    subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+@pytest.mark.parametrize("mode", ["wb", "ab"])
+def test_no_line_is_broken_by_a_full_disk_and_what_is_lost_is_counted(small_disk: Path, mode: str) -> None:
+    path = small_disk / "log"
+    with path.open(mode) as file:
+        handlers = [handler_on(file.fileno()) for _ in range(2)]  # as in two processes
+        sent = 0
+        for _ in range(3 * limits.LOG_BACKLOG_LINES):
+            emit(handlers[sent % 2], str(sent))
+            sent += 1
+        assert all(json.loads(line) for line in path.read_text(encoding="ascii").splitlines()), "while it is full"
+        subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+        for handler in handlers:
+            emit(handler, str(sent))
+            sent += 1
+            handler.close()
+    events = [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
+    lost = sum(event["count"] for event in events if event["event"] == "log lines dropped")
+    assert lost > 0
+    assert len([event for event in events if "count" not in event]) + lost == sent
+
+
+def test_what_does_not_fit_and_cannot_be_taken_back_is_written_on_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log"
+    with path.open("wb") as file:
+        handler = handler_on(file.fileno())
+        full = [True]
+        write = os.write
+
+        def write_some(descriptor: int, data: bytes) -> int:
+            if not full:
+                return write(descriptor, data)
+            if len(data) < 50:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return write(descriptor, data[:20])
+
+        monkeypatch.setattr(handler._sink, "_write", lambda data: write_some(file.fileno(), data))  # noqa: SLF001
+        monkeypatch.setattr(os, "ftruncate", refuse)
+        emit(handler, "one")
+        full.clear()
+        emit(handler, "two")
+        handler.close()
+    assert [json.loads(line)["event"] for line in path.read_text(encoding="ascii").splitlines()] == ["one", "two"]

@@ -1,81 +1,136 @@
-"""What is asked by HTTP has an answer each, and there are no more requests at once than there is room for."""
+"""What is asked by HTTP has an answer each, however many others ask slowly, and nothing makes it deaf."""
 
+import asyncio
 import contextlib
 import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from http import HTTPStatus
-from pathlib import Path
 
 import pytest
 
-from greenserver.admin import http
-from greenserver.admin.state_directory import StateDirectory
+from greenserver.admin import exposition, http
+from greenserver.admin.shared_memory import SharedMemory
 from tests.greenserver.serving import PATIENCE_SECONDS, ROOT
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 
+START = "from greenserver.admin.http import main; main()"
+
 
 @pytest.fixture
-def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StateDirectory]:
-    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
-    with StateDirectory() as board:
-        yield board
+def memory() -> Iterator[SharedMemory]:
+    memory = SharedMemory()
+    yield memory
+    memory.close()
 
 
-def test_readiness_is_what_the_board_says(board: StateDirectory) -> None:
-    assert http.readiness(board)[0] == HTTPStatus.SERVICE_UNAVAILABLE
-    board.set_serving()
-    assert http.readiness(board)[0] == HTTPStatus.OK
-    board.set_draining()
-    board.set_serving()
-    assert http.readiness(board)[0] == HTTPStatus.SERVICE_UNAVAILABLE
-    assert http.health(board)[0] == HTTPStatus.OK
-
-
-def test_without_any_number_there_is_an_empty_answer(board: StateDirectory) -> None:
-    status, kind, body = http.metrics(board)
-    assert (status, body) == (HTTPStatus.OK, b"")
-    assert kind.startswith("text/plain")
-
-
-def test_more_requests_than_there_is_room_for_are_closed_at_once(board: StateDirectory) -> None:
+@pytest.fixture
+def address(memory: SharedMemory, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
+    """Return where it listens, in a thread of this process."""
     listener = socket.create_server(("127.0.0.1", 0))
-    with listener, contextlib.ExitStack() as stack:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "greenserver.admin.http"),
-                *(str(listener.fileno()), str(board.directory), str(os.getpid())),
-            ],
-            cwd=ROOT,
-            pass_fds=(listener.fileno(),),
-        )
-        stack.callback(process.wait)
-        stack.callback(process.kill)
-        crowd = [
-            stack.enter_context(socket.create_connection(listener.getsockname(), PATIENCE_SECONDS)) for _ in range(17)
-        ]
-        assert crowd[-1].recv(1) == b"", "one too many"
-        crowd[0].sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
-        assert crowd[0].recv(100).startswith(b"HTTP/1.0 200 OK")
+    where = listener.getsockname()
+    parents = [os.getppid()]
+    monkeypatch.setattr(os, "getppid", lambda: parents[0])
+    thread = threading.Thread(target=lambda: asyncio.run(http.serve(listener, memory, parents[0])))
+    thread.start()
+    yield where
+    parents[0] = 0
+    thread.join(PATIENCE_SECONDS)
+    assert not thread.is_alive(), "it ends with its parent"
 
 
-def test_it_ends_when_somebody_else_is_its_parent(board: StateDirectory) -> None:
+def connect(address: tuple[str, int]) -> socket.socket:
+    return socket.create_connection(address, PATIENCE_SECONDS)
+
+
+def ask(address: tuple[str, int], *pieces: bytes) -> bytes:
+    """Return all that is answered to a request that comes in pieces."""
+    with connect(address) as client:
+        for piece in pieces:
+            client.sendall(piece)
+        answer = b""
+        while data := client.recv(1 << 16):
+            answer += data
+    return answer
+
+
+def test_readiness_is_what_the_memory_says(memory: SharedMemory) -> None:
+    assert http.readiness(memory)[0] == HTTPStatus.SERVICE_UNAVAILABLE
+    memory.set_serving()
+    assert http.readiness(memory)[0] == HTTPStatus.OK
+    memory.set_draining()
+    assert http.readiness(memory)[0] == HTTPStatus.SERVICE_UNAVAILABLE
+    assert http.health(memory)[0] == HTTPStatus.OK
+
+
+@pytest.mark.parametrize(
+    ("pieces", "begins", "ends"),
+    [
+        ((b"GET /healthz HTTP/1.0\r\n\r\n",), b"HTTP/1.0 200 OK\r\n", b"\r\n\r\nalive\n"),
+        ((b"GET /heal", b"thz?x=1 HTTP/1.1\r\nHost: a\r", b"\n\r", b"\n"), b"HTTP/1.0 200 OK\r\n", b"\r\n\r\nalive\n"),
+        ((b"GET /readyz HTTP/1.0\n\n",), b"HTTP/1.0 503 ", b"not ready\n"),
+        ((b"HEAD /healthz HTTP/1.0\r\n\r\n",), b"HTTP/1.0 200 OK\r\n", b"Cache-Control: no-store\r\n\r\n"),
+        ((b"GET / HTTP/1.0\r\n\r\n",), b"HTTP/1.0 404 ", b"the paths are /metrics, /healthz, /readyz\n"),
+        ((b"POST /metrics HTTP/1.0\r\n\r\n",), b"HTTP/1.0 405 ", b"the methods are GET and HEAD\n"),
+        ((b"\xff\r\n\r\n",), b"HTTP/1.0 405 ", b""),
+        ((b"\r\n\r\n",), b"HTTP/1.0 405 ", b""),
+        (
+            (b"GET /metrics HTTP/1.0\r\n\r\n",),
+            b"HTTP/1.0 200 OK\r\nServer: greenserver\r\nContent-Type: text/plain",
+            b"",
+        ),
+        ((b"GET /" + b"x" * 10_000,), b"", b""),
+    ],
+)
+def test_each_request_has_its_answer(
+    address: tuple[str, int], pieces: tuple[bytes, ...], begins: bytes, ends: bytes
+) -> None:
+    answer = ask(address, *pieces)
+    assert answer.startswith(begins), answer
+    assert answer.endswith(ends), answer
+    assert bool(answer) == bool(begins)
+
+
+def test_half_requests_deny_nothing_to_others(address: tuple[str, int]) -> None:
+    with contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(connect(address)) for _ in range(3 * http.REQUESTS)]
+        for each in crowd:
+            each.sendall(b"GET /readyz HT")
+        assert ask(address, b"GET /healthz HTTP/1.0\r\n\r\n").endswith(b"alive\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert crowd[0].recv(1) == b"", "the oldest is closed"
+        crowd[-1].sendall(b"TP/1.0\r\n\r\n")
+        assert crowd[-1].recv(100).startswith(b"HTTP/1.0 503 "), "the latest is not"
+
+
+def test_a_request_that_takes_too_long_is_closed(address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "REQUEST_SECONDS", 0.2)
+    with (
+        pytest.raises(ConnectionResetError) if sys.version_info < (3, 0) else contextlib.suppress(ConnectionResetError)
+    ):
+        assert ask(address, b"GET /healthz HTTP/1.0\r\n") == b""
+
+
+def test_an_answer_that_fails_is_told_and_the_next_one_is_not_affected(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_memory: SharedMemory) -> bytes:
+        raise ValueError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(exposition, "write", fail)
+        assert ask(address, b"GET /metrics HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 500 ")
+    assert caplog.messages == ["admin request failed"]
+    assert ask(address, b"GET /metrics HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 200 ")
+
+
+def test_it_ends_when_somebody_else_is_its_parent(memory: SharedMemory) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "greenserver.admin.http",
-                str(listener.fileno()),
-                str(board.directory),
-                "1",
-            ],
-            cwd=ROOT,
-            pass_fds=(listener.fileno(),),
-            timeout=PATIENCE_SECONDS,
-            check=False,
-        )
-    assert done.returncode == 0
+        descriptors = listener.fileno(), memory.fileno()
+        program = [sys.executable, "-c", START, *map(str, descriptors), "1", "json"]
+        ended = subprocess.run(program, cwd=ROOT, pass_fds=descriptors, timeout=PATIENCE_SECONDS, check=False)
+    assert ended.returncode == 0

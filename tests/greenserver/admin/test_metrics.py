@@ -1,38 +1,43 @@
-"""The meter of a watched server counts what it is told, in a process that keeps its numbers in files."""
+"""The metrics count what they are told, and lose nothing between threads."""
 
-from greenserver.admin.state_directory import StateDirectory
-from tests.greenserver.serving import run_script
+import threading
+from collections.abc import Iterator
 
-_SCRIPT = """
-from greenserver.admin.process import load_metrics
-meter = load_metrics()
-for _ in range(2):
-    meter.connected()
-meter.disconnected("closed", 0.2)
-meter.refused("full")
-meter.stalled("write")
-meter.command("help", 0, 5, 0.01)
-meter.command("help", 0, 5, 0.01)
-meter.command("", 200, 7, 0.0)
-meter.received(11)
-for lag in (0.5, 0.25):
-    meter.beat(lag)
-from prometheus_client import generate_latest
-import greenserver.admin.http as answers
-from greenserver.admin.state_directory import StateDirectory
-import os
-print(answers.metrics(StateDirectory(os.environ["PROMETHEUS_MULTIPROC_DIR"]))[2].decode())
-"""
+import pytest
+
+from greenserver.admin import exposition
+from greenserver.admin.metrics import SharedMetrics, is_kept
+from greenserver.admin.shared_memory import PAGE_BYTES, SharedMemory
 
 
-def test_the_meter_counts_what_it_is_told() -> None:
-    with StateDirectory() as board:
-        done = run_script(_SCRIPT)
-    assert not board.directory.exists()
-    assert done.stderr == ""
-    lines = set(done.stdout.splitlines())
-    assert lines >= {
-        "greenserver_open_connections 1.0",
+@pytest.fixture
+def memory() -> Iterator[SharedMemory]:
+    memory = SharedMemory()
+    yield memory
+    memory.close()
+
+
+def lines(memory: SharedMemory) -> set[str]:
+    """Return what Prometheus gets."""
+    return set(exposition.write(memory).decode().splitlines())
+
+
+def test_what_is_told_is_counted(memory: SharedMemory) -> None:
+    number = memory.allot()
+    metrics = SharedMetrics(memory.open(number))
+    for _ in range(2):
+        metrics.connected()
+    metrics.disconnected("closed", 0.2)
+    metrics.refused("full")
+    metrics.stalled("write")
+    metrics.command("help", 0, 5, 0.01)
+    metrics.command("help", 0, 5, 0.01)
+    metrics.command("", 200, 7, 0.0)
+    metrics.command("quit", 0, 0, 1000.0)
+    metrics.received(11)
+    for lag in (0.5, 0.25):
+        metrics.beat(lag)
+    counted = {
         'greenserver_connections_total{outcome="closed"} 1.0',
         "greenserver_connection_seconds_sum 0.2",
         'greenserver_refusals_total{reason="full"} 1.0',
@@ -41,7 +46,56 @@ def test_the_meter_counts_what_it_is_told() -> None:
         'greenserver_commands_total{command="unknown",status="200"} 1.0',
         "greenserver_sent_bytes_total 17.0",
         "greenserver_received_bytes_total 11.0",
-        "greenserver_command_seconds_count 3.0",
+        'greenserver_command_seconds_bucket{le="0.0001"} 1.0',
+        'greenserver_command_seconds_bucket{le="0.005"} 1.0',
+        'greenserver_command_seconds_bucket{le="0.01"} 3.0',
+        'greenserver_command_seconds_bucket{le="300.0"} 3.0',
+        'greenserver_command_seconds_bucket{le="+Inf"} 4.0',
+        "greenserver_command_seconds_count 4.0",
+        "greenserver_command_seconds_sum 1000.02",
+    }
+    held = {
+        "greenserver_open_connections 1.0",
         "greenserver_loop_lag_seconds 0.25",
         "greenserver_serving_processes 1.0",
     }
+    assert lines(memory) >= counted | held
+    memory.release(number, is_kept)
+    assert lines(memory) >= counted
+    assert not lines(memory) & held
+
+
+def test_processes_are_added_up_but_for_the_lag_whose_worst_counts(memory: SharedMemory) -> None:
+    for lag in (0.25, 0.5, 0.125):
+        metrics = SharedMetrics(memory.open(memory.allot()))
+        metrics.connected()
+        metrics.beat(lag)
+    assert lines(memory) >= {
+        "greenserver_open_connections 3.0",
+        "greenserver_serving_processes 3.0",
+        "greenserver_loop_lag_seconds 0.5",
+    }
+
+
+def test_threads_count_together(memory: SharedMemory) -> None:
+    metrics = SharedMetrics(memory.open(memory.allot()))
+
+    def count() -> None:
+        for _ in range(20_000):
+            metrics.received(1)
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert "greenserver_received_bytes_total 80000.0" in lines(memory)
+
+
+def test_what_has_no_room_is_not_counted_and_the_rest_is(memory: SharedMemory) -> None:
+    metrics = SharedMetrics(memory.open(memory.allot()))
+    metrics.received(1)
+    for number in range(20):
+        metrics.refused(str(number) * (PAGE_BYTES // 16))
+    metrics.received(1)
+    assert "greenserver_received_bytes_total 2.0" in lines(memory)

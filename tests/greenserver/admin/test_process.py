@@ -1,10 +1,12 @@
 """Whoever watches a server is answered however busy it is, with numbers that are right over all its processes."""
 
 import contextlib
+import errno
 import os
 import re
 import signal
 import socket
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -12,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from greenserver.admin import process as admin_module
 from greenserver.admin.process import Admin
+from greenserver.telemetry.metrics import SILENT
 from tests.cycles.__main__ import state_of
 from tests.greenserver.conftest import Start
 from tests.greenserver.service.test_workers import wait_for_workers, workers_of
@@ -21,15 +25,6 @@ from tests.greenserver.serving import PATIENCE_SECONDS, Server, wait_until
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 
 ANSWERED = re.compile(r'greenserver_commands_total\{command="get_metadata",status="0"\} (\d+)')
-
-
-@pytest.fixture(autouse=True)
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep boards where the test can see them."""
-    path = tmp_path / "boards"
-    path.mkdir()
-    monkeypatch.setenv("RUNTIME_DIRECTORY", str(path))
-    return path
 
 
 def endpoint(server: Server) -> str:
@@ -71,7 +66,7 @@ def watched(request: pytest.FixtureRequest, start: Start, directory: Path) -> Se
     return server
 
 
-def test_every_engine_counts(start: Start, directory: Path, engine: str, scratch: Path) -> None:
+def test_every_engine_counts(start: Start, directory: Path, engine: str) -> None:
     server = start(directory, "--admin", "127.0.0.1:0", "--engine", engine)
     sent = b"get_metadata one\r\nget_metadata none\r\nturn_around\r\n"
     received = server.ask(sent)
@@ -93,7 +88,6 @@ def test_every_engine_counts(start: Start, directory: Path, engine: str, scratch
     wait_until(lambda: value(get(server, "/metrics")[1], "greenserver_open_descriptors") > 5, "descriptors")
     assert 0 <= value(get(server, "/metrics")[1], "greenserver_loop_lag_seconds") < 10
     assert server.stop() == 0
-    assert list(scratch.iterdir()) == [], "nothing is left"
 
 
 def test_refusals_and_stalls_are_counted(start: Start, directory: Path) -> None:
@@ -112,38 +106,37 @@ def test_refusals_and_stalls_are_counted(start: Start, directory: Path) -> None:
     )
 
 
-def test_the_numbers_of_workers_that_have_ended_are_kept_in_files_that_do_not_grow_in_number(
-    start: Start, directory: Path, scratch: Path
-) -> None:
+def test_the_numbers_of_workers_that_have_ended_are_kept(start: Start, directory: Path) -> None:
     server = start(directory, "--admin", "127.0.0.1:0", "--workers", "2")
     wait_for_workers(server, 3)
-    (board,) = scratch.iterdir()
-    asked = 0
-    for _ in range(3):
+    for turn, end in enumerate((signal.SIGHUP, signal.SIGKILL, signal.SIGHUP), 1):
         for _ in range(5):
             server.ask(b"get_metadata one\r\n")
-        asked += 5
+        wait_until(lambda turn=turn: answered(server) == 5 * turn, "they are counted")  # type: ignore[misc]
         old = [worker for worker in workers_of(server) if worker != admin_process(server)]
-        server.process.send_signal(signal.SIGHUP)
+        for process in old if end == signal.SIGKILL else [server.process.pid]:
+            os.kill(process, end)
         wait_for_workers(server, 3, other_than=old)
-        found = ANSWERED.search(get(server, "/metrics")[1])
-        assert found is not None
-        assert int(found[1]) == asked
-    wait_until(
-        lambda: len(list(board.glob("*.db"))) <= 2 * 5 + 2, "files of the living, and one of each kind for all others"
-    )
+        assert answered(server) == 5 * turn
+        wait_until(lambda: "serving_processes 2.0" in get(server, "/metrics")[1], "those that have ended do not serve")
+
+
+def answered(server: Server) -> int:
+    """Return how many commands its metrics count."""
+    found = ANSWERED.search(get(server, "/metrics")[1])
+    return 0 if found is None else int(found[1])
 
 
 def test_a_server_that_does_not_move_is_still_told_about(watched: Server) -> None:
     serving = [child for child in workers_of(watched) if child != admin_process(watched)] or [watched.process.pid]
-    for process in serving:
-        os.kill(process, signal.SIGSTOP)
+    for each in serving:
+        os.kill(each, signal.SIGSTOP)
     try:
         assert get(watched, "/healthz") == (200, "alive\n")
         assert get(watched, "/metrics")[0] == 200
     finally:
-        for process in serving:
-            os.kill(process, signal.SIGCONT)
+        for each in serving:
+            os.kill(each, signal.SIGCONT)
 
 
 def test_a_server_that_drains_is_not_ready_but_alive(watched: Server) -> None:
@@ -170,41 +163,71 @@ def test_the_admin_process_is_started_again_when_it_is_killed(watched: Server) -
     wait_until(answers, "another one answers")
 
 
-def test_the_admin_process_and_its_files_do_not_outlive_a_server_that_is_killed(
-    watched: Server, scratch: Path, start: Start, directory: Path
-) -> None:
+def test_the_admin_process_does_not_outlive_a_server_that_is_killed(watched: Server) -> None:
     left = workers_of(watched)
     assert admin_process(watched) in left
     watched.process.kill()
     watched.process.wait()
     wait_until(lambda: all(state_of(process) in "XZ" for process in left), "it ends, and the workers do")
-    (abandoned,) = scratch.iterdir()
-    start(directory, "--admin", "127.0.0.1:0").ask(b"quit\r\n")
-    wait_until(lambda: not abandoned.exists(), "the next server cleans up")
 
 
-def test_what_is_no_good_request_is_refused_and_a_slow_one_is_cut(watched: Server) -> None:
-    assert get(watched, "/")[0] == 404
-    host, _, port = endpoint(watched).rpartition(":")
-    with contextlib.ExitStack() as stack:
-        slow = [stack.enter_context(socket.create_connection((host, int(port)), PATIENCE_SECONDS)) for _ in range(8)]
-        started = time.monotonic()
-        for each in slow:
-            each.sendall(b"GET /metrics HT")
-        assert get(watched, "/healthz") == (200, "alive\n")
-        for each in slow:
-            assert each.recv(100) == b""
-        assert time.monotonic() - started < PATIENCE_SECONDS
-    with socket.create_connection((host, int(port)), PATIENCE_SECONDS) as client:
-        client.sendall(b"HEAD /healthz HTTP/1.0\r\n\r\n")
-        answer = b""
-        while data := client.recv(1000):
-            answer += data
-    assert answer.startswith(b"HTTP/1.0 200 OK\r\n")
-    assert answer.endswith(b"\r\n\r\n")
+@pytest.mark.parametrize("options", [(), ("--workers", "2")])
+def test_metrics_and_readiness_need_no_file(
+    start: Start, directory: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """Where there is none, none can be removed, replaced or filled up: not by who cleans the temporary directory."""
+    nowhere = dict.fromkeys(("TMPDIR", "RUNTIME_DIRECTORY"), str(tmp_path / "nowhere"))
+    server = start(directory, "--admin", "127.0.0.1:0", *options, environment=nowhere)
+    server.ask(b"get_metadata one\r\n")
+    wait_until(lambda: get(server, "/readyz")[0] == 200, "it is ready")
+    wait_until(lambda: ANSWERED.search(get(server, "/metrics")[1]) is not None, "it is counted")
+
+    def holds_no_file(process: int) -> bool:
+        with contextlib.suppress(FileNotFoundError):  # a module that was being imported
+            held = {path.readlink() for path in Path(f"/proc/{process}/fd").iterdir()}
+            return not [path for path in held if path.is_file() and path.parent != server.stdout.parent]
+        return False
+
+    for each in [server.process.pid, *workers_of(server)]:
+        wait_until(lambda each=each: holds_no_file(each), "nothing is open but the log")  # type: ignore[misc]
+    assert list(tmp_path.glob("nowhere")) == []
 
 
-def test_an_address_that_cannot_be_had_is_told(scratch: Path) -> None:
+@pytest.mark.parametrize("fails", ["memory.allot", "memory.open"])
+def test_a_server_without_memory_for_its_metrics_serves_without_them(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fails: str
+) -> None:
+    def fail(_number: int = 0) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Admin(("127.0.0.1", 0), "text") as admin:
+        monkeypatch.setattr(admin.memory, fails.partition(".")[2], fail)
+        admin.prepare()
+        assert admin.metrics() is SILENT
+        admin.began(1)
+        admin.ended(1)
+        assert "no memory for metrics; serving without" in caplog.messages
+        monkeypatch.undo()
+        admin.watch()
+        assert not admin._ended_pages  # noqa: SLF001  (given back later)
+
+
+def test_an_admin_process_that_cannot_be_started_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(admin_module, "RESTART_SECONDS", 0.1)
+    with Admin(("127.0.0.1", 0), "text") as admin:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "executable", "/nowhere/python")
+            admin.watch()
+            admin.watch()  # too soon
+            assert caplog.messages.count("admin process failed to start") == 1
+        time.sleep(0.1)
+        admin.watch()
+        assert caplog.messages.count("admin process failed to start") == 1
+        assert admin._process is not None  # noqa: SLF001  (as it is told of)
+
+
+def test_an_address_that_cannot_be_had_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match=r"^cannot listen on 127\.0"):
-        Admin(taken.getsockname()).__enter__()
-    assert list(scratch.iterdir()) == []
+        Admin(taken.getsockname(), "text").__enter__()

@@ -76,6 +76,16 @@ def test_a_byte_from_a_signal_ends_a_wait(stop: ShutdownEvent, pair: tuple[socke
     assert not os.get_blocking(stop.wakeup_fileno())
 
 
+def test_who_absorbs_wakeups_tells_each_time(stop: ShutdownEvent, pair: tuple[socket.socket, socket.socket]) -> None:
+    told: list[int] = []
+    stop.on_wakeup = lambda: told.append(threading.get_ident())
+    for _ in range(2):
+        os.write(stop.wakeup_fileno(), b"?")
+        assert poll(pair[0].fileno(), READ, 60, stop) == {stop.fileno()}
+    assert poll(pair[0].fileno(), READ, 0, stop) == set()
+    assert told == [threading.get_ident()] * 2
+
+
 def test_all_that_is_ready_is_told(stop: ShutdownEvent, pair: tuple[socket.socket, socket.socket]) -> None:
     stop.set()
     assert poll(pair[0].fileno(), WRITE, 60, stop) == {stop.fileno(), pair[0].fileno()}

@@ -2,7 +2,8 @@
 
 ``python -m tests.greenserver.service.supervised DIRECTORY [MODULE.NAME=SECONDS...]`` is the program. `DIRECTORY`
 holds `behaviour`, which a worker reads when it starts, `count`, how many there are to be, and `journal`, to which each
-worker adds a line for what happens to it: its process id, the event, the moment.
+worker adds a line for what happens to it: its process id, the event, the moment. If `behaviour` is `real` and an
+engine, the workers are those of the server.
 """
 
 import contextlib
@@ -21,12 +22,17 @@ from types import FrameType
 from typing import Any, Final, NamedTuple, NoReturn
 
 from greenserver.config.limits import Limits
-from greenserver.config.settings import Settings
+from greenserver.config.settings import ENGINES, Settings
+from greenserver.net import listening
 from greenserver.service import supervisor, workers
 from tests.cycles.__main__ import state_of
-from tests.greenserver.serving import PATIENCE_SECONDS, ROOT, wait_until
+from tests.greenserver.serving import PATIENCE_SECONDS, ROOT, Client, wait_until
 
 BEAT_SECONDS: Final = 0.05
+LARGE_BYTES: Final = 1 << 38
+"""The size of the file `large`, which takes no room, and longer to send than any test lasts."""
+
+_real_sleep: Final = time.sleep  # before anything patches it
 _SET_CHILD_SUBREAPER: Final = 36  # linux/prctl.h
 
 
@@ -49,6 +55,8 @@ class Supervised:
         self.workers_behave(behaviour)
         self.workers_count(count)
         (directory / "journal").touch()
+        with (directory / "large").open("wb") as file:
+            file.truncate(LARGE_BYTES)
         with (directory / "log").open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(directory), *times],
@@ -74,10 +82,24 @@ class Supervised:
 
     def workers_count(self, count: int) -> None:
         """Say how many workers a reload finds in the configuration."""
-        (self._directory / "count").write_text(str(count))
+        draft = self._directory / "draft"
+        draft.write_text(str(count))
+        draft.replace(self._directory / "count")
+
+    def configuration_hangs(self) -> None:
+        """Let the configuration hang who reads it, like a file system that has gone away."""
+        (self._directory / "count").unlink()
+        os.mkfifo(self._directory / "count")
+
+    def connect(self) -> Client:
+        """Return a client of the real workers."""
+        return Client(socket.create_connection(("127.0.0.1", self.port), PATIENCE_SECONDS))
 
     def fail(self, what: str, *, fails: bool = True) -> None:
-        """Let forks, or the handler of SIGTTIN, fail in the supervisor from now on, or no longer."""
+        """Let forks, the handler of SIGTTIN, or each turn, fail in the supervisor from now on, or no longer.
+
+        Or let real workers hang when they accept a client.
+        """
         path = self._directory / what
         if fails:
             path.touch()
@@ -222,6 +244,18 @@ def _failing(call: Callable[..., Any], path: Path) -> Callable[..., Any]:
     return fail
 
 
+def _hanging(call: Callable[..., Any], path: Path) -> Callable[..., Any]:
+    """Return a call that holds its thread while a file exists, whatever that is patched with."""
+
+    def hang(*arguments: object) -> Any:  # noqa: ANN401  (as what it stands for)
+        until = time.monotonic() + 2 * PATIENCE_SECONDS
+        while path.exists() and time.monotonic() < until:
+            _real_sleep(0.01)
+        return call(*arguments)
+
+    return hang
+
+
 def main(directory: str, *times: str) -> None:
     """Supervise until a signal."""
     root = ScriptedWorker.directory = Path(directory)
@@ -230,15 +264,21 @@ def main(directory: str, *times: str) -> None:
         module, _, constant = name.partition(".")
         assert hasattr(import_module(f"greenserver.service.{module}"), constant)
         setattr(import_module(f"greenserver.service.{module}"), constant, float(seconds))
-    vars(supervisor)["Worker"] = ScriptedWorker
+    behaviour, engine, *_ = (*(root / "behaviour").read_text().split(), ENGINES[0])
+    if behaviour == "real":
+        listening.describe_peer = _hanging(listening.describe_peer, root / "hang")
+    else:
+        vars(supervisor)["Worker"] = ScriptedWorker
     os.fork = _failing(os.fork, root / "fork")
-    supervisor.Supervisor._add = _failing(supervisor.Supervisor._add, root / "add")  # type: ignore[method-assign]  # noqa: SLF001
+    for name in ("add", "balance"):
+        setattr(supervisor.Supervisor, f"_{name}", _failing(getattr(supervisor.Supervisor, f"_{name}"), root / name))
     ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphans come to it, as to the first of a container
 
     def read() -> Settings:
         return Settings(
             directory=directory,
             port=0,
+            engine=engine if behaviour == "real" else ENGINES[0],
             workers=int((root / "count").read_text()),
             verbose=1,
             limits=Limits(grace_seconds=0.2),

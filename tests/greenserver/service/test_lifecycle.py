@@ -1,6 +1,7 @@
 """What a worker does changes its state by one table; one that does not end is ended; a fork loses no signal."""
 
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from greenserver.service import lifecycle
+from greenserver.service.heartbeat import BEAT_SECONDS
 from greenserver.service.lifecycle import TRANSITIONS, Event, State, WorkerProcess, fork
 from tests.greenserver.serving import run_script
 
@@ -115,7 +117,6 @@ def test_a_silent_one_is_aborted_and_then_killed_whatever_it_says(
     worker.enforce(BEGIN + STUCK_SECONDS)
     assert worker.signals == [signal.SIGABRT]
     worker.beat(BEGIN + STUCK_SECONDS + 0.1)
-    worker.excuse(BEGIN + STUCK_SECONDS + 0.1)
     worker.drain(BEGIN + STUCK_SECONDS + 0.2)
     assert worker.deadline == BEGIN + STUCK_SECONDS + 1
     worker.enforce(worker.deadline)
@@ -123,9 +124,28 @@ def test_a_silent_one_is_aborted_and_then_killed_whatever_it_says(
     assert caplog.messages == ["worker timed out; aborting it", "worker did not exit in time; killing it"]
 
 
-def test_one_that_is_excused_has_all_its_time_again(worker: Watched) -> None:
-    worker.excuse(BEGIN + 1000)
-    assert worker.deadline == BEGIN + 1000 + STUCK_SECONDS
+def test_one_that_drains_has_its_grace_however_long_that_is(worker: Watched) -> None:
+    worker.beat(BEGIN)
+    worker.drain(BEGIN + STUCK_SECONDS - 1)
+    assert worker.deadline == BEGIN + STUCK_SECONDS - 1 + GRACE_SECONDS + lifecycle.MARGIN_SECONDS
+    worker.enforce(BEGIN + STUCK_SECONDS)
+    assert worker.signals == [signal.SIGTERM]
+
+
+def test_the_heartbeat_timeout_leaves_time_for_many_beats() -> None:
+    assert STUCK_SECONDS > 10 * BEAT_SECONDS
+
+
+def test_one_that_may_not_be_signalled_is_told_of(
+    worker: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_pid: int, _number: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "kill", refuse)
+    worker.drain(BEGIN)
+    assert worker.state is State.DRAINING
+    assert [record.facts["signal"] for record in caplog.records] == ["SIGTERM"]  # type: ignore[attr-defined]
 
 
 def test_the_end_of_its_beats_is_no_beat(worker: Watched) -> None:

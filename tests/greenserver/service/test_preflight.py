@@ -1,14 +1,17 @@
-"""Settings are tried out where nothing of them stays."""
+"""Settings are tried out where nothing of them stays, and for no longer than they may take."""
 
 import os
+import select
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from greenserver.config.settings import Settings
-from greenserver.service import process
-from greenserver.service.preflight import find_problem
-from tests.greenserver.serving import run_script, unmeasured
+from greenserver.service import preflight, process
+from greenserver.service.preflight import Trial, check
+from tests.greenserver.serving import PATIENCE_SECONDS, run_script, unmeasured
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 
@@ -21,10 +24,9 @@ def held() -> tuple[list[str], str]:
 
 def test_what_is_wrong_with_settings_is_found_in_another_process(tmp_path: Path) -> None:
     before = held()
-    assert find_problem(Settings(directory=str(tmp_path))) == ""
-    assert find_problem(Settings(directory=str(tmp_path / "no"))) == (
-        f"cannot serve {tmp_path}/no: No such file or directory"
-    )
+    check(Settings(directory=str(tmp_path)))
+    with pytest.raises(OSError, match=rf"^cannot serve {tmp_path}/no: No such file or directory$"):
+        check(Settings(directory=str(tmp_path / "no")))
     assert held() == before
 
 
@@ -33,12 +35,55 @@ def test_whatever_goes_wrong_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         raise NotImplementedError
 
     monkeypatch.setattr(process, "check", fail)
-    assert find_problem(Settings()) == "NotImplementedError()"
+    with pytest.raises(OSError, match=r"^NotImplementedError\(\)$"):
+        check(Settings())
+
+
+def test_a_name_that_is_no_text_is_told_too(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"^cannot serve .*No such file"):
+        check(Settings(directory=str(tmp_path / "no\udcff")))
+
+
+def test_a_result_of_any_size_comes_whole() -> None:
+    assert Trial(lambda: b"x" * 1_000_000).wait() == b"x" * 1_000_000
+
+
+def test_one_that_takes_too_long_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "TRIAL_SECONDS", 0.2)
+    descriptors = os.listdir("/proc/self/fd")
+    trial = Trial(lambda: time.sleep(PATIENCE_SECONDS))
+    with pytest.raises(OSError, match=r"^checking the configuration took longer than 0\.2 s"):
+        trial.wait()
+    assert os.listdir("/proc/self/fd") == descriptors
+    ended = os.waitpid(-1, 0)[1]
+    assert os.waitstatus_to_exitcode(ended) == -signal.SIGKILL
+
+
+def test_one_that_hangs_ends_though_its_parent_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "TRIAL_SECONDS", 0.2)
+    trial = Trial(lambda: time.sleep(PATIENCE_SECONDS))
+    assert os.waitstatus_to_exitcode(os.waitpid(-1, 0)[1]) == -signal.SIGALRM
+    trial.close()
+
+
+def test_one_that_is_killed_has_not_passed() -> None:
+    with pytest.raises(OSError, match=r"^the process that checked the configuration was killed$"):
+        Trial(lambda: os.kill(os.getpid(), signal.SIGKILL)).wait()
+
+
+def test_one_that_has_ended_is_not_killed_again() -> None:
+    trial = Trial(lambda: None)
+    poll = select.poll()
+    poll.register(trial.fileno())
+    poll.poll(PATIENCE_SECONDS * 1000)
+    os.waitpid(-1, 0)  # from here on its id may be that of another process
+    trial.close()
+    assert trial.result() is None
 
 
 def test_nothing_that_it_needs_is_imported_here() -> None:
     script = (
         "import sys; from greenserver.config.settings import Settings; from greenserver.service import preflight; "
-        "print(repr(preflight.find_problem(Settings())), {'ssl', 'greenserver.server'} & set(sys.modules))"
+        "preflight.check(Settings()); print({'ssl', 'greenserver.server'} & set(sys.modules))"
     )
-    assert run_script(script, environment=unmeasured()).stdout == "'' set()\n"
+    assert run_script(script, environment=unmeasured()).stdout == "set()\n"

@@ -138,12 +138,42 @@ def test_a_second_signal_ends_all_of_it_at_once(served: Server, number: int) -> 
     wait_until(lambda: all(state_of(worker) == "X" for worker in workers), "no worker is left")
 
 
-def test_workers_end_when_their_supervisor_is_killed(served: Server) -> None:
-    workers = workers_of(served)
-    served.process.kill()
-    served.process.wait()
+def test_workers_end_when_their_supervisor_is_killed_and_another_server_takes_their_place(
+    start: Start, tmp_path: Path, engine: str
+) -> None:
+    served = tmp_path / "served"
+    served.mkdir()
+    with (served / "big").open("wb") as file:
+        file.truncate(1 << 30)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        admin = f"127.0.0.1:{listener.getsockname()[1]}"
+    server = start(served, "--workers", "2", "--engine", engine, "--admin", admin)
+    workers = wait_for_workers(server, 3)
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            client = stack.enter_context(server.connect())
+            client.send(b"get_slice big 0 %d raw\r\n" % (1 << 30))  # never read: a reply in progress
+            assert client.exactly(10)
+        server.process.kill()
+        server.process.wait()
+        for port in (server.port, int(admin.rpartition(":")[2])):
+            wait_until(lambda port=port: is_free(port), "all end to listen, long before their clients are gone")  # type: ignore[misc]
+        successor = start(served, "--workers", "1", "--port", str(server.port), "--admin", admin)
+        assert successor.ask(b"get_metadata big\r\n") == b"0 OK\r\n%d\r\n" % (1 << 30)
     wait_until(lambda: all(state_of(worker) in "XZ" for worker in workers), "no worker is left")
-    assert "supervisor is gone" in served.log()
+    assert server.log().count("supervisor is gone") == 2
+
+
+def is_free(port: int) -> bool:
+    """Return whether a server could listen on a port."""
+    with socket.socket() as trying:
+        trying.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trying.bind(("127.0.0.1", port))
+            trying.listen()
+        except OSError:
+            return False
+        return True
 
 
 def test_a_signal_at_once_is_obeyed(start: Start, directory: Path) -> None:
@@ -186,7 +216,7 @@ def test_a_reload_replaces_all_workers_and_serves_by_the_new_configuration(
         config.write_text(bad)
         server.process.send_signal(signal.SIGHUP)
         wait_until(lambda says=says: says in server.log(), says)  # type: ignore[misc]  # a default of the loop's
-        assert workers_of(server) == new
+        wait_until(lambda: workers_of(server) == new, "those that serve stay")
     config.write_text(f'directory = "{directory}"\nengine = "threads"\n')
     server.process.send_signal(signal.SIGHUP)
     wait_for_workers(server, 3, other_than=new)

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import select
 import threading
 from collections import defaultdict
 from pathlib import Path
@@ -70,6 +71,25 @@ def test_a_traceback_is_on_the_same_line(form: str) -> None:
         line = FORMATTERS[form]().format(record_of("failed", error=error))
     assert "ZeroDivisionError" in line
     assert "\n" not in line
+
+
+@pytest.mark.parametrize("form", FORMATTERS)
+def test_a_long_traceback_fits_into_one_write_to_a_pipe(form: str) -> None:
+    def fall(depth: int) -> None:
+        if depth:
+            fall(depth - 1)
+        message = "at the bottom " + '"\\n' * 100
+        raise ValueError(message)
+
+    handler = LineHandler(2)
+    handler.setFormatter(FORMATTERS[form]())
+    try:
+        fall(100)
+    except ValueError as error:
+        line = handler._line(record_of("failed", error=error))  # noqa: SLF001  (as it is written)
+    handler.close()
+    assert b"at the bottom" in line
+    assert len(line) <= select.PIPE_BUF
 
 
 @PURE
