@@ -1,14 +1,21 @@
-"""Keep a server's output in an unnamed file (a pipe would need a reader), and find the line with the error."""
+"""Read a server's output as it comes, keep its head and tail in bounded memory, and find the line with the error."""
 
+import contextlib
 import os
 import re
-import tempfile
+import select
+import threading
 from typing import Final
 
 OUTPUT_BYTES: Final = 4096
 """How many bytes of the tail of a server's output a report includes."""
-_MOST_BYTES: Final = 1 << 16
-"""How many bytes of the output of a failed start are searched for the reason."""
+HEAD_BYTES: Final = 1 << 14
+"""How many bytes of the head of the output of each start are kept: a compiler's first error is there."""
+TAIL_BYTES: Final = 1 << 16
+"""How many bytes of the tail are kept."""
+_READ_BYTES: Final = 1 << 16
+_AT_ONCE: Final = 64
+"""How often the pipe is read for one look: more than it holds, but not for ever."""
 _LONGEST_QUOTE: Final = 300
 _JAVA: Final = re.compile(r"Exception in thread |Caused by: |Error: (Unable|Could not|LinkageError|A JNI) ?")
 _ERROR: Final = re.compile(
@@ -19,39 +26,73 @@ _TRACEBACK: Final = "Traceback (most recent call last):"
 
 
 class ServerOutput:
-    """The output of a server, over all its starts."""
+    """The output of a server, over all its starts: a pipe, and a thread that reads it until `close`.
+
+    However much the server prints, nothing goes to a disk, and memory is bounded by the head and the tail.
+    """
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="hftp-server-output-")  # noqa: SIM115  (close() closes it)
-        self._start = 0
+        self._source, self._sink = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._source, False)
+        self._closing = os.eventfd(0, os.EFD_CLOEXEC)
+        self._lock = threading.Lock()
+        self._forget()
+        self._reader = threading.Thread(target=self._read, name="server-output", daemon=True)
+        self._reader.start()
 
     def fileno(self) -> int:
         """Return the descriptor that servers write to."""
-        return self._file.fileno()
+        return self._sink
 
     def mark_start(self) -> None:
-        """Mark the beginning of the output of a new start."""
-        self._start = self._size()
+        """Begin the output of a new start; the tail goes on."""
+        self._drain()
+        with self._lock:
+            self._head, self._size = b"", 0
 
     def end(self) -> str:
         """Return the tail of the output of all starts."""
-        return self._read(0, OUTPUT_BYTES)
+        self._drain()
+        return self._tail[-OUTPUT_BYTES:].decode("utf-8", "replace")
 
     def of_this_start(self) -> str:
-        """Return the tail of the output of the current start."""
-        return self._read(self._start, _MOST_BYTES)
+        """Return the output of the current start, or, if that is long, its head and its tail."""
+        self._drain()
+        with self._lock:
+            head, tail = self._head, self._tail[-min(self._size, TAIL_BYTES) :] if self._size else b""
+            left_out = self._size - len(head) - len(tail)
+        if left_out <= 0:
+            data = head + tail[len(head) + len(tail) - self._size :]
+        else:
+            data = b"%b\n... %d bytes ...\n%b" % (head, left_out, tail)
+        return data.decode("utf-8", "replace")
 
     def close(self) -> None:
-        """Close the file, which deletes the output."""
-        self._file.close()
+        """Stop reading, and forget the output."""
+        os.eventfd_write(self._closing, 1)
+        self._reader.join()
+        for descriptor in (self._source, self._sink, self._closing):
+            os.close(descriptor)
+        self._forget()
 
-    def _size(self) -> int:
-        return os.fstat(self.fileno()).st_size
+    def _forget(self) -> None:
+        self._head, self._tail, self._size = b"", b"", 0
 
-    def _read(self, start: int, most_bytes: int) -> str:
-        size = self._size()
-        start = max(start, size - most_bytes)
-        return os.pread(self.fileno(), size - start, start).decode("utf-8", "replace")
+    def _read(self) -> None:
+        poll = select.poll()
+        poll.register(self._source, select.POLLIN)
+        poll.register(self._closing, select.POLLIN)
+        while not any(descriptor == self._closing for descriptor, _ in poll.poll()):
+            self._drain()
+
+    def _drain(self) -> None:
+        """Read what is in the pipe, at most a few times what it holds."""
+        with self._lock, contextlib.suppress(BlockingIOError):
+            for _ in range(_AT_ONCE):
+                data = os.read(self._source, _READ_BYTES)
+                self._head += data[: HEAD_BYTES - len(self._head)]
+                self._tail = (self._tail + data)[-TAIL_BYTES:]
+                self._size += len(data)
 
 
 def decisive_line(output: str) -> str:

@@ -1,0 +1,79 @@
+"""A server's output is kept in part, however much of it there is: its head and its tail, in memory."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conformance.target.output import HEAD_BYTES, OUTPUT_BYTES, TAIL_BYTES, ServerOutput
+
+pytestmark = pytest.mark.once
+
+
+@pytest.fixture
+def output() -> Iterator[ServerOutput]:
+    descriptors, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
+    opened = ServerOutput()
+    try:
+        yield opened
+    finally:
+        opened.close()
+    assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == (descriptors, threads)
+
+
+def print_(output: ServerOutput, program: str) -> None:
+    subprocess.run([sys.executable, "-c", program], stdout=output.fileno(), stderr=output.fileno(), check=True)
+
+
+def test_a_short_output_is_kept_whole_by_start(output: ServerOutput) -> None:
+    print_(output, "print('one')")
+    assert output.of_this_start() == "one\n"
+    output.mark_start()
+    assert output.of_this_start() == ""
+    print_(output, "import sys; print('two'); print('three', file=sys.stderr)")
+    assert sorted(output.of_this_start().splitlines()) == ["three", "two"]
+    assert output.end().startswith("one\n")
+
+
+@pytest.mark.parametrize("size", [HEAD_BYTES - 1, HEAD_BYTES, HEAD_BYTES + 1, TAIL_BYTES, TAIL_BYTES + 1, 80_000])
+def test_up_to_the_bounds_nothing_is_left_out(output: ServerOutput, size: int) -> None:
+    print_(output, f"import sys; sys.stdout.write(('0123456789' * {size})[:{size}])")
+    assert output.of_this_start() == ("0123456789" * size)[:size]
+
+
+def test_of_a_gigabyte_head_and_tail_are_kept_in_memory_alone(output: ServerOutput) -> None:
+    before = resident_kib()
+    program = """
+import os
+os.write(1, b"it begins\\n")
+for _ in range(1 << 10):
+    os.write(1, bytes(1 << 20))
+os.write(1, b"it ends\\n")
+"""
+    print_(output, program)
+    found = output.of_this_start()
+    assert found.startswith("it begins\n")
+    assert found.endswith("it ends\n")
+    assert f"... {(1 << 30) + 18 - HEAD_BYTES - TAIL_BYTES} bytes ..." in found
+    assert len(found) < HEAD_BYTES + TAIL_BYTES + 100
+    assert len(output.end()) <= OUTPUT_BYTES
+    assert resident_kib() - before < 10 << 10
+
+
+def test_a_writer_that_goes_on_keeps_no_one_from_closing(output: ServerOutput) -> None:
+    command = [sys.executable, "-c", "import os\nwhile True: os.write(1, bytes(65536))"]
+    with subprocess.Popen(command, stdout=output.fileno(), stderr=output.fileno()) as endless:
+        while not output.end():
+            pass
+        assert output.of_this_start()
+        output.mark_start()
+        endless.kill()
+
+
+def resident_kib() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
