@@ -14,6 +14,9 @@ from conformance.failures import Failure, Kind
 
 _LENGTH_BYTES: Final = 20
 _HEXADECIMAL: Final = 16
+_HEXADECIMAL_DIGITS: Final = 2
+"""How many bytes of text a byte takes at most."""
+_SLACK_BYTES: Final = 1024
 
 
 class Source(Protocol):
@@ -153,12 +156,17 @@ def _require(source: Source, wanted: bytes) -> None:
 
 def _text_line(decode: Callable[[bytes], bytes]) -> Reader:
     def read(source: Source, size: int) -> Pieces:
-        del size
-        text = b"".join(source.read_until_line_end("a line of text"))
+        most = _HEXADECIMAL_DIGITS * size + _SLACK_BYTES
+        text = bytearray()
+        for piece in source.read_until_line_end("a line of text"):
+            text += piece
+            if len(text) > most:
+                raise Failure(Kind.TOO_MUCH, f"a line of text for {size} bytes", f"more than {most} bytes")
         try:
-            yield decode(text), True
+            yield decode(bytes(text)), True
         except ValueError:
-            raise Failure(Kind.MALFORMED, "a line of text that can be decoded", escape(text)) from None
+            expected = "a line of text that can be decoded"
+            raise Failure(Kind.MALFORMED, expected, escape(bytes(text))) from None
 
     return read
 

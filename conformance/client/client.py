@@ -17,6 +17,8 @@ from conformance.fixtures.content import Content
 
 LISTED_NAMES: Final = 200_000
 """The longest listing to read; the largest that the suite creates has 10,000 names."""
+LISTED_BYTES: Final = 32 << 20
+"""The largest listing to read, in bytes of its names; the largest that the suite creates has 0.2 MiB."""
 UNKNOWN: Final = b"hftp_conformance_probe"
 """A command that no server implements."""
 CLOSING_SECONDS: Final = 0.3
@@ -135,10 +137,13 @@ class Client(RawConnection):
     def listing(self) -> list[bytes]:
         """Read names, one per line, up to the empty line."""
         names: list[bytes] = []
+        size = 0
         while line := self._read_line_of("listing", "a name, or the empty line that ends the listing"):
             names.append(line)
-            if len(names) > LISTED_NAMES:
-                raise Failure(Kind.TOO_MUCH, "the end of the listing", f"more than {LISTED_NAMES} names")
+            size += len(line)
+            if len(names) > LISTED_NAMES or size > LISTED_BYTES:
+                got = f"more than {LISTED_NAMES} names" if size <= LISTED_BYTES else f"more than {LISTED_BYTES} bytes"
+                raise Failure(Kind.TOO_MUCH, "the end of the listing", got)
         self._end_reply()
         return names
 

@@ -21,6 +21,10 @@ _QUICKLY: Final = 1
 """The compression level: the fastest."""
 MOST_EVENTS: Final = 2000
 """How many events of one scenario are kept; later ones are only counted."""
+RECEIVED_BYTES: Final = 1 << 16
+"""How many bytes of what one scenario receives are kept; of later payloads only length and hash."""
+REPLAYED_BYTES: Final = 1 << 25
+"""The longest payload that is read from a recording; what the suite sends is shorter."""
 
 _Latin1 = Annotated[str, msgspec.Meta(pattern=r"\A[\x00-\xff]*\Z")]
 """Bytes as text, one character per byte."""
@@ -50,10 +54,12 @@ class WireEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 class Payload:
     """A payload of one direction, of which a bounded part is kept."""
 
-    __slots__ = ("_hash", "_is_sent", "_packer", "_tail", "head", "packed", "size")
+    __slots__ = ("_hash", "_is_sent", "_packer", "_tail", "_tail_bytes", "_whole_bytes", "head", "packed", "size")
 
-    def __init__(self, *, is_sent: bool) -> None:
+    def __init__(self, *, is_sent: bool, whole_bytes: int = WHOLE_BYTES) -> None:
         self.size = 0
+        self._whole_bytes = whole_bytes
+        self._tail_bytes = min(TAIL_BYTES, whole_bytes)
         self.head = b""
         self.packed: bytes | None = None
         self._tail = b""
@@ -63,11 +69,11 @@ class Payload:
 
     def add(self, data: bytes) -> None:
         """Add bytes."""
-        if self.size <= WHOLE_BYTES < self.size + len(data):
+        if self.size <= self._whole_bytes < self.size + len(data):
             self._prepare_for_more()
         self.size += len(data)
-        if len(self.head) < WHOLE_BYTES:
-            self.head += data[: WHOLE_BYTES - len(self.head)]
+        if len(self.head) < self._whole_bytes:
+            self.head += data[: self._whole_bytes - len(self.head)]
         if self._hash is not None:
             self._take_more(self._hash, data)
 
@@ -81,7 +87,8 @@ class Payload:
 
     def _take_more(self, found: "hashlib._Hash", data: bytes) -> None:
         found.update(data)
-        self._tail = (self._tail + data[-TAIL_BYTES:])[-TAIL_BYTES:]
+        if self._tail_bytes:
+            self._tail = (self._tail + data[-self._tail_bytes :])[-self._tail_bytes :]
         if self._packer is not None and self.packed is not None:
             self.packed += self._packer.compress(data)
             if len(self.packed) > PACKED_BYTES:
@@ -128,6 +135,7 @@ class Recording:
     _started: float = field(default_factory=monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _latest: dict[int, WireEvent] = field(default_factory=dict)
+    _received: int = 0
 
     def note(self, peer: int, what: str, note: str = "") -> None:
         """Record an event on a connection."""
@@ -144,11 +152,17 @@ class Recording:
         with self._lock:
             latest = self._latest.get(peer)
             if is_apart or latest is None or latest.what != what or latest.payload is None:
-                payload = Payload(is_sent=what == "sent")
+                payload = self._new_payload(what)
                 self._add(WireEvent(monotonic() - self._started, peer, what, payload))
             else:
                 payload = latest.payload
+            before = len(payload.head)
             payload.add(data)
+            self._received += (len(payload.head) - before) * (what == "received")
+
+    def _new_payload(self, what: str) -> Payload:
+        is_full = what == "received" and self._received >= RECEIVED_BYTES
+        return Payload(is_sent=what == "sent", whole_bytes=0 if is_full else WHOLE_BYTES)
 
     def _add(self, event: WireEvent) -> None:
         self._latest[event.peer] = event

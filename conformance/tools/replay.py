@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Callable, Iterator
 
 from conformance.client.raw_connection import RawConnection
-from conformance.client.recording import Recording, WireEntry, escape
-from conformance.failures import Failure
+from conformance.client.recording import REPLAYED_BYTES, Recording, WireEntry, escape
+from conformance.failures import Failure, Incomplete
 from conformance.model.events import Event, Result, RunStart
 
 
@@ -50,7 +50,7 @@ def replay(
             tell(f"{number} connects")
             try:
                 peers[number] = RawConnection(dial, record, number, timeout_seconds=timeout_seconds, deadline=deadline)
-            except Failure as failure:
+            except (Failure, Incomplete) as failure:
                 tell(f"{number} S: {failure}")
                 return
             continue
@@ -79,11 +79,21 @@ def payload(entry: WireEntry) -> bytes:
     if entry.zlib is None:
         message = f"{entry.size} bytes were sent, of which the recording has only a hash: run the scenario instead"
         raise ReplayError(message)
+    size = min(entry.size or 0, REPLAYED_BYTES)
+    unpacking = zlib.decompressobj()
     try:
-        return zlib.decompress(base64.b64decode(entry.zlib, validate=True))
+        data = unpacking.decompress(base64.b64decode(entry.zlib, validate=True), size + 1)
     except (ValueError, zlib.error) as error:
-        message = f"{entry.size} bytes were sent, but their recording is damaged ({error}): run the scenario instead"
-        raise ReplayError(message) from error
+        raise _damaged(entry, str(error)) from error
+    if len(data) != entry.size or not unpacking.eof:
+        raise _damaged(entry, "its length is another one")
+    return data
+
+
+def _damaged(entry: WireEntry, why: str) -> ReplayError:
+    return ReplayError(
+        f"{entry.size} bytes were sent, but their recording is damaged ({why}): run the scenario instead"
+    )
 
 
 def _receive(peer: RawConnection, entry: WireEntry, tell: Callable[[str], None]) -> None:
@@ -93,8 +103,8 @@ def _receive(peer: RawConnection, entry: WireEntry, tell: Callable[[str], None])
         for piece in peer.read_pieces(size, f"{size} bytes"):
             head += piece[: 2048 - len(head)]
             got += len(piece)
-    except Failure as failure:
-        tell(f"{peer.number} S: {escape(head, got)}; then {failure.got} (recorded: {size} bytes)")
+    except (Failure, Incomplete) as failure:
+        tell(f"{peer.number} S: {escape(head, got)}; then {_got(failure)} (recorded: {size} bytes)")
         return
     before = (entry.data or entry.head or "").encode("latin-1")
     differs = "" if head.startswith(before) else f" (recorded: {escape(before, size)})"
@@ -105,5 +115,9 @@ def _receive_end(peer: RawConnection, tell: Callable[[str], None]) -> None:
     try:
         peer.read_end()
         tell(f"{peer.number} S: <close>")
-    except Failure as failure:
-        tell(f"{peer.number} S: {failure.got} (recorded: the end of the stream)")
+    except (Failure, Incomplete) as failure:
+        tell(f"{peer.number} S: {_got(failure)} (recorded: the end of the stream)")
+
+
+def _got(failure: Failure | Incomplete) -> str:
+    return failure.got if isinstance(failure, Failure) else str(failure)

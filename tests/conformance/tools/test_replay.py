@@ -1,11 +1,12 @@
 """What a recording has of the bytes that were sent is sent again; what it has not is said."""
 
 import base64
+import tracemalloc
 import zlib
 
 import pytest
 
-from conformance.client.recording import Recording, WireEntry
+from conformance.client.recording import REPLAYED_BYTES, Recording, WireEntry
 from conformance.tools.replay import ReplayError, payload
 
 LONG = b"get_metadata " + b"n" * 5000 + b"\r\n"
@@ -33,8 +34,10 @@ def test_what_was_sent_is_had_from_what_is_recorded(data: bytes) -> None:
         (entry(zlib=base64.b64encode(b"not compressed").decode()), "recording is damaged"),
         (entry(zlib=base64.b64encode(zlib.compress(LONG)[:20]).decode()), "recording is damaged"),
         (entry(zlib="\u1234"), "recording is damaged"),
+        (entry(zlib=base64.b64encode(zlib.compress(LONG + b"!")).decode()), "recording is damaged"),
+        (entry(zlib=base64.b64encode(zlib.compress(LONG[:-1])).decode()), "recording is damaged"),
     ],
-    ids=["a hash", "no base64", "not compressed", "cut off", "no ASCII"],
+    ids=["a hash", "no base64", "not compressed", "cut off", "no ASCII", "too long", "too short"],
 )
 def test_what_is_not_there_is_said_in_a_line(recorded: WireEntry, reason: str) -> None:
     assert payload(entry(zlib=PACKED)) == LONG
@@ -42,3 +45,15 @@ def test_what_is_not_there_is_said_in_a_line(recorded: WireEntry, reason: str) -
         payload(recorded)
     assert "5015 bytes were sent" in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_what_inflates_to_gigabytes_is_not_inflated() -> None:
+    packer = zlib.compressobj(9)
+    packed = b"".join(packer.compress(bytes(1 << 20)) for _ in range(1 << 10)) + packer.flush()
+    assert len(packed) < 2_000_000
+    recorded = WireEntry(0.5, 1, "sent", size=1 << 30, zlib=base64.b64encode(packed).decode())
+    tracemalloc.start()
+    with pytest.raises(ReplayError, match="recording is damaged"):
+        payload(recorded)
+    assert tracemalloc.get_traced_memory()[1] < 3 * REPLAYED_BYTES
+    tracemalloc.stop()

@@ -1,0 +1,37 @@
+"""A recording is bounded, whatever a server sends: what is left out keeps its length and its hash."""
+
+import hashlib
+
+import pytest
+
+from conformance.client.recording import MOST_EVENTS, RECEIVED_BYTES, WHOLE_BYTES, Recording
+from conformance.model.events import LINE_BYTES, Result
+from conformance.model.verdicts import Verdict
+from conformance.reports.ndjson import line
+
+MOST_BYTES = 1 << 20
+"""What a line of NDJSON may have; README.md says so."""
+
+
+@pytest.mark.parametrize(
+    "reply", [b"\x00" * WHOLE_BYTES, b"\xff" * 100, b"\xff" * 70_000], ids=["whole", "short", "long"]
+)
+def test_a_line_of_a_recorded_run_is_bounded(reply: bytes) -> None:
+    record = Recording()
+    for number in range(2 * MOST_EVENTS):
+        record.payload(number % 7, "sent", b"get_metadata text.txt\r\n", is_apart=True)
+        record.payload(number % 7, "received", reply)
+    result = Result("a.b", "HFTP-1.1", "MUST", Verdict.FAIL, transcript=record.describe())
+    assert len(line(result)) < MOST_BYTES < LINE_BYTES
+
+
+def test_what_is_left_out_keeps_its_length_and_hash() -> None:
+    record = Recording()
+    while sum(len(entry.data or "") for entry in record.describe()) < RECEIVED_BYTES:
+        record.payload(1, "sent", b"?", is_apart=True)
+        record.payload(1, "received", bytes(WHOLE_BYTES))
+    record.payload(1, "sent", b"?", is_apart=True)
+    record.payload(1, "received", b"late")
+    *_, sent, late = record.describe()
+    assert (sent.data, late.data, late.head, late.tail, late.size) == ("?", None, "", "", 4)
+    assert late.sha256 == hashlib.sha256(b"late").hexdigest()
