@@ -1,4 +1,4 @@
-"""Run a command, and kill all its processes when the suite ends, however it ends: `guard.py DESCRIPTOR COMMAND...`.
+"""Run a command, and kill all its processes when the suite ends: `guard.py DESCRIPTOR CGROUP COMMAND...`.
 
 The guard holds one end of a pipe; the suite holds the other. When the suite closes it or is killed, the guard kills
 everything that the command has started, including daemons with their own session: the guard is their subreaper, so
@@ -28,7 +28,19 @@ _CANNOT_RUN = 127
 
 def main(arguments: list[str]) -> int:
     """Run the command until it exits or the suite closes the pipe; return its exit status."""
-    return watch(int(arguments[0]), lambda: _become(arguments[1:]))
+    _enter(arguments[1])
+    return watch(int(arguments[0]), lambda: _become(arguments[2:]))
+
+
+def _enter(cgroup: str) -> None:
+    """Enter a cgroup, if there is one, with all that is started from here on."""
+    if not cgroup:
+        return
+    try:
+        with open(f"{cgroup}/cgroup.procs", "w", encoding="ascii") as file:  # noqa: PTH123  (pathlib takes a while)
+            file.write("0")
+    except OSError:
+        pass
 
 
 def watch(suite: int, run: Callable[[], None]) -> int:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from conformance.target.remains import Remains
+
 
 class Process(Protocol):
     """The process of a guard and its server: the part of `subprocess.Popen` that is used."""
@@ -27,14 +29,47 @@ Launch = Callable[[Sequence[str], str, int, int], Process]
 a descriptor for its output."""
 
 
+class GuardedProcess:
+    """A guard, and what is left of its server if the guard was killed."""
+
+    def __init__(self, words: Sequence[str], cwd: str, suite: int, output: int) -> None:
+        self._remains = Remains()
+        guard = str(Path(__file__).with_name("guard.py"))
+        try:
+            self._guard = subprocess.Popen(  # noqa: S603  (the user's own command)
+                [sys.executable, "-I", "-S", guard, str(suite), self._remains.cgroup, *words],
+                cwd=cwd or None,
+                env=self._remains.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(suite,),
+                start_new_session=True,
+            )
+        except OSError:
+            self._remains.close()
+            raise
+        self.pid = self._guard.pid
+        self.note = ""
+        """What was found when the guard had been killed, for a report."""
+
+    def poll(self) -> int | None:
+        """Return the exit status; None while the guard runs."""
+        return self._guard.poll()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the guard to exit, and end what it has left; raise TimeoutExpired."""
+        status = self._guard.wait(timeout)
+        if status < 0 and (left := self._remains.end()):
+            self.note = f"the server killed its guard; what it left was ended ({left} found {self._remains.means})"
+        self._remains.close()
+        return status
+
+    def kill(self) -> None:
+        """Kill the guard."""
+        self._guard.kill()
+
+
 def launch(words: Sequence[str], cwd: str, suite: int, output: int) -> Process:
     """Start a guard that runs a command; raise OSError."""
-    return subprocess.Popen(  # noqa: S603  (the user's own command)
-        [sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py")), str(suite), *words],
-        cwd=cwd or None,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        pass_fds=(suite,),
-        start_new_session=True,
-    )
+    return GuardedProcess(words, cwd, suite, output)

@@ -36,9 +36,10 @@ class ListenerWatch:
         """Whether the address belongs to this machine, and is reached without a proxy."""
         return self._is_direct and is_local(self._address)
 
-    def note_earlier(self) -> None:
-        """Record what listens at the address before the server starts."""
+    def note_earlier(self) -> bool:
+        """Record what listens at the address before the server starts; return whether something does."""
         self._earlier = frozenset(listener.inode for listener in self._at_address())
+        return bool(self._earlier)
 
     def follow(self, root: int) -> None:
         """Watch the descendants of the process `root`."""
@@ -106,7 +107,9 @@ class ListenerWatch:
         return (owner_of(found[0]) or "another process") if found else ""
 
     def _newcomers(self) -> list[Listener]:
-        return [listener for listener in self._at_address() if listener.inode not in self._earlier]
+        """Return what listens at the address since the start, unless its process is older than the server."""
+        found = [listener for listener in self._at_address() if listener.inode not in self._earlier]
+        return [listener for listener in found if self.tree is None or not self.tree.is_older(listener)]
 
     def _at_address(self) -> list[Listener]:
         """Return what listens at the address; empty behind a proxy, which resolves names itself."""

@@ -81,6 +81,8 @@ class ManagedServer:
         """The number of starts."""
         self.is_fresh = False
         """Whether the suite has started it, and no client has connected since."""
+        self.notes: list[str] = []
+        """What the server did to those that watch it, for a report."""
 
     def begin(self) -> None:
         """Start the server, if there is a `start`, without waiting until it is ready; raise ServerStartError."""
@@ -192,7 +194,9 @@ class ManagedServer:
         words = self._words(start)
         output.mark_start()
         self._watch = ListenerWatch(self.address, is_direct=not self._proxy)
-        self._watch.note_earlier()
+        if self._watch.note_earlier():
+            message = f"--serve: {self.address} is taken by {self._watch.holder()}: end it, or choose another port"
+            raise AddressInUseError(message)
         suite, self._guard_pipe = os.pipe()
         try:
             self._process = start.launch(words, start.cwd, suite, output.fileno())
@@ -288,4 +292,6 @@ class ManagedServer:
             if self._process.poll() is None:
                 self._process.kill()
                 self._process.wait()
+            if (note := getattr(self._process, "note", "")) and note not in self.notes:
+                self.notes.append(note)
             self._process = None

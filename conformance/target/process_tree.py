@@ -20,6 +20,7 @@ _UTIME: Final = 11
 """Index of utime, followed by stime, cutime and cstime, in /proc/PID/stat after the name, which may contain spaces."""
 _CUTIME: Final = 13
 _CSTIME_END: Final = 15
+_STARTTIME: Final = 19
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,11 @@ class ProcessTree:
         candidates = [listener for listener in found if listener.inode not in wanted]
         return [owned.listener for owned in self._own(candidates, frozenset()) if owned.is_owner_known]
 
+    def is_older(self, listener: Listener) -> bool:
+        """Return whether a socket is known to belong to a process that was started before the tree."""
+        owner, began = process_of(listener), _started(self._root)
+        return bool(owner and began) and 0 < _started(owner) < began
+
     def cpu_seconds(self) -> float | None:
         """Return the CPU time, user and system, including children that have exited; None where unknown."""
         root = _times(self._root)
@@ -101,7 +107,11 @@ class ProcessTree:
                 if name in by_name:
                     found.setdefault(name, OwnedListener(by_name[name], process, descriptor))
         if is_blind and not found:
-            return [OwnedListener(listener) for listener in candidates if listener.inode not in earlier]
+            return [
+                OwnedListener(listener)
+                for listener in candidates
+                if listener.inode not in earlier and not self.is_older(listener)
+            ]
         return list(found.values())
 
 
@@ -112,15 +122,22 @@ def is_supported() -> bool:
 
 def owner_of(listener: Listener) -> str:
     """Return the name and id of a process that has a socket; empty where that is unknown."""
+    process = process_of(listener)
+    try:
+        name = Path(f"/proc/{process}/comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+    return f"{name}, process {process}"
+
+
+def process_of(listener: Listener) -> int:
+    """Return the first process that has a socket; 0 where that is unknown."""
+    name = f"socket:[{listener.inode}]"
     with contextlib.suppress(OSError):
-        for entry in Path("/proc").iterdir():
-            if (
-                entry.name.isdigit()
-                and f"socket:[{listener.inode}]" in (descriptors_of(int(entry.name)) or {}).values()
-            ):
-                name = (entry / "comm").read_text(encoding="utf-8", errors="replace").strip()
-                return f"{name}, process {entry.name}"
-    return ""
+        for process in sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
+            if name in (descriptors_of(process) or {}).values():
+                return process
+    return 0
 
 
 def descriptors_of(process: int) -> dict[int, str] | None:
@@ -170,6 +187,12 @@ def _stat(process: int) -> list[str]:
         return Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return []
+
+
+def _started(process: int) -> int:
+    """Return when a process was started, in clock ticks since the system was; 0 if it has exited."""
+    fields = _stat(process)
+    return int(fields[_STARTTIME]) if fields else 0
 
 
 def _times(process: int) -> list[int] | None:

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from conformance.client.address import Address, AddressError, dial, parse_address
+from conformance.target import remains
 from conformance.target.managed_server import Launch, ManagedServer, Process, ServerStartError, Start, launch
 from conformance.target.sockets import free_port
 from tests import INTERPRETER
@@ -34,6 +36,14 @@ if os.fork() == 0:
 import socket
 listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 time.sleep(600)
+"""
+KILLER = """
+import ctypes, signal
+while not os.path.exists(sys.argv[2]):
+    time.sleep(0.01)
+time.sleep(0.1)
+ctypes.CDLL(None).prctl(1, 0, 0, 0, 0)  # PR_SET_PDEATHSIG
+os.kill(os.getppid(), signal.SIGKILL)
 """
 DEAF_TO_THE_END = """
 import socket, sys, time
@@ -155,32 +165,50 @@ def test_a_server_that_dies_unseen_is_not_waited_for(
         assert not target.is_listening
 
 
-def test_a_server_that_another_process_runs_is_taken_for_the_commands(tmp_path: Path) -> None:
+def test_a_server_that_another_process_runs_is_taken_for_the_commands(
+    tmp_path: Path, scripted: Callable[..., Start]
+) -> None:
     address = Address("127.0.0.1", free_port())
+    elsewhere = scripted(LISTENS, "0", "127.0.0.1").command.replace("{port}", str(address.port))
 
     def launch_elsewhere(words: Sequence[str], cwd: str, suite: int, output: int) -> Process:
-        listener = stack.enter_context(socket.create_server((address.host, address.port)))
-        served.append(listener)
-        return launch(words, cwd, suite, output)
+        guard = launch(words, cwd, suite, output)
+        process = stack.enter_context(subprocess.Popen(shlex.split(elsewhere)))
+        stack.callback(process.kill)
+        return guard
 
-    served: list[socket.socket] = []
     start = Start("sleep 600", launch=launch_elsewhere)
     with ExitStack() as stack, ManagedServer(address, start, directory=tmp_path) as target:
         assert target.is_listening
         assert target.backlog is None
-        served[0].settimeout(0)
-        with pytest.raises(BlockingIOError):
-            served[0].accept()
         target.dial(1.0).close()
 
 
-def test_what_listened_before_the_start_is_not_the_server(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_a_port_that_is_taken_is_refused_before_anything_is_started(tmp_path: Path, host: str) -> None:
+    with socket.create_server((host, 0), reuse_port=True) as listener:
         address = Address("127.0.0.1", listener.getsockname()[1])
-        start = Start("sleep 600", timeout_scale=0.1)
-        where = rf"does not listen on {address}, where .*process {os.getpid()} listens; it printed nothing"
-        with pytest.raises(ServerStartError, match=where), ManagedServer(address, start, directory=tmp_path):
+        start = Start(f"touch {tmp_path}/started", timeout_scale=0.1)
+        taken = rf"{address} is taken by .*process {os.getpid()}: end it, or choose another port"
+        with pytest.raises(ServerStartError, match=taken), ManagedServer(address, start, directory=tmp_path):
             pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_older_process_that_listens_late_is_not_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("conformance.target.managed_server.START_SECONDS", 4.0)
+    address = Address("127.0.0.1", free_port())
+    late = threading.Timer(0.3, lambda: stack.enter_context(socket.create_server(("127.0.0.1", address.port))))
+    time.sleep(0.02)  # the kernel counts in hundredths of a second
+    where = rf"does not listen on {address}, where .*process {os.getpid()} listens; it printed nothing"
+    with ExitStack() as stack:
+        late.start()
+        with (
+            pytest.raises(ServerStartError, match=where),
+            ManagedServer(address, Start("sleep 60"), directory=tmp_path),
+        ):
+            pass
+        late.join()
 
 
 @pytest.fixture
@@ -322,6 +350,25 @@ def test_daemons_that_left_the_group_are_ended_too(tmp_path: Path) -> None:
         daemon = read_number(number)
         assert is_alive(daemon)
     assert wait_until_gone(daemon)
+
+
+@pytest.mark.parametrize("means", ["by their cgroup", "by a mark in their environment"])
+def test_a_server_that_kills_its_guard_leaves_nothing(
+    means: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if means == "by a mark in their environment":
+        monkeypatch.setattr(remains, "own_cgroup", lambda: None)
+    elif remains.own_cgroup() is None:
+        pytest.skip("this user may not make a cgroup here")
+    script, number = tmp_path / "killer.py", tmp_path / "number"
+    script.write_text(DAEMON.replace("import socket", f"{KILLER}import socket"), encoding="ascii")
+    target = ManagedServer(None, Start(f"{INTERPRETER} {script} {{port}} {number}"), directory=tmp_path)
+    with pytest.raises(ServerStartError), target:
+        pass
+    assert wait_until_gone(read_number(number))
+    assert [note.partition(" (")[0] for note in target.notes] == ["the server killed its guard; what it left was ended"]
+    assert means in target.notes[0]
+    assert list(Path("/sys/fs/cgroup").glob(f"**/hftp-conformance-{os.getpid()}-*")) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

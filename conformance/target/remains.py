@@ -1,0 +1,115 @@
+"""Find and end what is left of a server that has killed its guard.
+
+A server may kill its parent, the guard, and with it the subreaper of all that it has started. Where the system lets the
+suite make a cgroup (cgroups(7), version 2), the guard is in one from its beginning; no process of the server can leave
+it, and `cgroup.kill` ends all of them at once. Elsewhere a mark in the environment tells them (as Jenkins tells those
+of a build), which a program can remove from itself.
+"""
+
+import contextlib
+import itertools
+import os
+import signal
+import time
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+MARK: Final = "HFTP_CONFORMANCE_SERVER"
+"""The variable of the environment that marks what the suite has started."""
+_PREFIX: Final = "hftp-conformance-"
+_SECONDS: Final = 2.0
+_PAUSE_SECONDS: Final = 0.005
+_numbers = itertools.count(1)
+
+
+class Remains:
+    """The processes of one start of a server, whoever their parents are."""
+
+    def __init__(self) -> None:
+        self._name = f"{os.getpid()}-{next(_numbers)}"
+        self.cgroup = _make_cgroup(f"{_PREFIX}{self._name}")
+        """The directory of the cgroup; empty if there is none."""
+
+    @property
+    def means(self) -> str:
+        """What tells the processes, for display."""
+        return "by their cgroup" if self.cgroup else "by a mark in their environment"
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment to start the server in."""
+        return dict(os.environ) if self.cgroup else os.environ | {MARK: self._name}
+
+    def end(self) -> int:
+        """Kill the processes that are there, and return how many there were; call it when the guard has exited."""
+        found: set[int] = set()
+        until = time.monotonic() + _SECONDS
+        while (left := self._processes()) and time.monotonic() < until:
+            found |= left
+            if self.cgroup:
+                with contextlib.suppress(OSError):
+                    Path(self.cgroup, "cgroup.kill").write_text("1", encoding="ascii")
+            for process in left:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(process, signal.SIGKILL)
+            time.sleep(_PAUSE_SECONDS)
+        return len(found)
+
+    def close(self) -> None:
+        """Remove the cgroup, which has to be empty."""
+        until = time.monotonic() + _SECONDS
+        while self.cgroup and time.monotonic() < until:
+            with contextlib.suppress(OSError):  # a killed process is not quite gone
+                Path(self.cgroup).rmdir()
+                return
+            time.sleep(_PAUSE_SECONDS)
+
+    def _processes(self) -> set[int]:
+        if self.cgroup:
+            with contextlib.suppress(OSError):
+                words = Path(self.cgroup, "cgroup.procs").read_text(encoding="ascii").split()
+                return {int(word) for word in words} - {0}
+        return _marked(f"{MARK}={self._name}".encode())
+
+
+def _marked(mark: bytes) -> set[int]:
+    """Return the processes that have a mark in their environment, as far as it can be read."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                    found.add(int(entry.name))
+    return found - {os.getpid()}
+
+
+def _make_cgroup(name: str) -> str:
+    """Make a cgroup below that of the suite, and return its directory; empty if the system does not allow it."""
+    above = own_cgroup()
+    if above is None:
+        return ""
+    try:
+        for left in above.glob(f"{_PREFIX}*"):
+            if not Path("/proc", left.name.removeprefix(_PREFIX).partition("-")[0]).exists():
+                left.rmdir()  # of a suite that was killed
+        (above / name).mkdir()
+    except OSError:
+        return ""
+    if not os.access(above / name / "cgroup.kill", os.W_OK):
+        (above / name).rmdir()
+        return ""
+    return str(above / name)
+
+
+@cache
+def own_cgroup() -> Path | None:
+    """Return the directory of the suite's own cgroup of version 2; None if there is none, or it cannot be changed."""
+    try:
+        mounts = [line.split() for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+        own = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    places = [Path(mount[1]) for mount in mounts if mount[2] == "cgroup2"]
+    paths = [line.removeprefix("0::/") for line in own if line.startswith("0::/")]
+    found = places[0] / paths[0] if places and paths else None
+    return found if found is not None and os.access(found, os.W_OK) else None
