@@ -1,16 +1,14 @@
-"""Servers that are no servers: what the suite has to end with, in bounded time and memory."""
+"""Servers that are no servers: each does one thing to every client, whatever it asks."""
 
 import contextlib
 import itertools
+import os
 import socket
 import struct
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
-
-from tests.broken_servers import running
 
 Play = Callable[[socket.socket], None]
 HOSTILE: dict[str, Play] = {}
@@ -88,6 +86,22 @@ def endless_listing(sock: socket.socket) -> None:
 
 
 @hostile
+def long_names(sock: socket.socket) -> None:
+    """Answer each command by a listing of names that are as long as any line may be."""
+    while sock.recv(1 << 16):
+        sock.sendall(b"0 OK\r\n")
+        send_for_ever(sock, itertools.repeat(b"n" * 65_000 + b"\r\n"))
+
+
+@hostile
+def chatty(sock: socket.socket) -> None:
+    """Print as much as it can while it reads, and never answer."""
+    while sock.recv(1 << 16):
+        for _ in range(64):
+            os.write(1, bytes(1 << 20))
+
+
+@hostile
 def endless_replies(sock: socket.socket) -> None:
     """Answer the first command again and again."""
     sock.recv(1)
@@ -117,6 +131,23 @@ def http(sock: socket.socket) -> None:
             b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\nContent-Type: text/html\r\n"
             b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body)
         )
+
+
+ACTING = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]))
+"""Characters that act on a terminal or on the order of text: C0, DEL, C1 and the bidirectional ones."""
+ESCAPES = f"{ACTING}\x1b]0;owned\x07\x1b[2J\x9b31m\u2028\u200e\ufeff\U000e0001"
+
+
+@hostile
+def escapes(sock: socket.socket) -> None:
+    """Put all that acts on a terminal into each reply, and print it."""
+    text = ESCAPES.replace("\r", "").replace("\n", "")
+    with sock.makefile("rb") as lines:
+        while line := lines.readline(1 << 23):
+            sys.stdout.write(f"{ESCAPES}\n{text}")
+            sys.stdout.flush()
+            code = b"0" if line.startswith(b"get_file") else b"200"
+            sock.sendall(code + b" " + text.encode() + b"\r\n" + (text.encode() + b"\r\n\r\n") * (code == b"0"))
 
 
 @hostile
@@ -177,15 +208,3 @@ def serve(play: Play, listener: socket.socket) -> None:
             sock, _ = listener.accept()
             sock.settimeout(None)
             threading.Thread(target=attend, args=(sock,), daemon=True).start()
-
-
-def prepare(name: str, directory: Path, dialect: str) -> tuple[Callable[[str, int], socket.socket], running.Serve]:
-    """Return how a hostile server listens and serves; directory and dialect mean nothing to it."""
-    del directory, dialect
-    return running.listen, lambda listener: serve(HOSTILE[name], listener)
-
-
-NAMES = {name: play.__doc__ or "" for name, play in HOSTILE.items()}
-
-if __name__ == "__main__":
-    sys.exit(running.run(sys.argv[1:], NAMES, prepare))

@@ -1,0 +1,50 @@
+"""Runs one hostile server: `python -m tests.broken_servers.hostile NAME -p PORT -d DIRECTORY`; `--list` names them."""
+
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.broken_servers import running
+from tests.broken_servers.commands import Commands, Parts
+from tests.broken_servers.hostile.conversations import HOSTILE, serve
+from tests.broken_servers.hostile.directories import SWAPPING, Attacker
+from tests.broken_servers.hostile.processes import MISUSES
+from tests.broken_servers.style_threads import Threads
+
+
+class Slow(Commands):
+    """Answer rightly, a tenth of a second after each command."""
+
+    def reply(self, raw: bytes) -> tuple[Parts, bool]:
+        time.sleep(0.1)
+        return super().reply(raw)
+
+
+ATTACKING = SWAPPING | {f"{name}-at-listing": (function, "at-listing") for name, function in MISUSES.items()}
+NAMES = {name: play.__doc__ or "" for name, play in HOSTILE.items()} | {
+    name: f"{attack.__doc__} ({moment})" for name, (attack, moment) in ATTACKING.items()
+}
+NAMES["slow"] = Slow.__doc__ or ""
+
+
+def prepare(name: str, directory: Path, dialect: str) -> tuple[Callable[[str, int], socket.socket], running.Serve]:
+    """Return how a hostile server listens and serves."""
+    if name in HOSTILE:
+        return running.listen, lambda listener: serve(HOSTILE[name], listener)
+    if name == "slow":
+        slow = Threads(Slow(directory, dialect))
+        return slow.listen, slow.serve
+    attacker = Attacker(directory, dialect, *ATTACKING[name])
+    server = Threads(attacker)
+
+    def listen(host: str, port: int) -> socket.socket:
+        attacker.begin()
+        return server.listen(host, port)
+
+    return listen, server.serve
+
+
+if __name__ == "__main__":
+    sys.exit(running.run(sys.argv[1:], NAMES, prepare))
