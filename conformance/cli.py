@@ -2,7 +2,6 @@
 
 import contextlib
 import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
@@ -12,16 +11,20 @@ from typing import Any, Final, NoReturn
 import click
 
 from conformance import __version__
-from conformance.client.address import AddressError, check_proxy, dial, parse_address
+from conformance.cli_errors import Commands, ended
+from conformance.client.address import check_proxy, dial, parse_address
 from conformance.config import PROGRAM, Options
-from conformance.fixtures.local import FixturesError, write_for_others
-from conformance.model.events import Event, EventError, RunEnd, read_events
-from conformance.model.scenario import ScenarioError
+from conformance.fixtures.local import write_for_others
+from conformance.model.events import LINE_BYTES, Event, EventError, RunEnd, read_events
 from conformance.model.verdicts import Exit
 from conformance.option_table import RUN_OPTIONS, RunOption
-from conformance.reports.sinks import WRITTEN, rendered, reports, writable
+from conformance.printable import printable, printable_lines
+from conformance.reports.files import ReportFile
+from conformance.reports.sinks import WRITTEN, rendered, reports
+from conformance.reports.text import CUT_SHORT
+from conformance.runner.results import unstarted
 from conformance.runner.runner import Runner
-from conformance.runner.selection import SelectionError, check_patterns, matches
+from conformance.runner.selection import check_patterns, matches
 from conformance.runner.timeouts import timeout_seconds
 from conformance.scenarios import catalogue
 from conformance.spec.dialects import DIALECTS
@@ -29,49 +32,17 @@ from conformance.spec.reader import specification
 from conformance.target.environment import Environment
 from conformance.target.managed_server import ServerStartError
 from conformance.tools.explain import explained
-from conformance.tools.replay import ReplayError, find_result, replay
+from conformance.tools.replay import find_result, replay
 
-USAGE_ERRORS: Final = (
-    AddressError,
-    EventError,
-    FixturesError,
-    ReplayError,
-    ScenarioError,
-    SelectionError,
-    ServerStartError,
-)
-"""Errors of usage: each carries a one-line message, and exits with status 2."""
-_HELP: Final = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click 8.2 or later; older ones exit themselves
 REPLAY_SECONDS: Final = 120.0
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line, and exit with the run's status, or with 2 and a one-line message on a usage error."""
-    try:
-        status = commands.main(arguments, prog_name=PROGRAM, standalone_mode=False)
-    except _HELP as error:
-        click.echo(error.format_message(), err=True)
-        sys.exit(Exit.USAGE)
-    except click.ClickException as error:
-        _complain(f"{error.format_message()} (see {PROGRAM} --help)")
-        sys.exit(Exit.USAGE)
-    except USAGE_ERRORS as error:
-        _complain(str(error))
-        sys.exit(Exit.USAGE)
-    except click.Abort:
-        _complain("interrupted")
-        sys.exit(Exit.INCOMPLETE)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(Exit.INCOMPLETE)
-    sys.exit(status if isinstance(status, int) else Exit.CONFORMANT)
+    """Run the command line, and exit with the run's status, or with another one and a one-line message on an error."""
+    ended(lambda: commands.main(arguments, prog_name=PROGRAM, standalone_mode=False))
 
 
-def _complain(text: str) -> None:
-    click.echo(f"{PROGRAM}: {' '.join(text.split())}", err=True)
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
 def commands() -> None:
     """Test the conformance of any HFTP server, in any language, at any address.
@@ -140,13 +111,17 @@ def run(*, verbose: bool, ndjson: str | None, junit: str | None, html: str | Non
     """Test the server at HOST:PORT, [V6]:PORT or unix:PATH, or the one that --serve starts."""
     options = Options(**given)
     _check_target(options)
-    with (
-        reports(ndjson, {"junit": junit, "html": html}, is_verbose=verbose) as sink,
-        _ended_by_signals(),
-        Environment(options) as environment,  # the server starts while the catalogue is loaded
-        Runner(options, catalogue(options.scenarios), sink, environment) as runner,
-    ):
-        return runner.run().exit
+    with reports(ndjson, {"junit": junit, "html": html}, is_verbose=verbose) as sink, _ended_by_signals():
+        try:
+            with (
+                Environment(options) as environment,  # the server starts while the catalogue is loaded
+                Runner(options, catalogue(options.scenarios), sink, environment) as runner,
+            ):
+                return runner.run().exit
+        except ServerStartError as error:
+            for event in unstarted(options, str(error)):
+                sink.write(event)
+            raise
 
 
 def _check_target(options: Options) -> None:
@@ -170,12 +145,16 @@ def _check_target(options: Options) -> None:
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Handle SIGTERM and SIGHUP like Ctrl-C, so that the server is stopped and the files are removed."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C, so that the server is stopped and the files are removed.
+
+    One that is ignored, as SIGHUP is under nohup(1), stays so.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    heard = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heard}
     try:
         yield
     finally:
@@ -200,7 +179,7 @@ def list_(*, select: tuple[str, ...], dialect: str, requirements: bool, scenario
     width = max(len(row.id) for row in chosen)
     for row in chosen:
         where = "" if row.applies_to(dialect) else f" (not in {dialect})"
-        click.echo(f"{row.id:<{width}} {row.requirement:<10} {row.level_for(dialect):<6} {row.title}{where}")
+        click.echo(printable(f"{row.id:<{width}} {row.requirement:<10} {row.level_for(dialect):<6} {row.title}{where}"))
     return Exit.CONFORMANT
 
 
@@ -209,7 +188,7 @@ def list_(*, select: tuple[str, ...], dialect: str, requirements: bool, scenario
 @_options_of_run["scenarios"]
 def explain(*, identifier: str, scenarios: tuple[str, ...]) -> int:
     """Explain a scenario, or a requirement and how it is tested."""
-    click.echo(explained(identifier, catalogue(scenarios)))
+    click.echo(printable_lines(explained(identifier, catalogue(scenarios))))
     return Exit.CONFORMANT
 
 
@@ -225,7 +204,7 @@ def fixtures() -> None:
 def write(*, directory: Path, seed: int, large_bytes: int) -> int:
     """Write the files into DIR, for a server elsewhere; runs recognise them by name, size and content."""
     names = write_for_others(directory, seed, large_bytes)
-    click.echo(f"{directory}: {len(names)} files, seed {seed}")
+    click.echo(printable(f"{directory}: {len(names)} files, seed {seed}"))
     return Exit.CONFORMANT
 
 
@@ -244,7 +223,7 @@ def replay_(*, recording: Path, identifier: str, address: str, proxy: str, timeo
         result.transcript,
         lambda seconds, buffer: dial(where, seconds, through, buffer),
         timeout_seconds(0.0, timeout_scale),
-        click.echo,
+        lambda text: click.echo(printable(text)),
         deadline=monotonic() + REPLAY_SECONDS * timeout_scale,
     )
     return Exit.CONFORMANT
@@ -263,18 +242,21 @@ def report(
     with reports(ndjson, {}, is_verbose=verbose) as sink:
         for event in events:
             sink(event)
+    if not isinstance(events[-1], RunEnd):
+        click.echo(CUT_SHORT)
     for name, path in (("junit", junit), ("html", html)):
         if path is not None:
-            with writable(path) as file:
+            with contextlib.closing(ReportFile(path)) as file:
                 file.write(rendered(name, events))
-    return next((s for s in (Exit.SUITE_FAULT, Exit.NOT_CONFORMANT, Exit.CONFORMANT) if s in statuses), Exit.INCOMPLETE)
+    gravity = (Exit.SUITE_FAULT, Exit.NOT_CONFORMANT, Exit.USAGE, Exit.CONFORMANT)
+    return next((status for status in gravity if status in statuses), Exit.INCOMPLETE)
 
 
 def _events(path: Path) -> Iterator[Event]:
     """Yield the events of a recorded run; raise EventError with a one-line message that names the file."""
     try:
         with path.open("rb") as file:
-            yield from read_events(file)
+            yield from read_events(iter(lambda: file.readline(LINE_BYTES + 1), b""))
     except EventError as error:
         message = f"{path}, {error}"
         raise EventError(message) from error

@@ -51,6 +51,11 @@ def scale(text: str) -> float:
     return number
 
 
+def seconds(text: str) -> int:
+    """Return a number of seconds; 0 for `auto`."""
+    return 0 if text == "auto" else integer_between(1, 1_000_000)(text)
+
+
 def jobs(text: str) -> int:
     """Return how many scenarios to run at a time; 0 for `auto`."""
     return 0 if text == "auto" else integer_between(1, 64)(text)

@@ -33,6 +33,8 @@ class Options:
     jobs: int = 0
     """How many scenarios run at a time; 0 lets the suite choose."""
     timeout_scale: float = 1.0
+    max_seconds: int = 0
+    """The deadline of the run; 0 derives it from the number of scenarios."""
     fail_on: str = "must"
     scenarios: tuple[str, ...] = ()
 

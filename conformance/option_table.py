@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from conformance.cli_types import integer, integer_between, jobs, scale, size
+from conformance.cli_types import integer, integer_between, jobs, scale, seconds, size
 from conformance.spec.dialects import DIALECTS
 
 
@@ -70,6 +70,15 @@ RUN_OPTIONS: Final = (
     ),
     RunOption(
         "timeout-scale", "X", "Multiply every timeout by X, for slow servers and networks.", "timeout_scale", scale
+    ),
+    RunOption(
+        "max-seconds",
+        "N",
+        "End the run after N seconds, when the rest is blocked; auto: 60, and 4 for each scenario.",
+        "max_seconds",
+        seconds,
+        shown_default="auto",
+        selects=True,
     ),
     RunOption(
         "fail-on",

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from conformance.option_table import RUN_OPTIONS
+from conformance.printable import printable
 
 if TYPE_CHECKING:
     from _pytest._code.code import ExceptionInfo, TerminalRepr
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
     from conformance.model.events import Result
     from conformance.model.scenario import Scenario
     from conformance.runner.runner import Runner
+    from conformance.target.environment import Environment
 
 _PACKAGE: Final = Path(__file__).resolve().parent
 _LOCK: Final = "hftp_lock"
+_PROBLEMS: Final = "hftp_problems"
 _ASKING: Final = ("hftp", "hftp_serve")
 
 
@@ -87,11 +90,35 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Show which server is tested."""
-    return [f"hftp: {config.stash[_FRONT].options.target}"] if _is_asked(config) else []
+    return [printable(f"hftp: {config.stash[_FRONT].options.target}")] if _is_asked(config) else []
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Stop the server, remove the files, and fail if the server has harmed its directory."""
+    if _FRONT in session.config.stash:
+        front = session.config.stash[_FRONT]
+        front.close()
+        if hasattr(session.config, "workeroutput"):
+            session.config.workeroutput[_PROBLEMS] = front.problems
+        elif front.problems and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401  (a class of pytest-xdist, which may be missing)
+    """Take over what a worker of pytest-xdist has found in the end."""
+    if _FRONT in node.config.stash:
+        node.config.stash[_FRONT].problems += getattr(node, "workeroutput", {}).get(_PROBLEMS, [])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show what the server has done to its directory, and what could not be removed."""
+    for problem in config.stash[_FRONT].problems if _FRONT in config.stash else []:
+        terminalreporter.write_line(printable(f"hftp: {problem}"), red=True)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop the server, and remove the files."""
+    """Stop the server, and remove the files, if the session has not begun."""
     if _FRONT in config.stash:
         config.stash[_FRONT].close()
 
@@ -158,17 +185,22 @@ class _Front:
         self._lock_path: str = getattr(config, "workerinput", {}).get(_LOCK, "")
         self._is_lock_ours = False
         self._runner: Runner | None = None
+        self._environment: Environment | None = None
         self._stack = contextlib.ExitStack()
+        self.problems: list[str] = []  # what was found when the files were removed
 
     def runner(self) -> "Runner":
-        """Return the runner, started on first use; raise one of `cli.USAGE_ERRORS`."""
+        """Return the runner, started on first use; raise one of `cli_errors.USAGE_ERRORS`."""
         if self._runner is None:
             from conformance.runner.runner import Runner  # noqa: PLC0415  (see above)
             from conformance.scenarios import catalogue  # noqa: PLC0415
+            from conformance.target.environment import Environment  # noqa: PLC0415
 
             found = catalogue(self.options.scenarios)
             with self.turn(alone=True):
-                self._runner = self._stack.enter_context(Runner(self.options, found, lambda _event: None))
+                self._environment = self._stack.enter_context(Environment(self.options))
+                runner = Runner(self.options, found, lambda _event: None, self._environment)
+                self._runner = self._stack.enter_context(runner)
         return self._runner
 
     def judge(self, scenario: "Scenario") -> "Result":
@@ -203,6 +235,8 @@ class _Front:
     def close(self) -> None:
         """Stop the server, and remove the files."""
         self._stack.close()
+        if self._environment is not None:
+            self.problems = self._environment.end().serious()
         if self._is_lock_ours:
             Path(self._lock_path).unlink(missing_ok=True)
 
@@ -225,12 +259,12 @@ class ScenarioCollector(pytest.Directory):
 
     def collect(self) -> Iterable["ScenarioItem"]:
         """Start the server, and yield a test for each scenario, in the order of `conformance run`."""
-        from conformance.cli import USAGE_ERRORS  # noqa: PLC0415  (see above)
+        from conformance.cli_errors import USAGE_ERRORS  # noqa: PLC0415  (see above)
 
         try:
             runner = self.config.stash[_FRONT].runner()
         except USAGE_ERRORS as error:
-            raise self.CollectError(str(error)) from error
+            raise self.CollectError(printable(str(error))) from error
         for scenario in runner.in_order():
             yield ScenarioItem.from_parent(self, name=scenario.id, scenario=scenario)
 
@@ -255,14 +289,14 @@ class ScenarioItem(pytest.Item):
         ]
         verdict = Verdict(result.verdict)
         if not MEANINGS[verdict].has_run:
-            pytest.skip(f"{verdict.value}: {result.got}")
+            pytest.skip(printable(f"{verdict.value}: {result.got}"))
         is_failure = verdict in {Verdict.FAIL, Verdict.ERROR}
         if is_failure or (verdict is Verdict.WARN and front.options.fail_on == "should"):
             raise ScenarioFailed(_explained(result))
         if verdict in {Verdict.WARN, Verdict.FLAKY}:
             self.warn(HftpWarning(f"{verdict.value}: {_explained(result)}"))
         elif result.got:
-            self.add_report_section("call", "hftp", f"{result.scenario}: {result.got}\n")
+            self.add_report_section("call", "hftp", printable(f"{result.scenario}: {result.got}") + "\n")
 
     def repr_failure(
         self,
@@ -276,11 +310,11 @@ class ScenarioItem(pytest.Item):
         return super().repr_failure(excinfo, *args, **more)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Return the heading of a failure; pytest needs a line number for warnings, too."""
-        return self.path, 0, f"{self.scenario.id}: {self.scenario.title}"
+        """Return the heading of a failure; warnings need a line number, too."""
+        return self.path, 0, printable(f"{self.scenario.id}: {self.scenario.title}")
 
 
 def _explained(result: "Result") -> str:
-    from conformance.reports.text import in_full, printable  # noqa: PLC0415  (see above)
+    from conformance.reports.text import in_full  # noqa: PLC0415  (see above)
 
-    return f"{result.scenario}: {result.title}\n{textwrap.indent(printable(in_full(result)), '  ')}"
+    return f"{printable(f'{result.scenario}: {result.title}')}\n{textwrap.indent(in_full(result), '  ')}"

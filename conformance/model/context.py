@@ -1,6 +1,7 @@
 """The context that a scenario runs in: its connections, its files, and what it observes."""
 
 import itertools
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -46,6 +47,8 @@ class RunContext:
     """The server's limit of simultaneous clients; 0 if none was found."""
     refusal: str = ""
     """What the server sends to a client over the limit."""
+    until: float = math.inf
+    """The time of `monotonic` after which no scenario begins."""
     backlog: int | None = None
     """The backlog of the listening socket; None if unknown."""
     queue_length: Callable[[], int | None] = lambda: None

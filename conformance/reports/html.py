@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 from conformance.model.events import Event, Result
 from conformance.model.verdicts import MEANINGS, Exit, Verdict
-from conformance.reports.text import Run, conversation, explanation, gathered, printable
+from conformance.printable import printable_lines
+from conformance.reports.text import Run, conversation, explanation, gathered
 from conformance.spec.reader import specification
 
 KNOWN: Final = "known"
@@ -103,7 +104,7 @@ def _facts(run: Run) -> dict[str, str]:
 
 def _printed(value: object) -> object:
     """Return a value as printable text, before it is escaped."""
-    return value if isinstance(value, Markup) else printable(str(value))
+    return value if isinstance(value, Markup) else printable_lines(str(value))
 
 
 ENVIRONMENT: Final = Environment(

@@ -3,17 +3,16 @@
 A warning is a passed test case with a note in its output, unless the run has --fail-on should.
 """
 
-import re
 from collections.abc import Iterable
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from conformance.model.events import Event, Result
-from conformance.model.verdicts import MEANINGS, Verdict
+from conformance.model.events import Event, Result, RunEnd
+from conformance.model.verdicts import MEANINGS, Exit, Verdict
+from conformance.printable import printable_lines
 from conformance.reports.text import Run, gathered, in_full
 
 SUITE: Final = "hftp-conformance"
-_NO_XML: Final = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(events: Iterable[Event]) -> str:
@@ -36,22 +35,25 @@ def _suite(run: Run) -> ET.Element:
     suite = ET.Element("testsuite", name=SUITE)
     properties = ET.SubElement(suite, "properties")
     for name, value in (*run.facts.items(), ("outcome", run.outcome)):
-        ET.SubElement(properties, "property", name=name, value=_clean(value))
+        ET.SubElement(properties, "property", name=name, value=printable_lines(value))
     counts = {"failure": 0, "error": 0, "skipped": 0}
     for result in run.results:
         case, kind = _case(result, fails_on_warning=run.start.fail_on == "should")
         suite.append(case)
         if kind:
             counts[kind] += 1
+    if run.end is not None and run.end.exit is Exit.USAGE:
+        suite.append(_unstarted(run.end))
+        counts["error"] += 1
     seconds = run.end.seconds if run.end else sum(result.seconds for result in run.results)
     suite.attrib.update(
-        tests=str(len(run.results)),
+        tests=str(len(suite.findall("testcase"))),
         failures=str(counts["failure"]),
         errors=str(counts["error"]),
         skipped=str(counts["skipped"]),
         time=f"{seconds:.3f}",
-        timestamp=_clean(run.start.started[:19]),
-        hostname=_clean(run.start.target),
+        timestamp=printable_lines(run.start.started[:19]),
+        hostname=printable_lines(run.start.target),
     )
     if run.end is not None and run.end.output:
         _say(suite, "system-out", run.end.output)
@@ -60,24 +62,34 @@ def _suite(run: Run) -> ET.Element:
     return suite
 
 
+def _unstarted(end: RunEnd) -> ET.Element:
+    """Return a test case for a server that did not start: without one, a reader would see nothing wrong."""
+    case = ET.Element("testcase", name="start", classname=SUITE, time=f"{end.seconds:.3f}")
+    ET.SubElement(case, "error", type="start", message=printable_lines("; ".join(end.problems)))
+    return case
+
+
 def _case(result: Result, *, fails_on_warning: bool) -> tuple[ET.Element, str]:
     """Return a test case, and how it counts: failure, error, skipped, or empty if it passed."""
     case = ET.Element(
         "testcase",
-        name=_clean(result.scenario),
-        classname=_clean(f"{SUITE}.{result.chapter}"),
+        name=printable_lines(result.scenario),
+        classname=printable_lines(f"{SUITE}.{result.chapter}"),
         time=f"{result.seconds:.3f}",
     )
     verdict = Verdict(result.verdict)
     kind = _kind(result, verdict, fails_on_warning=fails_on_warning)
     if kind == "skipped":
-        ET.SubElement(case, kind, message=_clean(f"{verdict.value}: {result.known or result.got}"))
+        ET.SubElement(case, kind, message=printable_lines(f"{verdict.value}: {result.known or result.got}"))
     elif kind:
         expected = f"expected {result.expected}, got {result.got}" if result.expected else result.got
         found = ET.SubElement(
-            case, kind, type=_clean(result.kind or verdict.value), message=_clean(f"{result.title}: {expected}")
+            case,
+            kind,
+            type=printable_lines(result.kind or verdict.value),
+            message=printable_lines(f"{result.title}: {expected}"),
         )
-        found.text = _clean(in_full(result))
+        found.text = printable_lines(in_full(result))
     elif verdict is not Verdict.PASS or result.got:
         _say(case, "system-out", f"{verdict.value}: {MEANINGS[verdict].sentence}\n{in_full(result)}")
     return case, kind
@@ -92,9 +104,4 @@ def _kind(result: Result, verdict: Verdict, *, fails_on_warning: bool) -> str:
 
 
 def _say(parent: ET.Element, name: str, text: str) -> None:
-    ET.SubElement(parent, name).text = _clean(text)
-
-
-def _clean(text: str) -> str:
-    r"""Escape characters that XML 1.0 does not allow, as \x1b."""
-    return _NO_XML.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    ET.SubElement(parent, name).text = printable_lines(text)

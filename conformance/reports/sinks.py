@@ -3,21 +3,72 @@
 import contextlib
 import importlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final
 
-import click
+from conformance.model.events import Event, RunEnd
+from conformance.reports.files import ReportError, ReportFile
+from conformance.reports.ndjson import line
 
-from conformance.model.events import Event, RunEnd, Sink
-from conformance.reports.ndjson import NdjsonReport
+if TYPE_CHECKING:
+    from conformance.reports.terminal import TerminalReport
 
 WRITTEN: Final = ("junit", "html")
 """Reports that need the whole stream: each is a function in a module of the same name in `conformance.reports`."""
 
 
+class Reports:
+    """A sink for the terminal and for report files; use `reports`."""
+
+    def __init__(self, terminal: "TerminalReport", ndjson: ReportFile | None, written: dict[str, ReportFile]) -> None:
+        self._terminal: TerminalReport | None = terminal
+        self._ndjson = ndjson
+        self._written = written
+        self._events: list[Event] = []
+        self._is_over = True
+
+    def __call__(self, event: Event) -> None:
+        """Show and write an event; raise ReportError, or BrokenPipeError if nobody reads and there are no files."""
+        self.write(event)
+        if self._terminal is not None:
+            try:
+                self._terminal(event)
+            except BrokenPipeError:
+                self._terminal = None
+                if self._ndjson is None and not self._written:
+                    raise
+            except OSError as error:
+                message = f"cannot write to the standard output: {error.strerror}"
+                raise ReportError(message) from error
+
+    def write(self, event: Event) -> None:
+        """Write an event into the files only; raise ReportError."""
+        if self._ndjson is not None:
+            self._ndjson.append(line(event) + "\n")
+        if self._written:
+            self._events.append(event)
+        self._is_over = isinstance(event, RunEnd)
+        if self._is_over:
+            self._write_whole()
+
+    def finish(self) -> None:
+        """Write what there is of a run that has no end; raise ReportError."""
+        if not self._is_over:
+            self._write_whole()
+
+    def close_terminal(self) -> None:
+        """End the progress display."""
+        if self._terminal is not None:
+            with contextlib.suppress(OSError):
+                self._terminal.close()
+
+    def _write_whole(self) -> None:
+        for name, file in self._written.items():
+            file.write(rendered(name, self._events))
+
+
 @contextlib.contextmanager
-def reports(ndjson: str | None, written: dict[str, str | None], *, is_verbose: bool) -> Iterator[Sink]:
-    """Yield a sink for all requested reports; those of the whole stream are written at the end.
+def reports(ndjson: str | None, written: dict[str, str | None], *, is_verbose: bool) -> Iterator[Reports]:
+    """Yield a sink for all requested reports; those of the whole stream are written at the end of a run.
 
     The terminal report is imported here: rich takes 50 ms to import, and most commands do not need it.
     """
@@ -25,36 +76,29 @@ def reports(ndjson: str | None, written: dict[str, str | None], *, is_verbose: b
 
     from conformance.reports.terminal import TerminalReport  # noqa: PLC0415
 
-    wanted = {name: path for name, path in written.items() if path is not None}
-    events: list[Event] = []
+    class Piped(Console):
+        """A console that leaves it to its caller what happens if nobody reads any more."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
     with contextlib.ExitStack() as stack:
-        terminal = TerminalReport(Console(highlight=False), is_verbose=is_verbose)
-        stack.callback(terminal.close)
-        sinks: list[Sink] = [terminal]
-        if wanted:
-            sinks.append(events.append)
-        if ndjson is not None:
-            sinks.append(NdjsonReport(stack.enter_context(writable(ndjson))))
-        files = {name: stack.enter_context(writable(path)) for name, path in wanted.items()}
 
-        def sink(event: Event) -> None:
-            for take in sinks:
-                take(event)
-            if isinstance(event, RunEnd):
-                for name, file in files.items():
-                    file.write(rendered(name, events))
-                    file.flush()
+        def opened(path: str) -> ReportFile:
+            file = ReportFile(path)
+            stack.callback(file.close)
+            return file
 
-        yield sink
-
-
-def writable(path: str) -> TextIO:
-    """Open a file for writing; raise ClickException with a one-line message."""
-    try:
-        return Path(path).open("w", encoding="utf-8")
-    except OSError as error:
-        message = f"cannot write {path}: {error.strerror}"
-        raise click.ClickException(message) from error
+        sink = Reports(
+            TerminalReport(Piped(highlight=False), is_verbose=is_verbose),
+            opened(ndjson) if ndjson is not None else None,
+            {name: opened(path) for name, path in written.items() if path is not None},
+        )
+        stack.callback(sink.close_terminal)
+        try:
+            yield sink
+        finally:
+            sink.finish()
 
 
 def rendered(name: str, events: Sequence[Event]) -> str:

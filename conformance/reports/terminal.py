@@ -9,7 +9,8 @@ from rich.text import Text
 
 from conformance.model.events import Event, Result, RunEnd, RunStart
 from conformance.model.verdicts import MEANINGS, Exit, Verdict
-from conformance.reports.text import judged_as, printable
+from conformance.printable import printable
+from conformance.reports.text import judged_as
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -26,7 +27,15 @@ _SENTENCES: Final = {
     Exit.NOT_CONFORMANT: ("bold red", "not conformant"),
     Exit.INCOMPLETE: ("yellow", "incomplete: nothing failed, but some scenarios did not run"),
     Exit.SUITE_FAULT: ("bold white on red", "no verdict: the suite itself failed"),
+    Exit.USAGE: ("bold red", "no verdict: the server did not start"),
 }
+
+
+def _text(*parts: str | tuple[str, str]) -> Text:
+    """Return printable text; a part is a text, or a text and its style."""
+    return Text.assemble(
+        *(printable(part) if isinstance(part, str) else (printable(part[0]), part[1]) for part in parts)
+    )
 
 
 class TerminalReport:
@@ -69,9 +78,9 @@ class TerminalReport:
             f"{start.selected} scenario{'' if start.selected == 1 else 's'}{left}; suite {start.suite}, "
             f"catalogue {start.catalogue[:12]}, seed {start.seed}"
         )
-        self._console.print(Text.assemble((printable(start.target), "bold"), printable(facts)), soft_wrap=True)
+        self._console.print(_text((start.target, "bold"), facts), soft_wrap=True)
         for text in start.deviations:
-            self._console.print(Text.assemble(("always: ", "yellow"), printable(text)), soft_wrap=True)
+            self._console.print(_text(("always: ", "yellow"), text), soft_wrap=True)
         if self._console.is_terminal:
             self._show_progress(start.selected)
 
@@ -91,7 +100,7 @@ class TerminalReport:
     def _take(self, result: Result) -> None:
         self._results.append(result)
         if self._progress is not None:
-            self._progress.update(self._task, advance=1, description=result.scenario[:34])
+            self._progress.update(self._task, advance=1, description=printable(result.scenario[:34]))
         verdict = Verdict(result.verdict)
         if verdict in EXPLAINED and not result.known:
             self._explained += 1
@@ -102,17 +111,13 @@ class TerminalReport:
         elif self._is_verbose:
             said = f": {result.known or result.got}" if result.known or result.got else ""
             self._console.print(
-                Text.assemble(
-                    (f"{verdict.value:<11} ", MEANINGS[verdict].style), result.scenario, (printable(said), "dim")
-                ),
+                _text((f"{verdict.value:<11} ", MEANINGS[verdict].style), result.scenario, (said, "dim")),
                 soft_wrap=True,
             )
 
     def _explain(self, result: Result, verdict: Verdict) -> None:
         """Print the requirement, what was sent, expected and got, the likely cause, and how to reproduce it."""
-        head = Text.assemble(
-            (verdict.value.upper(), MEANINGS[verdict].style), f" {result.scenario}: ", (result.title, "bold")
-        )
+        head = _text((verdict.value.upper(), MEANINGS[verdict].style), f" {result.scenario}: ", (result.title, "bold"))
         self._console.print(head, soft_wrap=True)
         rows = [(result.requirement, f"{result.level}: {result.text}")]
         if result.sent:
@@ -124,14 +129,14 @@ class TerminalReport:
             rows.append(("likely", result.cause))
         rows += [("again", command) for command in result.reproduce]
         for name, value in rows:
-            self._console.print(Text.assemble((f"  {name:<9} ", "dim"), printable(value)), soft_wrap=True)
+            self._console.print(_text((f"  {name:<9} ", "dim"), value), soft_wrap=True)
 
     def _tell_shortly(self, result: Result, verdict: Verdict) -> None:
         if self._explained == _IN_FULL + 1:
             self._console.print("further failures, one line each (in full: -v, --html, or -t ID)", style="dim")
         said = f": expected {result.expected}, got {result.got}" if result.expected else f": {result.got}"
         head = (verdict.value.upper(), MEANINGS[verdict].style)
-        self._console.print(Text.assemble(head, f" {result.scenario}", printable(said)), soft_wrap=True)
+        self._console.print(_text(head, f" {result.scenario}", said), soft_wrap=True)
 
     def _finish(self, end: RunEnd) -> None:
         print_ = self._console.print
@@ -141,16 +146,16 @@ class TerminalReport:
             self._mention(verdict)
         if end.problems:
             for problem in end.problems:
-                print_(Text(f"  {problem}", style="yellow"), soft_wrap=True)
+                print_(_text((f"  {problem}", "yellow")), soft_wrap=True)
         if end.output.strip() and end.exit not in {Exit.CONFORMANT, Exit.INCOMPLETE}:
             print_("the server's output ends with:", style="dim")
             for line in end.output.strip().splitlines()[-5:]:
-                print_(Text(f"  {printable(line.rstrip())}", style="dim"), soft_wrap=True)
+                print_(_text((f"  {line.rstrip()}", "dim")), soft_wrap=True)
         style, sentence = _SENTENCES.get(Exit(end.exit), ("", str(end.exit)))
         counts = ", ".join(f"{count} {name}" for name, count in end.counts.items())
         sentence += judged_as(self._start)
         print_(
-            Text.assemble((sentence, style), f" ({counts or 'no scenario ran'}; {end.seconds:.1f} s)"),
+            _text((sentence, style), f" ({counts or 'no scenario ran'}; {end.seconds:.1f} s)"),
             soft_wrap=True,
         )
 
@@ -168,7 +173,7 @@ class TerminalReport:
             style = MEANINGS[Verdict(name)].style if name in {v.value for v in Verdict} else "dim"
             table.add_column(name, justify="right", style=style)
         for chapter, row in counts.items():
-            table.add_row(Text(printable(chapter)), *(str(row[name]) if row[name] else "" for name in columns))
+            table.add_row(_text(chapter), *(str(row[name]) if row[name] else "" for name in columns))
         return table
 
     def _mention(self, verdict: Verdict) -> None:
@@ -181,9 +186,9 @@ class TerminalReport:
         for reason, names in told[:_REASONS]:
             which = names[0] if len(names) == 1 else f"{len(names)} scenarios, first {names[0]}"
             self._console.print(
-                Text.assemble((verdict.value, MEANINGS[verdict].style), f" {which}: {printable(reason)}"),
+                _text((verdict.value, MEANINGS[verdict].style), f" {which}: {reason}"),
                 soft_wrap=True,
             )
         if left := sum(len(names) for _, names in told[_REASONS:]):
-            others = Text.assemble((verdict.value, MEANINGS[verdict].style), f" {left} more, for other reasons (-v)")
+            others = _text((verdict.value, MEANINGS[verdict].style), f" {left} more, for other reasons (-v)")
             self._console.print(others)

@@ -8,6 +8,7 @@ from typing import Final
 from conformance.client.recording import WireEntry, escape
 from conformance.model.events import Event, Result, RunEnd, RunStart
 from conformance.model.verdicts import Exit
+from conformance.printable import printable
 
 MOMENTS: Final = 100
 """Maximum lines of recorded traffic per scenario in a report; the event stream has everything."""
@@ -23,9 +24,9 @@ OUTCOMES: Final[Mapping[int, str]] = MappingProxyType(
         Exit.NOT_CONFORMANT: "not conformant",
         Exit.INCOMPLETE: "incomplete: nothing failed, but some scenarios did not run",
         Exit.SUITE_FAULT: "no verdict: the suite itself failed",
+        Exit.USAGE: "no verdict: the server did not start",
     }
 )
-_CONTROLS: Final = frozenset(map(chr, range(0x7F, 0xA0)))
 GIVEN: Final = "--dialect"
 KNOWS_HELP: Final = "it knows help"
 """Bases of a dialect that leave no doubt."""
@@ -88,12 +89,6 @@ def gathered(events: Iterable[Event]) -> list[Run]:
     return runs
 
 
-def printable(text: str) -> str:
-    r"""Escape control characters and lone surrogates, as \x1b: servers and recorded files may contain them."""
-    written = "".join(c if (c >= " " and c not in _CONTROLS) or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
-    return written.encode("utf-8", "backslashreplace").decode()
-
-
 def explanation(result: Result) -> Iterator[tuple[str, str]]:
     """Yield the explanation of a result as pairs of name and text, from the requirement to how to reproduce it."""
     yield result.requirement, f"{result.level}: {result.text}"
@@ -111,10 +106,10 @@ def explanation(result: Result) -> Iterator[tuple[str, str]]:
 
 
 def in_full(result: Result) -> str:
-    """Return the explanation of a result, and the recorded traffic."""
+    """Return the explanation of a result and the recorded traffic, in printable lines."""
     lines = [f"{name:<9} {value}" for name, value in explanation(result)]
     lines += ["", *(f"{mark} {text}" for mark, text in conversation(result.transcript))] if result.transcript else []
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def conversation(transcript: Iterable[WireEntry]) -> Iterator[tuple[str, str]]:

@@ -56,7 +56,7 @@ class Discovery:
 
 
 def discover(options: Options, environment: Environment, smoke_test: Scenario, timeouts: Timeouts) -> Discovery:
-    """Discover the facts of the run; raise ServerStartError if the server serves the wrong directory.
+    """Discover the facts of the run; raise ServerStartError if there is no server, or it serves the wrong directory.
 
     A server that fails the smoke test in a way that no deviation explains is given up.
     """
@@ -74,6 +74,11 @@ def discover(options: Options, environment: Environment, smoke_test: Scenario, t
     health = HealthMonitor(server, run_context, options.timeout_scale, timeouts.short_factor)
     first = _play_smoke_test(health, smoke_test)
     basis = "--dialect" if options.dialect != "auto" else ""
+    if first.failure is not None and not options.serve and not first.record.connections:
+        message = (
+            f"cannot connect to {options.address}: {first.failure.got}; start the server first, or with --serve CMD"
+        )
+        raise ServerStartError(message)
     if first.verdict is not None:  # the suite cannot run even that
         health.given_up = first.reason
     elif first.failure is not None and first.failure.kind in WIRE_FAILURES | {Kind.TOO_MUCH}:

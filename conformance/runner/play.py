@@ -9,8 +9,9 @@ from conformance.model.causes import likely
 from conformance.model.context import RunContext, ScenarioContext
 from conformance.model.scenario import CONCURRENCY, Scenario
 from conformance.model.verdicts import Verdict
-from conformance.runner.outcome import Outcome
+from conformance.runner.outcome import Outcome, not_run
 
+TOO_LONG: Final = "the run has taken too long; --max-seconds gives it more time"
 _CLIENTS: Final = "HFTP-10."
 _CROWDS: Final = "HFTP-10.4"
 
@@ -28,6 +29,8 @@ def play(
     `deviations` replaces the deviations that its clients expect; by default, all known ones. Only if it `is_alone`,
     the likely cause of a failure is determined, which may send control requests to the server.
     """
+    if monotonic() >= run_context.until:
+        return not_run(scenario, Verdict.BLOCKED, TOO_LONG)
     context = ScenarioContext(
         run_context,
         is_crowded=CONCURRENCY in scenario.all_needs,
@@ -50,7 +53,7 @@ def play(
     except Unsupported as why:
         verdict, reason = Verdict.UNSUPPORTED, str(why)
     except Exception as error:  # noqa: BLE001  (an error in a scenario is a verdict, too)
-        verdict, reason = Verdict.ERROR, _fault(error)
+        verdict, reason = Verdict.ERROR, fault(error)
     finally:
         context.close()
     if failure is not None and _is_one_too_many(scenario, context, failure):
@@ -81,7 +84,8 @@ def _is_one_too_many(scenario: Scenario, context: ScenarioContext, failure: Fail
     return is_refused and is_used_up and not scenario.requirement.startswith(_CLIENTS)
 
 
-def _fault(error: Exception) -> str:
+def fault(error: Exception) -> str:
+    """Return an error of the suite in a line, with where it occurred."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -1,16 +1,18 @@
 """The results of a run: each is judged, checked against the baseline, emitted and counted here."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
 from time import monotonic
 from typing import Final
 
 import msgspec
 
+from conformance import __version__
 from conformance.client.address import Address
 from conformance.config import Options
 from conformance.model.events import Result, RunEnd, RunStart, ScenarioStart, Sink
 from conformance.model.scenario import Scenario
-from conformance.model.verdicts import Verdict, exit_status
+from conformance.model.verdicts import Exit, Verdict, exit_status
 from conformance.runner.outcome import Outcome
 from conformance.runner.reproduce import Reproduction
 from conformance.runner.selection import read_baseline
@@ -68,7 +70,7 @@ class Results:
         self._rows[name] = result
         self._sink(result)
 
-    def end(
+    def end(  # noqa: PLR0913  (one call, in Runner)
         self,
         problems: Sequence[str],
         server_problems: Sequence[str],
@@ -76,11 +78,12 @@ class Results:
         output: str,
         *,
         fails: bool,
+        is_faulty: bool = False,
     ) -> RunEnd:
         """Emit and return the end of the run, from the results so far.
 
         `problems` are reasons why scenarios are missing, and `server_problems` what no single scenario causes; the
-        run `fails` whatever the results are. `output` is the tail of the server's output.
+        run `fails` whatever the results are, or the suite `is_faulty`. `output` is the tail of the server's output.
         """
         verdicts = [result.verdict for result in self._rows.values() if not result.known]
         counts = {verdict.value: verdicts.count(verdict) for verdict in Verdict if verdict in verdicts}
@@ -89,15 +92,35 @@ class Results:
             verdicts += [Verdict.PASS]  # so that the run does not count as empty
         misfits = [] if problems or self._baseline is None else self._baseline.problems(deselected)
         fail_on = self._options.fail_on
-        status = exit_status(verdicts, fail_on=fail_on, has_problems=bool(misfits) or fails)
-        if problems:
-            status = max(status, exit_status([*verdicts, Verdict.INCOMPLETE], fail_on=fail_on))
+        verdicts += [Verdict.ERROR] if is_faulty else []
+        verdicts += [Verdict.INCOMPLETE] if problems else []
         end = RunEnd(
             counts=counts,
-            exit=status,
+            exit=exit_status(verdicts, fail_on=fail_on, has_problems=bool(misfits) or fails),
             seconds=round(monotonic() - self._started, 3),
             problems=[*problems, *misfits, *server_problems],
             output=output,
         )
         self._sink(end)
         return end
+
+
+def unstarted(options: Options, reason: str) -> tuple[RunStart, RunEnd]:
+    """Return the events of a run whose server did not start."""
+    start = RunStart(
+        suite=__version__,
+        catalogue="",
+        seed=options.seed,
+        dialect=options.dialect,
+        target=options.target,
+        selected=0,
+        started=now(),
+        command=options.command(*options.patterns),
+        fail_on=options.fail_on,
+    )
+    return start, RunEnd({}, Exit.USAGE, problems=[reason])
+
+
+def now() -> str:
+    """Return date and time as in RunStart."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timezone
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from conformance import __version__
@@ -15,9 +15,9 @@ from conformance.runner.discovery import discover
 from conformance.runner.executor import Executor
 from conformance.runner.known_deviations import KnownDeviations
 from conformance.runner.outcome import Outcome, not_run
-from conformance.runner.results import Results
+from conformance.runner.results import Results, now
 from conformance.runner.selection import SelectionError, check_patterns, select
-from conformance.runner.timeouts import Timeouts
+from conformance.runner.timeouts import Timeouts, run_seconds
 from conformance.target.environment import Environment
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Runner:
         self.scenarios: list[Scenario] = []
         self.deselected: list[Scenario] = []
         self._given_environment = environment
+        self._started = monotonic()
         self._results = Results(options, sink)
         self._timeouts = Timeouts(options.timeout_scale)
         self._are_deviations_reported = False
@@ -59,7 +60,9 @@ class Runner:
 
     def __enter__(self) -> "Self":
         check_patterns(self.catalogue, (*self.options.select, *self.options.skip))
-        environment = self._given_environment or self._stack.enter_context(Environment(self.options))
+        self._environment = environment = self._given_environment or self._stack.enter_context(
+            Environment(self.options)
+        )
         try:
             self._stack.enter_context(environment.server)
             found = discover(self.options, environment, self.catalogue[SMOKE_TEST], self._timeouts)
@@ -84,6 +87,8 @@ class Runner:
         depths = {row.id: self._depth(row) for row in self.scenarios}
         self.scenarios.sort(key=lambda row: depths[row.id])  # a stable sort: dependencies come first
         self._depths = depths
+        seconds = options.max_seconds or run_seconds(len(self.scenarios), options.timeout_scale)
+        self._health.begin_nothing_after(self._started + seconds)
         address = self._health.server.address
         self._results.begin(
             RunStart(
@@ -98,7 +103,7 @@ class Runner:
                 round_trip_seconds=round(facts.round_trip_seconds, 6),
                 patience_seconds=round(facts.timeout_seconds, 3),
                 fixtures=facts.fixtures.kind,
-                started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                started=now(),
                 command=options.command(*options.patterns),
                 fail_on=options.fail_on,
                 dialect_basis=basis,
@@ -141,13 +146,15 @@ class Runner:
         return self._results[scenario.id]
 
     def end(self, problems: Sequence[str] = ()) -> RunEnd:
-        """Emit and return the end of the run, from the results so far."""
+        """End the server, remove the files, and emit and return the end of the run, from the results so far."""
+        output, findings = self._health.server.output(), self._environment.end()
         return self._results.end(
             problems,
-            self._health.problems,
+            [*self._health.problems, *findings.all()],
             (row.id for row in self.deselected),
-            self._health.server.output(),
-            fails=self._health.ends >= _ENDS,
+            output,
+            fails=bool(findings.harm) or self._health.ends >= _ENDS,
+            is_faulty=bool(findings.faults),
         )
 
     def in_order(self) -> list[Scenario]:
@@ -221,8 +228,8 @@ class Runner:
         """Return the outcome of a scenario that cannot run, or has run as the smoke test and failed."""
         if scenario.id == SMOKE_TEST and self._smoke_test.failure is not None:
             return self._smoke_test
-        if self._health.given_up:
-            return not_run(scenario, Verdict.BLOCKED, self._health.given_up)
+        if reason := self._environment.harm or self._health.given_up:
+            return not_run(scenario, Verdict.BLOCKED, reason)
         for name in scenario.depends:
             if self._results.has_failed(name):
                 return not_run(scenario, Verdict.BLOCKED, f"{name} did not pass")

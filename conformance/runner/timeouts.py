@@ -22,6 +22,10 @@ _NEARLY_ALL: Final = 0.95
 SAMPLE: Final = 5
 """One in this many timeouts of a confirmed kind is retried in full."""
 
+RUN_SECONDS: Final = 60.0
+SCENARIO_SECONDS: Final = 4.0
+"""A run lasts at most so long, plus so long for each scenario, times --timeout-scale if that is more than 1."""
+
 TimeoutKind = tuple[str, str]
 """A requirement, and the kind of failure."""
 
@@ -29,6 +33,11 @@ TimeoutKind = tuple[str, str]
 def timeout_seconds(round_trip_seconds: float, scale: float) -> float:
     """Return the full timeout in seconds."""
     return (BASE_SECONDS + ROUND_TRIPS * round_trip_seconds) * scale
+
+
+def run_seconds(scenarios: int, scale: float) -> float:
+    """Return the default deadline in seconds of a run of so many scenarios: many times what they usually take."""
+    return (RUN_SECONDS + SCENARIO_SECONDS * scenarios) * max(1.0, scale)
 
 
 @dataclass

@@ -244,10 +244,7 @@ def unreadable_directory(context: ScenarioContext) -> None:
 
     Before 2026 any status passes.
     """
-    directory = context.fixtures.directory
-    mode = directory.stat().st_mode & 0o7777
-    directory.chmod(mode & 0o333)
-    try:
+    with context.fixtures.served.without_permissions(0o444):
         client = context.connect()
         client.send_line("get_file_listing")
         if context.dialect != "2026":
@@ -260,5 +257,3 @@ def unreadable_directory(context: ScenarioContext) -> None:
             client.finish()
         else:
             client.read_end("the end of the stream after 199")
-    finally:
-        directory.chmod(mode)

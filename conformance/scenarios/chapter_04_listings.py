@@ -1,16 +1,16 @@
 """get_file_listing: every file exactly once, and always current."""
 
 import contextlib
-import os
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from conformance.client.client import UNKNOWN, Client
 from conformance.client.recording import escape
 from conformance.diagnosis import files as causes
-from conformance.failures import Failure
+from conformance.failures import Failure, Incomplete
+from conformance.fixtures.directory import Directory
+from conformance.fixtures.interrupts import uninterrupted
 from conformance.model.scenario import EXCLUSIVE, Cause, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
@@ -180,33 +180,31 @@ def twice(context: ScenarioContext) -> None:
 def _many_files(context: ScenarioContext, names: list[bytes]) -> Iterator[None]:
     """Create many files for a while: one file, and hard links to it, which is much faster."""
     first, *others = names
-    with context.fixtures.added({first: b"."}), _opened(context.fixtures.directory) as directory:
+    with context.fixtures.added({first: b"."}):
+        served = context.fixtures.served
         try:
-            for name in others:
-                _put(directory, name, first)
+            _put_all(served, others, first)
             yield
         finally:
-            for name in others:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(name, dir_fd=directory)
+            with uninterrupted():
+                for name in others:
+                    served.remove(name)
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    """Keep a directory open, so that names in it are resolved without their paths."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def _put_all(served: Directory, names: list[bytes], original: bytes) -> None:
     try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+        for name in names:
+            _put(served, name, original)
+    except OSError as error:
+        message = f"cannot create {len(names)} files: {error.strerror}"
+        raise Incomplete(message) from error
 
 
-def _put(directory: int, name: bytes, original: bytes) -> None:
+def _put(served: Directory, name: bytes, original: bytes) -> None:
     try:
-        os.link(original, name, src_dir_fd=directory, dst_dir_fd=directory)
+        served.link_hard(name, original)
     except OSError:  # a file system without hard links
-        with os.fdopen(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, dir_fd=directory), "wb") as file:
-            file.write(b".")
+        served.write(name, [b"."])
 
 
 def _add_many(slug: str, title: str, names: list[bytes]) -> None:

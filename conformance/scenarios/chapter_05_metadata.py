@@ -1,6 +1,5 @@
 """get_metadata: the current size, on a line of its own."""
 
-import os
 from typing import Final
 
 from conformance.client.client import Client, fetch
@@ -205,8 +204,7 @@ def replaced(context: ScenarioContext) -> None:
         client = context.connect()
         if (size := _size_of(client, _CHANGING)) != len(b"the old one"):
             raise Failure(Kind.BODY, "the size 11", str(size))
-        directory = context.fixtures.directory
-        (directory / os.fsdecode(other)).rename(directory / os.fsdecode(_CHANGING))
+        context.fixtures.served.rename(other, _CHANGING)
         if (size := _size_of(client, _CHANGING)) != len(b"the new one, which is longer"):
             raise Failure(Kind.BODY, "the size 28, as it is now", str(size))
         fetch(client, _CHANGING, 0, 28, InMemory(b"the new one, which is longer"))

@@ -1,7 +1,5 @@
 """get_metadata and get_slice of directories and FIFOs."""
 
-import os
-
 from conformance.diagnosis import files as causes
 from conformance.model.scenario import DESTRUCTIVE, Chapter, ScenarioContext
 from conformance.scenarios.answering import COMMANDS, ask_directory, survive
@@ -43,18 +41,18 @@ def directory_survived(context: ScenarioContext) -> None:
 )
 def fifo(context: ScenarioContext) -> None:
     """Create a FIFO in the directory, and request its size and a byte of it; any reply without a byte passes."""
-    path = context.fixtures.directory / "hftp-conformance-fifo"
-    os.mkfifo(path, 0o644)
+    served, name = context.fixtures.served, b"hftp-conformance-fifo"
+    served.make_fifo(name)
     try:
         client = context.connect()
-        client.send_line(f"get_metadata {path.name}")
+        client.send_line(b"get_metadata " + name)
         if client.status(0, 199, 201, 202).code == 0:
             client.size()
         client.in_step()
         client = context.connect()
-        client.send_line(f"get_slice {path.name} 0 1")
+        client.send_line(b"get_slice %b 0 1" % name)
         client.status(199, 201, 202, 203)
         client.in_step()
     finally:
-        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))  # releases a server that is blocked in open()
-        path.unlink()
+        served.release_fifo(name)
+        served.remove(name)

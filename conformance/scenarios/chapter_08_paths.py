@@ -7,7 +7,6 @@ found it. If the suite cannot create such a file, it uses files that exist on ev
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 from conformance.client.client import Client
@@ -15,6 +14,7 @@ from conformance.client.recording import escape
 from conformance.diagnosis import files as causes
 from conformance.failures import Failure, Incomplete
 from conformance.fixtures.base import Fixture
+from conformance.fixtures.directory import Directory
 from conformance.model.scenario import EXCLUSIVE, Chapter, Kind, ScenarioContext
 from conformance.scenarios.answering import COMMANDS, readable_answers, readable_sizes
 
@@ -153,7 +153,7 @@ def secret_of(context: ScenarioContext) -> Fixture:
 
 
 def _served(context: ScenarioContext) -> bytes:
-    return os.fsencode(context.fixtures.directory.resolve())
+    return os.fsencode(context.fixtures.directory)
 
 
 def _add_escape(slug: str, what: str, names: _Names) -> None:
@@ -229,25 +229,25 @@ def spaces(context: ScenarioContext) -> None:
 )
 def neighbour(context: ScenarioContext) -> None:
     """Create such a file for a while, and request it by relative and absolute paths."""
-    directory = context.fixtures.directory.resolve()
-    path = directory.with_name(f"{directory.name}-{secret_of(context).name.decode('latin-1')}")
-    with made(path, lambda: path.write_bytes(b"Not served.\n")):
-        name = os.fsencode(path.name)
-        require_refusal(context, [b"../" + name, os.fsencode(path), os.fsencode(directory) + b"/../" + name])
+    directory, above = context.fixtures.directory, context.fixtures.above
+    name = os.fsencode(directory.name) + b"-" + secret_of(context).name
+    with made(above, name, lambda: above.write(name, [b"Not served.\n"])):
+        path, parent = os.fsencode(directory), os.fsencode(directory.parent)
+        require_refusal(context, [b"../" + name, parent.rstrip(b"/") + b"/" + name, path + b"/../" + name])
 
 
 @contextlib.contextmanager
-def made(path: Path, make: Callable[[], object]) -> Iterator[None]:
-    """Create something for a while with `make`; raise Incomplete if that fails."""
+def made(directory: Directory, name: bytes, make: Callable[[], object]) -> Iterator[None]:
+    """Have an entry for a while that `make` creates in a directory; raise Incomplete if that fails."""
     try:
         make()
     except OSError as error:
-        message = f"cannot create {path.name}: {error.strerror}"
+        message = f"cannot create {os.fsdecode(name)}: {error.strerror}"
         raise Incomplete(message) from error
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        directory.remove(name)
 
 
 _WAYS_UP: Final = (

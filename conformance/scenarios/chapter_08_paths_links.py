@@ -1,7 +1,5 @@
 """Symbolic links that lead out of the directory are not followed."""
 
-import os
-
 from conformance.diagnosis import files as causes
 from conformance.model.scenario import EXCLUSIVE, Chapter, ScenarioContext
 from conformance.scenarios.chapter_08_paths import made, require_refusal, secret_of
@@ -31,8 +29,11 @@ def link_out(context: ScenarioContext) -> None:
 )
 def link_chain(context: ScenarioContext) -> None:
     """Create such links for a while, and request files through them."""
-    secret, directory = secret_of(context).name, context.fixtures.directory
-    chain, above = directory / "hftp-link-to-link", directory / "hftp-link-above"
-    link = os.fsdecode(context.fixture("link-outside").name)
-    with made(chain, lambda: chain.symlink_to(link)), made(above, lambda: above.symlink_to("..")):
-        require_refusal(context, [os.fsencode(chain.name), os.fsencode(above.name) + b"/" + secret])
+    secret, served = secret_of(context).name, context.fixtures.served
+    chain, above = b"hftp-link-to-link", b"hftp-link-above"
+    link = context.fixture("link-outside").name
+    with (
+        made(served, chain, lambda: served.link(chain, link)),
+        made(served, above, lambda: served.link(above, b"..")),
+    ):
+        require_refusal(context, [chain, above + b"/" + secret])

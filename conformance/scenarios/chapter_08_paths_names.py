@@ -1,6 +1,5 @@
 """File names inside the directory: those that must work, those that may, and names of directories and FIFOs."""
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -83,16 +82,16 @@ def fifo(context: ScenarioContext) -> None:
 
     A server that is blocked in open() is released at the end.
     """
-    path = context.fixtures.directory / "hftp-fifo"
-    with made(path, lambda: os.mkfifo(path)):
+    served, name = context.fixtures.served, b"hftp-fifo"
+    with made(served, name, lambda: served.make_fifo(name)):
         try:
-            for line, client, status in answers(context, (command % b"hftp-fifo" for command in COMMANDS[::2])):
+            for line, client, status in answers(context, (command % name for command in COMMANDS[::2])):
                 if status.code == 0 and line.startswith(b"get_slice"):
                     raise Failure(Kind.STATUS, f"202 or 201 to {escape(line)}", str(status))
                 if status.code == 0:
                     client.size()
         finally:
-            os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+            served.release_fifo(name)
 
 
 # --- Names that must work ----------------------------------------------------------------------------
@@ -167,7 +166,8 @@ def case(context: ScenarioContext) -> None:
     """Create three such files for a while, if the file system is case-sensitive."""
     files = {b"hftp-case.txt": b"lower", b"HFTP-CASE.TXT": b"UPPER", b"Hftp-Case.txt": b"Mixed case"}
     with context.fixtures.added(files):
-        if any((context.fixtures.directory / os.fsdecode(name)).read_bytes() != data for name, data in files.items()):
+        served = context.fixtures.served
+        if any(served.read(name, len(data) + 1) != data for name, data in files.items()):
             message = "the file system is not case-sensitive"
             raise Incomplete(message)
         client = context.connect()

@@ -3,12 +3,17 @@
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from conformance.client.address import Address, check_names, check_proxy, parse_address
 from conformance.config import Options
-from conformance.fixtures.local import LocalFixtures
+from conformance.fixtures.directory import Directory
+from conformance.fixtures.findings import Findings
+from conformance.fixtures.interrupts import uninterrupted
+from conformance.fixtures.leftovers import remove_younger
+from conformance.fixtures.local import FixturesError, LocalFixtures
 from conformance.target.managed_server import Launch, ManagedServer, Start, launch
 
 if TYPE_CHECKING:
@@ -29,17 +34,33 @@ class Environment:
         self._options = options
         self._launch = launch
         self._stack = contextlib.ExitStack()
+        self._findings = Findings()
 
     def __enter__(self) -> "Self":
         try:
             self._make()
         except BaseException:
-            self._stack.close()
+            self.end()
             raise
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self._stack.close()
+        self.end()
+
+    def end(self) -> Findings:
+        """End the server, remove the files, and return what stood in the way of that; a second call does nothing."""
+        with uninterrupted():
+            self._stack.close()
+        return self._findings
+
+    def _close(self, server: ManagedServer) -> None:
+        server.close()
+        self._findings.left += server.notes
+
+    @property
+    def harm(self) -> str:
+        """What the server did to its directory, in a sentence; empty if nothing."""
+        return next(iter(self._findings.harm), "")
 
     def _make(self) -> None:
         options = self._options
@@ -47,17 +68,46 @@ class Environment:
         proxy = check_proxy(options.proxy) if options.proxy else ""
         check_names(address or Address("127.0.0.1"), proxy)
         directory = options.fixtures
+        since = None
         if directory is None and options.serve and ("{dir}" in options.serve or address is None):
-            fresh = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="hftp-conformance-"))
-            directory = Path(fresh).resolve() / "served"
+            private, since = self._stack.enter_context(_private_directory(self._findings))
+            directory = private / "served"
         if directory is not None:
             reads_everything = os.geteuid() == 0 and not options.serve
             self.fixtures = LocalFixtures(
-                directory.absolute(), options.seed, options.large_bytes, reads_everything=reads_everything
+                directory,
+                options.seed,
+                options.large_bytes,
+                reads_everything=reads_everything,
+                findings=self._findings,
+                private_since=since,
             )
             self._stack.callback(self.fixtures.remove)
             self.fixtures.write()
         start = Start(options.serve, options.cwd, options.timeout_scale, self._launch) if options.serve else None
         self.server = ManagedServer(address, start, directory=(directory or Path()).absolute(), proxy=proxy)
-        self._stack.callback(self.server.close)
+        self._stack.callback(self._close, self.server)
         self.server.begin()
+
+
+@contextlib.contextmanager
+def _private_directory(findings: Findings) -> Iterator[tuple[Path, float]]:
+    """Yield a new directory that only the user may enter, and when it was made, by the clock of the file system.
+
+    Remove it at the end, with what was made in it.
+    """
+    above = Directory.at(Path(tempfile.gettempdir()).resolve(), findings)
+    try:
+        try:
+            private = above.make_private("hftp-conformance-")
+        except OSError as error:
+            message = f"cannot make a directory in {above.path}: {error.strerror}"
+            raise FixturesError(message) from error
+        since = os.fstat(private.fileno()).st_mtime
+        try:
+            yield private.path, since
+        finally:
+            remove_younger(private.fileno(), since)
+            above.remove(os.fsencode(private.path.name))
+    finally:
+        above.close()

@@ -72,6 +72,10 @@ class HealthMonitor:
         self._short_factor = short_factor
         self._has_spun = False
 
+    def begin_nothing_after(self, time: float) -> None:
+        """Let no scenario begin after a time of `monotonic`."""
+        self.run_context = replace(self.run_context, until=time)
+
     def has_given_up(self) -> bool:
         """Return whether the server was given up."""
         return bool(self.given_up)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -155,8 +156,17 @@ def test_a_server_elsewhere_is_judged_by_what_it_holds(tmp_path: Path) -> None:
     assert verdicts["framing.byte-by-byte"] == ("pass", "passed")
 
 
-def test_a_server_that_answers_nothing_passes_nothing(tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_is_not_judged(tmp_path: Path) -> None:
     done = pytest_(tmp_path, "--pyargs", "conformance", "--hftp", "127.0.0.1:9", "--hftp-test", "paths.outside-answer")
+    assert done.returncode == pytest.ExitCode.INTERRUPTED
+    assert "cannot connect to 127.0.0.1:9: Connection refused" in done.stdout
+
+
+def test_a_server_that_answers_nothing_passes_nothing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        words = ("--hftp", address, "--hftp-test", "paths.outside-answer", "--hftp-timeout-scale", "0.1")
+        done = pytest_(tmp_path, "--pyargs", "conformance", *words)
     verdicts = {name: verdict for name, (verdict, _) in verdicts_of_pytest(tmp_path).items()}
     assert verdicts == {"framing.one-command": "fail", "paths.outside-answer": "blocked"}
     assert done.returncode == 1
@@ -194,7 +204,7 @@ def test_nothing_is_imported_or_changed_unless_it_is_asked_for(tmp_path: Path) -
     (tmp_path / "test_own.py").write_text(
         "import sys\n\n\ndef test_own():\n"
         "    loaded = {name.removeprefix('conformance.') for name in sys.modules if name.startswith('conformance.')}\n"
-        "    assert loaded == {'pytest_plugin', 'option_table', 'cli_types', 'spec', 'spec.dialects'}\n"
+        "    assert loaded == {'pytest_plugin', 'option_table', 'printable', 'cli_types', 'spec', 'spec.dialects'}\n"
         "    assert not {'click', 'rich', 'gevent', 'resource'} & sys.modules.keys()\n"
     )
     done = pytest_(tmp_path)
@@ -281,3 +291,17 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+@pytest.mark.parametrize("parallel", [(), ("-p", "xdist", "-n", "1")])
+def test_a_server_that_harms_its_directory_in_the_end_fails_the_session(
+    tmp_path: Path, parallel: tuple[str, ...]
+) -> None:
+    (tmp_path / "dear").mkdir()
+    hostile = f"{INTERPRETER} -m tests.broken_servers.hostile link-directory-at-end -d {{dir}} -p {{port}}"
+    serve = f"env HFTP_VICTIM={tmp_path}/dear PYTHONPATH={ROOT} {hostile}"
+    words = ("--pyargs", "conformance", "--hftp-serve", serve, "--hftp-test", "framing.lf-only", "--hftp-size", "64K")
+    done = pytest_(tmp_path, *parallel, *words)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+    assert "served was replaced by a link, which was not touched" in done.stdout
+    assert done.returncode == 1

@@ -27,8 +27,8 @@ DELETE = "delete this line to read the others"
 
 
 def lines(*rows: bytes | dict[str, Any]) -> list[bytes]:
-    """Return the lines of a file; those that are bytes as they are."""
-    return [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
+    """Return the lines of a file, with their ends; those that are bytes are else as they are."""
+    return [(row if isinstance(row, bytes) else json.dumps(row).encode()) + b"\n" for row in rows]
 
 
 def without(row: dict[str, Any], name: str) -> dict[str, Any]:
@@ -51,7 +51,7 @@ NO_RUNS: dict[str, tuple[list[bytes], int, str, str]] = {
     "UTF-16": ([LINES[0].decode().encode("utf-16")], 1, "not UTF-8", GIVE),
     "zeros": ([bytes(100)], 1, "not a whole JSON object", GIVE),
     "text": ([b"hello"], 1, "not a whole JSON object", GIVE),
-    "an object over several lines": ([b"{", b'"a": 1}'], 1, "not a whole JSON object", GIVE),
+    "an object over several lines": ([b"{\n", b'"a": 1}'], 1, "not a whole JSON object", GIVE),
     "an object of another kind": (lines({"a": 1}), 1, "missing required field `type`", GIVE),
     "an array": ([b"[1]"], 1, "expected `object`, got `array`", GIVE),
     "a number": ([b"3"], 1, "expected `object`, got `int`", GIVE),
@@ -59,7 +59,7 @@ NO_RUNS: dict[str, tuple[list[bytes], int, str, str]] = {
     "a deep array": ([b"[" * 100_000], 1, "nested too deeply", GIVE),
     "another type of event": (lines({"type": "\x1b[31m"}), 1, r"invalid value '\x1b[31m' - at `$.type`", GIVE),
     "no beginning": (lines(RESULT), 1, "begins with `run-start`", GIVE),
-    "cut off": (lines(START, RESULT, LINES[2][:100]), 3, "not a whole JSON object (Unterminated string", DELETE),
+    "cut off": (lines(START, RESULT, LINES[2][:100]), 3, "not a whole JSON object (Invalid control", DELETE),
     "cut off between fields": (lines(START, b'{"type": "result",'), 2, "not a whole JSON object (Expecting", DELETE),
     "cut off in the first line": (lines(LINES[0][:100]), 1, "not a whole JSON object", GIVE),
     "binary further on": (lines(START, RESULT, b"\xff"), 3, "not UTF-8", DELETE),
@@ -100,7 +100,7 @@ def test_the_command_line_says_it_in_one_line_and_exits_with_2(
     name: str, command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "run.ndjson"
-    path.write_bytes(b"\n".join(NO_RUNS[name][0]))
+    path.write_bytes(b"".join(NO_RUNS[name][0]))
     with pytest.raises(SystemExit) as ended:
         main([command, str(path), *(["no.such"] if command == "replay" else [])])
     assert ended.value.code == 2
@@ -125,6 +125,33 @@ def test_what_comes_before_a_bad_line_is_read() -> None:
     assert isinstance(next(events), Result)
     with pytest.raises(EventError):
         next(events)
+
+
+@pytest.mark.parametrize("size", [1, 100, 200])
+def test_a_last_line_that_was_cut_is_left_out(size: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rows = [*lines(START, RESULT), lines(RESULT | {"got": "\u00e9"})[0][:size]]
+    assert [type(event) for event in read_events(rows)] == [RunStart, Result]
+    path = tmp_path / "run.ndjson"
+    path.write_bytes(b"".join(rows))
+    with pytest.raises(SystemExit) as ended:
+        main(["report", str(path), f"--junit={tmp_path}/run.xml", f"--html={tmp_path}/run.html"])
+    assert ended.value.code == 3
+    shown = capfd.readouterr()
+    assert shown.err == ""
+    assert "cut short" in shown.out
+    assert "Cut short" in (tmp_path / "run.html").read_text("utf-8")
+    assert len(list(ET.parse(tmp_path / "run.xml").iter("testcase"))) == 1
+
+
+def test_a_line_of_gigabytes_is_not_read(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "run.ndjson"
+    with path.open("wb") as file:
+        file.write(lines(START)[0])
+        file.truncate(1 << 33)
+    with pytest.raises(SystemExit) as ended:
+        main(["report", str(path)])
+    assert ended.value.code == 2
+    assert "line 2: longer than 16777216 bytes" in capfd.readouterr().err
 
 
 def test_fields_of_a_later_suite_are_ignored() -> None:

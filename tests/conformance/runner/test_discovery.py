@@ -94,14 +94,12 @@ def test_a_server_that_sends_without_end_ends_no_run(name: str) -> None:
     assert found.end.exit == 1
 
 
-def test_a_server_that_is_not_there_any_more_leaves_a_whole_report(tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_is_not_judged(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         port = nobody.getsockname()[1]
     asked = Options(address=f"127.0.0.1:{port}", fixtures=tmp_path / "served", select=FEW, large_bytes=LARGE_BYTES)
-    found = run(asked, start=launch)
-    found.check_whole()
-    assert found.verdicts()["framing.one-command"] == ("fail", "refused")
-    assert set(found.with_verdict("blocked")) == {*FEW}
+    with pytest.raises(ServerStartError, match=f"cannot connect to 127.0.0.1:{port}: Connection refused; start"):
+        run(asked, start=launch)
 
 
 # --- Dialects ---------------------------------------------------------------------------------------

@@ -1,0 +1,106 @@
+"""How a command ends: the exit status, and for an error one line on the standard error stream that says what to do."""
+
+import contextlib
+import errno
+import io
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
+
+import click
+
+from conformance.client.address import AddressError
+from conformance.config import PROGRAM
+from conformance.fixtures.local import FixturesError
+from conformance.model.events import EventError
+from conformance.model.scenario import ScenarioError
+from conformance.model.verdicts import Exit
+from conformance.printable import printable
+from conformance.reports.files import ReportError
+from conformance.runner.play import fault
+from conformance.runner.selection import SelectionError
+from conformance.target.managed_server import ServerStartError
+from conformance.tools.replay import ReplayError
+
+USAGE_ERRORS: Final = (
+    AddressError,
+    EventError,
+    FixturesError,
+    ReplayError,
+    ScenarioError,
+    SelectionError,
+    ServerStartError,
+)
+"""Errors of usage: each carries a one-line message, and exits with status 2."""
+_HELP: Final = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click 8.2 or later; older ones exit themselves
+_TRACEBACK: Final = f"python -X dev -m {PROGRAM} shows where"
+
+
+class _OutputClosedError(Exception):
+    """Nobody reads the standard output any more."""
+
+
+class Commands(click.Group):
+    """Commands that end plainly if nobody reads their output; click would exit with 1, which means not conformant."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  (as in click)
+        """Run the command; raise _OutputClosedError."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _OutputClosedError from error
+
+
+def ended(command: Callable[[], object]) -> NoReturn:
+    """Run a command, and exit with the status that it returns, or that an error has."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a locale may lack characters
+    try:
+        status = command()
+        sys.stdout.flush()
+    except _HELP as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(Exit.USAGE)
+    except click.ClickException as error:
+        _complain(f"{error.format_message()} (see {PROGRAM} --help)")
+        sys.exit(Exit.USAGE)
+    except USAGE_ERRORS as error:
+        _complain(str(error))
+        sys.exit(Exit.SUITE_FAULT if _is_out_of_space(error.__cause__) else Exit.USAGE)
+    except click.Abort:
+        _complain("interrupted")
+        sys.exit(Exit.INCOMPLETE)
+    except (_OutputClosedError, BrokenPipeError):
+        _drop_output()
+        sys.exit(Exit.INCOMPLETE)
+    except Exception as error:
+        if sys.flags.dev_mode:
+            raise
+        _drop_output()
+        _complain(_explained(error))
+        sys.exit(Exit.SUITE_FAULT)
+    sys.exit(status if isinstance(status, int) else Exit.CONFORMANT)
+
+
+def _explained(error: Exception) -> str:
+    if isinstance(error, ReportError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot go on: {error.strerror}" + (f": {error.filename}" if error.filename else "")
+    return f"the suite itself failed: {fault(error)} ({_TRACEBACK})"
+
+
+def _is_out_of_space(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
+def _drop_output() -> None:
+    """Have the interpreter's last flush of the standard output succeed; see the note on SIGPIPE in `signal`."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _complain(text: str) -> None:
+    click.echo(printable(f"{PROGRAM}: {' '.join(text.split())}"), err=True)
