@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from greenserver.connection.connection import Connection
-    from greenserver.connection.serving_config import ServingConfig
     from greenserver.files.store import FileStore
     from greenserver.protocol.dialects import DIALECTS, Dialect
     from greenserver.protocol.status import CommandError, Status
@@ -17,17 +16,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "DIALECTS",
-    "CommandError",
-    "Connection",
-    "Dialect",
-    "FileStore",
-    "Server",
-    "ServingConfig",
-    "Status",
-    "__version__",
-]
+__all__ = ["DIALECTS", "CommandError", "Connection", "Dialect", "FileStore", "Server", "Status", "__version__"]
 
 _HOMES = {
     "Connection": "connection.connection",
@@ -36,7 +25,6 @@ _HOMES = {
     "FileStore": "files.store",
     "CommandError": "protocol.status",
     "Server": "server",
-    "ServingConfig": "connection.serving_config",
     "Status": "protocol.status",
 }
 
