@@ -28,8 +28,14 @@ MOST_DISK_MIB = 200
 _TOGETHER = 4
 _LOOK_SECONDS = 0.1
 _OPTIONS = ("--size", "64K", "--clients", "10", "--timeout-scale", "0.2")
-PARDONED = {"slow", "leave-daemons-at-listing", "print-gigabyte-at-listing", "fill-directory-at-listing"}
-"""What is right: the run ends with another status than 1."""
+PARDONED = {
+    "slow",
+    "leave-daemons-at-listing",
+    "print-gigabyte-at-listing",
+    "fill-directory-at-listing",
+    "link-subdirectory-at-empty",
+}
+"""Servers that need not fail: they answer rightly, and leave what the suite made as it is."""
 
 
 class Row(NamedTuple):
