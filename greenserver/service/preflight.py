@@ -16,8 +16,8 @@ from time import monotonic
 from typing import Final, Generic, NoReturn, TypeVar
 
 from greenserver.config.settings import Settings, kept_until_restart
-from greenserver.service.lifecycle import fork
 from greenserver.service.reload import Reread
+from greenserver.service.worker_lifecycle import fork
 
 TRIAL_SECONDS: Final = 10.0
 """How long it may take to read and check a configuration."""

@@ -1,19 +1,24 @@
-"""One serving process: make a server from settings, handle signals, and reload."""
+"""One serving process: make a server from settings, serve, and handle signals."""
 
 import contextlib
 import signal
 import socket
-from _thread import start_new_thread
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
-from greenserver.config.settings import Settings, kept_until_restart
+from greenserver.config.settings import Settings
 from greenserver.files.store import FileStore
 from greenserver.io import allocator
-from greenserver.server import Server, ServingOptions
+from greenserver.server import Server
 from greenserver.service import privileges, rlimits, systemd
 from greenserver.service.heartbeat import start_heartbeat
-from greenserver.service.reload import Announce, Reread, adjust_log, configure_log, report_refusal, report_reload
+from greenserver.service.reload import (
+    Announce,
+    Reload,
+    Reread,
+    configure_log,
+    serving_options,
+)
 from greenserver.service.signals import end_on
 from greenserver.telemetry.metrics import SILENT, Metrics
 from greenserver.telemetry.uncaught import log_uncaught
@@ -21,27 +26,7 @@ from greenserver.telemetry.uncaught import log_uncaught
 if TYPE_CHECKING:
     from greenserver.admin.process import Admin
 
-_FIXED_LIMITS: Final = ("grace_seconds", "file_threads")  # an engine reads them once, when it starts
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
-
-
-def serving_options(settings: Settings) -> ServingOptions:
-    """Return the part of the settings that a reload can change.
-
-    Raise OSError with a readable message if a certificate or a key is unusable.
-    """
-    secure = None
-    if settings.tls_cert is not None and settings.tls_key is not None:
-        from greenserver.connection.tls import server_context  # noqa: PLC0415  (only needed for TLS)
-
-        secure = server_context(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
-    return {
-        "dialect": settings.dialect,
-        "hidden": settings.hidden,
-        "limits": settings.limits,
-        "tls": secure,
-        "proxy_from": settings.trusted_proxies,
-    }
 
 
 def check(settings: Settings) -> None:
@@ -133,46 +118,3 @@ def _obey(server: Server, settings: Settings, reread: Reread, admin: "Admin | No
     signal.signal(signal.SIGHUP, lambda _number, _frame: reload.ask())
     for number in _STOPPING:
         signal.signal(number, stop)
-
-
-class Reload:
-    """Reloads the configuration outside of the signal handler, and coalesces requests that arrive meanwhile."""
-
-    def __init__(self, server: Server, settings: Settings, reread: Reread) -> None:
-        self._server = server
-        self._settings = settings
-        self._reread = reread
-        self._asked = 0
-
-    def ask(self) -> None:
-        """Request a reload."""
-        self._asked += 1
-        if self._asked == 1:
-            try:
-                start_new_thread(self._reload_while_asked, ())
-            except RuntimeError as error:  # the system cannot start another thread
-                self._asked = 0
-                report_refusal(f"{error}; try again")
-
-    def _reload_while_asked(self) -> None:
-        while self._asked:
-            answered = self._asked
-            try:
-                self._reload()
-            except Exception as error:  # noqa: BLE001  (keep serving after any error)
-                report_refusal(str(error))
-            self._asked -= answered
-
-    def _reload(self) -> None:
-        settings, kept = kept_until_restart(self._settings, self._reread())
-        if settings.workers:
-            kept.append("workers")
-        kept += [
-            name.replace("_", "-")
-            for name in _FIXED_LIMITS
-            if getattr(settings.limits, name) != getattr(self._settings.limits, name)
-        ]
-        self._server.reload(settings.directory, **serving_options(settings))
-        adjust_log(settings)
-        self._settings = settings
-        report_reload(kept)

@@ -1,14 +1,20 @@
-"""Reload for single processes and supervisors: callback types, and the log's configuration and events."""
+"""Reload the configuration: what SIGHUP does in a single process, and what supervisors do in the same way."""
 
+import _thread
 import logging
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from greenserver.config.settings import Settings
+from greenserver.config.settings import Settings, kept_until_restart
 from greenserver.telemetry import log
 from greenserver.telemetry.log import report
 
+if TYPE_CHECKING:
+    from greenserver.server import Server, ServingOptions
+
 _log = logging.getLogger(__name__)
+
+_FIXED_LIMITS: Final = ("grace_seconds", "file_threads")  # an engine reads them once, when it starts
 
 Announce = Callable[[str, int], None]
 """Announces the host and port that the server listens on."""
@@ -17,6 +23,68 @@ Reread = Callable[[], Settings]
 """Reads the configuration again. Raises ConfigurationError if it is wrong."""
 
 _LEVELS: Final = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
+
+
+class Reload:
+    """Reloads the configuration outside of the signal handler, and coalesces requests that arrive meanwhile."""
+
+    def __init__(self, server: "Server", settings: Settings, reread: Reread) -> None:
+        self._server = server
+        self._settings = settings
+        self._reread = reread
+        self._asked = 0
+
+    def ask(self) -> None:
+        """Request a reload."""
+        self._asked += 1
+        if self._asked == 1:
+            try:
+                _thread.start_new_thread(self._reload_while_asked, ())
+            except RuntimeError as error:  # the system cannot start another thread
+                self._asked = 0
+                report_refusal(f"{error}; try again")
+
+    def _reload_while_asked(self) -> None:
+        while self._asked:
+            answered = self._asked
+            try:
+                self._reload()
+            except Exception as error:  # noqa: BLE001  (keep serving after any error)
+                report_refusal(str(error))
+            self._asked -= answered
+
+    def _reload(self) -> None:
+        settings, kept = kept_until_restart(self._settings, self._reread())
+        if settings.workers:
+            kept.append("workers")
+        kept += [
+            name.replace("_", "-")
+            for name in _FIXED_LIMITS
+            if getattr(settings.limits, name) != getattr(self._settings.limits, name)
+        ]
+        self._server.reload(settings.directory, **serving_options(settings))
+        adjust_log(settings)
+        self._settings = settings
+        report_reload(kept)
+
+
+def serving_options(settings: Settings) -> "ServingOptions":
+    """Return the part of the settings that a reload can change.
+
+    Raise OSError with a readable message if a certificate or a key is unusable.
+    """
+    secure = None
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        from greenserver.connection.tls import server_context  # noqa: PLC0415  (only needed for TLS)
+
+        secure = server_context(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+    return {
+        "dialect": settings.dialect,
+        "hidden": settings.hidden,
+        "limits": settings.limits,
+        "tls": secure,
+        "proxy_from": settings.trusted_proxies,
+    }
 
 
 def configure_log(settings: Settings) -> None:

@@ -23,10 +23,10 @@ from greenserver.net.drain import close_queued, is_anybody_waiting, refuse_new, 
 from greenserver.net.listening import close_listener
 from greenserver.service import preflight, systemd
 from greenserver.service.clock import TURN_SECONDS, RunningClock
-from greenserver.service.lifecycle import MARGIN_SECONDS, State, WorkerProcess, fork
 from greenserver.service.preflight import Trial
 from greenserver.service.reload import Reread, adjust_log, report_refusal, report_reload
 from greenserver.service.worker import CANNOT_SERVE, FAILED_TO_BOOT, Worker
+from greenserver.service.worker_lifecycle import MARGIN_SECONDS, State, WorkerProcess, fork
 from greenserver.telemetry.log import report
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import pytest
 
 from greenserver.config.settings import Settings
 from greenserver.service import process
+from greenserver.service.reload import Reload
 from greenserver.telemetry.metrics import SILENT
 from tests.greenserver.conftest import Start
 from tests.greenserver.serving import Server, wait_until
@@ -164,13 +165,13 @@ def test_a_reload_without_room_for_a_thread_is_refused_and_the_next_one_taken(
     settings = Settings(directory=str(directory), port=0, engine="sequential")
     with process.make_server(settings, None, SILENT) as server:
         before = server.config
-        reload = process.Reload(server, settings, lambda: settings)
+        reload = Reload(server, settings, lambda: settings)
         log.propagate = True
-        monkeypatch.setattr(process, "start_new_thread", refuse)
+        monkeypatch.setattr("_thread.start_new_thread", refuse)
         reload.ask()
         assert [record.facts for record in caplog.records] == [{"reason": "can't start new thread; try again"}]  # type: ignore[attr-defined]
         assert server.config is before
-        monkeypatch.setattr(process, "start_new_thread", lambda function, arguments: function(*arguments))
+        monkeypatch.setattr("_thread.start_new_thread", lambda function, arguments: function(*arguments))
         reload.ask()
         assert server.config is not before
         assert before.store.descriptor < 0, "closed: nobody was connected"

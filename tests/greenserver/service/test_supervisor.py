@@ -23,9 +23,9 @@ Supervise = Callable[..., Supervised]
 
 SOON = "supervisor.FIRST_PAUSE_SECONDS=0.1", "supervisor.LONGEST_PAUSE_SECONDS=0.2"
 LATE = "supervisor.FIRST_PAUSE_SECONDS=300", "supervisor.LONGEST_PAUSE_SECONDS=300"
-QUICK_MARGIN = "supervisor.MARGIN_SECONDS=0.3", "lifecycle.MARGIN_SECONDS=0.3"
+QUICK_MARGIN = "supervisor.MARGIN_SECONDS=0.3", "worker_lifecycle.MARGIN_SECONDS=0.3"
 QUICK_TRIAL = ("preflight.TRIAL_SECONDS=1",)
-STUCK_SOON = ("lifecycle.STUCK_SECONDS=1",)
+STUCK_SOON = ("worker_lifecycle.STUCK_SECONDS=1",)
 
 
 @pytest.fixture
@@ -327,7 +327,7 @@ def test_one_that_hangs_is_aborted_and_replaced(supervise: Supervise) -> None:
 
 
 def test_one_whose_loop_hangs_is_replaced_and_one_that_serves_is_not(supervise: Supervise, engine: str) -> None:
-    supervised = supervise(f"real {engine}", "lifecycle.STUCK_SECONDS=2.5", count=1)
+    supervised = supervise(f"real {engine}", "worker_lifecycle.STUCK_SECONDS=2.5", count=1)
     with supervised.connect() as client:
         client.send(b"get_slice large 0 %d raw\r\n" % LARGE_BYTES)
         until = time.monotonic() + 4
@@ -362,7 +362,7 @@ def test_one_that_cannot_even_be_aborted_is_killed_and_replaced(supervise: Super
 
 
 def test_those_that_slept_with_their_supervisor_live_on(supervise: Supervise) -> None:
-    supervised = supervise("serve", "lifecycle.STUCK_SECONDS=2", count=4)
+    supervised = supervise("serve", "worker_lifecycle.STUCK_SECONDS=2", count=4)
     ready = supervised.wait_for("ready", 4)
     for _ in range(2):
         os.killpg(supervised.process.pid, signal.SIGSTOP)
@@ -429,7 +429,7 @@ def test_a_stop_waits_for_those_that_drain_and_kills_them_past_their_grace(super
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_a_second_signal_ends_by_it_at_once(supervise: Supervise, number: int) -> None:
-    supervised = supervise("deaf", "lifecycle.MARGIN_SECONDS=300")
+    supervised = supervise("deaf", "worker_lifecycle.MARGIN_SECONDS=300")
     ready = supervised.wait_for("ready", 2)
     supervised.send(signal.SIGTERM)
     supervised.wait_for("term", 2)
@@ -442,7 +442,7 @@ def test_a_second_signal_ends_by_it_at_once(supervise: Supervise, number: int) -
 
 
 def test_sigquit_ends_all_at_once(supervise: Supervise) -> None:
-    supervised = supervise("deaf", "lifecycle.MARGIN_SECONDS=300")
+    supervised = supervise("deaf", "worker_lifecycle.MARGIN_SECONDS=300")
     ready = supervised.wait_for("ready", 2)
     with socket.create_connection(("127.0.0.1", supervised.port), PATIENCE_SECONDS) as client:  # nobody accepts it
         assert supervised.end(signal.SIGQUIT) == 0

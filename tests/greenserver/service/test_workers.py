@@ -21,7 +21,7 @@ TOLD_BEFORE_IT_COULD = """
 import os, signal, socket, sys
 
 from greenserver.config.settings import Settings
-from greenserver.service.lifecycle import fork
+from greenserver.service.worker_lifecycle import fork
 from greenserver.service.worker import Worker
 
 with socket.create_server(("127.0.0.1", 0)) as listener:
