@@ -1,1 +1,1 @@
-"""The benchmark: greenserver beside its peers, in one run, by ratios."""
+"""The benchmark: ratios of greenserver to its peers, measured in one run."""

@@ -1,7 +1,7 @@
-"""The client: builds the one written in C, stands in for it where no compiler is, and runs either.
+"""The client: build the one written in C, or replace it without a compiler, and run either.
 
-Used as ``python -m tests.benchmarks.client ARGUMENT...`` it is client.c in Python: the same arguments, the
-same output. Both count replies by length into one buffer that is used again and again.
+Used as ``python -m tests.benchmarks.client ARGUMENT...`` it is client.c in Python: the same arguments and the
+same output. Both count replies by length, and receive into one buffer that is reused.
 """
 
 import contextlib
@@ -23,19 +23,19 @@ ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
 BUFFER_BYTES = 256 * 1024
 STALL_SECONDS = 30.0
-"""A server that says nothing for so long has failed."""
+"""A server that sends nothing for so long has failed."""
 
 RUN_SECONDS = 120.0
-"""No run takes longer; one that does is ended."""
+"""The timeout of a run."""
 
 
 class ClientError(Exception):
-    """A run that failed, in one line."""
+    """A failed run; the message is one line."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What each connection asks for, again and again, and how long all of the answer is."""
+    """What each connection requests, repeatedly, and the length of the replies."""
 
     requests: bytes
     reply_bytes: int
@@ -47,7 +47,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a client saw: whole batches, bytes, seconds, and how long a batch took."""
+    """What a client measured: complete batches, bytes, seconds, and the latency of a batch."""
 
     batches: int
     bytes: int
@@ -59,7 +59,7 @@ class Outcome:
 
 
 def build(scratch: Path) -> tuple[list[str], str]:
-    """Return the command that runs the client, and what it is: the one in C if it can be compiled."""
+    """Return the command that runs the client, and its language: C if it can be compiled."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is not None:
         program = scratch / "client"
@@ -74,7 +74,7 @@ def build(scratch: Path) -> tuple[list[str], str]:
 def running(
     command: Sequence[str], port: int, load: Load, *, seconds: float, batches: int = 0
 ) -> Iterator["subprocess.Popen[str]"]:
-    """Run a client that has connected when the block begins, and is gone when it ends."""
+    """Run a client that is connected when the block begins, and is ended with the block."""
     arguments = (HOST, port, load.connections, seconds, batches, load.requests.decode("ascii"), load.reply_bytes)
     process = subprocess.Popen(
         [*command, *map(str, arguments), load.preamble.decode("ascii"), str(load.preamble_bytes)],
@@ -97,7 +97,7 @@ def running(
 
 
 def _read_line(descriptor: int) -> bytes:
-    """Read a line and nothing after it: what a buffer holds back, `communicate` would not find."""
+    """Read a line and nothing after it: `communicate` would not find what a buffer has read ahead."""
     line = b""
     while not line.endswith(b"\n") and (byte := os.read(descriptor, 1)):
         line += byte
@@ -105,7 +105,7 @@ def _read_line(descriptor: int) -> bytes:
 
 
 def outcome(process: "subprocess.Popen[str]", *, stop: bool = False) -> Outcome:
-    """Return what a running client saw in all, after asking it to stop if so told."""
+    """Return what a running client has measured; send it SIGTERM before if `stop`."""
     if stop:
         process.terminate()
     try:
@@ -119,7 +119,7 @@ def outcome(process: "subprocess.Popen[str]", *, stop: bool = False) -> Outcome:
 
 
 def drive(command: Sequence[str], port: int, load: Load, *, seconds: float, batches: int = 0) -> Outcome:
-    """Run a load for so long, or for so many batches, and return what the client saw."""
+    """Run a load for so many seconds, or so many batches, and return what the client has measured."""
     with running(command, port, load, seconds=seconds, batches=batches) as process:
         return outcome(process)
 
@@ -128,7 +128,7 @@ def drive(command: Sequence[str], port: int, load: Load, *, seconds: float, batc
 
 
 class _Channel:
-    """One connection, and what is missing of its reply."""
+    """One connection, and how many bytes of its reply are missing."""
 
     def __init__(self, load: Load, port: int, host: str) -> None:
         self.socket = socket.create_connection((host, port), STALL_SECONDS)
@@ -153,7 +153,7 @@ class _Channel:
 
 
 def run(port: int, load: Load, *, host: str = HOST, seconds: float, batches: int) -> Outcome:
-    """Do in this process what client.c does."""
+    """Run the load in this process, as client.c does."""
     stopped: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -202,10 +202,10 @@ def main(arguments: Sequence[str]) -> None:
         preamble_bytes=int(preamble_bytes),
     )
     try:
-        seen = run(int(port), load, host=host, seconds=float(seconds), batches=int(batches))
+        measured = run(int(port), load, host=host, seconds=float(seconds), batches=int(batches))
     except (OSError, ClientError) as error:
         sys.exit(f"client: {error}")
-    sys.stdout.write(json.dumps(vars(seen)) + "\n")
+    sys.stdout.write(json.dumps(vars(measured)) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The files that are served: made anew for each run, and held in memory while it lasts."""
+"""The served files: created for each run, and kept in memory during it."""
 
 import base64
 import ctypes
@@ -18,12 +18,12 @@ SEED = 19500
 
 
 class Files:
-    """A directory with one large file, raw and encoded, and many small ones; and a directory with many names."""
+    """A directory with one large file, raw and encoded, and small ones; and a directory of many files."""
 
     def __init__(self, scratch: Path, large_bytes: int) -> None:
         self.large_bytes = large_bytes
         self.directory = scratch / "data"
-        self.crowd = scratch / "crowd"
+        self.many_files = scratch / "many-files"
         self.raw = self.directory / "large.bin"
         self.encoded = self.directory / "large.b64"
         self.small = [f"small-{number:03}" for number in range(SMALL_FILES)]
@@ -37,17 +37,17 @@ class Files:
         for name in self.small:
             (self.directory / name).write_bytes(source.randbytes(SMALL_BYTES))
 
-    def make_crowd(self, count: int) -> None:
-        """Make the directory with many names."""
-        self.crowd.mkdir(exist_ok=True)
+    def make_many_files(self, count: int) -> None:
+        """Create the directory of many files."""
+        self.many_files.mkdir(exist_ok=True)
         for number in range(count):
-            os.close(os.open(self.crowd / f"file-{number:06}", os.O_CREAT | os.O_WRONLY, 0o644))
+            os.close(os.open(self.many_files / f"file-{number:06}", os.O_CREAT | os.O_WRONLY, 0o644))
 
-    def hold(self) -> str:
-        """Lock the large files in memory where that is allowed, else touch them; say which."""
-        held = [lock(path) for path in (self.raw, self.encoded)]
+    def keep_in_memory(self) -> str:
+        """Lock the large files in memory where that is allowed, else touch them; return which."""
+        locked = [lock(path) for path in (self.raw, self.encoded)]
         self.touch()
-        return "locked in memory" if all(held) else "touched before each round"
+        return "locked in memory" if all(locked) else "touched before each round"
 
     def touch(self) -> None:
         """Read all of the large files, so that they are in the page cache."""
@@ -59,7 +59,7 @@ class Files:
 
 
 def lock(path: Path) -> bool:
-    """Lock a file's pages in memory for as long as this process lives; tell whether the system let us."""
+    """Lock a file's pages in memory until this process ends; return whether that is allowed."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
@@ -71,7 +71,7 @@ def lock(path: Path) -> bool:
 
 
 def raise_descriptor_limit() -> int:
-    """Allow this process and its children as many descriptors as they may have, and return how many."""
+    """Raise the descriptor limit of this process and its children to the hard limit, and return it."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return most

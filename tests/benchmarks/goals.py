@@ -1,4 +1,4 @@
-"""The ratios to reach: one table row each, and the arithmetic that judges them."""
+"""The goals: a table of ratios and bounds to reach, and how they are judged."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Final
 
 from tests.benchmarks.measure import Result, quartiles
 from tests.benchmarks.peers import GEVENT, NGINX_COPY, NGINX_SENDFILE, PROTOCOL, STREAMS, TEXTBOOK
-from tests.benchmarks.works import ALL_CORES, ONE_CORE
+from tests.benchmarks.workloads import ALL_CORES, ONE_CORE
 
 AT_LEAST: Final = ">="
 AT_MOST: Final = "<="
@@ -17,23 +17,23 @@ NGINX: Final = (NGINX_SENDFILE, NGINX_COPY)
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure of greenserver's, and a bound: of the best of some peers in the same rounds, or in the figure's unit."""
+    """A figure of greenserver, and a bound: a ratio to the best of some peers in the same rounds, or absolute."""
 
-    work: str
+    workload: str
     figure: str
-    sense: str
+    comparison: str
     bound: float
     against: tuple[str, ...] = ()
     placement: str = ONE_CORE
     subject: str = GEVENT
 
     @property
-    def wish(self) -> str:
-        """The bound, as people write it."""
+    def description(self) -> str:
+        """The goal as text."""
         if not self.against:
-            return f"{self.figure} {self.sense} {self.bound:g}"
+            return f"{self.figure} {self.comparison} {self.bound:g}"
         names = " / ".join(dict.fromkeys(name.split(",")[0] if name in NGINX else name for name in self.against))
-        return f"{self.figure} {self.sense} {self.bound:g} x {names}"
+        return f"{self.figure} {self.comparison} {self.bound:g} x {names}"
 
 
 GOALS: Final = (
@@ -60,70 +60,71 @@ GOALS: Final = (
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What became of a goal: the value and its quartiles, or the gap that left it open."""
+class Verdict:
+    """The verdict on a goal: the value and its quartiles, or the reason why there is no value."""
 
     goal: Goal
     value: float | None
     spread: tuple[float, float] | None
-    gap: str = ""
+    reason: str = ""
 
     @property
     def is_reached(self) -> bool:
-        """Whether the value is known and within the bound."""
+        """Whether there is a value within the bound."""
         if self.value is None:
             return False
-        return self.value >= self.goal.bound if self.goal.sense == AT_LEAST else self.value <= self.goal.bound
+        return self.value >= self.goal.bound if self.goal.comparison == AT_LEAST else self.value <= self.goal.bound
 
     @property
-    def word(self) -> str:
-        """One word for the table."""
+    def label(self) -> str:
+        """The verdict as shown in the table."""
         if self.value is None:
             return "open"
         return "reached" if self.is_reached else "MISSED"
 
 
 def ratios(values: Sequence[float], others: Sequence[float]) -> list[float]:
-    """Return the ratio of each round; both ran in the same rounds, side by side."""
+    """Return the ratio for each round; both were measured in the same rounds."""
     return [value / other for value, other in zip(values, others, strict=False) if other > 0]
 
 
-def best_of(result: Result, names: Iterable[str], figure: str, sense: str) -> str | None:
+def best_of(result: Result, names: Iterable[str], figure: str, comparison: str) -> str | None:
     """Return the peer with the best median: the largest where more is better."""
     medians = {name: statistics.median(values) for name in names if (values := result.values(name, figure))}
-    choose = max if sense == AT_LEAST else min
+    choose = max if comparison == AT_LEAST else min
     return choose(medians, key=lambda name: medians[name]) if medians else None
 
 
-def judge(goal: Goal, results: Mapping[tuple[str, str], Result]) -> Judgement:
+def judge(goal: Goal, results: Mapping[tuple[str, str], Result]) -> Verdict:
     """Compare a goal with what was measured."""
-    result = results.get((goal.work, goal.placement))
+    result = results.get((goal.workload, goal.placement))
     if result is None:
-        return Judgement(goal, None, None, "not measured in this run")
+        return Verdict(goal, None, None, "not measured in this run")
     values = result.values(goal.subject, goal.figure)
     if goal.against and values:
-        # nginx's better mode, and greenserver beside it, in the figure that the goal is about
-        best = best_of(result, goal.against, goal.figure, goal.sense)
+        # nginx in its better mode, for the figure of the goal
+        best = best_of(result, goal.against, goal.figure, goal.comparison)
         if best is None:
-            names = {result.gaps.get(name, "not measured") for name in goal.against}
-            return Judgement(goal, None, None, f"nothing to compare with: {'; '.join(sorted(names))}")
+            names = {result.missing.get(name, "not measured") for name in goal.against}
+            return Verdict(goal, None, None, f"nothing to compare with: {'; '.join(sorted(names))}")
         values = ratios(values, result.values(best, goal.figure))
     if not values:
-        return Judgement(goal, None, None, result.gaps.get(goal.subject, "not measured"))
+        return Verdict(goal, None, None, result.missing.get(goal.subject, "not measured"))
     low, middle, high = quartiles(values)
-    return Judgement(goal, middle, (low, high))
+    return Verdict(goal, middle, (low, high))
 
 
-def judge_all(results: Mapping[tuple[str, str], Result], works: Iterable[str]) -> list[Judgement]:
-    """Judge the goals of these works."""
-    wanted = set(works)
-    return [judge(goal, results) for goal in GOALS if goal.work in wanted]
+def judge_all(results: Mapping[tuple[str, str], Result], workloads: Iterable[str]) -> list[Verdict]:
+    """Judge the goals of these workloads."""
+    wanted = set(workloads)
+    return [judge(goal, results) for goal in GOALS if goal.workload in wanted]
 
 
-def limiter(judgements: Iterable[Judgement]) -> list[str]:
+def missed_goals(verdicts: Iterable[Verdict]) -> list[str]:
     """Return one line for each goal that is missed or that could not be judged."""
     return [
-        f"{each.goal.work}: {each.goal.wish}: " + (f"{each.value:.3g}" if each.value is not None else each.gap)
-        for each in judgements
+        f"{each.goal.workload}: {each.goal.description}: "
+        + (f"{each.value:.3g}" if each.value is not None else each.reason)
+        for each in verdicts
         if not each.is_reached
     ]

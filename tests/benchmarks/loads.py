@@ -1,4 +1,4 @@
-"""What is asked of a server, in its protocol, and the proof that all of its answer is right."""
+"""The requests of each load in the protocol of a server, and the check that its replies are right."""
 
 import dataclasses
 import socket
@@ -18,28 +18,28 @@ FTP_LOGIN: Final = (b"USER anonymous\r\n", b"PASS benchmark\r\n", b"TYPE I\r\n")
 
 
 class WrongReplyError(Exception):
-    """A reply that is not what was asked for."""
+    """A reply that differs from the expected one."""
 
 
 def load_for(protocol: str, kind: str, files: Files, port: int, *, depth: int = 1) -> Load:
-    """Return a load whose replies have been read, and compared byte by byte, once from this server.
+    """Return a load, after comparing one batch of replies of this server byte by byte.
 
-    `depth` commands go in a batch, each about another file where there are as many. Raises WrongReplyError, OSError.
+    A batch has `depth` commands, each for a different file if there are enough. Raises WrongReplyError, OSError.
     """
     names = [files.small[index % len(files.small)] for index in range(depth)]
-    asked = [_request(protocol, kind, name, files) for name in names]
+    requests = [_request(protocol, kind, name, files) for name in names]
     with socket.create_connection((HOST, port), STALL_SECONDS) as channel, channel.makefile("rb") as replies:
         preamble_bytes = _log_in(channel, replies) if protocol == "ftp" else 0
-        channel.sendall(b"".join(asked))
+        channel.sendall(b"".join(requests))
         total = 0
         for name in names:
             total += _check(protocol, kind, replies, name, files)
     preamble = b"".join(FTP_LOGIN) if protocol == "ftp" else b""
-    return Load(b"".join(asked), total, commands=depth, preamble=preamble, preamble_bytes=preamble_bytes)
+    return Load(b"".join(requests), total, commands=depth, preamble=preamble, preamble_bytes=preamble_bytes)
 
 
 def listing_load(names: Sequence[str], port: int) -> Load:
-    """Return a load of get_file_listing, after proving that exactly these names are listed."""
+    """Return a load of get_file_listing, after checking that exactly these names are listed."""
     request = b"get_file_listing\r\n"
     with socket.create_connection((HOST, port), STALL_SECONDS) as channel, channel.makefile("rb") as replies:
         channel.sendall(request)
@@ -55,14 +55,14 @@ def listing_load(names: Sequence[str], port: int) -> Load:
 
 
 def spread(load: Load, connections: int) -> Load:
-    """Return the same load from so many connections."""
+    """Return the same load on so many connections."""
     return dataclasses.replace(load, connections=connections)
 
 
 def warmed(load: Load) -> Load:
-    """Return the same load, with one batch answered on each connection before the clock starts.
+    """Return the same load, with one batch answered on each connection before the measurement.
 
-    The kernel connects clients that the server has yet to accept; 500 of them would be part of a short round.
+    Otherwise a short round would include the time in which the server accepts 500 connections from the backlog.
     """
     preamble_bytes = load.preamble_bytes + load.reply_bytes
     return dataclasses.replace(load, preamble=load.preamble + load.requests, preamble_bytes=preamble_bytes)
@@ -82,7 +82,7 @@ def _request(protocol: str, kind: str, name: str, files: Files) -> bytes:
 
 
 def _check(protocol: str, kind: str, replies: BinaryIO, name: str, files: Files) -> int:
-    """Read one reply, compare it with what it must be, and return its length."""
+    """Read one reply, compare it with the expected one, and return its length."""
     size = (files.directory / name).stat().st_size
     if protocol == "ftp":
         return len(_line(replies, exactly=b"213 %d\r\n" % size))
@@ -103,7 +103,7 @@ def _check(protocol: str, kind: str, replies: BinaryIO, name: str, files: Files)
 
 
 def _log_in(channel: socket.socket, replies: BinaryIO) -> int:
-    """Log in by FTP as `FTP_LOGIN` does, and return how long the answers are."""
+    """Log in by FTP with `FTP_LOGIN`, and return the length of the replies."""
     read = len(_line(replies, starts=b"220"))
     for command in FTP_LOGIN:
         channel.sendall(command)
@@ -112,7 +112,7 @@ def _log_in(channel: socket.socket, replies: BinaryIO) -> int:
 
 
 def _http_head(replies: BinaryIO) -> tuple[int, int]:
-    """Read a status line and headers; return how long they are, and the body's length."""
+    """Read a status line and headers; return their length, and that of the body."""
     read, length = len(_line(replies, starts=b"HTTP/1.1 200")), -1
     while (line := _line(replies)) != b"\r\n":
         read += len(line)
@@ -138,7 +138,7 @@ def pieces(path: Path) -> Iterator[bytes]:
 
 
 def _compare(replies: BinaryIO, expected: Iterable[bytes]) -> int:
-    """Read what must come, and return how much it was."""
+    """Compare the next bytes with the expected ones, and return their number."""
     read = 0
     for piece in expected:
         if replies.read(len(piece)) != piece:

@@ -1,4 +1,4 @@
-"""Runs the rounds: all peers of a work in turn, again and again, so that a change of the weather meets them alike."""
+"""Run interleaved rounds: all peers of a workload in turn, so that changing load on the machine affects them alike."""
 
 import contextlib
 import os
@@ -11,59 +11,59 @@ from tests.benchmarks import peers
 from tests.benchmarks.client import ClientError
 from tests.benchmarks.loads import WrongReplyError
 from tests.benchmarks.peers import Missing, Peer, Running
-from tests.benchmarks.works import ONE_CORE, Bench, Job
+from tests.benchmarks.workloads import ONE_CORE, Bench, Workload
 
 Samples = dict[str, list[float]]
-"""By figure: one value for each round."""
+"""By figure: one value per round."""
 
 
 @dataclass
 class Result:
-    """What a work gave under one placement."""
+    """What a workload measured in one placement."""
 
-    work: str
+    workload: str
     placement: str
     samples: dict[str, Samples] = field(default_factory=dict)
     """By peer."""
-    gaps: dict[str, str] = field(default_factory=dict)
-    """By peer: why it is not there."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """By peer: why it has no samples."""
 
     def values(self, peer: str, figure: str) -> list[float]:
-        """Return a peer's values, one for each round; none if it is not there."""
+        """Return a peer's values, one per round; none if it is missing."""
         return self.samples.get(peer, {}).get(figure, [])
 
 
 @dataclass
-class Cast:
-    """The peers of a run, started together, and why the others are not there."""
+class StartedPeers:
+    """The running peers of a run, and why others are missing."""
 
     running: dict[str, Running] = field(default_factory=dict)
-    gaps: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
 
     @contextlib.contextmanager
-    def gap_for(self, peer: Peer) -> Iterator[None]:
-        """Remember what a peer misses instead of failing for it."""
+    def recording_missing(self, peer: Peer) -> Iterator[None]:
+        """Record why a peer is missing, instead of raising."""
         try:
             yield
         except Missing as error:
-            self.gaps[peer.name] = str(error)
+            self.missing[peer.name] = str(error)
 
 
 @contextlib.contextmanager
-def started(bench: Bench, wanted: Iterable[Peer]) -> Iterator[Cast]:
-    """Run peers that are gone when the block ends."""
-    cast = Cast()
+def started(bench: Bench, wanted: Iterable[Peer]) -> Iterator[StartedPeers]:
+    """Run peers until the end of the block."""
+    started_peers = StartedPeers()
     with contextlib.ExitStack() as stack:
         starting = {}
         for number, peer in enumerate(wanted):
-            with cast.gap_for(peer):
+            with started_peers.recording_missing(peer):
                 starting[peer.name] = peers.start(peer, bench.files.directory, bench.scratch / f"peer-{number}")
                 stack.callback(starting[peer.name].close)
         for name, running in starting.items():
-            with cast.gap_for(running.peer):
+            with started_peers.recording_missing(running.peer):
                 running.wait_until_ready()
-                cast.running[name] = running
-        yield cast
+                started_peers.running[name] = running
+        yield started_peers
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
@@ -74,12 +74,16 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     return low, middle, high
 
 
-def run_work(bench: Bench, work: Job, placement: str, rounds: int, cast: Cast) -> Result:
-    """Measure a work under a placement; a peer that is missing or fails becomes a gap."""
-    result = Result(work.name, placement, gaps={name: gap for name, gap in cast.gaps.items() if name in work.peers})
+def run_workload(bench: Bench, workload: Workload, placement: str, rounds: int, started_peers: StartedPeers) -> Result:
+    """Measure a workload in a placement; record why a peer is missing or fails."""
+    result = Result(
+        workload.name,
+        placement,
+        missing={name: reason for name, reason in started_peers.missing.items() if name in workload.peers},
+    )
     cores = {max(bench.cores)} if placement == ONE_CORE else bench.cores
-    rounds = min(rounds, work.rounds or rounds)
-    running = [cast.running[name] for name in work.peers if name in cast.running]
+    rounds = min(rounds, workload.rounds or rounds)
+    running = [started_peers.running[name] for name in workload.peers if name in started_peers.running]
     with pinned(cores):
         for _ in range(rounds):
             bench.files.touch()
@@ -87,9 +91,9 @@ def run_work(bench: Bench, work: Job, placement: str, rounds: int, cast: Cast) -
                 each.pin(cores)
                 name = each.peer.name
                 try:
-                    figures = work.round(bench, each)
+                    figures = workload.round(bench, each)
                 except (Missing, WrongReplyError, ClientError, OSError, subprocess.SubprocessError) as error:
-                    result.gaps[name] = " ".join(str(error).split()) or type(error).__name__
+                    result.missing[name] = " ".join(str(error).split()) or type(error).__name__
                     result.samples.pop(name, None)
                     running.remove(each)
                     continue
@@ -100,7 +104,7 @@ def run_work(bench: Bench, work: Job, placement: str, rounds: int, cast: Cast) -
 
 @contextlib.contextmanager
 def pinned(cores: Collection[int]) -> Iterator[None]:
-    """Let this process, and all that it starts meanwhile, run on these cores only."""
+    """Pin this process, and all that it starts in the block, to these cores."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:

@@ -1,4 +1,4 @@
-"""The servers that are compared: how each is started, what it speaks, and that it is gone afterwards."""
+"""The servers under comparison: how each is started and ended, and its protocol."""
 
 import contextlib
 import getpass
@@ -39,24 +39,24 @@ http {{
 """
 
 
-class Missing(Exception):  # noqa: N818  (a gap in the table, not a failure of the run)
-    """Says why a peer cannot take part."""
+class Missing(Exception):  # noqa: N818  (it does not fail the run)
+    """A peer cannot run; the message says why."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A server to compare: its name in the tables, its protocol, its command line, and what it needs to run."""
+    """A server to compare: its name in the tables, its protocol, its command line, and its requirements."""
 
     name: str
     protocol: str
     command: Callable[[Path, Path, int], list[str]]
-    """From the directory to serve, a scratch directory of the peer's own, and the port."""
+    """Returns the command line, given the directory to serve, a scratch directory and the port."""
     requirement: Callable[[], str] = str
-    """Returns what is missing; nothing if it can run."""
+    """Returns what is missing; an empty string if the peer can run."""
 
 
 class Running:
-    """A peer's process, and those that it started."""
+    """The process of a peer, and its descendants."""
 
     def __init__(self, peer: Peer, process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
         self.peer = peer
@@ -65,7 +65,7 @@ class Running:
         self._log = log
 
     def processes(self) -> list[int]:
-        """Return the peer's process and its children's, grandchildren's and so on."""
+        """Return the ids of the peer's process and of its descendants."""
         found, new = [], [self.process.pid]
         while new:
             found += new
@@ -73,7 +73,7 @@ class Running:
         return found
 
     def cpu_seconds(self) -> float:
-        """Return the processor time that the peer has used so far, to the nanosecond."""
+        """Return the CPU time that the peer has used so far, to the nanosecond."""
         total = 0.0
         for process in self.processes():
             with contextlib.suppress(OSError):
@@ -81,36 +81,36 @@ class Running:
         return total
 
     def resident_bytes(self) -> int:
-        """Return the memory that the peer's processes have to themselves or share, resident."""
+        """Return the resident memory of the peer's processes."""
         return sum(_resident(process) for process in self.processes())
 
     def pin(self, cores: Collection[int]) -> None:
-        """Let all threads of the peer run on these cores only."""
+        """Pin all threads of the peer to these cores."""
         for process in self.processes():
             for thread in _threads(process):
                 with contextlib.suppress(OSError):
                     os.sched_setaffinity(int(thread.name), cores)
 
     def wait_until_ready(self) -> None:
-        """Wait until the peer takes connections; raise Missing if it does not."""
+        """Wait until the peer accepts connections; raise Missing if it does not."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), 1.0):
                 return
             time.sleep(0.01)
         lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        message = f"did not start: {lines[-1] if lines else 'no word'}"
+        message = f"did not start: {lines[-1] if lines else 'no output'}"
         raise Missing(message)
 
     def close(self) -> None:
-        """End the peer's processes at once: it is the leader of a session of its own."""
+        """Kill the peer's processes: it leads its own session."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
 
 def start(peer: Peer, directory: Path, scratch: Path, *, port: int | None = None) -> Running:
-    """Start a peer, without waiting for it; raise Missing if something that it needs is not there."""
+    """Start a peer, without waiting for it; raise Missing if a requirement is not met."""
     lack = peer.requirement()
     if lack:
         raise Missing(lack)
@@ -131,7 +131,7 @@ def start(peer: Peer, directory: Path, scratch: Path, *, port: int | None = None
 
 @contextlib.contextmanager
 def started(peer: Peer, directory: Path, scratch: Path) -> Iterator[Running]:
-    """Run a peer that is ready when the block begins and gone when it ends."""
+    """Run a peer that is ready when the block begins, and ended with the block."""
     running = start(peer, directory, scratch)
     try:
         running.wait_until_ready()
@@ -141,7 +141,7 @@ def started(peer: Peer, directory: Path, scratch: Path) -> Iterator[Running]:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
@@ -179,7 +179,7 @@ def _nginx() -> str | None:
 
 def _nginx_with(sendfile: str) -> Callable[[Path, Path, int], list[str]]:
     def command(directory: Path, scratch: Path, port: int) -> list[str]:
-        user = f"user {getpass.getuser()};" if os.geteuid() == 0 else ""  # others may not read our directory
+        user = f"user {getpass.getuser()};" if os.geteuid() == 0 else ""  # other users may not read the directory
         configuration = scratch / "nginx.conf"
         text = NGINX_CONFIGURATION.format(
             scratch=scratch, sendfile=sendfile, host=HOST, port=port, directory=directory, user=user
@@ -190,9 +190,9 @@ def _nginx_with(sendfile: str) -> Callable[[Path, Path, int], list[str]]:
     return command
 
 
-def _rival(name: str) -> Callable[[Path, Path, int], list[str]]:
+def _reference_server(name: str) -> Callable[[Path, Path, int], list[str]]:
     return lambda directory, _, port: [
-        *(sys.executable, "-m", "tests.benchmarks.rivals"),
+        *(sys.executable, "-m", "tests.benchmarks.reference_servers"),
         *(name, str(directory), str(port)),
     ]
 
@@ -237,12 +237,12 @@ PEERS = {
     for peer in (
         Peer(NGINX_SENDFILE, "http", _nginx_with("on"), _needs_nginx),
         Peer(NGINX_COPY, "http", _nginx_with("off"), _needs_nginx),
-        Peer(HTTP_SERVER, "http", _rival("http")),
-        Peer(FTP_SERVER, "ftp", _rival("ftp"), _needs("pyftpdlib")),
-        Peer(TEXTBOOK, "hftp", _rival("threads")),
-        Peer(STREAMS, "hftp", _rival("asyncio")),
-        Peer(UVLOOP, "hftp", _rival("uvloop"), _needs("uvloop")),
-        Peer(PROTOCOL, "hftp", _rival("protocol"), _needs("uvloop")),
+        Peer(HTTP_SERVER, "http", _reference_server("http")),
+        Peer(FTP_SERVER, "ftp", _reference_server("ftp"), _needs("pyftpdlib")),
+        Peer(TEXTBOOK, "hftp", _reference_server("threads")),
+        Peer(STREAMS, "hftp", _reference_server("asyncio")),
+        Peer(UVLOOP, "hftp", _reference_server("uvloop"), _needs("uvloop")),
+        Peer(PROTOCOL, "hftp", _reference_server("protocol"), _needs("uvloop")),
         Peer(GEVENT, "hftp", _greenserver("--engine", "gevent")),
         Peer(THREADS, "hftp", _greenserver("--engine", "threads")),
         Peer(SELECTORS, "hftp", _greenserver("--engine", "selectors")),

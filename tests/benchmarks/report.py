@@ -1,4 +1,4 @@
-"""What the run says: pure functions of the results, to JSON, to Markdown, to a plot."""
+"""The reports: pure functions from the results to JSON, Markdown and a plot."""
 
 import importlib
 import json
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from tests.benchmarks import peers
-from tests.benchmarks.goals import NGINX, Judgement, best_of
+from tests.benchmarks.goals import NGINX, Verdict, best_of
 from tests.benchmarks.measure import Result, quartiles
-from tests.benchmarks.works import ONE_CORE, WORKS
+from tests.benchmarks.workloads import ONE_CORE, WORKLOADS
 
 Results = Mapping[tuple[str, str], Result]
 
@@ -34,73 +34,78 @@ PLOTTED: Final = {
 }
 
 
-def as_json(machine: Mapping[str, str], results: Results, judgements: Iterable[Judgement]) -> str:
-    """Return all that was measured, each round of it."""
+def as_json(machine: Mapping[str, str], results: Results, verdicts: Iterable[Verdict]) -> str:
+    """Return all measurements of all rounds as JSON."""
     return json.dumps(
         {
             "machine": dict(machine),
             "results": [vars(result) for result in results.values()],
             "goals": [
                 {
-                    "work": each.goal.work,
+                    "workload": each.goal.workload,
                     "placement": each.goal.placement,
-                    "goal": each.goal.wish,
+                    "goal": each.goal.description,
                     "value": each.value,
                     "quartiles": each.spread,
-                    "verdict": each.word,
-                    "gap": each.gap,
+                    "verdict": each.label,
+                    "reason": each.reason,
                 }
-                for each in judgements
+                for each in verdicts
             ],
         },
         indent=1,
     )
 
 
-def as_markdown(machine: Mapping[str, str], results: Results, judgements: Sequence[Judgement]) -> str:
-    """Return the goals, and a table for each work."""
-    parts = ["\n".join(f"- {name}: {value}" for name, value in machine.items()), goals_table(judgements)]
-    parts += [work_table(result) for result in results.values()]
+def as_markdown(machine: Mapping[str, str], results: Results, verdicts: Sequence[Verdict]) -> str:
+    """Return the goals, and a table for each workload."""
+    parts = ["\n".join(f"- {name}: {value}" for name, value in machine.items()), goals_table(verdicts)]
+    parts += [workload_table(result) for result in results.values()]
     return "\n\n".join(parts) + "\n"
 
 
-def goals_table(judgements: Iterable[Judgement]) -> str:
-    """Return a row for each goal: ratios are medians of the rounds' ratios, quartiles in brackets."""
+def goals_table(verdicts: Iterable[Verdict]) -> str:
+    """Return a table with a row for each goal: medians of the ratios of all rounds, with quartiles in brackets."""
     rows = [
-        (WORKS[each.goal.work].title, each.goal.placement, each.goal.wish, _reached(each), each.word)
-        for each in judgements
+        (WORKLOADS[each.goal.workload].title, each.goal.placement, each.goal.description, _reached(each), each.label)
+        for each in verdicts
     ]
-    return _table(("work", "where", "goal", "greenserver, gevent", ""), rows)
+    return _table(("workload", "where", "goal", "greenserver, gevent", ""), rows)
 
 
-def work_table(result: Result) -> str:
-    """Return a row for each peer, the gaps at the end."""
-    work = WORKS[result.work]
-    first, *others = work.shown
+def workload_table(result: Result) -> str:
+    """Return a table with a row for each peer, or why it is missing."""
+    workload = WORKLOADS[result.workload]
+    first, *others = workload.shown
     is_rate = first.endswith("/s")
     best = best_of(result, NGINX, first, ">=" if is_rate else "<=")
     rows = []
-    for peer in work.peers:
+    for peer in workload.peers:
         values = result.values(peer, first)
         if not values:
-            rows.append((peer, f"missing: {result.gaps.get(peer, 'not measured')}", *[""] * (len(others) + 1)))
+            rows.append((peer, f"missing: {result.missing.get(peer, 'not measured')}", *[""] * (len(others) + 1)))
             continue
         low, middle, high = quartiles(values)
         ratio = f"{middle / statistics.median(result.values(best, first)):.2f}" if best else ""
-        rest = [_number(statistics.median(seen)) if (seen := result.values(peer, figure)) else "" for figure in others]
+        rest = [
+            _number(statistics.median(measured)) if (measured := result.values(peer, figure)) else ""
+            for figure in others
+        ]
         rows.append((peer, f"{_number(middle)} ({_number(low)} to {_number(high)})", ratio, *rest))
-    return f"**{work.title}** ({result.work}), {result.placement}\n\n" + _table(("", first, "x nginx", *others), rows)
+    return f"**{workload.title}** ({result.workload}), {result.placement}\n\n" + _table(
+        ("", first, "x nginx", *others), rows
+    )
 
 
 def as_svg(results: Results, path: Path) -> None:
-    """Plot the rates on one core beside nginx's, for light and dark pages.
+    """Plot the rates on one core relative to nginx, for light and dark pages.
 
     Raises ImportError if matplotlib is not installed.
     """
     matplotlib = importlib.import_module("matplotlib")
     matplotlib.use("svg")
     pyplot = importlib.import_module("matplotlib.pyplot")
-    shown = [results[work, ONE_CORE] for work in PLOTTED if (work, ONE_CORE) in results]
+    shown = [results[workload, ONE_CORE] for workload in PLOTTED if (workload, ONE_CORE) in results]
     style = {"text.color": NEUTRAL, "axes.edgecolor": NEUTRAL, "axes.labelcolor": NEUTRAL, "svg.hashsalt": "benchmark"}
     ticks = {"xtick.color": NEUTRAL, "ytick.color": NEUTRAL}
     with pyplot.rc_context({**style, **ticks}):
@@ -111,7 +116,7 @@ def as_svg(results: Results, path: Path) -> None:
             places = [place + (row - (len(COLOURS) - 1) / 2) * height for place, _ in bars]
             drawn = axes.barh(places, [share for _, share in bars], height, color=colour, label=peer)
             axes.bar_label(drawn, fmt="%.2f", padding=3, fontsize=7, color=NEUTRAL)
-        axes.set_yticks(range(len(shown)), [WORKS[result.work].title for result in shown], fontsize=8)
+        axes.set_yticks(range(len(shown)), [WORKLOADS[result.workload].title for result in shown], fontsize=8)
         axes.invert_yaxis()
         axes.axvline(1.0, color=NEUTRAL, linewidth=0.8, linestyle=":")
         axes.set_xlabel("times nginx's better mode, server and client on one core; more is better")
@@ -122,7 +127,7 @@ def as_svg(results: Results, path: Path) -> None:
 
 
 def _share(result: Result, peer: str) -> float | None:
-    figure = PLOTTED[result.work]
+    figure = PLOTTED[result.workload]
     best = best_of(result, NGINX, figure, ">=")
     values = result.values(peer, figure)
     if best is None or not values:
@@ -130,12 +135,12 @@ def _share(result: Result, peer: str) -> float | None:
     return statistics.median(values) / statistics.median(result.values(best, figure))
 
 
-def _reached(judgement: Judgement) -> str:
-    if judgement.value is None or judgement.spread is None:
-        return judgement.gap
-    low, high = judgement.spread
-    unit = " x" if judgement.goal.against else ""
-    return f"{_number(judgement.value)}{unit} ({_number(low)} to {_number(high)})"
+def _reached(verdict: Verdict) -> str:
+    if verdict.value is None or verdict.spread is None:
+        return verdict.reason
+    low, high = verdict.spread
+    unit = " x" if verdict.goal.against else ""
+    return f"{_number(verdict.value)}{unit} ({_number(low)} to {_number(high)})"
 
 
 def _number(value: float) -> str:

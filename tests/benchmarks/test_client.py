@@ -1,4 +1,4 @@
-"""The client in C and the one in Python count the same, and fail in one line."""
+"""The clients in C and Python count the same, and report errors in one line."""
 
 import contextlib
 import shutil
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.once
 PYTHON = [sys.executable, "-m", "tests.benchmarks.client"]
 GREETING = b"220 welcome\r\n"
 REPLY = b"0 OK\r\n100\r\n"
-ASKED = b"get_metadata small\r\n"
+REQUEST = b"get_metadata small\r\n"
 
 
 @pytest.fixture(scope="module", params=["C", "Python"])
@@ -25,7 +25,7 @@ def command(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if request.param == "Python":
         return PYTHON
     if shutil.which("gcc") is None and shutil.which("cc") is None:
-        return PYTHON  # what the benchmark does, too
+        return PYTHON  # as in the benchmark
     built, language = build(tmp_path_factory.mktemp("client"))
     assert language == "C"
     return built
@@ -33,14 +33,14 @@ def command(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """Return the port of a server that greets, and answers each line with the same reply; `bye` ends it."""
+    """Return the port of a server that sends a greeting, and the same reply to each line; it closes after `bye`."""
     listener = socket.create_server(("127.0.0.1", 0))
     threads: list[threading.Thread] = []
 
-    def converse(channel: socket.socket) -> None:
+    def handle_client(channel: socket.socket) -> None:
         with channel, channel.makefile("rb") as lines:
             channel.sendall(GREETING)
-            with contextlib.suppress(ConnectionError):  # a client leaves in the middle of a reply when its time is over
+            with contextlib.suppress(ConnectionError):  # a client disconnects during a reply when its time is over
                 for line in lines:
                     if line == b"bye\r\n":
                         return
@@ -52,7 +52,7 @@ def port() -> Iterator[int]:
             if stopping:
                 channel.close()
                 return
-            threads.append(threading.Thread(target=converse, args=(channel,)))
+            threads.append(threading.Thread(target=handle_client, args=(channel,)))
             threads[-1].start()
 
     stopping: list[bool] = []
@@ -67,49 +67,49 @@ def port() -> Iterator[int]:
     listener.close()
 
 
-def load(asked: bytes = ASKED, *, connections: int = 1) -> Load:
-    return Load(asked, len(REPLY), connections=connections, preamble_bytes=len(GREETING))
+def load(requests: bytes = REQUEST, *, connections: int = 1) -> Load:
+    return Load(requests, len(REPLY), connections=connections, preamble_bytes=len(GREETING))
 
 
 @pytest.mark.parametrize("connections", [1, 7])
 def test_counts_whole_batches_and_their_bytes(command: list[str], port: int, connections: int) -> None:
-    seen = drive(command, port, load(connections=connections), seconds=20, batches=50)
-    assert seen.batches == 50
-    assert 50 * len(REPLY) <= seen.bytes <= (50 + connections) * len(REPLY)
-    assert 0 < seen.p50_us <= seen.p99_us <= seen.max_us <= seen.seconds * 1e6
-    assert seen.cpu_seconds >= 0
+    measured = drive(command, port, load(connections=connections), seconds=20, batches=50)
+    assert measured.batches == 50
+    assert 50 * len(REPLY) <= measured.bytes <= (50 + connections) * len(REPLY)
+    assert 0 < measured.p50_us <= measured.p99_us <= measured.max_us <= measured.seconds * 1e6
+    assert measured.cpu_seconds >= 0
 
 
-def test_takes_all_replies_to_a_pipelined_batch(command: list[str], port: int) -> None:
-    batch = Load(ASKED * 100, len(REPLY) * 100, commands=100, preamble_bytes=len(GREETING))
-    seen = drive(command, port, batch, seconds=20, batches=3)
-    assert (seen.batches, seen.bytes) == (3, 300 * len(REPLY))
+def test_reads_all_replies_to_a_pipelined_batch(command: list[str], port: int) -> None:
+    batch = Load(REQUEST * 100, len(REPLY) * 100, commands=100, preamble_bytes=len(GREETING))
+    measured = drive(command, port, batch, seconds=20, batches=3)
+    assert (measured.batches, measured.bytes) == (3, 300 * len(REPLY))
 
 
-def test_ends_when_its_time_is_over(command: list[str], port: int) -> None:
-    seen = drive(command, port, load(), seconds=0.1)
-    assert 0.1 <= seen.seconds < 5
-    assert seen.batches > 0
+def test_stops_when_its_time_is_over(command: list[str], port: int) -> None:
+    measured = drive(command, port, load(), seconds=0.1)
+    assert 0.1 <= measured.seconds < 5
+    assert measured.batches > 0
 
 
-def test_ends_when_it_is_told_to(command: list[str], port: int) -> None:
+def test_stops_on_sigterm(command: list[str], port: int) -> None:
     with running(command, port, load(connections=2), seconds=60) as process:
-        seen = outcome(process, stop=True)
-    assert seen.seconds < 20
+        measured = outcome(process, stop=True)
+    assert measured.seconds < 20
 
 
-def test_a_server_that_closes_is_one_clear_line(command: list[str], port: int) -> None:
+def test_a_closed_connection_is_reported_in_one_line(command: list[str], port: int) -> None:
     with pytest.raises(ClientError, match=r"^client: receive: the server closed the connection$"):
         drive(command, port, load(b"bye\r\n"), seconds=20)
 
 
-def test_nobody_there_is_one_clear_line(command: list[str]) -> None:
+def test_a_refused_connection_is_reported_in_one_line(command: list[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with pytest.raises(ClientError, match=r"^client: .*[Rr]efused"):
         drive(command, port, load(), seconds=20)
 
 
-def test_without_a_compiler_the_client_is_the_one_in_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_compiler_the_python_client_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert build(tmp_path) == (PYTHON, "Python")

@@ -1,4 +1,4 @@
-"""Peers start, answer what is right, are accounted for, and are gone afterwards."""
+"""Peers start, send right replies, are measured, and are ended."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 @pytest.mark.parametrize("name", [peers.TEXTBOOK, peers.STREAMS, peers.SELECTORS, peers.HTTP_SERVER])
-def test_a_peer_is_verified_measured_and_gone(name: str, files: Files, tmp_path: Path) -> None:
+def test_a_peer_is_verified_measured_and_ended(name: str, files: Files, tmp_path: Path) -> None:
     with peers.started(peers.PEERS[name], files.directory, tmp_path / "peer") as running:
         protocol = running.peer.protocol
         for kind in (loads.BASE64, loads.RAW):
@@ -35,16 +35,16 @@ def test_a_peer_is_verified_measured_and_gone(name: str, files: Files, tmp_path:
         os.killpg(group, 0)
 
 
-def test_a_peer_that_cannot_start_is_missing_with_its_last_word(files: Files, tmp_path: Path) -> None:
-    broken = peers.Peer("broken", "hftp", lambda *_: ["sh", "-c", "echo no luck; exit 1"])
+def test_a_peer_that_cannot_start_is_missing_with_its_last_log_line(files: Files, tmp_path: Path) -> None:
+    broken = peers.Peer("broken", "hftp", lambda *_: ["sh", "-c", "echo an error; exit 1"])
     with (
-        pytest.raises(peers.Missing, match="did not start: no luck"),
+        pytest.raises(peers.Missing, match="did not start: an error"),
         peers.started(broken, files.directory, tmp_path / "x"),
     ):
         pass
 
 
-def test_a_peer_that_needs_what_is_not_there_is_missing(files: Files, tmp_path: Path) -> None:
+def test_a_peer_with_an_unmet_requirement_is_missing(files: Files, tmp_path: Path) -> None:
     absent = peers.Peer("absent", "hftp", lambda *_: ["false"], lambda: "nothing is installed")
     with pytest.raises(peers.Missing, match="nothing is installed"):
         peers.start(absent, files.directory, tmp_path / "x")

@@ -1,6 +1,6 @@
-"""Servers to compare with, as a textbook or a tuner writes them: each is one function and one table row.
+"""Reference servers, simple or tuned, to compare with: each is one function and one table row.
 
-Used as ``python -m tests.benchmarks.rivals NAME DIRECTORY PORT``.
+Used as ``python -m tests.benchmarks.reference_servers NAME DIRECTORY PORT``.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ BACKLOG = 1024
 
 
 def answer(directory: Path, line: str) -> bytes:
-    """Return the whole reply to a command, the way a first solution does it."""
+    """Return the whole reply to a command, as a simple server does."""
     name, *arguments = line.split(" ")
     if name == "get_file_listing":
         return b"0 OK\r\n" + "".join(f"{entry.name}\r\n" for entry in directory.iterdir()).encode() + b"\r\n"
@@ -38,7 +38,7 @@ def answer(directory: Path, line: str) -> bytes:
 def serve_threads(directory: Path, port: int) -> None:
     """Serve HFTP with a thread for each client: whole slice, base64, sendall."""
 
-    class Conversation(socketserver.StreamRequestHandler):
+    class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             for line in self.rfile:
                 self.request.sendall(answer(directory, line.decode().rstrip("\r\n")))
@@ -48,16 +48,16 @@ def serve_threads(directory: Path, port: int) -> None:
         daemon_threads = True
         request_queue_size = BACKLOG
 
-        def handle_error(self, *_: Any) -> None:  # noqa: ANN401  (whatever it is: a client that left is no error)
+        def handle_error(self, *_: Any) -> None:  # noqa: ANN401  (ignored: clients disconnect at any time)
             pass
 
-    Server((HOST, port), Conversation).serve_forever()
+    Server((HOST, port), Handler).serve_forever()
 
 
 def serve_streams(directory: Path, port: int) -> None:
     """Serve HFTP on asyncio's streams."""
 
-    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while line := await reader.readline():
                 writer.write(answer(directory, line.decode().rstrip("\r\n")))
@@ -68,14 +68,14 @@ def serve_streams(directory: Path, port: int) -> None:
             writer.close()
 
     async def serve() -> None:
-        server = await asyncio.start_server(converse, HOST, port, backlog=BACKLOG)
+        server = await asyncio.start_server(handle_client, HOST, port, backlog=BACKLOG)
         await server.serve_forever()
 
     asyncio.run(serve())
 
 
 def serve_streams_on_uvloop(directory: Path, port: int) -> None:
-    """Serve HFTP on asyncio's streams over uvloop's loop."""
+    """Serve HFTP on asyncio's streams and uvloop's event loop."""
     importlib.import_module("uvloop").install()
     serve_streams(directory, port)
 
@@ -85,7 +85,7 @@ def serve_protocol(directory: Path, port: int) -> None:
     uvloop = importlib.import_module("uvloop")
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
 
-    class Conversation(asyncio.Protocol):
+    class Handler(asyncio.Protocol):
         def connection_made(self, transport: Any) -> None:  # noqa: ANN401  (uvloop's own class)
             self.transport = transport
             self.rest = b""
@@ -103,7 +103,7 @@ def serve_protocol(directory: Path, port: int) -> None:
             )
 
     async def serve() -> None:
-        server = await asyncio.get_running_loop().create_server(Conversation, HOST, port, backlog=BACKLOG)
+        server = await asyncio.get_running_loop().create_server(Handler, HOST, port, backlog=BACKLOG)
         await server.serve_forever()
 
     uvloop.run(serve())
@@ -112,11 +112,11 @@ def serve_protocol(directory: Path, port: int) -> None:
 def serve_http(directory: Path, port: int) -> None:
     """Serve HTTP by the standard library, with connections kept alive and no log."""
 
-    class Conversation(SimpleHTTPRequestHandler):
+    class Handler(SimpleHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        wbufsize = -1  # a reply in one write: the library's default meets Nagle's delay
+        wbufsize = -1  # send a reply in one write, without the delay of Nagle's algorithm
 
-        def __init__(self, *arguments: Any) -> None:  # noqa: ANN401  (socketserver's business)
+        def __init__(self, *arguments: Any) -> None:  # noqa: ANN401  (the arguments of socketserver)
             super().__init__(*arguments, directory=os.fspath(directory))
 
         def log_message(self, *_: object) -> None:
@@ -125,10 +125,10 @@ def serve_http(directory: Path, port: int) -> None:
     class Server(ThreadingHTTPServer):
         request_queue_size = BACKLOG
 
-        def handle_error(self, *_: Any) -> None:  # noqa: ANN401  (whatever it is: a client that left is no error)
+        def handle_error(self, *_: Any) -> None:  # noqa: ANN401  (ignored: clients disconnect at any time)
             pass
 
-    Server((HOST, port), Conversation).serve_forever()
+    Server((HOST, port), Handler).serve_forever()
 
 
 def serve_ftp(directory: Path, port: int) -> None:
@@ -146,7 +146,7 @@ def serve_ftp(directory: Path, port: int) -> None:
     server.serve_forever(handle_exit=False)
 
 
-RIVALS: dict[str, Callable[[Path, int], None]] = {
+SERVERS: dict[str, Callable[[Path, int], None]] = {
     "threads": serve_threads,
     "asyncio": serve_streams,
     "uvloop": serve_streams_on_uvloop,
@@ -156,4 +156,4 @@ RIVALS: dict[str, Callable[[Path, int], None]] = {
 }
 
 if __name__ == "__main__":
-    RIVALS[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3]))
+    SERVERS[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3]))

@@ -1,4 +1,4 @@
-"""What is measured: each work is one row of the table, with the function that does one round of it for one peer."""
+"""The workloads: each is one row of the table, with the function that measures one round of it for one peer."""
 
 import contextlib
 import ftplib
@@ -30,18 +30,18 @@ ONE_CORE: Final = "one core"
 ALL_CORES: Final = "all cores"
 
 Figures = dict[str, float]
-"""By name: what one round measured."""
+"""The measurements of one round, by name."""
 
 
 @dataclass
 class Bench:
-    """All that a round needs: files, the client, and how much to do."""
+    """What every round needs: files, the client, and the amounts of load."""
 
     scratch: Path
     files: Files
     client: list[str]
     seconds: float
-    """How long a load of small commands lasts."""
+    """The duration of a load of small commands."""
     idle_connections: int
     stalled_readers: int
     listed_files: int
@@ -49,14 +49,14 @@ class Bench:
     loads: dict[tuple[str, str, int], Load] = field(default_factory=dict)
 
     def load(self, running: Running, kind: str, *, depth: int = 1, connections: int = 1) -> Load:
-        """Return a load that was verified with this peer, once."""
+        """Return a load, verified once with this peer."""
         key = (running.peer.name, kind, depth)
         if key not in self.loads:
             self.loads[key] = loads.load_for(running.peer.protocol, kind, self.files, running.port, depth=depth)
         return loads.spread(self.loads[key], connections)
 
     def own_scratch(self, running: Running) -> Path:
-        """Return a new directory for a server of this peer's kind that serves one round only."""
+        """Return a new scratch directory, for a server that is started for one round."""
         path = self.scratch / f"own-{time.monotonic_ns()}-{running.port}"
         path.mkdir()
         return path
@@ -66,18 +66,18 @@ Round = Callable[[Bench, Running], Figures]
 
 
 @dataclass(frozen=True)
-class Job:
-    """A row: what it is called, who takes part, what a round does, and under which placements."""
+class Workload:
+    """A row: its name, the function of a round, the peers and the placements."""
 
     name: str
     title: str
     round: Round
     peers: Sequence[str]
     shown: Sequence[str]
-    """The figures of the table, most telling first."""
+    """The figures of the table, the most important one first."""
     placements: Sequence[str] = (ONE_CORE, ALL_CORES)
     rounds: int | None = None
-    """At most so many, where a round says much and takes long."""
+    """The maximum number of rounds, if one takes long."""
 
 
 # --- Rounds --------------------------------------------------------------------------------------
@@ -91,20 +91,20 @@ def bulk(kind: str) -> Round:
             return _ftp_bulk(bench, running)
         load = bench.load(running, kind)
         before = running.cpu_seconds()
-        seen = drive(bench.client, running.port, load, seconds=STALL_SECONDS, batches=1)
+        measured = drive(bench.client, running.port, load, seconds=STALL_SECONDS, batches=1)
         server = running.cpu_seconds() - before
-        gigabytes = seen.batches * bench.files.large_bytes / GB
+        gigabytes = measured.batches * bench.files.large_bytes / GB
         return {
-            "GB/s": gigabytes / seen.seconds,
+            "GB/s": gigabytes / measured.seconds,
             "CPU s/GB": server / gigabytes,
-            "client CPU s/GB": seen.cpu_seconds / gigabytes,
+            "client CPU s/GB": measured.cpu_seconds / gigabytes,
         }
 
     return measure
 
 
 def _ftp_bulk(bench: Bench, running: Running) -> Figures:
-    """Fetch the large file by FTP, in this process; a data connection of its own belongs to it."""
+    """Fetch the large file by FTP, in this process, including the setup of the data connection."""
     buffer = memoryview(bytearray(BUFFER_BYTES))
     received = 0
     with ftplib.FTP(timeout=STALL_SECONDS) as session:
@@ -126,37 +126,37 @@ def _ftp_bulk(bench: Bench, running: Running) -> Figures:
 
 
 def small(connections: int, depth: int = 1) -> Round:
-    """Return a round of small commands: from so many connections, so many of them in flight on each."""
+    """Return a round of small commands, pipelined `depth` deep on each connection."""
 
     def measure(bench: Bench, running: Running) -> Figures:
         load = loads.warmed(bench.load(running, loads.METADATA, depth=depth, connections=connections))
         with running_client(bench, running, load, seconds=bench.seconds) as process:
             before = running.cpu_seconds()  # the connections are open and warm now
-            seen = outcome(process)
+            measured = outcome(process)
         server = running.cpu_seconds() - before
-        commands = seen.batches * depth
+        commands = measured.batches * depth
         if not commands:
             message = "no reply in the time of a round"
             raise loads.WrongReplyError(message)
         return {
-            "commands/s": commands / seen.seconds,
-            "p99 ms": seen.p99_us / 1000,
+            "commands/s": commands / measured.seconds,
+            "p99 ms": measured.p99_us / 1000,
             "CPU us": server / commands * 1e6,
-            "client CPU us": seen.cpu_seconds / commands * 1e6,
+            "client CPU us": measured.cpu_seconds / commands * 1e6,
         }
 
     return measure
 
 
 def _probe_beside(bench: Bench, server: Running, background: Load) -> Figures:
-    """Measure small commands, one after the other, while others keep the server busy."""
+    """Measure small commands, one after the other, under a background load."""
     probe = bench.load(server, loads.METADATA)
     with running_client(bench, server, background) as busy:
         time.sleep(0.1)
-        seen = drive(bench.client, server.port, probe, seconds=2 * bench.seconds)
+        measured = drive(bench.client, server.port, probe, seconds=2 * bench.seconds)
         others = outcome(busy, stop=True)
-    # A probe that is never answered has no p99: then its whole time is the best that can be said.
-    p99 = seen.p99_us / 1000 if seen.batches else 2000 * bench.seconds
+    # A probe that is never answered has no p99: the duration of the round is its lower bound.
+    p99 = measured.p99_us / 1000 if measured.batches else 2000 * bench.seconds
     return {"p99 ms": p99, "others MB/s": others.bytes / others.seconds / 1e6}
 
 
@@ -173,41 +173,41 @@ def beside_pipelining(bench: Bench, running: Running) -> Figures:
 
 
 def beside_listing(bench: Bench, running: Running) -> Figures:
-    """Measure a small command while a directory of many files is listed again and again."""
+    """Measure a small command while a directory of many files is listed repeatedly."""
     names = [f"file-{number:06}" for number in range(bench.listed_files)]
-    if not bench.files.crowd.exists():
-        bench.files.make_crowd(bench.listed_files)
-    with peers.started(running.peer, bench.files.crowd, bench.own_scratch(running)) as server:
+    if not bench.files.many_files.exists():
+        bench.files.make_many_files(bench.listed_files)
+    with peers.started(running.peer, bench.files.many_files, bench.own_scratch(running)) as server:
         background = loads.listing_load(names, server.port)
         reply = b"0 OK\r\n0\r\n"
         probe = Load(b"get_metadata file-000000\r\n", len(reply))
         with running_client(bench, server, background) as busy:
             time.sleep(0.1)
-            seen = drive(bench.client, server.port, probe, seconds=2 * bench.seconds)
+            measured = drive(bench.client, server.port, probe, seconds=2 * bench.seconds)
             others = outcome(busy, stop=True)
-    return {"p99 ms": seen.p99_us / 1000, "listing ms": others.p50_us / 1000}
+    return {"p99 ms": measured.p99_us / 1000, "listing ms": others.p50_us / 1000}
 
 
 def running_client(
     bench: Bench, server: Running, load: Load, *, seconds: float | None = None
 ) -> "contextlib.AbstractContextManager[subprocess.Popen[str]]":
-    """Run a client beside this process, for so long or until it is stopped."""
+    """Run a client in the background, for so many seconds or until it is stopped."""
     most = STALL_SECONDS + bench.seconds
     return running(bench.client, server.port, load, seconds=most if seconds is None else seconds)
 
 
 def idle(bench: Bench, running: Running) -> Figures:
-    """Measure what connections cost that say nothing, and whether the next one is still served."""
-    room = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 200
-    if room < bench.idle_connections:
-        message = f"only {room} descriptors are allowed"
+    """Measure the memory of idle connections, and the delay of one more request."""
+    available = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 200
+    if available < bench.idle_connections:
+        message = f"only {available} descriptors are allowed"
         raise Missing(message)
     with peers.started(running.peer, bench.files.directory, bench.own_scratch(running)) as server:
         _ask_for_metadata(bench, server)
         before = server.resident_bytes()
-        with contextlib.ExitStack() as held:
+        with contextlib.ExitStack() as stack:
             for _ in range(bench.idle_connections):
-                held.enter_context(socket.create_connection((HOST, server.port), STALL_SECONDS))
+                stack.enter_context(socket.create_connection((HOST, server.port), STALL_SECONDS))
             start = time.monotonic()
             _ask_for_metadata(bench, server)
             answered = time.monotonic() - start
@@ -220,18 +220,18 @@ def idle(bench: Bench, running: Running) -> Figures:
 
 
 def stalled(bench: Bench, running: Running) -> Figures:
-    """Measure what readers cost that ask for the large file and take nothing of it."""
+    """Measure the memory of clients that request the large file and read nothing of it."""
     load = bench.load(running, loads.BASE64)
     with peers.started(running.peer, bench.files.directory, bench.own_scratch(running)) as server:
         _ask_for_metadata(bench, server)
         before, kernel_before = server.resident_bytes(), _kernel_tcp_bytes()
-        with contextlib.ExitStack() as held:
+        with contextlib.ExitStack() as stack:
             for _ in range(bench.stalled_readers):
-                reader = held.enter_context(socket.create_connection((HOST, server.port), STALL_SECONDS))
+                reader = stack.enter_context(socket.create_connection((HOST, server.port), STALL_SECONDS))
                 reader.sendall(load.requests)
             grown = _settled(server.resident_bytes) - before
             kernel = _settled(_kernel_tcp_bytes) - kernel_before
-            _ask_for_metadata(bench, server)  # the others are still served
+            _ask_for_metadata(bench, server)  # check that other clients are still served
     return {"MiB": grown / 2**20, "kernel MiB": kernel / 2**20}
 
 
@@ -239,14 +239,14 @@ def start(bench: Bench, running: Running) -> Figures:
     """Measure the time from the start of a server's process to its first reply."""
     port = peers.free_port()
     request = bench.load(running, loads.METADATA).requests
-    begun = time.monotonic()
+    started_at = time.monotonic()
     server = peers.start(running.peer, bench.files.directory, bench.own_scratch(running), port=port)
     try:
-        while time.monotonic() < begun + peers.START_SECONDS:
+        while time.monotonic() < started_at + peers.START_SECONDS:
             with contextlib.suppress(OSError), socket.create_connection((HOST, port), STALL_SECONDS) as channel:
                 channel.sendall(request)
                 if channel.recv(1):
-                    return {"ms": 1000 * (time.monotonic() - begun), "CPU ms": 1000 * server.cpu_seconds()}
+                    return {"ms": 1000 * (time.monotonic() - started_at), "CPU ms": 1000 * server.cpu_seconds()}
             time.sleep(0.0005)
     finally:
         server.close()
@@ -254,11 +254,11 @@ def start(bench: Bench, running: Running) -> Figures:
     raise Missing(message)
 
 
-def conform(_bench: Bench, running: Running) -> Figures:
-    """Measure how long the conformance suite takes to judge a server, in parallel."""
+def run_conformance(_bench: Bench, running: Running) -> Figures:
+    """Measure the duration of a parallel run of the conformance suite."""
     serve = f"{INTERPRETER} -m greenserver --quiet -p {{port}} -d {{dir}}"
     command = [sys.executable, "-m", "conformance", "run", "--serve", serve, "-j", "4"]
-    begun = time.monotonic()
+    started_at = time.monotonic()
     try:
         done = subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, timeout=CONFORMANCE_SECONDS, check=False
@@ -267,14 +267,14 @@ def conform(_bench: Bench, running: Running) -> Figures:
         message = f"not done in {CONFORMANCE_SECONDS:.0f} s"
         raise Missing(message) from error
     if done.returncode != 0:
-        last = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()[-1]
+        last = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
         message = f"the suite ended with {done.returncode} against {running.peer.name}: {last}"
         raise Missing(message)
-    return {"s": time.monotonic() - begun}
+    return {"s": time.monotonic() - started_at}
 
 
 def _ask_for_metadata(bench: Bench, server: Running) -> None:
-    """Have one command answered, so that what a first client makes for good is made."""
+    """Run one command, which allocates what stays allocated after the first connection."""
     load = bench.load(server, loads.METADATA)
     with socket.create_connection((HOST, server.port), STALL_SECONDS) as channel:
         channel.sendall(load.requests)
@@ -288,7 +288,7 @@ def _ask_for_metadata(bench: Bench, server: Running) -> None:
 
 
 def _settled(measured: Callable[[], int]) -> int:
-    """Return a figure once it has stopped growing, or after ten seconds."""
+    """Return a figure once it has stopped growing, or after 10 s."""
     last, since = measured(), time.monotonic()
     deadline = since + 10
     while time.monotonic() < deadline and time.monotonic() - since < 0.5:
@@ -316,34 +316,36 @@ _ALL_SMALL = (*_NGINX, peers.HTTP_SERVER, peers.FTP_SERVER, *_TEXTBOOK, peers.PR
 _BULK_FIGURES = ("GB/s", "CPU s/GB", "client CPU s/GB")
 _SMALL_FIGURES = ("commands/s", "p99 ms", "CPU us", "client CPU us")
 
-WORKS: Final = {
-    work.name: work
-    for work in (
-        Job(
+WORKLOADS: Final = {
+    workload.name: workload
+    for workload in (
+        Workload(
             "base64",
             "a base64 slice, one connection, decoded bytes",
             bulk(loads.BASE64),
             (*_NGINX, peers.HTTP_SERVER, *_TEXTBOOK, *_GREENSERVER),
             _BULK_FIGURES,
         ),
-        Job(
+        Workload(
             "raw",
             "a raw slice, one connection",
             bulk(loads.RAW),
             (*_NGINX, peers.HTTP_SERVER, peers.FTP_SERVER, *_TEXTBOOK, *_GREENSERVER),
             _BULK_FIGURES,
         ),
-        Job("metadata", "get_metadata, one connection", small(1), (*_ALL_SMALL, *_GREENSERVER), _SMALL_FIGURES),
-        Job("metadata-50", "get_metadata, 50 connections", small(50), (*_ALL_SMALL, *_PARALLEL), _SMALL_FIGURES),
-        Job("metadata-500", "get_metadata, 500 connections", small(500), (*_ALL_SMALL, *_PARALLEL), _SMALL_FIGURES),
-        Job(
+        Workload("metadata", "get_metadata, one connection", small(1), (*_ALL_SMALL, *_GREENSERVER), _SMALL_FIGURES),
+        Workload("metadata-50", "get_metadata, 50 connections", small(50), (*_ALL_SMALL, *_PARALLEL), _SMALL_FIGURES),
+        Workload(
+            "metadata-500", "get_metadata, 500 connections", small(500), (*_ALL_SMALL, *_PARALLEL), _SMALL_FIGURES
+        ),
+        Workload(
             "pipelined",
             "get_metadata, one connection, pipelined 100 deep",
             small(1, DEPTH),
             (*_NGINX, *_TEXTBOOK, peers.PROTOCOL, *_GREENSERVER),
             _SMALL_FIGURES,
         ),
-        Job(
+        Workload(
             "beside-bulk",
             "a small command beside 8 bulk readers",
             beside_bulk,
@@ -351,7 +353,7 @@ WORKS: Final = {
             ("p99 ms", "others MB/s"),
             (ALL_CORES,),
         ),
-        Job(
+        Workload(
             "beside-pipelining",
             "a small command beside 50 clients that pipeline",
             beside_pipelining,
@@ -359,7 +361,7 @@ WORKS: Final = {
             ("p99 ms", "others MB/s"),
             (ALL_CORES,),
         ),
-        Job(
+        Workload(
             "listing",
             "a small command beside listings of many files",
             beside_listing,
@@ -368,7 +370,7 @@ WORKS: Final = {
             (ALL_CORES,),
             rounds=3,
         ),
-        Job(
+        Workload(
             "idle",
             "an idle connection's resident memory",
             idle,
@@ -377,7 +379,7 @@ WORKS: Final = {
             (ALL_CORES,),
             rounds=1,
         ),
-        Job(
+        Workload(
             "stalled",
             "readers that stop reading, growth of memory",
             stalled,
@@ -386,7 +388,7 @@ WORKS: Final = {
             (ALL_CORES,),
             rounds=3,
         ),
-        Job(
+        Workload(
             "start",
             "from the start to the first reply",
             start,
@@ -394,10 +396,10 @@ WORKS: Final = {
             ("ms", "CPU ms"),
             (ALL_CORES,),
         ),
-        Job(
+        Workload(
             "conformance",
             "the conformance suite, in parallel",
-            conform,
+            run_conformance,
             (peers.GEVENT,),
             ("s",),
             (ALL_CORES,),
