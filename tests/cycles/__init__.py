@@ -1,4 +1,4 @@
-"""Clients that never pause, and what becomes of their replies while servers come and go."""
+"""Clients that request without pause, and the outcomes of their requests while servers stop, reload and crash."""
 
 import collections
 import socket
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 CONTENT = bytes(range(256)) * 2048
-"""512 KiB: more than a socket holds, so that replies are under way at any moment."""
+"""512 KiB: more than a socket buffer, so that replies are in progress at any moment."""
 
 _REQUEST = b"get_slice content 0 %d raw\r\n" % len(CONTENT)
 _REPLY = b"0 OK\r\nContent-Length: %d\r\n\r\n" % len(CONTENT) + CONTENT
@@ -20,22 +20,22 @@ WHOLE = "whole"
 NOT_BEGUN = "closed before it began"
 REFUSED = "refused"
 BROKEN = frozenset({"lost", "wrong", "reset", "reset while connecting", "hung"})
-"""What must never happen."""
+"""The outcomes that must never occur."""
 
 
 def populate(directory: Path) -> None:
-    """Make the one file that is asked for."""
+    """Write the file that is requested."""
     (directory / "content").write_bytes(CONTENT)
 
 
 class Load:
-    """So many clients, each in a thread, that ask and ask again from `__enter__` to `__exit__`; counts outcomes."""
+    """Clients, each in a thread, that send requests between `__enter__` and `__exit__`, and counts of the outcomes."""
 
     def __init__(self, port: int, clients: int) -> None:
         self._port = port
         self._is_over = threading.Event()
         self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._ask_on, daemon=True) for _ in range(clients)]
+        self._threads = [threading.Thread(target=self._run_client, daemon=True) for _ in range(clients)]
         self.outcomes: collections.Counter[str] = collections.Counter()
 
     def __enter__(self) -> "Self":
@@ -50,10 +50,10 @@ class Load:
 
     @property
     def broken(self) -> dict[str, int]:
-        """What happened that must not, and how often."""
+        """The outcomes that must not occur, and their counts."""
         return {outcome: count for outcome, count in self.outcomes.items() if outcome in BROKEN}
 
-    def _ask_on(self) -> None:
+    def _run_client(self) -> None:
         while not self._is_over.is_set():
             outcome = ask(self._port)
             with self._lock:
@@ -63,7 +63,7 @@ class Load:
 
 
 def ask(port: int) -> str:
-    """Ask twice on one connection, as a client that keeps it, and return what became of it."""
+    """Send two requests on one connection, and return the outcome."""
     with socket.socket() as client:
         client.settimeout(_PATIENCE_SECONDS)
         try:

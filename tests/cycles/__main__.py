@@ -1,7 +1,7 @@
-"""Stops, reloads or kills a server's processes many times under full load, and shows that no reply is lost.
+"""Stop, reload or kill the processes of a server many times under full load, and check that no reply is lost.
 
 ``python -m tests.cycles [--cycles 1000] [--seconds S] [--workers 4] [--engine gevent] [--clients 8] [--kind KIND]``
-prints one line a kind; the exit status is 1 if a reply that had begun was lost, or a connection was reset.
+prints one line for each kind; the exit status is 1 if a reply that had begun was lost, or a connection was reset.
 """
 
 import argparse
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     import collections
 
 CYCLES = "cycles"
-"""Counted beside the outcomes."""
+"""The key of the number of cycles among the outcomes."""
 
 _PATIENCE_SECONDS = 60.0
 _ROOT = Path(__file__).parents[2]
 
 
-class Cycled:
-    """A greenserver with workers, started again and again on one port."""
+class CycledServer:
+    """A greenserver with workers, restarted on the same port."""
 
     def __init__(self, directory: Path, workers: int, engine: str) -> None:
         self._directory = directory
@@ -53,35 +53,35 @@ class Cycled:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )
-        wait_until(lambda: port_file.exists() or self.process.poll() is not None, "it listens")
+        wait_until(lambda: port_file.exists() or self.process.poll() is not None, "the server listens")
         assert self.process.poll() is None, self.log.read_text()
         self.port = int(port_file.read_text())
         return self.process
 
     def children(self) -> list[int]:
-        """Return the processes that serve."""
+        """Return the ids of the child processes, which serve."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii")
         return [int(child) for child in children.split()]
 
     def zombies(self) -> int:
-        """Return how many processes have ended and were not taken note of."""
+        """Return how many child processes are zombies."""
         return sum(state_of(child) == "Z" for child in self.children())
 
     def close(self) -> None:
-        """End it."""
+        """Kill the server."""
         self.process.kill()
         self.process.wait()
 
 
 def state_of(process: int) -> str:
-    """Return the state of a process as the kernel writes it; X if there is none."""
+    """Return the state of a process as in proc(5); X if there is none."""
     try:
         return Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
         return "X"
 
 
-def term(server: Cycled) -> None:
+def term(server: CycledServer) -> None:
     """Stop the server by SIGTERM and start it again."""
     server.process.send_signal(signal.SIGTERM)
     status = server.process.wait(_PATIENCE_SECONDS)
@@ -89,35 +89,35 @@ def term(server: Cycled) -> None:
     server.start()
 
 
-def hup(server: Cycled) -> None:
-    """Reload by SIGHUP, and wait until only new workers are there."""
+def hup(server: CycledServer) -> None:
+    """Reload by SIGHUP, and wait until all workers are new."""
     old = set(server.children())
     server.process.send_signal(signal.SIGHUP)
     if server.workers:
         wait_until(lambda: not old & set(server.children()) and len(server.children()) == server.workers, "new workers")
 
 
-def kill(server: Cycled) -> None:
-    """Kill a worker, and wait until another one is in its place."""
+def kill(server: CycledServer) -> None:
+    """Kill a worker, and wait until it is replaced."""
     victim = server.children()[0]
     os.kill(victim, signal.SIGKILL)
     wait_until(
         lambda: victim not in server.children() and len(server.children()) == server.workers and not server.zombies(),
-        "another worker",
+        "a replacement worker",
     )
 
 
-KINDS: dict[str, Callable[[Cycled], None]] = {"term": term, "hup": hup, "kill": kill}
+KINDS: dict[str, Callable[[CycledServer], None]] = {"term": term, "hup": hup, "kill": kill}
 MAY_RESET = frozenset({"kill"})
-"""Whoever is served by a process that is killed loses the connection; no one else does."""
+"""Kinds that reset the connections of the process that they kill, and of no other."""
 
 
 def run(  # noqa: PLR0913  (as many as the command line has)
     kind: str, cycles: int, workers: int, engine: str, clients: int, *, seconds: float = float("inf")
 ) -> "collections.Counter[str]":
-    """Do it so many times under load, or for so long; return what became of the clients, and how often it was done."""
+    """Run cycles of a kind under load, up to `cycles` or `seconds`; return the counts of outcomes and of cycles."""
     last = time.monotonic() + seconds
-    with cycled(workers, engine) as server, Load(server.port, clients) as load:
+    with cycled_server(workers, engine) as server, Load(server.port, clients) as load:
         wait_until(lambda: len(server.children()) == server.workers, "the workers")
         for cycle in range(cycles):
             load.outcomes[CYCLES] = cycle
@@ -133,13 +133,13 @@ def run(  # noqa: PLR0913  (as many as the command line has)
 
 
 @contextmanager
-def cycled(workers: int, engine: str) -> Iterator[Cycled]:
-    """Start a server on a directory of its own."""
+def cycled_server(workers: int, engine: str) -> Iterator[CycledServer]:
+    """Start a server of a temporary directory."""
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch, "served")
         directory.mkdir()
         populate(directory)
-        server = Cycled(directory, workers, engine)
+        server = CycledServer(directory, workers, engine)
         try:
             yield server
         finally:
@@ -147,10 +147,10 @@ def cycled(workers: int, engine: str) -> Iterator[Cycled]:
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Wait until something is so; fail if it does not become so."""
+    """Wait until a condition is true, and fail after `_PATIENCE_SECONDS`."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        assert time.monotonic() < deadline, f"timed out waiting: {what}"
         time.sleep(0.01)
 
 
@@ -163,16 +163,16 @@ def main() -> int:
     parser.add_argument("--engine", default="gevent")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--kind", choices=[*KINDS, "all"], default="all")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     is_broken = False
-    for kind in KINDS if asked.kind == "all" else [asked.kind]:
+    for kind in KINDS if options.kind == "all" else [options.kind]:
         began = time.monotonic()
-        outcomes = run(kind, asked.cycles, asked.workers, asked.engine, asked.clients, seconds=asked.seconds)
+        outcomes = run(kind, options.cycles, options.workers, options.engine, options.clients, seconds=options.seconds)
         done = outcomes.pop(CYCLES)
         broken = {what: n for what, n in outcomes.items() if what not in (WHOLE, NOT_BEGUN, REFUSED)}
         is_broken |= bool(broken) and kind not in MAY_RESET
         seconds = time.monotonic() - began
-        what = f"{kind}: {done} cycles, {asked.workers} workers, {asked.engine}, {seconds:.0f} s"
+        what = f"{kind}: {done} cycles, {options.workers} workers, {options.engine}, {seconds:.0f} s"
         sys.stdout.write(f"{what}: {dict(outcomes)}\n")
         sys.stdout.flush()
     return is_broken

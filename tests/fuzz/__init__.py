@@ -1,5 +1,5 @@
-"""Hostile input without end, against the parser and a live conversation, with an independent judge.
+"""Coverage-guided fuzzing of the parser, of a connection and of the PROXY header, checked by an independent oracle.
 
-`tests.fuzz.targets` are plain functions of bytes that raise AssertionError when a promise is broken; Atheris drives
+`tests.fuzz.targets` are plain functions of bytes that raise AssertionError for a wrong result; Atheris drives
 them by coverage (``python -m tests.fuzz SECONDS``), and `tests.fuzz.test_fuzz` replays the corpus in the matrix.
 """

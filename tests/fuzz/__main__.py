@@ -1,7 +1,7 @@
-"""Drives the targets by coverage: ``python -m tests.fuzz SECONDS [--target NAME]... [--corpus DIR]``.
+"""Fuzz the targets, guided by coverage: ``python -m tests.fuzz SECONDS [--target NAME]... [--corpus DIR]``.
 
-The time is shared out among the targets. What it finds new is kept in the corpus of each target, minimised at the end;
-an input that breaks a promise is written to ``crash-*`` in the current directory, and ends the run with its status.
+The time is divided among the targets. Inputs that reach new code are added to the corpus of each target, minimised at
+the end. An input that fails is written to ``crash-*`` in the current directory, and ends the run with its status.
 """
 
 import argparse
@@ -15,10 +15,10 @@ from pathlib import Path
 from tests import INTERPRETER
 
 CORPUS = Path(__file__).parent / "corpus"
-NAMES = ("parser", "conversation", "arrival")  # of TARGETS, which only an instrumented process may import
+NAMES = ("parser", "connection", "proxy-header")  # of TARGETS; only an instrumented process may import those
 
 FOUND = Path(__file__).parent / "found"
-"""Inputs that once broke a promise, by target; they are replayed, and never minimised away."""
+"""Inputs that once failed, by target; they are replayed, and never minimised away."""
 
 _VERSION_2 = b"\r\n\r\n\0\r\nQUIT\n"
 HEADERS = (
@@ -29,10 +29,10 @@ HEADERS = (
     _VERSION_2 + b"\x21\x11\0\x0c" + bytes(range(12)),
     _VERSION_2 + b"\x21\x21\0\x28" + bytes(range(40)),
 )
-"""Where one must come first."""
+"""Seeds of the PROXY header."""
 
-_MOST_BYTES = 1000
-"""The longest input: below what is kept of an element of a long line, lest zeros without end differ."""
+_MAX_BYTES = 1000
+"""The longest input: shorter than the kept part of a long element, since a longer number of zeros would differ."""
 
 _SEEDS = 400
 _HANG_SECONDS = 20
@@ -54,7 +54,7 @@ def main() -> int:
                 directory.mkdir()
             for number, data in enumerate(read_corpus(options.corpus, name)):
                 (kept / str(number)).write_bytes(data)
-            plant_seeds(seeds, HEADERS if name == "arrival" else (b"",))
+            write_seeds(seeds, HEADERS if name == "proxy-header" else (b"",))
             seconds = max(1, options.seconds // len(targets))
             status = drive(name, f"-max_total_time={seconds}", new, kept, seeds)
             if status:
@@ -65,51 +65,51 @@ def main() -> int:
 
 
 def read_corpus(directory: Path, target: str) -> list[bytes]:
-    """Return the inputs of a corpus: a file for each target, with an input in base64 a line."""
+    """Return the inputs of a corpus: a file for each target, with one input in base64 per line."""
     path = directory / f"{target}.txt"
     return [base64.b64decode(line) for line in path.read_bytes().splitlines()] if path.exists() else []
 
 
 def write_corpus(directory: Path, target: str, inputs: Iterable[bytes]) -> None:
-    """Keep inputs as a corpus, the short ones first."""
+    """Write inputs as a corpus, sorted by length."""
     directory.mkdir(parents=True, exist_ok=True)
     lines = [base64.b64encode(data) + b"\n" for data in sorted(inputs, key=lambda data: (len(data), data))]
     (directory / f"{target}.txt").write_bytes(b"".join(lines))
 
 
-def drive(target: str, how: str, *corpora: Path) -> int:
-    """Run libFuzzer in a process of its own, and return its status."""
-    options = [how, f"-max_len={_MOST_BYTES}", f"-timeout={_HANG_SECONDS}", "-rss_limit_mb=1024", "-verbosity=1"]
-    with tempfile.TemporaryDirectory(prefix="fuzz-again-") as scratch:
-        again = Path(
-            scratch, "again"
-        )  # it merges in processes of its own, and begins them by the name that it was given
-        again.write_text(f'#!/bin/sh\nexec {INTERPRETER} -m tests.fuzz {_INSIDE} "$0" {target} "$@"\n')
-        again.chmod(0o700)
-        return subprocess.run([again, *options, *map(str, corpora)], check=False).returncode
+def drive(target: str, mode: str, *corpora: Path) -> int:
+    """Run libFuzzer in a separate process, and return its status."""
+    options = [mode, f"-max_len={_MAX_BYTES}", f"-timeout={_HANG_SECONDS}", "-rss_limit_mb=1024", "-verbosity=1"]
+    with tempfile.TemporaryDirectory(prefix="fuzz-wrapper-") as scratch:
+        wrapper = Path(scratch, "wrapper")  # libFuzzer merges in child processes, which it starts by this name
+        wrapper.write_text(f'#!/bin/sh\nexec {INTERPRETER} -m tests.fuzz {_INSIDE} "$0" {target} "$@"\n')
+        wrapper.chmod(0o700)
+        return subprocess.run([wrapper, *options, *map(str, corpora)], check=False).returncode
 
 
-def plant_seeds(directory: Path, headers: Sequence[bytes]) -> None:
-    """Write conversations that are nearly good, each met in its own way, and after one of these headers."""
-    import random  # noqa: PLC0415  (not inside)
+def write_seeds(directory: Path, headers: Sequence[bytes]) -> None:
+    """Write seeds: random input after one of these headers, each with a random plan."""
+    import random  # noqa: PLC0415  (not in the instrumented process)
 
-    from tests.greenserver.conversations import make_up  # noqa: PLC0415  (the same)
+    from tests.greenserver.random_input import random_input  # noqa: PLC0415  (the same)
 
     for seed in range(_SEEDS):
         head = random.Random(seed).randbytes(6)
-        (directory / f"seed-{seed:04}").write_bytes((head + headers[seed % len(headers)] + make_up(seed))[:_MOST_BYTES])
+        (directory / f"seed-{seed:04}").write_bytes(
+            (head + headers[seed % len(headers)] + random_input(seed))[:_MAX_BYTES]
+        )
 
 
 def fuzz(program: str, target: str, *options: str) -> None:
-    """Hand this process to libFuzzer, which begins others like it by the name of a program."""
+    """Run libFuzzer in this process; it starts child processes by the name `program`."""
     import atheris  # type: ignore[import-untyped]  # noqa: PLC0415  (it has no types, and only `fuzz` installs it)
 
     with atheris.instrument_imports(include=["greenserver"]):
         from tests.fuzz import targets  # noqa: PLC0415  (instrumented while it is imported)
 
-    with targets.grounded() as ground:
-        judge = targets.TARGETS[target]
-        atheris.Setup([program, *options], lambda data: judge(ground, data))
+    with targets.make_environment() as environment:
+        target_function = targets.TARGETS[target]
+        atheris.Setup([program, *options], lambda data: target_function(environment, data))
         atheris.Fuzz()
 
 

@@ -1,4 +1,4 @@
-"""Every input that fuzzing found worth keeping, and conversations made up anew, keep the promises of each target."""
+"""The corpus of fuzzing, and more random input, pass each target."""
 
 import random
 from pathlib import Path
@@ -6,30 +6,30 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.__main__ import CORPUS, FOUND, NAMES, read_corpus
-from tests.fuzz.targets import TARGETS, grounded
-from tests.greenserver.conversations import make_up
+from tests.fuzz.targets import TARGETS, make_environment
+from tests.greenserver.random_input import random_input
 
 pytestmark = pytest.mark.once
 
-MADE_UP = 300
+RANDOM_INPUTS = 300
 
 
-def test_every_target_has_its_corpus() -> None:
+def test_every_target_has_a_corpus() -> None:
     assert tuple(TARGETS) == NAMES
     assert all(read_corpus(CORPUS, name) for name in NAMES)
 
 
 @pytest.mark.parametrize("target", NAMES)
-def test_what_was_found_keeps_the_promises(target: str) -> None:
-    once_broken = [path.read_bytes() for path in sorted(Path(FOUND, target).glob("*"))]
-    with grounded() as ground:
-        for data in (*once_broken, *read_corpus(CORPUS, target)):
-            TARGETS[target](ground, data)
+def test_the_corpus_passes(target: str) -> None:
+    once_failed = [path.read_bytes() for path in sorted(Path(FOUND, target).glob("*"))]
+    with make_environment() as environment:
+        for data in (*once_failed, *read_corpus(CORPUS, target)):
+            TARGETS[target](environment, data)
 
 
 @pytest.mark.parametrize("target", NAMES)
-def test_conversations_that_are_made_up_keep_the_promises(target: str) -> None:
-    dice = random.Random(target)
-    with grounded() as ground:
-        for seed in range(MADE_UP):
-            TARGETS[target](ground, dice.randbytes(6) + make_up(seed)[:994])
+def test_random_input_passes(target: str) -> None:
+    rng = random.Random(target)
+    with make_environment() as environment:
+        for seed in range(RANDOM_INPUTS):
+            TARGETS[target](environment, rng.randbytes(6) + random_input(seed)[:994])

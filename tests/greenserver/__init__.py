@@ -1,1 +1,1 @@
-"""The tests of the server: units beside conversations with real servers in processes of their own."""
+"""Tests of the server: unit tests, and tests of real servers in separate processes."""

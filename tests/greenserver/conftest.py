@@ -1,4 +1,4 @@
-"""Fixtures: a directory with all that a server may meet, and servers for every engine and dialect."""
+"""Fixtures: a directory with all kinds of files, and servers of every engine and dialect."""
 
 import contextlib
 import gc
@@ -18,25 +18,25 @@ from greenserver.files.store import FileStore
 from greenserver.io.wait import ShutdownEvent
 from tests.forked import count_descriptors
 from tests.greenserver.launching import Launch, LaunchedServer
-from tests.greenserver.serving import DIALECTS, ENGINES, Server, closing_all_made, settled, wait_until
+from tests.greenserver.serving import DIALECTS, ENGINES, Server, closing_servers, no_leaks, wait_until
 
 TEXT = b"Hello, HFTP! This is text, 41 bytes long."
 BINARY = bytes(range(256)) * 3 + b"\r\n\0\r\n"
 LARGE = b"".join(number.to_bytes(4, "big") for number in range(300_000))
-"""1.2 MB, no two places alike: several chunks, and not a multiple of 3."""
+"""1.2 MB of consecutive numbers, so that each offset has its own content: several chunks, and not a multiple of 3."""
 
 LIVE = hypothesis.settings(max_examples=60, deadline=None, derandomize=True, database=None)
-"""For examples that are each a conversation with a server: few, and the same ones each time."""
+"""For examples that each need a connection to a server: few and deterministic."""
 
 PURE = hypothesis.settings(max_examples=100, deadline=None, derandomize=True, database=None)
-"""For examples that are computed: more, and the same ones each time."""
+"""For examples that are only computed: more, and deterministic."""
 
 ServerFor = Callable[..., Server]
 Start = Callable[..., Server]
 
 
 def populate(directory: Path) -> None:
-    """Fill a directory with files that are served, and with all that must not be."""
+    """Fill a directory with files that are served, and with entries that must not be."""
     directory.mkdir()
     (directory / "text.txt").write_bytes(TEXT)
     (directory / "one").write_bytes(b"1")
@@ -64,7 +64,7 @@ SERVED = {
     "large.bin": LARGE,
     "n" * 255: b"long name",
 }
-"""Exactly what a server of that directory lists and serves."""
+"""The files that a server of that directory lists and serves, and no others."""
 
 
 @pytest.fixture(params=ENGINES)
@@ -87,7 +87,7 @@ def server(server_for: ServerFor, engine: str, dialect: str) -> Server:
 
 @pytest.fixture(scope="session")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the directory that the servers of this session share; nobody changes it."""
+    """Return the directory that the servers of this session share. No test may change it."""
     path = tmp_path_factory.mktemp("served") / "data"
     populate(path)
     return path
@@ -95,14 +95,14 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def session_servers(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerFor]:
-    """Return what starts a server when its engine and dialect are first asked for."""
-    with closing_all_made(Server) as start:
+    """Return a function that returns the shared server of an engine and dialect, started on first use."""
+    with closing_servers(Server) as start:
 
         @cache
         def server_for(engine: str, dialect: str) -> Server:
             options = ("--engine", engine, "--dialect", dialect, "--quiet")
             server = start(directory, tmp_path_factory.mktemp("server"), *options)
-            server.ask(b"quit\r\n")  # what a first client makes for good is made now
+            server.ask(b"quit\r\n")  # allocate now what stays allocated after the first connection
             return server
 
         yield server_for
@@ -110,7 +110,7 @@ def session_servers(directory: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def server_for(session_servers: ServerFor) -> Iterator[ServerFor]:
-    """Return what gives a shared server, and check that it holds no more after the test than before."""
+    """Return a function that returns a shared server, and check that the test leaks nothing in it."""
     with contextlib.ExitStack() as checks:
         checked = set()
 
@@ -118,7 +118,7 @@ def server_for(session_servers: ServerFor) -> Iterator[ServerFor]:
             server = session_servers(engine, dialect)
             if server not in checked:
                 checked.add(server)
-                checks.enter_context(settled(server))
+                checks.enter_context(no_leaks(server))
             return server
 
         yield checked_server
@@ -126,38 +126,38 @@ def server_for(session_servers: ServerFor) -> Iterator[ServerFor]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Return what starts a server of the test's own, given a directory and options."""
+    """Return a function that starts a server for one test, given a directory and options."""
     numbers = count()
 
     def start_server(directory: Path, *options: str, **more: Any) -> Server:  # noqa: ANN401  (as Server)
         return Server(directory, tmp_path / f"server-{next(numbers)}", *options, **more)
 
-    with closing_all_made(start_server) as start:
+    with closing_servers(start_server) as start:
         yield start
 
 
 @pytest.fixture
 def launch(directory: Path, tmp_path: Path) -> Iterator[Launch]:
-    """Return what starts a server of the library with settings of the test's own."""
+    """Return a function that starts a `LaunchedServer` with settings of the test."""
     numbers = count()
 
     def launch_server(engine: str, directory: Path = directory, **settings: Any) -> LaunchedServer:  # noqa: ANN401  (as LaunchedServer)
         return LaunchedServer(directory, tmp_path / f"launched-{next(numbers)}", engine, **settings)
 
-    with closing_all_made(launch_server) as launch:
+    with closing_servers(launch_server) as launch:
         yield launch
 
 
 @pytest.fixture
 def store(directory: Path) -> Iterator[FileStore]:
-    """Return a store of the files that are shared."""
+    """Return a store of the shared files."""
     with FileStore(directory) as store:
         yield store
 
 
 @pytest.fixture
 def stop() -> Iterator[ShutdownEvent]:
-    """Return what tells waits to end."""
+    """Return a shutdown event."""
     stop = ShutdownEvent()
     yield stop
     stop.close()
@@ -165,9 +165,9 @@ def stop() -> Iterator[ShutdownEvent]:
 
 @pytest.fixture
 def log() -> Iterator[logging.Logger]:
-    """Return the package's logger, and leave it as it was.
+    """Return the logger of the package, and restore it after the test.
 
-    What a test has it write to may be closed later, and then something else has that descriptor.
+    A handler that outlives the test might write to a descriptor that has been closed and reused.
     """
     package = logging.getLogger("greenserver")
     level, handlers, propagate = package.level, package.handlers, package.propagate
@@ -176,23 +176,23 @@ def log() -> Iterator[logging.Logger]:
         if each not in handlers:
             each.close()
     package.handlers, package.propagate = handlers, propagate
-    package.setLevel(level)  # which forgets what was enabled, too
+    package.setLevel(level)  # which also clears the cache of enabled levels
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_here() -> Iterator[None]:
-    """Check that the test itself leaves no descriptor and no thread behind in its own process."""
+def no_leaks_in_this_process() -> Iterator[None]:
+    """Check that the test leaks no descriptor and no thread in its own process."""
 
-    def held() -> tuple[int, int]:
+    def count_resources() -> tuple[int, int]:
         return len(os.listdir("/proc/self/fd")) - count_descriptors(), threading.active_count()
 
-    before = held()
+    before = count_resources()
     yield
 
     def has_settled() -> bool:
-        if all(now <= then for now, then in zip(held(), before, strict=True)):
+        if all(now <= then for now, then in zip(count_resources(), before, strict=True)):
             return True
         gc.collect()
         return False
 
-    wait_until(has_settled, "the test closes what it opened")
+    wait_until(has_settled, "the test releases its descriptors and threads")

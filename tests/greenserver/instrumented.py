@@ -1,9 +1,9 @@
-"""Runs greenserver and counts what it holds, on request: descriptors, threads, greenlets.
+"""Run greenserver, and count its descriptors, threads and greenlets on request.
 
 Used as ``python -m tests.greenserver.instrumented COUNTS-SOCKET OPTION...``. Each connection to the unix
-socket is answered with one JSON object. The counting runs in a real thread, whatever is patched.
+socket is answered with one JSON object. The counting runs in a native thread, even in a monkey-patched process.
 
-`TEST_PERMISSIONS` in the environment makes file permissions count for the server, whoever runs the tests.
+With `TEST_PERMISSIONS` in the environment, file permissions apply to the server even if root runs the tests.
 """
 
 import ctypes
@@ -33,24 +33,27 @@ def count() -> dict[str, int]:
     }
 
 
-def _is_alive(thing: Any, kind: type) -> bool:  # noqa: ANN401  (the collector knows things of any type)
-    return isinstance(thing, kind) and not getattr(thing, "dead", True)
+def _is_alive(candidate: Any, kind: type) -> bool:  # noqa: ANN401  (the collector tracks objects of any type)
+    return isinstance(candidate, kind) and not getattr(candidate, "dead", True)
 
 
 def answer_counts(listener: socket.socket) -> None:
-    """Answer each connection with the counts, for ever."""
+    """Answer each connection with the counts, in an endless loop."""
     while True:
         client, _ = RealSocket.accept(listener)
         with client:
             client.sendall(json.dumps(count()).encode())
 
 
-def obey_permissions() -> None:
-    """Give up root's right to read what it has no permission for."""
+def enforce_permissions() -> None:
+    """Drop the capabilities by which root bypasses file permissions."""
     if os.geteuid() == 0:
         libc = ctypes.CDLL(None, use_errno=True)
         version_3, dac_override, dac_read_search = 0x20080522, 1, 2  # linux/capability.h
-        header, sets = (ctypes.c_uint32 * 2)(version_3, 0), (ctypes.c_uint32 * 6)()  # the first set is in effect
+        header, sets = (
+            (ctypes.c_uint32 * 2)(version_3, 0),
+            (ctypes.c_uint32 * 6)(),
+        )  # the first one is the effective set
         libc.capget(header, sets)
         sets[0] &= ~(1 << dac_override | 1 << dac_read_search)
         if libc.capset(header, sets):
@@ -58,14 +61,14 @@ def obey_permissions() -> None:
 
 
 def main() -> None:
-    """Run the command line, and count meanwhile."""
+    """Run the command line, with the counter in a thread."""
     counts = RealSocket(socket.AF_UNIX)
     counts.bind(sys.argv.pop(1))
     counts.listen()
     if os.environ.get("TEST_PERMISSIONS"):
-        obey_permissions()
+        enforce_permissions()
     start_new_thread(answer_counts, (counts,))
-    gc.freeze()  # what there is by now need not be looked through at each count
+    gc.freeze()  # makes each count of greenlets cheaper
     run_command_line()
 
 

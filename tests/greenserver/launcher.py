@@ -1,4 +1,4 @@
-"""Runs a server as a program that uses the library would, with settings in JSON, and counts what it holds.
+"""Run a server through the Python API, with settings in JSON, and count its resources on request.
 
 Used as ``python -m tests.greenserver.launcher SETTINGS``; see `tests.greenserver.launching` for the settings.
 """
@@ -27,7 +27,7 @@ _PATIENCE_SECONDS = 60.0
 
 
 def patch_for(engine: str) -> None:
-    """Monkey-patch this process if the engine runs on greenlets."""
+    """Monkey-patch this process for the gevent engine."""
     if engine == "gevent":
         from gevent import monkey  # noqa: PLC0415  (the other engines do not patch)
 
@@ -44,13 +44,13 @@ def main() -> None:
     if settings.get("descriptors"):
         resource.setrlimit(resource.RLIMIT_NOFILE, (settings["descriptors"],) * 2)
     patch_for(settings["engine"])
-    # These must find the sockets patched.
+    # These must be imported after patching.
     from greenserver import Server  # noqa: PLC0415
     from greenserver.config.limits import DEFAULTS  # noqa: PLC0415
     from greenserver.connection.tls import server_context  # noqa: PLC0415
     from greenserver.telemetry import log  # noqa: PLC0415
 
-    gc.freeze()  # what there is by now need not be looked through at each count
+    gc.freeze()  # makes each count of greenlets cheaper
     log.configure("json", logging.INFO)
     if settings.get("hang"):
         hang_reading(Path(settings["hang"]))
@@ -63,7 +63,7 @@ def main() -> None:
         tls=server_context(*settings["tls"]) if settings.get("tls") else None,
         proxy_from=[ipaddress.ip_network(network) for network in settings.get("proxy_from", ())],
     ) as server:
-        # Without it, a signal that comes to another thread would not end the wait of the first.
+        # Without it, a signal delivered to another thread would not interrupt the wait of the main thread.
         signal.set_wakeup_fd(server.wakeup_fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, lambda *_: server.stop())
         sys.stdout.write(f"{server.port}\n")
@@ -74,8 +74,8 @@ def main() -> None:
 
 
 def hang_reading(while_exists: Path) -> None:
-    """Replace the disk under the store: files named hung* are never in memory, and reads of them hang."""
-    from greenserver.files import page_cache, store  # noqa: PLC0415  (they must find the sockets patched)
+    """Simulate a hanging disk: files named hung* are never in the page cache, and reads of them block."""
+    from greenserver.files import page_cache, store  # noqa: PLC0415  (they must be imported after patching)
 
     hung: set[int] = set()
     real_open, real_preadv, real_is_cached = os.open, os.preadv, page_cache.is_name_cached

@@ -1,4 +1,4 @@
-"""Says what a server must answer, byte for byte: a second reading of the protocol, shared with nobody."""
+"""A test oracle: the exact replies that the protocol requires, implemented independently of the server."""
 
 import base64
 import re
@@ -20,14 +20,14 @@ FRAGMENT = 48 * 1024
 
 @dataclass(frozen=True)
 class Oracle:
-    """What a server of a dialect answers, given its files in the order of its listing."""
+    """The replies of a server of a dialect, given its files in the order of its listing."""
 
     dialect: str
     files: Mapping[str, bytes]
     longest_line: int = LONGEST_LINE
 
     def replies(self, sent: bytes) -> bytes:
-        """Return all that comes back for what a client sends before it ends its half of the stream."""
+        """Return all replies to the input of a client that then shuts down its writing side."""
         replies = []
         while sent:
             line, line_feed, sent = sent.partition(b"\n")
@@ -82,7 +82,7 @@ class Oracle:
 
 
 def in_form(form: str, data: bytes) -> bytes:
-    """Return the bytes of a slice as a dialect, or the word ``raw``, puts them on the wire."""
+    """Return the bytes of a slice in the form of a dialect, or of ``raw``."""
     if form == "raw":
         return b"Content-Length: %d\r\n\r\n%b" % (len(data), data)
     if form == "2018":

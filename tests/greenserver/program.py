@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import pytest
 
-from tests.greenserver.serving import PATIENCE_SECONDS, unmeasured, wait_until
+from tests.greenserver.serving import PATIENCE_SECONDS, environment_without_coverage, wait_until
 
 PROGRAM = str(Path(sys.executable).with_name("greenserver"))
 
@@ -37,7 +37,7 @@ class Running:
 
 def plain_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment without what could change how an interpreter or the server starts."""
-    known = unmeasured().items()
+    known = environment_without_coverage().items()
     return {name: value for name, value in known if not name.startswith(("PYTHON", "GREENSERVER_"))} | dict(more or {})
 
 

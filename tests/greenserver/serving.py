@@ -1,4 +1,4 @@
-"""Servers in processes of their own, and a client that speaks in raw bytes."""
+"""Servers in separate processes, and a client that sends and receives raw bytes."""
 
 import contextlib
 import json
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
     from tests.forked import ForkedProcess
 
-Asked = ParamSpec("Asked")
+Arguments = ParamSpec("Arguments")
 Made = TypeVar("Made", bound="Server")
 
 ENGINES = ("gevent", "threads", "selectors", "sequential")
 DIALECTS = ("2026", "2019", "2018", "2016")
 PATIENCE_SECONDS = 20.0
-"""How long anything may take before a test fails: a hundred times what it takes."""
+"""The timeout of anything in a test: a hundred times the usual duration."""
 
 ROOT = Path(__file__).parents[2]
 
 
 class Server:
-    """A greenserver in a process of its own, with its output in files."""
+    """A greenserver in a separate process, with its output in files."""
 
     def __init__(
         self,
@@ -54,16 +54,16 @@ class Server:
         directory_option = ("--directory", str(directory)) if is_directory_option else ()
         arguments = [str(self._counts), *directory_option, *where, *options]
         engine = options[options.index("--engine") + 1] if "--engine" in options else ENGINES[0]
-        # What the engine is must be told by the options, and not by a file or the environment.
+        # A server can only be forked if its engine is set by the options: the fork is preloaded for that engine.
         is_in_file = "-c" in options and "--engine" not in options
         is_in_environment = any(name.startswith("GREENSERVER_") for name in environment or {})
         is_forked = not (prepare or is_in_file or is_in_environment)
         with self.stdout.open("wb") as stdout, self.stderr.open("ab") as stderr:
-            self.process = begin(
+            self.process = start_process(
                 "tests.greenserver.instrumented",
                 arguments,
                 (stdout.fileno(), stderr.fileno()),
-                kind=kind_of(engine, is_in_workers="--workers" in options) if is_forked else None,
+                kind=fork_kind(engine, is_in_workers="--workers" in options) if is_forked else None,
                 environment={**os.environ, **(environment or {})},
                 prepare=prepare,
             )
@@ -76,7 +76,7 @@ class Server:
         return Client(socket.create_connection(("127.0.0.1", self.port), PATIENCE_SECONDS))
 
     def ask(self, sent: bytes, *, pieces: Sequence[int] = ()) -> bytes:
-        """Send bytes on a new connection, end our half of the stream, and return all that comes back."""
+        """Send bytes on a new connection, shut down the writing side, and return all that comes back."""
         with self.connect() as client:
             client.send(sent, pieces=pieces)
             client.end()
@@ -84,13 +84,13 @@ class Server:
 
     def counts(self) -> dict[str, int]:
         """Return how many descriptors, threads and greenlets the server has."""
-        with socket.socket(socket.AF_UNIX) as asking:
-            asking.settimeout(PATIENCE_SECONDS)
-            asking.connect(str(self._counts))
-            return dict(json.loads(asking.makefile("rb").read()))
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(PATIENCE_SECONDS)
+            sock.connect(str(self._counts))
+            return dict(json.loads(sock.makefile("rb").read()))
 
     def peak_kib(self) -> int:
-        """Return the most resident memory that the server ever had, in KiB."""
+        """Return the peak resident memory of the server, in KiB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
 
@@ -111,16 +111,16 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-            message = f"the server did not end when it was told to: {self.log()[-2000:]}"
+            message = f"the server did not exit on SIGTERM: {self.log()[-2000:]}"
             raise AssertionError(message)
 
 
-def kind_of(engine: str, *, is_in_workers: bool = False) -> str:
-    """Return from which of `forking.IMPORTED` a server is forked."""
+def fork_kind(engine: str, *, is_in_workers: bool = False) -> str:
+    """Return the key of `forking.IMPORTED` for a server: the set of modules that its process has preloaded."""
     return "workers" if is_in_workers else engine if engine in IMPORTED else "others"
 
 
-def begin(  # noqa: PLR0913  (a process has these)
+def start_process(  # noqa: PLR0913  (a process has these)
     module: str,
     arguments: list[str],
     outputs: tuple[int, int],
@@ -130,7 +130,7 @@ def begin(  # noqa: PLR0913  (a process has these)
     prepare: Callable[[], None] | None = None,
     under: Sequence[str] = (),
 ) -> "subprocess.Popen[bytes] | ForkedProcess":
-    """Start a module as a program; fork what is only to serve, of a kind."""
+    """Run a module as a program, in a new interpreter if `kind` is None, else forked from a preloaded process."""
     if kind is not None:
         return fork_server(module, kind, arguments, outputs, dict(environment))
     return subprocess.Popen(
@@ -145,7 +145,7 @@ def begin(  # noqa: PLR0913  (a process has these)
 
 
 class Client:
-    """A connection that sends what it is told and returns what it gets."""
+    """A client of raw bytes on one connection."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
@@ -161,7 +161,7 @@ class Client:
         self.socket.close()
 
     def send(self, data: bytes, *, pieces: Sequence[int] = ()) -> None:
-        """Send bytes, cut into pieces of these lengths and the rest; ignores that the server has closed."""
+        """Send bytes, cut into pieces of these lengths and the rest. Ignore a connection that the server has closed."""
         with contextlib.suppress(ConnectionError):
             for length in pieces:
                 self.socket.sendall(data[:length])
@@ -169,19 +169,19 @@ class Client:
             self.socket.sendall(data)
 
     def end(self) -> None:
-        """End our half of the stream."""
+        """Shut down the writing side of the connection."""
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
 
     def line(self) -> bytes:
-        r"""Return the next line, its end included; what is left at the end of the stream."""
+        r"""Return the next line with its end; at EOF, whatever is left."""
         while b"\n" not in self._received and (data := self._receive()):
             self._received += data
         line, found, self._received = self._received.partition(b"\n")
         return line + found
 
     def exactly(self, count: int) -> bytes:
-        """Return the next so many bytes; fewer only at the end of the stream."""
+        """Return the next `count` bytes; fewer only at EOF."""
         parts = [self._received]
         missing = count - len(self._received)
         while missing > 0 and (data := self._receive()):
@@ -192,7 +192,7 @@ class Client:
         return whole[:count]
 
     def rest(self) -> bytes:
-        """Return all that comes until the server closes."""
+        """Return everything up to EOF."""
         parts = [self._received]
         while data := self._receive():
             parts.append(data)
@@ -200,7 +200,7 @@ class Client:
         return b"".join(parts)
 
     def skip(self, count: int) -> int:
-        """Receive the next so many bytes, and return how many came."""
+        """Receive and discard up to `count` bytes, and return how many came before EOF."""
         skipped = min(count, len(self._received))
         self._received = self._received[skipped:]
         while skipped < count and (data := self.socket.recv(min(1 << 20, count - skipped))):
@@ -208,27 +208,27 @@ class Client:
         return skipped
 
     def reset(self) -> None:
-        """Drop the connection without the courtesy of an end."""
+        """Reset the connection."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
     def _receive(self) -> bytes:
-        """Return what comes next; a reset is an end."""
+        """Return the next bytes received; treat a reset as EOF."""
         try:
             return self.socket.recv(1 << 18)
         except ConnectionError:
             return b""
 
 
-def unmeasured() -> dict[str, str]:
-    """Return the environment for a process in which coverage would disturb what the test looks at."""
+def environment_without_coverage() -> dict[str, str]:
+    """Return the environment for a process in which coverage measurement would disturb the test."""
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 
 def run_script(
     script: str, *arguments: str, environment: dict[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a script in an interpreter of its own, which knows the project, and return how it ended."""
+    """Run a script in a new interpreter, in the root of the project, and return the completed process."""
     return subprocess.run(
         [sys.executable, "-c", script, *arguments],
         cwd=ROOT,
@@ -241,11 +241,11 @@ def run_script(
 
 
 @contextlib.contextmanager
-def closing_all_made(make: Callable[Asked, Made]) -> Iterator[Callable[Asked, Made]]:
-    """Give what makes servers as `make` does, and close all that it has made when the block ends."""
+def closing_servers(make: Callable[Arguments, Made]) -> Iterator[Callable[Arguments, Made]]:
+    """Return a function that makes servers by calling `make`, and close them all at the end of the block."""
     with contextlib.ExitStack() as stack:
 
-        def make_one(*args: Asked.args, **kwargs: Asked.kwargs) -> Made:
+        def make_one(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Made:
             server = make(*args, **kwargs)
             stack.callback(server.close)
             return server
@@ -254,16 +254,16 @@ def closing_all_made(make: Callable[Asked, Made]) -> Iterator[Callable[Asked, Ma
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Wait until something is so; fail if it does not become so."""
+    """Wait until a condition is true, and fail after `PATIENCE_SECONDS`."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        assert time.monotonic() < deadline, f"timed out waiting: {what}"
         time.sleep(0.01)
 
 
 @contextlib.contextmanager
-def settled(server: Server) -> Iterator[None]:
-    """Check that a server holds no more after a block than before it."""
+def no_leaks(server: Server) -> Iterator[None]:
+    """Check that a block leaks no descriptor, thread or greenlet in a server."""
     before = server.counts()
     yield
     wait_until(

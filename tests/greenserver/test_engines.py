@@ -1,4 +1,4 @@
-"""Engines load by name when they are asked for, and let conversations finish within limits."""
+"""Engines are loaded by name on demand, and let connections finish within the grace period."""
 
 import socket
 import subprocess
@@ -21,13 +21,13 @@ from tests.greenserver.oracle import OK
 from tests.greenserver.serving import ENGINES, Client, run_script
 
 
-def test_there_are_four_and_gevent_is_the_default() -> None:
+def test_there_are_four_engines_and_gevent_is_the_default() -> None:
     assert tuple(engines.ENGINES) == ENGINES
     assert engines.DEFAULT_ENGINE == "gevent"
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_an_engine_loads_when_it_is_asked_for_and_no_other(engine: str) -> None:
+def test_only_the_requested_engine_is_imported(engine: str) -> None:
     program = f"""
 import sys
 from greenserver import engines
@@ -45,8 +45,8 @@ def test_no_time_is_left_after_a_deadline(deadline: float, least: float, most: f
     assert least <= engines.seconds_left(deadline) <= most
 
 
-class Unfinished:
-    """Stands for a connection that ends when it is aborted."""
+class FakeConnection:
+    """A connection that ends when it is aborted."""
 
     def __init__(self, events: list[str], connections: set[Any]) -> None:
         self._events = events
@@ -60,7 +60,7 @@ class Unfinished:
 def test_connections_that_outlast_the_grace_period_are_aborted() -> None:
     events: list[str] = []
     connections: set[Any] = set()
-    connections.add(Unfinished(events, connections))
+    connections.add(FakeConnection(events, connections))
     engines.run_or_abort(connections, lambda seconds: events.append(f"run {seconds}"), 30.0)
     assert events == ["run 30.0", "abort", f"run {limits.SWEEP_SECONDS}"]
     assert not connections
@@ -68,7 +68,7 @@ def test_connections_that_outlast_the_grace_period_are_aborted() -> None:
 
 @contextmanager
 def listening(directory: Path) -> Iterator[tuple[Server, socket.socket, ShutdownEvent]]:
-    """Return a server as engines see it, a listener and a shutdown event."""
+    """Return the arguments of an engine: a server, its listener and a shutdown event."""
     stop = ShutdownEvent()
     with open_listener("127.0.0.1", 0) as listener, Server(directory, listener=listener, engine="threads") as server:
         yield server, listener, stop
@@ -76,7 +76,7 @@ def listening(directory: Path) -> Iterator[tuple[Server, socket.socket, Shutdown
 
 
 @pytest.mark.parametrize("engine", ["threads", "selectors", "sequential"])
-def test_an_engine_serves_in_this_process_too(directory: Path, engine: str) -> None:
+def test_an_engine_serves_in_the_current_process(directory: Path, engine: str) -> None:
     with listening(directory) as (server, listener, stop):
         address = listener.getsockname()
         serving = threading.Thread(target=engines.load(engine), args=(listener, server, stop))
@@ -89,7 +89,7 @@ def test_an_engine_serves_in_this_process_too(directory: Path, engine: str) -> N
         assert not serving.is_alive()
 
 
-def test_without_room_for_a_thread_the_client_is_let_go(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_is_closed_if_no_thread_can_be_started(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[ShutdownEvent] = []
 
     class NoThread:
@@ -115,7 +115,7 @@ def test_gevent_without_patched_sockets_refuses_to_serve() -> None:
     stop.close()
 
 
-def test_the_log_of_a_process_is_quiet_by_default() -> None:
+def test_logging_is_off_by_default() -> None:
     script = (
         "import logging; from greenserver.connection import connection; "
         "print(logging.getLogger(connection.__name__).isEnabledFor(logging.INFO))"

@@ -1,4 +1,4 @@
-"""What the system may refuse, and what files may do while they are sent: no reply that is wrong looks whole."""
+"""Failing system calls, and files that change while they are sent: no wrong reply looks complete."""
 
 import base64
 import contextlib
@@ -21,10 +21,10 @@ from tests.greenserver.serving import ENGINES, wait_until
 pytestmark = pytest.mark.once
 
 CONTENT = b"".join(number.to_bytes(4, "big") for number in range(3_000_000))
-"""12 MB: more than the kernel holds for a client that does not read."""
+"""12 MB: more than the kernel buffers for a client that does not read."""
 
 IN_ONE_THREAD = tuple(engine for engine in ENGINES if engine != "threads")
-"""Where the faults, which strace counts for each thread, come in the order of the clients."""
+"""Engines on which faults, which strace counts for each thread, occur in the order of the clients."""
 
 ACCEPT_FAULTS = [
     *((engine, error) for engine in ENGINES for error in ("EMFILE", "ECONNABORTED")),
@@ -61,29 +61,29 @@ def files(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def launch(launch: Launch, files: Path) -> Launch:
-    """Start servers of files that the test may change."""
+    """Return a function that starts servers of files that the test may change."""
     return partial(launch, directory=files)
 
 
 def inject(call: str, error: str, when: str, path: Path | None = None) -> list[str]:
-    """Return the options by which strace lets calls fail, counted for each thread; of one path, if one is given."""
+    """Return strace options that make calls fail, counted for each thread; calls on one path, if one is given."""
     return [f"--trace={call}", f"--inject={call}:error={error}:when={when}", *(["-P", str(path)] if path else [])]
 
 
-# --- What the system refuses ---------------------------------------------------------------------
+# --- Failing system calls ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("engine", "error"), ACCEPT_FAULTS)
-def test_a_client_that_cannot_be_accepted_at_first_is_served_later(launch: Launch, engine: str, error: str) -> None:
+def test_accept_is_retried_after_an_error(launch: Launch, engine: str, error: str) -> None:
     server = launch(engine, strace=inject("accept4", error, "2..4"))
     for _ in range(6):
         assert server.ask(b"get_metadata file.bin\r\n") == b"0 OK\r\n%d\r\n" % len(CONTENT)
-    troubles = server.events_named("accept failed; retrying")
-    assert len(troubles) == (error not in {"ECONNABORTED", "EINTR"}), "once an episode"
+    warnings = server.events_named("accept failed; retrying")
+    assert len(warnings) == (error not in {"ECONNABORTED", "EINTR"}), "one warning for each series of errors"
 
 
 @pytest.mark.parametrize(("engine", "call", "error"), FILE_FAULTS)
-def test_a_file_that_cannot_be_had_is_a_failure_of_one_reply(
+def test_an_error_of_the_file_system_fails_one_reply_only(
     launch: Launch, files: Path, engine: str, call: str, error: str
 ) -> None:
     path = files / "file.bin" if call == "preadv2" else files
@@ -94,20 +94,20 @@ def test_a_file_that_cannot_be_had_is_a_failure_of_one_reply(
     assert all(whole.startswith(reply) or reply == b"199 INTERNAL SERVER ERROR\r\n" for reply in replies)
     assert replies[-1] == whole
     if error in {"EINTR", "ENOSYS", "EOPNOTSUPP", "EAGAIN"} or call == "openat2":
-        assert replies.count(whole) == len(replies), "none of these is a failure"
+        assert replies.count(whole) == len(replies), "none of these errors affects a reply"
     else:
-        assert replies.count(whole) < len(replies), "the fault was met"
+        assert replies.count(whole) < len(replies), "the error was injected"
 
 
 @each_engine
-def test_a_disk_that_fails_in_the_middle_cuts_the_reply(launch: Launch, files: Path, engine: str) -> None:
+def test_a_read_error_in_the_middle_aborts_the_reply(launch: Launch, files: Path, engine: str) -> None:
     server = launch(engine, strace=inject("preadv2", "EIO", "4+", files / "file.bin"))
     reply = server.ask(b"get_slice file.bin 0 %d raw\r\nget_metadata file.bin\r\n" % len(CONTENT))
     head = b"0 OK\r\nContent-Length: %d\r\n\r\n" % len(CONTENT)
     assert reply.startswith(head)
     assert len(head) <= len(reply) < len(CONTENT)
     assert CONTENT.startswith(reply[len(head) :])
-    wait_until(lambda: bool(server.events_named("reply aborted")), "the cut is logged")
+    wait_until(lambda: bool(server.events_named("reply aborted")), "the aborted reply is logged")
     assert "Input/output error" in server.events_named("reply aborted")[0]["traceback"]
     assert server.ask(b"get_metadata file.bin\r\n") == b"0 OK\r\n%d\r\n" % len(CONTENT)
 
@@ -115,7 +115,7 @@ def test_a_disk_that_fails_in_the_middle_cuts_the_reply(launch: Launch, files: P
 @pytest.mark.parametrize(
     ("engine", "error"), [*((engine, "ENOBUFS") for engine in IN_ONE_THREAD), ("gevent", "ENOMEM")]
 )
-def test_a_reply_that_cannot_be_sent_ends_its_conversation_alone(launch: Launch, engine: str, error: str) -> None:
+def test_a_send_error_ends_one_connection_only(launch: Launch, engine: str, error: str) -> None:
     server = launch(engine, strace=inject("sendto", error, "3..4"))
     replies = [server.ask(b"get_metadata file.bin\r\n") for _ in range(10)]
     right = b"0 OK\r\n%d\r\n" % len(CONTENT)
@@ -123,15 +123,15 @@ def test_a_reply_that_cannot_be_sent_ends_its_conversation_alone(launch: Launch,
     assert replies[-1] == right
 
 
-def test_a_fault_in_one_thread_is_not_felt_in_another(launch: Launch, files: Path) -> None:
+def test_a_file_error_in_one_thread_does_not_affect_another(launch: Launch, files: Path) -> None:
     server = launch("threads", strace=inject("openat", "EMFILE", "2+", files))
-    ask, reply = b"get_slice file.bin 0 9\r\n", b"0 OK\r\n" + base64.b64encode(CONTENT[:9]) + b"\r\n"
+    command, reply = b"get_slice file.bin 0 9\r\n", b"0 OK\r\n" + base64.b64encode(CONTENT[:9]) + b"\r\n"
     for _ in range(3):
-        assert server.ask(ask * 3) == reply + b"199 INTERNAL SERVER ERROR\r\n"
-        assert server.ask(ask) == reply
+        assert server.ask(command * 3) == reply + b"199 INTERNAL SERVER ERROR\r\n"
+        assert server.ask(command) == reply
 
 
-def test_a_thread_that_cannot_send_ends_alone(launch: Launch) -> None:
+def test_a_send_error_in_one_thread_does_not_affect_another(launch: Launch) -> None:
     server = launch("threads", strace=inject("sendto", "ENOBUFS", "2+"))
     for _ in range(3):
         with server.connect() as client:
@@ -140,9 +140,9 @@ def test_a_thread_that_cannot_send_ends_alone(launch: Launch) -> None:
                 assert client.line() == expected
 
 
-# The first one answers tests; that of selectors reads files; gevent's stop takes none.
+# The first thread is the counter of the tests; one more of `selectors` reads files; gevent stops without a thread.
 @pytest.mark.parametrize(("engine", "refused"), [("threads", "2+"), ("selectors", "3+"), ("sequential", "2+")])
-def test_a_stop_is_obeyed_where_there_is_no_room_for_a_thread(launch: Launch, engine: str, refused: str) -> None:
+def test_the_server_stops_if_no_thread_can_be_started(launch: Launch, engine: str, refused: str) -> None:
     server = launch(engine, limits={"file_threads": 1}, strace=inject("clone,clone3", "EAGAIN", refused))
     server.connect().socket.close()
     assert server.stop() == 0
@@ -150,7 +150,7 @@ def test_a_stop_is_obeyed_where_there_is_no_room_for_a_thread(launch: Launch, en
     assert "Traceback" not in server.log()
 
 
-# --- What files do while they are sent -----------------------------------------------------------
+# --- Files that change while they are sent -------------------------------------------------------
 
 
 def truncate(path: Path) -> None:
@@ -187,7 +187,7 @@ def delete(path: Path) -> None:
     path.unlink()
 
 
-SPOILING = (truncate, shorten_by_a_byte, overwrite, rewrite_the_end, truncate_and_restore_its_length)
+CORRUPTING = (truncate, shorten_by_a_byte, overwrite, rewrite_the_end, truncate_and_restore_its_length)
 HARMLESS = (replace, delete)
 
 FORMS = {
@@ -198,8 +198,8 @@ FORMS = {
 
 
 @each_engine
-@pytest.mark.parametrize("change", [*SPOILING, *HARMLESS], ids=lambda change: change.__name__)
-def test_a_file_that_changes_while_it_is_sent_gives_no_wrong_reply_that_looks_whole(
+@pytest.mark.parametrize("change", [*CORRUPTING, *HARMLESS], ids=lambda change: change.__name__)
+def test_a_file_that_changes_while_it_is_sent_never_gives_a_complete_wrong_reply(
     launch: Launch, files: Path, engine: str, change: Callable[[Path], None]
 ) -> None:
     server = launch(engine)
@@ -207,21 +207,21 @@ def test_a_file_that_changes_while_it_is_sent_gives_no_wrong_reply_that_looks_wh
     with server.connect() as client:
         client.send(b"get_slice file.bin 0 %d raw\r\n" % len(CONTENT))
         begun = client.exactly(100_000)
-        time.sleep(0.2)  # the server fills what the kernel takes, and waits
+        time.sleep(0.2)  # the server fills the kernel buffers, and waits
         change(files / "file.bin")
         client.end()
         reply = begun + client.rest()
     if change in HARMLESS:
-        assert reply == whole, "what was opened is what is sent"
+        assert reply == whole, "the opened file is sent"
     else:
-        assert len(reply) < len(whole), "cut"
+        assert len(reply) < len(whole), "aborted"
         assert server.events_named("reply aborted")
 
 
 @pytest.mark.parametrize("body", [Base64Slice, PlainSlice, MeasuredSlice, FragmentedSlice])
-@pytest.mark.parametrize("change", SPOILING, ids=lambda change: change.__name__)
+@pytest.mark.parametrize("change", CORRUPTING, ids=lambda change: change.__name__)
 @pytest.mark.parametrize("stop_before", [1, 100, 200_000])
-def test_a_last_part_that_was_partly_sent_is_not_completed_from_another_version(
+def test_a_partly_sent_last_part_is_not_completed_from_a_changed_file(
     files: Path, body: type[PlainSlice], change: Callable[[Path], None], stop_before: int
 ) -> None:
     with FileStore(files) as store:
@@ -237,7 +237,7 @@ def test_a_last_part_that_was_partly_sent_is_not_completed_from_another_version(
                 while part := reply.part(position + len(rest)):
                     rest += part
             assert len(rest) < stop_before or re.fullmatch(rb"\r?\n", rest[-2:]), (
-                "cut, or all of the file was sent before"
+                "aborted, or the whole file was sent before"
             )
             if stop_before > 10:
                 assert len(rest) < stop_before
@@ -251,10 +251,10 @@ def parts(body: PlainSlice) -> Iterator[Data]:
             position += len(part)
 
 
-def test_a_small_slice_is_served_from_a_file_that_grows(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_slice_is_read_from_a_growing_file(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real_preadv = os.preadv
 
-    def grow_then_read(*arguments: Any) -> int:  # noqa: ANN401  (whatever preadv takes)
+    def grow_then_read(*arguments: Any) -> int:  # noqa: ANN401  (the arguments of preadv)
         with (files / "file.bin").open("ab") as file:
             file.write(b"more")
         return real_preadv(*arguments)

@@ -1,4 +1,4 @@
-"""Files that change, vanish, or must not be read, on every engine."""
+"""Files that change, disappear, or are unreadable, on every engine."""
 
 import os
 import subprocess
@@ -12,15 +12,15 @@ import pytest
 
 from tests.greenserver.conftest import Start
 from tests.greenserver.oracle import FAILED, NO_FILE, OK, PAST_END
-from tests.greenserver.serving import Server, closing_all_made, settled, unmeasured, wait_until
+from tests.greenserver.serving import Server, closing_servers, environment_without_coverage, no_leaks, wait_until
 
 MIB = 1 << 20
-OBEYING_PERMISSIONS = {"TEST_PERMISSIONS": "1"}
+ENFORCED_PERMISSIONS = {"TEST_PERMISSIONS": "1"}
 
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Path:
-    """Return an empty directory, for a server of the test's own."""
+    """Return an empty directory, for a server that one test starts."""
     path = tmp_path / "fresh"
     path.mkdir()
     return path
@@ -28,8 +28,8 @@ def fresh(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
-    """Return what starts a server of an empty directory when its engine is first asked for."""
-    with closing_all_made(Server) as start:
+    """Return a function that returns the server of an empty directory of an engine, started on first use."""
+    with closing_servers(Server) as start:
 
         @cache
         def server_for(engine: str) -> Server:
@@ -37,8 +37,8 @@ def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
             directory = scratch / "own"
             directory.mkdir()
             options = ("--engine", engine, "--log-format", "json")
-            server = start(directory, scratch / "server", *options, environment=OBEYING_PERMISSIONS)
-            server.ask(b"get_file_listing\r\n")  # what a first client makes for good is made now
+            server = start(directory, scratch / "server", *options, environment=ENFORCED_PERMISSIONS)
+            server.ask(b"get_file_listing\r\n")  # allocate now what stays allocated after the first connection
             return server
 
         yield server_for
@@ -46,10 +46,10 @@ def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
 
 @pytest.fixture
 def own_server(own_servers: Callable[[str], Server], engine: str) -> Iterator[Server]:
-    """Return a server for each engine in turn, which must hold no more after the test than before."""
+    """Return a server of each engine in turn, and check that the test leaks nothing in it."""
     server = own_servers(engine)
     os.truncate(server.stderr, 0)
-    with settled(server):
+    with no_leaks(server):
         yield server
     for entry in server.directory.iterdir():
         if entry.is_dir():
@@ -64,11 +64,11 @@ def own(own_server: Server) -> Path:
     return own_server.directory
 
 
-def test_an_empty_directory_is_an_empty_listing(own_server: Server) -> None:
+def test_an_empty_directory_has_an_empty_listing(own_server: Server) -> None:
     assert own_server.ask(b"get_file_listing\r\n") == OK + b"\r\n"
 
 
-def test_what_changes_is_served_as_it_is_now(own_server: Server, own: Path) -> None:
+def test_changed_files_are_served_as_they_are_now(own_server: Server, own: Path) -> None:
     file = own / "file"
     for data in (b"", b"abc", b"a" * 100, b"ab"):
         file.write_bytes(data)
@@ -81,7 +81,7 @@ def test_what_changes_is_served_as_it_is_now(own_server: Server, own: Path) -> N
     assert own_server.ask(b"get_metadata file\r\nget_file_listing\r\n") == NO_FILE + OK + b"\r\n"
 
 
-def test_what_cannot_be_read_is_the_servers_failure(own_server: Server, own: Path) -> None:
+def test_an_unreadable_file_or_directory_is_an_internal_error(own_server: Server, own: Path) -> None:
     (own / "locked").write_bytes(b"secret")
     (own / "open").write_bytes(b"1")
     (own / "locked").chmod(0)
@@ -100,10 +100,10 @@ def test_what_cannot_be_read_is_the_servers_failure(own_server: Server, own: Pat
     assert "Traceback" not in own_server.log(), "it is no fault of the program"
 
 
-def test_a_directory_that_cannot_be_read_at_the_start_is_warned_of(start: Start, fresh: Path, engine: str) -> None:
+def test_an_unreadable_directory_is_logged_at_the_start(start: Start, fresh: Path, engine: str) -> None:
     fresh.chmod(0o300)
     try:
-        server = start(fresh, "--engine", engine, environment=OBEYING_PERMISSIONS)
+        server = start(fresh, "--engine", engine, environment=ENFORCED_PERMISSIONS)
         assert server.ask(b"get_file_listing\r\n") == FAILED
     finally:
         fresh.chmod(0o755)
@@ -111,7 +111,7 @@ def test_a_directory_that_cannot_be_read_at_the_start_is_warned_of(start: Start,
     assert server.ask(b"get_file_listing\r\n") == OK + b"\r\n"
 
 
-def test_a_file_that_shrinks_while_it_is_sent_cuts_the_connection(own_server: Server, own: Path) -> None:
+def test_a_file_truncated_while_it_is_sent_closes_the_connection(own_server: Server, own: Path) -> None:
     size = 64 * MIB
     for form in (b"", b" raw"):
         (own / "file").touch()
@@ -123,14 +123,14 @@ def test_a_file_that_shrinks_while_it_is_sent_cuts_the_connection(own_server: Se
             got = client.rest()
         assert len(got) < size
         assert OK not in got
-    wait_until(lambda: own_server.log().count('"reply aborted"') == 2, "the server tells of the cut")
+    wait_until(lambda: own_server.log().count('"reply aborted"') == 2, "both aborted replies are logged")
 
 
-def test_a_link_that_takes_a_files_place_is_never_followed(own_server: Server, own: Path) -> None:
+def test_a_symlink_that_replaces_a_file_is_never_followed(own_server: Server, own: Path) -> None:
     secret = own.parent / "outside"
     secret.write_bytes(b"SECRET")
     (own / "file").write_bytes(b"public")
-    # A process of its own swaps them as fast as it can: a thread of ours would wait for our lock.
+    # A separate process swaps them as fast as it can: a thread would wait for the GIL.
     swap = f"""
 import os
 os.chdir({str(own)!r})
@@ -142,22 +142,24 @@ for number in range(300):
         new.write(b"public")
     os.replace(".new", "file")
 """
-    seen: set[bytes] = set()
-    with subprocess.Popen([sys.executable, "-c", swap], env=unmeasured(), stdout=subprocess.PIPE) as swapping:
+    statuses: set[bytes] = set()
+    with subprocess.Popen(
+        [sys.executable, "-c", swap], env=environment_without_coverage(), stdout=subprocess.PIPE
+    ) as swapping:
         assert swapping.stdout is not None
         swapping.stdout.readline()
         with own_server.connect() as client:
-            while swapping.poll() is None or not seen:
+            while swapping.poll() is None or not statuses:
                 client.send(b"get_slice file 0 6 raw\r\n")
                 status = client.line()
-                seen.add(status)
+                statuses.add(status)
                 if status == OK:
                     assert client.exactly(len(b"Content-Length: 6\r\n\r\npublic")) == b"Content-Length: 6\r\n\r\npublic"
-    assert seen <= {OK, NO_FILE}
+    assert statuses <= {OK, NO_FILE}
     assert own_server.ask(b"get_metadata file\r\n") == OK + b"6\r\n"
 
 
-def test_a_fifo_that_takes_a_files_place_holds_nobody(own_server: Server, own: Path) -> None:
+def test_a_fifo_that_replaces_a_file_does_not_block(own_server: Server, own: Path) -> None:
     (own / "other").write_bytes(b"1")
     for _ in range(20):
         os.mkfifo(own / ".new")
@@ -166,7 +168,7 @@ def test_a_fifo_that_takes_a_files_place_holds_nobody(own_server: Server, own: P
         (own / "file").unlink()
 
 
-def test_a_large_directory_is_listed_whole(own_server: Server, own: Path) -> None:
+def test_a_large_directory_is_listed_completely(own_server: Server, own: Path) -> None:
     names = {f"file-{number:05}".encode() for number in range(1500)}
     for name in names:
         (own / name.decode()).touch()
@@ -176,14 +178,14 @@ def test_a_large_directory_is_listed_whole(own_server: Server, own: Path) -> Non
     assert set(listed) == names
 
 
-def test_hidden_files_are_served_when_asked_for(start: Start, fresh: Path, engine: str) -> None:
+def test_hidden_files_are_served_if_enabled(start: Start, fresh: Path, engine: str) -> None:
     (fresh / ".profile").write_bytes(b"abc")
     server = start(fresh, "--engine", engine, "--hidden")
     sent = b"get_file_listing\r\nget_metadata .profile\r\nget_metadata ..\r\nget_metadata .\r\n"
     assert server.ask(sent) == OK + b".profile\r\n\r\n" + OK + b"3\r\n" + NO_FILE * 2
 
 
-def test_names_that_cannot_be_said_are_counted_in_one_warning(start: Start, directory: Path, engine: str) -> None:
+def test_unservable_names_are_counted_in_one_warning(start: Start, directory: Path, engine: str) -> None:
     server = start(directory, "--engine", engine)
     server.ask(b"get_file_listing\r\n" * 3)
     (warning,) = [line for line in server.log().splitlines() if "WARNING" in line]
@@ -191,9 +193,7 @@ def test_names_that_cannot_be_said_are_counted_in_one_warning(start: Start, dire
     assert 'example="my file.txt"' in warning
 
 
-def test_a_slice_of_any_size_and_a_line_of_any_length_cost_little_memory(
-    start: Start, fresh: Path, engine: str
-) -> None:
+def test_large_slices_and_long_lines_take_little_memory(start: Start, fresh: Path, engine: str) -> None:
     size = 48 * MIB
     (fresh / "sparse").touch()
     os.truncate(fresh / "sparse", size)
@@ -212,7 +212,7 @@ def test_a_slice_of_any_size_and_a_line_of_any_length_cost_little_memory(
     assert server.peak_kib() < 60 * 1024
 
 
-def test_many_slow_readers_cost_no_buffers(start: Start, fresh: Path, engine: str) -> None:
+def test_slow_readers_take_little_memory(start: Start, fresh: Path, engine: str) -> None:
     size = 1024 * MIB
     (fresh / "sparse").touch()
     os.truncate(fresh / "sparse", size)

@@ -1,4 +1,4 @@
-"""The engine is known, and gevent has patched, before anything imports a socket."""
+"""The engine is known, and gevent has monkey-patched, before anything imports a socket."""
 
 import sys
 from pathlib import Path
@@ -11,11 +11,11 @@ from greenserver.monkeypatch import patch_for
 
 
 def run_program() -> None:
-    """Run what never returns, unless it is replaced."""
+    """Call `main`, which never returns unless it is replaced."""
     program.main()
 
 
-def test_the_program_is_the_command_line_with_the_patching(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_main_runs_the_command_line_with_monkey_patching(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[object] = []
     monkeypatch.setattr(cli, "main", lambda **settings: given.append(settings))
     run_program()
@@ -23,7 +23,7 @@ def test_the_program_is_the_command_line_with_the_patching(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said_elsewhere", "engine"),
+    ("arguments", "other_sources", "engine"),
     [
         ([], ("", ""), "gevent"),
         ([], ("threads", ""), "threads"),
@@ -34,20 +34,20 @@ def test_the_program_is_the_command_line_with_the_patching(monkeypatch: pytest.M
         (["--engine=threads", "--engine", "sequential"], ("", ""), "sequential"),
     ],
 )
-def test_the_engine_is_told_before_anything_is_imported_that_it_may_want_patched(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], said_elsewhere: tuple[str, str], engine: str
+def test_the_engine_is_known_before_anything_is_imported_that_it_may_need_patched(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], other_sources: tuple[str, str], engine: str
 ) -> None:
-    environment, file = said_elsewhere
+    environment, file = other_sources
     if environment:
         monkeypatch.setenv("GREENSERVER_ENGINE", environment)
     config = tmp_path / "config.toml"
     config.write_text(f'engine = "{file}"\n' if file else "")
-    told: list[str] = []
+    prepared_for: list[str] = []
 
     def prepare(name: str) -> None:
-        told.append(name)
+        prepared_for.append(name)
         sys.exit(7)
 
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as raised:
         cli.main(["-c", str(config), *arguments], prepare=prepare)
-    assert (left.value.code, told) == (7, [engine])
+    assert (raised.value.code, prepared_for) == (7, [engine])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.greenserver.serving import run_script, unmeasured
+from tests.greenserver.serving import environment_without_coverage, run_script
 
 _SCRIPT = """
 import sys
@@ -15,7 +15,7 @@ print("gevent.monkey" in sys.modules)
 
 def output_of(script: str, *arguments: str) -> tuple[str, str]:
     """Return what a fresh interpreter writes to its standard output and to its standard error stream."""
-    done = run_script(script, *arguments, environment=unmeasured())
+    done = run_script(script, *arguments, environment=environment_without_coverage())
     return done.stdout, done.stderr
 
 

@@ -1,12 +1,12 @@
-"""The conformance suite finds no fault in a server that is reached by TLS, by proxies, or in parts.
+"""The conformance suite passes through TLS and proxies, with several workers, and at a limited rate.
 
-Here with a part of its catalogue in the ways that combine most; ``tox run -e proofs`` tries all of it in every way.
+Here with some chapters in the configurations that combine most; ``tox run -e proofs`` runs all of both.
 """
 
 import pytest
 
 from tests.greenserver.launching import find_program
-from tests.greenserver.ways import judge
+from tests.greenserver.proofs import run_suite
 
 pytestmark = pytest.mark.once
 
@@ -14,9 +14,9 @@ CHAPTERS = ("framing", "lengths")
 COMBINED = ("tls-proxy-v1", "tls-proxy-v2-selectors", "workers-tls-proxy-v2", "rate-tls")
 
 
-@pytest.mark.parametrize("way", COMBINED)
-def test_the_suite_finds_no_fault(way: str) -> None:
+@pytest.mark.parametrize("configuration", COMBINED)
+def test_the_suite_finds_no_fault(configuration: str) -> None:
     find_program("haproxy")
-    judged = judge(way, [word for chapter in CHAPTERS for word in ("-t", chapter)])
-    assert judged.returncode == 0, judged.stdout
-    assert "conformant" in judged.stdout
+    result = run_suite(configuration, [word for chapter in CHAPTERS for word in ("-t", chapter)])
+    assert result.returncode == 0, result.stdout
+    assert "conformant" in result.stdout

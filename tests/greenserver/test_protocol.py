@@ -1,4 +1,4 @@
-"""Every fact of the protocol, on every engine and in every dialect, over raw sockets."""
+"""Every rule of the protocol, on every engine and in every dialect, over raw sockets."""
 
 import base64
 import contextlib
@@ -22,10 +22,10 @@ from tests.greenserver.serving import Server
 
 MIB = 1 << 20
 SIZE_OF_ONE = OK + b"1\r\n"
-AFTER = b"get_metadata one\r\n"
-"""Sent after each command, to see whether the conversation goes on and is in step."""
+NEXT_COMMAND = b"get_metadata one\r\n"
+"""Sent after each command, to check that the connection stays open and replies stay in order."""
 
-GOES_ON = {
+REPLIES = {
     # Sizes
     b"get_metadata text.txt": OK + b"41\r\n",
     b"get_metadata one": OK + b"1\r\n",
@@ -71,7 +71,7 @@ GOES_ON = {
     b"get_slice text.txt 41 1": PAST_END,
     b"get_slice text.txt 42 0": PAST_END,
     b"get_slice empty 0 1": PAST_END,
-    # Arguments before the file before the range
+    # Arguments are checked before the file, and the file before the range
     b"get_slice nothing -1 1": BAD_ARGUMENTS,
     b"get_slice nothing 0 x": BAD_ARGUMENTS,
     b"get_slice ../secret 9 9": BAD_ARGUMENTS,
@@ -79,7 +79,7 @@ GOES_ON = {
     b"get_slice nothing 99999999999999999999 1": NO_FILE,
     b"get_metadata nothing": NO_FILE,
     b"get_metadata TEXT.TXT": NO_FILE,
-    # What is never served
+    # Entries that are never served
     b"get_metadata .hidden": NO_FILE,
     b"get_metadata folder": NO_FILE,
     b"get_metadata fifo": NO_FILE,
@@ -112,80 +112,78 @@ MALFORMED = (
 )
 
 
-def test_a_reply_is_as_the_protocol_says_and_the_conversation_goes_on(server: Server) -> None:
+def test_each_command_gets_its_reply_and_the_connection_stays_open(server: Server) -> None:
     with server.connect() as client:
-        for command, expected in GOES_ON.items():
-            client.send(command + b"\r\n" + AFTER)
+        for command, expected in REPLIES.items():
+            client.send(command + b"\r\n" + NEXT_COMMAND)
             reply = client.exactly(len(expected) + len(SIZE_OF_ONE))
             assert reply == expected + SIZE_OF_ONE, command[:80]
         client.send(b"quit\r\n")
         assert client.rest() == OK
 
 
-def test_the_same_commands_pipelined_are_all_answered_in_order(server: Server) -> None:
-    sent = b"".join(command + b"\r\n" for command in GOES_ON)
-    assert server.ask(sent + b"quit\r\n" + AFTER) == b"".join(GOES_ON.values()) + OK
+def test_pipelined_commands_are_answered_in_order(server: Server) -> None:
+    sent = b"".join(command + b"\r\n" for command in REPLIES)
+    assert server.ask(sent + b"quit\r\n" + NEXT_COMMAND) == b"".join(REPLIES.values()) + OK
 
 
 def test_a_malformed_line_is_fatal_and_nothing_after_it_is_executed(server: Server) -> None:
     for line in MALFORMED:
-        assert server.ask(AFTER + line + b"\r\n" + AFTER) == SIZE_OF_ONE + BAD_REQUEST, line[:80]
+        assert server.ask(NEXT_COMMAND + line + b"\r\n" + NEXT_COMMAND) == SIZE_OF_ONE + BAD_REQUEST, line[:80]
 
 
 @pytest.mark.parametrize(
     "broken", [b"\n", b"quit\n", b"qui\nt\n\r\n", b"get_metadata one\n\r", b"\n\r\n", b"\0\n", b" \n"]
 )
-def test_a_line_feed_of_its_own_is_fatal_at_once_and_nothing_after_it_is_executed(
-    server: Server, broken: bytes
-) -> None:
+def test_a_bare_lf_is_fatal_at_once_and_nothing_after_it_is_executed(server: Server, broken: bytes) -> None:
     with server.connect() as client:
-        client.send(AFTER + broken)
+        client.send(NEXT_COMMAND + broken)
         assert client.rest() == SIZE_OF_ONE + BAD_EOL
-    assert server.ask(AFTER + broken + b"\r\n" + AFTER) == SIZE_OF_ONE + BAD_EOL
+    assert server.ask(NEXT_COMMAND + broken + b"\r\n" + NEXT_COMMAND) == SIZE_OF_ONE + BAD_EOL
 
 
 @pytest.mark.parametrize(
     ("fatal", "reply"), [(b"quit\n", BAD_EOL), (b"\r\n", BAD_REQUEST), (b"quit\r\n", OK)], ids=["LF", "empty", "quit"]
 )
-def test_the_last_reply_arrives_although_much_input_is_unread(server: Server, fatal: bytes, reply: bytes) -> None:
+def test_the_last_reply_arrives_despite_unread_input(server: Server, fatal: bytes, reply: bytes) -> None:
     with server.connect() as client:
-        client.send(AFTER + fatal + AFTER * (MIB // len(AFTER)))
+        client.send(NEXT_COMMAND + fatal + NEXT_COMMAND * (MIB // len(NEXT_COMMAND)))
         assert client.rest() == SIZE_OF_ONE + reply
 
 
-def test_nothing_is_said_before_a_command(server: Server) -> None:
+def test_nothing_is_sent_before_a_command(server: Server) -> None:
     assert server.ask(b"") == b""
 
 
-def test_quit_is_answered_and_closes(server: Server) -> None:
+def test_quit_is_answered_and_closes_the_connection(server: Server) -> None:
     with server.connect() as client:
-        client.send(b"quit\r\n" + AFTER)
+        client.send(b"quit\r\n" + NEXT_COMMAND)
         assert client.rest() == OK
 
 
-def test_after_the_client_has_ended_its_half_the_replies_still_come(server: Server) -> None:
-    assert server.ask(AFTER + b"get_metadata empty\r\n") == SIZE_OF_ONE + OK + b"0\r\n"
+def test_replies_arrive_after_the_client_has_half_closed(server: Server) -> None:
+    assert server.ask(NEXT_COMMAND + b"get_metadata empty\r\n") == SIZE_OF_ONE + OK + b"0\r\n"
 
 
-def test_half_a_command_at_the_end_of_the_stream_is_not_executed(server: Server) -> None:
-    assert server.ask(AFTER + b"quit") == SIZE_OF_ONE
-    assert server.ask(AFTER + b"quit\r") == SIZE_OF_ONE
+def test_an_incomplete_command_at_eof_is_not_executed(server: Server) -> None:
+    assert server.ask(NEXT_COMMAND + b"quit") == SIZE_OF_ONE
+    assert server.ask(NEXT_COMMAND + b"quit\r") == SIZE_OF_ONE
 
 
-def test_a_command_that_comes_byte_by_byte_is_one_command(server: Server) -> None:
+def test_a_command_received_byte_by_byte_is_one_command(server: Server) -> None:
     sent = b"get_metadata one\r\nget_slice text.txt 0 0\r\nquit\r\n"
     dialect_end = server.ask(b"get_slice text.txt 0 0\r\n")
     assert server.ask(sent, pieces=[1] * len(sent)) == SIZE_OF_ONE + dialect_end + OK
 
 
-def test_a_client_that_vanishes_in_a_command_or_a_reply_leaves_others_served(server: Server) -> None:
+def test_others_are_served_after_a_client_disconnects_in_a_command_or_a_reply(server: Server) -> None:
     for sent in (b"get_meta", b"get_slice large.bin 0 1200000\r\n" * 4):
         with server.connect() as client:
             client.send(sent)
         with server.connect() as client:
             client.send(sent)
             client.reset()
-    assert server.ask(AFTER) == SIZE_OF_ONE
+    assert server.ask(NEXT_COMMAND) == SIZE_OF_ONE
 
 
 def test_the_listing_has_exactly_the_files_that_can_be_fetched(server: Server) -> None:
@@ -198,7 +196,7 @@ def test_the_listing_has_exactly_the_files_that_can_be_fetched(server: Server) -
         assert server.ask(f"get_metadata {name}\r\n".encode()) == OK + b"%d\r\n" % len(SERVED[name])
 
 
-def test_help_lists_the_commands_where_the_dialect_has_it(server: Server, dialect: str) -> None:
+def test_help_lists_the_commands_if_the_dialect_has_it(server: Server, dialect: str) -> None:
     if dialect == "2026":
         reply = server.ask(b"help\r\nhelp x\r\n")
         assert reply.startswith(OK)
@@ -217,18 +215,20 @@ def test_help_lists_the_commands_where_the_dialect_has_it(server: Server, dialec
         *[("large.bin", 0, 48 * 1024), ("large.bin", 3, 96 * 1024), ("n" * 255, 1, 3)],
     ],
 )
-def test_a_slice_is_framed_as_the_dialect_says(server: Server, dialect: str, name: str, offset: int, size: int) -> None:
+def test_a_slice_is_framed_as_the_dialect_requires(
+    server: Server, dialect: str, name: str, offset: int, size: int
+) -> None:
     data = SERVED[name][offset : offset + size]
     command = f"get_slice {name} {offset} {size}".encode()
     expected = OK + in_form(dialect, data) + SIZE_OF_ONE
-    assert server.ask(command + b"\r\n" + AFTER) == expected
+    assert server.ask(command + b"\r\n" + NEXT_COMMAND) == expected
     zeros = f"get_slice {name} 00{offset} 0{size}".encode()
-    assert server.ask(zeros + b"\r\n" + AFTER) == expected
-    raw = server.ask(command + b" raw\r\n" + AFTER)
+    assert server.ask(zeros + b"\r\n" + NEXT_COMMAND) == expected
+    raw = server.ask(command + b" raw\r\n" + NEXT_COMMAND)
     assert raw == ((OK + in_form("raw", data)) if dialect == "2026" else BAD_ARGUMENTS) + SIZE_OF_ONE
 
 
-def test_slices_put_together_are_the_file(server: Server, dialect: str) -> None:
+def test_consecutive_slices_add_up_to_the_file(server: Server, dialect: str) -> None:
     with server.connect() as client:
         got = b""
         for start in range(0, len(LARGE), 170_001):
@@ -240,21 +240,21 @@ def test_slices_put_together_are_the_file(server: Server, dialect: str) -> None:
 
 
 def unframed(dialect: str, framed: bytes) -> bytes:
-    """Return the bytes of a slice as a client reads them."""
+    """Return the decoded bytes of a slice."""
     if dialect == "2018":
         return framed
     if dialect != "2016":
         assert framed.endswith(b"\r\n")
         return base64.b64decode(framed[:-2], validate=True)
-    parts, place = [], 0
-    while not framed.startswith(b"0 \r\n", place):
-        start = framed.index(b" ", place, place + 20) + 1
-        end = start + int(framed[place : start - 1])
+    parts, position = [], 0
+    while not framed.startswith(b"0 \r\n", position):
+        start = framed.index(b" ", position, position + 20) + 1
+        end = start + int(framed[position : start - 1])
         assert end > start
         assert framed[end : end + 2] == b"\r\n"
         parts.append(framed[start:end])
-        place = end + 2
-    assert place + len(b"0 \r\n") == len(framed)
+        position = end + 2
+    assert position + len(b"0 \r\n") == len(framed)
     return b"".join(parts)
 
 
@@ -265,53 +265,53 @@ def test_pipelined_slices_are_answered_in_order_while_the_client_reads(server: S
     assert server.ask(sent + b"quit\r\n") == expected + OK
 
 
-def test_a_name_of_five_mebibytes_is_not_found_and_the_conversation_goes_on(server: Server) -> None:
-    assert server.ask(b"get_metadata " + b"n" * (5 * MIB) + b"\r\n" + AFTER) == NO_FILE + SIZE_OF_ONE
+def test_a_name_of_five_mebibytes_is_not_found_and_the_connection_stays_open(server: Server) -> None:
+    assert server.ask(b"get_metadata " + b"n" * (5 * MIB) + b"\r\n" + NEXT_COMMAND) == NO_FILE + SIZE_OF_ONE
 
 
-def test_a_line_past_eight_mebibytes_is_refused_before_its_end(server: Server) -> None:
+def test_a_line_over_eight_mebibytes_is_rejected_before_its_end(server: Server) -> None:
     with server.connect() as client:
-        client.send(AFTER + b"get_metadata " + b"n" * (8 * MIB))
+        client.send(NEXT_COMMAND + b"get_metadata " + b"n" * (8 * MIB))
         assert client.rest() == SIZE_OF_ONE + BAD_REQUEST
 
 
-def test_text_in_a_file_is_served_as_it_is(server: Server, dialect: str) -> None:
+def test_a_text_file_is_served_unchanged(server: Server, dialect: str) -> None:
     assert in_form(dialect, TEXT) in server.ask(b"get_slice text.txt 0 41\r\n")
 
 
-def test_many_clients_at_once_are_all_served(server: Server) -> None:
-    with contextlib.ExitStack() as waiting:
-        clients = [waiting.enter_context(server.connect()) for _ in range(30)]
+def test_many_concurrent_clients_are_all_served(server: Server) -> None:
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(server.connect()) for _ in range(30)]
         for client in clients:
-            client.send(AFTER + b"quit\r\n")
+            client.send(NEXT_COMMAND + b"quit\r\n")
         for client in clients:
             assert client.rest() == SIZE_OF_ONE + OK
             client.socket.close()
 
 
-def test_two_clients_take_turns_within_their_conversations(server: Server, engine: str) -> None:
+def test_two_connections_are_served_alternately(server: Server, engine: str) -> None:
     with server.connect() as first, server.connect() as second:
-        first.send(AFTER)
+        first.send(NEXT_COMMAND)
         assert first.exactly(len(SIZE_OF_ONE)) == SIZE_OF_ONE
         if engine == "sequential":
             first.send(b"quit\r\n")
             assert first.rest() == OK
             first.socket.close()
-        second.send(AFTER)
+        second.send(NEXT_COMMAND)
         assert second.exactly(len(SIZE_OF_ONE)) == SIZE_OF_ONE
         if engine != "sequential":
-            first.send(AFTER)
+            first.send(NEXT_COMMAND)
             assert first.exactly(len(SIZE_OF_ONE)) == SIZE_OF_ONE
 
 
-def test_a_client_that_reads_nothing_does_not_hold_up_the_others(server: Server, engine: str) -> None:
+def test_a_client_that_does_not_read_does_not_block_others(server: Server, engine: str) -> None:
     with server.connect() as slow:
         slow.send(b"get_slice large.bin 0 1200000\r\n" * 8)
         assert slow.line() == OK
         if engine != "sequential":
-            assert server.ask(AFTER) == SIZE_OF_ONE
+            assert server.ask(NEXT_COMMAND) == SIZE_OF_ONE
 
 
-def test_the_directory_is_still_as_it_was(directory: Path) -> None:
+def test_the_directory_is_unchanged(directory: Path) -> None:
     assert {name: (directory / name).read_bytes() for name in SERVED} == SERVED
     assert len(os.listdir(directory)) == len(SERVED) + 8

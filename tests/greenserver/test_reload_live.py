@@ -1,4 +1,4 @@
-"""A reload is all or nothing, no connection sees a mixture, and what is replaced is given back when it is left."""
+"""A reload succeeds completely or changes nothing, and what it replaces is released with its last connection."""
 
 import os
 import resource
@@ -25,7 +25,7 @@ SIZE_OF_ONE = OK + b"1\r\n"
 
 @contextmanager
 def serving(server: Server) -> Iterator[None]:
-    """Serve in a thread, and stop at the end."""
+    """Serve in a thread for the duration of the block."""
     thread = threading.Thread(target=server.serve)
     thread.start()
     try:
@@ -41,14 +41,14 @@ def connect(server: Server) -> Client:
 
 
 def size_of_one(client: Client) -> bytes:
-    """Ask for the size of a file, and return the reply."""
+    """Request the size of a file, and return the reply."""
     client.send(b"get_metadata one\r\n")
     first = client.line()
     return first + client.line() if first == OK else first
 
 
 @pytest.mark.parametrize("engine", IN_PROCESS)
-def test_a_reload_ends_idle_connections_and_serves_the_next_with_the_new_settings(directory: Path, engine: str) -> None:
+def test_a_reload_closes_idle_connections_and_applies_to_new_ones(directory: Path, engine: str) -> None:
     with Server(directory, port=0, engine=engine) as server, serving(server):
         with connect(server) as client:
             assert size_of_one(client) == SIZE_OF_ONE
@@ -59,14 +59,14 @@ def test_a_reload_ends_idle_connections_and_serves_the_next_with_the_new_setting
             assert client.rest() == OK + b"hidden200 NO SUCH COMMAND\r\n" + OK
 
 
-def test_a_store_closes_when_its_last_connection_has_left(directory: Path) -> None:
+def test_a_replaced_store_closes_with_its_last_connection(directory: Path) -> None:
     with Server(directory, port=0, engine="threads", dialect="2018") as server, serving(server):
         before = server.config.store
         with connect(server) as client:
             client.send(b"get_slice large.bin 0 1200000\r\n")
             assert client.line() == OK
             server.reload(directory, dialect="2018")
-            assert before.descriptor >= 0, "a reply is under way"
+            assert before.descriptor >= 0, "a reply is in progress"
             client.rest()
         wait_until(lambda: before.descriptor < 0, "the store is closed")
         assert server.config.store.descriptor >= 0
@@ -74,9 +74,7 @@ def test_a_store_closes_when_its_last_connection_has_left(directory: Path) -> No
 
 
 @pytest.mark.parametrize("step", ["FileStore", "_report_files"])
-def test_a_reload_that_fails_at_any_step_changes_nothing(
-    directory: Path, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
+def test_a_failed_reload_changes_nothing(directory: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
 
@@ -88,7 +86,7 @@ def test_a_reload_that_fails_at_any_step_changes_nothing(
             with pytest.raises(MemoryError):
                 server.reload(directory, dialect="2018", hidden=True, limits=Limits(idle_seconds=1.0))
         assert server.config is before
-        assert size_of_one(client) == SIZE_OF_ONE, "nobody is asked to end"
+        assert size_of_one(client) == SIZE_OF_ONE, "no connection is closed"
         assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
@@ -96,7 +94,7 @@ def test_a_reload_that_fails_at_any_step_changes_nothing(
 def test_no_connection_is_served_with_a_mixture_of_two_configurations(
     directory: Path, tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One configuration has a directory without the file and knows `help`; the other has the file and does not."""
+    """One configuration has `help` but not the file, the other has the file but not `help`."""
     monkeypatch.setattr("greenserver.config.limits.LINGER_QUIET_SECONDS", 0.01)
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -129,7 +127,7 @@ def test_no_connection_is_served_with_a_mixture_of_two_configurations(
 
 
 @pytest.mark.parametrize("engine", CONCURRENT)
-def test_connections_are_counted_across_reloads(directory: Path, engine: str) -> None:
+def test_the_connection_limit_holds_across_reloads(directory: Path, engine: str) -> None:
     limits = Limits(max_connections=3)
     with Server(directory, port=0, engine=engine, dialect="2018", limits=limits) as server, serving(server):
         with ExitStack() as stack:
@@ -144,21 +142,21 @@ def test_connections_are_counted_across_reloads(directory: Path, engine: str) ->
                 server.reload(directory, dialect="2018", limits=limits)
                 with connect(server) as client:
                     assert size_of_one(client) == b"199 INTERNAL SERVER ERROR\r\n"
-        wait_until(lambda: is_served(server), "there is room again")
+        wait_until(lambda: is_served(server), "a new client is served")
 
 
 @pytest.mark.parametrize("engine", CONCURRENT)
-def test_a_reload_while_clients_are_connected_leaves_as_much_room_as_before(directory: Path, engine: str) -> None:
-    """The descriptors of connected clients are no reason to let in fewer from then on."""
+def test_a_reload_while_clients_are_connected_keeps_the_capacity(directory: Path, engine: str) -> None:
+    """The descriptors of connected clients do not lower the capacity that a reload computes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    room = len(os.listdir("/proc/self/fd")) + 100
+    low_limit = len(os.listdir("/proc/self/fd")) + 100
     with Server(directory, port=0, engine=engine) as server:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (room, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (low_limit, hard))
         try:
-            server._limiter.measure_capacity()  # noqa: SLF001  (as `serve` does; the clients of this test need some, too)
+            server._limiter.measure_capacity()  # noqa: SLF001  (as `serve` does, but with a low limit)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        before = server._limiter._capacity  # noqa: SLF001  (what the log tells when it is full)
+        before = server._limiter._capacity  # noqa: SLF001  (logged when the server is full)
         held = [os.dup(0) for _ in range(60)]
         server.reload(directory)
         assert server.config.limiter._capacity == before  # noqa: SLF001  (as above)
@@ -172,7 +170,7 @@ def is_served(server: Server) -> bool:
 
 
 @pytest.mark.parametrize("engine", IN_PROCESS)
-def test_a_stop_in_another_thread_or_when_it_is_over_is_safe(directory: Path, tmp_path: Path, engine: str) -> None:
+def test_stop_is_safe_in_another_thread_and_after_the_end(directory: Path, tmp_path: Path, engine: str) -> None:
     with Server(directory, port=0, engine=engine) as server:
         stopping = threading.Thread(target=server.stop)
         thread = threading.Thread(target=server.serve)
@@ -183,7 +181,7 @@ def test_a_stop_in_another_thread_or_when_it_is_over_is_safe(directory: Path, tm
             assert client.rest() == b""
         thread.join(PATIENCE_SECONDS)
         assert not thread.is_alive()
-    with (tmp_path / "file").open("w+b") as file:  # which has a descriptor of the server now
+    with (tmp_path / "file").open("w+b") as file:  # which reuses a descriptor of the server
         others = [os.dup(file.fileno()) for _ in range(8)]
         server.stop()
         for descriptor in others:
@@ -203,7 +201,7 @@ from greenserver.connection import handshake
 linger = handshake.linger
 
 def slow_linger(*arguments):
-    real_sleep(0.02)  # as if closing took long
+    real_sleep(0.02)  # simulate a slow close
     return linger(*arguments)
 
 handshake.linger = slow_linger
@@ -239,6 +237,6 @@ with Server(directory, port=0, engine=engine) as server:
 
 
 @pytest.mark.parametrize("engine", ["gevent", "selectors"])
-def test_others_are_served_while_many_idle_connections_are_ended(engine: str) -> None:
+def test_others_are_served_while_many_idle_connections_are_closed(engine: str) -> None:
     done = run_script(MANY_IDLE, engine)
     assert done.stdout == "True False\n", done.stderr

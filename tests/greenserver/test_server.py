@@ -1,4 +1,4 @@
-"""A server listens from its start to its end, knows its address, and gives everything back."""
+"""A server listens until it is closed, reports its address, and releases all resources."""
 
 import os
 import socket
@@ -50,12 +50,12 @@ def test_a_server_knows_its_ipv6_address(directory: Path) -> None:
         ({"dialect": "1066"}, "unknown dialect '1066'; choose from 2026, 2019, 2018, 2016"),
     ],
 )
-def test_an_unknown_engine_or_dialect_is_a_mistake_at_once(settings: dict[str, str], message: str) -> None:
+def test_an_unknown_engine_or_dialect_raises_value_error_at_once(settings: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Server(**settings)  # type: ignore[arg-type]
 
 
-def test_what_cannot_be_served_or_listened_on_is_told_and_holds_nothing(directory: Path, tmp_path: Path) -> None:
+def test_errors_at_the_start_name_their_cause_and_leak_no_descriptor(directory: Path, tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(OSError, match=r"^cannot serve .*nothing: No such file or directory$"):
         Server(tmp_path / "nothing", port=0).__enter__()
@@ -64,12 +64,12 @@ def test_what_cannot_be_served_or_listened_on_is_told_and_holds_nothing(director
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_the_default_engine_says_what_it_needs(directory: Path) -> None:
+def test_the_default_engine_requires_monkey_patching(directory: Path) -> None:
     with Server(directory, port=0) as server, pytest.raises(RuntimeError, match=r"monkey\.patch_all"):
         server.serve()
 
 
-def test_the_public_names_are_all_there() -> None:
+def test_the_public_names_exist() -> None:
     assert {name: getattr(greenserver, name) for name in greenserver.__all__}["Server"] is Server
     with pytest.raises(AttributeError, match="Nonsense"):
         _ = greenserver.Nonsense

@@ -1,4 +1,4 @@
-"""A disk that hangs holds those who asked for what is on it; a long listing is made once for a crowd."""
+"""A hanging disk delays only the clients that need it; concurrent clients share a long listing."""
 
 import contextlib
 import time
@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from greenserver.files.store import FileStore, FoundFiles, NeedsDiskError
-from tests.greenserver.launching import SHARING, LaunchedServer
-from tests.greenserver.serving import PATIENCE_SECONDS, settled
+from tests.greenserver.launching import EVENT_LOOP_ENGINES, LaunchedServer
+from tests.greenserver.serving import PATIENCE_SECONDS, no_leaks
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 
 HUNG = b"".join(number.to_bytes(4, "big") for number in range(150_000))
-each_sharing_engine = pytest.mark.parametrize("engine", SHARING)
+each_event_loop_engine = pytest.mark.parametrize("engine", EVENT_LOOP_ENGINES)
 
 
-class Disk:
-    """A server on a disk that hangs, for files named hung*, until it is released."""
+class HangingDisk:
+    """A server whose reads of files named hung* block until `release`."""
 
     def __init__(self, tmp_path: Path, engine: str, **settings: object) -> None:
         files = tmp_path / "files"
@@ -30,23 +30,23 @@ class Disk:
         self.server = LaunchedServer(files, tmp_path / "server", engine, hang=str(self._hang), **settings)  # type: ignore[arg-type]
 
     def release(self) -> None:
-        """Let the disk answer."""
+        """Let the reads continue."""
         self._hang.unlink(missing_ok=True)
 
 
 @pytest.fixture
-def disk(tmp_path: Path, engine: str) -> Iterator[Disk]:
-    disk = Disk(tmp_path, engine)
+def disk(tmp_path: Path, engine: str) -> Iterator[HangingDisk]:
+    disk = HangingDisk(tmp_path, engine)
     yield disk
     disk.release()
     disk.server.close()
 
 
-@each_sharing_engine
-def test_while_a_disk_hangs_warm_files_are_served_and_then_all_is_right(disk: Disk) -> None:
+@each_event_loop_engine
+def test_cached_files_are_served_while_a_disk_hangs(disk: HangingDisk) -> None:
     server = disk.server
     with contextlib.ExitStack() as stack:
-        waiting = [stack.enter_context(server.connect()) for _ in range(30)]  # several times the threads
+        waiting = [stack.enter_context(server.connect()) for _ in range(30)]  # several times the number of threads
         for client in waiting:
             client.send(b"get_slice hung.bin 0 %d raw\r\nquit\r\n" % len(HUNG))
         time.sleep(0.3)
@@ -55,15 +55,15 @@ def test_while_a_disk_hangs_warm_files_are_served_and_then_all_is_right(disk: Di
             started = time.monotonic()
             assert server.ask(b"get_slice warm.txt 0 4 raw\r\n") == b"0 OK\r\nContent-Length: 4\r\n\r\nwarm"
             delays.append(time.monotonic() - started)
-        assert sorted(delays)[98] < 0.5, "p99 is under 50 ms on a machine that does nothing else"
+        assert sorted(delays)[98] < 0.5, "on an idle machine, p99 is under 50 ms"
         disk.release()
         for client in waiting:
             assert client.rest() == b"0 OK\r\nContent-Length: %d\r\n\r\n%b0 OK\r\n" % (len(HUNG), HUNG)
 
 
-@each_sharing_engine
-def test_a_server_on_a_disk_that_hangs_can_be_stopped(tmp_path: Path, engine: str) -> None:
-    disk = Disk(tmp_path, engine, limits={"grace_seconds": 0.5})
+@each_event_loop_engine
+def test_a_server_can_be_stopped_while_a_disk_hangs(tmp_path: Path, engine: str) -> None:
+    disk = HangingDisk(tmp_path, engine, limits={"grace_seconds": 0.5})
     with disk.server.connect() as client:
         client.send(b"get_slice hung.bin 0 9 raw\r\n")
         time.sleep(0.3)
@@ -73,11 +73,11 @@ def test_a_server_on_a_disk_that_hangs_can_be_stopped(tmp_path: Path, engine: st
     disk.release()
 
 
-@each_sharing_engine
-def test_a_client_that_leaves_while_the_disk_hangs_leaves_nothing_behind(disk: Disk) -> None:
+@each_event_loop_engine
+def test_a_disconnect_while_the_disk_hangs_leaks_nothing(disk: HangingDisk) -> None:
     server = disk.server
     server.ask(b"get_slice warm.txt 0 4\r\n")
-    with settled(server):
+    with no_leaks(server):
         for _ in range(5):
             with server.connect() as client:
                 client.send(b"get_slice hung.bin 0 600000 raw\r\n")
@@ -85,10 +85,8 @@ def test_a_client_that_leaves_while_the_disk_hangs_leaves_nothing_behind(disk: D
         disk.release()
 
 
-@each_sharing_engine
-def test_a_crowd_that_asks_for_a_long_listing_gets_it_whole_while_others_are_served(
-    tmp_path: Path, engine: str
-) -> None:
+@each_event_loop_engine
+def test_others_are_served_while_many_clients_request_a_long_listing(tmp_path: Path, engine: str) -> None:
     files = tmp_path / "many"
     files.mkdir()
     names = {f"file-{number:05}" for number in range(20_000)}
@@ -97,13 +95,13 @@ def test_a_crowd_that_asks_for_a_long_listing_gets_it_whole_while_others_are_ser
     server = LaunchedServer(files, tmp_path / "server", engine)
     try:
         with contextlib.ExitStack() as stack:
-            crowd = [stack.enter_context(server.connect()) for _ in range(40)]
+            clients = [stack.enter_context(server.connect()) for _ in range(40)]
             started = time.monotonic()
-            for client in crowd:
+            for client in clients:
                 client.send(b"get_file_listing\r\nquit\r\n")
             for _ in range(20):
                 assert server.ask(b"get_metadata file-00007\r\n") == b"0 OK\r\n0\r\n"
-            replies = {client.rest() for client in crowd}
+            replies = {client.rest() for client in clients}
             seconds = time.monotonic() - started
         (reply,) = replies
         assert reply.startswith(b"0 OK\r\n")
@@ -111,29 +109,29 @@ def test_a_crowd_that_asks_for_a_long_listing_gets_it_whole_while_others_are_ser
         assert set(reply[6:-10].decode().split("\r\n")) == names
         assert seconds < PATIENCE_SECONDS
         (files / "file-new").touch()
-        assert b"\r\nfile-new\r\n" in server.ask(b"get_file_listing\r\n"), "no listing is older than its question"
+        assert b"\r\nfile-new\r\n" in server.ask(b"get_file_listing\r\n"), "no listing is older than its request"
     finally:
         server.close()
 
 
-def test_what_is_not_in_memory_becomes_a_job_that_finds_it(tmp_path: Path) -> None:
+def test_a_file_that_is_not_in_memory_becomes_a_job(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"0123456789")
     with FileStore(tmp_path) as store:
         files = store.in_memory
-        with pytest.raises(NeedsDiskError) as needed:
+        with pytest.raises(NeedsDiskError) as raised:
             files.listing()
-        needed.value.job()
-        assert FoundFiles(needed.value.job).listing() == b"file\r\n"
+        raised.value.job()
+        assert FoundFiles(raised.value.job).listing() == b"file\r\n"
         assert files.size("file") == 10
-        asks: tuple[Callable[[str], object], ...] = (
+        requests: tuple[Callable[[str], object], ...] = (
             files.size,
             lambda name: files.read(name, 0, 1),
             lambda name: files.slice(name, 0, 1),
         )
-        for number, ask in enumerate(asks):
-            with pytest.raises(NeedsDiskError) as needed:
-                ask(f"never-asked-for-{number}")
-            needed.value.job()
-            found = FoundFiles(needed.value.job)
+        for number, request in enumerate(requests):
+            with pytest.raises(NeedsDiskError) as raised:
+                request(f"never-asked-for-{number}")
+            raised.value.job()
+            found = FoundFiles(raised.value.job)
             with pytest.raises(FileNotFoundError):
                 found.size(f"never-asked-for-{number}")

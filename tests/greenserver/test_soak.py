@@ -1,19 +1,19 @@
-"""The trials of `tests.soak`, small: each says its figures, and fails if a promise is broken."""
+"""Small versions of the trials of `tests.soak`: each returns its figures, and fails if a requirement is not met."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.greenserver.launching import CONCURRENT, SHARING
+from tests.greenserver.launching import CONCURRENT, EVENT_LOOP_ENGINES
 from tests.soak.__main__ import make_certificate
-from tests.soak.trials import SHARED_THREAD_ONLY, TRIALS, Figures
+from tests.soak.trials import EVENT_LOOP_ONLY, TRIALS, Figures
 
 pytestmark = pytest.mark.once
 
 CHURN_SECONDS = 60.0
 CHURN_PER_SECOND = 100.0
-"""Connections to each engine: so many that a leak shows, so few that the other tests have the processors."""
+"""New connections to each engine: enough to show a leak, and few enough to leave CPU time to other tests."""
 
 
 @pytest.mark.parametrize(
@@ -22,10 +22,10 @@ CHURN_PER_SECOND = 100.0
         (trial, engine)
         for trial in TRIALS
         if trial != "churn"
-        for engine in (SHARING if trial in SHARED_THREAD_ONLY else CONCURRENT)
+        for engine in (EVENT_LOOP_ENGINES if trial in EVENT_LOOP_ONLY else CONCURRENT)
     ],
 )
-def test_a_small_trial(tmp_path: Path, trial: str, engine: str) -> None:
+def test_trial(tmp_path: Path, trial: str, engine: str) -> None:
     figures = TRIALS[trial](
         tmp_path,
         engine,
@@ -38,7 +38,7 @@ def test_a_small_trial(tmp_path: Path, trial: str, engine: str) -> None:
     assert figures
 
 
-def test_after_a_minute_of_churn_nothing_stays_behind_on_any_engine(tmp_path: Path) -> None:
+def test_a_minute_of_churn_leaks_nothing_on_any_engine(tmp_path: Path) -> None:
     def churn(engine: str) -> Figures:
         scratch = tmp_path / engine
         scratch.mkdir()

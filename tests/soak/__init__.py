@@ -1,4 +1,4 @@
-"""Long hard use of a server, with figures: each trial says what it saw, and fails if that is not what is promised.
+"""Soak tests of a server: each trial returns figures, and fails if a requirement is not met.
 
-`tests.greenserver.test_soak` runs the trials small; ``python -m tests.soak`` runs them as long and large as asked.
+`tests.greenserver.test_soak` runs small trials; ``python -m tests.soak`` runs them for any time and load.
 """

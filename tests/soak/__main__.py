@@ -1,7 +1,7 @@
-"""Runs the trials: ``python -m tests.soak SECONDS [--count N] [--engine NAME]... [TRIAL]...``.
+"""Run the trials: ``python -m tests.soak SECONDS [--count N] [--engine NAME]... [TRIAL]...``.
 
-SECONDS is how long the churn lasts in all, and the swaps of names; the other trials last as long as the limits that
-they try.
+SECONDS is the duration of `churn` on all engines together, and of `swap`; the other trials last as long as the timeouts
+that they test.
 """
 
 import argparse
@@ -12,18 +12,18 @@ from pathlib import Path
 
 import trustme
 
-from tests.greenserver.launching import CONCURRENT, SHARING
-from tests.soak.trials import SHARED_THREAD_ONLY, TRIALS
+from tests.greenserver.launching import CONCURRENT, EVENT_LOOP_ENGINES
+from tests.soak.trials import EVENT_LOOP_ONLY, TRIALS
 
 
 def main() -> int:
-    """Run what is asked for, print the figures, and return how many trials failed."""
+    """Run the selected trials, print their figures, and return 1 if one failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("seconds", type=float, nargs="?", default=60.0)
     parser.add_argument("trials", nargs="*", metavar="TRIAL", help=", ".join(TRIALS))
     parser.add_argument("--count", type=int, default=1000, help="clients of a trial")
-    parser.add_argument("--megabytes", type=int, default=1024, help="of the endless line")
-    parser.add_argument("--limit-seconds", type=float, default=10.0, help="the deadlines that are tried")
+    parser.add_argument("--megabytes", type=int, default=1024, help="length of the endless line")
+    parser.add_argument("--limit-seconds", type=float, default=10.0, help="the timeouts under test")
     parser.add_argument("--engine", action="append", choices=CONCURRENT)
     options = parser.parse_args()
     engines = options.engine or CONCURRENT
@@ -32,7 +32,9 @@ def main() -> int:
         scratch = Path(name)
         certificate = make_certificate(scratch)
         for trial in options.trials or TRIALS:
-            for engine in engines if trial not in SHARED_THREAD_ONLY else [each for each in engines if each in SHARING]:
+            for engine in (
+                engines if trial not in EVENT_LOOP_ONLY else [each for each in engines if each in EVENT_LOOP_ENGINES]
+            ):
                 where = scratch / f"{trial}-{engine}"
                 where.mkdir()
                 started = time.monotonic()
@@ -49,8 +51,8 @@ def main() -> int:
                 except AssertionError as error:
                     failures += 1
                     figures = {"FAILED": error}
-                told = " ".join(f"{what}={value}" for what, value in figures.items())
-                sys.stdout.write(f"{trial} {engine} {told} seconds={time.monotonic() - started:.1f}\n")
+                text = " ".join(f"{name}={value}" for name, value in figures.items())
+                sys.stdout.write(f"{trial} {engine} {text} seconds={time.monotonic() - started:.1f}\n")
                 sys.stdout.flush()
     return min(failures, 1)
 

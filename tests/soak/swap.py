@@ -1,6 +1,6 @@
-"""Names that lead out, and names that lead out only at times: whatever is asked, and when, the secret never leaves.
+"""Request names outside the directory, and names that change into links to a secret: the secret never leaks.
 
-``python -m tests.soak.swap DIRECTORY`` swaps what a few names in a directory stand for, as fast as it can.
+``python -m tests.soak.swap DIRECTORY`` replaces a few entries of a directory in a loop, as fast as it can.
 """
 
 import collections
@@ -19,11 +19,11 @@ from tests.greenserver.launching import LaunchedServer
 from tests.greenserver.serving import ROOT
 
 SECRET = b"\xa5" * 4096
-"""No other byte of these is anywhere else; its base64 is the same four characters over and over."""
+"""Its byte occurs nowhere else, and its base64 repeats the same four characters."""
 
 _PUBLIC = b"public"
 _TRACES = (SECRET[:1], b"paWl", b"\r\n4096\r\n", b"Length: 4096\r")
-"""What would show that the secret, or its size, has left."""
+"""Bytes of a reply that would reveal the secret or its size."""
 
 _NAMES = (
     *(b"file", b"file", b"file", b"other", b"folder", b"folder/secret", b"folder/../file", b"file/secret", b"./file"),
@@ -31,7 +31,7 @@ _NAMES = (
     *(b"file/../../outside/secret", b"//file", b"file/", b"file\0", b"\xe2\x80\xa5/outside/secret", b"~", b"*"),
     *(b".hidden", b"link", b"n" * 255, b"../" * 100 + b"secret", b"file;secret", b"$(cat secret)", b"fil?"),
 )
-_QUESTIONS = (
+_REQUESTS = (
     b"get_metadata %b",
     b"get_slice %b 0 6 raw",
     b"get_slice %b 0 6",
@@ -39,12 +39,12 @@ _QUESTIONS = (
     b"get_slice %b 7 4089",
     b"get_slice %b 0 1",
 )
-_ASKERS = 4
+_CLIENTS = 4
 _PATIENCE_SECONDS = 30.0
 
 
 def swap(scratch: Path, engine: str, *, seconds: float, **_: object) -> dict[str, Any]:
-    """Ask for names while they come to mean files, links to a secret, directories and FIFOs in turn."""
+    """Request names while they alternate between files, links to a secret, directories and FIFOs."""
     files = populate(scratch)
     server = LaunchedServer(files, scratch / "server", engine)
     statuses: collections.Counter[str] = collections.Counter()
@@ -56,9 +56,9 @@ def swap(scratch: Path, engine: str, *, seconds: float, **_: object) -> dict[str
         now = time.monotonic() - began
         return bool(failures) or now > seconds + _PATIENCE_SECONDS or (now > seconds and {"0", "202"} <= set(statuses))
 
-    def ask(dice: random.Random) -> None:
+    def send_requests(rng: random.Random) -> None:
         while not is_time_up():
-            sent = [dice.choice(_QUESTIONS) % dice.choice(_NAMES) for _ in range(10)]
+            sent = [rng.choice(_REQUESTS) % rng.choice(_NAMES) for _ in range(10)]
             reply = server.ask(b"\r\n".join([*sent, b"get_file_listing", b""]))
             with lock:
                 statuses.update(line.split()[0].decode("ascii") for line in reply.split(b"\r\n") if is_status(line))
@@ -66,20 +66,20 @@ def swap(scratch: Path, engine: str, *, seconds: float, **_: object) -> dict[str
                     failures.append(reply)
 
     with contextlib.closing(server), swapping(files) as swapper:
-        askers = [threading.Thread(target=ask, args=(random.Random(number),)) for number in range(_ASKERS)]
-        for asker in askers:
-            asker.start()
-        for asker in askers:
-            asker.join()
+        clients = [threading.Thread(target=send_requests, args=(random.Random(number),)) for number in range(_CLIENTS)]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
         assert not failures, failures[0]
-        assert swapper.poll() is None, "names were swapped until the end"
-        assert statuses["0"], "the file was met"
-        assert statuses["202"], "what is no file was met"
+        assert swapper.poll() is None, "the names alternated until the end"
+        assert statuses["0"], "the file was served"
+        assert statuses["202"], "another entry was rejected"
     return {"replies": sum(statuses.values()), **{f"status_{key}": statuses[key] for key in sorted(statuses)}}
 
 
 def is_status(line: bytes) -> bool:
-    """Tell a status line from what may follow it, which here is never like it."""
+    """Return whether a line is a status line; here no other line looks like one."""
     number, _, text = line.partition(b" ")
     return number.isdigit() and text.isupper()
 
@@ -98,7 +98,7 @@ def populate(scratch: Path) -> Path:
 
 @contextlib.contextmanager
 def swapping(files: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """Swap in a process of its own, which waits for no lock of ours."""
+    """Swap in a separate process, which does not wait for the GIL of this one."""
     command = [sys.executable, "-m", "tests.soak.swap", str(files)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as swapper:
         assert swapper.stdout is not None
@@ -110,7 +110,7 @@ def swapping(files: Path) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def swap_for_ever(directory: str) -> None:
-    """Let `file` and `folder` be one thing after the other: at once where the system can, and with gaps."""
+    """Replace `file` and `folder` in a loop, atomically where possible, and with gaps elsewhere."""
     os.chdir(directory)
     absolute = str(Path("../outside/secret").resolve())
     sys.stdout.write("\n")

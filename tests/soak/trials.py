@@ -1,4 +1,4 @@
-"""The trials: each a hard use of one server, with what it must keep to."""
+"""The trials: each puts one server under a kind of load, and checks its requirements."""
 
 import contextlib
 import math
@@ -13,8 +13,8 @@ from statistics import linear_regression
 from typing import Any
 
 from tests.greenserver.launching import LaunchedServer
-from tests.greenserver.serving import settled, wait_until
-from tests.soak.crowd import Crowd, allow_descriptors, probing, resident_kib
+from tests.greenserver.serving import no_leaks, wait_until
+from tests.soak.clients import Clients, allow_descriptors, probing, resident_kib
 from tests.soak.swap import swap
 
 Figures = dict[str, Any]
@@ -34,7 +34,7 @@ COMMANDS = (
 
 
 def populate(directory: Path) -> Path:
-    """Make a directory for the trials: small, large and sparse files."""
+    """Make a directory of small, large and sparse files."""
     directory.mkdir(exist_ok=True)
     (directory / "one").write_bytes(b"1")
     (directory / "large.bin").write_bytes(os.urandom(300_000))
@@ -45,20 +45,20 @@ def populate(directory: Path) -> Path:
 
 
 def churn(scratch: Path, engine: str, *, seconds: float, per_second: float = math.inf, **_: object) -> Figures:
-    """Connect, talk, talk nonsense, leave in every way; nothing must stay behind.
+    """Connect, send valid and invalid input, and disconnect in every way; nothing may leak.
 
     There are at most `per_second` connections in a second.
     """
     server = LaunchedServer(populate(scratch / "files"), scratch / "server", engine)
-    dice = random.Random(seconds)
+    rng = random.Random(seconds)
     with contextlib.closing(server):
-        _misbehave(server, dice, 300)
+        _churn_clients(server, rng, 300)
         sizes: list[int] = []
         connections = 0
-        with settled(server):
+        with no_leaks(server):
             began = time.monotonic()
             while time.monotonic() < began + seconds:
-                _misbehave(server, dice, 50)
+                _churn_clients(server, rng, 50)
                 connections += 50
                 sizes.append(resident_kib(server))
                 time.sleep(max(0.0, began + connections / per_second - time.monotonic()))
@@ -76,48 +76,48 @@ def churn(scratch: Path, engine: str, *, seconds: float, per_second: float = mat
 
 
 def _slope(values: list[int]) -> float:
-    """Return by how much values grow from each to the next, by the least squares."""
+    """Return the growth per value, by linear regression."""
     return linear_regression(range(len(values)), values).slope if len(values) > 1 else 0.0
 
 
-def _misbehave(server: LaunchedServer, dice: random.Random, times: int) -> None:
+def _churn_clients(server: LaunchedServer, rng: random.Random, times: int) -> None:
     for _ in range(times):
         sock = socket.socket()
         sock.settimeout(20)
         sock.connect(("127.0.0.1", server.port))
         with contextlib.closing(sock), contextlib.suppress(ConnectionError):
-            sent = b"".join(dice.choices(COMMANDS, k=dice.randrange(4)))
-            if dice.random() < 0.3:
-                sent += dice.randbytes(dice.randrange(300))
+            sent = b"".join(rng.choices(COMMANDS, k=rng.randrange(4)))
+            if rng.random() < 0.3:
+                sent += rng.randbytes(rng.randrange(300))
             sock.sendall(sent)
-            leaving = dice.random()
-            if leaving < 0.4:
+            ending = rng.random()
+            if ending < 0.4:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            elif leaving < 0.8:
+            elif ending < 0.8:
                 sock.shutdown(socket.SHUT_WR)
                 while sock.recv(1 << 16):
                     pass
 
 
 def slowloris(scratch: Path, engine: str, *, count: int, limit_seconds: float, **_: object) -> Figures:
-    """Hold connections that send a byte a second: each is cut at its deadline, and others feel nothing."""
+    """Hold connections that send a byte per second: each times out at its deadline, and others are served."""
     allow_descriptors(count)
     server = LaunchedServer(
         populate(scratch / "files"), scratch / "server", engine, limits={"line_seconds": limit_seconds}
     )
-    with contextlib.closing(server), probing(server) as prober, Crowd(server.port, count) as crowd:
-        crowd.say(b"g")
-        crowd.watch()
+    with contextlib.closing(server), probing(server) as prober, Clients(server.port, count) as clients:
+        clients.send_all(b"g")
+        clients.watch()
         for _each_second in range(int(limit_seconds) + 20):
-            crowd.drip(b"x", 1.0)
-            if len(crowd.cut_after) == count:
+            clients.send_slowly(b"x", 1.0)
+            if len(clients.disconnected_after) == count:
                 break
-        figures = _judge(crowd, count, limit_seconds)
+        figures = _check_disconnects(clients, count, limit_seconds)
     return {**figures, "others_p99_ms": prober.p99_milliseconds}
 
 
 def never_reading(scratch: Path, engine: str, *, count: int, limit_seconds: float, **_: object) -> Figures:
-    """Ask for a GiB and read nothing of it: each costs little, and is cut at its deadline."""
+    """Request 1 GiB and read nothing of it: each client takes little memory, and times out at its deadline."""
     allow_descriptors(count)
     server = LaunchedServer(
         populate(scratch / "files"), scratch / "server", engine, limits={"stall_seconds": limit_seconds}
@@ -125,12 +125,12 @@ def never_reading(scratch: Path, engine: str, *, count: int, limit_seconds: floa
     with contextlib.closing(server):
         server.ask(b"get_slice gigabyte 0 300000\r\n")
         before = resident_kib(server)
-        with probing(server) as prober, Crowd(server.port, count, receive_bytes=4096) as crowd:
-            crowd.say(b"get_slice gigabyte 0 1073741824\r\n")
+        with probing(server) as prober, Clients(server.port, count, receive_bytes=4096) as clients:
+            clients.send_all(b"get_slice gigabyte 0 1073741824\r\n")
             time.sleep(limit_seconds / 2)
             per_client_kib = (resident_kib(server) - before) / count
             assert per_client_kib < 60 + 8192 / count, f"{per_client_kib} KiB for each client"
-            wait_until(lambda: server.log().count('"limit": "write"') == count, "all are cut")
+            wait_until(lambda: server.log().count('"limit": "write"') == count, "all clients time out")
         ends = [event["seconds"] for event in server.events_named("disconnected") if event.get("limit") == "write"]
         return {
             "kib_per_client": round(per_client_kib, 1),
@@ -140,7 +140,7 @@ def never_reading(scratch: Path, engine: str, *, count: int, limit_seconds: floa
 
 
 def endless_line(scratch: Path, engine: str, *, megabytes: int, **_: object) -> Figures:
-    """Send a line that never ends: it is refused, in little memory."""
+    """Send a line that never ends: it is rejected, in little memory."""
     server = LaunchedServer(populate(scratch / "files"), scratch / "server", engine)
     with contextlib.closing(server), server.connect() as client:
         before, sent, block = server.peak_kib(), 0, b"x" * (1 << 20)
@@ -157,7 +157,7 @@ def endless_line(scratch: Path, engine: str, *, megabytes: int, **_: object) -> 
 def silent_scanner(
     scratch: Path, engine: str, *, count: int, limit_seconds: float, certificate: tuple[str, str], **_: object
 ) -> Figures:
-    """Connect to a TLS port and say nothing: each is cut at its deadline."""
+    """Connect to a TLS port and send nothing: each client times out at its deadline."""
     allow_descriptors(count)
     server = LaunchedServer(
         populate(scratch / "files"),
@@ -166,22 +166,22 @@ def silent_scanner(
         tls=list(certificate),
         limits={"handshake_seconds": limit_seconds},
     )
-    with contextlib.closing(server), Crowd(server.port, count) as crowd:
-        crowd.watch()
-        crowd.wait(limit_seconds + 20)
-        return _judge(crowd, count, limit_seconds)
+    with contextlib.closing(server), Clients(server.port, count) as clients:
+        clients.watch()
+        clients.wait(limit_seconds + 20)
+        return _check_disconnects(clients, count, limit_seconds)
 
 
 def hung_disk(scratch: Path, engine: str, *, count: int, limit_seconds: float, **_: object) -> Figures:
-    """Ask for what is on a disk that hangs: those who do not are served as ever."""
+    """Request a file on a hanging disk: clients of other files are served without delay."""
     allow_descriptors(count)
     hang = scratch / "hang"
     hang.touch()
     server = LaunchedServer(populate(scratch / "files"), scratch / "server", engine, hang=str(hang))
     with contextlib.closing(server):
         try:
-            with probing(server) as prober, Crowd(server.port, count) as crowd:
-                crowd.say(b"get_slice hung.bin 0 300000 raw\r\n")
+            with probing(server) as prober, Clients(server.port, count) as clients:
+                clients.send_all(b"get_slice hung.bin 0 300000 raw\r\n")
                 time.sleep(limit_seconds)
             assert prober.p99_milliseconds < 500
         finally:
@@ -189,11 +189,11 @@ def hung_disk(scratch: Path, engine: str, *, count: int, limit_seconds: float, *
         return {"others_p99_ms": prober.p99_milliseconds, "probes": len(prober.delays)}
 
 
-def _judge(crowd: Crowd, count: int, limit_seconds: float) -> Figures:
-    assert len(crowd.cut_after) == count, f"{count - len(crowd.cut_after)} were not cut"
-    first, last = min(crowd.cut_after), max(crowd.cut_after)
+def _check_disconnects(clients: Clients, count: int, limit_seconds: float) -> Figures:
+    assert len(clients.disconnected_after) == count, f"{count - len(clients.disconnected_after)} were not disconnected"
+    first, last = min(clients.disconnected_after), max(clients.disconnected_after)
     assert limit_seconds - 1 < first
-    assert last < limit_seconds + 10, "the promise is 1 s, on a machine that does nothing else"
+    assert last < limit_seconds + 10, "within 1 s on an idle machine"
     return {"cut_after": (round(first, 2), round(last, 2))}
 
 
@@ -207,5 +207,5 @@ TRIALS: dict[str, Callable[..., Figures]] = {
     "swap": swap,
 }
 
-SHARED_THREAD_ONLY = {"hung-disk"}
-"""Trials for the engines that serve many clients in one thread."""
+EVENT_LOOP_ONLY = {"hung-disk"}
+"""Trials for the engines with an event loop."""

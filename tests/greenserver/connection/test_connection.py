@@ -1,4 +1,4 @@
-"""One conversation, in this process: its four public methods, its patience, and how it is told to stop."""
+"""A connection in this process: its four public methods, its timeouts, and how it is drained and aborted."""
 
 import contextlib
 import logging
@@ -25,15 +25,15 @@ from greenserver.protocol.status import CommandError, Status
 from tests.greenserver.conftest import LARGE, PURE
 from tests.greenserver.oracle import BAD_EOL, BAD_REQUEST, FAILED, OK, in_form
 from tests.greenserver.serving import PATIENCE_SECONDS, Client
-from tests.greenserver.test_random_conversations import COMMAND_BYTES, PIECES, oracle_for
+from tests.greenserver.test_random_input import COMMAND_BYTES, PIECES, oracle_for
 
-Meet = Callable[..., tuple[Connection, Client]]
+MakeConnection = Callable[..., tuple[Connection, Client]]
 SIZE_OF_ONE = OK + b"1\r\n"
 
 
 @pytest.fixture
-def meet(store: FileStore) -> Iterator[Meet]:
-    """Return what makes a connection, and the client at its other end, given a dialect."""
+def make_connection(store: FileStore) -> Iterator[MakeConnection]:
+    """Return a function that makes a connection of a dialect, and the client at its other end."""
     opened: list[socket.socket] = []
 
     def make(
@@ -54,7 +54,7 @@ def meet(store: FileStore) -> Iterator[Meet]:
 
 
 def outcomes(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return how conversations ended, as the log tells."""
+    """Return the logged outcomes of connections."""
     return [record.facts["outcome"] for record in caplog.records if record.message == "disconnected"]  # type: ignore[attr-defined]
 
 
@@ -78,9 +78,9 @@ def test_a_command_is_split_at_its_spaces(command: str, name: str, arguments: li
     "command", ["", " ", " a", "a ", "a  b", "a\tb", "a\r", "\0", "a\x7f", "\xe9", "\u0661", "a\n"]
 )
 def test_a_malformed_command_is_a_bad_request(command: str) -> None:
-    with pytest.raises(CommandError) as refusal:
+    with pytest.raises(CommandError) as raised:
         Connection.normalize_command(command)
-    assert refusal.value.status is Status.BAD_REQUEST
+    assert raised.value.status is Status.BAD_REQUEST
 
 
 # --- parser_command ------------------------------------------------------------------------------
@@ -103,21 +103,21 @@ def test_a_malformed_command_is_a_bad_request(command: str) -> None:
         ("get_slice one 2 0", Status.OFFSET_EXCEEDS_FILE_SIZE),
     ],
 )
-def test_a_command_gets_its_status(meet: Meet, command: str, status: Status) -> None:
-    response = meet()[0].parser_command(command)
+def test_a_command_gets_its_status(make_connection: MakeConnection, command: str, status: Status) -> None:
+    response = make_connection()[0].parser_command(command)
     assert response.status is status
     assert response.closes == (status.is_fatal or command == "quit")
 
 
-def test_whatever_goes_wrong_is_an_internal_error_and_logged(
-    meet: Meet, store: FileStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_an_unexpected_exception_is_an_internal_error_and_logged(
+    make_connection: MakeConnection, store: FileStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_name: str) -> int:
-        message = "the disk is on fire"
+        message = "an unexpected error"
         raise ZeroDivisionError(message)
 
     monkeypatch.setattr(store, "size", fail)
-    assert meet()[0].parser_command("get_metadata one").status is Status.INTERNAL_SERVER_ERROR
+    assert make_connection()[0].parser_command("get_metadata one").status is Status.INTERNAL_SERVER_ERROR
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.exc_info is not None
 
@@ -125,8 +125,8 @@ def test_whatever_goes_wrong_is_an_internal_error_and_logged(
 # --- read_buffer ---------------------------------------------------------------------------------
 
 
-def test_commands_are_read_one_by_one_without_their_ends(meet: Meet) -> None:
-    connection, client = meet()
+def test_read_buffer_returns_one_command_at_a_time_without_its_line_end(make_connection: MakeConnection) -> None:
+    connection, client = make_connection()
     client.send(b"help\r\n\r\nget_meta")
     assert connection.read_buffer() == "help"
     assert connection.read_buffer() == "\r\n"
@@ -138,8 +138,8 @@ def test_commands_are_read_one_by_one_without_their_ends(meet: Meet) -> None:
     assert connection.read_buffer() == ""
 
 
-def test_reading_from_a_client_that_says_nothing_ends_in_a_timeout(meet: Meet) -> None:
-    connection, _ = meet(wait=lambda *_: False)
+def test_read_buffer_raises_timeout_error_if_the_client_is_silent(make_connection: MakeConnection) -> None:
+    connection, _ = make_connection(wait=lambda *_: False)
     with pytest.raises(TimeoutError):
         connection.read_buffer()
 
@@ -147,8 +147,8 @@ def test_reading_from_a_client_that_says_nothing_ends_in_a_timeout(meet: Meet) -
 # --- handle --------------------------------------------------------------------------------------
 
 
-def handled(meet: Meet, dialect: str, sent: bytes) -> bytes:
-    connection, client = meet(dialect)
+def replies_to(make_connection: MakeConnection, dialect: str, sent: bytes) -> bytes:
+    connection, client = make_connection(dialect)
     client.send(sent)
     client.end()
     connection.handle()
@@ -156,17 +156,17 @@ def handled(meet: Meet, dialect: str, sent: bytes) -> bytes:
     return client.rest()
 
 
-def test_a_whole_conversation(meet: Meet) -> None:
-    assert handled(meet, "2026", b"get_metadata one\r\nquit\r\nget_metadata one\r\n") == SIZE_OF_ONE + OK
-    assert handled(meet, "2026", b"get_metadata one\r\nqui\nt\n\r\n") == SIZE_OF_ONE + BAD_EOL
-    assert handled(meet, "2026", b"get_metadata one\r\n \r\n") == SIZE_OF_ONE + BAD_REQUEST
-    assert handled(meet, "2026", b"") == b""
+def test_handle_serves_a_connection_to_its_end(make_connection: MakeConnection) -> None:
+    assert replies_to(make_connection, "2026", b"get_metadata one\r\nquit\r\nget_metadata one\r\n") == SIZE_OF_ONE + OK
+    assert replies_to(make_connection, "2026", b"get_metadata one\r\nqui\nt\n\r\n") == SIZE_OF_ONE + BAD_EOL
+    assert replies_to(make_connection, "2026", b"get_metadata one\r\n \r\n") == SIZE_OF_ONE + BAD_REQUEST
+    assert replies_to(make_connection, "2026", b"") == b""
 
 
 def test_any_bytes_are_answered_as_the_oracle_says(store: FileStore, directory: Path) -> None:
     @PURE
     @given(COMMAND_BYTES, PIECES, st.sampled_from(sorted(DIALECTS)), st.booleans())
-    def replies_are_right(sent: bytes, pieces: list[int], dialect: str, has_reflex: bool) -> None:
+    def replies_are_right(sent: bytes, pieces: list[int], dialect: str, has_fast_path: bool) -> None:
         ours, theirs = socket.socketpair()
         pending = [*pieces, 1 << 20]
         rest = sent
@@ -174,7 +174,7 @@ def test_any_bytes_are_answered_as_the_oracle_says(store: FileStore, directory: 
         def wait(sock: socket.socket, wait: Wait) -> object:
             nonlocal rest
             while True:
-                if wait.events == READ and rest:  # the next piece comes only when it is waited for
+                if wait.events == READ and rest:  # the next piece is sent only when the connection waits for it
                     count = pending.pop(0)
                     theirs.sendall(rest[:count])
                     rest = rest[count:]
@@ -182,13 +182,13 @@ def test_any_bytes_are_answered_as_the_oracle_says(store: FileStore, directory: 
                     theirs.shutdown(socket.SHUT_WR)
                 if not poll(sock.fileno(), wait.events, PATIENCE_SECONDS):
                     return LATE
-                outcome = wait.outcome() if has_reflex else READY
+                outcome = wait.outcome() if has_fast_path else READY
                 if outcome is not KEEP_WAITING:
                     return outcome
 
         expected = oracle_for(dialect, directory).replies(sent)
         if len(expected) > 50_000:
-            expected, rest = b"", b""  # more than a socket holds, and nobody reads while we handle
+            expected, rest = b"", b""  # more than a socket buffer, and the client reads only afterwards
         with Client(theirs) as client:
             connection = Connection(ours, ServingConfig(store, DIALECTS[dialect]))
             connection.wait = wait
@@ -198,73 +198,79 @@ def test_any_bytes_are_answered_as_the_oracle_says(store: FileStore, directory: 
     replies_are_right()
 
 
-def test_a_large_slice_is_sent_as_the_client_takes_it(meet: Meet) -> None:
-    taken = b""
+def test_a_large_slice_is_sent_as_the_client_reads_it(make_connection: MakeConnection) -> None:
+    received = b""
     waits = []
 
     def wait(_sock: socket.socket, wait: Wait) -> bool:
-        nonlocal taken
+        nonlocal received
         waits.append(wait.events)
         if wait.events == WRITE:
             with contextlib.suppress(BlockingIOError):
-                taken += take(client, 100_000)
+                received += receive_now(client, 100_000)
         return True
 
-    connection, client = meet("2018", wait=wait)
+    connection, client = make_connection("2018", wait=wait)
     connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
     client.send(b"get_slice large.bin 0 1200000\r\nquit\r\n")
     client.end()
     connection.handle()
-    assert taken + client.rest() == OK + LARGE + OK
+    assert received + client.rest() == OK + LARGE + OK
     assert waits.count(WRITE) > 5
 
 
-def test_a_client_that_takes_nothing_is_given_up(meet: Meet, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_that_does_not_read_times_out(
+    make_connection: MakeConnection, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "greenserver")
-    connection, client = meet(wait=lambda _, wait: wait.events == READ)
+    connection, client = make_connection(wait=lambda _, wait: wait.events == READ)
     client.send(b"get_slice large.bin 0 1200000\r\n")
     connection.handle()
     assert len(client.rest()) < len(in_form("2026", LARGE))
     assert outcomes(caplog) == ["timed out"]
 
 
-def test_a_client_that_says_nothing_is_given_up_after_a_while(meet: Meet, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_idle_client_times_out(make_connection: MakeConnection, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "greenserver")
-    connection, client = meet(limits=replace(limits.DEFAULTS, idle_seconds=0.02))
+    connection, client = make_connection(limits=replace(limits.DEFAULTS, idle_seconds=0.02))
     connection.handle()
     assert client.rest() == b""
     assert outcomes(caplog) == ["timed out"]
 
 
-def test_a_client_that_has_gone_is_told_of_in_the_log(meet: Meet, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broken_pipe_is_logged_as_the_outcome(
+    make_connection: MakeConnection, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "greenserver")
-    connection, client = meet()
+    connection, client = make_connection()
     client.send(b"get_slice large.bin 0 1200000\r\n")
     client.socket.close()
     connection.handle()
     assert outcomes(caplog) == ["Broken pipe"]
 
 
-def test_a_body_that_fails_after_its_status_cuts_the_reply(
-    meet: Meet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_read_error_in_a_body_aborts_the_reply(
+    make_connection: MakeConnection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> bytes:
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(os, "preadv", fail)
-    assert handled(meet, "2018", b"get_slice large.bin 0 50000\r\nget_metadata one\r\n") == OK
+    assert replies_to(make_connection, "2018", b"get_slice large.bin 0 50000\r\nget_metadata one\r\n") == OK
     assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == ["reply aborted"]
 
 
-def test_a_listing_that_fails_is_an_internal_error(meet: Meet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_listing_is_an_internal_error(
+    make_connection: MakeConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "scandir", fail)
-    assert handled(meet, "2026", b"get_file_listing\r\nget_metadata one\r\n") == FAILED
+    assert replies_to(make_connection, "2026", b"get_file_listing\r\nget_metadata one\r\n") == FAILED
 
 
-def test_after_the_last_reply_input_is_dropped_until_the_client_ends(meet: Meet) -> None:
+def test_input_after_the_last_reply_is_discarded_until_eof(make_connection: MakeConnection) -> None:
     waits = []
 
     def wait(_sock: socket.socket, wait: Wait) -> bool:
@@ -273,7 +279,7 @@ def test_after_the_last_reply_input_is_dropped_until_the_client_ends(meet: Meet)
             client.end()
         return True
 
-    connection, client = meet(wait=wait)
+    connection, client = make_connection(wait=wait)
     client.send(b"quit\r\n" + b"x" * 100_000)
     connection.handle()
     assert client.rest() == OK
@@ -283,32 +289,36 @@ def test_after_the_last_reply_input_is_dropped_until_the_client_ends(meet: Meet)
 @pytest.mark.parametrize(
     ("quiet_seconds", "linger_seconds", "endless"), [(0.02, 100.0, False), (100.0, 0.02, False), (100.0, 0.02, True)]
 )
-def test_the_client_is_not_waited_for_for_ever(
-    meet: Meet, monkeypatch: pytest.MonkeyPatch, quiet_seconds: float, linger_seconds: float, endless: bool
+def test_lingering_ends_after_a_quiet_period_or_its_timeout(
+    make_connection: MakeConnection,
+    monkeypatch: pytest.MonkeyPatch,
+    quiet_seconds: float,
+    linger_seconds: float,
+    endless: bool,
 ) -> None:
     monkeypatch.setattr(limits, "LINGER_QUIET_SECONDS", quiet_seconds)
-    is_told = False
+    has_sent_quit = False
 
     def wait(sock: socket.socket, wait: Wait) -> object:
-        if is_told and endless:
+        if has_sent_quit and endless:
             client.send(b"more")
         return wait_blocking(sock, wait)
 
-    connection, client = meet(wait=wait, limits=replace(limits.DEFAULTS, linger_seconds=linger_seconds))
+    connection, client = make_connection(wait=wait, limits=replace(limits.DEFAULTS, linger_seconds=linger_seconds))
     client.send(b"quit\r\n")
-    is_told = True
+    has_sent_quit = True
     connection.handle()
     assert client.line() == OK
 
 
-# --- stop and abort ------------------------------------------------------------------------------
+# --- drain and abort -----------------------------------------------------------------------------
 
 
-def test_asked_to_end_while_idle_it_ends_at_once(
-    meet: Meet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_drain_closes_an_idle_connection_at_once(
+    make_connection: MakeConnection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "greenserver")
-    monkeypatch.setattr(limits, "LINGER_QUIET_SECONDS", 0.0)  # it is older than that
+    monkeypatch.setattr(limits, "LINGER_QUIET_SECONDS", 0.0)  # the connection is older than that
     states = []
 
     def wait(_sock: socket.socket, wait: Wait) -> object:
@@ -316,18 +326,18 @@ def test_asked_to_end_while_idle_it_ends_at_once(
         if wait.ends_on_drain:
             connection.config.group.drain()
             return READY
-        assert client.rest() == b"", "the client sees the end"
+        assert client.rest() == b"", "the client receives EOF"
         client.socket.close()
         return READY
 
-    connection, client = meet(wait=wait)
+    connection, client = make_connection(wait=wait)
     connection.handle()
     assert states == [State.IDLE, State.CLOSING]
     assert connection.state is State.CLOSED
     assert outcomes(caplog) == ["closed"]
 
 
-def test_asked_to_end_just_after_it_was_accepted_it_answers_a_command_that_is_on_its_way(meet: Meet) -> None:
+def test_a_drain_just_after_accept_answers_a_command_in_flight(make_connection: MakeConnection) -> None:
     waits = []
 
     def wait(_sock: socket.socket, wait: Wait) -> object:
@@ -340,13 +350,13 @@ def test_asked_to_end_just_after_it_was_accepted_it_answers_a_command_that_is_on
             client.end()
         return READY
 
-    connection, client = meet(wait=wait)
+    connection, client = make_connection(wait=wait)
     connection.handle()
     assert client.rest() == SIZE_OF_ONE
     assert waits[1].deadline <= monotonic() + limits.LINGER_QUIET_SECONDS
 
 
-def test_asked_to_end_when_a_command_has_come_it_answers_that_and_no_more(meet: Meet) -> None:
+def test_a_drain_as_a_command_arrives_answers_that_command_only(make_connection: MakeConnection) -> None:
     def wait(_sock: socket.socket, wait: Wait) -> object:
         if wait.ends_on_drain:
             client.send(b"get_metadata one\r\n")
@@ -356,13 +366,13 @@ def test_asked_to_end_when_a_command_has_come_it_answers_that_and_no_more(meet: 
             client.end()
         return READY
 
-    connection, client = meet(wait=wait)
+    connection, client = make_connection(wait=wait)
     connection.handle()
     assert client.rest() == SIZE_OF_ONE
 
 
-def test_asked_to_end_before_it_began_it_answers_what_has_come(meet: Meet) -> None:
-    connection, client = meet()
+def test_a_drain_before_the_first_command_answers_what_has_been_received(make_connection: MakeConnection) -> None:
+    connection, client = make_connection()
     client.send(b"get_metadata one\r\n")
     client.end()
     connection.config.group.drain()
@@ -370,27 +380,27 @@ def test_asked_to_end_before_it_began_it_answers_what_has_come(meet: Meet) -> No
     assert client.rest() == SIZE_OF_ONE
 
 
-def test_asked_to_end_in_a_reply_it_finishes_that_one_alone(meet: Meet) -> None:
+def test_a_drain_during_a_reply_finishes_that_reply_only(make_connection: MakeConnection) -> None:
     parts: list[bytes] = []
-    connection, client = meet("2018")
-    connection.wait = lambda _, asked: _take(client, connection, asked, parts)
+    connection, client = make_connection("2018")
+    connection.wait = lambda _, wait: _drain_and_receive(client, connection, wait, parts)
     client.send(b"get_slice large.bin 0 1200000\r\nget_metadata one\r\n")
     client.end()
     connection.handle()
     assert b"".join(parts) + client.rest() == OK + LARGE
 
 
-def _take(client: Client, connection: Connection, asked: Wait, parts: list[bytes]) -> bool:
-    """Ask a connection to end, and take what it has sent so far."""
-    if asked.events == WRITE:
+def _drain_and_receive(client: Client, connection: Connection, wait: Wait, parts: list[bytes]) -> bool:
+    """Drain the connection, and receive what it has sent so far."""
+    if wait.events == WRITE:
         connection.config.group.drain()
         with contextlib.suppress(BlockingIOError):
-            parts.append(take(client, 1 << 20))
+            parts.append(receive_now(client, 1 << 20))
     return True
 
 
-def take(client: Client, count: int) -> bytes:
-    """Receive what is there. Raises BlockingIOError if nothing is; a time limit would be waited for."""
+def receive_now(client: Client, count: int) -> bytes:
+    """Receive without waiting, whatever the timeout of the client. Raises BlockingIOError if there is nothing."""
     client.socket.settimeout(0)
     try:
         return client.socket.recv(count)
@@ -398,22 +408,24 @@ def take(client: Client, count: int) -> bytes:
         client.socket.settimeout(PATIENCE_SECONDS)
 
 
-def test_aborted_in_a_reply_it_ends_at_once(meet: Meet) -> None:
+def test_abort_during_a_reply_closes_at_once(make_connection: MakeConnection) -> None:
     def wait(_sock: socket.socket, wait: Wait) -> bool:
         if wait.events == WRITE:
             connection.abort()
         return True
 
-    connection, client = meet("2018", wait=wait)
+    connection, client = make_connection("2018", wait=wait)
     client.send(b"get_slice large.bin 0 1200000\r\n")
     connection.handle()
     assert len(client.rest()) < len(LARGE)
-    connection.abort()  # once more, when it is closed
+    connection.abort()  # again, after it is closed
 
 
-def test_a_conversation_that_is_dropped_closes_its_socket(meet: Meet, caplog: pytest.LogCaptureFixture) -> None:
+def test_closing_the_generator_closes_the_socket(
+    make_connection: MakeConnection, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "greenserver")
-    connection, client = meet()
+    connection, client = make_connection()
     steps = connection.steps()
     next(steps)
     steps.close()

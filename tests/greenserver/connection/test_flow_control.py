@@ -1,4 +1,4 @@
-"""Buckets drip at their rate; progress is what leaves the kernel."""
+"""Token buckets keep to their rate; progress is measured by what the client acknowledges."""
 
 import socket
 from dataclasses import replace
@@ -15,7 +15,7 @@ PURE = settings(max_examples=200, deadline=None, derandomize=True, database=None
 
 
 class Clock:
-    """A clock that a test turns."""
+    """A clock that a test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -33,7 +33,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @settings(PURE)
 @given(st.integers(1, 10_000_000), st.lists(st.floats(0, 3), max_size=50))
-def test_whatever_the_pauses_no_more_than_the_rate_goes(rate: int, pauses: list[float]) -> None:
+def test_a_token_bucket_never_exceeds_its_rate(rate: int, pauses: list[float]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         clock = Clock()
         patch.setattr(flow_control, "monotonic", clock)
@@ -49,7 +49,7 @@ def test_whatever_the_pauses_no_more_than_the_rate_goes(rate: int, pauses: list[
             assert sent <= 2 * bucket.piece_bytes + rate * (clock.now - began) * 1.001 + 1
 
 
-def test_a_piece_is_a_part_of_a_second_and_a_multiple_of_3() -> None:
+def test_a_piece_lasts_a_fraction_of_a_second_and_is_a_multiple_of_3_bytes() -> None:
     assert TokenBucket(1).piece_bytes == 3 * limits.KIB
     assert TokenBucket(1 << 40).piece_bytes == limits.CHUNK_BYTES
     for rate in range(20_000, 200_000, 777):
@@ -58,66 +58,66 @@ def test_a_piece_is_a_part_of_a_second_and_a_multiple_of_3() -> None:
         assert rate / 10 <= piece <= rate / 7 or piece == 3 * limits.KIB
 
 
-def watched(sock: socket.socket, **granted: float) -> StallDetector:
-    return StallDetector(sock, replace(limits.DEFAULTS, **granted))  # type: ignore[arg-type]
+def make_detector(sock: socket.socket, **changes: float) -> StallDetector:
+    return StallDetector(sock, replace(limits.DEFAULTS, **changes))  # type: ignore[arg-type]
 
 
-def test_who_takes_nothing_is_looked_at_soon_and_cut_at_the_deadline(clock: Clock) -> None:
+def test_a_client_that_does_not_read_is_checked_soon_and_times_out_at_the_deadline(clock: Clock) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        progress = watched(ours, stall_seconds=60.0, write_floor=10)
-        progress.begin()
-        progress.writes(ours.send(bytes(10_000)))
-        assert progress.deadline == clock.now + 1
+        detector = make_detector(ours, stall_seconds=60.0, write_floor=10)
+        detector.begin()
+        detector.writes(ours.send(bytes(10_000)))
+        assert detector.deadline == clock.now + 1
         clock.now += 1
-        progress.look()
-        assert progress.deadline == clock.now + 59
+        detector.look()
+        assert detector.deadline == clock.now + 59
         clock.now += 59
         with pytest.raises(TooSlowError, match="write"):
-            progress.look()
+            detector.look()
 
 
-def test_who_reads_while_nothing_can_be_written_goes_on(clock: Clock) -> None:
+def test_reading_from_the_kernel_buffer_counts_as_progress(clock: Clock) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        progress = watched(ours, stall_seconds=60.0, write_floor=10)
-        progress.begin()
+        detector = make_detector(ours, stall_seconds=60.0, write_floor=10)
+        detector.begin()
         for _ in range(3):
-            progress.writes(ours.send(bytes(1000)))
+            detector.writes(ours.send(bytes(1000)))
         assert queued_bytes(ours) > 0
         clock.now += 1
-        progress.look()
+        detector.look()
         while theirs.recv(1000, socket.MSG_DONTWAIT) and queued_bytes(ours):
             pass
         clock.now += 59
-        progress.look()
+        detector.look()
         clock.now += 1
-        progress.look()
+        detector.look()
         clock.now += 59
         with pytest.raises(TooSlowError):
-            progress.look()
+            detector.look()
 
 
-def test_who_takes_drop_by_drop_is_cut_after_a_whole_window(clock: Clock) -> None:
+def test_a_client_that_reads_too_slowly_times_out_after_a_whole_window(clock: Clock) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        progress = watched(ours, stall_seconds=60.0, write_floor=1000)
-        progress.begin()
+        detector = make_detector(ours, stall_seconds=60.0, write_floor=1000)
+        detector.begin()
         for _ in range(60):
-            progress.writes(ours.send(b"x" * 10))
+            detector.writes(ours.send(b"x" * 10))
             theirs.recv(10)
             clock.now += 1
         with pytest.raises(TooSlowError):
-            progress.writes(ours.send(b"x" * 10))
+            detector.writes(ours.send(b"x" * 10))
 
 
-def test_a_floor_above_the_rate_would_cut_everybody_and_is_lowered(clock: Clock) -> None:
+def test_a_write_floor_above_the_rate_limit_is_lowered(clock: Clock) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        progress = watched(ours, stall_seconds=60.0, write_floor=1000, rate=100)
-        progress.begin()
+        detector = make_detector(ours, stall_seconds=60.0, write_floor=1000, rate=100)
+        detector.begin()
         for _ in range(200):
-            progress.writes(ours.send(b"x" * 100))
+            detector.writes(ours.send(b"x" * 100))
             theirs.recv(100)
             clock.now += 1
 

@@ -1,4 +1,4 @@
-"""Who arrives through a proxy is whom it names; who does not arrive as he must is turned away."""
+"""The PROXY header of a trusted proxy gives the client address; connections without one are rejected."""
 
 import ipaddress
 import socket
@@ -13,11 +13,11 @@ from greenserver.io.wait import READ, Wait
 PROXIES = [ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::/32")]
 HEADER = b"PROXY TCP4 198.51.100.7 192.0.2.1 4711 19500\r\n"
 
-Introduction = Generator[Wait, bool, tuple[str, bytes]]
+HandshakeSteps = Generator[Wait, bool, tuple[str, bytes]]
 
 
-def outcome(steps: Introduction, *, is_ready: bool = True) -> tuple[str, bytes]:
-    """Run the steps to their end, whatever they wait for."""
+def outcome(steps: HandshakeSteps, *, is_ready: bool = True) -> tuple[str, bytes]:
+    """Run the generator to its end, and return its result."""
     try:
         wait = next(steps)
         while True:
@@ -27,7 +27,7 @@ def outcome(steps: Introduction, *, is_ready: bool = True) -> tuple[str, bytes]:
         return end.value  # type: ignore[no-any-return]
 
 
-def introduced(peer: str, sent: bytes) -> tuple[str, bytes]:
+def read_header(peer: str, sent: bytes) -> tuple[str, bytes]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(sent)
@@ -36,25 +36,25 @@ def introduced(peer: str, sent: bytes) -> tuple[str, bytes]:
 
 
 @pytest.mark.parametrize("peer", ["192.0.2.9:1", "[2001:db8::9]:1", "[::ffff:192.0.2.9]:1", "unix"])
-def test_a_trusted_proxy_names_the_client_and_what_follows_is_kept(peer: str) -> None:
-    assert introduced(peer, HEADER + b"quit\r\n") == ("198.51.100.7:4711", b"quit\r\n")
-    assert introduced(peer, b"PROXY UNKNOWN\r\n") == (peer, b"")
+def test_a_header_from_a_trusted_proxy_gives_the_client_address_and_the_remaining_input(peer: str) -> None:
+    assert read_header(peer, HEADER + b"quit\r\n") == ("198.51.100.7:4711", b"quit\r\n")
+    assert read_header(peer, b"PROXY UNKNOWN\r\n") == (peer, b"")
 
 
 @pytest.mark.parametrize("peer", ["192.0.3.9:1", "[2001:db9::9]:1"])
-def test_another_peer_is_turned_away_whatever_it_says(peer: str) -> None:
+def test_an_untrusted_peer_is_rejected(peer: str) -> None:
     with pytest.raises(HandshakeError, match="trusted"):
-        introduced(peer, HEADER)
+        read_header(peer, HEADER)
 
 
 @pytest.mark.parametrize("sent", [b"", b"PROXY TCP4 198.51", b"quit\r\n"])
-def test_who_sends_no_header_is_turned_away(sent: bytes) -> None:
-    with pytest.raises(HandshakeError) as turned_away:
-        introduced("192.0.2.9:1", sent)
-    assert turned_away.value.kind == "proxy"
+def test_a_proxy_that_sends_no_complete_header_is_rejected(sent: bytes) -> None:
+    with pytest.raises(HandshakeError) as raised:
+        read_header("192.0.2.9:1", sent)
+    assert raised.value.kind == "proxy"
 
 
-def test_a_proxy_is_not_waited_for_for_ever() -> None:
+def test_a_proxy_that_sends_nothing_times_out() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.settimeout(0)

@@ -1,4 +1,4 @@
-"""What a client says, in turns and by its deadlines; `test_lines` has the cutting."""
+"""The reader of a connection: bytes per receive, EOF and deadlines; `test_framing` covers the lines."""
 
 import socket
 from collections.abc import Iterator
@@ -12,18 +12,18 @@ from greenserver.connection.reader import Reader
 from greenserver.telemetry.access_log import AccessLog
 from greenserver.telemetry.metrics import SILENT
 
-GRANTED = replace(DEFAULTS, idle_seconds=500.0, line_seconds=100.0, line_floor=2)
+LIMITS = replace(DEFAULTS, idle_seconds=500.0, line_seconds=100.0, line_floor=2)
 NOISE_SECONDS = 20.0
 
 
 class Sender:
-    """An inbox and the socket that fills it."""
+    """A reader, and the socket that sends to it."""
 
     def __init__(self) -> None:
         ours, self.socket = socket.socketpair()
         ours.settimeout(0)
         self._ours = ours
-        self.reader = Reader(ours, GRANTED, AccessLog("tester", SILENT))
+        self.reader = Reader(ours, LIMITS, AccessLog("tester", SILENT))
 
     def close(self) -> None:
         self._ours.close()
@@ -41,16 +41,16 @@ def senders() -> Iterator[list[Sender]]:
         each.close()
 
 
-def test_a_client_is_heard_for_a_turn_and_for_longer_while_it_is_alone(senders: list[Sender]) -> None:
+def test_receive_takes_more_bytes_from_a_lone_client_than_from_one_of_several(senders: list[Sender]) -> None:
     one, other = senders
     for each in senders:
         each.socket.sendall(b"x" * 4 * LONG_TURN_BYTES)
-    turns = [(one, TURN_BYTES), (other, TURN_BYTES), (other, LONG_TURN_BYTES), (one, TURN_BYTES)]
-    for each, expected in turns:
+    receives = [(one, TURN_BYTES), (other, TURN_BYTES), (other, LONG_TURN_BYTES), (one, TURN_BYTES)]
+    for each, expected in receives:
         assert len(each.reader.receive()) == expected
 
 
-def test_nothing_now_is_not_the_end(senders: list[Sender]) -> None:
+def test_no_input_yet_is_not_eof(senders: list[Sender]) -> None:
     one, _ = senders
     with pytest.raises(BlockingIOError):
         one.reader.receive()
@@ -70,30 +70,30 @@ def test_a_line_is_the_same_in_one_piece_and_in_several(senders: list[Sender], p
 
 
 @pytest.mark.parametrize("sent", [b"qu\nit\r\n", b"x" * 50 + b"\r\n"], ids=["bare LF", "too long"])
-def test_a_line_that_ends_the_input_is_left_to_the_line_buffer(sent: bytes) -> None:
+def test_no_line_follows_a_fatal_one(sent: bytes) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        reader = Reader(ours, replace(GRANTED, line_bytes=20), AccessLog("tester", SILENT))
+        reader = Reader(ours, replace(LIMITS, line_bytes=20), AccessLog("tester", SILENT))
         reader.feed(sent)
         assert reader.lines.next_line() != sent[:-2]
         reader.feed(b"quit\r\n")
         assert reader.lines.next_line() is None
 
 
-def test_between_commands_it_may_be_silent_for_long(senders: list[Sender]) -> None:
+def test_the_idle_timeout_applies_between_commands(senders: list[Sender]) -> None:
     one = senders[0]
     assert one.seconds_left() == pytest.approx(500, abs=NOISE_SECONDS)
     one.reader.feed(b"quit\r\n")
     assert one.seconds_left() == pytest.approx(500, abs=NOISE_SECONDS)
 
 
-def test_within_a_command_its_bytes_earn_time_and_its_pauses_do_not(senders: list[Sender]) -> None:
+def test_only_received_bytes_extend_the_line_timeout(senders: list[Sender]) -> None:
     one = senders[0]
     one.reader.feed(b"get_")
     first = one.reader.deadline()
     assert first - monotonic() == pytest.approx(100, abs=NOISE_SECONDS)
     assert one.reader.deadline() == first
     one.reader.feed(b"x" * 1000)
-    assert one.reader.deadline() == pytest.approx(first + 1000 / GRANTED.line_floor)
+    assert one.reader.deadline() == pytest.approx(first + 1000 / LIMITS.line_floor)
     one.reader.feed(b"\r\nquit")
-    assert one.seconds_left() == pytest.approx(100, abs=NOISE_SECONDS), "the next one begins anew"
+    assert one.seconds_left() == pytest.approx(100, abs=NOISE_SECONDS), "the next line has its own timeout"

@@ -1,4 +1,4 @@
-"""A group of connections is drained by one call, and says when the last one has left."""
+"""A group of connections is drained by one call, and calls back when the last one has left."""
 
 import threading
 
@@ -8,8 +8,8 @@ from greenserver.connection.serving_config import DrainGroup, DrainingError
 from greenserver.io.wait import READ, poll
 
 
-class Emptied:
-    """Counts how often a group became empty."""
+class CallCounter:
+    """Counts how often it is called."""
 
     def __init__(self) -> None:
         self.times = 0
@@ -19,43 +19,43 @@ class Emptied:
 
 
 @pytest.fixture
-def emptied() -> Emptied:
-    return Emptied()
+def on_empty() -> CallCounter:
+    return CallCounter()
 
 
-def test_a_group_ends_with_its_last_member_and_only_once_it_drains(emptied: Emptied) -> None:
-    group = DrainGroup(emptied)
+def test_a_group_is_empty_when_its_last_connection_leaves_and_only_while_it_drains(on_empty: CallCounter) -> None:
+    group = DrainGroup(on_empty)
     group.join()
     group.leave()
     for _ in range(2):
         group.join()
     group.drain()
     group.leave()
-    assert emptied.times == 0
+    assert on_empty.times == 0
     group.leave()
-    assert emptied.times == 1
+    assert on_empty.times == 1
     group.drain()
-    assert emptied.times == 1
+    assert on_empty.times == 1
 
 
-def test_a_group_without_members_ends_at_once(emptied: Emptied) -> None:
-    DrainGroup(emptied).drain()
-    assert emptied.times == 1
+def test_a_group_without_connections_is_empty_at_once(on_empty: CallCounter) -> None:
+    DrainGroup(on_empty).drain()
+    assert on_empty.times == 1
 
 
-def test_a_draining_group_takes_no_more(emptied: Emptied) -> None:
-    group = DrainGroup(emptied)
+def test_a_draining_group_accepts_no_connection(on_empty: CallCounter) -> None:
+    group = DrainGroup(on_empty)
     group.join()
     group.drain()
     assert group.is_draining
     with pytest.raises(DrainingError):
         group.join()
     group.leave()
-    assert emptied.times == 1
+    assert on_empty.times == 1
 
 
 @pytest.mark.parametrize("is_early", [False, True])
-def test_its_event_is_set_while_it_drains(is_early: bool) -> None:
+def test_the_event_of_a_group_is_set_while_it_drains(is_early: bool) -> None:
     group = DrainGroup()
     group.join()
     if is_early:
@@ -65,26 +65,26 @@ def test_its_event_is_set_while_it_drains(is_early: bool) -> None:
     event = group.event()
     assert poll(event.fileno(), READ, 0)
     event.absorb()
-    assert poll(event.fileno(), READ, 0), "for every member"
+    assert poll(event.fileno(), READ, 0), "it stays set, for every connection"
     group.leave()
     assert event.fileno() < 0
 
 
-def test_threads_that_come_and_go_are_counted(emptied: Emptied) -> None:
-    group = DrainGroup(emptied)
+def test_concurrent_threads_that_join_and_leave_are_counted(on_empty: CallCounter) -> None:
+    group = DrainGroup(on_empty)
     joined = []
 
-    def come_and_go() -> None:
+    def join_and_leave() -> None:
         while True:
             try:
                 group.join()
             except DrainingError:
                 return
             joined.append(1)
-            assert not emptied.times
+            assert not on_empty.times
             group.leave()
 
-    threads = [threading.Thread(target=come_and_go) for _ in range(4)]
+    threads = [threading.Thread(target=join_and_leave) for _ in range(4)]
     for thread in threads:
         thread.start()
     while len(joined) < 2000:
@@ -92,4 +92,4 @@ def test_threads_that_come_and_go_are_counted(emptied: Emptied) -> None:
     group.drain()
     for thread in threads:
         thread.join(20)
-    assert emptied.times == 1
+    assert on_empty.times == 1

@@ -1,4 +1,4 @@
-"""A connection goes through its states in one direction, but for commands."""
+"""A connection only makes legal state transitions: forwards, and between idle and busy."""
 
 import itertools
 

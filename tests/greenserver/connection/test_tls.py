@@ -1,4 +1,4 @@
-"""TLS on every engine: the same conversations, certificates that are asked for, and peers that never shake hands."""
+"""TLS on every engine: the same replies, client certificates, close_notify, and failed handshakes."""
 
 import contextlib
 import hashlib
@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives import serialization
 
 from greenserver.connection.tls import SecureChannel, server_context
 from tests.greenserver.conftest import BINARY, LARGE
-from tests.greenserver.launching import CONCURRENT, SHARING, Launch, LaunchedServer, find_program
-from tests.greenserver.serving import ENGINES, PATIENCE_SECONDS, Client, closing_all_made, wait_until
+from tests.greenserver.launching import CONCURRENT, EVENT_LOOP_ENGINES, Launch, LaunchedServer, find_program
+from tests.greenserver.serving import ENGINES, PATIENCE_SECONDS, Client, closing_servers, wait_until
 
 each_engine = pytest.mark.parametrize("engine", ENGINES)
 each_version = pytest.mark.parametrize(
@@ -49,36 +49,36 @@ def authority_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="module")
-def secured_servers(
+def tls_servers(
     directory: Path, certificate: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], LaunchedServer]]:
-    """Return what starts a server with TLS and no more when its engine is first asked for."""
+    """Return a function that returns the TLS server of an engine, with default settings, started on first use."""
 
     def start(engine: str) -> LaunchedServer:
         return LaunchedServer(directory, tmp_path_factory.mktemp(engine), engine, tls=[*certificate])
 
-    with closing_all_made(start) as start_one:
+    with closing_servers(start) as start_one:
         yield cache(start_one)
 
 
 def client_context(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the default one loads all authorities of the system
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the default context loads all authorities of the system
     authority.configure_trust(context)
     return context
 
 
 @contextlib.contextmanager
-def secured(server: LaunchedServer, context: ssl.SSLContext) -> Iterator[Client]:
-    """Give a client that speaks TLS."""
+def tls_client(server: LaunchedServer, context: ssl.SSLContext) -> Iterator[Client]:
+    """Connect a client through TLS."""
     sock = socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS)
     with contextlib.closing(sock), context.wrap_socket(sock, server_hostname="localhost") as secure:
         yield Client(secure)
 
 
-def answer_to(sent: bytes, server: LaunchedServer, context: ssl.SSLContext) -> bytes:
-    """Return all that comes back; nothing if TLS fails, during the handshake or, as 1.3 may tell, after it."""
+def replies_to(sent: bytes, server: LaunchedServer, context: ssl.SSLContext) -> bytes:
+    """Return all that comes back; nothing if TLS fails, in the handshake or, as TLS 1.3 may report it, after it."""
     try:
-        with secured(server, context) as client:
+        with tls_client(server, context) as client:
             client.send(sent)
             return client.rest()
     except (ssl.SSLError, ConnectionError):
@@ -86,11 +86,11 @@ def answer_to(sent: bytes, server: LaunchedServer, context: ssl.SSLContext) -> b
 
 
 @each_engine
-def test_a_conversation_is_the_same_through_tls(
+def test_replies_are_the_same_through_tls(
     launch: Launch, engine: str, authority: trustme.CA, certificate: tuple[str, str]
 ) -> None:
     server = launch(engine, tls=[*certificate])
-    with secured(server, client_context(authority)) as client:
+    with tls_client(server, client_context(authority)) as client:
         client.send(b"get_metadata one\r\nget_slice large.bin 0 1200000 raw\r\n")
         assert client.exactly(9) == b"0 OK\r\n1\r\n"
         head = b"0 OK\r\nContent-Length: 1200000\r\n\r\n"
@@ -98,17 +98,17 @@ def test_a_conversation_is_the_same_through_tls(
         assert hashlib.sha256(client.exactly(len(LARGE))).digest() == hashlib.sha256(LARGE).digest()
         client.send(b"get_slice binary.dat 0 %d raw\r\nquit\r\nget_metadata one\r\n" % len(BINARY))
         assert client.rest() == b"0 OK\r\nContent-Length: %d\r\n\r\n%b0 OK\r\n" % (len(BINARY), BINARY)
-    wait_until(lambda: "disconnected" in server.log(), "the end is logged")
+    wait_until(lambda: "disconnected" in server.log(), "the disconnection is logged")
     (event,) = server.events_named("disconnected")
     assert (event["outcome"], event["commands"]) == ("closed", 4)
 
 
 @each_engine
 def test_many_commands_in_many_records_are_all_answered(
-    secured_servers: Callable[[str], LaunchedServer], engine: str, authority: trustme.CA
+    tls_servers: Callable[[str], LaunchedServer], engine: str, authority: trustme.CA
 ) -> None:
-    server = secured_servers(engine)
-    with secured(server, client_context(authority)) as client:
+    server = tls_servers(engine)
+    with tls_client(server, client_context(authority)) as client:
         for _ in range(100):
             client.send(b"get_metadata one\r\n" * 20)
         client.send(b"get_metadata " + b"n" * (5 << 20) + b"\r\nquit\r\n")
@@ -116,11 +116,11 @@ def test_many_commands_in_many_records_are_all_answered(
 
 
 @each_engine
-def test_the_rate_holds_through_tls(
+def test_the_rate_limit_applies_through_tls(
     launch: Launch, engine: str, authority: trustme.CA, certificate: tuple[str, str]
 ) -> None:
     server = launch(engine, tls=[*certificate], limits={"rate": 200_000})
-    with secured(server, client_context(authority)) as client:
+    with tls_client(server, client_context(authority)) as client:
         started = time.monotonic()
         client.send(b"get_slice large.bin 0 400000 raw\r\nquit\r\n")
         assert client.rest().endswith(LARGE[:400_000] + b"0 OK\r\n")
@@ -128,7 +128,7 @@ def test_the_rate_holds_through_tls(
 
 
 @each_engine
-def test_a_scanner_that_stays_silent_is_cut(launch: Launch, engine: str, certificate: tuple[str, str]) -> None:
+def test_a_client_that_sends_no_handshake_times_out(launch: Launch, engine: str, certificate: tuple[str, str]) -> None:
     server = launch(engine, tls=[*certificate], limits={"handshake_seconds": 1.0})
     with server.connect() as client:
         started = time.monotonic()
@@ -137,44 +137,44 @@ def test_a_scanner_that_stays_silent_is_cut(launch: Launch, engine: str, certifi
 
 
 @each_engine
-def test_what_is_no_handshake_ends_with_an_alert_and_the_next_client_is_served(
-    secured_servers: Callable[[str], LaunchedServer], engine: str, authority: trustme.CA
+def test_an_invalid_handshake_is_rejected_and_the_next_client_is_served(
+    tls_servers: Callable[[str], LaunchedServer], engine: str, authority: trustme.CA
 ) -> None:
-    server = secured_servers(engine)
+    server = tls_servers(engine)
     before = len(server.events_named("connection rejected"))
-    for noise in (b"get_file_listing\r\n", bytes(range(256)), b"\x16\x03\x01\x00\x05hello" * 100):
-        assert b"OK" not in server.ask(noise)
-    with secured(server, client_context(authority)) as client:
+    for invalid in (b"get_file_listing\r\n", bytes(range(256)), b"\x16\x03\x01\x00\x05hello" * 100):
+        assert b"OK" not in server.ask(invalid)
+    with tls_client(server, client_context(authority)) as client:
         client.send(b"get_metadata one\r\nquit\r\n")
         assert client.rest() == b"0 OK\r\n1\r\n0 OK\r\n"
     assert len(server.events_named("connection rejected")) == before + 3
 
 
 @each_engine
-def test_a_client_without_a_certificate_is_turned_away_where_one_is_asked_for(
+def test_a_client_without_the_required_certificate_is_rejected(
     launch: Launch, engine: str, authority: trustme.CA, certificate: tuple[str, str], authority_file: str
 ) -> None:
     server = launch(engine, tls=[*certificate, authority_file])
     context = client_context(authority)
-    ask = b"get_metadata one\r\nquit\r\n"
-    assert answer_to(ask, server, context) == b""
-    stranger = client_context(authority)
-    trustme.CA().issue_cert("stranger@example.org").configure_cert(stranger)
-    assert answer_to(ask, server, stranger) == b""
+    sent = b"get_metadata one\r\nquit\r\n"
+    assert replies_to(sent, server, context) == b""
+    untrusted = client_context(authority)
+    trustme.CA().issue_cert("stranger@example.org").configure_cert(untrusted)
+    assert replies_to(sent, server, untrusted) == b""
     authority.issue_cert("friend@example.org").configure_cert(context)
-    assert answer_to(ask, server, context) == b"0 OK\r\n1\r\n0 OK\r\n"
+    assert replies_to(sent, server, context) == b"0 OK\r\n1\r\n0 OK\r\n"
     assert len(server.events_named("connection rejected")) == 2
 
 
 @each_engine
 @each_version
-def test_each_version_from_1_2_on_is_spoken(
-    secured_servers: Callable[[str], LaunchedServer], engine: str, authority: trustme.CA, version: ssl.TLSVersion
+def test_tls_1_2_and_1_3_are_supported(
+    tls_servers: Callable[[str], LaunchedServer], engine: str, authority: trustme.CA, version: ssl.TLSVersion
 ) -> None:
-    server = secured_servers(engine)
+    server = tls_servers(engine)
     context = client_context(authority)
     context.minimum_version = context.maximum_version = version
-    with secured(server, context) as client:
+    with tls_client(server, context) as client:
         client.send(b"quit\r\n")
         assert client.rest() == b"0 OK\r\n"
 
@@ -182,11 +182,11 @@ def test_each_version_from_1_2_on_is_spoken(
 @each_engine
 @each_version
 def test_a_client_that_closes_tls_first_gets_a_close_notify_back(
-    secured_servers: Callable[[str], LaunchedServer], engine: str, authority: trustme.CA, version: ssl.TLSVersion
+    tls_servers: Callable[[str], LaunchedServer], engine: str, authority: trustme.CA, version: ssl.TLSVersion
 ) -> None:
     context = client_context(authority)
     context.minimum_version = context.maximum_version = version
-    with socket.create_connection(("127.0.0.1", secured_servers(engine).port), PATIENCE_SECONDS) as sock:
+    with socket.create_connection(("127.0.0.1", tls_servers(engine).port), PATIENCE_SECONDS) as sock:
         secure = context.wrap_socket(sock, server_hostname="localhost", suppress_ragged_eofs=False)
         secure.sendall(b"get_metadata one\r\n")
         assert Client(secure).exactly(9) == b"0 OK\r\n1\r\n"
@@ -208,49 +208,49 @@ def test_an_idle_client_gets_a_close_notify_at_a_stop_and_at_a_timeout(
             assert Client(secure).exactly(9) == b"0 OK\r\n1\r\n"
             if is_stopped:
                 server.process.send_signal(signal.SIGTERM)
-            assert secure.recv(1) == b"", "the end of the stream, not a truncation"
+            assert secure.recv(1) == b"", "EOF after a close_notify, and no truncation"
 
 
 @each_engine
-def test_openssl_sees_a_proper_close(
-    secured_servers: Callable[[str], LaunchedServer], engine: str, authority_file: str
+def test_openssl_receives_a_close_notify(
+    tls_servers: Callable[[str], LaunchedServer], engine: str, authority_file: str
 ) -> None:
-    with begun_openssl(secured_servers(engine), authority_file, "-ign_eof") as client:
+    with openssl_client(tls_servers(engine), authority_file, "-ign_eof") as client:
         output, _ = client.communicate(b"get_metadata one\r\nquit\r\n", PATIENCE_SECONDS)
     assert b"0 OK\r\n1\r\n0 OK\r\n" in output
     assert output.rstrip().endswith(b"closed"), "no error, such as: unexpected eof while reading"
     assert client.returncode == 0
 
 
-@pytest.mark.parametrize("engine", SHARING)
-def test_a_client_that_only_updates_its_keys_is_cut_while_others_are_served(
-    secured_servers: Callable[[str], LaunchedServer], engine: str, authority: trustme.CA, authority_file: str
+@pytest.mark.parametrize("engine", EVENT_LOOP_ENGINES)
+def test_a_flood_of_key_updates_is_disconnected_while_others_are_served(
+    tls_servers: Callable[[str], LaunchedServer], engine: str, authority: trustme.CA, authority_file: str
 ) -> None:
-    server = secured_servers(engine)
-    reason = "too many TLS records without data"
+    server = tls_servers(engine)
+    outcome = "too many TLS records without data"
 
-    def count_cut() -> int:
-        return [event["outcome"] for event in server.events_named("disconnected")].count(reason)
+    def count_disconnected() -> int:
+        return [event["outcome"] for event in server.events_named("disconnected")].count(outcome)
 
-    before = count_cut()
-    with begun_openssl(server, authority_file, stdout=subprocess.DEVNULL) as client:
+    before = count_disconnected()
+    with openssl_client(server, authority_file, stdout=subprocess.DEVNULL) as client:
         assert client.stdin is not None
         deadline = time.monotonic() + PATIENCE_SECONDS
         with contextlib.suppress(BrokenPipeError):
             while time.monotonic() < deadline:
                 for _ in range(5000):
                     client.stdin.write(b"k\n")  # a KeyUpdate for each piece that the client reads
-                with secured(server, client_context(authority)) as other:
+                with tls_client(server, client_context(authority)) as other:
                     other.send(b"get_metadata one\r\nquit\r\n")
                     assert other.rest() == b"0 OK\r\n1\r\n0 OK\r\n"
                 if client.poll() is not None:
                     break
         client.kill()
-    wait_until(lambda: count_cut() == before + 1, "the cut is logged")
+    wait_until(lambda: count_disconnected() == before + 1, "the disconnection is logged")
 
 
 @contextlib.contextmanager
-def begun_openssl(
+def openssl_client(
     server: LaunchedServer, authority_file: str, *options: str, stdout: int = subprocess.PIPE
 ) -> "Iterator[subprocess.Popen[bytes]]":
     """Start OpenSSL's client, connected to a server."""
@@ -261,19 +261,19 @@ def begun_openssl(
 
 
 @pytest.mark.parametrize("engine", CONCURRENT)
-def test_a_client_past_the_limit_reads_why_through_tls(
+def test_a_client_over_the_connection_limit_gets_an_error_through_tls(
     launch: Launch, engine: str, authority: trustme.CA, certificate: tuple[str, str]
 ) -> None:
     server = launch(engine, tls=[*certificate], limits={"max_connections": 1})
     context = client_context(authority)
-    with secured(server, context) as first:
+    with tls_client(server, context) as first:
         first.send(b"get_metadata one\r\n")
         assert first.exactly(9) == b"0 OK\r\n1\r\n"
-        with secured(server, context) as second:
+        with tls_client(server, context) as second:
             assert second.rest() == b"199 INTERNAL SERVER ERROR\r\n"
 
 
-def test_a_certificate_that_cannot_be_used_is_named(certificate: tuple[str, str], tmp_path: Path) -> None:
+def test_an_error_names_the_unusable_certificate(certificate: tuple[str, str], tmp_path: Path) -> None:
     chain, key = certificate
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("nonsense")
@@ -287,7 +287,7 @@ def test_a_certificate_that_cannot_be_used_is_named(certificate: tuple[str, str]
         server_context(chain, key, str(nonsense))
 
 
-def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked(certificate: tuple[str, str], tmp_path: Path) -> None:
+def test_an_encrypted_key_is_rejected_without_a_passphrase_prompt(certificate: tuple[str, str], tmp_path: Path) -> None:
     chain, key = certificate
     private = serialization.load_pem_private_key(Path(key).read_bytes(), None)
     locked = tmp_path / "locked.pem"
@@ -302,9 +302,7 @@ def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked(certificate: tup
         server_context(chain, str(locked))
 
 
-def test_a_peer_that_reads_nothing_cannot_make_us_owe_it_without_end(
-    certificate: tuple[str, str], authority: trustme.CA
-) -> None:
+def test_output_for_a_peer_that_does_not_read_is_bounded(certificate: tuple[str, str], authority: trustme.CA) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.settimeout(0)
@@ -324,5 +322,5 @@ def test_a_peer_that_reads_nothing_cannot_make_us_owe_it_without_end(
         with contextlib.suppress(BlockingIOError):
             while sent < 100 << 20:
                 sent += channel.send(bytes(1 << 16))
-        assert sent < 10 << 20, "the kernel holds some, and the channel one record"
+        assert sent < 10 << 20, "the kernel buffers some, and the channel one record"
         assert not channel.flush()

@@ -1,4 +1,4 @@
-"""A slice is read whole, from one version of its file, or not at all."""
+"""A slice is read completely, from one version of its file, or not at all."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.greenserver.conftest import LARGE, TEXT
 
 
 @pytest.mark.parametrize(("offset", "size"), [(0, 41), (0, 0), (41, 0), (40, 1), (3, 7)])
-def test_a_slice_reads_its_part(store: FileStore, offset: int, size: int) -> None:
+def test_a_slice_reads_its_range(store: FileStore, offset: int, size: int) -> None:
     part = store.slice("text.txt", offset, size)
     try:
         assert part.size == size
@@ -22,7 +22,7 @@ def test_a_slice_reads_its_part(store: FileStore, offset: int, size: int) -> Non
         part.close()
 
 
-def test_a_file_that_shrinks_cannot_be_read_on(tmp_path: Path) -> None:
+def test_reading_a_truncated_file_raises_file_changed_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"0123456789")
     with FileStore(tmp_path) as store:
         part = store.slice("file", 2, 8)
@@ -35,7 +35,7 @@ def test_a_file_that_shrinks_cannot_be_read_on(tmp_path: Path) -> None:
             part.close()
 
 
-def test_short_reads_are_put_together(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_reads_are_continued(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
     real_preadv = os.preadv
     monkeypatch.setattr(
         os, "preadv", lambda descriptor, buffers, offset: real_preadv(descriptor, [buffers[0][:1000]], offset)
@@ -48,7 +48,7 @@ def test_short_reads_are_put_together(store: FileStore, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("patient", [True, False])
-def test_room_is_filled_with_what_is_left_of_a_slice_and_no_more(store: FileStore, *, patient: bool) -> None:
+def test_read_into_fills_the_buffer_up_to_the_end_of_the_slice(store: FileStore, *, patient: bool) -> None:
     room = memoryview(bytearray(b"." * 8))
     part = store.slice("text.txt", 30, 11)
     try:

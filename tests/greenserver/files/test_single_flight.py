@@ -1,4 +1,4 @@
-"""A long thing is done once for all who ask together, and nobody gets what is older than the question."""
+"""Concurrent calls share one run, and no caller gets a result that is older than its call."""
 
 import threading
 import time
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def test_who_asks_together_shares_one_run_and_who_asks_after_its_beginning_the_next() -> None:
-    began, go_on = threading.Event(), threading.Event()
+def test_calls_before_a_run_starts_share_it_and_later_calls_share_the_next() -> None:
+    began, may_finish = threading.Event(), threading.Event()
     runs: list[int] = []
 
     def call() -> int:
         runs.append(len(runs))
         began.set()
-        assert go_on.wait(PATIENCE_SECONDS)
+        assert may_finish.wait(PATIENCE_SECONDS)
         return runs[-1]
 
     flights = SingleFlight(call)
@@ -32,13 +32,13 @@ def test_who_asks_together_shares_one_run_and_who_asks_after_its_beginning_the_n
     late = flights.join()
     assert late is not first
     assert flights.join() is late
-    go_on.set()
+    may_finish.set()
     late()
     thread.join()
     assert (first.result(), late.result(), runs) == (0, 1, [0, 1])
 
 
-def test_threads_that_ask_at_the_same_time_share_the_work() -> None:
+def test_concurrent_threads_share_runs() -> None:
     runs = []
 
     def call() -> int:
@@ -49,25 +49,25 @@ def test_threads_that_ask_at_the_same_time_share_the_work() -> None:
     flights = SingleFlight(call)
     results = []
 
-    def ask() -> None:
-        asked_after = len(runs)
+    def join_and_run() -> None:
+        called_after = len(runs)
         flight = flights.join()
         flight()
-        results.append((asked_after, flight.result()))
+        results.append((called_after, flight.result()))
 
-    threads = [threading.Thread(target=ask) for _ in range(30)]
+    threads = [threading.Thread(target=join_and_run) for _ in range(30)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(results) == 30
-    assert all(result > asked_after for asked_after, result in results), "no result is older than its question"
+    assert all(result > called_after for called_after, result in results), "no result is older than its call"
     assert len(runs) < 10
 
 
-def test_a_run_that_fails_fails_for_all_who_share_it_and_not_for_the_next() -> None:
+def test_a_failed_run_raises_in_all_its_callers_but_not_in_the_next_run() -> None:
     outcomes: list[Callable[[], int]] = [lambda: 1 // 0, lambda: 7]
-    flights = SingleFlight(lambda: outcomes.pop(0)())  # noqa: PLW0108  (each time another)
+    flights = SingleFlight(lambda: outcomes.pop(0)())  # noqa: PLW0108  (a different one each time)
     first = flights.join()
     for _ in range(2):
         first()

@@ -1,4 +1,4 @@
-"""Only regular files with sayable names, directly in one directory, looked at when they are asked for."""
+"""Only regular files with valid names, directly in one directory, are served, as they are at each request."""
 
 import contextlib
 import os
@@ -14,10 +14,10 @@ from tests.greenserver.conftest import SERVED, TEXT
 
 
 def is_absent(store: FileStore, name: str) -> bool:
-    """Return whether neither the size nor a slice of a file can be had."""
-    for ask in (store.size, lambda name: store.slice(name, 0, 0)):
+    """Return whether both the size and a slice of a file raise FileNotFoundError."""
+    for request in (store.size, lambda name: store.slice(name, 0, 0)):
         with pytest.raises(FileNotFoundError):
-            ask(name)
+            request(name)
     return True
 
 
@@ -26,13 +26,13 @@ def test_exactly_the_files_that_can_be_fetched_are_listed(store: FileStore) -> N
     assert {name: store.size(name) for name in store.names()} == {name: len(data) for name, data in SERVED.items()}
 
 
-def test_dot_files_are_listed_and_served_when_asked_for(directory: Path) -> None:
+def test_hidden_files_are_listed_and_served_if_enabled(directory: Path) -> None:
     with FileStore(directory, hidden=True) as store:
         assert set(store.names()) == {*SERVED, ".hidden"}
         assert store.size(".hidden") == len(b"hidden")
 
 
-def test_names_that_cannot_be_said_are_told_apart(store: FileStore) -> None:
+def test_unservable_names_are_reported(store: FileStore) -> None:
     assert set(store.unservable_names()) == {"my file.txt", "\xf1and\xfa"}
 
 
@@ -40,14 +40,14 @@ def test_names_that_cannot_be_said_are_told_apart(store: FileStore) -> None:
     "name",
     ["nothing", ".hidden", "folder", "fifo", "link-out", "link-in", "dangling", ".", "..", "n" * 256, "n" * 5000],
 )
-def test_what_is_no_regular_file_is_not_found(store: FileStore, name: str) -> None:
+def test_anything_but_a_regular_file_is_not_found(store: FileStore, name: str) -> None:
     assert is_absent(store, name)
 
 
 @pytest.mark.parametrize(
     "name", ["../secret", "/etc/passwd", "folder/inner", "folder/../text.txt", "./text.txt", "text.txt/"]
 )
-def test_a_path_is_no_name(store: FileStore, name: str) -> None:
+def test_a_path_is_not_found(store: FileStore, name: str) -> None:
     assert is_absent(store, name)
 
 
@@ -58,7 +58,7 @@ def test_a_socket_is_not_found(tmp_path: Path) -> None:
         assert is_absent(store, "socket")
 
 
-def test_sizes_are_taken_when_asked(tmp_path: Path) -> None:
+def test_sizes_are_current(tmp_path: Path) -> None:
     file = tmp_path / "file"
     with FileStore(tmp_path) as store:
         for data in (b"", b"abc", b"ab"):
@@ -69,7 +69,7 @@ def test_sizes_are_taken_when_asked(tmp_path: Path) -> None:
         assert list(store.names()) == []
 
 
-def test_the_directory_is_the_same_after_it_was_renamed(tmp_path: Path) -> None:
+def test_a_renamed_directory_is_still_served(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "file").write_bytes(b"abc")
     with FileStore(tmp_path / "old") as store:
@@ -79,13 +79,13 @@ def test_the_directory_is_the_same_after_it_was_renamed(tmp_path: Path) -> None:
         assert store.size("file") == 3
 
 
-def test_a_directory_that_was_removed_holds_nothing(tmp_path: Path) -> None:
+def test_a_removed_directory_has_no_files(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     (tmp_path / "gone" / "file").touch()
     with FileStore(tmp_path / "gone") as store:
         (tmp_path / "gone" / "file").unlink()
         (tmp_path / "gone").rmdir()
-        with contextlib.suppress(FileNotFoundError):  # some kernels read it as empty
+        with contextlib.suppress(FileNotFoundError):  # some kernels list it as empty
             assert list(store.names()) == []
         assert is_absent(store, "file")
 
@@ -97,28 +97,28 @@ def test_only_a_directory_can_be_served(tmp_path: Path, name: str, error: type[O
         FileStore(tmp_path / name)
 
 
-@pytest.mark.parametrize("refused", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error")])
-def test_a_failing_look_up_is_the_servers_failure_not_an_absent_file(
-    store: FileStore, monkeypatch: pytest.MonkeyPatch, refused: OSError
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error")])
+def test_a_failed_lookup_is_not_reported_as_a_missing_file(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch, error: OSError
 ) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise refused
+        raise error
 
     monkeypatch.setattr(os, "open", fail)
-    with pytest.raises(type(refused)):
+    with pytest.raises(type(error)):
         store.slice("text.txt", 0, 1)
     monkeypatch.setattr(os, "lstat", fail)
-    with pytest.raises(type(refused)):
+    with pytest.raises(type(error)):
         store.size("text.txt")
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o400, 0o440, 0o404, 0o600])
-def test_a_file_without_permission_is_the_servers_failure_and_not_listed(
+def test_an_unreadable_file_raises_permission_error_and_is_not_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
 ) -> None:
     (tmp_path / "private").write_bytes(TEXT)
     (tmp_path / "private").chmod(mode)
-    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # root may read all; others may not
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # access(2) always allows root
     with FileStore(tmp_path) as store:
         assert list(store.names()) == []
         with pytest.raises(PermissionError):
@@ -126,12 +126,12 @@ def test_a_file_without_permission_is_the_servers_failure_and_not_listed(
 
 
 @pytest.mark.parametrize(("offset", "size"), [(0, 42), (41, 1), (42, 0), (2**63, 0), (0, 2**63)])
-def test_a_slice_past_the_end_is_refused(store: FileStore, offset: int, size: int) -> None:
+def test_a_slice_past_the_end_raises_eof_error(store: FileStore, offset: int, size: int) -> None:
     with pytest.raises(EOFError, match=r"text\.txt has 41 bytes"):
         store.slice("text.txt", offset, size)
 
 
-def test_a_link_that_appears_between_looking_and_opening_is_not_followed(
+def test_a_symlink_created_between_check_and_open_is_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "secret").write_bytes(b"secret")
@@ -151,9 +151,7 @@ def test_a_link_that_appears_between_looking_and_opening_is_not_followed(
             store.slice("file", 0, 6)
 
 
-def test_a_fifo_that_appears_between_looking_and_opening_holds_nobody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fifo_created_between_check_and_open_does_not_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"public")
     real_open = os.open
@@ -169,18 +167,16 @@ def test_a_fifo_that_appears_between_looking_and_opening_holds_nobody(
             store.slice("file", 0, 6)
 
 
-def test_closing_twice_is_closing(directory: Path) -> None:
+def test_closing_twice_is_harmless(directory: Path) -> None:
     store = FileStore(directory)
     store.close()
-    with (directory / "one").open("rb") as another:  # which has the descriptor now
+    with (directory / "one").open("rb") as another:  # which reuses the descriptor
         store.close()
         assert another.read() == b"1"
 
 
 @pytest.mark.parametrize("patient", [False, True])
-def test_no_descriptor_stays_open_whatever_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, patient: bool
-) -> None:
+def test_no_descriptor_leaks_after_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, patient: bool) -> None:
     (tmp_path / "file").write_bytes(b"0123456789")
 
     def fail(*_: object) -> None:
@@ -198,14 +194,16 @@ def test_no_descriptor_stays_open_whatever_fails(
         assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_part_is_read_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_raises_file_changed_error_if_the_file_changes_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"0123456789")
     real_preadv = os.preadv
 
     contents = (bytes([letter]) * (letter - 60) for letter in range(ord("A"), ord("Z")))
 
-    def write_then_read(*arguments: Any) -> int:  # noqa: ANN401  (whatever preadv takes)
+    def write_then_read(*arguments: Any) -> int:  # noqa: ANN401  (the arguments of preadv)
         file.write_bytes(next(contents))
         return real_preadv(*arguments)
 

@@ -1,4 +1,4 @@
-"""What lies in a directory is counted by whether it can be served."""
+"""A survey counts the entries of a directory by whether they can be served."""
 
 import os
 from pathlib import Path
@@ -14,19 +14,19 @@ def test_files_are_counted_by_whether_they_can_be_served(directory: Path) -> Non
     assert survey(str(directory), hidden=True)[:2] == (7, 0)
 
 
-def test_what_cannot_be_read_is_counted_and_one_of_it_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_files_are_counted_and_one_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "one").touch()
     monkeypatch.setattr(os, "access", lambda *_, **__: False)
     assert survey(str(tmp_path), hidden=False) == Survey(0, 0, 1, "one", 0)
 
 
-def test_a_large_directory_is_not_looked_at_in_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_survey_of_a_large_directory_stops_at_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "abc":
         (tmp_path / name).touch()
     monkeypatch.setattr(limits, "SURVEYED_ENTRIES", 2)
     assert survey(str(tmp_path), hidden=False).served == 2
 
 
-def test_a_directory_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_directory_raises_file_not_found_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         survey(str(tmp_path / "none"), hidden=False)

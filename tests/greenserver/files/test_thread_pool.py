@@ -1,4 +1,4 @@
-"""Threads do what they are given, once for all who wait for it, and end when they are told."""
+"""A thread pool runs each job once for all callers, and ends when it is closed."""
 
 import contextlib
 import select
@@ -14,47 +14,47 @@ from greenserver.io.wait import Job
 from tests.greenserver.serving import PATIENCE_SECONDS, wait_until
 
 
-def test_threads_do_their_work_and_tell_the_loop() -> None:
-    files = ThreadPool(3, start_new_thread)
+def test_threads_run_jobs_and_wake_the_event_loop() -> None:
+    pool = ThreadPool(3, start_new_thread)
     done: list[int] = []
-    works = [Job(lambda number=number: number * number) for number in range(50)]  # type: ignore[misc]
-    for work in works:
-        files.do(work, lambda: done.append(1))
-        files.do(work, lambda: done.append(1))
+    jobs = [Job(lambda number=number: number * number) for number in range(50)]  # type: ignore[misc]
+    for job in jobs:
+        pool.do(job, lambda: done.append(1))
+        pool.do(job, lambda: done.append(1))
     deadline = time.monotonic() + PATIENCE_SECONDS
     while len(done) < 100:
         with contextlib.suppress(BlockingIOError):
-            files.resume()
+            pool.resume()
         time.sleep(0.001)
         assert time.monotonic() < deadline
-    assert [work.result() for work in works] == [number * number for number in range(50)]
-    descriptor = files.fileno()
-    files.close()
-    wait_until(lambda: not Path(f"/proc/self/fd/{descriptor}").exists(), "the last thread closes up")
+    assert [job.result() for job in jobs] == [number * number for number in range(50)]
+    descriptor = pool.fileno()
+    pool.close()
+    wait_until(lambda: not Path(f"/proc/self/fd/{descriptor}").exists(), "the last thread closes the descriptor")
 
 
-@pytest.mark.parametrize("room", [1, 2])
-def test_fewer_threads_do_where_there_is_no_room_for_all(room: int) -> None:
-    files = ThreadPool(3, starting_no_more_than(room))
-    work = Job(lambda: 7)
+@pytest.mark.parametrize("limit", [1, 2])
+def test_fewer_threads_suffice_if_the_system_allows_no_more(limit: int) -> None:
+    pool = ThreadPool(3, thread_starter_limited_to(limit))
+    job = Job(lambda: 7)
     done: list[int] = []
-    files.do(work, lambda: done.append(1))
-    wait_until(lambda: bool(select.select([files], [], [], 0)[0]), "it is done")
-    files.resume()
+    pool.do(job, lambda: done.append(1))
+    wait_until(lambda: bool(select.select([pool], [], [], 0)[0]), "the job is done")
+    pool.resume()
     assert done == [1]
-    descriptor = files.fileno()
-    files.close()
-    wait_until(lambda: not Path(f"/proc/self/fd/{descriptor}").exists(), "the last thread closes up")
+    descriptor = pool.fileno()
+    pool.close()
+    wait_until(lambda: not Path(f"/proc/self/fd/{descriptor}").exists(), "the last thread closes the descriptor")
 
 
-def test_no_thread_at_all_is_told_and_holds_nothing() -> None:
+def test_a_pool_without_any_thread_raises_and_leaks_nothing() -> None:
     with pytest.raises(OSError, match=r"^can't start new thread, and files are read in threads: let this"):
-        ThreadPool(3, starting_no_more_than(0))
+        ThreadPool(3, thread_starter_limited_to(0))
 
 
-def starting_no_more_than(room: int) -> StartThread:
-    """Return what starts so many threads, and then fails as the system does."""
-    left = [None] * room
+def thread_starter_limited_to(limit: int) -> StartThread:
+    """Return a function that starts up to `limit` threads, and then fails as the system does."""
+    left = [None] * limit
 
     def start(function: Callable[[], None], arguments: tuple[()]) -> object:
         if not left:

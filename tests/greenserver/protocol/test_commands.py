@@ -1,4 +1,4 @@
-"""Commands take numbers as the protocol writes them, and check arguments before files before ranges."""
+"""Commands parse numbers as the protocol requires, and check arguments, then the file, then the range."""
 
 import contextlib
 
@@ -36,7 +36,7 @@ def run(command: Command, store: FileStore, *arguments: str) -> Reply:
 
 
 def body_of(reply: Reply) -> bytes:
-    """Return what follows the status line, which says OK."""
+    """Return the body of a reply whose status is OK."""
     if isinstance(reply, bytes):
         assert reply.startswith(Status.OK.line)
         return reply[len(Status.OK.line) :]
@@ -49,9 +49,7 @@ def body_of(reply: Reply) -> bytes:
         return sent
 
 
-def test_a_listing_that_fails_does_so_before_anything_is_sent(
-    store: FileStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_listing_raises_before_anything_is_sent(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
     def listing() -> bytes:
         raise PermissionError
 
@@ -60,7 +58,7 @@ def test_a_listing_that_fails_does_so_before_anything_is_sent(
         GET_FILE_LISTING.parse(LANGUAGE, ())(store)
 
 
-def test_commands_answer(store: FileStore) -> None:
+def test_commands_return_their_replies(store: FileStore) -> None:
     listing = body_of(run(GET_FILE_LISTING, store))
     assert sorted(listing.decode().split("\r\n")) == sorted([*SERVED, "", ""])
     assert body_of(run(GET_METADATA, store, "text.txt")) == b"41\r\n"
@@ -76,7 +74,7 @@ def test_quit_closes(store: FileStore) -> None:
     assert (reply.status, reply.body, reply.closes) == (Status.OK, None, True)
 
 
-def test_a_large_slice_or_listing_is_not_held_whole(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_slice_or_listing_is_streamed(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SMALL_SLICE_BYTES", 10)
     replies = [run(GET_SLICE, store, "text.txt", "7", "11"), run(GET_FILE_LISTING, store), run(HELP, store)]
     assert all(isinstance(reply, Response) for reply in replies)
@@ -97,7 +95,7 @@ def test_a_large_slice_or_listing_is_not_held_whole(store: FileStore, monkeypatc
         (("text.txt", "0", "99999"), Status.OFFSET_EXCEEDS_FILE_SIZE),
     ],
 )
-def test_arguments_come_before_the_file_and_the_file_before_the_range(
+def test_arguments_are_checked_before_the_file_and_the_file_before_the_range(
     store: FileStore, arguments: tuple[str, ...], status: Status
 ) -> None:
     with pytest.raises((CommandError, OSError, EOFError)) as raised:
@@ -105,7 +103,7 @@ def test_arguments_come_before_the_file_and_the_file_before_the_range(
     assert status_of(raised.value) is status
 
 
-def test_what_nobody_expects_is_an_internal_error() -> None:
+def test_an_unexpected_exception_is_an_internal_error() -> None:
     for error in (PermissionError(), MemoryError(), ZeroDivisionError()):
         assert status_of(error) is Status.INTERNAL_SERVER_ERROR
 
@@ -113,20 +111,20 @@ def test_what_nobody_expects_is_an_internal_error() -> None:
 @pytest.mark.parametrize(
     "name", ["", "../secret", "/etc/passwd", "a b", "\xe9", "a\n", "a\0", "\u0661", "folder/inner"]
 )
-def test_a_name_with_another_character_is_a_bad_argument(name: str) -> None:
-    with pytest.raises(CommandError) as refusal:
+def test_a_name_with_an_invalid_character_is_an_invalid_argument(name: str) -> None:
+    with pytest.raises(CommandError) as raised:
         parse_name(name)
-    assert refusal.value.status is Status.INVALID_ARGUMENTS_FOR_COMMAND
+    assert raised.value.status is Status.INVALID_ARGUMENTS_FOR_COMMAND
 
 
 @pytest.mark.parametrize("name", [".", "..", "a", "A-Z_0.9", "n" * 5000])
-def test_a_name_of_the_right_characters_is_a_name(name: str) -> None:
+def test_a_name_of_valid_characters_is_accepted(name: str) -> None:
     assert parse_name(name) == name
 
 
 @PURE
 @given(st.integers(0, 10**30), st.integers(0, 30))
-def test_a_decimal_is_its_value_or_past_the_end_of_any_file(value: int, zeros: int) -> None:
+def test_a_decimal_number_is_its_value_or_larger_than_any_file(value: int, zeros: int) -> None:
     parsed = parse_number("0" * zeros + str(value))
     assert parsed == (value if value < 10**18 else 2**63)
 
@@ -146,7 +144,7 @@ def test_numbers_at_the_limits(text: str, value: int) -> None:
         "0" * limits.ELEMENT_BYTES,
     ],
 )
-def test_what_is_not_only_digits_is_no_number(text: str) -> None:
-    with pytest.raises(CommandError) as refusal:
+def test_a_number_with_anything_but_digits_is_rejected(text: str) -> None:
+    with pytest.raises(CommandError) as raised:
         parse_number(text)
-    assert refusal.value.status is Status.INVALID_ARGUMENTS_FOR_COMMAND
+    assert raised.value.status is Status.INVALID_ARGUMENTS_FOR_COMMAND

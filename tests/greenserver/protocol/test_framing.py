@@ -1,4 +1,4 @@
-"""Bytes become command lines: the same ones whatever pieces they come in, and in bounded memory."""
+"""Input is cut into command lines: the same ones in any segmentation, and in bounded memory."""
 
 import re
 import tracemalloc
@@ -15,7 +15,7 @@ from tests.greenserver.conftest import PURE
 
 
 def lines_of(pieces: Iterable[bytes]) -> list[bytes]:
-    """Return the lines that come out when pieces go in, each taken as soon as it can be."""
+    """Feed pieces into a line buffer, and return the lines, each read as soon as it is complete."""
     buffer = LineBuffer()
     lines = []
     for piece in pieces:
@@ -26,16 +26,16 @@ def lines_of(pieces: Iterable[bytes]) -> list[bytes]:
 
 
 def byte_by_byte(data: bytes) -> list[bytes]:
-    return [data[place : place + 1] for place in range(len(data))]
+    return [data[position : position + 1] for position in range(len(data))]
 
 
 LONG = b"a" * (limits.WHOLE_LINE_BYTES + 1)
 SHORTENED = b"a" * limits.ELEMENT_BYTES
 
-# What goes in, what comes out, and whether nothing comes out any more.
+# The input, the lines, and whether the last line is fatal.
 CASES = {
     "nothing": (b"", [], False),
-    "no end": (b"quit", [], False),
+    "no line end": (b"quit", [], False),
     "a CR only": (b"quit\r", [], False),
     "one line": (b"quit\r\n", [b"quit"], False),
     "an empty line": (b"\r\n", [b""], False),
@@ -46,8 +46,8 @@ CASES = {
     "a CR before the end": (b"help\r\r\n", [b"help\r"], False),
     "other line ends": ("a\x0bb\x0cc\x85d\u2028".encode() + b"\r\n", ["a\x0bb\x0cc\x85d\u2028".encode()], False),
     "NUL and high bytes": (b"\0\xff\r\n", [b"\0\xff"], False),
-    "a LF alone": (b"\n", [b"\n"], True),
-    "a LF for an end": (b"quit\n", [b"quit\n"], True),
+    "a bare LF": (b"\n", [b"\n"], True),
+    "a line that ends with LF": (b"quit\n", [b"quit\n"], True),
     "a LF in a line": (b"qui\nt\n\r\n", [b"qui\n"], True),
     "a LF after good lines": (b"help\r\nquit\r\na\n", [b"help", b"quit", b"a\n"], True),
     "a LF before a CR": (b"quit\n\r", [b"quit\n"], True),
@@ -65,7 +65,7 @@ CASES = {
         False,
     ),
     "a long line of many elements": (b"a " * 3000 + b"\r\n", [b"a a a a a a a " + b"a " * 512], False),
-    "a long line with an alien byte": (LONG + b"\xe9\0\r\n", [SHORTENED + b"\xe9"], False),
+    "a long line with an invalid byte": (LONG + b"\xe9\0\r\n", [SHORTENED + b"\xe9"], False),
     "a long line with a CR in it": (LONG + b"\rb\r\n", [SHORTENED + b"\r"], False),
     "a long line with two CR before its LF": (LONG + b"\r\r\n", [SHORTENED + b"\r"], False),
     "a long line, then a short one": (LONG + b"\r\nquit\r\n", [SHORTENED, b"quit"], False),
@@ -74,32 +74,32 @@ CASES = {
     "a short line with a LF, then a long one": (b"a\n" + LONG + b"\r\n", [b"a\n"], True),
     "a long line, then one with a LF": (LONG + b"\r\na\nb\r\n", [SHORTENED, b"a\n"], True),
 }
-each_case = pytest.mark.parametrize(("sent", "lines", "is_over"), CASES.values(), ids=CASES)
+each_case = pytest.mark.parametrize(("sent", "lines", "is_fatal"), CASES.values(), ids=CASES)
 
 
 @each_case
-def test_a_case_that_comes_whole(sent: bytes, lines: list[bytes], is_over: bool) -> None:
+def test_lines_received_at_once(sent: bytes, lines: list[bytes], is_fatal: bool) -> None:
     assert lines_of([sent]) == lines
-    assert is_over or lines_of([sent, b"\r\n"])[: len(lines)] == lines
+    assert is_fatal or lines_of([sent, b"\r\n"])[: len(lines)] == lines
 
 
 @each_case
-def test_a_case_that_comes_byte_by_byte(sent: bytes, lines: list[bytes], is_over: bool) -> None:
+def test_lines_received_byte_by_byte(sent: bytes, lines: list[bytes], is_fatal: bool) -> None:
     assert lines_of(byte_by_byte(sent)) == lines
-    assert is_over == (lines_of([*byte_by_byte(sent), b"\r\nmore\r\n"]) == lines)
+    assert is_fatal == (lines_of([*byte_by_byte(sent), b"\r\nmore\r\n"]) == lines)
 
 
 @each_case
-def test_a_case_that_comes_in_two_pieces(sent: bytes, lines: list[bytes], is_over: bool) -> None:
+def test_lines_received_in_two_pieces(sent: bytes, lines: list[bytes], is_fatal: bool) -> None:
     ends = {match.end() for match in re.finditer(rb"\n", sent)} | {0, len(sent)}
-    places = {end + step for end in ends for step in range(-3, 4) if 0 <= end + step <= len(sent)}
-    assert all(lines_of([sent[:place], sent[place:]]) == lines for place in places)
-    assert is_over or lines_of([sent, b"\r\nquit\r\n"])[-1] == b"quit"
+    positions = {end + step for end in ends for step in range(-3, 4) if 0 <= end + step <= len(sent)}
+    assert all(lines_of([sent[:position], sent[position:]]) == lines for position in positions)
+    assert is_fatal or lines_of([sent, b"\r\nquit\r\n"])[-1] == b"quit"
 
 
 @each_case
-def test_a_case_with_trailing_data(sent: bytes, lines: list[bytes], is_over: bool) -> None:
-    if is_over:
+def test_lines_followed_by_more_data(sent: bytes, lines: list[bytes], is_fatal: bool) -> None:
+    if is_fatal:
         assert lines_of([sent + b"more\r\n\n"]) == lines
     elif sent.endswith(b"\r\n"):
         assert lines_of([sent + b"more\r\nand"]) == [*lines, b"more"]
@@ -107,7 +107,7 @@ def test_a_case_with_trailing_data(sent: bytes, lines: list[bytes], is_over: boo
         assert lines_of([sent + b"\r\nmore\r\n"])[-1] == b"more"
 
 
-def test_a_line_at_the_limit_is_a_line_and_past_it_the_last_one() -> None:
+def test_a_line_at_the_limit_is_accepted_and_a_longer_one_is_the_last() -> None:
     fits = b"get_metadata ".ljust(limits.LINE_BYTES, b"a")
     start = b"get_metadata " + SHORTENED
     assert lines_of([fits + b"\r\nquit\r\n"]) == [start, b"quit"]
@@ -117,7 +117,7 @@ def test_a_line_at_the_limit_is_a_line_and_past_it_the_last_one() -> None:
     assert lines_of([b"quit\r\n" + fits + b"a\r\nquit\r\n"]) == [b"quit", start + OVERLONG]
 
 
-def test_a_line_without_end_is_over_as_soon_as_it_is_too_long() -> None:
+def test_an_unterminated_line_ends_as_soon_as_it_is_too_long() -> None:
     buffer = LineBuffer()
     piece = b"a" * limits.RECEIVE_BYTES
     for _ in range(limits.LINE_BYTES // len(piece)):
@@ -131,7 +131,7 @@ def test_a_line_without_end_is_over_as_soon_as_it_is_too_long() -> None:
 
 
 @pytest.mark.parametrize("piece", [b"a" * 65536, b"\0" * 65536, b" " * 65536, b"a " * 32768], ids=repr)
-def test_a_line_of_a_hundred_mebibytes_is_held_in_a_few_kibibytes(piece: bytes) -> None:
+def test_a_line_of_100_mib_takes_a_few_kib_of_memory(piece: bytes) -> None:
     buffer = LineBuffer()
     buffer.feed(piece)
     tracemalloc.start()
@@ -157,7 +157,7 @@ def test_a_line_of_a_hundred_mebibytes_is_held_in_a_few_kibibytes(piece: bytes) 
         (b"q\n", False),
     ],
 )
-def test_it_knows_whether_the_next_byte_begins_a_line(sent: bytes, is_at_start: bool) -> None:
+def test_is_at_start_tells_whether_the_next_byte_begins_a_line(sent: bytes, is_at_start: bool) -> None:
     buffer = LineBuffer()
     buffer.feed(sent)
     assert buffer.is_at_start == is_at_start
@@ -171,15 +171,15 @@ SHORT_OR_LONG = st.sampled_from([b"a", b" ", b"\r", b"\n", b"\r\n", b"\xff", b"\
 @example(LONG + b"\r\n" + LONG + b"\r", [len(LONG) + 1])
 @example(LONG + b"\r\nquit\r\n", [len(LONG) + 4])
 @example(LONG + b"\r\r\n", [len(LONG) + 1, len(LONG) + 2])
-def test_any_bytes_in_any_pieces_are_the_same_lines(sent: bytes, cuts: list[int]) -> None:
-    places = [0, *sorted(min(cut, len(sent)) for cut in cuts), len(sent)]
-    pieces = [sent[start:end] for start, end in pairwise(places)]
+def test_any_bytes_in_any_segmentation_are_the_same_lines(sent: bytes, cuts: list[int]) -> None:
+    positions = [0, *sorted(min(cut, len(sent)) for cut in cuts), len(sent)]
+    pieces = [sent[start:end] for start, end in pairwise(positions)]
     assert lines_of(pieces) == lines_of([sent]) == lines_of(byte_by_byte(sent))
 
 
 @PURE
 @given(st.lists(st.sampled_from([b"a", b" ", b"\r", b"\n", b"\r\n", b"\xff"]), max_size=30).map(b"".join))
-def test_short_lines_are_what_a_regular_expression_finds(sent: bytes) -> None:
+def test_short_lines_are_those_that_a_regular_expression_matches(sent: bytes) -> None:
     good, broken = re.fullmatch(rb"((?:[^\n]*\r\n)*)(.*)", sent, re.DOTALL).groups()  # type: ignore[union-attr]
     expected = good.split(b"\r\n")[:-1] if b"\n" not in good.replace(b"\r\n", b"") else None
     before, line_feed, _ = broken.partition(b"\n")

@@ -1,4 +1,4 @@
-"""Bodies say the same from any position, so that half a part can be sent and the rest asked for again."""
+"""Bodies are the same from any position, so that the rest of a partly sent part can be requested again."""
 
 import random
 from collections.abc import Callable
@@ -38,31 +38,31 @@ SIZES = [
 ]
 
 
-def taken(body: Body, chance: random.Random, bites: tuple[int, ...]) -> bytes:
-    """Return all of a body, of each part only so much as a socket might take."""
+def read_partially(body: Body, chance: random.Random, lengths: tuple[int, ...]) -> bytes:
+    """Return a whole body, reading only a prefix of each part, as after a partial send."""
     got = b""
     while part := body.part(len(got)):
-        got += part[: chance.choice(bites)]
+        got += part[: chance.choice(lengths)]
     return got
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("offset", [0, 7])
-def test_a_slice_is_the_same_however_much_of_it_is_taken_at_a_time(
+def test_a_slice_is_the_same_after_partial_sends_of_any_length(
     store: FileStore, form: str, size: int, offset: int
 ) -> None:
     expected = in_form(form, LARGE[offset : offset + size])
-    for bites in ((1 << 30,), (9973, 50_000), (1, 2, 3, 300_000) if size > 100 else (1, 2, 3)):
+    for lengths in ((1 << 30,), (9973, 50_000), (1, 2, 3, 300_000) if size > 100 else (1, 2, 3)):
         body: SliceBody = FORMS[form](store.slice("large.bin", offset, size))
         try:
-            assert taken(body, random.Random(size), bites) == expected
+            assert read_partially(body, random.Random(size), lengths) == expected
         finally:
             body.close()
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_position_gives_what_follows_it(store: FileStore, form: str) -> None:
+def test_a_part_starts_at_any_position(store: FileStore, form: str) -> None:
     expected = in_form(form, LARGE[:20])
     body = FORMS[form](store.slice("large.bin", 0, 20))
     try:
@@ -74,7 +74,7 @@ def test_every_position_gives_what_follows_it(store: FileStore, form: str) -> No
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_no_part_is_large_whatever_the_slice(tmp_path: Path, form: str) -> None:
+def test_parts_of_a_huge_slice_are_bounded(tmp_path: Path, form: str) -> None:
     size = 2**40
     with (tmp_path / "sparse").open("wb") as file:
         file.truncate(size)
@@ -87,12 +87,12 @@ def test_no_part_is_large_whatever_the_slice(tmp_path: Path, form: str) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, limits.TEXT_PART_BYTES // 10 - 1, limits.TEXT_PART_BYTES // 4])
-@pytest.mark.parametrize("bites", [(1 << 30,), (1, 2, 3000)], ids=str)
-def test_a_listing_is_a_name_a_line_and_an_empty_line(count: int, bites: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("lengths", [(1 << 30,), (1, 2, 3000)], ids=str)
+def test_a_listing_has_one_name_per_line_and_ends_with_an_empty_line(count: int, lengths: tuple[int, ...]) -> None:
     names = [f"file-{number}" for number in range(count)]
     lines = "".join(f"{name}\r\n" for name in names).encode()
     expected = "".join(f"{name}\r\n" for name in [*names, ""]).encode()
-    assert taken(Lines(lines), random.Random(count), bites) == expected
+    assert read_partially(Lines(lines), random.Random(count), lengths) == expected
 
 
 @pytest.mark.parametrize("status", Status)
@@ -102,6 +102,6 @@ def test_a_fatal_status_closes(status: Status) -> None:
     assert Response(status, closes=True).closes
 
 
-def test_every_form_of_a_slice_is_some_dialects() -> None:
+def test_every_slice_form_belongs_to_a_dialect() -> None:
     forms = {form for dialect in DIALECTS.values() for form in dialect._language.slice_forms.values()}  # noqa: SLF001
     assert forms == set(FORMS.values())

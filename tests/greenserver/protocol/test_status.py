@@ -1,4 +1,4 @@
-"""Statuses are codes with the words that the protocol gives them."""
+"""Status codes have the texts of the protocol."""
 
 import pytest
 
@@ -17,10 +17,10 @@ LINES = {
 }
 
 
-def test_there_are_exactly_the_protocols_codes() -> None:
+def test_the_status_lines_are_those_of_the_protocol() -> None:
     assert {int(status): status.line for status in Status} == LINES
 
 
 @pytest.mark.parametrize("status", Status)
-def test_codes_from_100_to_199_are_fatal_and_no_others(status: Status) -> None:
+def test_only_codes_from_100_to_199_are_fatal(status: Status) -> None:
     assert status.is_fatal == (int(status) in {100, 101, 199})

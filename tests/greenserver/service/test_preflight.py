@@ -11,7 +11,7 @@ import pytest
 from greenserver.config.settings import Settings
 from greenserver.service import preflight, process
 from greenserver.service.preflight import Trial, check
-from tests.greenserver.serving import PATIENCE_SECONDS, run_script, unmeasured
+from tests.greenserver.serving import PATIENCE_SECONDS, environment_without_coverage, run_script
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 
@@ -86,4 +86,4 @@ def test_nothing_that_it_needs_is_imported_here() -> None:
         "import sys; from greenserver.config.settings import Settings; from greenserver.service import preflight; "
         "preflight.check(Settings()); print({'ssl', 'greenserver.server'} & set(sys.modules))"
     )
-    assert run_script(script, environment=unmeasured()).stdout == "set()\n"
+    assert run_script(script, environment=environment_without_coverage()).stdout == "set()\n"

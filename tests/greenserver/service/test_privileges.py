@@ -9,7 +9,7 @@ import pytest
 
 from greenserver.config.settings import Settings
 from greenserver.service import privileges
-from tests.greenserver.serving import ROOT, run_script, unmeasured
+from tests.greenserver.serving import ROOT, environment_without_coverage, run_script
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 
@@ -57,7 +57,7 @@ def test_who_drops_privileges_has_none_left() -> None:
     is_root = os.geteuid() == 0
     entry = pwd.getpwnam("nobody") if is_root else pwd.getpwuid(os.geteuid())
     # Unmeasured: the user that it becomes could not write down which lines ran.
-    done = run_script(_SCRIPT, entry.pw_name, environment=unmeasured())
+    done = run_script(_SCRIPT, entry.pw_name, environment=environment_without_coverage())
     assert done.stderr == ""
     users, groups = (entry.pw_uid,) * 3, (entry.pw_gid,) * 3
     assert done.stdout.startswith(f"{users} {groups} ")

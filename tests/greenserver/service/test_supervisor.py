@@ -15,7 +15,7 @@ from tests.cycles.__main__ import state_of
 from tests.greenserver.conftest import Start
 from tests.greenserver.service.supervised import LARGE_BYTES, Supervised, closing
 from tests.greenserver.service.test_workers import wait_for_workers
-from tests.greenserver.serving import PATIENCE_SECONDS, run_script, unmeasured, wait_until
+from tests.greenserver.serving import PATIENCE_SECONDS, environment_without_coverage, run_script, wait_until
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 
@@ -515,7 +515,7 @@ def test_it_sleeps_until_a_moment_and_not_at_all_if_that_has_passed() -> None:
 def test_it_imports_nothing_that_a_worker_must_find_unpatched() -> None:
     unwanted = "{'ssl', 'gevent', 'greenserver.server'}"
     script = f"import sys, greenserver.service.workers; print({unwanted} & set(sys.modules))"
-    done = run_script(script, environment=unmeasured())
+    done = run_script(script, environment=environment_without_coverage())
     assert (done.stdout, done.stderr) == ("set()\n", "")
 
 

@@ -1,7 +1,7 @@
-"""Judges greenserver by the conformance suite in each way that clients may reach it.
+"""Run the conformance suite against greenserver in each configuration of TLS, proxies, workers and rate.
 
-Used as ``python -m tests.greenserver.ways``; arguments are handed on to the suite (``-t framing``). The suite speaks
-plain TCP: where the server must hear TLS or a PROXY protocol header, HAProxy stands between the two, and says them.
+Used as ``python -m tests.greenserver.proofs``; arguments are passed on to the suite (``-t framing``). The suite uses
+plain TCP: where the server expects TLS or a PROXY protocol header, HAProxy between the two adds them.
 """
 
 import subprocess
@@ -16,7 +16,7 @@ _RATE = "--rate 4000000"
 _DIRECT = "-m greenserver -q --port {port} --directory {dir}"
 _BEHIND = "-m tests.greenserver.behind_haproxy --port {port} --directory {dir}"
 
-WAYS = {
+CONFIGURATIONS = {
     "tls": f"{_BEHIND} --tls",
     "proxy-v1": f"{_BEHIND} --proxy v1",
     "proxy-v2": f"{_BEHIND} --proxy v2",
@@ -28,15 +28,15 @@ WAYS = {
     "rate": f"{_DIRECT} {_RATE}",
     "rate-tls": f"{_BEHIND} --tls -- {_RATE}",
 }
-"""What the suite begins, after the interpreter."""
+"""By name: the arguments of the interpreter that starts the server."""
 
 _SIZE = ("--size", "2M", "--clients", "60")
-"""Of the large file and of a crowd: a rate is part of the proof, waiting for gigabytes is not."""
+"""A smaller large file and fewer clients than usual: at a limited rate, gigabytes would take too long."""
 
 
-def judge(way: str, options: Sequence[str]) -> "subprocess.CompletedProcess[str]":
-    """Run the suite on a server that is reached so."""
-    serve = f"{INTERPRETER} {WAYS[way]}"
+def run_suite(configuration: str, options: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    """Run the suite against a server of this configuration."""
+    serve = f"{INTERPRETER} {CONFIGURATIONS[configuration]}"
     command = [sys.executable, "-m", "conformance", "run", "-j", "2", "--fail-on", "should", "--dialect", "2026"]
     return subprocess.run(
         [*command, *_SIZE, "--cwd", str(ROOT), "--serve", serve, *options],
@@ -50,14 +50,14 @@ def judge(way: str, options: Sequence[str]) -> "subprocess.CompletedProcess[str]
 
 
 def main() -> int:
-    """Judge each way, say a line on each, and all that the suite says where it finds a fault."""
+    """Run each configuration; print one line for each, and the whole report of the suite after a failure."""
     failures = 0
-    for way in WAYS:
+    for configuration in CONFIGURATIONS:
         started = time.monotonic()
-        judged = judge(way, sys.argv[1:])
-        failures += judged.returncode != 0
-        told = judged.stdout if judged.returncode else judged.stdout.rstrip().rpartition("\n")[2]
-        sys.stdout.write(f"{way} ({time.monotonic() - started:.0f} s): {told}\n")
+        result = run_suite(configuration, sys.argv[1:])
+        failures += result.returncode != 0
+        text = result.stdout if result.returncode else result.stdout.rstrip().rpartition("\n")[2]
+        sys.stdout.write(f"{configuration} ({time.monotonic() - started:.0f} s): {text}\n")
         sys.stdout.flush()
     return min(failures, 1)
 

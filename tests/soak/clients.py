@@ -1,4 +1,4 @@
-"""Many clients held by one thread, and one client that measures how all that feels to others."""
+"""Many clients in one thread, and one client that measures the latency of others meanwhile."""
 
 import contextlib
 import resource
@@ -16,18 +16,18 @@ from tests.greenserver.launching import LaunchedServer
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_DRIPS = 100
+_SLICES = 100
 
 
-class Crowd:
-    """So many connections, of which each notes when it was cut."""
+class Clients:
+    """Many connections, and after how many seconds each was disconnected."""
 
     def __init__(self, port: int, count: int, *, receive_bytes: int = 0) -> None:
         allow_descriptors(count)
         self.began = time.monotonic()
-        self.cut_after: list[float] = []
+        self.disconnected_after: list[float] = []
         self._selector = selectors.DefaultSelector()
-        self.members: list[socket.socket] = []
+        self.sockets: list[socket.socket] = []
         for _ in range(count):
             sock = socket.socket()
             if receive_bytes:
@@ -35,7 +35,7 @@ class Crowd:
             sock.settimeout(20)
             sock.connect(("127.0.0.1", port))
             sock.settimeout(0)
-            self.members.append(sock)
+            self.sockets.append(sock)
 
     def __enter__(self) -> "Self":
         return self
@@ -44,29 +44,29 @@ class Crowd:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._selector.close()
-        for sock in self.members:
+        for sock in self.sockets:
             sock.close()
 
-    def say(self, data: bytes, members: Iterable[socket.socket] | None = None) -> None:
-        """Let all who are still there say the same at once, or some of them."""
-        for sock in self.members if members is None else members:
+    def send_all(self, data: bytes, sockets: Iterable[socket.socket] | None = None) -> None:
+        """Send the same on all connections that are still open, or on some of them."""
+        for sock in self.sockets if sockets is None else sockets:
             with contextlib.suppress(OSError):
                 sock.send(data)
 
-    def drip(self, data: bytes, seconds: float) -> None:
-        """Watch for so long, while all say the same, each at a moment of its own."""
-        for part in range(_DRIPS):
-            self.say(data, self.members[part::_DRIPS])
-            self.wait(seconds / _DRIPS)
+    def send_slowly(self, data: bytes, seconds: float) -> None:
+        """Send the same on all connections, spread over so many seconds, and record disconnections meanwhile."""
+        for part in range(_SLICES):
+            self.send_all(data, self.sockets[part::_SLICES])
+            self.wait(seconds / _SLICES)
 
     def watch(self) -> None:
-        """Note from now on when each is cut; what it is sent before is read."""
+        """Start to record disconnections; discard what is received before them."""
         self.began = time.monotonic()
-        for sock in self.members:
+        for sock in self.sockets:
             self._selector.register(sock, selectors.EVENT_READ)
 
     def wait(self, seconds: float) -> None:
-        """Watch for so long, or until all are cut."""
+        """Record disconnections for so many seconds, or until there are no more connections."""
         deadline = time.monotonic() + seconds
         while self._selector.get_map() and (left := deadline - time.monotonic()) > 0:
             for key, _ in self._selector.select(left):
@@ -74,18 +74,18 @@ class Crowd:
 
     def _look(self, sock: socket.socket) -> None:
         try:
-            is_cut = not sock.recv(1 << 16)
+            is_disconnected = not sock.recv(1 << 16)
         except BlockingIOError:
             return
         except OSError:
-            is_cut = True
-        if is_cut:
-            self.cut_after.append(time.monotonic() - self.began)
+            is_disconnected = True
+        if is_disconnected:
+            self.disconnected_after.append(time.monotonic() - self.began)
             self._selector.unregister(sock)
 
 
 class Prober:
-    """A client that asks one small thing after the other, on new connections, and notes the delays."""
+    """A client that sends small requests, each on a new connection, and records the delays."""
 
     def __init__(self, ask: Callable[[], bytes], expected: bytes) -> None:
         self._ask = ask
@@ -118,21 +118,21 @@ class Prober:
 
     @property
     def p99_milliseconds(self) -> float:
-        """The delay that 99 of 100 stay under."""
+        """The 99th percentile of the delays."""
         return round(1000 * sorted(self.delays)[max(0, len(self.delays) * 99 // 100 - 1)], 1)
 
 
 @contextlib.contextmanager
 def probing(server: LaunchedServer) -> Iterator[Prober]:
-    """Measure what others feel meanwhile; all their replies must be right."""
+    """Measure the latency of another client during the block; all its replies must be right."""
     with Prober(lambda: server.ask(b"get_metadata one\r\n"), b"0 OK\r\n1\r\n") as prober:
         yield prober
-    assert prober.delays, "others were served"
+    assert prober.delays, "the other client was served"
     assert not prober.wrong, prober.wrong[:3]
 
 
 def allow_descriptors(count: int) -> None:
-    """Raise this process's limit of descriptors, which new servers inherit."""
+    """Raise the descriptor limit of this process, which new servers inherit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 3 * count + 500
     if hard != resource.RLIM_INFINITY:
@@ -142,6 +142,6 @@ def allow_descriptors(count: int) -> None:
 
 
 def resident_kib(server: LaunchedServer) -> int:
-    """Return the resident memory of a server now."""
+    """Return the current resident memory of a server, in KiB."""
     status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii")
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))

@@ -1,4 +1,4 @@
-"""Signals end a server well, patience ends, and a lack of room passes: on every engine."""
+"""Signals stop a server gracefully, and idle or stalled clients time out, on every engine."""
 
 import contextlib
 import ctypes
@@ -22,7 +22,7 @@ SIZE_OF_ONE = OK + b"1\r\n"
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """Return a directory with a file that no socket's buffers hold, and a small one."""
+    """Return a directory with a file that is larger than socket buffers, and a small one."""
     path = tmp_path / "own"
     path.mkdir()
     (path / "sparse").touch()
@@ -36,7 +36,7 @@ def start_server(start: Start, own: Path, engine: str, *options: str) -> Server:
 
 
 def ask_slice(client: Client) -> None:
-    """Ask for all of the large file, and wait until the reply has begun."""
+    """Request the whole large file, and wait until the reply has begun."""
     client.send(b"get_slice sparse 0 %d\r\nget_metadata one\r\n" % SIZE)
     assert client.line() == OK
 
@@ -50,7 +50,7 @@ def is_refused(server: Server) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_a_signal_lets_the_reply_under_way_finish(start: Start, own: Path, engine: str, number: int) -> None:
+def test_a_reply_in_progress_finishes_after_a_signal(start: Start, own: Path, engine: str, number: int) -> None:
     server = start_server(start, own, engine)
     with contextlib.ExitStack() as clients:
         reader = clients.enter_context(server.connect())
@@ -62,9 +62,9 @@ def test_a_signal_lets_the_reply_under_way_finish(start: Start, own: Path, engin
         server.process.send_signal(number)
         if engine != "sequential":
             assert idle.rest() == b""
-            wait_until(lambda: is_refused(server), "the server accepts no more clients")
+            wait_until(lambda: is_refused(server), "the server stops listening")
         else:
-            time.sleep(1)  # it looks for those who have come already, for a tenth of that
+            time.sleep(1)  # ten times as long as it drains the backlog
         assert server.process.poll() is None
         assert reader.skip(SIZE) == SIZE
         assert reader.rest() == b""
@@ -74,7 +74,7 @@ def test_a_signal_lets_the_reply_under_way_finish(start: Start, own: Path, engin
 
 
 @pytest.mark.parametrize("engine", ["threads"])
-def test_a_signal_that_comes_to_another_thread_ends_it_too(start: Start, own: Path, engine: str) -> None:
+def test_a_signal_delivered_to_another_thread_stops_the_server(start: Start, own: Path, engine: str) -> None:
     server = start_server(start, own, engine)
     with server.connect() as client:
         client.send(b"get_metadata one\r\n")
@@ -88,14 +88,12 @@ def test_a_signal_that_comes_to_another_thread_ends_it_too(start: Start, own: Pa
 
 
 def send_to_thread(process: int, thread: int, number: int) -> None:
-    """Send a signal to one thread of a process, which only the system itself does elsewhere."""
+    """Send a signal to one thread of a process, see tgkill(2)."""
     call_number = {"x86_64": 234, "aarch64": 131}[platform.machine()]
     assert ctypes.CDLL(None).syscall(call_number, process, thread, int(number)) == 0
 
 
-def test_idle_clients_and_clients_without_a_whole_command_are_let_go_at_once(
-    start: Start, own: Path, engine: str
-) -> None:
+def test_idle_connections_and_partial_commands_are_closed_at_once(start: Start, own: Path, engine: str) -> None:
     server = start_server(start, own, engine)
     with server.connect() as idle, server.connect() as halfway:
         idle.send(b"get_metadata one\r\n")
@@ -108,22 +106,22 @@ def test_idle_clients_and_clients_without_a_whole_command_are_let_go_at_once(
     assert server.process.wait(PATIENCE_SECONDS) == 0
 
 
-def test_a_second_signal_ends_it_at_once(start: Start, own: Path, engine: str) -> None:
+def test_a_second_signal_ends_the_server_at_once(start: Start, own: Path, engine: str) -> None:
     server = start_server(start, own, engine)
     with server.connect() as reader:
         ask_slice(reader)
         server.process.send_signal(signal.SIGTERM)
 
-        def is_told() -> bool:  # the second signal must not come before the first one was handled
+        def has_ended() -> bool:  # repeated, since the first signal may not have been handled yet
             with contextlib.suppress(ProcessLookupError):
                 server.process.send_signal(signal.SIGINT)
             return server.process.poll() is not None
 
-        wait_until(is_told, "the server ends")
+        wait_until(has_ended, "the server exits")
     assert server.process.returncode in {-signal.SIGINT, -signal.SIGTERM}
 
 
-def test_a_reply_that_takes_too_long_is_cut_once_the_grace_is_over(start: Start, own: Path, engine: str) -> None:
+def test_a_reply_is_aborted_after_the_grace_period(start: Start, own: Path, engine: str) -> None:
     server = start_server(start, own, engine, "--grace-seconds", "0.3")
     with server.connect() as reader:
         ask_slice(reader)
@@ -131,18 +129,18 @@ def test_a_reply_that_takes_too_long_is_cut_once_the_grace_is_over(start: Start,
         assert len(reader.rest()) < SIZE
 
 
-def test_clients_that_say_or_take_nothing_are_let_go(start: Start, own: Path, engine: str) -> None:
+def test_idle_and_stalled_clients_time_out(start: Start, own: Path, engine: str) -> None:
     server = start_server(start, own, engine, "--idle-seconds", "0.2", "--stall-seconds", "0.2")
     with server.connect() as silent:
         assert silent.rest() == b""
     with server.connect() as stalled:
         ask_slice(stalled)
-        wait_until(lambda: server.log().count('outcome="timed out"') == 2, "the server gives both up")
+        wait_until(lambda: server.log().count('outcome="timed out"') == 2, "both clients time out")
         assert len(stalled.rest()) < SIZE
     assert server.ask(b"get_metadata one\r\n") == SIZE_OF_ONE
 
 
-def test_a_unix_socket_is_served_and_taken_away_at_the_end(start: Start, own: Path, engine: str) -> None:
+def test_a_unix_socket_is_served_and_removed_at_a_stop(start: Start, own: Path, engine: str) -> None:
     path = own.parent / "socket"
     server = start(own, "--engine", engine, "--address", f"unix:{path}")
     with socket.socket(socket.AF_UNIX) as sock:
