@@ -14,7 +14,7 @@ CONTENT = bytes(range(256)) * 2048
 
 _REQUEST = b"get_slice content 0 %d raw\r\n" % len(CONTENT)
 _REPLY = b"0 OK\r\nContent-Length: %d\r\n\r\n" % len(CONTENT) + CONTENT
-_PATIENCE_SECONDS = 30.0
+_TIMEOUT_SECONDS = 30.0
 
 WHOLE = "whole"
 NOT_BEGUN = "closed before it began"
@@ -46,7 +46,7 @@ class Load:
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
         for thread in self._threads:
-            thread.join(_PATIENCE_SECONDS * 2)
+            thread.join(_TIMEOUT_SECONDS * 2)
 
     @property
     def broken(self) -> dict[str, int]:
@@ -65,7 +65,7 @@ class Load:
 def ask(port: int) -> str:
     """Send two requests on one connection, and return the outcome."""
     with socket.socket() as client:
-        client.settimeout(_PATIENCE_SECONDS)
+        client.settimeout(_TIMEOUT_SECONDS)
         try:
             client.connect(("127.0.0.1", port))
         except ConnectionRefusedError:

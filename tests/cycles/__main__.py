@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CYCLES = "cycles"
 """The key of the number of cycles among the outcomes."""
 
-_PATIENCE_SECONDS = 60.0
+_TIMEOUT_SECONDS = 60.0
 _ROOT = Path(__file__).parents[2]
 
 
@@ -84,7 +84,7 @@ def state_of(process: int) -> str:
 def term(server: CycledServer) -> None:
     """Stop the server by SIGTERM and start it again."""
     server.process.send_signal(signal.SIGTERM)
-    status = server.process.wait(_PATIENCE_SECONDS)
+    status = server.process.wait(_TIMEOUT_SECONDS)
     assert status == 0, (status, server.log.read_text())
     server.start()
 
@@ -147,8 +147,8 @@ def cycled_server(workers: int, engine: str) -> Iterator[CycledServer]:
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Wait until a condition is true, and fail after `_PATIENCE_SECONDS`."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    """Wait until a condition is true, and fail after `_TIMEOUT_SECONDS`."""
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < deadline, f"timed out waiting: {what}"
         time.sleep(0.01)

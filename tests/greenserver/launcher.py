@@ -23,7 +23,7 @@ from typing import Any
 from tests.greenserver.instrumented import RealSocket, answer_counts
 
 _real_sleep = time.sleep  # before anything patches it
-_PATIENCE_SECONDS = 60.0
+_TIMEOUT_SECONDS = 60.0
 
 
 def patch_for(engine: str) -> None:
@@ -86,7 +86,7 @@ def hang_reading(while_exists: Path) -> None:
         return descriptor
 
     def wait() -> None:
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + _TIMEOUT_SECONDS
         while while_exists.exists() and time.monotonic() < deadline:
             _real_sleep(0.01)
 

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import pytest
 
-from tests.greenserver.serving import PATIENCE_SECONDS, environment_without_coverage, wait_until
+from tests.greenserver.serving import TIMEOUT_SECONDS, environment_without_coverage, wait_until
 
 PROGRAM = str(Path(sys.executable).with_name("greenserver"))
 
@@ -91,7 +91,7 @@ def running(
             assert process.poll() is None, server.log
             yield server
             process.terminate()
-            assert process.wait(PATIENCE_SECONDS) == 0, server.log
+            assert process.wait(TIMEOUT_SECONDS) == 0, server.log
         except BaseException:
             process.kill()
             raise

@@ -25,7 +25,7 @@ Made = TypeVar("Made", bound="Server")
 
 ENGINES = ("gevent", "threads", "selectors", "sequential")
 DIALECTS = ("2026", "2019", "2018", "2016")
-PATIENCE_SECONDS = 20.0
+TIMEOUT_SECONDS = 20.0
 """The timeout of anything in a test: a hundred times the usual duration."""
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +73,7 @@ class Server:
 
     def connect(self) -> "Client":
         """Return a client with a new connection."""
-        return Client(socket.create_connection(("127.0.0.1", self.port), PATIENCE_SECONDS))
+        return Client(socket.create_connection(("127.0.0.1", self.port), TIMEOUT_SECONDS))
 
     def ask(self, sent: bytes, *, pieces: Sequence[int] = ()) -> bytes:
         """Send bytes on a new connection, shut down the writing side, and return all that comes back."""
@@ -85,7 +85,7 @@ class Server:
     def counts(self) -> dict[str, int]:
         """Return how many descriptors, threads and greenlets the server has."""
         with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(PATIENCE_SECONDS)
+            sock.settimeout(TIMEOUT_SECONDS)
             sock.connect(str(self._counts))
             return dict(json.loads(sock.makefile("rb").read()))
 
@@ -101,7 +101,7 @@ class Server:
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit status."""
         self.process.send_signal(number)
-        return self.process.wait(PATIENCE_SECONDS)
+        return self.process.wait(TIMEOUT_SECONDS)
 
     def close(self) -> None:
         """End the process, if it has not ended."""
@@ -149,7 +149,7 @@ class Client:
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
-        sock.settimeout(PATIENCE_SECONDS)
+        sock.settimeout(TIMEOUT_SECONDS)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._received = b""
@@ -254,8 +254,8 @@ def closing_servers(make: Callable[Arguments, Made]) -> Iterator[Callable[Argume
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Wait until a condition is true, and fail after `PATIENCE_SECONDS`."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    """Wait until a condition is true, and fail after `TIMEOUT_SECONDS`."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < deadline, f"timed out waiting: {what}"
         time.sleep(0.01)

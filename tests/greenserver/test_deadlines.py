@@ -10,7 +10,7 @@ import pytest
 
 from tests.greenserver.conftest import LARGE
 from tests.greenserver.launching import Launch, LaunchedServer
-from tests.greenserver.serving import ENGINES, PATIENCE_SECONDS, Client, wait_until
+from tests.greenserver.serving import ENGINES, TIMEOUT_SECONDS, Client, wait_until
 
 MARGIN_SECONDS = 10.0
 """How late a timeout may be seen on a busy machine; on an idle one it is within 1 s."""
@@ -45,7 +45,7 @@ def client_with_small_window(server: LaunchedServer) -> Client:
     """Return a client with a small receive buffer."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-    sock.settimeout(PATIENCE_SECONDS)
+    sock.settimeout(TIMEOUT_SECONDS)
     sock.connect(("127.0.0.1", server.port))
     return Client(sock)
 
@@ -65,7 +65,7 @@ def test_a_line_sent_steadily_byte_by_byte_times_out(launch: Launch, engine: str
         started = time.monotonic()
         client.socket.settimeout(0.05)
         with contextlib.suppress(ConnectionError):
-            while time.monotonic() < started + PATIENCE_SECONDS:
+            while time.monotonic() < started + TIMEOUT_SECONDS:
                 client.socket.sendall(b"x")
                 with contextlib.suppress(TimeoutError):
                     if not client.socket.recv(1):
@@ -99,7 +99,7 @@ def test_a_client_that_reads_too_slowly_times_out(launch: Launch, engine: str, s
     server = launch(engine, sparse, stall_seconds=2.0, write_floor=1_000_000)
     with client_with_small_window(server) as client:
         client.send(b"get_slice gigabyte 0 1073741824\r\n")
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while "disconnected" not in server.log():
             with contextlib.suppress(ConnectionError):
                 client.socket.recv(2_000)
@@ -128,7 +128,7 @@ def test_a_client_that_keeps_sending_after_a_fatal_reply_is_disconnected(launch:
         started = time.monotonic()
         client.socket.settimeout(1.0)
         with contextlib.suppress(OSError):
-            while time.monotonic() < started + PATIENCE_SECONDS:
+            while time.monotonic() < started + TIMEOUT_SECONDS:
                 client.socket.sendall(b"more and more\r\n")
                 time.sleep(0.02)
         assert 0.5 < time.monotonic() - started < 1 + MARGIN_SECONDS

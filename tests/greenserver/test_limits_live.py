@@ -8,7 +8,7 @@ import pytest
 
 from tests.greenserver.conftest import LARGE, TEXT
 from tests.greenserver.launching import CONCURRENT, Launch, LaunchedServer
-from tests.greenserver.serving import ENGINES, PATIENCE_SECONDS, Client, wait_until
+from tests.greenserver.serving import ENGINES, TIMEOUT_SECONDS, Client, wait_until
 
 pytestmark = pytest.mark.once
 
@@ -63,7 +63,7 @@ def test_connections_over_the_descriptor_limit_are_rejected_and_leak_nothing(lau
     server = launch(engine, descriptors=64)
     server.ask(b"quit\r\n")
     before = server.counts()
-    burst = [socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS) for _ in range(200)]
+    burst = [socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) for _ in range(200)]
     clients = [Client(sock) for sock in burst]
     answers = []
     for client in clients:
@@ -86,7 +86,7 @@ def test_connections_per_client_are_limited(launch: Launch, engine: str) -> None
         assert is_served(first)
         assert is_served(second)
         assert third.rest() == REJECTED
-        other = socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS, source_address=("127.0.0.2", 0))
+        other = socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS, source_address=("127.0.0.2", 0))
         with Client(other) as client:
             assert is_served(client)
     wait_until(lambda: _is_new_client_served(server), "a new client of that address is served")

@@ -14,7 +14,7 @@ import pytest
 from greenserver.config.limits import Limits
 from greenserver.server import Server
 from tests.greenserver.oracle import OK
-from tests.greenserver.serving import PATIENCE_SECONDS, Client, run_script, wait_until
+from tests.greenserver.serving import TIMEOUT_SECONDS, Client, run_script, wait_until
 
 IN_PROCESS = ("threads", "selectors", "sequential")
 """The engines that need no monkey-patching."""
@@ -32,12 +32,12 @@ def serving(server: Server) -> Iterator[None]:
         yield
     finally:
         server.stop()
-        thread.join(PATIENCE_SECONDS)
+        thread.join(TIMEOUT_SECONDS)
         assert not thread.is_alive()
 
 
 def connect(server: Server) -> Client:
-    return Client(socket.create_connection((server.host, server.port), PATIENCE_SECONDS))
+    return Client(socket.create_connection((server.host, server.port), TIMEOUT_SECONDS))
 
 
 def size_of_one(client: Client) -> bytes:
@@ -117,7 +117,7 @@ def test_no_connection_is_served_with_a_mixture_of_two_configurations(
                         replies.add(client.rest())
             finally:
                 is_over.set()
-                reloading.join(PATIENCE_SECONDS)
+                reloading.join(TIMEOUT_SECONDS)
     finally:
         sys.setswitchinterval(interval)
     newer = b"201 INVALID ARGUMENTS FOR COMMAND\r\n202 FILE NOT FOUND\r\n" + OK
@@ -179,7 +179,7 @@ def test_stop_is_safe_in_another_thread_and_after_the_end(directory: Path, tmp_p
             assert size_of_one(client) == SIZE_OF_ONE
             stopping.start()
             assert client.rest() == b""
-        thread.join(PATIENCE_SECONDS)
+        thread.join(TIMEOUT_SECONDS)
         assert not thread.is_alive()
     with (tmp_path / "file").open("w+b") as file:  # which reuses a descriptor of the server
         others = [os.dup(file.fileno()) for _ in range(8)]

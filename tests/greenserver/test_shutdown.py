@@ -13,7 +13,7 @@ import pytest
 
 from tests.greenserver.conftest import Start
 from tests.greenserver.oracle import OK
-from tests.greenserver.serving import PATIENCE_SECONDS, Client, Server, wait_until
+from tests.greenserver.serving import TIMEOUT_SECONDS, Client, Server, wait_until
 
 MIB = 1 << 20
 SIZE = 32 * MIB
@@ -68,7 +68,7 @@ def test_a_reply_in_progress_finishes_after_a_signal(start: Start, own: Path, en
         assert server.process.poll() is None
         assert reader.skip(SIZE) == SIZE
         assert reader.rest() == b""
-    assert server.process.wait(PATIENCE_SECONDS) == 0
+    assert server.process.wait(TIMEOUT_SECONDS) == 0
     assert " stopped " in server.log()
     assert "Traceback" not in server.log()
 
@@ -84,7 +84,7 @@ def test_a_signal_delivered_to_another_thread_stops_the_server(start: Start, own
             send_to_thread(server.process.pid, thread, signal.SIGTERM)
             break
         assert client.rest() == b""
-    assert server.process.wait(PATIENCE_SECONDS) == 0
+    assert server.process.wait(TIMEOUT_SECONDS) == 0
 
 
 def send_to_thread(process: int, thread: int, number: int) -> None:
@@ -103,7 +103,7 @@ def test_idle_connections_and_partial_commands_are_closed_at_once(start: Start, 
         assert idle.rest() == b""
         idle.socket.close()
         assert halfway.rest() == b""
-    assert server.process.wait(PATIENCE_SECONDS) == 0
+    assert server.process.wait(TIMEOUT_SECONDS) == 0
 
 
 def test_a_second_signal_ends_the_server_at_once(start: Start, own: Path, engine: str) -> None:

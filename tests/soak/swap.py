@@ -40,7 +40,7 @@ _REQUESTS = (
     b"get_slice %b 0 1",
 )
 _CLIENTS = 4
-_PATIENCE_SECONDS = 30.0
+_TIMEOUT_SECONDS = 30.0
 
 
 def swap(scratch: Path, engine: str, *, seconds: float, **_: object) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def swap(scratch: Path, engine: str, *, seconds: float, **_: object) -> dict[str
 
     def is_time_up() -> bool:
         now = time.monotonic() - began
-        return bool(failures) or now > seconds + _PATIENCE_SECONDS or (now > seconds and {"0", "202"} <= set(statuses))
+        return bool(failures) or now > seconds + _TIMEOUT_SECONDS or (now > seconds and {"0", "202"} <= set(statuses))
 
     def send_requests(rng: random.Random) -> None:
         while not is_time_up():

@@ -14,7 +14,7 @@ import pytest
 
 from greenserver.admin import exposition, http
 from greenserver.admin.shared_memory import SharedMemory
-from tests.greenserver.serving import PATIENCE_SECONDS, ROOT
+from tests.greenserver.serving import ROOT, TIMEOUT_SECONDS
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 
@@ -39,12 +39,12 @@ def address(memory: SharedMemory, monkeypatch: pytest.MonkeyPatch) -> Iterator[t
     thread.start()
     yield where
     parents[0] = 0
-    thread.join(PATIENCE_SECONDS)
+    thread.join(TIMEOUT_SECONDS)
     assert not thread.is_alive(), "it ends with its parent"
 
 
 def connect(address: tuple[str, int]) -> socket.socket:
-    return socket.create_connection(address, PATIENCE_SECONDS)
+    return socket.create_connection(address, TIMEOUT_SECONDS)
 
 
 def ask(address: tuple[str, int], *pieces: bytes) -> bytes:
@@ -132,5 +132,5 @@ def test_it_ends_when_somebody_else_is_its_parent(memory: SharedMemory) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         descriptors = listener.fileno(), memory.fileno()
         program = [sys.executable, "-c", START, *map(str, descriptors), "1", "json"]
-        ended = subprocess.run(program, cwd=ROOT, pass_fds=descriptors, timeout=PATIENCE_SECONDS, check=False)
+        ended = subprocess.run(program, cwd=ROOT, pass_fds=descriptors, timeout=TIMEOUT_SECONDS, check=False)
     assert ended.returncode == 0

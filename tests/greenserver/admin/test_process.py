@@ -20,7 +20,7 @@ from greenserver.telemetry.metrics import SILENT
 from tests.cycles.__main__ import state_of
 from tests.greenserver.conftest import Start
 from tests.greenserver.service.test_workers import wait_for_workers, workers_of
-from tests.greenserver.serving import PATIENCE_SECONDS, Server, wait_until
+from tests.greenserver.serving import TIMEOUT_SECONDS, Server, wait_until
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 
@@ -36,7 +36,7 @@ def endpoint(server: Server) -> str:
 def get(server: Server, path: str) -> tuple[int, str]:
     """Return the status and the body of an answer."""
     try:
-        with urllib.request.urlopen(f"http://{endpoint(server)}{path}", timeout=PATIENCE_SECONDS) as answer:
+        with urllib.request.urlopen(f"http://{endpoint(server)}{path}", timeout=TIMEOUT_SECONDS) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as refusal:
         with refusal:
@@ -147,7 +147,7 @@ def test_a_server_that_drains_is_not_ready_but_alive(watched: Server) -> None:
         wait_until(lambda: get(watched, "/readyz") == (503, "not ready\n"), "it is not ready")
         assert get(watched, "/healthz") == (200, "alive\n")
         watched.process.send_signal(signal.SIGTERM)
-    assert watched.process.wait(PATIENCE_SECONDS) == -signal.SIGTERM
+    assert watched.process.wait(TIMEOUT_SECONDS) == -signal.SIGTERM
 
 
 def test_the_admin_process_is_started_again_when_it_is_killed(watched: Server) -> None:

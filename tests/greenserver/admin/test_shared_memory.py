@@ -12,7 +12,7 @@ import pytest
 
 from greenserver.admin import shared_memory
 from greenserver.admin.shared_memory import PAGE_BYTES, Page, SharedMemory
-from tests.greenserver.serving import PATIENCE_SECONDS
+from tests.greenserver.serving import TIMEOUT_SECONDS
 
 KEPT = "kept"
 
@@ -104,7 +104,7 @@ def test_a_reader_never_sees_a_number_twice_or_not_at_all(memory: SharedMemory) 
         return is_kept(key)
 
     memory.release(number, begin_to_read)
-    reading.join(PATIENCE_SECONDS)
+    reading.join(TIMEOUT_SECONDS)
     assert sums == [1]
 
 

@@ -24,7 +24,7 @@ from greenserver.protocol.dialects import DIALECTS
 from greenserver.protocol.status import CommandError, Status
 from tests.greenserver.conftest import LARGE, PURE
 from tests.greenserver.oracle import BAD_EOL, BAD_REQUEST, FAILED, OK, in_form
-from tests.greenserver.serving import PATIENCE_SECONDS, Client
+from tests.greenserver.serving import TIMEOUT_SECONDS, Client
 from tests.greenserver.test_random_input import COMMAND_BYTES, PIECES, oracle_for
 
 MakeConnection = Callable[..., tuple[Connection, Client]]
@@ -180,7 +180,7 @@ def test_any_bytes_are_answered_as_the_oracle_says(store: FileStore, directory: 
                     rest = rest[count:]
                 elif wait.events == READ:
                     theirs.shutdown(socket.SHUT_WR)
-                if not poll(sock.fileno(), wait.events, PATIENCE_SECONDS):
+                if not poll(sock.fileno(), wait.events, TIMEOUT_SECONDS):
                     return LATE
                 outcome = wait.outcome() if has_fast_path else READY
                 if outcome is not KEEP_WAITING:
@@ -405,7 +405,7 @@ def receive_now(client: Client, count: int) -> bytes:
     try:
         return client.socket.recv(count)
     finally:
-        client.socket.settimeout(PATIENCE_SECONDS)
+        client.socket.settimeout(TIMEOUT_SECONDS)
 
 
 def test_abort_during_a_reply_closes_at_once(make_connection: MakeConnection) -> None:

@@ -20,7 +20,7 @@ from greenserver.io.wait import KEEP_WAITING, READ, READY, WRITE, Steps, Wait, p
 from greenserver.protocol.dialects import DIALECTS
 from greenserver.telemetry.metrics import Metrics
 from tests.greenserver.oracle import OK
-from tests.greenserver.serving import PATIENCE_SECONDS, Client
+from tests.greenserver.serving import TIMEOUT_SECONDS, Client
 from tests.greenserver.test_random_input import oracle_for
 
 ASK_ONE = b"get_metadata one\r\n"
@@ -41,7 +41,7 @@ class DrivenConnection:
 
     def run_fast_path(self) -> bool:
         """Run the fast path on the received bytes, and return whether the generator must be resumed."""
-        assert poll(self.connection.socket.fileno(), READ, PATIENCE_SECONDS)
+        assert poll(self.connection.socket.fileno(), READ, TIMEOUT_SECONDS)
         self.outcome = self.wait.outcome()
         return self.outcome is not KEEP_WAITING
 
@@ -61,7 +61,7 @@ class DrivenConnection:
                 with contextlib.suppress(BlockingIOError):
                     received += self.client.socket.recv(1 << 20)
                 self.resume()
-        self.client.socket.settimeout(PATIENCE_SECONDS)
+        self.client.socket.settimeout(TIMEOUT_SECONDS)
         return received + self.client.rest()
 
 
@@ -94,7 +94,7 @@ def test_each_reply_extends_the_deadline(driven: DrivenConnection) -> None:
     first = driven.wait.deadline
     driven.client.send(ASK_ONE)
     assert not driven.run_fast_path()
-    assert first < driven.wait.deadline <= first + PATIENCE_SECONDS
+    assert first < driven.wait.deadline <= first + TIMEOUT_SECONDS
 
 
 def test_a_partial_line_has_the_line_deadline(driven: DrivenConnection) -> None:
@@ -102,7 +102,7 @@ def test_a_partial_line_has_the_line_deadline(driven: DrivenConnection) -> None:
     driven.client.send(ASK_ONE + ASK_ONE[:5])
     assert not driven.run_fast_path()
     in_line = driven.wait.deadline
-    assert in_line <= before - DEFAULTS.idle_seconds + DEFAULTS.line_seconds + PATIENCE_SECONDS
+    assert in_line <= before - DEFAULTS.idle_seconds + DEFAULTS.line_seconds + TIMEOUT_SECONDS
     driven.client.send(ASK_ONE[5:7])
     assert not driven.run_fast_path()
     assert driven.wait.deadline - in_line < 1, "one more byte does not extend the deadline"
@@ -269,7 +269,7 @@ def test_commands_on_the_fast_path_are_counted_and_logged(directory: Path, caplo
             self.received_bytes += count
 
         def command(self, name: str, status: int, sent_bytes: int, seconds: float) -> None:
-            assert 0 <= seconds < PATIENCE_SECONDS
+            assert 0 <= seconds < TIMEOUT_SECONDS
             self.commands.append((name, status, sent_bytes))
 
     caplog.set_level(logging.INFO, "greenserver")

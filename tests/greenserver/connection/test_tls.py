@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from greenserver.connection.tls import SecureChannel, server_context
 from tests.greenserver.conftest import BINARY, LARGE
 from tests.greenserver.launching import CONCURRENT, EVENT_LOOP_ENGINES, Launch, LaunchedServer, find_program
-from tests.greenserver.serving import ENGINES, PATIENCE_SECONDS, Client, closing_servers, wait_until
+from tests.greenserver.serving import ENGINES, TIMEOUT_SECONDS, Client, closing_servers, wait_until
 
 each_engine = pytest.mark.parametrize("engine", ENGINES)
 each_version = pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def client_context(authority: trustme.CA) -> ssl.SSLContext:
 @contextlib.contextmanager
 def tls_client(server: LaunchedServer, context: ssl.SSLContext) -> Iterator[Client]:
     """Connect a client through TLS."""
-    sock = socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS)
+    sock = socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS)
     with contextlib.closing(sock), context.wrap_socket(sock, server_hostname="localhost") as secure:
         yield Client(secure)
 
@@ -186,7 +186,7 @@ def test_a_client_that_closes_tls_first_gets_a_close_notify_back(
 ) -> None:
     context = client_context(authority)
     context.minimum_version = context.maximum_version = version
-    with socket.create_connection(("127.0.0.1", tls_servers(engine).port), PATIENCE_SECONDS) as sock:
+    with socket.create_connection(("127.0.0.1", tls_servers(engine).port), TIMEOUT_SECONDS) as sock:
         secure = context.wrap_socket(sock, server_hostname="localhost", suppress_ragged_eofs=False)
         secure.sendall(b"get_metadata one\r\n")
         assert Client(secure).exactly(9) == b"0 OK\r\n1\r\n"
@@ -202,7 +202,7 @@ def test_an_idle_client_gets_a_close_notify_at_a_stop_and_at_a_timeout(
     context.minimum_version = context.maximum_version = version
     for is_stopped in (True, False):
         server = launch(engine, tls=[*certificate], limits={} if is_stopped else {"idle_seconds": 0.3})
-        sock = socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS)
+        sock = socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS)
         with context.wrap_socket(sock, server_hostname="localhost", suppress_ragged_eofs=False) as secure:
             secure.sendall(b"get_metadata one\r\n")
             assert Client(secure).exactly(9) == b"0 OK\r\n1\r\n"
@@ -216,7 +216,7 @@ def test_openssl_receives_a_close_notify(
     tls_servers: Callable[[str], LaunchedServer], engine: str, authority_file: str
 ) -> None:
     with openssl_client(tls_servers(engine), authority_file, "-ign_eof") as client:
-        output, _ = client.communicate(b"get_metadata one\r\nquit\r\n", PATIENCE_SECONDS)
+        output, _ = client.communicate(b"get_metadata one\r\nquit\r\n", TIMEOUT_SECONDS)
     assert b"0 OK\r\n1\r\n0 OK\r\n" in output
     assert output.rstrip().endswith(b"closed"), "no error, such as: unexpected eof while reading"
     assert client.returncode == 0
@@ -235,7 +235,7 @@ def test_a_flood_of_key_updates_is_disconnected_while_others_are_served(
     before = count_disconnected()
     with openssl_client(server, authority_file, stdout=subprocess.DEVNULL) as client:
         assert client.stdin is not None
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         with contextlib.suppress(BrokenPipeError):
             while time.monotonic() < deadline:
                 for _ in range(5000):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from greenserver.files.single_flight import SingleFlight
-from tests.greenserver.serving import PATIENCE_SECONDS
+from tests.greenserver.serving import TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ def test_calls_before_a_run_starts_share_it_and_later_calls_share_the_next() -> 
     def call() -> int:
         runs.append(len(runs))
         began.set()
-        assert may_finish.wait(PATIENCE_SECONDS)
+        assert may_finish.wait(TIMEOUT_SECONDS)
         return runs[-1]
 
     flights = SingleFlight(call)
@@ -28,7 +28,7 @@ def test_calls_before_a_run_starts_share_it_and_later_calls_share_the_next() -> 
     assert flights.join() is first
     thread = threading.Thread(target=first)
     thread.start()
-    assert began.wait(PATIENCE_SECONDS)
+    assert began.wait(TIMEOUT_SECONDS)
     late = flights.join()
     assert late is not first
     assert flights.join() is late

@@ -11,7 +11,7 @@ import pytest
 
 from greenserver.files.thread_pool import StartThread, ThreadPool
 from greenserver.io.wait import Job
-from tests.greenserver.serving import PATIENCE_SECONDS, wait_until
+from tests.greenserver.serving import TIMEOUT_SECONDS, wait_until
 
 
 def test_threads_run_jobs_and_wake_the_event_loop() -> None:
@@ -21,7 +21,7 @@ def test_threads_run_jobs_and_wake_the_event_loop() -> None:
     for job in jobs:
         pool.do(job, lambda: done.append(1))
         pool.do(job, lambda: done.append(1))
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while len(done) < 100:
         with contextlib.suppress(BlockingIOError):
             pool.resume()

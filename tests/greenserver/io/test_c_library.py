@@ -11,7 +11,7 @@ import pytest
 from greenserver.io import c_library
 from tests.greenserver.conftest import LARGE, TEXT
 from tests.greenserver.program import PROGRAM, running
-from tests.greenserver.serving import ENGINES, PATIENCE_SECONDS, run_script
+from tests.greenserver.serving import ENGINES, TIMEOUT_SECONDS, run_script
 
 OPTIONAL = (
     *("RWF_NOWAIT", "RWF_HIPRI", "eventfd", "eventfd_read", "eventfd_write", "EFD_NONBLOCK", "EFD_CLOEXEC"),
@@ -38,7 +38,7 @@ REFUSED = {
 
 def ask(port: int) -> list[bytes]:
     """Return the lines that a server answers: a small slice twice, a large one, and a listing."""
-    with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as client, client.makefile("rb") as replies:
+    with socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS) as client, client.makefile("rb") as replies:
         small = b"get_slice text.txt 0 41\r\n"
         client.sendall(small * 2 + b"get_slice large.bin 0 %d\r\nget_file_listing\r\nquit\r\n" % len(LARGE))
         return replies.read().split(b"\r\n")

@@ -13,7 +13,7 @@ import pytest
 
 from greenserver.io import import_path
 from tests.greenserver.program import PROGRAM, plain_environment, running
-from tests.greenserver.serving import PATIENCE_SECONDS, ROOT, wait_until
+from tests.greenserver.serving import ROOT, TIMEOUT_SECONDS, wait_until
 
 pytestmark = pytest.mark.once
 
@@ -56,13 +56,13 @@ def serve_once(trap: Path, *options: str, **more: Any) -> None:  # noqa: ANN401 
 
         def is_ready() -> bool:
             try:
-                urllib.request.urlopen(f"http://{found[1]}/readyz", timeout=PATIENCE_SECONDS).close()
+                urllib.request.urlopen(f"http://{found[1]}/readyz", timeout=TIMEOUT_SECONDS).close()
             except OSError:
                 return False
             return True
 
         wait_until(is_ready, "the admin process answers")
-        urllib.request.urlopen(f"http://{found[1]}/metrics", timeout=PATIENCE_SECONDS).close()
+        urllib.request.urlopen(f"http://{found[1]}/metrics", timeout=TIMEOUT_SECONDS).close()
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)

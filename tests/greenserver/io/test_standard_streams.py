@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.greenserver.program import PROGRAM, plain_environment, running
-from tests.greenserver.serving import PATIENCE_SECONDS
+from tests.greenserver.serving import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.once
 
@@ -18,7 +18,7 @@ ANSWERS = b"0 OK\r\n1\r\n202 FILE NOT FOUND\r\n0 OK\r\n"
 
 
 def ask(port: int) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as client, client.makefile("rb") as replies:
+    with socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS) as client, client.makefile("rb") as replies:
         client.sendall(QUESTIONS)
         return replies.read()
 

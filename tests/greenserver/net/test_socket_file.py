@@ -15,7 +15,7 @@ import pytest
 from greenserver.net import socket_file
 from greenserver.net.listening import close_listener, open_listener
 from tests.greenserver.program import running
-from tests.greenserver.serving import PATIENCE_SECONDS, wait_until
+from tests.greenserver.serving import TIMEOUT_SECONDS, wait_until
 
 NOT_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 FORMS = {
@@ -29,7 +29,7 @@ FORMS = {
 
 def ask(path: Path) -> bytes:
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(PATIENCE_SECONDS)
+        client.settimeout(TIMEOUT_SECONDS)
         client.connect(str(path))
         client.sendall(b"get_metadata one\r\nquit\r\n")
         with client.makefile("rb") as replies:
@@ -72,7 +72,7 @@ def test_of_many_that_start_at_once_one_listens_and_is_reached(tmp_path: Path) -
     barrier = threading.Barrier(8)
 
     def start() -> None:
-        barrier.wait(PATIENCE_SECONDS)
+        barrier.wait(TIMEOUT_SECONDS)
         with contextlib.suppress(OSError):
             listeners.append(socket_file.open_socket(path))
 
@@ -80,7 +80,7 @@ def test_of_many_that_start_at_once_one_listens_and_is_reached(tmp_path: Path) -
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(PATIENCE_SECONDS)
+        thread.join(TIMEOUT_SECONDS)
     (listener,) = listeners
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(path))
@@ -156,13 +156,13 @@ def test_a_server_that_drains_leaves_the_file_of_its_successor(
         path.rename(tmp_path / "moved")
         with running(tmp_path / "second", *options, "--engine", "threads"):
             with socket.socket(socket.AF_UNIX) as busy:  # the first one drains until this client has its reply
-                busy.settimeout(PATIENCE_SECONDS)
+                busy.settimeout(TIMEOUT_SECONDS)
                 busy.connect(str(tmp_path / "moved"))
                 busy.sendall(b"get_metadata one\r\n")
                 assert busy.recv(1)
                 before.process.send_signal(signal.SIGTERM)
                 assert ask(path) == b"0 OK\r\n1\r\n0 OK\r\n"
-            before.process.wait(PATIENCE_SECONDS)
+            before.process.wait(TIMEOUT_SECONDS)
             assert ask(path) == b"0 OK\r\n1\r\n0 OK\r\n"
     assert not path.exists()
 

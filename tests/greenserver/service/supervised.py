@@ -26,7 +26,7 @@ from greenserver.config.settings import ENGINES, Settings
 from greenserver.net import listening
 from greenserver.service import supervisor, workers
 from tests.cycles.__main__ import state_of
-from tests.greenserver.serving import PATIENCE_SECONDS, ROOT, Client, wait_until
+from tests.greenserver.serving import ROOT, TIMEOUT_SECONDS, Client, wait_until
 
 BEAT_SECONDS: Final = 0.05
 LARGE_BYTES: Final = 1 << 38
@@ -93,7 +93,7 @@ class Supervised:
 
     def connect(self) -> Client:
         """Return a client of the real workers."""
-        return Client(socket.create_connection(("127.0.0.1", self.port), PATIENCE_SECONDS))
+        return Client(socket.create_connection(("127.0.0.1", self.port), TIMEOUT_SECONDS))
 
     def fail(self, what: str, *, fails: bool = True) -> None:
         """Let forks, the handler of SIGTTIN, or each turn, fail in the supervisor from now on, or no longer.
@@ -142,7 +142,7 @@ class Supervised:
     def end(self, number: int = signal.SIGTERM) -> int:
         """Send a signal to the supervisor, and return how it ends."""
         self.send(number)
-        return self.process.wait(PATIENCE_SECONDS)
+        return self.process.wait(TIMEOUT_SECONDS)
 
     def close(self) -> None:
         """Kill it and its workers."""
@@ -248,7 +248,7 @@ def _hanging(call: Callable[..., Any], path: Path) -> Callable[..., Any]:
     """Return a call that holds its thread while a file exists, whatever that is patched with."""
 
     def hang(*arguments: object) -> Any:  # noqa: ANN401  (as what it stands for)
-        until = time.monotonic() + 2 * PATIENCE_SECONDS
+        until = time.monotonic() + 2 * TIMEOUT_SECONDS
         while path.exists() and time.monotonic() < until:
             _real_sleep(0.01)
         return call(*arguments)

@@ -16,7 +16,7 @@ from greenserver.config.config_file import read_file
 from greenserver.config.limits import DEFAULT_PORT
 from greenserver.config.settings import OPTIONS
 from greenserver.service import deployment
-from tests.greenserver.serving import PATIENCE_SECONDS, ROOT, wait_until
+from tests.greenserver.serving import ROOT, TIMEOUT_SECONDS, wait_until
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 
@@ -189,5 +189,5 @@ def test_the_container_serves_and_its_health_is_seen(tmp_path: Path) -> None:
         wait_until(is_healthy, "it is healthy")
     finally:
         process.terminate()
-        assert process.wait(PATIENCE_SECONDS) == 0
+        assert process.wait(TIMEOUT_SECONDS) == 0
     assert not is_healthy()

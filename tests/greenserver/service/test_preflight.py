@@ -11,7 +11,7 @@ import pytest
 from greenserver.config.settings import Settings
 from greenserver.service import preflight, process
 from greenserver.service.preflight import Trial, check
-from tests.greenserver.serving import PATIENCE_SECONDS, environment_without_coverage, run_script
+from tests.greenserver.serving import TIMEOUT_SECONDS, environment_without_coverage, run_script
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 
@@ -51,7 +51,7 @@ def test_a_result_of_any_size_comes_whole() -> None:
 def test_one_that_takes_too_long_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "TRIAL_SECONDS", 0.2)
     descriptors = os.listdir("/proc/self/fd")
-    trial = Trial(lambda: time.sleep(PATIENCE_SECONDS))
+    trial = Trial(lambda: time.sleep(TIMEOUT_SECONDS))
     with pytest.raises(OSError, match=r"^checking the configuration took longer than 0\.2 s"):
         trial.wait()
     assert os.listdir("/proc/self/fd") == descriptors
@@ -61,7 +61,7 @@ def test_one_that_takes_too_long_is_killed(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_one_that_hangs_ends_though_its_parent_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "TRIAL_SECONDS", 0.2)
-    trial = Trial(lambda: time.sleep(PATIENCE_SECONDS))
+    trial = Trial(lambda: time.sleep(TIMEOUT_SECONDS))
     assert os.waitstatus_to_exitcode(os.waitpid(-1, 0)[1]) == -signal.SIGALRM
     trial.close()
 
@@ -75,7 +75,7 @@ def test_one_that_has_ended_is_not_killed_again() -> None:
     trial = Trial(lambda: None)
     poll = select.poll()
     poll.register(trial.fileno())
-    poll.poll(PATIENCE_SECONDS * 1000)
+    poll.poll(TIMEOUT_SECONDS * 1000)
     os.waitpid(-1, 0)  # from here on its id may be that of another process
     trial.close()
     assert trial.result() is None

@@ -14,7 +14,7 @@ import pytest
 
 from tests.greenserver.conftest import LARGE
 from tests.greenserver.launching import find_program
-from tests.greenserver.serving import PATIENCE_SECONDS, ROOT, Client, wait_until
+from tests.greenserver.serving import ROOT, TIMEOUT_SECONDS, Client, wait_until
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 
@@ -54,11 +54,11 @@ def test_a_second_signal_ends_process_1_at_once(
     with contained(directory, port_file, *options) as container:
         wait_until(port_file.exists, "it listens")
         there = "127.0.0.1", int(port_file.read_text())
-        with Client(socket.create_connection(there, PATIENCE_SECONDS)) as client:
+        with Client(socket.create_connection(there, TIMEOUT_SECONDS)) as client:
             client.send(b"get_slice large.bin 0 %d raw\r\n" % len(LARGE) * 50)  # never read: a reply under way
             assert client.exactly(10)
             os.kill(first_process(container), number)
             time.sleep(0.5)
             assert container.poll() is None
             os.kill(first_process(container), number)
-            assert container.wait(PATIENCE_SECONDS) == SIGNALLED + number
+            assert container.wait(TIMEOUT_SECONDS) == SIGNALLED + number

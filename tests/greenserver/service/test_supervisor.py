@@ -15,7 +15,7 @@ from tests.cycles.__main__ import state_of
 from tests.greenserver.conftest import Start
 from tests.greenserver.service.supervised import LARGE_BYTES, Supervised, closing
 from tests.greenserver.service.test_workers import wait_for_workers
-from tests.greenserver.serving import PATIENCE_SECONDS, environment_without_coverage, run_script, wait_until
+from tests.greenserver.serving import TIMEOUT_SECONDS, environment_without_coverage, run_script, wait_until
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 
@@ -122,7 +122,7 @@ def test_starts_in_vain_are_further_and_further_apart_up_to_a_bound(supervise: S
     moments = [entry.moment for entry in supervised.journal("start")][::2]
     pauses = [later - sooner for sooner, later in pairwise(moments)]
     assert all(pause > least for pause, least in zip(pauses, [0.1, *[0.2] * 8], strict=False)), pauses
-    assert moments[9] - moments[0] < PATIENCE_SECONDS, "without a bound: 51 seconds"
+    assert moments[9] - moments[0] < TIMEOUT_SECONDS, "without a bound: 51 seconds"
 
 
 def test_a_start_that_succeeds_makes_the_pauses_short_again(supervise: Supervise) -> None:
@@ -173,7 +173,7 @@ def test_one_that_says_that_it_cannot_serve_has_failed_even_if_it_was_ready(supe
 
 def test_a_program_that_fails_at_its_first_start_ends(supervise: Supervise) -> None:
     supervised = supervise("exit 3", *LATE)
-    assert supervised.process.wait(PATIENCE_SECONDS) == 3
+    assert supervised.process.wait(TIMEOUT_SECONDS) == 3
     assert "ERROR   worker failed to boot" in supervised.log()
     assert "ERROR   supervisor exiting" in supervised.log()
 
@@ -434,7 +434,7 @@ def test_a_second_signal_ends_by_it_at_once(supervise: Supervise, number: int) -
     supervised.send(signal.SIGTERM)
     supervised.wait_for("term", 2)
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", supervised.port), PATIENCE_SECONDS)
+        socket.create_connection(("127.0.0.1", supervised.port), TIMEOUT_SECONDS)
     assert busy_share(supervised) < 0.3
     assert supervised.process.poll() is None
     assert supervised.end(number) == -number
@@ -444,7 +444,7 @@ def test_a_second_signal_ends_by_it_at_once(supervise: Supervise, number: int) -
 def test_sigquit_ends_all_at_once(supervise: Supervise) -> None:
     supervised = supervise("deaf", "worker_lifecycle.MARGIN_SECONDS=300")
     ready = supervised.wait_for("ready", 2)
-    with socket.create_connection(("127.0.0.1", supervised.port), PATIENCE_SECONDS) as client:  # nobody accepts it
+    with socket.create_connection(("127.0.0.1", supervised.port), TIMEOUT_SECONDS) as client:  # nobody accepts it
         assert supervised.end(signal.SIGQUIT) == 0
         with pytest.raises(ConnectionResetError):  # to part with it otherwise takes time
             client.recv(1)
@@ -456,10 +456,10 @@ def test_sigquit_ends_all_at_once(supervise: Supervise) -> None:
 def test_clients_that_nobody_has_accepted_see_the_end_of_the_stream(supervise: Supervise) -> None:
     supervised = supervise("serve")
     supervised.wait_for("ready", 2)
-    with socket.create_connection(("127.0.0.1", supervised.port), PATIENCE_SECONDS) as client:
+    with socket.create_connection(("127.0.0.1", supervised.port), TIMEOUT_SECONDS) as client:
         supervised.send(signal.SIGTERM)
         assert client.recv(1) == b""
-    assert supervised.process.wait(PATIENCE_SECONDS) == 0
+    assert supervised.process.wait(TIMEOUT_SECONDS) == 0
 
 
 def test_workers_serve_on_when_the_supervisor_itself_fails(supervise: Supervise) -> None:
@@ -490,7 +490,7 @@ def test_a_supervisor_that_always_fails_neither_spins_nor_ends_workers(supervise
 
 def test_systemd_is_told_of_the_start_and_of_the_end(supervise: Supervise, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
-        ear.settimeout(PATIENCE_SECONDS)
+        ear.settimeout(TIMEOUT_SECONDS)
         ear.bind(str(tmp_path / "ear"))
         supervised = supervise("serve", environment={"NOTIFY_SOCKET": str(tmp_path / "ear")})
         assert ear.recv(100) == b"READY=1"

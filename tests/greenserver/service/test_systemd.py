@@ -12,7 +12,7 @@ import pytest
 
 from greenserver.service import systemd
 from greenserver.service.systemd import inherited_listener, notify
-from tests.greenserver.serving import PATIENCE_SECONDS, ROOT
+from tests.greenserver.serving import ROOT, TIMEOUT_SECONDS
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 
@@ -38,12 +38,12 @@ def test_a_listener_that_is_handed_over_is_served_and_left_open(how: str, worker
         assert process.stdout is not None
         with process.stdout:
             assert f"listens on 127.0.0.1:{listener.getsockname()[1]} " in process.stdout.readline()
-            with socket.create_connection(listener.getsockname(), PATIENCE_SECONDS) as client:
+            with socket.create_connection(listener.getsockname(), TIMEOUT_SECONDS) as client:
                 client.sendall(b"get_metadata one\r\n")
                 assert client.recv(1)
         process.terminate()
-        assert process.wait(PATIENCE_SECONDS) == 0
-        with socket.create_connection(listener.getsockname(), PATIENCE_SECONDS) as client:
+        assert process.wait(TIMEOUT_SECONDS) == 0
+        with socket.create_connection(listener.getsockname(), TIMEOUT_SECONDS) as client:
             client.sendall(b"the queue still takes clients, for the next one who serves")
 
 
@@ -78,7 +78,7 @@ def test_what_does_not_listen_is_refused_and_left_open(tmp_path: Path) -> None:
 def test_systemd_is_told_how_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notify("READY=1")  # nobody asked
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
-        ear.settimeout(PATIENCE_SECONDS)
+        ear.settimeout(TIMEOUT_SECONDS)
         ear.bind(str(tmp_path / "ear"))
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "ear"))
         notify("READY=1")
@@ -102,5 +102,5 @@ def test_a_manager_that_does_not_read_is_not_waited_for_for_ever(
                 full.send(b"x")
         notifying = threading.Thread(target=notify, args=("READY=1",), daemon=True)
         notifying.start()
-        notifying.join(PATIENCE_SECONDS)
+        notifying.join(TIMEOUT_SECONDS)
         assert not notifying.is_alive()

@@ -14,7 +14,7 @@ import greenserver
 from greenserver.config.limits import DEFAULT_PORT
 from greenserver.service import deployment
 from tests.greenserver.program import plain_environment
-from tests.greenserver.serving import PATIENCE_SECONDS, wait_until
+from tests.greenserver.serving import TIMEOUT_SECONDS, wait_until
 
 pytestmark = pytest.mark.once
 
@@ -49,7 +49,7 @@ ended = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
 count = 0
 while count < 20_000 and not (ended.is_set() and count):
-    with socket.create_connection(("127.0.0.1", {DEFAULT_PORT}), {PATIENCE_SECONDS}) as client:
+    with socket.create_connection(("127.0.0.1", {DEFAULT_PORT}), {TIMEOUT_SECONDS}) as client:
         answer = b""
         client.sendall(b"get_metadata one\\r\\nquit\\r\\n")
         answer = client.makefile("rb").read()
@@ -147,7 +147,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 def test_the_service_runs_in_its_sandbox_and_reloads_its_file(machine: Machine) -> None:
     machine.systemctl("start", "greenserver")
     with subprocess.Popen(machine.command(sys.executable, "-c", CLIENTS), stdin=subprocess.DEVNULL) as clients:
-        assert clients.wait(PATIENCE_SECONDS) == 0
+        assert clients.wait(TIMEOUT_SECONDS) == 0
     users = machine.run("ps", "-o", "user=", "-C", "greenserver").stdout.split()
     assert users
     assert "root" not in users
@@ -186,7 +186,7 @@ def test_a_renewed_certificate_that_only_root_can_read_is_served_after_a_restart
             (tmp_path / name).chmod(0o600)
         return issued.cert_chain_pems[0].bytes().decode()
 
-    asking = f"import ssl; print(ssl.get_server_certificate(('127.0.0.1', {DEFAULT_PORT}), timeout={PATIENCE_SECONDS}))"
+    asking = f"import ssl; print(ssl.get_server_certificate(('127.0.0.1', {DEFAULT_PORT}), timeout={TIMEOUT_SECONDS}))"
     credentials = f"LoadCredential=chain.pem:{tmp_path}/fullchain.pem\nLoadCredential=key.pem:{tmp_path}/privkey.pem"
     machine.run("sh", "-c", f"printf '[Service]\n{credentials}\n' > /run/units/greenserver.service.d/tls.conf")
     machine.run("sed", "-i", "s/^# tls-/tls-/", "/srv/greenserver.toml")

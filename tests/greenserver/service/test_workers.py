@@ -11,7 +11,7 @@ import pytest
 
 from tests.cycles.__main__ import state_of
 from tests.greenserver.conftest import LARGE, Start
-from tests.greenserver.serving import PATIENCE_SECONDS, Client, Server, run_script, wait_until
+from tests.greenserver.serving import TIMEOUT_SECONDS, Client, Server, run_script, wait_until
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 
@@ -119,7 +119,7 @@ def test_a_stop_lets_replies_finish_and_parts_with_the_idle(served: Server) -> N
         rest = busy.rest()
         assert (len(rest) + 100) % (len(head) + len(LARGE)) == 0, "whole replies only"
         assert rest.endswith(LARGE[-1000:])
-    assert served.process.wait(PATIENCE_SECONDS) == 0
+    assert served.process.wait(TIMEOUT_SECONDS) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -134,7 +134,7 @@ def test_a_second_signal_ends_all_of_it_at_once(served: Server, number: int) -> 
         time.sleep(0.5)
         assert served.process.poll() is None
         served.process.send_signal(number)
-        assert served.process.wait(PATIENCE_SECONDS) == -number
+        assert served.process.wait(TIMEOUT_SECONDS) == -number
     wait_until(lambda: all(state_of(worker) == "X" for worker in workers), "no worker is left")
 
 
@@ -193,7 +193,7 @@ def test_a_terminal_interrupts_the_whole_group_and_it_still_drains(start: Start,
         assert client.exactly(len(SIZE_OF_ONE)) == SIZE_OF_ONE
         os.killpg(server.process.pid, signal.SIGINT)
         assert client.rest() == b""
-    assert server.process.wait(PATIENCE_SECONDS) == 0
+    assert server.process.wait(TIMEOUT_SECONDS) == 0
     assert "was sent SIGINT" not in server.log(), "a worker leaves it to the supervisor"
 
 
@@ -241,7 +241,7 @@ def test_a_unix_socket_outlives_a_reload_and_goes_with_the_server(
 
     def ask() -> bytes:
         unix = socket.socket(socket.AF_UNIX)
-        unix.settimeout(PATIENCE_SECONDS)
+        unix.settimeout(TIMEOUT_SECONDS)
         unix.connect(str(path))
         with Client(unix) as client:
             client.send(b"get_metadata one\r\nquit\r\n")
