@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import sys
 from collections.abc import Callable
 from typing import Any, Final
@@ -40,6 +41,8 @@ def _read(path: str) -> bytes:
 
     parts: list[bytes] = []
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
+        if not stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+            return file.read()  # not every event loop waits for a file, which is always readable
         waiting = select.poll()
         waiting.register(file.fileno(), select.POLLIN)
         while waiting.poll(limits.CONFIG_SECONDS * 1000):

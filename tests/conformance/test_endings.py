@@ -108,7 +108,7 @@ def test_a_small_disk_keeps_the_old_report_and_holds_no_half_one(tmp_path: Path)
     script = f"""
 mount -t tmpfs -o size=40k none {reports} || exit 77
 echo an old report > {reports}/run.html
-{sys.executable} -m conformance {command}
+{shlex.quote(sys.executable)} -m conformance {command}
 echo $? > {tmp_path}/status
 cp {reports}/run.* {tmp_path}
 """

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -299,7 +300,7 @@ def test_a_server_that_harms_its_directory_in_the_end_fails_the_session(
 ) -> None:
     (tmp_path / "dear").mkdir()
     hostile = f"{INTERPRETER} -m tests.broken_servers.hostile link-directory-at-end -d {{dir}} -p {{port}}"
-    serve = f"env HFTP_VICTIM={tmp_path}/dear PYTHONPATH={ROOT} {hostile}"
+    serve = f"env HFTP_VICTIM={tmp_path}/dear PYTHONPATH={shlex.quote(str(ROOT))} {hostile}"
     words = ("--pyargs", "conformance", "--hftp-serve", serve, "--hftp-test", "framing.lf-only", "--hftp-size", "64K")
     done = pytest_(tmp_path, *parallel, *words)
     assert "1 passed" in done.stdout, done.stdout + done.stderr
