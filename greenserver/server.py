@@ -15,7 +15,7 @@ from greenserver.connection.handshake import Network
 from greenserver.connection.serving_config import DrainGroup, DrainingError, ServingConfig
 from greenserver.files.store import FileStore
 from greenserver.io.wait import ShutdownEvent
-from greenserver.net.drain import LastCall, close_queued, refuse_new
+from greenserver.net.drain import LastCall, close_queued, drop_new_connections
 from greenserver.net.limiter import ConnectionLimiter
 from greenserver.net.listening import close_listener, open_listener
 from greenserver.protocol.dialects import DEFAULT_DIALECT, DIALECTS
@@ -50,7 +50,7 @@ class Server:
 
     `address` is a host name, an IPv4 or IPv6 address or ``unix:PATH``; `port` 0 picks a free one.
     Instead, `listener` is a listening socket, which other processes may share.
-    `engine` is one of `engines.ENGINES`; `meter` receives metrics; for more, see `ServingOptions`.
+    `engine` is one of `engines.ENGINES`; `metrics` receives metrics; for more, see `ServingOptions`.
 
     The constructor raises ValueError for an unknown engine or dialect. Entering raises OSError, with a readable
     message, if the directory cannot be opened or the address cannot be listened on.
@@ -63,7 +63,7 @@ class Server:
         address: str = "127.0.0.1",
         port: int = DEFAULT_PORT,
         engine: str = engines.DEFAULT_ENGINE,
-        meter: Metrics = SILENT,
+        metrics: Metrics = SILENT,
         listener: socket.socket | None = None,
         **options: "Unpack[ServingOptions]",
     ) -> None:
@@ -75,11 +75,11 @@ class Server:
         self._options = options
         self._host = address
         self._port = port
-        self._meter = meter
+        self._metrics = metrics
         self._given_listener = listener
 
     def __enter__(self) -> "Self":
-        self._limiter = ConnectionLimiter(self._meter)
+        self._limiter = ConnectionLimiter(self._metrics)
         self._last_call: LastCall | None = None
         self.config = self._open(self._directory, self._options)
         try:
@@ -135,7 +135,7 @@ class Server:
         listener is left alone, since other processes keep accepting from it.
         """
         if not self.is_shared and not self._stop.is_set:
-            refuse_new(self._listener)
+            drop_new_connections(self._listener)
         self._stop.set()
 
     def reload(self, directory: str | os.PathLike[str], **options: "Unpack[ServingOptions]") -> None:
@@ -211,7 +211,7 @@ class Server:
             DIALECTS[dialect],
             limits=options.get("limits", DEFAULTS),
             limiter=self._limiter,
-            meter=self._meter,
+            metrics=self._metrics,
             tls=options.get("tls"),
             proxy_from=options.get("proxy_from", ()),
             group=DrainGroup(on_empty=store.close),

@@ -96,7 +96,7 @@ KEPT_BYTES: Final = 4096 * KIB
 """Maximum free memory that a process keeps so (M_TRIM_THRESHOLD, mallopt(3)). Mapping new pages for each chunk takes
 a seventh of the time of a base64 slice."""
 
-SPARE_ROOMS: Final = 8
+POOLED_BUFFERS: Final = 8
 """Buffers of `CHUNK_BYTES` that are kept for reuse. One is in use at a time, more only if several threads read."""
 
 FRAGMENT_BYTES: Final = 48 * KIB
@@ -133,10 +133,10 @@ LINGER_QUIET_SECONDS: Final = 1.0
 SWEEP_SECONDS: Final = 0.5
 """How often the engines that serve many clients in one thread check for expired timeouts."""
 
-EPISODE_SECONDS: Final = 10.0
+WARNING_SERIES_SECONDS: Final = 10.0
 """A throttled warning is over after this long without an event; the next event is logged again."""
 
-REFUSALS: Final = 64
+MAX_REJECTED: Final = 64
 """Rejected clients that get time to read the reason. Further ones are sent the reason and closed at once."""
 
 ACCEPT_BURST: Final = 8
@@ -148,10 +148,10 @@ ENDING_BURST: Final = 32
 ENDING_PAUSE_SECONDS: Final = 0.001
 """Pause between two of these bursts."""
 
-FEW_REFUSALS: Final = 8
-"""The same as `REFUSALS` where descriptors are scarce."""
+FEW_REJECTED: Final = 8
+"""The same as `MAX_REJECTED` where descriptors are scarce."""
 
-RESERVED_DESCRIPTORS: Final = 8 + ACCEPT_BURST + FEW_REFUSALS
+RESERVED_DESCRIPTORS: Final = 8 + ACCEPT_BURST + FEW_REJECTED
 """Descriptors kept free for listings, the log and the like, for just accepted clients, and for rejected ones."""
 
 RECORD_BYTES: Final = 16 * KIB

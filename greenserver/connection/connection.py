@@ -53,7 +53,7 @@ class Connection:
         """How `handle` and `read_buffer` wait."""
         self.config = config
         self.state = HANDSHAKE
-        self._access_log = AccessLog(client, config.meter)
+        self._access_log = AccessLog(client, config.metrics)
         self._reader = Reader(sock, config.limits, self._access_log)
         self._writer = Writer(sock, config.limits)
         self._responder = Responder(config, self._reader, self._writer, self._access_log, may_block=may_block)
@@ -140,7 +140,7 @@ class Connection:
         except TooSlowError as error:
             self._access_log.stalled(error.what)
             if self._writer.channel is not None:
-                self._writer.channel.say_goodbye()
+                self._writer.channel.send_close_notify()
             return "timed out", error.what
         except handshake.HandshakeError as error:
             self.config.limiter.report_failed_handshake(error.kind, self._access_log.client, error)
@@ -242,7 +242,7 @@ class Connection:
             self._become(CLOSING)
         yield from self._writer.flush()
         if self._writer.channel is not None:
-            self._writer.channel.say_goodbye()
+            self._writer.channel.send_close_notify()
             yield from self._writer.flush()
         if not self._reader.is_at_end:
             yield from handshake.linger(self.socket, self.config.limits.linger_seconds)

@@ -22,7 +22,7 @@ class TokenBucket:
         self._tokens = float(self.piece_bytes)
         self._filled = monotonic()
 
-    def next_moment(self) -> float:
+    def next_send_at(self) -> float:
         """Return the time at which the next piece may be sent, on the clock of `time.monotonic`; 0 for at once."""
         now = monotonic()
         self._tokens = min(self.piece_bytes, self._tokens + (now - self._filled) * self._rate)

@@ -85,7 +85,7 @@ class ServingConfig:
     dialect: Dialect
     limits: Limits = DEFAULTS
     limiter: ConnectionLimiter = field(default_factory=ConnectionLimiter)
-    meter: Metrics = SILENT
+    metrics: Metrics = SILENT
     tls: "SSLContext | None" = None
     proxy_from: Sequence[Network] = ()
     group: DrainGroup = field(default_factory=DrainGroup)

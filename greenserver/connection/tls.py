@@ -134,7 +134,7 @@ class SecureChannel:
         """Send pending TLS data; return whether none is left."""
         return self._flush()
 
-    def say_goodbye(self) -> None:
+    def send_close_notify(self) -> None:
         """Queue a `close_notify` alert; `flush` sends what does not go at once."""
         with contextlib.suppress(OSError, ValueError):  # does not wait for the peer's own close_notify
             try:

@@ -4,11 +4,11 @@ import socket
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from greenserver.config.limits import CHUNK_BYTES, COALESCE_BYTES, SHARED_CHUNK_BYTES, SPARE_ROOMS, Limits
+from greenserver.config.limits import CHUNK_BYTES, COALESCE_BYTES, POOLED_BUFFERS, SHARED_CHUNK_BYTES, Limits
 from greenserver.connection.flow_control import StallDetector, TokenBucket
 from greenserver.files.file_slice import WouldBlockError
 from greenserver.io.wait import KEEP_WAITING, LATE, NOTHING, READY, WRITE, Job, Steps, Wait
-from greenserver.protocol.responses import Body, Data, new_room
+from greenserver.protocol.responses import Body, Data, new_buffer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from greenserver.connection.tls import SecureChannel
 
 
-_spare_rooms: Final[deque[memoryview]] = deque(maxlen=SPARE_ROOMS)
+_pooled_buffers: Final[deque[memoryview]] = deque(maxlen=POOLED_BUFFERS)
 
 
 class _LastServed:
@@ -32,24 +32,24 @@ _last_served: Final = _LastServed()
 """Of all connections of this process."""
 
 
-class _Room:
+class _PooledBuffer:
     """Lends a read buffer from a pool; threads that read at the same time get one each.
 
     Allocating a buffer for each read would return its memory to the system each time, and the page faults would cost
     three times as much as the encoding.
     """
 
-    __slots__ = ("_room",)
+    __slots__ = ("_buffer",)
 
     def __enter__(self) -> memoryview:
         try:
-            self._room = _spare_rooms.pop()
+            self._buffer = _pooled_buffers.pop()
         except IndexError:
-            self._room = new_room()
-        return self._room
+            self._buffer = new_buffer()
+        return self._buffer
 
     def __exit__(self, *_: object) -> None:
-        _spare_rooms.append(self._room)
+        _pooled_buffers.append(self._buffer)
 
 
 class BrokenOffError(Exception):
@@ -123,7 +123,7 @@ class Writer:
         """Send all buffered replies."""
         replies, bucket, progress = self.replies, self._bucket, None
         while replies or (self.channel is not None and not self.channel.flush()):
-            if bucket is not None and (moment := bucket.next_moment()):
+            if bucket is not None and (moment := bucket.next_send_at()):
                 yield Wait(NOTHING, moment)
             try:
                 sent = self._send(replies if bucket is None else replies[: bucket.piece_bytes])
@@ -195,7 +195,7 @@ class Writer:
         return of_part
 
     def _part_from_disk(self, body: Body, position: int) -> Steps[Data]:
-        work = Job(lambda: body.part(position, new_room()[: self._chunk_bytes]))
+        work = Job(lambda: body.part(position, new_buffer()[: self._chunk_bytes]))
         yield Wait.for_job(work)
         try:
             return work.result()
@@ -205,7 +205,7 @@ class Writer:
     @staticmethod
     def _pause(bucket: TokenBucket, progress: StallDetector) -> Steps[None]:
         """Wait until the rate allows the next piece."""
-        if moment := bucket.next_moment():
+        if moment := bucket.next_send_at():
             yield Wait(NOTHING, moment)
             progress.goes_on()
 
@@ -247,8 +247,8 @@ class _Flow:
     def send_part(self) -> bool:
         """Send a part, and return whether it was in memory. Raise BrokenOffError."""
         writer = self._writer
-        with _Room() as room:
-            part = _part_in_memory(self._body, self.position, room[: writer.share()], patient=self._may_block)
+        with _PooledBuffer() as buffer:
+            part = _part_in_memory(self._body, self.position, buffer[: writer.share()], may_block=self._may_block)
             if part is None:
                 return False
             self.send(part)
@@ -262,10 +262,10 @@ class _Flow:
             self.is_complete = True
 
 
-def _part_in_memory(body: Body, position: int, room: memoryview, *, patient: bool) -> Data | None:
+def _part_in_memory(body: Body, position: int, buffer: memoryview, *, may_block: bool) -> Data | None:
     """Return a part of a body, or None if reading it would block. Raise BrokenOffError."""
     try:
-        return body.part(position, room, patient=patient)
+        return body.part(position, buffer, may_block=may_block)
     except WouldBlockError:
         return None
     except Exception as error:

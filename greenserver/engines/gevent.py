@@ -25,7 +25,13 @@ from greenserver.engines import ConnectionFactory, run_or_abort, seconds_left
 from greenserver.files.thread_pool import ThreadPool
 from greenserver.io.wait import KEEP_WAITING, LATE, NEVER, NOTHING, READ, READY, Job, ShutdownEvent, Wait
 from greenserver.net.drain import LOOK_SECONDS
-from greenserver.net.listening import close_listener, describe_peer, is_client_gone, report_no_room, report_room
+from greenserver.net.listening import (
+    close_listener,
+    describe_peer,
+    is_client_gone,
+    report_accepted,
+    report_failed_accept,
+)
 from greenserver.telemetry.log import report
 
 if TYPE_CHECKING:
@@ -100,11 +106,11 @@ class _Listener(StreamServer):
             accepted = super().do_read()
         except OSError as error:
             if not is_client_gone(error):
-                report_no_room(error)
+                report_failed_accept(error)
                 self.stop_accepting()
                 gevent.spawn_later(ACCEPT_PAUSE_SECONDS, self._resume)
             return None
-        report_room()
+        report_accepted()
         return accepted
 
     def _resume(self) -> None:

@@ -8,7 +8,7 @@ from greenserver.config.limits import DEFAULTS, Limits
 from greenserver.connection.connection import Connection
 from greenserver.engines import ConnectionFactory, run_or_abort, seconds_left
 from greenserver.io.wait import BlockingWait, ShutdownEvent
-from greenserver.net.listening import accept_until, close_listener, report_no_room
+from greenserver.net.listening import accept_until, close_listener, report_failed_accept
 
 
 def serve(listener: socket, server: ConnectionFactory, stop: ShutdownEvent, granted: Limits = DEFAULTS) -> None:
@@ -30,7 +30,7 @@ def serve(listener: socket, server: ConnectionFactory, stop: ShutdownEvent, gran
         try:
             thread.start()
         except RuntimeError as error:  # the system cannot start another thread
-            report_no_room(error)
+            report_failed_accept(error)
             del threads[connection]
             connection.abandon()
 

@@ -42,28 +42,28 @@ class FileSlice:
         self._is_cached = is_cached
         self.size = size
 
-    def read(self, position: int, count: int, *, patient: bool = True) -> bytearray:
+    def read(self, position: int, count: int, *, may_block: bool = True) -> bytearray:
         """Return `count` bytes from a position in the slice, or all that are left; see `read_into`."""
         data = bytearray(min(count, self.size - position))
-        self.read_into(memoryview(data), position, patient=patient)
+        self.read_into(memoryview(data), position, may_block=may_block)
         return data
 
-    def read_whole(self, *, patient: bool = True) -> tuple[bytearray, bool]:
+    def read_whole(self, *, may_block: bool = True) -> tuple[bytearray, bool]:
         """Return all bytes of the slice, and whether the file was left alone meanwhile; raise as `read_into` does."""
         data = bytearray(self.size)
-        self._read(memoryview(data), self._offset, patient=patient)
+        self._read(memoryview(data), self._offset, may_block=may_block)
         return data, self._is_unchanged()
 
-    def read_into(self, buffer: memoryview, position: int, *, patient: bool = True) -> memoryview:
+    def read_into(self, buffer: memoryview, position: int, *, may_block: bool = True) -> memoryview:
         """Fill a buffer from a position in the slice, or with all that is left; return the filled part.
 
         Raise FileChangedError if the file was truncated or written to, OSError if it cannot be read, and
-        WouldBlockError if the read would block and `patient` is false.
+        WouldBlockError if the read would block and `may_block` is false.
         """
         buffer = buffer[: self.size - position]
         if not buffer:
             return buffer
-        self._read(buffer, self._offset + position, patient=patient)
+        self._read(buffer, self._offset + position, may_block=may_block)
         # Checked after the read: a later write cannot have changed the bytes.
         if position + len(buffer) == self.size and not self._is_unchanged():
             message = "the file was written to while it was being sent"
@@ -74,8 +74,8 @@ class FileSlice:
         """Close the file."""
         os.close(self._descriptor)
 
-    def _read(self, buffer: memoryview, offset: int, *, patient: bool) -> None:
-        if patient or self._is_cached:
+    def _read(self, buffer: memoryview, offset: int, *, may_block: bool) -> None:
+        if may_block or self._is_cached:
             self._fill(buffer, offset)
         elif buffer:
             self._fill_from_memory(buffer, offset)

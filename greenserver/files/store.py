@@ -134,17 +134,17 @@ class FileStore:
         if (name[0] == "." and not self._hidden) or len(name) > limits.NAME_BYTES or "/" in name:
             raise _not_served(name)
 
-    def read(self, name: str, offset: int, size: int, *, patient: bool = True) -> bytearray:
+    def read(self, name: str, offset: int, size: int, *, may_block: bool = True) -> bytearray:
         """Read a part of a file, again if the file is written to meanwhile, until two readings agree.
 
         Raise as `slice` does, FileChangedError if they never do, and WouldBlockError if reading would wait for a disk
-        and `patient` is false.
+        and `may_block` is false.
         """
         before = None
         for _ in range(limits.READ_ATTEMPTS):
             part = self.slice(name, offset, size)
             try:
-                data, is_unchanged = part.read_whole(patient=patient)
+                data, is_unchanged = part.read_whole(may_block=may_block)
             finally:
                 part.close()
             if is_unchanged or data == before:
@@ -243,7 +243,7 @@ class FilesInMemory:
         """Read a part of a file; see `FileStore.read`."""
         if self._is_known(name):
             try:
-                return self._store.read(name, offset, size, patient=False)
+                return self._store.read(name, offset, size, may_block=False)
             except WouldBlockError:
                 pass
         raise NeedsDiskError(Job(partial(self._store.read, name, offset, size)))

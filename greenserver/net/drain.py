@@ -37,7 +37,7 @@ _PROGRAM: Final = (
 )
 
 
-def refuse_new(listener: socket.socket) -> None:
+def drop_new_connections(listener: socket.socket) -> None:
     """Stop new connections from entering the accept queue, if the system supports that."""
     if listener.family == socket.AF_UNIX:  # clients connect by path
         socket_file.remove(listener)

@@ -40,8 +40,8 @@ class ConnectionLimiter:
     The maximums come from the limits that each connection is served with. Any thread may call it.
     """
 
-    def __init__(self, meter: Metrics = SILENT) -> None:
-        self._meter = meter
+    def __init__(self, metrics: Metrics = SILENT) -> None:
+        self._metrics = metrics
         self._lock = Lock()
         self._capacity: int | None = None
         self._connections = 0
@@ -85,14 +85,14 @@ class ConnectionLimiter:
         """Count a connection of a client; return False if it has too many."""
         with self._lock:
             count = self._per_client.get(name, 0)
-            is_room = count < most
-            if is_room:
+            is_allowed = count < most
+            if is_allowed:
                 self._per_client[name] = count + 1
-        if is_room:
+        if is_allowed:
             self._warnings[CLIENT].is_not_seen()
         else:
             self._reject(CLIENT, client=name, max_connections_per_client=most)
-        return is_room
+        return is_allowed
 
     def release(self, admission: Admission, name: str) -> None:
         """Release what `acquire` returned and, if the name is not empty, what `acquire_client` counted."""
@@ -106,14 +106,14 @@ class ConnectionLimiter:
 
     def report_failed_handshake(self, kind: str, client: str, error: Exception) -> None:
         """Count and log a failed handshake."""
-        self._meter.refused(kind)
+        self._metrics.refused(kind)
         if kind in self._warnings:  # a misconfigured proxy, not a port scanner
             self._warnings[kind].happens(client=client, reason=str(error))
         else:
             report(_log, logging.INFO, "connection rejected", client=client, reason=str(error), kind=kind)
 
     def _reject(self, reason: str, **facts: object) -> None:
-        self._meter.refused(reason)
+        self._metrics.refused(reason)
         self._warnings[reason].happens(**facts)
 
 
@@ -158,9 +158,9 @@ def descriptor_capacity() -> int | None:
 
 def maximums(wanted: int, capacity: int | None) -> tuple[int, int]:
     """Return how many connections, and how many rejected ones, may be open at once."""
-    if capacity is None or wanted + limits.REFUSALS // 2 <= capacity:
-        return wanted, limits.REFUSALS
-    return min(wanted, capacity), limits.FEW_REFUSALS
+    if capacity is None or wanted + limits.MAX_REJECTED // 2 <= capacity:
+        return wanted, limits.MAX_REJECTED
+    return min(wanted, capacity), limits.FEW_REJECTED
 
 
 def address_of(client: str) -> Address | None:

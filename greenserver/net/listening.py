@@ -14,7 +14,7 @@ from greenserver.net import socket_file
 from greenserver.net.drain import LOOK_SECONDS
 from greenserver.telemetry.throttle import ThrottledWarning
 
-_no_room = ThrottledWarning(
+_failing = ThrottledWarning(
     "accept failed; retrying", "accept failed for a while"
 )  # descriptors and memory are the process's or the system's: one warning for all servers in it
 
@@ -72,9 +72,9 @@ def accept(listener: socket.socket) -> tuple[socket.socket, str] | None:
     except OSError as error:
         if is_client_gone(error):
             return None
-        report_no_room(error)
+        report_failed_accept(error)
         raise
-    report_room()
+    report_accepted()
     return client, describe_peer(address)
 
 
@@ -106,14 +106,14 @@ def is_client_gone(error: OSError) -> bool:
     return error.errno in _CLIENT_GONE
 
 
-def report_no_room(error: Exception) -> None:
+def report_failed_accept(error: Exception) -> None:
     """Log a failed accept, rate-limited."""
-    _no_room.happens(reason=getattr(error, "strerror", None) or str(error))
+    _failing.happens(reason=getattr(error, "strerror", None) or str(error))
 
 
-def report_room() -> None:
+def report_accepted() -> None:
     """Record a successful accept, which ends the warning."""
-    _no_room.is_not_seen()
+    _failing.is_not_seen()
 
 
 def _reason(error: Exception) -> str:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from greenserver.config import limits
-from greenserver.protocol.responses import EOL, OK_NUMBER, Lines, Response, SliceForm
+from greenserver.protocol.responses import EOL, OK_NUMBER, Lines, Response
+from greenserver.protocol.slice_encodings import SliceForm
 from greenserver.protocol.status import OK, OK_LINE, CommandError, Status
 from greenserver.protocol.store import Files
 

@@ -16,7 +16,8 @@ from greenserver.protocol.commands import (
     Run,
     split,
 )
-from greenserver.protocol.responses import EOL, Base64Slice, FragmentedSlice, MeasuredSlice, PlainSlice, SliceForm
+from greenserver.protocol.responses import EOL
+from greenserver.protocol.slice_encodings import Base64Slice, FragmentedSlice, MeasuredSlice, PlainSlice, SliceForm
 from greenserver.protocol.status import CommandError, Status
 from greenserver.protocol.store import Files
 

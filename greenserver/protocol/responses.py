@@ -8,11 +8,8 @@ the slice.
 from abc import ABC, abstractmethod
 from mmap import mmap
 
-import pybase64
-
 from greenserver.config import limits
 from greenserver.protocol.status import OK_LINE, Status
-from greenserver.protocol.store import Source
 
 EOL = b"\r\n"
 
@@ -20,7 +17,7 @@ OK_NUMBER = OK_LINE + b"%d" + EOL
 """The format of a whole reply with a number."""
 
 
-def new_room() -> memoryview:
+def new_buffer() -> memoryview:
     """Allocate a page-aligned read buffer for a slice.
 
     The kernel copies file pages twice as fast to the start of a page as to 16 bytes past it, where malloc would place
@@ -38,13 +35,13 @@ class Body(ABC):
     __slots__ = ()
 
     @abstractmethod
-    def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:
+    def part(self, position: int, buffer: memoryview | None = None, *, may_block: bool = True) -> Data:
         """Return some bytes of the body from a position on; none at its end.
 
-        `room` is an optional read buffer, a multiple of 3 bytes, which limits the read; the part may be a view of it.
+        `buffer` is an optional read buffer, a multiple of 3 bytes, which limits the read; the part may be a view of it.
         A position is never before the start of the part returned last.
         Raise any exception of the source; the reply then cannot be completed.
-        Raise WouldBlockError if reading the source would block and `patient` is false.
+        Raise WouldBlockError if reading the source would block and `may_block` is false.
         """
 
     def close(self) -> None:  # noqa: B027  (a listing holds nothing)
@@ -59,114 +56,8 @@ class Lines(Body):
     def __init__(self, data: bytes) -> None:
         self._data = data
 
-    def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:  # noqa: ARG002  (in memory)
+    def part(self, position: int, buffer: memoryview | None = None, *, may_block: bool = True) -> Data:  # noqa: ARG002  (in memory)
         return self._data[position : position + limits.TEXT_PART_BYTES] or EOL[position - len(self._data) :]
-
-
-class SliceBody(Body):
-    """A large slice of a file in the encoding of a dialect."""
-
-    __slots__ = ("_slice",)
-
-    def __init__(self, source: Source) -> None:
-        self._slice = source
-
-    @staticmethod
-    @abstractmethod
-    def whole(data: bytearray) -> bytes:
-        """Return the whole reply with a small slice, its status line included."""
-
-    def close(self) -> None:
-        self._slice.close()
-
-
-SliceForm = type[SliceBody]
-"""An encoding of slices."""
-
-
-class Base64Slice(SliceBody):
-    """Standard base64 with padding, on one line: https://www.rfc-editor.org/rfc/rfc4648#section-4."""
-
-    __slots__ = ()
-
-    @staticmethod
-    def whole(data: bytearray) -> bytes:
-        return b"%b%b\r\n" % (OK_LINE, pybase64.b64encode(data))
-
-    def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:
-        size = self._slice.size
-        groups, skip = divmod(position, 4)
-        start = 3 * groups
-        if start >= size:
-            end_of_text = (size + 2) // 3 * 4
-            return EOL[position - end_of_text :]
-        data = self._slice.read_into(new_room() if room is None else room, start, patient=patient)
-        text: bytes = pybase64.b64encode(data)
-        if start + len(data) == size:
-            text += EOL
-        return text[skip:] if skip else text
-
-
-class PlainSlice(SliceBody):
-    """The raw bytes only."""
-
-    __slots__ = ()
-
-    @staticmethod
-    def whole(data: bytearray) -> bytes:
-        return OK_LINE + data
-
-    def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:
-        return self._slice.read_into(new_room() if room is None else room, position, patient=patient)
-
-
-class MeasuredSlice(PlainSlice):
-    """A ``Content-Length`` header line, an empty line, and the raw bytes."""
-
-    __slots__ = ("_header",)
-
-    _HEADER = b"Content-Length: %d\r\n\r\n"
-
-    def __init__(self, source: Source) -> None:
-        super().__init__(source)
-        self._header = self._HEADER % source.size
-
-    @staticmethod
-    def whole(data: bytearray) -> bytes:
-        return OK_LINE + MeasuredSlice._HEADER % len(data) + data
-
-    def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:
-        return self._header[position:] or super().part(position - len(self._header), room, patient=patient)
-
-
-class FragmentedSlice(SliceBody):
-    """Fragments ``LENGTH SP DATA CR LF``, ended by an empty fragment."""
-
-    __slots__ = ("_length",)
-
-    _STRIDE = len(b"%d " % limits.FRAGMENT_BYTES) + limits.FRAGMENT_BYTES + len(EOL)
-    _END = b"0 \r\n"
-
-    @staticmethod
-    def whole(data: bytearray) -> bytes:
-        fragment = b"%d %b\r\n" % (len(data), bytes(data)) if data else b""
-        return OK_LINE + fragment + FragmentedSlice._END
-
-    def __init__(self, source: Source) -> None:
-        super().__init__(source)
-        full, rest = divmod(source.size, limits.FRAGMENT_BYTES)
-        last = len(b"%d " % rest) + rest + len(EOL) if rest else 0
-        self._length = full * self._STRIDE + last + len(self._END)
-
-    def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:  # noqa: ARG002  (fragments have a fixed length)
-        if position >= self._length:
-            return b""
-        index = min(position // self._STRIDE, self._slice.size // limits.FRAGMENT_BYTES)
-        data = self._slice.read(index * limits.FRAGMENT_BYTES, limits.FRAGMENT_BYTES, patient=patient)
-        fragment = b"%d %b\r\n" % (len(data), bytes(data))
-        if 0 < len(data) < limits.FRAGMENT_BYTES:
-            fragment += self._END
-        return fragment[position - index * self._STRIDE :]
 
 
 class Response:

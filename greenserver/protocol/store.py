@@ -8,13 +8,13 @@ class Source(Protocol):
 
     size: int
 
-    def read(self, position: int, count: int, *, patient: bool = True) -> bytearray:
+    def read(self, position: int, count: int, *, may_block: bool = True) -> bytearray:
         """Return `count` bytes from a position in the slice, or all that are left."""
 
-    def read_into(self, buffer: memoryview, position: int, *, patient: bool = True) -> memoryview:
+    def read_into(self, buffer: memoryview, position: int, *, may_block: bool = True) -> memoryview:
         """Fill a buffer from a position in the slice, or with all that is left; return the filled part.
 
-        Raise OSError if the bytes cannot be read. Unless `patient`, raise instead of waiting for a disk.
+        Raise OSError if the bytes cannot be read. Unless `may_block`, raise instead of waiting for a disk.
         """
 
     def close(self) -> None:

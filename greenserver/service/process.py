@@ -52,9 +52,9 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
     log_uncaught()
     rlimits.raise_limit()
     with contextlib.ExitStack() as stack:
-        admin, meter = _watched(stack, settings)
+        admin, metrics = _watched(stack, settings)
         listener = systemd.inherited_listener(settings.address)
-        server = stack.enter_context(make_server(settings, listener, meter))
+        server = stack.enter_context(make_server(settings, listener, metrics))
         _obey(server, settings, reread, admin)
         announce(server.host, server.port)
         if admin is not None and (identity := privileges.find(settings)) is not None:
@@ -63,7 +63,7 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
         if admin is not None:
             admin.watch()
             admin.memory.set_serving()
-            start_heartbeat(meter.beat, admin.watch)
+            start_heartbeat(metrics.beat, admin.watch)
         systemd.notify("READY=1")
         try:
             server.serve()
@@ -82,7 +82,7 @@ def _watched(stack: contextlib.ExitStack, settings: Settings) -> "tuple[Admin | 
     return admin, admin.metrics()
 
 
-def make_server(settings: Settings, listener: socket.socket | None, meter: Metrics) -> Server:
+def make_server(settings: Settings, listener: socket.socket | None, metrics: Metrics) -> Server:
     """Return a server for the settings, which opens its own listener unless it is given one.
 
     Also set the allocator to keep freed memory for later chunks.
@@ -95,7 +95,7 @@ def make_server(settings: Settings, listener: socket.socket | None, meter: Metri
         address=settings.address,
         port=settings.port,
         engine=settings.engine,
-        meter=meter,
+        metrics=metrics,
         listener=listener,
         **serving_options(settings),
     )

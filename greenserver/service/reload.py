@@ -42,7 +42,7 @@ class Reload:
                 _thread.start_new_thread(self._reload_while_asked, ())
             except RuntimeError as error:  # the system cannot start another thread
                 self._asked = 0
-                report_refusal(f"{error}; try again")
+                report_failed_reload(f"{error}; try again")
 
     def _reload_while_asked(self) -> None:
         while self._asked:
@@ -50,7 +50,7 @@ class Reload:
             try:
                 self._reload()
             except Exception as error:  # noqa: BLE001  (keep serving after any error)
-                report_refusal(str(error))
+                report_failed_reload(str(error))
             self._asked -= answered
 
     def _reload(self) -> None:
@@ -97,7 +97,7 @@ def adjust_log(settings: Settings) -> None:
     log.adjust(settings.log_format, _level(settings))
 
 
-def report_refusal(reason: str) -> None:
+def report_failed_reload(reason: str) -> None:
     """Log that a configuration was rejected."""
     report(_log, logging.ERROR, "reload failed; keeping the old configuration", reason=reason)
 

@@ -19,12 +19,12 @@ from time import sleep
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from greenserver.config.settings import Settings
-from greenserver.net.drain import close_queued, is_anybody_waiting, refuse_new, wait_until_empty
+from greenserver.net.drain import close_queued, drop_new_connections, is_anybody_waiting, wait_until_empty
 from greenserver.net.listening import close_listener
 from greenserver.service import preflight, systemd
 from greenserver.service.clock import TURN_SECONDS, RunningClock
 from greenserver.service.preflight import Trial
-from greenserver.service.reload import Reread, adjust_log, report_refusal, report_reload
+from greenserver.service.reload import Reread, adjust_log, report_failed_reload, report_reload
 from greenserver.service.worker import CANNOT_SERVE, FAILED_TO_BOOT, Worker
 from greenserver.service.worker_lifecycle import MARGIN_SECONDS, State, WorkerProcess, fork
 from greenserver.telemetry.log import report
@@ -163,7 +163,7 @@ class Supervisor:
         try:
             settings, kept = trial.result()
         except OSError as error:
-            report_refusal(str(error))
+            report_failed_reload(str(error))
             return
         adjust_log(settings)
         self._settings = settings
@@ -246,7 +246,7 @@ class Supervisor:
         if self._wakeups[0] in found:
             self._signals.extend(os.read(self._wakeups[0], _WAKEUPS_BYTES))
         for worker in self._workers.values():
-            if worker.fileno() in found and worker.hear(now):
+            if worker.fileno() in found and worker.receive_beat(now):
                 self._was_ready, self._pause_seconds = True, 0.0
         if (trial := self._trial) is not None:
             trial.receive()
@@ -306,7 +306,7 @@ class Supervisor:
 
     def _close_listener(self) -> None:
         if self._is_own and self._listener.fileno() >= 0:
-            refuse_new(self._listener)
+            drop_new_connections(self._listener)
             wait_until_empty(self._listener)  # the workers still accept
             if is_anybody_waiting(self._listener):  # none of them is ready
                 close_queued(self._listener)

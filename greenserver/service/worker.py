@@ -97,13 +97,13 @@ class Worker:
         self._listener = listener = socket.socket(fileno=self._listener.detach())
         listener.setblocking(False)  # noqa: FBT003  (the standard library takes it by position)
         os.set_blocking(self._beats, False)
-        meter = SILENT if self._admin is None else self._admin.metrics()
-        with process.make_server(settings, listener, meter) as server:
+        metrics = SILENT if self._admin is None else self._admin.metrics()
+        with process.make_server(settings, listener, metrics) as server:
             privileges.drop(settings)
             self._server = server
             signal.set_wakeup_fd(server.wakeup_fileno(), warn_on_full_buffer=False)
             server.on_wakeup(self._beat)
-            start_heartbeat(self._wake, self._check_supervisor, meter.beat)
+            start_heartbeat(self._wake, self._check_supervisor, metrics.beat)
             if self._admin is not None:
                 self._admin.memory.set_serving()
             if self._stop_asked:

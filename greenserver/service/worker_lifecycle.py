@@ -77,7 +77,7 @@ class WorkerProcess:
         self.forked_at = now
         self._beats = beats
         self._grace_seconds = grace_seconds
-        self._heard_at = now
+        self._last_beat_at = now
         self._end_by = _NEVER
 
     @property
@@ -93,21 +93,21 @@ class WorkerProcess:
     @property
     def _stuck_at(self) -> float:
         """The time of the heartbeat timeout. A worker that drains has its grace period instead."""
-        return self._heard_at + STUCK_SECONDS if self.is_serving else _NEVER
+        return self._last_beat_at + STUCK_SECONDS if self.is_serving else _NEVER
 
     def fileno(self) -> int:
         """Return the descriptor of the heartbeat pipe; -1 after it is closed."""
         return self._beats
 
-    def hear(self, now: float) -> bool:
+    def receive_beat(self, now: float) -> bool:
         """Read heartbeats from the readable descriptor. Return whether the worker has just become ready."""
         if not os.read(self._beats, _BEATS_BYTES):
             self._close()  # it is exiting: SIGCHLD follows
             return False
         before = self.state
         self._advance(Event.BEAT)
-        if self._heard_at < _NEVER:  # not aborted
-            self._heard_at = now
+        if self._last_beat_at < _NEVER:  # not aborted
+            self._last_beat_at = now
         return self.state is not before
 
     def drain(self, now: float) -> None:
@@ -125,12 +125,12 @@ class WorkerProcess:
         elif now >= self._stuck_at:
             report(_log, logging.ERROR, "worker timed out; aborting it", process=self.pid)
             self._send(signal.SIGABRT)
-            self._heard_at, self._end_by = _NEVER, now + _ABORT_SECONDS
+            self._last_beat_at, self._end_by = _NEVER, now + _ABORT_SECONDS
 
     def kill(self) -> None:
         """Send SIGKILL."""
         self.is_killed = True
-        self._heard_at = self._end_by = _NEVER
+        self._last_beat_at = self._end_by = _NEVER
         self._send(signal.SIGKILL)
 
     def exited(self, status: int) -> int:

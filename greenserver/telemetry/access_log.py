@@ -12,29 +12,29 @@ _log = logging.getLogger(__name__)
 class AccessLog:
     """Logs and counts the events of one connection."""
 
-    __slots__ = ("_began", "_commands", "_meter", "client", "is_wanted")
+    __slots__ = ("_began", "_commands", "_metrics", "client", "is_wanted")
 
-    def __init__(self, client: str, meter: Metrics) -> None:
+    def __init__(self, client: str, metrics: Metrics) -> None:
         self.client = client
-        self.is_wanted = meter is not SILENT or _log.isEnabledFor(logging.INFO)
+        self.is_wanted = metrics is not SILENT or _log.isEnabledFor(logging.INFO)
         """Whether the log or the metrics need every command and every byte."""
         self._began = monotonic()
         self._commands = 0
-        self._meter = meter
+        self._metrics = metrics
 
     def connected(self) -> None:
         """Record that the connection is now served."""
-        self._meter.connected()
+        self._metrics.connected()
         report(_log, logging.INFO, "connected", client=self.client)
 
     def received(self, count: int) -> None:
         """Record received bytes."""
-        self._meter.received(count)
+        self._metrics.received(count)
 
     def answered(self, line: bytes, command: str, status: int, size: int, seconds: float) -> None:
         """Record a command line, its command's name, the size of its reply in bytes and how long it took."""
         self._commands += 1
-        self._meter.command(command, status, size, seconds)
+        self._metrics.command(command, status, size, seconds)
         facts = {"client": self.client, "command": shown(line), "status": int(status), "bytes": size}
         report(_log, logging.INFO, "command", error=None, **facts, milliseconds=round(seconds * 1000, 3))
 
@@ -56,12 +56,12 @@ class AccessLog:
 
     def stalled(self, limit: str) -> None:
         """Record which limit the client was too slow for."""
-        self._meter.stalled(limit)
+        self._metrics.stalled(limit)
 
     def disconnected(self, outcome: str, limit: str) -> None:
         """Record how the connection ended and, if a limit was the cause, which."""
         seconds = monotonic() - self._began
-        self._meter.disconnected(outcome, seconds)
+        self._metrics.disconnected(outcome, seconds)
         cause = {"outcome": outcome, **({"limit": limit} if limit else {})}
         facts = {"client": self.client, **cause, "commands": self._commands, "seconds": round(seconds, 3)}
         report(_log, logging.INFO, "disconnected", error=None, **facts)

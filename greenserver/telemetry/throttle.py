@@ -21,7 +21,7 @@ class ThrottledWarning:
     def happens(self, **facts: object) -> None:
         """Record an event, and log it if it is the first of a series."""
         now = monotonic()
-        if self._count and now - self._last > limits.EPISODE_SECONDS:
+        if self._count and now - self._last > limits.WARNING_SERIES_SECONDS:
             self._sum_up()
         if not self._count:
             report(_log, logging.WARNING, self._event, error=None, **facts)
@@ -29,8 +29,8 @@ class ThrottledWarning:
         self._count += 1
 
     def is_not_seen(self) -> None:
-        """Record that the event does not occur now. End the series after `EPISODE_SECONDS` without one."""
-        if self._count and monotonic() - self._last > limits.EPISODE_SECONDS:
+        """Record that the event does not occur now. End the series after `WARNING_SERIES_SECONDS` without one."""
+        if self._count and monotonic() - self._last > limits.WARNING_SERIES_SECONDS:
             self._sum_up()
 
     def _sum_up(self) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from greenserver.files.file_slice import FileChangedError
 from greenserver.files.store import FileStore
-from greenserver.protocol.responses import Base64Slice, Data, FragmentedSlice, MeasuredSlice, PlainSlice
+from greenserver.protocol.responses import Data
+from greenserver.protocol.slice_encodings import Base64Slice, FragmentedSlice, MeasuredSlice, PlainSlice
 from tests.greenserver.launching import Launch
 from tests.greenserver.serving import ENGINES, wait_until
 

@@ -45,7 +45,7 @@ def ask():
         return "reset"
 
 limits = Limits(max_connections=1, idle_seconds=0.2)
-with Server(directory, port=0, engine=engine, meter=Failing(), limits=limits) as server:
+with Server(directory, port=0, engine=engine, metrics=Failing(), limits=limits) as server:
     serving = threading.Thread(target=server.serve)
     serving.start()
     replies = []

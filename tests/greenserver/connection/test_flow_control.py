@@ -40,7 +40,7 @@ def test_a_token_bucket_never_exceeds_its_rate(rate: int, pauses: list[float]) -
         bucket = TokenBucket(rate)
         sent, began = 0, clock.now
         for pause in pauses:
-            if moment := bucket.next_moment():
+            if moment := bucket.next_send_at():
                 assert moment >= clock.now
                 clock.now = moment + 1e-6
             bucket.spend(bucket.piece_bytes)

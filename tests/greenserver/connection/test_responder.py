@@ -274,7 +274,7 @@ def test_commands_on_the_fast_path_are_counted_and_logged(directory: Path, caplo
 
     caplog.set_level(logging.INFO, "greenserver")
     metrics = Counting()
-    with driving(directory, meter=metrics) as driven:
+    with driving(directory, metrics=metrics) as driven:
         for sent in (ASK_ONE, ASK_ONE * 2):
             driven.client.send(sent)
             assert not driven.run_fast_path()

@@ -26,13 +26,13 @@ class InMemoryBody(Body):
         self._breaks_at = breaks_at
         self.buffer_lengths: list[int] = []
 
-    def part(self, position: int, room: memoryview | None = None, *, patient: bool = True) -> Data:
+    def part(self, position: int, buffer: memoryview | None = None, *, may_block: bool = True) -> Data:
         if self._breaks_at is not None and position >= self._breaks_at:
             raise OSError(5, "Input/output error")
-        self.buffer_lengths.append(0 if room is None else len(room))
-        if self._cold and not patient:
+        self.buffer_lengths.append(0 if buffer is None else len(buffer))
+        if self._cold and not may_block:
             raise WouldBlockError
-        return self.content[position : position + (CHUNK_BYTES if room is None else len(room))]
+        return self.content[position : position + (CHUNK_BYTES if buffer is None else len(buffer))]
 
 
 class Driver:

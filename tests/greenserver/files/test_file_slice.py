@@ -47,14 +47,14 @@ def test_short_reads_are_continued(store: FileStore, monkeypatch: pytest.MonkeyP
         part.close()
 
 
-@pytest.mark.parametrize("patient", [True, False])
-def test_read_into_fills_the_buffer_up_to_the_end_of_the_slice(store: FileStore, *, patient: bool) -> None:
-    room = memoryview(bytearray(b"." * 8))
+@pytest.mark.parametrize("may_block", [True, False])
+def test_read_into_fills_the_buffer_up_to_the_end_of_the_slice(store: FileStore, *, may_block: bool) -> None:
+    buffer = memoryview(bytearray(b"." * 8))
     part = store.slice("text.txt", 30, 11)
     try:
-        assert bytes(part.read_into(room, 0, patient=patient)) == TEXT[30:38]
-        assert bytes(part.read_into(room, 8, patient=patient)) == TEXT[38:41]
-        assert bytes(room) == TEXT[38:41] + TEXT[33:38]
-        assert not part.read_into(room, 11, patient=patient)
+        assert bytes(part.read_into(buffer, 0, may_block=may_block)) == TEXT[30:38]
+        assert bytes(part.read_into(buffer, 8, may_block=may_block)) == TEXT[38:41]
+        assert bytes(buffer) == TEXT[38:41] + TEXT[33:38]
+        assert not part.read_into(buffer, 11, may_block=may_block)
     finally:
         part.close()

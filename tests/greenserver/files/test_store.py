@@ -175,8 +175,10 @@ def test_closing_twice_is_harmless(directory: Path) -> None:
         assert another.read() == b"1"
 
 
-@pytest.mark.parametrize("patient", [False, True])
-def test_no_descriptor_leaks_after_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, patient: bool) -> None:
+@pytest.mark.parametrize("may_block", [False, True])
+def test_no_descriptor_leaks_after_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, may_block: bool
+) -> None:
     (tmp_path / "file").write_bytes(b"0123456789")
 
     def fail(*_: object) -> None:
@@ -190,7 +192,7 @@ def test_no_descriptor_leaks_after_an_error(tmp_path: Path, monkeypatch: pytest.
             with monkeypatch.context() as patched:
                 patched.setattr(os, call, fail)
                 with pytest.raises(OSError, match="Input/output"):
-                    store.read("file", 0, 10, patient=patient)
+                    store.read("file", 0, 10, may_block=may_block)
         assert len(os.listdir("/proc/self/fd")) == before
 
 

@@ -14,7 +14,7 @@ def test_nobody_new_gets_in_and_who_waits_still_does() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as early:
         early.sendall(b"a")
         assert drain.is_anybody_waiting(listener)
-        drain.refuse_new(listener)
+        drain.drop_new_connections(listener)
         early.sendall(b"b")
         with socket.socket() as late:
             late.settimeout(0.3)
@@ -29,8 +29,8 @@ def test_nobody_new_gets_in_and_who_waits_still_does() -> None:
 def test_a_unix_socket_is_not_found_any_more(tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
     with open_listener(f"unix:{path}", 0) as listener:
-        drain.refuse_new(listener)
-        drain.refuse_new(listener)
+        drain.drop_new_connections(listener)
+        drain.drop_new_connections(listener)
         with socket.socket(socket.AF_UNIX) as late, pytest.raises(FileNotFoundError):
             late.connect(path)
 
@@ -39,7 +39,7 @@ def test_what_is_no_listener_is_let_be(caplog: pytest.LogCaptureFixture) -> None
     closed = socket.socket()
     closed.close()
     with caplog.at_level("DEBUG", "greenserver"):
-        drain.refuse_new(closed)
+        drain.drop_new_connections(closed)
     assert "takes no filter" in caplog.text
     assert not drain.is_anybody_waiting(closed)
 

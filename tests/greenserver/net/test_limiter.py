@@ -37,8 +37,8 @@ class CountingMeter(Metrics):
 class Limited:
     """A limiter and the limits that its connections are served with."""
 
-    def __init__(self, meter: Metrics | None = None, **granted: int) -> None:
-        self.limiter = ConnectionLimiter(meter or CountingMeter())
+    def __init__(self, metrics: Metrics | None = None, **granted: int) -> None:
+        self.limiter = ConnectionLimiter(metrics or CountingMeter())
         self.granted = replace(limits.DEFAULTS, **granted)
 
     def slot(self, client: str = "192.0.2.1:1") -> Slot:
@@ -53,11 +53,11 @@ def is_accepted(slot: Slot) -> bool:
 
 
 def test_so_many_are_accepted_and_more_when_some_leave() -> None:
-    meter = CountingMeter()
-    at = Limited(meter, max_connections=2)
+    metrics = CountingMeter()
+    at = Limited(metrics, max_connections=2)
     slots = [at.slot() for _ in range(3)]
     assert [slot.admission for slot in slots] == [Admission.ACCEPTED, Admission.ACCEPTED, Admission.REJECTED]
-    assert meter.reasons == ["full"]
+    assert metrics.reasons == ["full"]
     slots[0].release()
     assert is_accepted(at.slot())
 
@@ -65,8 +65,8 @@ def test_so_many_are_accepted_and_more_when_some_leave() -> None:
 def test_rejected_clients_are_given_time_while_they_are_few() -> None:
     at = Limited(max_connections=1)
     at.slot()
-    rejected = [at.slot() for _ in range(limits.REFUSALS + 1)]
-    assert [slot.admission for slot in rejected] == [Admission.REJECTED] * limits.REFUSALS + [Admission.DROPPED]
+    rejected = [at.slot() for _ in range(limits.MAX_REJECTED + 1)]
+    assert [slot.admission for slot in rejected] == [Admission.REJECTED] * limits.MAX_REJECTED + [Admission.DROPPED]
     rejected[-1].release()
     assert at.slot().admission is Admission.DROPPED
     rejected[0].release()
@@ -74,13 +74,13 @@ def test_rejected_clients_are_given_time_while_they_are_few() -> None:
 
 
 def test_an_address_has_its_share_and_each_connection_gives_back_what_it_took() -> None:
-    meter = CountingMeter()
-    at = Limited(meter, max_connections_per_client=2)
+    metrics = CountingMeter()
+    at = Limited(metrics, max_connections_per_client=2)
     slots = [at.slot(f"[2001:db8::{number}]:7") for number in range(1, 4)]
     assert [slot.admission for slot in slots] == [Admission.ACCEPTED, Admission.ACCEPTED, Admission.REJECTED]
     assert is_accepted(at.slot("[2001:db8:0:1::1]:7"))
     assert is_accepted(at.slot("192.0.2.1:7"))
-    assert meter.reasons == ["client"]
+    assert metrics.reasons == ["client"]
     slots[2].release()
     assert not is_accepted(at.slot("[2001:db8::9]:7"))
     slots[0].release()
@@ -138,13 +138,13 @@ def test_no_more_clients_than_descriptors_are_let_in(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(resource, "getrlimit", lambda _: (count, count))
 
     allow(resource.RLIM_INFINITY)
-    assert maximums(20_000, descriptor_capacity()) == (20_000, limits.REFUSALS)
+    assert maximums(20_000, descriptor_capacity()) == (20_000, limits.MAX_REJECTED)
     allow(1 << 20)
-    assert maximums(20_000, descriptor_capacity()) == (20_000, limits.REFUSALS)
+    assert maximums(20_000, descriptor_capacity()) == (20_000, limits.MAX_REJECTED)
     allow(1024)
     fitting, rejected = maximums(20_000, descriptor_capacity())
     assert 400 < fitting < 500
-    assert rejected == limits.FEW_REFUSALS
+    assert rejected == limits.FEW_REJECTED
     assert maximums(10, descriptor_capacity())[0] == 10
     allow(8)
     limiter = ConnectionLimiter()

@@ -21,7 +21,8 @@ from greenserver.protocol.commands import (
     parse_number,
     status_of,
 )
-from greenserver.protocol.responses import PlainSlice, Response
+from greenserver.protocol.responses import Response
+from greenserver.protocol.slice_encodings import PlainSlice
 from greenserver.protocol.status import CommandError, Status
 from tests.greenserver.conftest import PURE, SERVED, TEXT
 

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from greenserver.config.settings import Settings
-from greenserver.service.reload import adjust_log, configure_log, report_refusal, report_reload
+from greenserver.service.reload import adjust_log, configure_log, report_failed_reload, report_reload
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_the_log_is_as_loud_as_it_is_asked_to_be(log: logging.Logger, verbose: i
 
 def test_what_became_of_a_configuration_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "greenserver"):
-        report_refusal("because")
+        report_failed_reload("because")
         report_reload([])
         report_reload(["port", "engine"])
     assert [(record.levelname, getattr(record, "facts", {})) for record in caplog.records] == [

@@ -59,7 +59,7 @@ class Watched(WorkerProcess):
 
     def beat(self, now: float) -> bool:
         os.write(self.writer, b".")
-        return self.hear(now)
+        return self.receive_beat(now)
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_one_that_may_not_be_signalled_is_told_of(
 
 def test_the_end_of_its_beats_is_no_beat(worker: Watched) -> None:
     os.close(worker.writer)
-    assert not worker.hear(BEGIN + 1)
+    assert not worker.receive_beat(BEGIN + 1)
     assert (worker.state, worker.fileno()) == (State.STARTING, -1)
     assert worker.exited(0) == 0
     assert worker.state is State.ENDED

@@ -1,4 +1,4 @@
-"""What is told of a conversation, to a meter and to the log; `test_logs` reads whole lines of a real server."""
+"""The access log reports each event of a connection to the metrics and to the log."""
 
 import logging
 from typing import Any
@@ -48,9 +48,9 @@ def told(access_log: AccessLog) -> None:
 
 
 def test_a_meter_is_told_in_numbers() -> None:
-    meter = Noting()
-    told(AccessLog("tester", meter))
-    assert meter.notes == [
+    metrics = Noting()
+    told(AccessLog("tester", metrics))
+    assert metrics.notes == [
         ("connected",),
         ("received", 30),
         ("get_metadata", 0, 9, 0.001),
@@ -77,11 +77,11 @@ def test_the_log_is_told_in_facts(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "meter", "is_wanted"),
+    ("level", "metrics", "is_wanted"),
     [(logging.WARNING, SILENT, False), (logging.WARNING, Noting(), True), (logging.INFO, SILENT, True)],
 )
 def test_it_knows_whether_anybody_listens(
-    caplog: pytest.LogCaptureFixture, level: int, meter: Metrics, *, is_wanted: bool
+    caplog: pytest.LogCaptureFixture, level: int, metrics: Metrics, *, is_wanted: bool
 ) -> None:
     caplog.set_level(level, "greenserver")
-    assert AccessLog("tester", meter).is_wanted == is_wanted
+    assert AccessLog("tester", metrics).is_wanted == is_wanted

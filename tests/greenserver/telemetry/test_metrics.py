@@ -1,4 +1,4 @@
-"""The usual meter is told everything and forgets it."""
+"""The default metrics ignore every event."""
 
 from greenserver.telemetry.metrics import SILENT
 

@@ -20,12 +20,12 @@ def test_a_trouble_is_told_once_and_summed_up_when_it_is_over(
             trouble.happens(reason="x")
             trouble.is_not_seen()
         assert [record.message for record in caplog.records] == ["trouble"]
-        now = 105.0 + limits.EPISODE_SECONDS + 1
+        now = 105.0 + limits.WARNING_SERIES_SECONDS + 1
         trouble.is_not_seen()
         trouble.is_not_seen()
         assert [record.message for record in caplog.records] == ["trouble", "it is over"]
         assert vars(caplog.records[-1])["facts"] == {"times": 3}
         trouble.happens()
-        now += limits.EPISODE_SECONDS + 1
+        now += limits.WARNING_SERIES_SECONDS + 1
         trouble.happens()
         assert [record.message for record in caplog.records][2:] == ["trouble", "it is over", "trouble"]
