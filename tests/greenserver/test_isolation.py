@@ -6,6 +6,8 @@ import pytest
 
 from tests.greenserver.serving import ENGINES, run_script
 
+pytestmark = pytest.mark.once
+
 FAILURES = 4
 """More than the connection limit: each failed connection must release its slot."""
 

@@ -16,6 +16,8 @@ from greenserver.server import Server
 from tests.greenserver.oracle import OK
 from tests.greenserver.serving import TIMEOUT_SECONDS, Client, run_script, wait_until
 
+pytestmark = pytest.mark.once
+
 IN_PROCESS = ("threads", "selectors", "sequential")
 """The engines that need no monkey-patching."""
 

@@ -179,6 +179,7 @@ def test_tls_1_2_and_1_3_are_supported(
         assert client.rest() == b"0 OK\r\n"
 
 
+@pytest.mark.once
 @each_engine
 @each_version
 def test_a_client_that_closes_tls_first_gets_a_close_notify_back(
@@ -193,6 +194,7 @@ def test_a_client_that_closes_tls_first_gets_a_close_notify_back(
         secure.unwrap().close()  # raises SSLEOFError without a close_notify
 
 
+@pytest.mark.once
 @each_engine
 @each_version
 def test_an_idle_client_gets_a_close_notify_at_a_stop_and_at_a_timeout(
@@ -211,6 +213,7 @@ def test_an_idle_client_gets_a_close_notify_at_a_stop_and_at_a_timeout(
             assert secure.recv(1) == b"", "EOF after a close_notify, and no truncation"
 
 
+@pytest.mark.once
 @each_engine
 def test_openssl_receives_a_close_notify(
     tls_servers: Callable[[str], LaunchedServer], engine: str, authority_file: str
@@ -222,6 +225,7 @@ def test_openssl_receives_a_close_notify(
     assert client.returncode == 0
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("engine", EVENT_LOOP_ENGINES)
 def test_a_flood_of_key_updates_is_disconnected_while_others_are_served(
     tls_servers: Callable[[str], LaunchedServer], engine: str, authority: trustme.CA, authority_file: str
