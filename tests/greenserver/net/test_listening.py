@@ -180,7 +180,7 @@ def test_a_lack_of_room_is_told_and_passes(
     stop: ShutdownEvent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
 ) -> None:
     monkeypatch.setattr(limits, "ACCEPT_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(listening, "_no_room", ThrottledWarning("accept failed; retrying", "there was none"))
+    monkeypatch.setattr(listening, "_failing", ThrottledWarning("accept failed; retrying", "there was none"))
     with open_listener("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname(), 20):
         failing = FailingListener(listener, number, errno.ECONNABORTED)
         clients = accept_until(stop, failing, lambda: False)  # type: ignore[arg-type]
