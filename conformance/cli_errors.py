@@ -1,9 +1,7 @@
 """How a command ends: the exit status, and for an error one line on the standard error stream that says what to do."""
 
-import contextlib
 import errno
 import io
-import os
 import sys
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
@@ -17,7 +15,7 @@ from conformance.model.events import EventError
 from conformance.model.scenario import ScenarioError
 from conformance.model.verdicts import Exit
 from conformance.printable import printable
-from conformance.reports.files import ReportError
+from conformance.reports.files import ReportError, drop_output
 from conformance.runner.play import fault
 from conformance.runner.selection import SelectionError
 from conformance.target.managed_server import ServerStartError
@@ -73,12 +71,12 @@ def ended(command: Callable[[], object]) -> NoReturn:
         _complain("interrupted")
         sys.exit(Exit.INCOMPLETE)
     except (_OutputClosedError, BrokenPipeError):
-        _drop_output()
+        drop_output()
         sys.exit(Exit.INCOMPLETE)
     except Exception as error:
         if sys.flags.dev_mode:
             raise
-        _drop_output()
+        drop_output()
         _complain(_explained(error))
         sys.exit(Exit.SUITE_FAULT)
     sys.exit(status if isinstance(status, int) else Exit.CONFORMANT)
@@ -94,12 +92,6 @@ def _explained(error: Exception) -> str:
 
 def _is_out_of_space(error: BaseException | None) -> bool:
     return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
-
-
-def _drop_output() -> None:
-    """Have the interpreter's last flush of the standard output succeed; see the note on SIGPIPE in `signal`."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(text: str) -> None:

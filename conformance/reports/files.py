@@ -3,6 +3,7 @@
 import contextlib
 import os
 import stat
+import sys
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -91,3 +92,9 @@ class ReportFile:
 
     def _error(self, error: OSError) -> ReportError:
         return ReportError(f"cannot write {self._name}: {error.strerror}")
+
+
+def drop_output() -> None:
+    """Have the interpreter's last flush of the standard output succeed; see the note on SIGPIPE in `signal`."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

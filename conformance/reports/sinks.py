@@ -2,11 +2,12 @@
 
 import contextlib
 import importlib
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from conformance.model.events import Event, RunEnd
-from conformance.reports.files import ReportError, ReportFile
+from conformance.reports.files import ReportError, ReportFile, drop_output
 from conformance.reports.ndjson import line
 
 if TYPE_CHECKING:
@@ -32,10 +33,13 @@ class Reports:
         if self._terminal is not None:
             try:
                 self._terminal(event)
+                if isinstance(event, RunEnd):
+                    sys.stdout.flush()
             except BrokenPipeError:
                 self._terminal = None
                 if self._ndjson is None and not self._written:
                     raise
+                drop_output()
             except OSError as error:
                 message = f"cannot write to the standard output: {error.strerror}"
                 raise ReportError(message) from error
