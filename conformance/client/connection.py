@@ -143,6 +143,10 @@ class Connection:
             sleep(_POLL_SECONDS)
         self._is_unread = bool(length)
 
+    def has_unread_input(self) -> bool:
+        """Return whether a local server holds input of this connection that it has not read; False if unknown."""
+        return bool(unread_bytes(self._socket))
+
     def go_off_record(self) -> None:
         """Record the connection as closed, and stop recording."""
         self._record.note(self.number, "closed")
