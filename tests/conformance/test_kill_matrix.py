@@ -31,7 +31,7 @@ AT_ONCE = 6
 CONSTANT = {"bugs_statuses", "bugs_forms", "bugs_line_ends", "bugs_listings"}
 """Modules of bugs that show in every reply: a scenario about something else only finds one that nobody has reported."""
 
-SECOND_LOOKS = 2
+SECOND_LOOKS = 6
 """How often what was not found is looked for again, alone and with patience: on a busy machine packets meet."""
 
 
