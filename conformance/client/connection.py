@@ -9,7 +9,7 @@ from collections.abc import Callable
 from time import monotonic, sleep
 from typing import Final
 
-from conformance.client.receive_queue import unread_bytes
+from conformance.client.receive_queue import peer
 from conformance.client.recording import Recording, escape
 from conformance.failures import Failure, Incomplete, Kind
 
@@ -139,13 +139,27 @@ class Connection:
         After one timeout, the following waits take 1 ms.
         """
         until = monotonic() + (_POLL_SECONDS if self._is_unread else _READ_SECONDS)
-        while (length := unread_bytes(self._socket)) and monotonic() < until:
+        while (is_unread := self._holds_unread()) and monotonic() < until:
             sleep(_POLL_SECONDS)
-        self._is_unread = bool(length)
+        self._is_unread = is_unread
 
-    def has_unread_input(self) -> bool:
-        """Return whether a local server holds input of this connection that it has not read; False if unknown."""
-        return bool(unread_bytes(self._socket))
+    def _holds_unread(self) -> bool:
+        """Return whether the server has input that it has not read; False if unknown."""
+        other = peer(self._socket)
+        return other is not None and other.unread_bytes > 0
+
+    def await_closed(self, *, unknown_seconds: float) -> None:
+        """Wait up to one timeout, without reading, until the server has closed and will read nothing more.
+
+        Where that cannot be observed, wait for `unknown_seconds`.
+        """
+        until = monotonic() + min(self.timeout_seconds, max(0.0, self.deadline - monotonic()))
+        while (other := peer(self._socket)) is not None and monotonic() < until:
+            if not other.is_open and not other.unread_bytes:
+                return
+            sleep(_POLL_SECONDS)
+        if other is None:
+            sleep(unknown_seconds)
 
     def go_off_record(self) -> None:
         """Record the connection as closed, and stop recording."""

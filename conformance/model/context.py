@@ -21,6 +21,8 @@ SCENARIO_TIMEOUTS: Final = 10.0
 """Default time limit of a scenario, in multiples of one timeout."""
 
 PAUSE_SECONDS: Final = 0.005
+_CLOSED_PAUSES: Final = 20
+"""Pauses after which a remote server has most likely closed."""
 _QUEUE_SECONDS: Final = 0.001
 _LONG_BACKLOG: Final = 128
 WAVE: Final = 4
@@ -201,6 +203,13 @@ class ScenarioContext:
     def pause(self) -> None:
         """Pause briefly, so that sent bytes likely arrive in a separate packet; no verdict may depend on it."""
         sleep(PAUSE_SECONDS)
+
+    def await_closed(self, client: Client) -> None:
+        """Wait until the server has closed a connection, whose replies are still to be read.
+
+        Where that cannot be observed, wait until it most likely has.
+        """
+        client.await_closed(unknown_seconds=_CLOSED_PAUSES * PAUSE_SECONDS)
 
     def observe(self, what: str) -> None:
         """Record a behaviour for the reports."""

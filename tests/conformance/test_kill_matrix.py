@@ -34,9 +34,6 @@ CONSTANT = {"bugs_statuses", "bugs_forms", "bugs_line_ends", "bugs_listings"}
 SECOND_LOOKS = 2
 """How often what was not found is looked for again, alone and with patience: on a busy machine packets meet."""
 
-RACES = {"close-discards-the-reply"}
-"""Bugs that lose a reply only if the server closes before the client reads: a busy machine decides how often."""
-
 
 class Part(NamedTuple):
     """Scenarios that are played against a bug in one run."""
