@@ -218,13 +218,13 @@ class Connection:
                 return not reader.is_at_end
 
     def _receive_last(self) -> Steps[bool]:
-        """Receive what has come already, or from a client that has just connected, what is on its way.
+        """Receive what has come already, or from a client that has just connected, its first command.
 
         Return whether there is anything.
         """
         self._is_ending = True
         deadline = self._accepted_at + limits.LINGER_QUIET_SECONDS
-        while not (has_come := self._receive_now()) and not self._reader.is_at_end and monotonic() < deadline:
+        while not (has_come := self._receive_now()) and not self._reader.has_received and monotonic() < deadline:
             yield Wait(READ, deadline)
         return has_come
 

@@ -37,8 +37,10 @@ class Reader:
         "_is_counted",
         "_line_bytes",
         "_line_since",
+        "_receive_raw",
         "_recv",
         "_whole_bytes",
+        "has_received",
         "is_at_end",
         "lines",
     )
@@ -47,18 +49,28 @@ class Reader:
         self.lines = LineBuffer(granted.line_bytes)
         self.is_at_end = False
         """Whether the client has sent EOF."""
+        self.has_received = False
+        """Whether the client has sent anything."""
         self._access_log = access_log
         self._is_counted = access_log.is_wanted
         self._granted = granted
         self._whole_bytes = min(granted.line_bytes, WHOLE_LINE_BYTES)
         self._line_since, self._line_bytes = 0.0, 0  # start and length of the partial line; 0 between lines
-        self._recv: Callable[[int], bytes] = sock.recv
+        self._receive_raw: Callable[[int], bytes] = sock.recv
+        self._recv = self._receive_first
 
     def use(self, channel: "SecureChannel") -> None:
         """Receive through TLS from now on, first what has come with the handshake."""
-        self._recv = channel.recv
+        self._receive_raw = channel.recv
         with contextlib.suppress(BlockingIOError):
-            self.feed(channel.recv(TURN_BYTES))
+            self.feed(self._recv(TURN_BYTES))
+
+    def _receive_first(self, most: int) -> bytes:
+        """Receive for the first time; `_recv` is the bare call from then on."""
+        data = self._receive_raw(most)
+        self.has_received = True
+        self._recv = self._receive_raw
+        return data
 
     def receive(self) -> bytes:
         """Receive once, less while several clients are active; return empty bytes at EOF.

@@ -356,6 +356,25 @@ def test_a_drain_just_after_accept_answers_a_command_in_flight(make_connection: 
     assert waits[1].deadline <= monotonic() + limits.LINGER_QUIET_SECONDS
 
 
+def test_a_drain_does_not_wait_for_a_client_that_has_been_answered(make_connection: MakeConnection) -> None:
+    waits = []
+
+    def wait(_sock: socket.socket, wait: Wait) -> object:
+        waits.append(wait.ends_on_drain)
+        if len(waits) == 1:
+            client.send(b"get_metadata one\r\n")
+        elif wait.ends_on_drain:
+            connection.config.group.drain()
+        else:
+            assert client.rest() == SIZE_OF_ONE, "the reply, and EOF"
+            client.socket.close()
+        return READY
+
+    connection, client = make_connection(wait=wait)
+    connection.handle()
+    assert waits == [True, True, False]
+
+
 def test_a_drain_as_a_command_arrives_answers_that_command_only(make_connection: MakeConnection) -> None:
     def wait(_sock: socket.socket, wait: Wait) -> object:
         if wait.ends_on_drain:
