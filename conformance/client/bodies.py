@@ -120,7 +120,7 @@ class _Fragments(NamedTuple):
                 _require(source, self.end.removeprefix(head))
                 return
             if length > left:
-                raise Failure(Kind.BODY, f"a fragment of at most {left} bytes", f"one of {length}")
+                raise Failure(Kind.BODY, f"a fragment of at most {left} bytes", f"one of {length} bytes")
             for piece in source.read_pieces(length, f"a fragment of {length} bytes"):
                 yield piece, False
             _require(source, b"\r\n")
@@ -206,7 +206,7 @@ INSTEAD: Final[Mapping[str, str]] = {
     "2018": "as its bytes alone",
     "2016": "in fragments",
     "lines": "as several lines of base64",
-    "lines-lf": "as several lines of base64 that end in LF alone",
+    "lines-lf": "as several lines of base64 that end in a bare LF",
     "hexadecimal": "in hexadecimal",
     "unpadded": "as base64 without padding",
     "urlsafe": "as base64 in the URL-safe alphabet",

@@ -19,6 +19,8 @@ LISTED_NAMES: Final = 200_000
 """The longest listing to read; the largest that the suite creates has 10,000 names."""
 LISTED_BYTES: Final = 32 << 20
 """The largest listing to read, in bytes of its names; the largest that the suite creates has 0.2 MiB."""
+ANY_STATUS: Final = "a status line"
+"""What is expected where any code will do."""
 UNKNOWN: Final = b"hftp_conformance_probe"
 """A command that no server implements."""
 CLOSING_SECONDS: Final = 0.3
@@ -271,12 +273,13 @@ def replies(client: Client, codes: Sequence[int]) -> None:
 
 def malformed(line: bytes, expected: str) -> Failure:
     """Return the failure of a line that is no status line."""
-    return Failure(Kind.MALFORMED, f"{expected}, as a status line: CODE SP TEXT CR LF", escape(line))
+    wanted = expected if expected == ANY_STATUS else f"{expected} in a status line"
+    return Failure(Kind.MALFORMED, f"{wanted} (CODE SP TEXT CR LF)", escape(line))
 
 
 @functools.cache
 def _named(codes: tuple[int, ...]) -> str:
-    return " or ".join(f"{code} {CODES.get(code, '')}".rstrip() for code in codes) or "a status line"
+    return " or ".join(f"{code} {CODES.get(code, '')}".rstrip() for code in codes) or ANY_STATUS
 
 
 def _compare(content: Content, position: int, piece: bytes) -> None:

@@ -35,7 +35,7 @@ class RawConnection(Connection):
                     Kind.TOO_MUCH, expected, f"a line of more than {most} bytes: {escape(bytes(self._received))}"
                 )
             if monotonic() > last:
-                raise Failure(Kind.TIMEOUT, expected, f"a line that does not end: {escape(bytes(self._received))}")
+                raise Failure(Kind.TIMEOUT, expected, f"an unterminated line: {escape(bytes(self._received))}")
             self._receive(expected)
         line = bytes(self._received[: found + 1])
         del self._received[: found + 1]
@@ -68,7 +68,7 @@ class RawConnection(Connection):
                 self.is_line_bare = not line.endswith(b"\r\n")
                 if self.is_line_bare and not allow_bare_lf:
                     raise Failure(
-                        Kind.MALFORMED, f"{expected}, ended by CR LF", f"...{escape(line[-60:])}, ended by LF alone"
+                        Kind.MALFORMED, f"{expected}, ended by CR LF", f"...{escape(line[-60:])}, ended by a bare LF"
                     )
                 yield line[: -1 if self.is_line_bare else -2]
                 return
@@ -143,7 +143,7 @@ class RawConnection(Connection):
         try:
             self._receive_raw(expected, Kind.TIMEOUT)
         except EndedError:
-            how = "the end of the stream" if self._ending == "end" else "a reset connection"
+            how = "the end of the stream" if self._ending == "end" else "a connection reset"
             after = f" after {escape(bytes(self._received))}" if self._received else ""
             raise Failure(Kind.CLOSED if self._ending == "end" else Kind.RESET, expected, how + after) from None
 

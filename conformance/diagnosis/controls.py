@@ -283,7 +283,7 @@ def ends_no_fragments(context: ScenarioContext) -> bool:
 
 def _is_silent(client: Client) -> bool:
     try:
-        client.read(1, "what follows")
+        client.read(1, "more data")
     except Failure as failure:
         return failure.kind is Kind.TIMEOUT
     return False

@@ -162,7 +162,8 @@ ONE_LINE: Final[dict[Kind, Told]] = {
     ),
     Kind.MALFORMED: Cause(
         "the base64 is split into lines that end in a bare LF, as base64.encodebytes() does",
-        got="LF alone",
+        got="bare LF",
+        expected="a line of base64",
         seen="a line ends in a bare LF",
     ),
 }

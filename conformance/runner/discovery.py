@@ -166,7 +166,7 @@ class _Search:
                 client.send_line(UNKNOWN)
                 _, ending = client.collect(lambda data: b"\n" in data)
                 if ending == "too-much":
-                    raise Failure(Kind.TOO_MUCH, "a reply", "bytes without an end")
+                    raise Failure(Kind.TOO_MUCH, "a reply", "data without a line end")
                 found.append(monotonic() - started)
                 client.quit_and_close()
         seconds = sorted(found)[len(found) // 2]

@@ -97,8 +97,8 @@ class Outcome:
     def gone(self) -> "Outcome":
         """Return it as that of a scenario that ends the server, or leaves it unable to serve clients."""
         got = str(self.failure.got) if self.failure else "the right reply"
-        expected = self.failure.expected if self.failure else "a server that serves other clients afterwards"
-        failure = Failure(Kind.GONE, expected, f"{got}; and afterwards the server serves no client")
+        expected = self.failure.expected if self.failure else "the server to go on serving clients"
+        failure = Failure(Kind.GONE, expected, f"{got}; afterwards the server serves no client")
         return replace(self, failure=failure, verdict=None, is_short=False)
 
     def flaky(self, first: Failure) -> "Outcome":

@@ -38,7 +38,7 @@ def one_command(context: ScenarioContext) -> None:
         client.send_line(command)
         if client.status().code:
             return
-    raise Failure(Kind.STATUS, "an error for at least one of three wrong commands", "0 for all of them")
+    raise Failure(Kind.STATUS, "an error status for at least one of three invalid commands", "0 for all of them")
 
 
 chapter.transcript(

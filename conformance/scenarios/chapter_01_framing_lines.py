@@ -112,7 +112,7 @@ def odd_lines_no_199(context: ScenarioContext) -> None:
             continue
         for line, _, status in readable_answers(context, [_filled(context, row[1])]):
             if status.code == 199:  # noqa: PLR2004  (a code of the protocol)
-                raise Failure(Kind.STATUS, f"100, 101, 200 or 201 to {escape(line)}", str(status))
+                raise Failure(Kind.STATUS, f"100, 101, 200 or 201 for {escape(line)}", str(status))
 
 
 _FOREIGN = (

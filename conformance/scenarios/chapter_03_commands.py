@@ -252,7 +252,7 @@ def unreadable_directory(context: ScenarioContext) -> None:
         elif client.status(0, 199).code == 0:
             names = client.listing()
             if context.fixture("text").name not in names:
-                raise Failure(Kind.BODY, "199, or the files all the same", f"a listing of {len(names)} names")
+                raise Failure(Kind.BODY, "199, or the listing from before", f"a listing of {len(names)} names")
             context.observe("the server keeps its directory open")
             client.finish()
         else:

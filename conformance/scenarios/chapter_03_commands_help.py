@@ -52,7 +52,7 @@ def help_complete(context: ScenarioContext) -> None:
     for name in _NAMES:
         if names.count(name) != 1:
             got = b", ".join(names)
-            raise Failure(Kind.BODY, f"the line {name.decode()}, once", escape(got) or "no names")
+            raise Failure(Kind.BODY, f"the line {name.decode()} once", escape(got) or "no names")
 
 
 @chapter.play(

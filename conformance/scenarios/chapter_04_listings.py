@@ -28,8 +28,8 @@ def list_files(client: Client) -> list[bytes]:
 def _require_once(names: list[bytes], wanted: bytes) -> None:
     """Require that a name is listed exactly once."""
     if (count := names.count(wanted)) != 1:
-        got = f"it {count} times" if count else f"{len(names)} other lines"
-        raise Failure(Kind.BODY, f"the line {escape(wanted)}, once", f"{got}, the first: {escape(b''.join(names[:1]))}")
+        others = f"{len(names)} other lines, the first: {escape(names[0])}" if names else "no names"
+        raise Failure(Kind.BODY, f"the line {escape(wanted)} once", f"it {count} times" if count else others)
 
 
 @chapter.play(
@@ -85,7 +85,7 @@ def empty_directory(context: ScenarioContext) -> None:
     with context.fixtures.emptied():
         client = context.connect()
         if names := list_files(client):
-            raise Failure(Kind.BODY, "no names", f"{len(names)}: {escape(names[0])}")
+            raise Failure(Kind.BODY, "no names", f"{len(names)}, the first: {escape(names[0])}")
         client.send_line(UNKNOWN)
         try:
             client.status(200, 201, 202)
@@ -111,7 +111,7 @@ def one_file(context: ScenarioContext) -> None:
         client = context.connect()
         names = list_files(client)
         if names != [b"alone.txt"]:
-            raise Failure(Kind.BODY, "alone.txt and nothing else", escape(b", ".join(names)))
+            raise Failure(Kind.BODY, "only alone.txt", escape(b", ".join(names)))
         client.in_step()
 
 
@@ -164,16 +164,12 @@ def no_doubles(context: ScenarioContext) -> None:
 def twice(context: ScenarioContext) -> None:
     """Request two listings on one connection, and one on another."""
     client = context.connect()
-    first, second = sorted(list_files(client)), sorted(list_files(client))
-    third = sorted(list_files(context.connect()))
+    first, second = Counter(list_files(client)), Counter(list_files(client))
+    third = Counter(list_files(context.connect()))
     for other in (second, third):
         if other != first:
-            changed = sorted(set(first) ^ set(other)) or other
-            raise Failure(
-                Kind.BODY,
-                "the same names again",
-                f"another listing: {escape(changed[0])}",
-            )
+            changed = sorted((first - other) + (other - first))
+            raise Failure(Kind.BODY, "the same names in each listing", f"a difference: {escape(changed[0])}")
 
 
 @contextlib.contextmanager
@@ -227,7 +223,7 @@ def _add_many(slug: str, title: str, names: list[bytes]) -> None:
             found = set(listed)
             missing = [name for name in names if name not in found]
             if missing:
-                got = f"{len(names) - len(missing)} of them; not there: {escape(missing[0])}"
+                got = f"{len(names) - len(missing)} of them, without {escape(missing[0])}"
                 raise Failure(Kind.BODY, f"{len(names)} names", got)
             if len(listed) != len(found):
                 raise Failure(Kind.BODY, "each name once", f"{len(listed) - len(found)} names twice")
@@ -259,10 +255,10 @@ def fresh(context: ScenarioContext) -> None:
     client = context.connect()
     for _ in range(2):
         if name in list_files(client):
-            raise Failure(Kind.BODY, f"no {name.decode()}, which is not there", "it is listed")
+            raise Failure(Kind.BODY, f"a listing without {name.decode()}, which does not exist", "a listing with it")
         with context.fixtures.added({name: b"fresh"}):
             _require_once(list_files(client), name)
     if name in list_files(client):
-        raise Failure(Kind.BODY, f"no {name.decode()}, which was removed", "it is listed")
+        raise Failure(Kind.BODY, f"a listing without {name.decode()}, which was removed", "a listing with it")
     with context.fixtures.added({name: b"fresh"}):
         _require_once(list_files(context.connect()), name)

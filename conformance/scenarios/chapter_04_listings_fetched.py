@@ -22,7 +22,7 @@ def _require_fetchable(client: Client, name: bytes) -> bool:
     """
     may_be_unreadable = client.dialect != "2026"
     if b" " in name or not name:
-        raise Failure(Kind.BODY, "names that a command can hold", escape(name) + ", which has a space")
+        raise Failure(Kind.BODY, "names that are valid arguments", f"{escape(name)}, which has a space")
     client.send_line(b"get_metadata " + name)
     status = client.status()
     if status.code == 199 and may_be_unreadable:  # noqa: PLR2004  (a code of the protocol)
@@ -108,7 +108,7 @@ def order(context: ScenarioContext) -> None:
         if names == usual:
             context.observe(f"sorted {what}")
             return
-    context.observe("in no common order")
+    context.observe("in no particular order")
 
 
 @chapter.play(

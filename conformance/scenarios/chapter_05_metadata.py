@@ -183,7 +183,7 @@ for _slug, _what, _before, _after in (
     def _check(client: Client, data: bytes) -> None:
         """Compare size, content and end with those of the file."""
         if (size := _size_of(client, _CHANGING)) != len(data):
-            raise Failure(Kind.BODY, f"the size {len(data)}, as it is now", str(size))
+            raise Failure(Kind.BODY, f"the size {len(data)} after the change", str(size))
         fetch(client, _CHANGING, 0, len(data), InMemory(data))
         client.send_line(b"get_slice %b 0 %d" % (_CHANGING, len(data) + 1))
         client.status(203)
@@ -206,7 +206,7 @@ def replaced(context: ScenarioContext) -> None:
             raise Failure(Kind.BODY, "the size 11", str(size))
         context.fixtures.served.rename(other, _CHANGING)
         if (size := _size_of(client, _CHANGING)) != len(b"the new one, which is longer"):
-            raise Failure(Kind.BODY, "the size 28, as it is now", str(size))
+            raise Failure(Kind.BODY, "the size 28 after the change", str(size))
         fetch(client, _CHANGING, 0, 28, InMemory(b"the new one, which is longer"))
         client.finish()
 

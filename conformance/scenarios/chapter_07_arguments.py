@@ -231,7 +231,8 @@ def exact_at_the_edge(context: ScenarioContext) -> None:
             wanted = 0 if offset + size <= text.size else 203
             status = client.status()
             if status.code != wanted:
-                raise Failure(Kind.STATUS, f"{wanted} for {offset} {size} of {text.size} bytes", str(status))
+                expected = f"{wanted} for OFFSET {offset} and SIZE {size} in a file of {text.size} bytes"
+                raise Failure(Kind.STATUS, expected, str(status))
             if wanted == 0:
                 client.slice(text.content, offset, size)
     client.finish()

@@ -20,7 +20,7 @@ from conformance.scenarios.answering import COMMANDS, readable_answers, readable
 
 chapter = Chapter()
 
-_REFUSALS: Final = "a refusal (201, 202 or 101)"
+_REFUSALS: Final = "an error status (201, 202 or 101)"
 _SHOWN_BYTES: Final = 40
 _MISSING: Final = b"hftp-conformance-no-such-file"
 
@@ -36,7 +36,7 @@ def require_refusals(context: ScenarioContext, lines: Iterable[bytes]) -> None:
         if status.code == 0:
             following = _following(client)
             _require_distinction(context, line)
-            raise Failure(Kind.STATUS, f"{_REFUSALS} to {escape(line)}", f"{status}, and then {following}")
+            raise Failure(Kind.STATUS, f"{_REFUSALS} for {escape(line)}", f"{status}, followed by {following}")
 
 
 def _require_distinction(context: ScenarioContext, line: bytes) -> None:
@@ -44,7 +44,7 @@ def _require_distinction(context: ScenarioContext, line: bytes) -> None:
     control = next(command for command in COMMANDS[::-1] if command.startswith(line[: line.find(b" ")])) % _MISSING
     for _, _, status in readable_answers(context, [control]):
         if status.code == 0:
-            message = f"the server also answers {escape(control)} with 0, and that file does not exist"
+            message = f"the server also answers {escape(control)} with 0, although that file does not exist"
             raise Incomplete(message)
 
 
@@ -52,7 +52,7 @@ def _following(client: Client) -> str:
     """Return the beginning of the data after a status line, escaped for a report."""
     client.half_close()
     with contextlib.suppress(Failure):
-        for piece in client.read_pieces(_SHOWN_BYTES, "what follows"):
+        for piece in client.read_pieces(_SHOWN_BYTES, "more data"):
             return escape(piece[:_SHOWN_BYTES])
     return "nothing"
 
@@ -275,7 +275,7 @@ def known_files(context: ScenarioContext) -> None:
     names = [way + (file.replace(b"/", b"%2f") if b"%2f" in way else file) for file in absent for way in _WAYS_UP]
     for line, size, status in readable_sizes(context, (b"get_metadata " + name for name in names)):
         if status.code == 0 and size:
-            raise Failure(Kind.STATUS, f"{_REFUSALS} to {escape(line)}", f"{status}, and the size {size}")
+            raise Failure(Kind.STATUS, f"{_REFUSALS} for {escape(line)}", f"{status}, with the size {size}")
 
 
 chapter.transcript(

@@ -58,7 +58,7 @@ def _add_directory(slug: str, what: str, names: Sequence[bytes], *, is_outside: 
             client.quit_and_close()
             allowed = refusals_of_directory(context, line)
             if status.code not in allowed or (is_outside and status.code == 0):
-                raise Failure(Kind.STATUS, f"201 or 202 to {escape(line)}", str(status))
+                raise Failure(Kind.STATUS, f"201 or 202 for {escape(line)}", str(status))
 
     refused.__doc__ = f"Request it: {what}. Before 2026 any status passes{' except 0' * is_outside}."
 
@@ -87,7 +87,7 @@ def fifo(context: ScenarioContext) -> None:
         try:
             for line, client, status in answers(context, (command % name for command in COMMANDS[::2])):
                 if status.code == 0 and line.startswith(b"get_slice"):
-                    raise Failure(Kind.STATUS, f"202 or 201 to {escape(line)}", str(status))
+                    raise Failure(Kind.STATUS, f"201 or 202 for {escape(line)}", str(status))
                 if status.code == 0:
                     client.size()
         finally:
@@ -168,7 +168,7 @@ def case(context: ScenarioContext) -> None:
     with context.fixtures.added(files):
         served = context.fixtures.served
         if any(served.read(name, len(data) + 1) != data for name, data in files.items()):
-            message = "the file system is not case-sensitive"
+            message = "needs a case-sensitive file system"
             raise Incomplete(message)
         client = context.connect()
         for name, data in files.items():
@@ -181,7 +181,7 @@ def _require_whole(client: Client, name: bytes, data: bytes) -> None:
     client.send_line(b"get_metadata " + name)
     client.status(0, cause=f"the name {escape(name)} is refused or not found")
     if (size := client.size()) != len(data):
-        raise Failure(Kind.BODY, f"{len(data)}, the size of {escape(name)}", str(size))
+        raise Failure(Kind.BODY, f"the size {len(data)} for {escape(name)}", str(size))
     got = fetch(client, name, 0, len(data)).data
     if got != data:
         raise Failure(Kind.BODY, f"the bytes of {escape(name)}", escape(got))

@@ -82,7 +82,7 @@ class Findings:
         if self.bare:
             first = next(part for part in _LINE_REQUIREMENTS if part in self.bare)
             of_what = "all lines" if len(self.bare) > 1 else f"{first} lines"
-            text = f"{of_what} of replies end in LF alone"
+            text = f"{of_what} of replies end in a bare LF"
             yield Deviation(_LINE_REQUIREMENTS[first], text, Form.BARE_LF, dict.fromkeys(self.bare, b""))
         if any(self.size_form):
             prefix, suffix = self.size_form

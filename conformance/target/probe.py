@@ -152,7 +152,7 @@ class Probe:
                     more, ending = client.collect(_never, _MOST_BYTES)
                 raw += more
             if ending == "too-much":
-                raise Failure(Kind.TOO_MUCH, "a reply", f"{len(raw)} bytes and more")
+                raise Failure(Kind.TOO_MUCH, "a reply", f"more than {_MOST_BYTES} bytes")
             if ending == "silence":
                 self._has_been_silent = True
         finally:

@@ -127,7 +127,7 @@ def test_a_failure_explains_itself_without_a_traceback(tmp_path: Path) -> None:
     assert done.returncode == 1
     for words in (
         "HFTP-8.1 ",
-        "expected  a refusal",
+        "expected  an error status",
         "likely  ",
         "conformance run --serve",
         "1 C get_metadata ../hftp-s",
