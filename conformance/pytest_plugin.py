@@ -85,50 +85,50 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     _check_platform()
     config.addinivalue_line("filterwarnings", f"always::{HftpWarning.__module__}.{HftpWarning.__qualname__}")
-    config.stash[_FRONT] = _Front(config)
+    config.stash[_SESSION_RUNNER] = _SessionRunner(config)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Show which server is tested."""
-    return [printable(f"hftp: {config.stash[_FRONT].options.target}")] if _is_asked(config) else []
+    return [printable(f"hftp: {config.stash[_SESSION_RUNNER].options.target}")] if _is_asked(config) else []
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Stop the server, remove the files, and fail if the server has harmed its directory."""
-    if _FRONT in session.config.stash:
-        front = session.config.stash[_FRONT]
-        front.close()
+    if _SESSION_RUNNER in session.config.stash:
+        session_runner = session.config.stash[_SESSION_RUNNER]
+        session_runner.close()
         if hasattr(session.config, "workeroutput"):
-            session.config.workeroutput[_PROBLEMS] = front.problems
-        elif front.problems and session.exitstatus == pytest.ExitCode.OK:
+            session.config.workeroutput[_PROBLEMS] = session_runner.problems
+        elif session_runner.problems and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401  (a class of pytest-xdist, which may be missing)
     """Take over what a worker of pytest-xdist has found in the end."""
-    if _FRONT in node.config.stash:
-        node.config.stash[_FRONT].problems += getattr(node, "workeroutput", {}).get(_PROBLEMS, [])
+    if _SESSION_RUNNER in node.config.stash:
+        node.config.stash[_SESSION_RUNNER].problems += getattr(node, "workeroutput", {}).get(_PROBLEMS, [])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Show what the server has done to its directory, and what could not be removed."""
-    for problem in config.stash[_FRONT].problems if _FRONT in config.stash else []:
+    for problem in config.stash[_SESSION_RUNNER].problems if _SESSION_RUNNER in config.stash else []:
         terminalreporter.write_line(printable(f"hftp: {problem}"), red=True)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the server, and remove the files, if the session has not begun."""
-    if _FRONT in config.stash:
-        config.stash[_FRONT].close()
+    if _SESSION_RUNNER in config.stash:
+        config.stash[_SESSION_RUNNER].close()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:  # noqa: ANN401  (a class of pytest-xdist, which may be missing)
     """Pass the path of the shared lock file to a worker of pytest-xdist."""
     config: pytest.Config = node.config
-    if _FRONT in config.stash:
-        node.workerinput[_LOCK] = config.stash[_FRONT].make_lock()
+    if _SESSION_RUNNER in config.stash:
+        node.workerinput[_LOCK] = config.stash[_SESSION_RUNNER].make_lock()
 
 
 def _is_asked(config: pytest.Config) -> bool:
@@ -177,7 +177,7 @@ def _options(config: pytest.Config) -> "Options":
 # --- The runner --------------------------------------------------------------------------------------
 
 
-class _Front:
+class _SessionRunner:
     """The runner, from collection to the end of the session; the controller of pytest-xdist never starts it."""
 
     def __init__(self, config: pytest.Config) -> None:
@@ -197,7 +197,7 @@ class _Front:
             from conformance.target.environment import Environment  # noqa: PLC0415
 
             found = catalogue(self.options.scenarios)
-            with self.turn(alone=True):
+            with self.locked(alone=True):
                 self._environment = self._stack.enter_context(Environment(self.options))
                 runner = Runner(self.options, found, lambda _event: None, self._environment)
                 self._runner = self._stack.enter_context(runner)
@@ -209,11 +209,11 @@ class _Front:
         for name in scenario.depends:
             if name in runner.catalogue and not runner.has_judged(name):
                 self.judge(runner.catalogue[name])
-        with self.turn(alone=not runner.may_share(scenario)):
+        with self.locked(alone=not runner.may_share(scenario)):
             return runner.judge(scenario)
 
     @contextlib.contextmanager
-    def turn(self, *, alone: bool) -> Iterator[None]:
+    def locked(self, *, alone: bool) -> Iterator[None]:
         """Hold the lock: shared with other workers, or exclusive."""
         if not self._lock_path or not self.options.address:
             yield
@@ -241,7 +241,7 @@ class _Front:
             Path(self._lock_path).unlink(missing_ok=True)
 
 
-_FRONT: Final = pytest.StashKey[_Front]()
+_SESSION_RUNNER: Final = pytest.StashKey[_SessionRunner]()
 
 # --- Tests -------------------------------------------------------------------------------------------
 
@@ -262,7 +262,7 @@ class ScenarioCollector(pytest.Directory):
         from conformance.cli_errors import USAGE_ERRORS  # noqa: PLC0415  (see above)
 
         try:
-            runner = self.config.stash[_FRONT].runner()
+            runner = self.config.stash[_SESSION_RUNNER].runner()
         except USAGE_ERRORS as error:
             raise self.CollectError(printable(str(error))) from error
         for scenario in runner.in_order():
@@ -280,8 +280,8 @@ class ScenarioItem(pytest.Item):
         """Run the scenario; raise ScenarioFailed, or skip."""
         from conformance.model.verdicts import MEANINGS, Verdict  # noqa: PLC0415  (see above)
 
-        front = self.config.stash[_FRONT]
-        result = front.judge(self.scenario)
+        session_runner = self.config.stash[_SESSION_RUNNER]
+        result = session_runner.judge(self.scenario)
         self.user_properties += [
             ("verdict", result.verdict.value),
             ("requirement", result.requirement),
@@ -291,7 +291,7 @@ class ScenarioItem(pytest.Item):
         if not MEANINGS[verdict].has_run:
             pytest.skip(printable(f"{verdict.value}: {result.got}"))
         is_failure = verdict in {Verdict.FAIL, Verdict.ERROR}
-        if is_failure or (verdict is Verdict.WARN and front.options.fail_on == "should"):
+        if is_failure or (verdict is Verdict.WARN and session_runner.options.fail_on == "should"):
             raise ScenarioFailed(_explained(result))
         if verdict in {Verdict.WARN, Verdict.FLAKY}:
             self.warn(HftpWarning(f"{verdict.value}: {_explained(result)}"))

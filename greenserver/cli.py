@@ -14,7 +14,7 @@ from greenserver import __version__
 from greenserver.config.addresses import UNIX_PREFIX, describe, strip_brackets
 from greenserver.config.config_file import read_file
 from greenserver.config.settings import ConfigurationError, Settings, closest, parameters, settle, variable
-from greenserver.io.standard_streams import give_up_output, say
+from greenserver.io.standard_streams import give_up_output, print_line
 
 if TYPE_CHECKING:
     from greenserver.service.inspection import Finding
@@ -109,7 +109,7 @@ def serve(context: click.Context, /, *, check_config: bool, **values: Any) -> No
     except (OSError, RuntimeError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     if check_config:
-        say(f"{PROGRAM}: the configuration is valid")
+        print_line(f"{PROGRAM}: the configuration is valid")
 
 
 serve.params[1:1] = parameters()  # after --config, before --check-config and --version
@@ -179,7 +179,7 @@ def _serve(settings: Settings, arguments: Sequence[str], prepare: Callable[[str]
         if "%" in settings.address:  # the name of a socket has no IPv6 scope
             host = strip_brackets(settings.address)
         try:
-            say(introduction(host, port, settings))
+            print_line(introduction(host, port, settings))
         except OSError:  # serve, even if nobody can read where
             give_up_output()
         _warn(findings)
@@ -209,7 +209,7 @@ def _warn(findings: "Iterable[Finding]") -> None:
 
 def _complain(line: str) -> None:
     with contextlib.suppress(OSError):
-        say(f"{PROGRAM}: {line}", to_errors=True)
+        print_line(f"{PROGRAM}: {line}", to_errors=True)
 
 
 def _describe(error: click.ClickException) -> str:

@@ -1,4 +1,4 @@
-"""A client that tolerates the known deviations of a server, and notes which ones it met."""
+"""A client that tolerates the known deviations of a server, and records which ones it saw."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence

@@ -5,10 +5,10 @@ from typing import Final
 from conformance.diagnosis import controls
 from conformance.diagnosis.lines import BARE_LF, SECOND_STATUS, unanswered
 from conformance.failures import Kind
-from conformance.model.causes import Cause, Told
+from conformance.model.causes import Cause, CauseSpec
 
 
-def similar(text: str) -> dict[Kind, Told]:
+def similar(text: str) -> dict[Kind, CauseSpec]:
     """Return causes for a line that only looks like a command, but is executed as one."""
     return {Kind.STATUS: Cause(text, control=controls.UNKNOWN_IS_200)}
 
@@ -17,12 +17,12 @@ BY_METHOD: Final = Cause(
     "commands are looked up among all methods or variables (getattr(self, name), globals()): use a table of commands",
     control=controls.UNKNOWN_IS_200,
 )
-ANY_CASE: Final[dict[Kind, Told]] = {
+ANY_CASE: Final[dict[Kind, CauseSpec]] = {
     Kind.STATUS: Cause(
         "commands are compared case-insensitively: commands are lower case", control=controls.UNKNOWN_IS_200
     )
 }
-TOO_FEW: Final[dict[Kind, Told]] = {
+TOO_FEW: Final[dict[Kind, CauseSpec]] = {
     **unanswered(
         "a missing argument closes the connection without a reply: check the number of arguments before using them"
     ),
@@ -36,7 +36,7 @@ TOO_FEW: Final[dict[Kind, Told]] = {
         Cause("a missing argument gets a default value: check the number of arguments", codes=(0,)),
     ],
 }
-TOO_MANY: Final[dict[Kind, Told]] = {
+TOO_MANY: Final[dict[Kind, CauseSpec]] = {
     Kind.STATUS: [
         Cause("extra arguments are ignored: check the number of arguments", codes=(0,)),
         Cause(
@@ -55,7 +55,7 @@ TOO_MANY: Final[dict[Kind, Told]] = {
     ),
     Kind.GONE: "an extra argument crashes the server: check the number of arguments before using them",
 }
-NOT_FOUND: Final[dict[Kind, Told]] = {
+NOT_FOUND: Final[dict[Kind, CauseSpec]] = {
     Kind.STATUS: [
         Cause("a missing file is reported as a server error (199) instead of 202", codes=(199,)),
         Cause("a missing file is reported as an invalid argument (201) instead of 202", codes=(201,)),
@@ -64,14 +64,14 @@ NOT_FOUND: Final[dict[Kind, Told]] = {
     **unanswered("a missing file closes the connection without a reply: catch the error from open() and answer 202"),
     Kind.GONE: "a missing file crashes the server: catch the error from open() and answer 202",
 }
-NEARLY_FOUND: Final[dict[Kind, Told]] = NOT_FOUND | {
+NEARLY_FOUND: Final[dict[Kind, CauseSpec]] = NOT_FOUND | {
     Kind.STATUS: Cause("a name that only partly matches a file name is accepted: compare the whole name", codes=(0,))
 }
 
 
-def order(said: str, code: int) -> dict[Kind, Told]:
-    """Return causes for a line (`said`) with several errors, of which `code` has to be reported."""
-    alone = said.replace(controls.MISSING, "{text}").replace("{text.size+1}", "0").replace("1000000", "0")
+def order(line: str, code: int) -> dict[Kind, CauseSpec]:
+    """Return causes for a line with several errors, of which `code` has to be reported."""
+    alone = line.replace(controls.MISSING, "{text}").replace("{text.size+1}", "0").replace("1000000", "0")
     control = f"""
     C: {alone}
     S: {code} *
@@ -88,7 +88,7 @@ def order(said: str, code: int) -> dict[Kind, Told]:
     }
 
 
-CANNOT_READ: Final[dict[Kind, Told]] = {
+CANNOT_READ: Final[dict[Kind, CauseSpec]] = {
     Kind.STATUS: [
         Cause("a file that cannot be opened is reported as missing; it is a server error (199)", codes=(202,)),
         Cause(
@@ -99,7 +99,7 @@ CANNOT_READ: Final[dict[Kind, Told]] = {
     **unanswered("a file that cannot be opened closes the connection without a reply: catch the error and answer 199"),
     Kind.GONE: "a file that cannot be opened crashes the server: catch the error and answer 199",
 }
-HELP: Final[dict[Kind, Told]] = {
+HELP: Final[dict[Kind, CauseSpec]] = {
     Kind.STATUS: Cause("help is not implemented", codes=(200,)),
     Kind.TIMEOUT: Cause(
         "the empty line after the names is missing",
@@ -113,7 +113,7 @@ HELP: Final[dict[Kind, Told]] = {
         "the names end in a bare LF; every line ends in CR LF", got=BARE_LF, seen="a line ends in a bare LF"
     ),
 }
-HELP_ARGUMENTS: Final[dict[Kind, Told]] = {Kind.STATUS: Cause("the arguments of help are ignored", codes=(0,))}
+HELP_ARGUMENTS: Final[dict[Kind, CauseSpec]] = {Kind.STATUS: Cause("the arguments of help are ignored", codes=(0,))}
 
 # --- quit --------------------------------------------------------------------------------------------
 
@@ -129,16 +129,16 @@ _QUIT_EXECUTES: Final = Cause(
     <close>
     """,
 )
-QUIT: Final[dict[Kind, Told]] = {
+QUIT: Final[dict[Kind, CauseSpec]] = {
     Kind.OPEN: "the connection stays open after quit: the server has to close it",
     Kind.EXTRA: [_QUIT_LINE, _QUIT_TWICE],
 }
-QUIT_ALONE: Final[dict[Kind, Told]] = QUIT | {
+QUIT_ALONE: Final[dict[Kind, CauseSpec]] = QUIT | {
     Kind.CLOSED: "quit closes the connection without a reply",
     Kind.RESET: "quit closes the connection without a reply",
 }
-QUIT_FIRST: Final[dict[Kind, Told]] = QUIT_ALONE | {Kind.EXTRA: [_QUIT_LINE, _QUIT_EXECUTES, _QUIT_TWICE]}
-QUIT_ARGUMENT: Final[dict[Kind, Told]] = QUIT | {
+QUIT_FIRST: Final[dict[Kind, CauseSpec]] = QUIT_ALONE | {Kind.EXTRA: [_QUIT_LINE, _QUIT_EXECUTES, _QUIT_TWICE]}
+QUIT_ARGUMENT: Final[dict[Kind, CauseSpec]] = QUIT | {
     Kind.STATUS: [
         Cause(
             "the arguments of quit are ignored",

@@ -6,7 +6,7 @@ from typing import Final
 from conformance.diagnosis import controls
 from conformance.diagnosis.lines import BARE_LF, unanswered
 from conformance.failures import Failure, Kind
-from conformance.model.causes import Cause, Told
+from conformance.model.causes import Cause, CauseSpec
 
 # --- Listings ----------------------------------------------------------------------------------------
 
@@ -23,7 +23,7 @@ def _names_among_others(failure: Failure) -> bool:
     return len(expected) > 1 and expected in failure.got
 
 
-LISTING_FORM: Final[dict[Kind, Told]] = {
+LISTING_FORM: Final[dict[Kind, CauseSpec]] = {
     Kind.TIMEOUT: Cause("the empty line after the names is missing", control=_LISTING_BEGINS),
     Kind.MALFORMED: [
         Cause("the names end in a bare LF; every line ends in CR LF", got=BARE_LF, seen="a line ends in a bare LF"),
@@ -36,7 +36,7 @@ LISTING_FORM: Final[dict[Kind, Told]] = {
     ],
     Kind.BODY: Cause("the lines of the listing contain more than file names", when=_names_among_others),
 }
-LISTING_WHOLE: Final[dict[Kind, Told]] = {
+LISTING_WHOLE: Final[dict[Kind, CauseSpec]] = {
     Kind.BODY: [
         Cause(
             "the directory is read only once, at startup, so new files are not listed",
@@ -56,7 +56,7 @@ LISTING_WHOLE: Final[dict[Kind, Told]] = {
         Cause("a long listing is truncated in the middle of a name", control=controls.LISTING_WORKS),
     ],
 }
-LISTING_FRESH: Final[dict[Kind, Told]] = {
+LISTING_FRESH: Final[dict[Kind, CauseSpec]] = {
     Kind.BODY: [
         Cause(
             "the directory is read only once, at startup: read it for each listing", control=controls.lists_no_new_files
@@ -69,7 +69,7 @@ LISTING_FRESH: Final[dict[Kind, Told]] = {
         ),
     ]
 }
-LISTING_EMPTY: Final[dict[Kind, Told]] = {
+LISTING_EMPTY: Final[dict[Kind, CauseSpec]] = {
     Kind.STATUS: Cause("an empty directory is reported as an error", control=controls.LISTING_WORKS),
     Kind.TIMEOUT: Cause(
         "the empty line that ends the listing is missing if there are no names", control=controls.LISTING_WORKS
@@ -82,7 +82,7 @@ LOWERED: Final = Cause("names are listed in lower case", control=controls.lists_
 ONLY_WITH_DOTS: Final = Cause(
     "only names with a dot are listed, as with glob('*.*')", control=controls.lists_names_with_dots_alone
 )
-UNFETCHABLE: Final[dict[Kind, Told]] = {
+UNFETCHABLE: Final[dict[Kind, CauseSpec]] = {
     Kind.BODY: Cause(
         "a name with a space is listed, but no command can request it: do not list it",
         got="which has a space",
@@ -103,7 +103,7 @@ UNFETCHABLE: Final[dict[Kind, Told]] = {
 
 # --- Sizes -------------------------------------------------------------------------------------------
 
-SIZE_FORM: Final[dict[Kind, Told]] = {
+SIZE_FORM: Final[dict[Kind, CauseSpec]] = {
     Kind.MALFORMED: [
         Cause("the size ends in a bare LF; every line ends in CR LF", got=BARE_LF, seen="a line ends in a bare LF"),
         Cause("the size has leading zeros", got=r"^0\d+$", seen="a 0 is followed by digits"),
@@ -127,7 +127,7 @@ SIZE_FORM: Final[dict[Kind, Told]] = {
         ),
     ],
 }
-SIZES_FORM: Final[dict[Kind, Told]] = {
+SIZES_FORM: Final[dict[Kind, CauseSpec]] = {
     Kind.MALFORMED: Cause(
         "the size ends in a bare LF; every line ends in CR LF", got=BARE_LF, seen="a line ends in a bare LF"
     )
@@ -160,7 +160,7 @@ def _is_in_blocks(failure: Failure) -> bool:
     return sizes is not None and sizes[0] < sizes[1] < sizes[0] + (1 << 17) and sizes[1] % 512 == 0
 
 
-SIZE: Final[dict[Kind, Told]] = {
+SIZE: Final[dict[Kind, CauseSpec]] = {
     Kind.BODY: [
         Cause("the size is the length of the base64; it has to be that of the file", when=_is_base64_length),
         Cause("the size is stored in too few bits", when=_is_cut_to_bits),
@@ -185,21 +185,21 @@ _DISAGREE: Final = Cause(
     "get_metadata and get_slice use different sizes for the same file",
     control=f"""{controls.refuses("{text.size}", "1")}<reconnect>{controls.accepts("{text.size}", "0")}""",
 )
-DISAGREE: Final[dict[Kind, Told]] = {Kind.STATUS: _DISAGREE}
-CHANGED: Final[dict[Kind, Told]] = {
+DISAGREE: Final[dict[Kind, CauseSpec]] = {Kind.STATUS: _DISAGREE}
+CHANGED: Final[dict[Kind, CauseSpec]] = {
     Kind.BODY: Cause("file sizes are cached: ask the file system for each request", control=controls.keeps_sizes),
     Kind.STATUS: Cause(
         "files are looked up only once, at startup: ask the file system for each request",
         control=controls.finds_no_new_files,
     ),
 }
-REPLACED: Final[dict[Kind, Told]] = CHANGED | {
+REPLACED: Final[dict[Kind, CauseSpec]] = CHANGED | {
     Kind.BODY: [
         Cause("the file is kept open, so the old content is served", control=controls.follows_growth),
         Cause("file sizes are cached", control=controls.keeps_sizes),
     ]
 }
-REMOVED: Final[dict[Kind, Told]] = CHANGED | {
+REMOVED: Final[dict[Kind, CauseSpec]] = CHANGED | {
     Kind.STATUS: [
         Cause("a removed file is still found: it is kept open or cached", codes=(0,)),
         Cause("files are looked up only once, at startup", codes=(202,), control=controls.finds_no_new_files),
@@ -209,7 +209,7 @@ REMOVED: Final[dict[Kind, Told]] = CHANGED | {
 # --- Names of directories and FIFOs ------------------------------------------------------------------
 
 _OPENED: Final = "catch the error from open() and answer 202"
-DIRECTORY: Final[dict[Kind, Told]] = {
+DIRECTORY: Final[dict[Kind, CauseSpec]] = {
     Kind.STATUS: [
         Cause("every existing name is treated as a file: check that it is a regular file", codes=(0,)),
         Cause("a directory is reported as a server error (199); it is not a file: answer 202", codes=(199,)),
@@ -221,7 +221,7 @@ DIRECTORY: Final[dict[Kind, Told]] = {
 _WAITS_FOR_WRITER: Final = (
     "opening a FIFO blocks until another process opens it for writing: check that the name is a regular file"
 )
-FIFO: Final[dict[Kind, Told]] = {
+FIFO: Final[dict[Kind, CauseSpec]] = {
     Kind.TIMEOUT: Cause(_WAITS_FOR_WRITER, control=controls.MISSING_IS_202),
     Kind.GONE: "a request for a FIFO crashes or hangs the server: check that the name is a regular file",
     Kind.STATUS: Cause("everything that can be opened is treated as a file", codes=(0,)),
@@ -230,11 +230,11 @@ FIFO: Final[dict[Kind, Told]] = {
 # --- Paths -------------------------------------------------------------------------------------------
 
 _JOINED: Final = "the name is joined to the directory path, and the result is not checked, or not for this spelling"
-OUTSIDE: Final[dict[Kind, Told]] = {Kind.STATUS: _JOINED}
-SIZE_OUTSIDE: Final[dict[Kind, Told]] = {
+OUTSIDE: Final[dict[Kind, CauseSpec]] = {Kind.STATUS: _JOINED}
+SIZE_OUTSIDE: Final[dict[Kind, CauseSpec]] = {
     Kind.STATUS: "get_metadata joins the name to the directory path and does not check the result"
 }
-CUT_AT_NUL: Final[dict[Kind, Told]] = {
+CUT_AT_NUL: Final[dict[Kind, CauseSpec]] = {
     Kind.STATUS: [
         Cause(
             "the whole name is checked, but only the part before the NUL is used, or the reverse",
@@ -243,13 +243,13 @@ CUT_AT_NUL: Final[dict[Kind, Told]] = {
         _JOINED,
     ]
 }
-COMPARED_AS_TEXT: Final[dict[Kind, Told]] = {
+COMPARED_AS_TEXT: Final[dict[Kind, CauseSpec]] = {
     Kind.STATUS: [
         Cause("paths are compared as strings, and /served-not starts with /served", control=controls.refuses_secret),
         _JOINED,
     ]
 }
-LINKS: Final[dict[Kind, Told]] = {Kind.STATUS: "symbolic links are followed wherever they lead"}
-NAME_REFUSED: Final[dict[Kind, Told]] = {
+LINKS: Final[dict[Kind, CauseSpec]] = {Kind.STATUS: "symbolic links are followed wherever they lead"}
+NAME_REFUSED: Final[dict[Kind, CauseSpec]] = {
     Kind.STATUS: Cause("the name is refused, although it has only valid characters", codes=(101, 201))
 }

@@ -5,21 +5,21 @@ from typing import Final
 from conformance.diagnosis import controls
 from conformance.diagnosis.controls import PROBE
 from conformance.failures import Failure, Kind
-from conformance.model.causes import Cause, Told
+from conformance.model.causes import Cause, CauseSpec
 
 SECOND_STATUS: Final = r"^(0|10[01]|20[0-3])( |\\r\\n)"
 BARE_LF: Final = r"bare LF"
 
 # --- Where a line ends -------------------------------------------------------------------------------
 
-EXECUTED: Final[dict[Kind, Told]] = {
+EXECUTED: Final[dict[Kind, CauseSpec]] = {
     Kind.EXTRA: Cause(
         "commands after the bad line end are still executed; after 100 nothing must be",
         got=SECOND_STATUS,
         seen="another status line was received",
     )
 }
-NOT_AT_ONCE: Final[dict[Kind, Told]] = {
+NOT_AT_ONCE: Final[dict[Kind, CauseSpec]] = {
     Kind.TIMEOUT: Cause(
         "the server searches only for CR LF and does not notice a bare LF until a CR LF follows",
         control=f"""
@@ -28,7 +28,7 @@ NOT_AT_ONCE: Final[dict[Kind, Told]] = {
         """,
     )
 }
-LF_TAKEN: Final[dict[Kind, Told]] = {
+LF_TAKEN: Final[dict[Kind, CauseSpec]] = {
     Kind.STATUS: [
         Cause(
             "a bare LF ends a line, as with readline() or split('\\n')",
@@ -53,14 +53,14 @@ SEARCHED_FIRST: Final = Cause(
 )
 
 _RECV: Final = "each recv() is treated as one command: buffer the input up to CR LF, and keep the rest"
-IN_PIECES: Final[dict[Kind, Told]] = {
+IN_PIECES: Final[dict[Kind, CauseSpec]] = {
     kind: [
         Cause(_RECV, control=controls.takes_each_recv_for_a_command),
         Cause("a CR LF split over two packets is not recognized: buffer the input", codes=(100,)),
     ]
     for kind in (Kind.STATUS, Kind.TIMEOUT, Kind.MALFORMED)
 }
-TOGETHER: Final[dict[Kind, Told]] = {Kind.TIMEOUT: Cause(_RECV, control=controls.loses_the_second_of_two)}
+TOGETHER: Final[dict[Kind, CauseSpec]] = {Kind.TIMEOUT: Cause(_RECV, control=controls.loses_the_second_of_two)}
 """Not all pipelined commands are answered."""
 SKIPPED: Final = Cause(
     "empty lines are skipped, and the next line is answered",
@@ -86,12 +86,12 @@ def is_unanswered(failure: Failure) -> bool:
     return not failure.expected.startswith("200 NO SUCH COMMAND or 201")
 
 
-def unanswered(text: str) -> dict[Kind, Told]:
+def unanswered(text: str) -> dict[Kind, CauseSpec]:
     """Return a cause that applies if the connection is closed or reset instead of a reply to the line."""
     return dict.fromkeys((Kind.CLOSED, Kind.RESET), Cause(text, when=is_unanswered))
 
 
-UNANSWERED: Final[dict[Kind, Told]] = unanswered(
+UNANSWERED: Final[dict[Kind, CauseSpec]] = unanswered(
     "this line closes the connection without a status line: answer 101 before closing"
 ) | {Kind.GONE: "this line crashes or hangs the server"}
 _UNSERVED: Final = Cause(
@@ -99,7 +99,7 @@ _UNSERVED: Final = Cause(
     expected="^200",
     seen="a new client was accepted, but got no reply",
 )
-UNSURVIVED: Final[dict[Kind, Told]] = {
+UNSURVIVED: Final[dict[Kind, CauseSpec]] = {
     Kind.GONE: "this line crashes or hangs the server",
     Kind.REFUSED: "connections are refused afterwards: this line crashes the server",
     Kind.TIMEOUT: _UNSERVED,
@@ -111,7 +111,7 @@ LF_STAYS_OPEN: Final = (
 # --- Long lines --------------------------------------------------------------------------------------
 
 _LIMIT: Final = "a limit on the length of lines or names refuses this one"
-LONG: Final[dict[Kind, Told]] = {
+LONG: Final[dict[Kind, CauseSpec]] = {
     Kind.STATUS: [
         Cause(_LIMIT, codes=(101, 201)),
         Cause(
@@ -127,18 +127,18 @@ LONG: Final[dict[Kind, Told]] = {
     **unanswered("a line of this length closes the connection without a status line"),
     Kind.GONE: "a line of this length crashes or hangs the server",
 }
-LONG_MIXED: Final[dict[Kind, Told]] = LONG | {
+LONG_MIXED: Final[dict[Kind, CauseSpec]] = LONG | {
     Kind.STATUS: [Cause(_LIMIT, codes=(101,)), Cause(_RECV, control=controls.takes_each_recv_for_a_command)]
 }
 """The same for long lines among other invalid commands."""
-LONGEST_NAME: Final[dict[Kind, Told]] = LONG | {
+LONGEST_NAME: Final[dict[Kind, CauseSpec]] = LONG | {
     Kind.STATUS: Cause(
         "a limit on the length of names or lines refuses a name of 255 bytes, which file systems allow",
         codes=(101, 199, 201),
         control=controls.METADATA_WORKS,
     )
 }
-FLOODED: Final[dict[Kind, Told]] = {
+FLOODED: Final[dict[Kind, CauseSpec]] = {
     Kind.REFUSED: "connections are refused afterwards: the input crashed the server",
     Kind.GONE: "the input crashed the server, or keeps it too busy to serve other clients",
     Kind.TIMEOUT: _UNSERVED,
@@ -160,7 +160,7 @@ STATUS_FORMS: Final = (
     NO_SPACE,
     Cause("the status line does not start with the code", got=r"^[^\d]", seen="the line does not start with a digit"),
 )
-STATUS_FORM: Final[dict[Kind, Told]] = {Kind.MALFORMED: STATUS_FORMS}
+STATUS_FORM: Final[dict[Kind, CauseSpec]] = {Kind.MALFORMED: STATUS_FORMS}
 UNKNOWN_CODE: Final = "the code is not in the protocol, which has only 0, 100, 101, 199, 200, 201, 202 and 203"
 GREETED: Final = Cause(
     "the server sends a greeting, as in FTP and SMTP; clients read it as the first reply",
@@ -168,10 +168,10 @@ GREETED: Final = Cause(
 )
 
 
-def alone(said: str, codes: str) -> dict[Kind, Told]:
+def alone(line: str, codes: str) -> dict[Kind, CauseSpec]:
     """Return causes for an error reply that is more than a status line."""
     first = f"""
-    C: {said}
+    C: {line}
     S: {codes} *
     """
     return {
@@ -193,7 +193,7 @@ def alone(said: str, codes: str) -> dict[Kind, Told]:
     }
 
 
-ALONE_FATAL: Final[dict[Kind, Told]] = {
+ALONE_FATAL: Final[dict[Kind, CauseSpec]] = {
     Kind.EXTRA: [
         Cause(
             "the status line of an error is followed by an empty line",
@@ -204,7 +204,7 @@ ALONE_FATAL: Final[dict[Kind, Told]] = {
     ],
     Kind.OPEN: LF_TAKEN[Kind.OPEN],
 }
-STAYS_OPEN: Final[dict[Kind, Told]] = {
+STAYS_OPEN: Final[dict[Kind, CauseSpec]] = {
     Kind.OPEN: "the connection stays open after a fatal error; close it after every status from 100 to 199",
     Kind.EXTRA: Cause(
         "commands after a fatal error are still executed", got=SECOND_STATUS, seen="another status line was received"
@@ -236,10 +236,10 @@ _CLOSES: Final = [
         """,
     ),
 ]
-CLOSES: Final[dict[Kind, Told]] = {Kind.CLOSED: _CLOSES, Kind.RESET: _CLOSES}
+CLOSES: Final[dict[Kind, CauseSpec]] = {Kind.CLOSED: _CLOSES, Kind.RESET: _CLOSES}
 
 
-def lost(first: str, code: int) -> dict[Kind, Told]:
+def lost(first: str, code: int) -> dict[Kind, CauseSpec]:
     """Return causes for the loss of the last reply, to the command `first`, because of input that follows it."""
     control = f"""
     C| {first}

@@ -6,7 +6,7 @@ from conformance.diagnosis import controls
 from conformance.diagnosis.controls import accepts, refuses
 from conformance.diagnosis.lines import unanswered
 from conformance.failures import Kind
-from conformance.model.causes import Cause, Told
+from conformance.model.causes import Cause, CauseSpec
 
 # --- The range ---------------------------------------------------------------------------------------
 
@@ -22,12 +22,12 @@ _OFF_BY_ONE: Final = Cause(
     codes=(0,),
     control=f"""{refuses("0", "{text.size+5}")}<reconnect>{refuses("{text.size+5}", "1")}""",
 )
-FAR_PAST_END: Final[dict[Kind, Told]] = {
+FAR_PAST_END: Final[dict[Kind, CauseSpec]] = {
     Kind.STATUS: [UNCHECKED, _SIZE_UNCHECKED],
     Kind.GONE: "reading past the end of the file crashes or hangs the server",
 }
-PAST_END: Final[dict[Kind, Told]] = FAR_PAST_END | {Kind.STATUS: [_OFF_BY_ONE, _SIZE_UNCHECKED]}
-EDGE: Final[dict[Kind, Told]] = {
+PAST_END: Final[dict[Kind, CauseSpec]] = FAR_PAST_END | {Kind.STATUS: [_OFF_BY_ONE, _SIZE_UNCHECKED]}
+EDGE: Final[dict[Kind, CauseSpec]] = {
     Kind.STATUS: [
         Cause("a slice that ends at the end of the file is refused: use <= instead of <", codes=(203,)),
         _OFF_BY_ONE,
@@ -75,7 +75,7 @@ SCRIPTS: Final = (
     _ZERO,
     accepted("Python's isdigit() and int() accept digits of every script: check the bytes, not the decoded text"),
 )
-UNCONVERTED: Final[dict[Kind, Told]] = unanswered(
+UNCONVERTED: Final[dict[Kind, CauseSpec]] = unanswered(
     "this number closes the connection without a reply: catch the error and answer 201 or 203"
 ) | {Kind.GONE: "this number crashes or hangs the server: catch the error and answer 201 or 203"}
 _IS_FAILURE: Final = Cause(

@@ -7,7 +7,7 @@ from conformance.diagnosis import controls
 from conformance.diagnosis.controls import accepts
 from conformance.diagnosis.lines import TOGETHER
 from conformance.failures import Failure, Kind
-from conformance.model.causes import Cause, Told
+from conformance.model.causes import Cause, CauseSpec
 
 # --- Which bytes -------------------------------------------------------------------------------------
 
@@ -35,7 +35,7 @@ _DECODED: Final = Cause(
     "bytes that are not text close the connection: open the file in binary mode ('rb') and do not decode it",
     control=controls.WHOLE_TEXT_WORKS,
 )
-BYTES: Final[dict[Kind, Told]] = {
+BYTES: Final[dict[Kind, CauseSpec]] = {
     Kind.BODY: [
         Cause(f"line ends are converted: {_TEXT_MODE}", when=_is_without_cr),
         Cause(_TEXT_MODE, when=_is_replaced),
@@ -43,7 +43,7 @@ BYTES: Final[dict[Kind, Told]] = {
         Cause("the number of bytes sent is not SIZE", got=r"^\d+ bytes$", seen="the numbers of bytes differ"),
     ]
 }
-BINARY: Final[dict[Kind, Told]] = BYTES | {Kind.CLOSED: _DECODED, Kind.RESET: _DECODED}
+BINARY: Final[dict[Kind, CauseSpec]] = BYTES | {Kind.CLOSED: _DECODED, Kind.RESET: _DECODED}
 
 
 def _is_short(failure: Failure) -> bool:
@@ -56,10 +56,10 @@ _NOT_WHOLE: Final = (
     "a slice of this size arrives incomplete: read() and send() may process fewer bytes than requested;"
     " use a loop, or sendall()"
 )
-OF_SIZE: Final[dict[Kind, Told]] = BYTES | {
+OF_SIZE: Final[dict[Kind, CauseSpec]] = BYTES | {
     Kind.TIMEOUT: Cause(_NOT_WHOLE, control=controls.SLICE_INSIDE_WORKS),
 }
-LARGE: Final[dict[Kind, Told]] = {
+LARGE: Final[dict[Kind, CauseSpec]] = {
     Kind.CLOSED: Cause(_NOT_WHOLE, control=controls.SLICE_WORKS),
     Kind.TIMEOUT: Cause(_NOT_WHOLE, control=controls.SLICE_WORKS),
     Kind.BODY: Cause(
@@ -75,9 +75,9 @@ _DROPPED: Final = [
     Cause("a client that stops reading for a moment is disconnected", control=controls.LARGE_WORKS),
     Cause(_NOT_WHOLE, control=controls.SLICE_WORKS),
 ]
-LARGE_LATE: Final[dict[Kind, Told]] = LARGE | {Kind.CLOSED: _DROPPED, Kind.RESET: _DROPPED}
-MANY: Final[dict[Kind, Told]] = {kind: LARGE[kind] for kind in (Kind.BODY, Kind.MALFORMED)} | TOGETHER
-LEFT: Final[dict[Kind, Told]] = {
+LARGE_LATE: Final[dict[Kind, CauseSpec]] = LARGE | {Kind.CLOSED: _DROPPED, Kind.RESET: _DROPPED}
+MANY: Final[dict[Kind, CauseSpec]] = {kind: LARGE[kind] for kind in (Kind.BODY, Kind.MALFORMED)} | TOGETHER
+LEFT: Final[dict[Kind, CauseSpec]] = {
     Kind.REFUSED: "a client that disconnects in the middle of a slice crashes the server: catch the errors from send()",
     Kind.GONE: "a client that disconnects in the middle of a slice crashes the server, or leaves a lock held:"
     " catch the errors from send() and release the lock",
@@ -87,7 +87,7 @@ _EMPTY_BEGINS: Final = """
     C: get_slice {text} 0 0
     S: 0 *
     """
-EMPTY: Final[dict[Kind, Told]] = {
+EMPTY: Final[dict[Kind, CauseSpec]] = {
     Kind.STATUS: [
         Cause(
             "SIZE 0 is refused; it is a valid, empty slice",
@@ -134,7 +134,7 @@ def _is_unpadded(failure: Failure) -> bool:
     return len(failure.got) % 4 > 0 and bool(re.fullmatch(r"[A-Za-z0-9+/]+", failure.got))
 
 
-BASE64: Final[dict[Kind, Told]] = {
+BASE64: Final[dict[Kind, CauseSpec]] = {
     Kind.MALFORMED: [
         Cause(
             "the URL-safe base64 alphabet (- and _) is used instead of the standard one (+ and /)", when=_is_url_safe
@@ -154,7 +154,7 @@ BASE64: Final[dict[Kind, Told]] = {
     ),
     Kind.TIMEOUT: Cause("the CR LF at the end of the slice is missing", control=controls.ends_no_base64),
 }
-ONE_LINE: Final[dict[Kind, Told]] = {
+ONE_LINE: Final[dict[Kind, CauseSpec]] = {
     Kind.BODY: Cause(
         "the base64 is split over several lines, as base64.encodebytes() and MIME do",
         expected="on one line of base64",
@@ -167,7 +167,7 @@ ONE_LINE: Final[dict[Kind, Told]] = {
         seen="a line ends in a bare LF",
     ),
 }
-RAW: Final[dict[Kind, Told]] = {
+RAW: Final[dict[Kind, CauseSpec]] = {
     Kind.STATUS: Cause("the fourth argument raw is not implemented", codes=(101, 201), control=controls.SLICE_WORKS),
     Kind.MALFORMED: [
         Cause(
@@ -197,7 +197,7 @@ RAW: Final[dict[Kind, Told]] = {
         ),
     ],
 }
-PLAIN: Final[dict[Kind, Told]] = {
+PLAIN: Final[dict[Kind, CauseSpec]] = {
     Kind.BODY: Cause("the slice is sent as base64, as in later dialects", control=controls.sends_base64),
     Kind.MALFORMED: [
         Cause("the slice is sent as base64, as in later dialects", control=controls.sends_base64),
@@ -209,7 +209,7 @@ PLAIN: Final[dict[Kind, Told]] = {
         ),
     ],
 }
-FRAGMENTS: Final[dict[Kind, Told]] = {
+FRAGMENTS: Final[dict[Kind, CauseSpec]] = {
     Kind.MALFORMED: Cause(
         "the slice is sent as base64, as in later dialects, not in fragments", control=controls.sends_base64
     ),
@@ -220,7 +220,7 @@ FRAGMENTS: Final[dict[Kind, Told]] = {
         seen="the numbers of bytes differ",
     ),
 }
-FOURTH: Final[dict[Kind, Told]] = {
+FOURTH: Final[dict[Kind, CauseSpec]] = {
     Kind.STATUS: Cause(
         "a fourth argument other than raw is accepted: compare the whole word, case-sensitively", codes=(0,)
     )

@@ -101,15 +101,15 @@ def _words(function: Callable[..., bool] | None) -> str:
     return (function.__doc__ or "").strip().partition("\n")[0].removeprefix("Tell whether ").rstrip(".")
 
 
-Told = str | Cause | Sequence[str | Cause]
+CauseSpec = str | Cause | Sequence[str | Cause]
 """What a scenario gives for a kind of failure: a certain text, a cause, or several, tried in order."""
 
 
 class Causes(Mapping[Kind, str]):
     """The causes of a scenario by kind of failure; as a mapping, only the texts that need no further condition."""
 
-    def __init__(self, told: Mapping[Kind, Told] | None = None) -> None:
-        self._rows = {kind: _row(causes) for kind, causes in (told or {}).items()}
+    def __init__(self, specs: Mapping[Kind, CauseSpec] | None = None) -> None:
+        self._rows = {kind: _row(spec) for kind, spec in (specs or {}).items()}
         self._certain = {kind: row[0].text for kind, row in self._rows.items() if row and not row[0].condition}
 
     def of(self, kind: Kind) -> tuple[Cause, ...]:
@@ -133,8 +133,8 @@ class Causes(Mapping[Kind, str]):
         return len(self._certain)
 
 
-def _row(told: Told) -> tuple[Cause, ...]:
-    causes = (told,) if isinstance(told, str | Cause) else tuple(told)
+def _row(spec: CauseSpec) -> tuple[Cause, ...]:
+    causes = (spec,) if isinstance(spec, str | Cause) else tuple(spec)
     return tuple(cause if isinstance(cause, Cause) else Cause(cause) for cause in causes)
 
 

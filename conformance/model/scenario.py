@@ -167,11 +167,11 @@ def _scenario(identifier: str, requirement: str, play: Play, title: str, details
                 message = f"{identifier}: {name} is a list of words"
                 raise ScenarioError(message)
             fields[name] = frozenset(words) if name == "needs" else tuple(words)
-    told = fields.get("causes", {})
-    if not isinstance(told, Mapping) or not set(told) <= set(Kind):
+    causes = fields.get("causes", {})
+    if not isinstance(causes, Mapping) or not set(causes) <= set(Kind):
         message = f"{identifier}: causes map kinds of failures to texts, causes or lists of them"
         raise ScenarioError(message)
-    fields["causes"] = told if isinstance(told, Causes) else Causes(told)
+    fields["causes"] = causes if isinstance(causes, Causes) else Causes(causes)
     try:
         return Scenario(identifier, requirement, play, title, **fields)  # type: ignore[arg-type]  # _check looks
     except TypeError as error:

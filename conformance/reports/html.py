@@ -13,7 +13,7 @@ from markupsafe import Markup
 from conformance.model.events import Event, Result
 from conformance.model.verdicts import MEANINGS, Exit, Verdict
 from conformance.printable import printable_lines
-from conformance.reports.text import Run, conversation, explanation, gathered
+from conformance.reports.text import Run, explanation, gathered, traffic
 from conformance.spec.reader import specification
 
 KNOWN: Final = "known"
@@ -90,7 +90,7 @@ def _left_out(results: Sequence[Result]) -> dict[tuple[str, str], list[str]]:
 
 def _wire(result: Result) -> Iterator[tuple[str, str, str]]:
     """Yield the lines of the recorded traffic: a mark, a CSS class, and the text."""
-    for mark, text in conversation(result.transcript):
+    for mark, text in traffic(result.transcript):
         yield mark, {"C": "c", "S": "s"}.get(mark[-1], "n"), text
 
 

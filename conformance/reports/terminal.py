@@ -107,11 +107,11 @@ class TerminalReport:
             if self._explained <= _IN_FULL or self._is_verbose:
                 self._explain(result, verdict)
             else:
-                self._tell_shortly(result, verdict)
+                self._summarize(result, verdict)
         elif self._is_verbose:
-            said = f": {result.known or result.got}" if result.known or result.got else ""
+            detail = f": {result.known or result.got}" if result.known or result.got else ""
             self._console.print(
-                _text((f"{verdict.value:<11} ", MEANINGS[verdict].style), result.scenario, (said, "dim")),
+                _text((f"{verdict.value:<11} ", MEANINGS[verdict].style), result.scenario, (detail, "dim")),
                 soft_wrap=True,
             )
 
@@ -131,12 +131,12 @@ class TerminalReport:
         for name, value in rows:
             self._console.print(_text((f"  {name:<9} ", "dim"), value), soft_wrap=True)
 
-    def _tell_shortly(self, result: Result, verdict: Verdict) -> None:
+    def _summarize(self, result: Result, verdict: Verdict) -> None:
         if self._explained == _IN_FULL + 1:
             self._console.print("further failures, one line each (in full: -v, --html, or -t ID)", style="dim")
-        said = f": expected {result.expected}, got {result.got}" if result.expected else f": {result.got}"
+        detail = f": expected {result.expected}, got {result.got}" if result.expected else f": {result.got}"
         head = (verdict.value.upper(), MEANINGS[verdict].style)
-        self._console.print(_text(head, f" {result.scenario}", said), soft_wrap=True)
+        self._console.print(_text(head, f" {result.scenario}", detail), soft_wrap=True)
 
     def _finish(self, end: RunEnd) -> None:
         print_ = self._console.print
@@ -182,13 +182,13 @@ class TerminalReport:
         for result in self._results:
             if result.verdict == verdict:
                 reasons[result.got].append(result.scenario)
-        told = sorted(reasons.items(), key=lambda row: -len(row[1]))
-        for reason, names in told[:_REASONS]:
+        by_count = sorted(reasons.items(), key=lambda row: -len(row[1]))
+        for reason, names in by_count[:_REASONS]:
             which = names[0] if len(names) == 1 else f"{len(names)} scenarios, first {names[0]}"
             self._console.print(
                 _text((verdict.value, MEANINGS[verdict].style), f" {which}: {reason}"),
                 soft_wrap=True,
             )
-        if left := sum(len(names) for _, names in told[_REASONS:]):
+        if left := sum(len(names) for _, names in by_count[_REASONS:]):
             others = _text((verdict.value, MEANINGS[verdict].style), f" {left} more, for other reasons (-v)")
             self._console.print(others)

@@ -108,11 +108,11 @@ def explanation(result: Result) -> Iterator[tuple[str, str]]:
 def in_full(result: Result) -> str:
     """Return the explanation of a result and the recorded traffic, in printable lines."""
     lines = [f"{name:<9} {value}" for name, value in explanation(result)]
-    lines += ["", *(f"{mark} {text}" for mark, text in conversation(result.transcript))] if result.transcript else []
+    lines += ["", *(f"{mark} {text}" for mark, text in traffic(result.transcript))] if result.transcript else []
     return "\n".join(map(printable, lines))
 
 
-def conversation(transcript: Iterable[WireEntry]) -> Iterator[tuple[str, str]]:
+def traffic(transcript: Iterable[WireEntry]) -> Iterator[tuple[str, str]]:
     """Yield the recorded traffic as pairs of a mark and a text.
 
     The mark is `1 C` for what client 1 sends, `1 S` for what the server sends to it, and `1 -` for other events.

@@ -115,13 +115,13 @@ def cr_lf_apart_pipelined(context: ScenarioContext) -> None:
 def pieces(context: ScenarioContext) -> None:
     """Send the same commands in pieces of each length from 2 to 7, and of random lengths."""
     text = context.fixture("text")
-    said = b"%b\r\nget_metadata %b\r\nget_metadata\r\n%b\r\nquit\r\n" % (_UNKNOWN.encode(), text.name, b"x" * 40)
-    cuts = [list(range(size, len(said), size)) for size in range(2, 8)]
-    cuts += [sorted(context.random.sample(range(1, len(said)), 12)) for _ in range(4)]
+    sent = b"%b\r\nget_metadata %b\r\nget_metadata\r\n%b\r\nquit\r\n" % (_UNKNOWN.encode(), text.name, b"x" * 40)
+    cuts = [list(range(size, len(sent), size)) for size in range(2, 8)]
+    cuts += [sorted(context.random.sample(range(1, len(sent)), 12)) for _ in range(4)]
     for cut in cuts:
         client = context.connect()
-        for start, end in zip([0, *cut], [*cut, len(said)], strict=True):
-            client.send(said[start:end])
+        for start, end in zip([0, *cut], [*cut, len(sent)], strict=True):
+            client.send(sent[start:end])
             client.await_read()
         replies(client, (200, 0))
         if (size := client.size()) != text.size:
@@ -165,9 +165,9 @@ for _slug, _sent, _what in _BAD_ENDS:
 )
 def lf_in_pieces(context: ScenarioContext) -> None:
     """Split a line around its bare LF."""
-    for said in ((b"qui", b"\n", b"t\r\n"), (b"qui\n", b"t\r\n"), (b"quit", b"\n\r\n"), (b"quit\r", b"x\n\r\n")):
+    for pieces in ((b"qui", b"\n", b"t\r\n"), (b"qui\n", b"t\r\n"), (b"quit", b"\n\r\n"), (b"quit\r", b"x\n\r\n")):
         client = context.connect()
-        for piece in said:
+        for piece in pieces:
             client.send(piece)
             client.await_read()
         client.status(100)

@@ -37,9 +37,9 @@ def _first_lines(context: ScenarioContext) -> list[tuple[str, bytes]]:
     if context.fixtures.has("text"):
         text = context.fixture("text")
         asked.insert(-1, ("a slice past the end", f"get_slice {text.name.decode('latin-1')} {text.size} 1"))
-    for what, said in asked:
+    for what, command in asked:
         client = context.connect()
-        client.send_line(said)
+        client.send_line(command)
         found.append((what, client.status_line("a status line")))
     return found
 
@@ -118,7 +118,7 @@ def client_first(context: ScenarioContext) -> None:
     client.read_end("the end of the stream after quit")
 
 
-for _slug, _said, _codes, _what in (
+for _slug, _line, _codes, _what in (
     ("200", _UNKNOWN, "200|201|202", "an unknown command"),
     ("201", "get_metadata", "200|201|202", "a command without its argument"),
     ("201-of-slice", "get_slice {text} x y", "200|201|202|203", "a slice with invalid numbers"),
@@ -131,11 +131,11 @@ for _slug, _said, _codes, _what in (
         "HFTP-2.3",
         f"The reply to {_what} is only a status line",
         f"""
-        C: {_said}
+        C: {_line}
         S: {_codes} *
         <in step>
         """,
-        causes=causes.alone(_said, _codes),
+        causes=causes.alone(_line, _codes),
     )
 
 chapter.transcript(

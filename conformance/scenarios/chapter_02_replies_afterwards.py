@@ -75,7 +75,7 @@ def closes_199(context: ScenarioContext) -> None:
     client.read_end("the end of the stream after 199")
 
 
-for _slug, _said, _codes, _what in (
+for _slug, _line, _codes, _what in (
     ("200", _UNKNOWN, "200|201|202", "an unknown command"),
     ("201", "get_slice {text}", "200|201|202", "invalid arguments"),
     ("202", f"get_metadata {_MISSING}", "201|202", "a missing file"),
@@ -86,7 +86,7 @@ for _slug, _said, _codes, _what in (
         "HFTP-2.8",
         f"The connection stays open after {_what}",
         f"""
-        C: {_said}
+        C: {_line}
         S: {_codes} *
         C: get_metadata {{text}}
         S: 0 *
@@ -133,8 +133,8 @@ def goes_on_long(context: ScenarioContext) -> None:
     """Cause three kinds of non-fatal errors thirty times each, each after the previous reply."""
     text = context.fixture("text")
     client = context.connect()
-    said = (UNKNOWN, b"get_metadata", b"get_slice %b %d 1" % (text.name, text.size))
-    for line in said * 30:
+    commands = (UNKNOWN, b"get_metadata", b"get_slice %b %d 1" % (text.name, text.size))
+    for line in commands * 30:
         client.send_line(line)
         client.status(200, 201, 202, 203)
     client.send_line(b"get_metadata " + text.name)

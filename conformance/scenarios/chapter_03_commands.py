@@ -37,13 +37,13 @@ _UNKNOWN_LINES: Final = (
 _FOREIGN_CHARACTERS: Final = frozenset({"hyphens", "status-as-command", "other-protocol"})
 """Commands with characters that no command has: they may also be treated as malformed."""
 
-for _slug, _said, _what, _cause in _UNKNOWN_LINES:
+for _slug, _line, _what, _cause in _UNKNOWN_LINES:
     chapter.transcript(
         f"commands.{_slug}",
         "HFTP-3.1",
         f"{_what} is answered with 200{' or 101' * (_slug in _FOREIGN_CHARACTERS)}",
         f"""
-        C: {_said}
+        C: {_line}
         S: {"200|101" if _slug in _FOREIGN_CHARACTERS else "200"} *
         <in step>
         """,
@@ -66,7 +66,7 @@ def names_of_methods(context: ScenarioContext) -> None:
     client.finish()
 
 
-for _slug, _said, _what in (
+for _slug, _line, _what in (
     ("upper-case-quit", "QUIT", "QUIT"),
     ("title-case-quit", "Quit", "Quit"),
     ("upper-case-listing", "GET_FILE_LISTING", "GET_FILE_LISTING"),
@@ -78,7 +78,7 @@ for _slug, _said, _what in (
         "HFTP-3.2",
         f"{_what} is answered with 200 or 101",
         f"""
-        C: {_said}
+        C: {_line}
         S: 200|101 *
         <in step>
         """,
@@ -104,22 +104,22 @@ _COUNTS: Final = (
     ("metadata-200", "get_metadata" + " a" * 200, causes.TOO_MANY, "get_metadata with 200 arguments"),
 )
 
-for _slug, _said, _told, _what in _COUNTS:
+for _slug, _line, _causes, _what in _COUNTS:
     chapter.transcript(
         f"commands.{_slug}",
         "HFTP-3.3",
         f"{_what} is answered with 201",
         f"""
-        C: {_said}
+        C: {_line}
         S: 201 *
         <in step>
         """,
-        causes=_told,
+        causes=_causes,
     )
 
 # --- Missing files -----------------------------------------------------------------------------------
 
-for _slug, _said, _what, _needs in (
+for _slug, _line, _what, _needs in (
     ("missing-metadata", f"get_metadata {_MISSING}", "get_metadata of a missing file", []),
     ("missing-slice", f"get_slice {_MISSING} 0 1", "get_slice of a missing file", []),
     ("missing-empty-slice", f"get_slice {_MISSING} 0 0", "An empty slice of a missing file", []),
@@ -131,7 +131,7 @@ for _slug, _said, _what, _needs in (
         "HFTP-3.4",
         f"{_what} is answered with 202",
         f"""
-        C: {_said}
+        C: {_line}
         S: 202 *
         <in step>
         """,
@@ -157,17 +157,17 @@ _ORDERS: Final = (
     ("form-before-all", f"get_slice {_MISSING} 1000000 x", 201, "A missing file, a large OFFSET and an invalid SIZE"),
 )
 
-for _slug, _said, _code, _what in _ORDERS:
+for _slug, _line, _code, _what in _ORDERS:
     chapter.transcript(
         f"commands.{_slug}",
         "HFTP-3.5",
         f"{_what}: answered with {_code}",
         f"""
-        C: {_said}
+        C: {_line}
         S: {_code} *
         <in step>
         """,
-        causes=causes.order(_said, _code),
+        causes=causes.order(_line, _code),
     )
 
 

@@ -75,13 +75,13 @@ def help_usable(context: ScenarioContext) -> None:
         client.status(*(code for code in CODES if code != 200))  # noqa: PLR2004  (a code of the protocol)
 
 
-for _slug, _said in (("1", "help get_slice"), ("2", "help help me")):
+for _slug, _line in (("1", "help get_slice"), ("2", "help help me")):
     chapter.transcript(
         f"commands.help-{_slug}",
         "HFTP-3.8",
-        f"{_said} is answered with 201",
+        f"{_line} is answered with 201",
         f"""
-        C: {_said}
+        C: {_line}
         S: 201 *
         <in step>
         """,
@@ -105,7 +105,7 @@ chapter.transcript(
 @chapter.play("commands.more", "HFTP-3.9", "Whether the server knows the additions of 2026: help and raw slices")
 def more(context: ScenarioContext) -> None:
     """Send help, and request a raw slice of a missing file."""
-    for said in (b"help", b"get_slice %b 0 1 raw" % _MISSING.encode(), UNKNOWN):
+    for command in (b"help", b"get_slice %b 0 1 raw" % _MISSING.encode(), UNKNOWN):
         client = context.connect()
-        client.send_line(said)
-        context.observe(f"{escape(said)}: {client.status()}")
+        client.send_line(command)
+        context.observe(f"{escape(command)}: {client.status()}")

@@ -6,16 +6,16 @@ from conformance.scenarios.answering import COMMANDS, ask_directory, survive
 
 chapter = Chapter()
 
-for _slug, _said, _what in (
+for _slug, _line, _what in (
     ("directory", b"get_metadata %b", "get_metadata of a directory is answered with 202 or 201"),
     ("directory-slice", b"get_slice %b 0 1", "A slice of a directory is answered with 202, 201 or 199"),
     ("directory-empty-slice", b"get_slice %b 0 0", "An empty slice of a directory is answered with 202, 201 or 199"),
 ):
 
     @chapter.play(f"metadata.{_slug}", "HFTP-5.3", f"{_what}", needs=["subdirectory"], causes=causes.DIRECTORY)
-    def directory(context: ScenarioContext, said: bytes = _said) -> None:
+    def directory(context: ScenarioContext, command: bytes = _line) -> None:
         """Send the command and one more; before 2026 any status passes."""
-        ask_directory(context, said % context.fixture("subdirectory").name)
+        ask_directory(context, command % context.fixture("subdirectory").name)
 
 
 @chapter.play(
@@ -28,7 +28,7 @@ for _slug, _said, _what in (
 )
 def directory_survived(context: ScenarioContext) -> None:
     """Request its size and slices of it, ignore the replies, and connect again."""
-    survive(context, [said % context.fixture("subdirectory").name for said in COMMANDS])
+    survive(context, [command % context.fixture("subdirectory").name for command in COMMANDS])
 
 
 @chapter.play(

@@ -232,7 +232,7 @@ chapter.transcript(
     causes=causes.EMPTY,
 )
 
-for _slug, _said, _what in (
+for _slug, _line, _what in (
     ("past-end-by-offset", "{text} {text.size} 1", "One byte after the last"),
     ("past-end-by-size", "{text} 0 {text.size+1}", "One byte more than the file has"),
     ("past-end-by-one", "{text} 1 {text.size}", "A slice that ends one byte past the end"),
@@ -253,9 +253,9 @@ for _slug, _said, _what in (
         "HFTP-6.4",
         f"{_what} is answered with 203",
         f"""
-        C: get_slice {_said}
+        C: get_slice {_line}
         S: 203 *
         <in step>
         """,
-        causes=FAR_PAST_END if "100000000" in _said else PAST_END,
+        causes=FAR_PAST_END if "100000000" in _line else PAST_END,
     )

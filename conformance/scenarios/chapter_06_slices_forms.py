@@ -4,7 +4,7 @@ from typing import Final
 
 from conformance.client.client import fetch
 from conformance.diagnosis import slices as causes
-from conformance.model.causes import Told
+from conformance.model.causes import CauseSpec
 from conformance.model.scenario import EXCLUSIVE, Chapter, Kind, ScenarioContext
 from conformance.scenarios.chapter_06_slices import check_parts
 
@@ -106,21 +106,21 @@ _WHOLE: Final = (
 )
 
 
-def _add_form(slug: str, requirement: str, name: str, fourth: str, told: dict[Kind, Told]) -> None:
+def _add_form(slug: str, requirement: str, name: str, fourth: str, likely: dict[Kind, CauseSpec]) -> None:
     """Add a scenario for each kind of slice; `fourth` is the fourth argument with a leading space."""
-    for key, part, what in _WHOLE:
-        suffix = {"1 1": "-one-byte", "0 0": "-empty-slice" if key != "empty" else ""}.get(part, "")
+    for key, range_, what in _WHOLE:
+        suffix = {"1 1": "-one-byte", "0 0": "-empty-slice" if key != "empty" else ""}.get(range_, "")
         chapter.transcript(
             f"slices.{slug}-{key}{suffix}",
             requirement,
             f"{name}: {what}, followed directly by the next reply",
             f"""
-            C: get_slice {{{key}}} {part}{fourth}
+            C: get_slice {{{key}}} {range_}{fourth}
             S: 0 *
-            S: <slice {key} {part}{fourth}>
+            S: <slice {key} {range_}{fourth}>
             <in step>
             """,
-            causes=told,
+            causes=likely,
         )
     chapter.transcript(
         f"slices.{slug}-pipelined",
@@ -140,7 +140,7 @@ def _add_form(slug: str, requirement: str, name: str, fourth: str, told: dict[Ki
         S: <slice text 1 1{fourth}>
         <in step>
         """,
-        causes=told,
+        causes=likely,
     )
 
 
@@ -148,7 +148,7 @@ _add_form("raw", "HFTP-6.8", "A raw slice", " raw", causes.RAW)
 _add_form("plain", "HFTP-6.10", "A slice as plain bytes", "", causes.PLAIN)
 _add_form("fragments", "HFTP-6.11", "A slice in fragments", "", causes.FRAGMENTS)
 
-for _slug, _said, _code in (
+for _slug, _line, _code in (
     ("missing", "hftp-conformance-no-such-file 0 1", "202"),
     ("past-end", "{text} {text.size} 1", "203"),
     ("number", "{text} 0 x", "201"),
@@ -158,7 +158,7 @@ for _slug, _said, _code in (
         "HFTP-6.8",
         f"A raw slice that fails is answered with {_code}, without Content-Length",
         f"""
-        C: get_slice {_said} raw
+        C: get_slice {_line} raw
         S: {_code} *
         <in step>
         """,

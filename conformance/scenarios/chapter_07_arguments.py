@@ -8,7 +8,7 @@ from typing import Final
 
 from conformance.diagnosis import numbers as causes
 from conformance.failures import Failure
-from conformance.model.causes import Told
+from conformance.model.causes import CauseSpec
 from conformance.model.scenario import Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
@@ -16,7 +16,7 @@ chapter = Chapter()
 _PLACES: Final = (("offset", "OFFSET", "{0} 1"), ("size", "SIZE", "0 {0}"))
 
 
-_Row = tuple[str, str, str, Told | None]
+_Row = tuple[str, str, str, CauseSpec | None]
 """Slug, number as sent (escapes allowed), description, and causes for another status; None: causes of wrapping."""
 
 

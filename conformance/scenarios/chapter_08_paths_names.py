@@ -190,7 +190,7 @@ def _require_whole(client: Client, name: bytes, data: bytes) -> None:
 # --- Names that may work -----------------------------------------------------------------------------
 
 
-def _tell(context: ScenarioContext, names: Iterable[bytes]) -> None:
+def _report(context: ScenarioContext, names: Iterable[bytes]) -> None:
     """Request sizes, and report the replies."""
     for line, client, status in answers(context, (b"get_metadata " + name for name in names)):
         name = line.partition(b" ")[2]
@@ -199,10 +199,10 @@ def _tell(context: ScenarioContext, names: Iterable[bytes]) -> None:
 
 def _add_choice(slug: str, requirement: str, title: str, key: str, names: Callable[[bytes], Sequence[bytes]]) -> None:
     @chapter.play(f"paths.{slug}", requirement, title, needs=[key])
-    def told(context: ScenarioContext) -> None:
-        _tell(context, names(context.fixture(key).name))
+    def reported(context: ScenarioContext) -> None:
+        _report(context, names(context.fixture(key).name))
 
-    told.__doc__ = "Request the size, and report the reply."
+    reported.__doc__ = "Request the size, and report the reply."
 
 
 for _row in (
@@ -278,4 +278,4 @@ _UNUSUAL: Final = (
 def other_characters(context: ScenarioContext) -> None:
     """Create such files for a while, and report which are served."""
     with context.fixtures.added(dict.fromkeys(_UNUSUAL, b"!")):
-        _tell(context, _UNUSUAL)
+        _report(context, _UNUSUAL)

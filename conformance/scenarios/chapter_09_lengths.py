@@ -74,11 +74,11 @@ for _slug, _size, _what in _LONGER:
 )
 def name_in_pieces(context: ScenarioContext) -> None:
     """Send it in pieces of random lengths, with two more commands in the last piece."""
-    said = b"get_metadata " + b"p" * (8 * KIB) + b"\r\n" + UNKNOWN + b"\r\nquit\r\n"
+    sent = b"get_metadata " + b"p" * (8 * KIB) + b"\r\n" + UNKNOWN + b"\r\nquit\r\n"
     cuts = sorted(context.random.sample(range(1, 8 * KIB), 99))
     client = context.connect()
-    for start, end in zip([0, *cuts], [*cuts, len(said)], strict=True):
-        client.send(said[start:end])
+    for start, end in zip([0, *cuts], [*cuts, len(sent)], strict=True):
+        client.send(sent[start:end])
         client.await_read()
     replies(client, (202, 200, 0))
     client.read_end("the end of the stream after quit")
@@ -94,9 +94,9 @@ def names_pipelined(context: ScenarioContext) -> None:
     """Send about 100 names of up to 8 KiB, mixed with two other kinds of commands."""
     lines = {200: UNKNOWN, 201: b"get_metadata"}
     order = context.random.choices((200, 201, 202), (1, 1, 2), k=200)
-    said = (lines.get(code) or b"get_metadata " + b"n" * context.random.randint(256, 8 * KIB) for code in order)
+    commands = (lines.get(code) or b"get_metadata " + b"n" * context.random.randint(256, 8 * KIB) for code in order)
     client = context.connect()
-    client.send(b"".join(line + b"\r\n" for line in said))
+    client.send(b"".join(line + b"\r\n" for line in commands))
     replies(client, order)
     client.in_step()
 

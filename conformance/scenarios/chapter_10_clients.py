@@ -11,7 +11,7 @@ from typing import Final
 from conformance.client.client import UNKNOWN, Client, fetch
 from conformance.diagnosis import controls
 from conformance.failures import Failure
-from conformance.model.causes import Cause, Told
+from conformance.model.causes import Cause, CauseSpec
 from conformance.model.scenario import DESTRUCTIVE, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
@@ -19,14 +19,14 @@ chapter = Chapter()
 SMALL_BUFFER_BYTES: Final = 4096
 """Size of the receive buffer of a client that does not read."""
 
-_BLOCKED: Final[dict[Kind, Told]] = {
+_BLOCKED: Final[dict[Kind, CauseSpec]] = {
     Kind.TIMEOUT: Cause(
         "the server serves one client at a time: while it waits for one, others get no reply",
         expected="^200",
         seen="the other client got no reply",
     ),
 }
-MIXED: Final[dict[Kind, Told]] = dict.fromkeys(
+MIXED: Final[dict[Kind, CauseSpec]] = dict.fromkeys(
     (Kind.BODY, Kind.STATUS, Kind.MALFORMED, Kind.EXTRA),
     Cause("state of one connection is stored in variables that all connections share", control=controls.ONE_BY_ONE),
 )

@@ -5,7 +5,7 @@ from typing import Final
 
 from conformance.client.client import UNKNOWN, Client
 from conformance.failures import Incomplete
-from conformance.model.causes import Cause, Told
+from conformance.model.causes import Cause, CauseSpec
 from conformance.model.scenario import DESTRUCTIVE, Chapter, Kind, ScenarioContext
 from conformance.scenarios.chapter_10_clients import SMALL_BUFFER_BYTES, exchange, together
 
@@ -14,10 +14,10 @@ chapter = Chapter()
 _SPARE_DESCRIPTORS: Final = 100
 _DIALLERS: Final = 32
 
-_LIMITED: Final[dict[Kind, Told]] = {
+_LIMITED: Final[dict[Kind, CauseSpec]] = {
     Kind.STATUS: Cause("each command leaks a resource: an open file, a socket or memory", codes=(199,)),
 }
-_ORPHANED: Final[dict[Kind, Told]] = {
+_ORPHANED: Final[dict[Kind, CauseSpec]] = {
     Kind.GONE: "clients that disconnect crash the server, or keep it from serving others",
     Kind.REFUSED: "after clients disconnect, the server refuses connections",
     Kind.TIMEOUT: "after clients disconnect, the server accepts others but does not serve them: recv() returns no"

@@ -2,8 +2,8 @@
 
 A server may kill its parent, the guard, and with it the subreaper of all that it has started. Where the system lets the
 suite make a cgroup (cgroups(7), version 2), the guard is in one from its beginning; no process of the server can leave
-it, and `cgroup.kill` ends all of them at once. Elsewhere a mark in the environment tells them (as Jenkins tells those
-of a build), which a program can remove from itself.
+it, and `cgroup.kill` ends all of them at once. Elsewhere a mark in the environment identifies them (as Jenkins does
+with those of a build), which a program can remove from itself.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ class Remains:
 
     @property
     def means(self) -> str:
-        """What tells the processes, for display."""
+        """How the processes are recognised, for display."""
         return "by their cgroup" if self.cgroup else "by a mark in their environment"
 
     def environment(self) -> dict[str, str]:

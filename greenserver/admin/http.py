@@ -89,12 +89,12 @@ class _Request(asyncio.Protocol):
             self._transport.abort()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Make room for another request."""
+        """Free the slot for another request."""
         self._timeout.cancel()
         self._open_requests.pop(self, None)
 
     def abort(self) -> None:
-        """Close at once, and make room for another request."""
+        """Close at once, and free the slot for another request."""
         self._transport.abort()
         self._open_requests.pop(self, None)
 

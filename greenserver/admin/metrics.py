@@ -22,7 +22,7 @@ TOTAL: Final = "total"
 
 _DESCRIPTORS_BEATS: Final = 5  # counting thousands of descriptors takes milliseconds
 _SEPARATOR: Final = "\n"
-_NOWHERE: Final = ""  # the key of what the page has no room for
+_NOWHERE: Final = ""  # the key of what does not fit in the page
 
 
 class Family(NamedTuple):
@@ -69,7 +69,7 @@ def is_kept(key: str) -> bool:
 
 
 class SharedMetrics(Metrics):
-    """Counts in a page of the shared memory. What the page has no room for is not counted."""
+    """Counts in a page of the shared memory. What does not fit in it is not counted."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
@@ -125,7 +125,7 @@ class SharedMetrics(Metrics):
         with self._lock:
             self._numbers[self._received] += count
 
-    def beat(self, lag_seconds: float) -> None:
+    def loop_lag(self, lag_seconds: float) -> None:
         """Record the loop lag and, every few heartbeats, the number of open descriptors."""
         self._numbers[self._lag] = lag_seconds
         if self._beats % _DESCRIPTORS_BEATS == 0:

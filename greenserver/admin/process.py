@@ -103,7 +103,7 @@ class Admin:
     # --- Metrics ---------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Make room for the metrics of a process that is about to begin."""
+        """Reserve space for the metrics of a process that is about to begin."""
         if self._next_page is None:
             try:
                 self._next_page = self.memory.allot()
@@ -115,7 +115,7 @@ class Admin:
         self._listener.close()
 
     def metrics(self) -> Metrics:
-        """Return the metrics of this process, which `prepare` has made room for."""
+        """Return the metrics of this process, for which `prepare` has reserved space."""
         if self._next_page is None:
             return SILENT
         try:

@@ -67,7 +67,7 @@ def _check(path: str, key: str, value: object) -> object:
     is_right_form = isinstance(value, list) == kind.is_many
     # `True` is an int in Python, but not a valid port.
     if not is_right_form or not all(type(item) in kind.in_file for item in items):
-        message = f"{path}: {key} must be {kind.said}, not {value!r}"
+        message = f"{path}: {key} must be {kind.description}, not {value!r}"
         raise ConfigurationError(message)
     try:
         converted = [kind.converter.convert(item, None, None) for item in items]

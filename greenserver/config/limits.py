@@ -112,7 +112,7 @@ is writable."""
 READ_ATTEMPTS: Final = 5
 """How often a small slice is read while its file is written to, before that is an error."""
 
-TEXT_PART_BYTES: Final = 32 * KIB
+TEXT_CHUNK_BYTES: Final = 32 * KIB
 """Bytes of a listing that are sent at a time."""
 
 # --- Timeouts ------------------------------------------------------------------------------------

@@ -136,7 +136,7 @@ class OptionType:
     """Converts and checks a value from any source."""
     in_file: tuple[type, ...]
     """The TOML types that a file may use, before conversion."""
-    said: str
+    description: str
     """The same in words, for error messages."""
     is_flag: bool = False
     is_count: bool = False

@@ -20,7 +20,7 @@ _pooled_buffers: Final[deque[memoryview]] = deque(maxlen=POOLED_BUFFERS)
 
 
 class _LastServed:
-    """Which writer read a part of a large body last."""
+    """Which writer read a chunk of a large body last."""
 
     __slots__ = ("writer",)
 
@@ -142,7 +142,7 @@ class Writer:
     def stream(self, body: Body, *, may_block: bool) -> Steps[int]:
         """Send the buffered replies and a large body, and return the body's length in bytes. Raise BrokenOffError.
 
-        Each part is read when the socket is writable, so that a stalled client costs no memory.
+        Each chunk is read when the socket is writable, so that a stalled client costs no memory.
         """
         progress = self._watch()
         flow = _Flow(self, body, progress, may_block=may_block)
@@ -158,12 +158,12 @@ class Writer:
                 try:
                     raise outcome
                 finally:
-                    del outcome  # no reference cycle of an exception and this frame: it would keep the part alive
+                    del outcome  # no reference cycle of an exception and this frame: it would keep the chunk alive
             elif not flow.send_part():
-                part = yield from self._part_from_disk(body, flow.position)
+                chunk = yield from self._chunk_from_disk(body, flow.position)
                 progress.goes_on()
-                flow.send(part)
-                del part  # a suspended generator would keep it alive: 256 KiB for each stalled client
+                flow.send(chunk)
+                del chunk  # a suspended generator would keep it alive: 256 KiB for each stalled client
         return flow.position
 
     def share(self) -> int:
@@ -171,18 +171,18 @@ class Writer:
         is_alone, _last_served.writer = _last_served.writer is self, self
         return self._chunk_bytes if is_alone else min(self._chunk_bytes, SHARED_CHUNK_BYTES)
 
-    def send_with_replies(self, part: Data, progress: StallDetector) -> int:
-        """Send the replies and as much of a part as possible; return how much of the part was sent or buffered."""
+    def send_with_replies(self, chunk: Data, progress: StallDetector) -> int:
+        """Send the replies and as much of a chunk as possible; return how much of the chunk was sent or buffered."""
         replies = self.replies
-        if self._bucket is None and len(replies) + len(part) <= COALESCE_BYTES:  # the first or last part of a body
-            replies += part
-            return len(part)
+        if self._bucket is None and len(replies) + len(chunk) <= COALESCE_BYTES:  # the first or last chunk of a body
+            replies += chunk
+            return len(chunk)
         if replies:
-            part = replies + part
+            chunk = replies + chunk
         if self._bucket is not None:
-            part = part[: self._bucket.piece_bytes]
+            chunk = chunk[: self._bucket.piece_bytes]
         try:
-            sent = self._send(part)
+            sent = self._send(chunk)
         except BlockingIOError:
             return 0
         progress.writes(sent)
@@ -194,8 +194,8 @@ class Writer:
         del replies[:sent]
         return of_part
 
-    def _part_from_disk(self, body: Body, position: int) -> Steps[Data]:
-        work = Job(lambda: body.part(position, new_buffer()[: self._chunk_bytes]))
+    def _chunk_from_disk(self, body: Body, position: int) -> Steps[Data]:
+        work = Job(lambda: body.chunk(position, new_buffer()[: self._chunk_bytes]))
         yield Wait.for_job(work)
         try:
             return work.result()
@@ -231,41 +231,41 @@ class _Flow:
         self.is_complete = False
 
     def go_on(self, wait: Wait) -> object:
-        """Send a part, and keep waiting; hand on an exception, and leave to the generator what it must do itself.
+        """Send a chunk, and keep waiting; hand on an exception, and leave to the generator what it must do itself.
 
-        This is the fast path of waiting for a writable socket: resuming the generator costs as much as encoding a part.
+        This is the fast path of waiting for a writable socket: resuming the generator costs as much as encoding one.
         """
         try:
             is_in_memory = self.send_part()
         except OSError as error:
-            return error.with_traceback(None)  # its frames hold a part
+            return error.with_traceback(None)  # its frames hold a chunk
         except Exception as error:  # noqa: BLE001  (the generator raises it)
             return error
         wait.deadline = self._progress.deadline
         return KEEP_WAITING if is_in_memory and not self.is_complete else READY
 
     def send_part(self) -> bool:
-        """Send a part, and return whether it was in memory. Raise BrokenOffError."""
+        """Send a chunk, and return whether it was in memory. Raise BrokenOffError."""
         writer = self._writer
         with _PooledBuffer() as buffer:
-            part = _part_in_memory(self._body, self.position, buffer[: writer.share()], may_block=self._may_block)
-            if part is None:
+            chunk = _chunk_in_memory(self._body, self.position, buffer[: writer.share()], may_block=self._may_block)
+            if chunk is None:
                 return False
-            self.send(part)
+            self.send(chunk)
         return True
 
-    def send(self, part: Data) -> None:
-        """Send as much of a part as possible; an empty part is the end of the body."""
-        if part:
-            self.position += self._writer.send_with_replies(part, self._progress)
+    def send(self, chunk: Data) -> None:
+        """Send as much of a chunk as possible; an empty chunk is the end of the body."""
+        if chunk:
+            self.position += self._writer.send_with_replies(chunk, self._progress)
         else:
             self.is_complete = True
 
 
-def _part_in_memory(body: Body, position: int, buffer: memoryview, *, may_block: bool) -> Data | None:
-    """Return a part of a body, or None if reading it would block. Raise BrokenOffError."""
+def _chunk_in_memory(body: Body, position: int, buffer: memoryview, *, may_block: bool) -> Data | None:
+    """Return a chunk of a body, or None if reading it would block. Raise BrokenOffError."""
     try:
-        return body.part(position, buffer, may_block=may_block)
+        return body.chunk(position, buffer, may_block=may_block)
     except WouldBlockError:
         return None
     except Exception as error:

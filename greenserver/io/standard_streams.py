@@ -24,7 +24,7 @@ def open_closed() -> None:
             setattr(sys, name, os.fdopen(descriptor, "w" if number else "r", closefd=False))
 
 
-def say(line: str, *, to_errors: bool = False) -> None:
+def print_line(line: str, *, to_errors: bool = False) -> None:
     """Print a line, escaping what cannot be printed, such as the bytes of a path that are not text.
 
     Raise OSError if it cannot be written.

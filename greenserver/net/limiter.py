@@ -29,9 +29,9 @@ class Admission(Enum):
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
-    """It is told so, and stays open until the client has read the reply."""
+    """The client gets an error reply; the connection stays open until the reply is read."""
     DROPPED = "dropped"
-    """It is told so and closed at once: too many rejected connections are open already."""
+    """The client gets an error reply, and the connection closes at once: too many rejected ones are open already."""
 
 
 class ConnectionLimiter:

@@ -75,7 +75,7 @@ def remove(listener: socket.socket) -> None:
 def keep_removable() -> None:
     """Start a child that can remove the files of this process later: call this before privileges are dropped.
 
-    It does so when it is told to, and when this process has ended, however that came.
+    It does so on request, and when this process has ended, however that came.
 
     Raise OSError if the system is out of processes or descriptors.
     """

@@ -1,7 +1,7 @@
-"""Format replies: status lines, and bodies in parts.
+"""Format replies: status lines, and bodies in chunks.
 
-A body is addressed by its position on the wire and holds no data between two parts: if only half a part was
-sent, the sender asks for the next part from there. So a stalled client costs no buffer, whatever the size of
+A body is addressed by its position on the wire and holds no data between two chunks: if only half a chunk was
+sent, the sender asks for the next chunk from there. So a stalled client costs no buffer, whatever the size of
 the slice.
 """
 
@@ -35,11 +35,11 @@ class Body(ABC):
     __slots__ = ()
 
     @abstractmethod
-    def part(self, position: int, buffer: memoryview | None = None, *, may_block: bool = True) -> Data:
+    def chunk(self, position: int, buffer: memoryview | None = None, *, may_block: bool = True) -> Data:
         """Return some bytes of the body from a position on; none at its end.
 
-        `buffer` is an optional read buffer, a multiple of 3 bytes, which limits the read; the part may be a view of it.
-        A position is never before the start of the part returned last.
+        `buffer` is an optional buffer, a multiple of 3 bytes, which limits the read; the result may be a view of it.
+        A position is never before the start of the chunk returned last.
         Raise any exception of the source; the reply then cannot be completed.
         Raise WouldBlockError if reading the source would block and `may_block` is false.
         """
@@ -56,8 +56,8 @@ class Lines(Body):
     def __init__(self, data: bytes) -> None:
         self._data = data
 
-    def part(self, position: int, buffer: memoryview | None = None, *, may_block: bool = True) -> Data:  # noqa: ARG002  (in memory)
-        return self._data[position : position + limits.TEXT_PART_BYTES] or EOL[position - len(self._data) :]
+    def chunk(self, position: int, buffer: memoryview | None = None, *, may_block: bool = True) -> Data:  # noqa: ARG002  (in memory)
+        return self._data[position : position + limits.TEXT_CHUNK_BYTES] or EOL[position - len(self._data) :]
 
 
 class Response:

@@ -40,7 +40,7 @@ class Base64Slice(SliceBody):
     def whole(data: bytearray) -> bytes:
         return b"%b%b\r\n" % (OK_LINE, pybase64.b64encode(data))
 
-    def part(self, position: int, buffer: memoryview | None = None, *, may_block: bool = True) -> Data:
+    def chunk(self, position: int, buffer: memoryview | None = None, *, may_block: bool = True) -> Data:
         size = self._slice.size
         groups, skip = divmod(position, 4)
         start = 3 * groups
@@ -63,7 +63,7 @@ class PlainSlice(SliceBody):
     def whole(data: bytearray) -> bytes:
         return OK_LINE + data
 
-    def part(self, position: int, buffer: memoryview | None = None, *, may_block: bool = True) -> Data:
+    def chunk(self, position: int, buffer: memoryview | None = None, *, may_block: bool = True) -> Data:
         return self._slice.read_into(new_buffer() if buffer is None else buffer, position, may_block=may_block)
 
 
@@ -82,8 +82,8 @@ class MeasuredSlice(PlainSlice):
     def whole(data: bytearray) -> bytes:
         return OK_LINE + MeasuredSlice._HEADER % len(data) + data
 
-    def part(self, position: int, buffer: memoryview | None = None, *, may_block: bool = True) -> Data:
-        return self._header[position:] or super().part(position - len(self._header), buffer, may_block=may_block)
+    def chunk(self, position: int, buffer: memoryview | None = None, *, may_block: bool = True) -> Data:
+        return self._header[position:] or super().chunk(position - len(self._header), buffer, may_block=may_block)
 
 
 class FragmentedSlice(SliceBody):
@@ -105,7 +105,7 @@ class FragmentedSlice(SliceBody):
         last = len(b"%d " % rest) + rest + len(EOL) if rest else 0
         self._length = full * self._STRIDE + last + len(self._END)
 
-    def part(self, position: int, buffer: memoryview | None = None, *, may_block: bool = True) -> Data:  # noqa: ARG002  (fragments have a fixed length)
+    def chunk(self, position: int, buffer: memoryview | None = None, *, may_block: bool = True) -> Data:  # noqa: ARG002  (fragments have a fixed length)
         if position >= self._length:
             return b""
         index = min(position // self._STRIDE, self._slice.size // limits.FRAGMENT_BYTES)

@@ -13,25 +13,25 @@ _log = logging.getLogger(__name__)
 BEAT_SECONDS: Final = 1.0
 
 
-def start_heartbeat(*beats: Callable[[float], object]) -> None:
+def start_heartbeat(*callbacks: Callable[[float], object]) -> None:
     """Call functions about once a second, with the delay of the call in seconds.
 
     Under gevent this is the lag of the event loop; otherwise, of one thread among the others.
     """
-    start_new_thread(_beat, (beats,))
+    start_new_thread(_beat, (callbacks,))
 
 
-def _beat(beats: tuple[Callable[[float], object], ...]) -> None:
+def _beat(callbacks: tuple[Callable[[float], object], ...]) -> None:
     while True:
         asleep = monotonic()
         sleep(BEAT_SECONDS)
         lag_seconds = max(0.0, monotonic() - asleep - BEAT_SECONDS)
-        for beat in beats:
-            _try(beat, lag_seconds)
+        for callback in callbacks:
+            _try(callback, lag_seconds)
 
 
-def _try(beat: Callable[[float], object], lag_seconds: float) -> None:
+def _try(callback: Callable[[float], object], lag_seconds: float) -> None:
     try:
-        beat(lag_seconds)
+        callback(lag_seconds)
     except Exception as error:  # noqa: BLE001  (the heartbeat must go on)
         report(_log, logging.ERROR, "heartbeat failed", error=error)

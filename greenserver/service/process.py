@@ -63,7 +63,7 @@ def run(settings: Settings, announce: Announce, reread: Reread) -> None:
         if admin is not None:
             admin.watch()
             admin.memory.set_serving()
-            start_heartbeat(metrics.beat, admin.watch)
+            start_heartbeat(metrics.loop_lag, admin.watch)
         systemd.notify("READY=1")
         try:
             server.serve()

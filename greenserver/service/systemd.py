@@ -59,16 +59,16 @@ def notify(state: str) -> None:
         report(_log, logging.WARNING, "cannot notify systemd", state=state, reason=str(error))
 
 
-def _adopt(descriptor: int, said: str) -> socket.socket:
+def _adopt(descriptor: int, name: str) -> socket.socket:
     try:
         listener = socket.socket(fileno=descriptor)
     except OSError as error:
-        message = f"cannot listen on {said}: {error.strerror}; it must be an open socket"
+        message = f"cannot listen on {name}: {error.strerror}; it must be an open socket"
         raise OSError(message) from error
     is_listening = listener.type == socket.SOCK_STREAM and listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     if not is_listening:
         listener.detach()
-        message = f"cannot listen on {said}: it must be a listening stream socket"
+        message = f"cannot listen on {name}: it must be a listening stream socket"
         raise OSError(message)
     listener.set_inheritable(False)
     listener.setblocking(False)  # noqa: FBT003  (the standard library takes it by position)

@@ -103,7 +103,7 @@ class Worker:
             self._server = server
             signal.set_wakeup_fd(server.wakeup_fileno(), warn_on_full_buffer=False)
             server.on_wakeup(self._beat)
-            start_heartbeat(self._wake, self._check_supervisor, metrics.beat)
+            start_heartbeat(self._wake, self._check_supervisor, metrics.loop_lag)
             if self._admin is not None:
                 self._admin.memory.set_serving()
             if self._stop_asked:
@@ -113,7 +113,7 @@ class Worker:
             server.serve()
 
     def _wake(self, _lag_seconds: float) -> None:
-        """Make the engine's loop beat, if it takes its turns."""
+        """Make the engine's loop send a heartbeat, if it is not stuck."""
         if self._server is not None:
             self._server.wake()
 

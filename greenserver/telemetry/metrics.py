@@ -27,7 +27,7 @@ class Metrics:
     def received(self, count: int) -> None:
         """Count bytes received from a client."""
 
-    def beat(self, lag_seconds: float) -> None:
+    def loop_lag(self, lag_seconds: float) -> None:
         """Record, about once a second, how late this call is: how long no client was served."""
 
 

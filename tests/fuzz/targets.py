@@ -165,7 +165,7 @@ def try_parser(environment: Environment, data: bytes) -> None:
             if response.body is not None:
                 with contextlib.closing(response.body) as body:
                     at = 0
-                    while part := body.part(at):
+                    while part := body.chunk(at):
                         replies += part
                         at += len(part)
             if response.closes:

@@ -231,11 +231,11 @@ def test_a_partly_sent_last_part_is_not_completed_from_a_changed_file(
         with contextlib.closing(reply):
             position = 0
             while position < length - stop_before:
-                position = min(position + len(reply.part(position)), length - stop_before)
+                position = min(position + len(reply.chunk(position)), length - stop_before)
             change(files / "file.bin")
             rest = b""
             with contextlib.suppress(FileChangedError):
-                while part := reply.part(position + len(rest)):
+                while part := reply.chunk(position + len(rest)):
                     rest += part
             assert len(rest) < stop_before or re.fullmatch(rb"\r?\n", rest[-2:]), (
                 "aborted, or the whole file was sent before"
@@ -247,7 +247,7 @@ def test_a_partly_sent_last_part_is_not_completed_from_a_changed_file(
 def parts(body: PlainSlice) -> Iterator[Data]:
     position = 0
     with contextlib.closing(body):
-        while part := body.part(position):
+        while part := body.chunk(position):
             yield part
             position += len(part)
 

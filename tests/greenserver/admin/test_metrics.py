@@ -36,7 +36,7 @@ def test_what_is_told_is_counted(memory: SharedMemory) -> None:
     metrics.command("quit", 0, 0, 1000.0)
     metrics.received(11)
     for lag in (0.5, 0.25):
-        metrics.beat(lag)
+        metrics.loop_lag(lag)
     counted = {
         'greenserver_connections_total{outcome="closed"} 1.0',
         "greenserver_connection_seconds_sum 0.2",
@@ -69,7 +69,7 @@ def test_processes_are_added_up_but_for_the_lag_whose_worst_counts(memory: Share
     for lag in (0.25, 0.5, 0.125):
         metrics = SharedMetrics(memory.open(memory.allot()))
         metrics.connected()
-        metrics.beat(lag)
+        metrics.loop_lag(lag)
     assert lines(memory) >= {
         "greenserver_open_connections 3.0",
         "greenserver_serving_processes 3.0",

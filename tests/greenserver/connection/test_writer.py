@@ -26,7 +26,7 @@ class InMemoryBody(Body):
         self._breaks_at = breaks_at
         self.buffer_lengths: list[int] = []
 
-    def part(self, position: int, buffer: memoryview | None = None, *, may_block: bool = True) -> Data:
+    def chunk(self, position: int, buffer: memoryview | None = None, *, may_block: bool = True) -> Data:
         if self._breaks_at is not None and position >= self._breaks_at:
             raise OSError(5, "Input/output error")
         self.buffer_lengths.append(0 if buffer is None else len(buffer))

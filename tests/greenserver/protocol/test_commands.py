@@ -45,8 +45,8 @@ def body_of(reply: Reply) -> bytes:
     assert reply.body is not None
     with contextlib.closing(reply.body) as body:
         sent = b""
-        while part := body.part(len(sent)):
-            sent += part
+        while chunk := body.chunk(len(sent)):
+            sent += chunk
         return sent
 
 

@@ -41,8 +41,8 @@ def test_a_slice_has_the_form_of_the_dialect(store: FileStore, dialect: str) -> 
     assert large.body is not None
     with contextlib.closing(large.body) as body:
         sent = b""
-        while part := body.part(len(sent)):
-            sent += part
+        while chunk := body.chunk(len(sent)):
+            sent += chunk
     assert sent == in_form(dialect, LARGE[: SMALL_SLICE_BYTES + 1])
 
 

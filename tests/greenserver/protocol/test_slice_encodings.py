@@ -50,8 +50,8 @@ def test_a_part_starts_at_any_position(store: FileStore, form: str) -> None:
     body = FORMS[form](store.slice("large.bin", 0, 20))
     try:
         for position in range(len(expected) + 1):
-            assert expected[position:].startswith(body.part(position))
-            assert body.part(position) or position == len(expected)
+            assert expected[position:].startswith(body.chunk(position))
+            assert body.chunk(position) or position == len(expected)
     finally:
         body.close()
 
@@ -64,7 +64,7 @@ def test_parts_of_a_huge_slice_are_bounded(tmp_path: Path, form: str) -> None:
     with FileStore(tmp_path) as store:
         body = FORMS[form](store.slice("sparse", 0, size))
         try:
-            assert all(len(body.part(position)) < 300_000 for position in (0, 5, 10**6 + 1, 2**39 + 1, size - 1))
+            assert all(len(body.chunk(position)) < 300_000 for position in (0, 5, 10**6 + 1, 2**39 + 1, size - 1))
         finally:
             body.close()
 

@@ -10,5 +10,5 @@ def test_the_silent_meter_takes_whatever_it_is_told_and_holds_nothing() -> None:
     SILENT.stalled("idle")
     SILENT.refused("full")
     SILENT.disconnected("closed", 1.5)
-    SILENT.beat(1.0)
+    SILENT.loop_lag(1.0)
     assert not hasattr(SILENT, "__dict__")
