@@ -3,7 +3,7 @@
 import pytest
 
 from tests.broken_servers.odd_servers import ODD
-from tests.conformance.sessions import judge
+from tests.conformance.in_process import judge
 
 pytestmark = pytest.mark.once
 
@@ -59,7 +59,7 @@ IN_THE_MATRIX = {"backlog-5", "backlog-1", "lone-cr-100", "unreadable-listed", "
 )
 def test_a_choice_is_held_against_nobody(name: str) -> None:
     run = judge(name, *CHOICES[name], dialect=ODD[name].dialects[0])
-    run.check_whole()
+    run.assert_complete()
     assert {scenario: run.results[scenario].got for scenario in run.with_verdict(*BAD)} == {}
     assert run.start.deviations == []
     assert run.end.exit == 0

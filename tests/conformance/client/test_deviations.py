@@ -4,7 +4,7 @@ import pytest
 
 from conformance.client.deviations import Deviation, Deviations, Form
 from tests.broken_servers.all_bugs import BUGS
-from tests.conformance.sessions import Run, judge, judge_command
+from tests.conformance.in_process import Run, judge, judge_command
 from tests.conformance.small_servers import MODULE
 
 pytestmark = pytest.mark.once
@@ -99,7 +99,7 @@ MET_IN_SEVERAL_WAYS = {
 )
 def test_a_deviation_is_named_at_the_start_and_fails_one_scenario_and_no_other(name: str) -> None:
     run = judged(name)
-    run.check_whole()
+    run.assert_complete()
     assert KNOWN[name] in "; ".join(run.start.deviations)
     assert len(run.start.deviations) == 1
     check_reported_once(run)

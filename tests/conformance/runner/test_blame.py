@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conformance.sessions import Run, judge, judge_command
+from tests.conformance.in_process import Run, judge, judge_command
 from tests.conformance.small_servers import MODULE
 
 pytestmark = pytest.mark.once
@@ -29,7 +29,7 @@ def judged(name: str, culprits: set[str], jobs: int = 4) -> Run:
 @pytest.mark.parametrize("name", CULPRITS)
 def test_who_ends_the_server_a_moment_after_a_right_reply_is_found(name: str) -> None:
     found = judged(name, CULPRITS[name])
-    found.check_whole()
+    found.assert_complete()
     assert set(found.with_verdict(*BAD)) == CULPRITS[name]
     assert {found.verdicts()[culprit] for culprit in CULPRITS[name]} == {("fail", "gone")}
     assert all("serves no client" in found.results[culprit].got for culprit in CULPRITS[name])
@@ -38,7 +38,7 @@ def test_who_ends_the_server_a_moment_after_a_right_reply_is_found(name: str) ->
 @pytest.mark.parametrize("around", [AROUND, ()])
 def test_who_ends_the_server_while_the_next_batch_is_played_is_found(around: tuple[str, ...]) -> None:
     found = judge_command(f"{MODULE} ends-in-the-next-batch", *around, "framing.nul", dialect="2026")
-    found.check_whole()
+    found.assert_complete()
     assert found.with_verdict(*BAD) == ["framing.nul"]
     assert found.verdicts()["framing.nul"] == ("fail", "gone")
 
@@ -69,7 +69,7 @@ def test_an_end_is_blamed_alike_where_clients_are_served_beside_each_other() -> 
 def test_a_busy_server_is_not_dead(name: str) -> None:
     select = ("lengths.name-*", "lengths.huge-name", "lengths.command-*", "slices.whole-text", "commands.unknown")
     found = judge(name, *select, dialect="2026", timeout_scale=0.2)
-    found.check_whole()
+    found.assert_complete()
     assert [result.scenario for result in found.results.values() if result.kind == "gone"] == []
     assert {"slices.whole-text", "commands.unknown", "lengths.name-256"} <= set(found.with_verdict("pass"))
     assert found.with_verdict("blocked", "error") == []
@@ -79,28 +79,28 @@ def test_a_busy_server_is_not_dead(name: str) -> None:
 def test_a_server_that_works_after_its_last_reply_is_waited_for() -> None:
     select = ("framing.nul", "commands.unknown", "slices.whole-text")
     found = judge_command(f"{MODULE} busy-after-nul", *select, dialect="2026")
-    found.check_whole()
+    found.assert_complete()
     assert found.with_verdict(*BAD) == []
 
 
 def test_what_leaked_before_is_no_fault_of_those_who_meet_it() -> None:
     select = ("slices.[a-lpw]*", "metadata.size*", "listings.[fh]*", "commands.u*", "arguments.minus-*")
     found = judge("files-left-open", *select, dialect="2026")
-    found.check_whole()
+    found.assert_complete()
     assert len(found.results) > 80
     assert len(found.with_verdict(*BAD)) <= 3
 
 
 def test_sockets_that_leak_are_no_fault_of_those_who_meet_it() -> None:
     found = judge("sockets-left-open", *AROUND, "slices.p*", "arguments.minus-*", dialect="2026")
-    found.check_whole()
+    found.assert_complete()
     assert found.with_verdict(*BAD) == []
 
 
 def test_a_server_that_ends_by_itself_is_not_blamed_on_a_scenario() -> None:
     select = ("commands.[m-u]*", "slices.whole*", "metadata.size*", "slices.p*", "arguments.[a-m]*")
     found = judge_command(f"{MODULE} ends-after-forty", *select, dialect="2026")
-    found.check_whole()
+    found.assert_complete()
     assert found.with_verdict("fail", "warn", "blocked") == []
     assert any("the server exited" in problem for problem in found.end.problems)
 
@@ -110,14 +110,14 @@ def test_a_server_that_ends_by_itself_is_not_blamed_on_a_scenario() -> None:
 )
 def test_a_server_that_spins_after_clients_left_is_told_and_judging_goes_on(name: str) -> None:
     found = judge(name, "framing.p*", "commands.unknown*", "clients.leave-at-once", "slices.whole*", dialect="2026")
-    found.check_whole()
+    found.assert_complete()
     assert found.with_verdict("blocked", "incomplete", "error") == []
     assert {"commands.unknown", "slices.whole-text", "framing.pipelining"} <= set(found.with_verdict("pass"))
 
 
 def test_clients_that_get_in_each_others_way_are_judged_where_it_belongs() -> None:
     found = judge("buffer-shared", "framing.*", "slices.whole*", "commands.*", "clients.two-at-once", dialect="2026")
-    found.check_whole()
+    found.assert_complete()
     assert found.with_verdict("flaky", "blocked", "error") == []
     assert len(found.with_verdict("pass")) > 80
     assert any("beside other clients" in problem for problem in found.end.problems)

@@ -15,7 +15,7 @@ from tests.broken_servers import forking
 from tests.broken_servers.commands import DIALECTS, Commands
 from tests.broken_servers.odd_servers import ODD
 from tests.broken_servers.style_threads import Threads
-from tests.conformance.sessions import LARGE_BYTES, discover, judge, judge_command, options, run, runner
+from tests.conformance.in_process import LARGE_BYTES, discover, judge, judge_command, make_options, make_runner, run
 from tests.conformance.small_servers import MODULE
 
 pytestmark = pytest.mark.once
@@ -32,7 +32,7 @@ QUIET = ("fail", "warn", "flaky", "blocked", "incomplete", "error")
 @pytest.mark.parametrize("name", ["capped-clients", "capped-clients-silent", "capped-clients-loop", "deaf-to-the-end"])
 def test_a_server_that_polite_clients_do_not_hurt_passes_what_they_ask(name: str) -> None:
     found = judge(name, *FEW_MORE)
-    found.check_whole()
+    found.assert_complete()
     # A fatal end frees no slot of the capped ones either, so a crowd may meet one that is taken.
     assert set(found.with_verdict(*QUIET)) <= {"clients.two-at-once"}
     assert found.start.dialect == "2026"
@@ -43,7 +43,7 @@ def test_a_server_that_polite_clients_do_not_hurt_passes_what_they_ask(name: str
 def test_a_server_that_vanished_clients_use_up_is_started_again(name: str) -> None:
     select = (*FEW, "clients.leave-at-once", "clients.leave-mid-line", "clients.leave-unread", "clients.reset-at-once")
     found = judge(name, *select)
-    found.check_whole()
+    found.assert_complete()
     assert found.with_verdict("blocked", "incomplete", "error") == []
     assert set(FEW) <= set(found.with_verdict("pass"))
     assert all(name.startswith("clients.") for name in found.with_verdict("fail", "warn"))
@@ -52,7 +52,7 @@ def test_a_server_that_vanished_clients_use_up_is_started_again(name: str) -> No
 @pytest.mark.parametrize("most", [1, 5, 12])
 def test_how_many_clients_are_served_at_once_is_found_out(most: int) -> None:
     found = judge_command(f"{MODULE} capped-at-{most}", *FEW_MORE)
-    found.check_whole()
+    found.assert_complete()
     assert found.start.is_concurrent == (most > 1)
     assert found.with_verdict(*QUIET) == []
     assert found.with_verdict("unsupported") == ([] if most > 1 else ["clients.two-at-once"])
@@ -64,7 +64,7 @@ def test_how_many_clients_are_served_at_once_is_found_out(most: int) -> None:
 @pytest.mark.parametrize("name", ["reset-at-once", "reset-at-command", "silent", "close-at-once", "leaves-after-three"])
 def test_what_is_no_server_fails_the_first_scenario_and_is_asked_nothing_else(name: str) -> None:
     found = judge_command(f"tests.broken_servers.hostile {name}", *FEW, timeout_scale=0.2)
-    found.check_whole()
+    found.assert_complete()
     assert found.verdicts().pop("framing.one-command")[0] == "fail"
     assert set(found.with_verdict("blocked")) == {*FEW}
     assert found.end.exit == 1
@@ -72,13 +72,13 @@ def test_what_is_no_server_fails_the_first_scenario_and_is_asked_nothing_else(na
 
 def test_a_server_that_ends_at_its_second_client_ends_no_run() -> None:
     found = judge_command(f"{MODULE} ends-at-second-connection", *FEW)
-    found.check_whole()
+    found.assert_complete()
     assert found.end.exit == 1
 
 
 def test_a_server_that_never_answers_help_is_judged_by_all_else() -> None:
     found = judge_command(f"{MODULE} never-helps", *FEW, "slices.whole-text", "metadata.form")
-    found.check_whole()
+    found.assert_complete()
     assert found.start.dialect == "2019"
     assert found.with_verdict(*QUIET) == []
 
@@ -90,7 +90,7 @@ def test_a_server_that_never_answers_help_is_judged_by_all_else() -> None:
 )
 def test_a_server_that_sends_without_end_ends_no_run(name: str) -> None:
     found = judge_command(f"tests.broken_servers.hostile {name}", *FEW, timeout_scale=0.2)
-    found.check_whole()
+    found.assert_complete()
     assert found.end.exit == 1
 
 
@@ -99,7 +99,7 @@ def test_a_server_that_is_not_there_is_not_judged(tmp_path: Path) -> None:
         port = nobody.getsockname()[1]
     asked = Options(address=f"127.0.0.1:{port}", fixtures=tmp_path / "served", select=FEW, large_bytes=LARGE_BYTES)
     with pytest.raises(ServerStartError, match=f"cannot connect to 127.0.0.1:{port}: Connection refused; start"):
-        run(asked, start=launch)
+        run(asked, launch=launch)
 
 
 # --- Dialects ---------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def test_each_connection_of_discovery_ends_with_quit(dialect: str, tmp_path: Pat
     directory = tmp_path / "served"
     with spying(directory, dialect) as (spy, port):
         asked = Options(address=f"127.0.0.1:{port}", fixtures=directory, large_bytes=LARGE_BYTES)
-        with Environment(asked) as environment, runner(asked, environment, lambda _event: None):
+        with Environment(asked) as environment, make_runner(asked, environment, lambda _event: None):
             pass
     connections = list(spy.lines.values())
     assert len(connections) > 10
@@ -206,11 +206,11 @@ def test_each_connection_of_discovery_ends_with_quit(dialect: str, tmp_path: Pat
 
 def test_a_server_of_another_directory_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "own.txt").write_bytes(b"Own.")
-    asked = options("correct-threads", *FEW, serve=f"correct-threads -p {{port}} -d {tmp_path}", cwd="")
+    asked = make_options("correct-threads", *FEW, serve=f"correct-threads -p {{port}} -d {tmp_path}", cwd="")
     with (
         Environment(asked, forking.launch) as environment,
         pytest.raises(ServerStartError, match=r"does not serve .*own\.txt") as caught,
-        runner(asked, environment, lambda _event: None),
+        make_runner(asked, environment, lambda _event: None),
     ):
         pass
     assert "\n" not in str(caught.value)

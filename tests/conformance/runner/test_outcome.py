@@ -16,7 +16,7 @@ from conformance.scenarios import catalogue
 from conformance.target.environment import Environment
 from conformance.target.remote_fixtures import RemoteFixtures
 from tests.broken_servers import forking
-from tests.conformance.sessions import options
+from tests.conformance.in_process import make_options
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_run_keeps_no_events_though_scenarios_failed() -> None:
         context.probe()
         raise_failure("nothing")
 
-    asked = options("correct-threads", "mine")
+    asked = make_options("correct-threads", "mine")
     known = Catalogue([catalogue()["framing.one-command"], Scenario("mine.failing", "HFTP-3.6", failing, "Fails")])
     events = Events()
     with Environment(asked, forking.launch) as environment, Runner(asked, known, events.append, environment) as runner:

@@ -7,7 +7,7 @@ from conformance.model.context import ScenarioContext
 from conformance.model.scenario import Catalogue, Scenario
 from conformance.runner.timeouts import BASE_SECONDS, REPLIES, SAMPLE, SHORT_SECONDS, Timeouts, timeout_seconds
 from conformance.scenarios import catalogue
-from tests.conformance.sessions import TIMEOUT_SCALE, Run, judge_command, options, run
+from tests.conformance.in_process import TIMEOUT_SCALE, Run, judge_command, make_options, run
 from tests.conformance.small_servers import MODULE
 
 pytestmark = pytest.mark.once
@@ -109,7 +109,7 @@ def wrong(context: ScenarioContext) -> None:
 def own(*rows: Scenario, jobs: int) -> Run:
     """Judge a correct server by scenarios of the test's own."""
     known = Catalogue([catalogue()["framing.one-command"], *rows])
-    return run(options("correct-threads", "mine", jobs=jobs), known)
+    return run(make_options("correct-threads", "mine", jobs=jobs), known)
 
 
 @pytest.mark.parametrize("jobs", [1, 4])
