@@ -1,4 +1,4 @@
-"""Prometheus gets each metric, with its type, whether or not anything is counted."""
+"""The Prometheus exposition lists every metric with its type, counted or not."""
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -7,7 +7,7 @@ from greenserver.admin.metrics import COUNTER, FAMILIES, HISTOGRAM, SharedMetric
 from greenserver.admin.shared_memory import SharedMemory
 
 
-def test_every_metric_is_described_before_anything_is_counted() -> None:
+def test_lists_every_metric_before_anything_is_counted() -> None:
     memory = SharedMemory()
     found = {each.name: each for each in text_string_to_metric_families(exposition.write(memory).decode())}
     assert set(found) == {f"greenserver_{each.name}" for each in FAMILIES}
@@ -18,7 +18,7 @@ def test_every_metric_is_described_before_anything_is_counted() -> None:
     memory.close()
 
 
-def test_labels_may_hold_anything() -> None:
+def test_escapes_any_label_value() -> None:
     memory = SharedMemory()
     reason = 'a "quoted" \\ one, käse'
     SharedMetrics(memory.open(memory.allot())).refused(reason)

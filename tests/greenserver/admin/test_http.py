@@ -1,4 +1,4 @@
-"""What is asked by HTTP has an answer each, however many others ask slowly, and nothing makes it deaf."""
+"""The admin endpoint answers HTTP requests, however many others are slow, and survives errors."""
 
 import asyncio
 import contextlib
@@ -58,7 +58,7 @@ def ask(address: tuple[str, int], *pieces: bytes) -> bytes:
     return answer
 
 
-def test_readiness_is_what_the_memory_says(memory: SharedMemory) -> None:
+def test_readiness_follows_the_shared_memory(memory: SharedMemory) -> None:
     assert http.readiness(memory)[0] == HTTPStatus.SERVICE_UNAVAILABLE
     memory.set_serving()
     assert http.readiness(memory)[0] == HTTPStatus.OK
@@ -86,7 +86,7 @@ def test_readiness_is_what_the_memory_says(memory: SharedMemory) -> None:
         ((b"GET /" + b"x" * 10_000,), b"", b""),
     ],
 )
-def test_each_request_has_its_answer(
+def test_each_request_gets_its_response(
     address: tuple[str, int], pieces: tuple[bytes, ...], begins: bytes, ends: bytes
 ) -> None:
     answer = ask(address, *pieces)
@@ -95,7 +95,7 @@ def test_each_request_has_its_answer(
     assert bool(answer) == bool(begins)
 
 
-def test_half_requests_deny_nothing_to_others(address: tuple[str, int]) -> None:
+def test_partial_requests_do_not_block_others(address: tuple[str, int]) -> None:
     with contextlib.ExitStack() as stack:
         crowd = [stack.enter_context(connect(address)) for _ in range(3 * http.REQUESTS)]
         for each in crowd:
@@ -107,7 +107,7 @@ def test_half_requests_deny_nothing_to_others(address: tuple[str, int]) -> None:
         assert crowd[-1].recv(100).startswith(b"HTTP/1.0 503 "), "the latest is not"
 
 
-def test_a_request_that_takes_too_long_is_closed(address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closes_a_request_that_takes_too_long(address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "REQUEST_SECONDS", 0.2)
     with (
         pytest.raises(ConnectionResetError) if sys.version_info < (3, 0) else contextlib.suppress(ConnectionResetError)
@@ -115,7 +115,7 @@ def test_a_request_that_takes_too_long_is_closed(address: tuple[str, int], monke
         assert ask(address, b"GET /healthz HTTP/1.0\r\n") == b""
 
 
-def test_an_answer_that_fails_is_told_and_the_next_one_is_not_affected(
+def test_logs_a_failed_response_and_answers_the_next_request(
     address: tuple[str, int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_memory: SharedMemory) -> bytes:
@@ -128,7 +128,7 @@ def test_an_answer_that_fails_is_told_and_the_next_one_is_not_affected(
     assert ask(address, b"GET /metrics HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 200 ")
 
 
-def test_it_ends_when_somebody_else_is_its_parent(memory: SharedMemory) -> None:
+def test_ends_when_its_parent_has_died(memory: SharedMemory) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         descriptors = listener.fileno(), memory.fileno()
         program = [sys.executable, "-c", START, *map(str, descriptors), "1", "json"]

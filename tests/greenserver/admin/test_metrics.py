@@ -1,4 +1,4 @@
-"""The metrics count what they are told, and lose nothing between threads."""
+"""Metrics count every event, and lose nothing between threads."""
 
 import threading
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def lines(memory: SharedMemory) -> set[str]:
     return set(exposition.write(memory).decode().splitlines())
 
 
-def test_what_is_told_is_counted(memory: SharedMemory) -> None:
+def test_counts_every_event(memory: SharedMemory) -> None:
     number = memory.allot()
     metrics = SharedMetrics(memory.open(number))
     for _ in range(2):
@@ -65,7 +65,7 @@ def test_what_is_told_is_counted(memory: SharedMemory) -> None:
     assert not lines(memory) & held
 
 
-def test_processes_are_added_up_but_for_the_lag_whose_worst_counts(memory: SharedMemory) -> None:
+def test_sums_over_processes_except_the_lag_which_is_the_maximum(memory: SharedMemory) -> None:
     for lag in (0.25, 0.5, 0.125):
         metrics = SharedMetrics(memory.open(memory.allot()))
         metrics.connected()
@@ -77,7 +77,7 @@ def test_processes_are_added_up_but_for_the_lag_whose_worst_counts(memory: Share
     }
 
 
-def test_threads_count_together(memory: SharedMemory) -> None:
+def test_threads_lose_no_count(memory: SharedMemory) -> None:
     metrics = SharedMetrics(memory.open(memory.allot()))
 
     def count() -> None:
@@ -92,7 +92,7 @@ def test_threads_count_together(memory: SharedMemory) -> None:
     assert "greenserver_received_bytes_total 80000.0" in lines(memory)
 
 
-def test_what_has_no_room_is_not_counted_and_the_rest_is(memory: SharedMemory) -> None:
+def test_ignores_only_what_does_not_fit_in_the_page(memory: SharedMemory) -> None:
     metrics = SharedMetrics(memory.open(memory.allot()))
     metrics.received(1)
     for number in range(20):

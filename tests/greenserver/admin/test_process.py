@@ -1,4 +1,4 @@
-"""Whoever watches a server is answered however busy it is, with numbers that are right over all its processes."""
+"""The admin endpoint answers while the server is busy, with correct totals over all its processes."""
 
 import contextlib
 import errno
@@ -66,7 +66,7 @@ def watched(request: pytest.FixtureRequest, start: Start, directory: Path) -> Se
     return server
 
 
-def test_every_engine_counts(start: Start, directory: Path, engine: str) -> None:
+def test_every_engine_counts_commands(start: Start, directory: Path, engine: str) -> None:
     server = start(directory, "--admin", "127.0.0.1:0", "--engine", engine)
     sent = b"get_metadata one\r\nget_metadata none\r\nturn_around\r\n"
     received = server.ask(sent)
@@ -90,7 +90,7 @@ def test_every_engine_counts(start: Start, directory: Path, engine: str) -> None
     assert server.stop() == 0
 
 
-def test_refusals_and_stalls_are_counted(start: Start, directory: Path) -> None:
+def test_counts_rejected_and_stalled_connections(start: Start, directory: Path) -> None:
     server = start(directory, "--admin", "127.0.0.1:0", "--max-connections", "1", "--idle-seconds", "0.5")
     with server.connect() as client:
         client.send(b"get_metadata one\r\n")
@@ -106,7 +106,7 @@ def test_refusals_and_stalls_are_counted(start: Start, directory: Path) -> None:
     )
 
 
-def test_the_numbers_of_workers_that_have_ended_are_kept(start: Start, directory: Path) -> None:
+def test_keeps_the_counts_of_exited_workers(start: Start, directory: Path) -> None:
     server = start(directory, "--admin", "127.0.0.1:0", "--workers", "2")
     wait_for_workers(server, 3)
     for turn, end in enumerate((signal.SIGHUP, signal.SIGKILL, signal.SIGHUP), 1):
@@ -127,7 +127,7 @@ def answered(server: Server) -> int:
     return 0 if found is None else int(found[1])
 
 
-def test_a_server_that_does_not_move_is_still_told_about(watched: Server) -> None:
+def test_answers_while_the_server_is_stopped(watched: Server) -> None:
     serving = [child for child in workers_of(watched) if child != admin_process(watched)] or [watched.process.pid]
     for each in serving:
         os.kill(each, signal.SIGSTOP)
@@ -139,7 +139,7 @@ def test_a_server_that_does_not_move_is_still_told_about(watched: Server) -> Non
             os.kill(each, signal.SIGCONT)
 
 
-def test_a_server_that_drains_is_not_ready_but_alive(watched: Server) -> None:
+def test_draining_server_is_alive_but_not_ready(watched: Server) -> None:
     with watched.connect() as client:
         client.send(b"get_slice large.bin 0 1000000 raw\r\n" * 50)
         assert client.exactly(10)
@@ -150,7 +150,7 @@ def test_a_server_that_drains_is_not_ready_but_alive(watched: Server) -> None:
     assert watched.process.wait(TIMEOUT_SECONDS) == -signal.SIGTERM
 
 
-def test_the_admin_process_is_started_again_when_it_is_killed(watched: Server) -> None:
+def test_restarts_a_killed_admin_process(watched: Server) -> None:
     first = admin_process(watched)
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: state_of(first) == "X", "the old one is gone")
@@ -163,7 +163,7 @@ def test_the_admin_process_is_started_again_when_it_is_killed(watched: Server) -
     wait_until(answers, "another one answers")
 
 
-def test_the_admin_process_does_not_outlive_a_server_that_is_killed(watched: Server) -> None:
+def test_admin_process_ends_with_a_killed_server(watched: Server) -> None:
     left = workers_of(watched)
     assert admin_process(watched) in left
     watched.process.kill()
@@ -172,7 +172,7 @@ def test_the_admin_process_does_not_outlive_a_server_that_is_killed(watched: Ser
 
 
 @pytest.mark.parametrize("options", [(), ("--workers", "2")])
-def test_metrics_and_readiness_need_no_file(
+def test_needs_no_file_for_metrics_and_readiness(
     start: Start, directory: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     """Where there is none, none can be removed, replaced or filled up: not by who cleans the temporary directory."""
@@ -194,7 +194,7 @@ def test_metrics_and_readiness_need_no_file(
 
 
 @pytest.mark.parametrize("fails", ["memory.allot", "memory.open"])
-def test_a_server_without_memory_for_its_metrics_serves_without_them(
+def test_serves_without_metrics_if_memory_is_short(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fails: str
 ) -> None:
     def fail(_number: int = 0) -> None:
@@ -212,7 +212,7 @@ def test_a_server_without_memory_for_its_metrics_serves_without_them(
         assert not admin._ended_pages  # noqa: SLF001  (given back later)
 
 
-def test_an_admin_process_that_cannot_be_started_is_tried_again(
+def test_retries_an_admin_process_that_fails_to_start(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(admin_module, "RESTART_SECONDS", 0.1)
@@ -225,9 +225,9 @@ def test_an_admin_process_that_cannot_be_started_is_tried_again(
         time.sleep(0.1)
         admin.watch()
         assert caplog.messages.count("admin process failed to start") == 1
-        assert admin._process is not None  # noqa: SLF001  (as it is told of)
+        assert admin._process is not None  # noqa: SLF001  (watch() has no other way in)
 
 
-def test_an_address_that_cannot_be_had_is_told() -> None:
+def test_reports_an_unusable_admin_address() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match=r"^cannot listen on 127\.0"):
         Admin(taken.getsockname(), "text").__enter__()

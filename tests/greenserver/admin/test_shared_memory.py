@@ -1,4 +1,4 @@
-"""What processes count in the shared memory is neither lost nor counted twice, and it needs no file."""
+"""Counts in shared memory are neither lost nor counted twice, and need no file."""
 
 import contextlib
 import os
@@ -36,7 +36,7 @@ def count(memory: SharedMemory, number: int, **numbers: float) -> None:
             page.numbers[page.find(key)] += value
 
 
-def test_it_is_ready_from_the_first_client_to_the_end(memory: SharedMemory) -> None:
+def test_is_ready_from_serving_to_draining(memory: SharedMemory) -> None:
     seen = SharedMemory(memory.fileno())
     found = [seen.is_ready]
     for record in (memory.set_serving, memory.set_draining, memory.set_serving):
@@ -45,7 +45,7 @@ def test_it_is_ready_from_the_first_client_to_the_end(memory: SharedMemory) -> N
     assert found == [False, True, False, False]
 
 
-def test_what_the_ended_counted_is_added_up_and_what_they_held_is_forgotten(memory: SharedMemory) -> None:
+def test_adds_up_counters_of_ended_processes_and_drops_their_gauges(memory: SharedMemory) -> None:
     seen = SharedMemory(memory.fileno())
     pages = [memory.allot() for _ in range(3)]
     for number in pages:
@@ -59,7 +59,7 @@ def test_what_the_ended_counted_is_added_up_and_what_they_held_is_forgotten(memo
     assert seen.read()[1] == [{"kept": 2.5, "held": 7.0}]
 
 
-def test_a_number_is_set_found_again_and_any_name_is_one(memory: SharedMemory) -> None:
+def test_sets_and_finds_a_number_under_any_name(memory: SharedMemory) -> None:
     number = memory.allot()
     names = ["", "a", "exactly8", "nine byte", "käse", "x" * 1000]
     with memory.open(number) as page, memory.open(number) as again:
@@ -75,7 +75,7 @@ def fill(page: Page) -> None:
             page.numbers[page.find(str(each))] = each
 
 
-def test_a_page_that_is_full_says_so_and_keeps_what_it_has(memory: SharedMemory) -> None:
+def test_full_page_raises_and_keeps_its_numbers(memory: SharedMemory) -> None:
     number = memory.allot()
     with memory.open(number) as page:
         fill(page)
@@ -84,7 +84,7 @@ def test_a_page_that_is_full_says_so_and_keeps_what_it_has(memory: SharedMemory)
         assert all(float(name) == value for name, value in found.items())
 
 
-def test_a_reader_never_sees_a_number_twice_or_not_at_all(memory: SharedMemory) -> None:
+def test_reader_sees_each_number_exactly_once(memory: SharedMemory) -> None:
     """A process that ends is moved to the ended ones while others read: half of the move must not be seen."""
     seen = SharedMemory(memory.fileno())
     number = memory.allot()
@@ -108,9 +108,7 @@ def test_a_reader_never_sees_a_number_twice_or_not_at_all(memory: SharedMemory) 
     assert sums == [1]
 
 
-def test_a_reader_that_is_interrupted_by_a_move_looks_again(
-    memory: SharedMemory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reader_retries_after_a_concurrent_move(memory: SharedMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = SharedMemory(memory.fileno())
     number = memory.allot()
     count(memory, number, kept=1)
@@ -128,13 +126,13 @@ def test_a_reader_that_is_interrupted_by_a_move_looks_again(
     assert seen.read() == ({"kept": 1.0}, [])
 
 
-def test_a_reader_does_not_wait_for_ever(memory: SharedMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reader_gives_up_after_a_while(memory: SharedMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_memory, "_LOOK_SECONDS", 0.0)
     memory._count_change()  # noqa: SLF001  (and then the first process is killed)
     assert SharedMemory(memory.fileno()).read() == ({}, [])
 
 
-def test_what_has_no_memory_is_told_before_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lack_of_memory_raises_before_the_first_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """To write where there is no memory would be a SIGBUS."""
     mounting = ["mount", "-t", "tmpfs", "-o", f"size={4 * PAGE_BYTES}", "tmpfs", str(tmp_path)]
     if subprocess.run(mounting, capture_output=True, check=False).returncode:

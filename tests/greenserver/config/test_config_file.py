@@ -1,4 +1,4 @@
-"""A file of any kind is read, and no reload waits for it for ever."""
+"""A configuration file of any kind is read, in bounded time."""
 
 import os
 import threading
@@ -18,7 +18,7 @@ def fifo(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_fifo_is_read_to_its_end_when_that_comes(fifo: Path) -> None:
+def test_reads_a_fifo_up_to_eof(fifo: Path) -> None:
     writer = threading.Timer(0.05, fifo.write_text, args=["port = 7\n"])
     writer.start()
     assert read_file(str(fifo)) == {"port": 7}
@@ -29,7 +29,7 @@ def test_a_fifo_is_read_to_its_end_when_that_comes(fifo: Path) -> None:
     ("written", "reason"),
     [(b"", "nothing comes from this FIFO"), (b"port = 7", "the writer of this FIFO does not end")],
 )
-def test_a_fifo_is_not_waited_for_for_ever(
+def test_times_out_on_a_fifo_without_eof(
     written: bytes, reason: str, fifo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "CONFIG_SECONDS", 0.05)
@@ -42,7 +42,7 @@ def test_a_fifo_is_not_waited_for_for_ever(
         os.close(descriptor)
 
 
-def test_a_file_of_many_parts_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_a_large_file_completely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config_file, "_PART_BYTES", 3)
     (tmp_path / "file").write_text("port = 7\nrate = '1K'\n")
     assert read_file(str(tmp_path / "file")) == {"port": 7, "rate": 1024}

@@ -1,4 +1,4 @@
-"""Each kind of setting takes what it should, and says what it wants instead of the rest."""
+"""Each option type converts valid values, and names the valid ones in its errors."""
 
 import ipaddress
 import os
@@ -40,12 +40,12 @@ from greenserver.config import option_types
         (option_types.choice(["a", "b"]), "b", "b"),
     ],
 )
-def test_a_text_becomes_a_value(kind: option_types.OptionType, text: object, value: object) -> None:
+def test_converts_text(kind: option_types.OptionType, text: object, value: object) -> None:
     assert kind.converter.convert(text, None, None) == value
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "says"),
+    ("kind", "text", "message"),
     [
         (option_types.WORKERS, "-1", "neither a number of processes nor 'auto'"),
         (option_types.WORKERS, "many", "neither a number of processes nor 'auto'"),
@@ -72,12 +72,12 @@ def test_a_text_becomes_a_value(kind: option_types.OptionType, text: object, val
         (option_types.ADDRESS, "localhost:80", "--address localhost --port 80"),
     ],
 )
-def test_what_is_wrong_is_told_with_what_is_right(kind: option_types.OptionType, text: str, says: str) -> None:
-    with pytest.raises(click.BadParameter, match=says):
+def test_error_names_the_valid_values(kind: option_types.OptionType, text: str, message: str) -> None:
+    with pytest.raises(click.BadParameter, match=message):
         kind.converter.convert(text, None, None)
 
 
-def test_a_text_that_is_no_network_is_refused() -> None:
+def test_rejects_an_invalid_network() -> None:
     assert option_types.network("::1/128").version == 6
     with pytest.raises(click.BadParameter):
         option_types.network("nowhere")

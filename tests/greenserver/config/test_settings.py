@@ -1,4 +1,4 @@
-"""One table is what the command line, the environment and the file know; each wins over the next."""
+"""Settings come from the command line, the environment and the file, in this order of precedence."""
 
 import dataclasses
 import ipaddress
@@ -22,25 +22,23 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "greenserver.toml"
 
 
-def test_the_names_to_choose_among_are_those_of_the_real_tables() -> None:
+def test_choices_match_the_engines_and_dialects() -> None:
     assert tuple(engines.ENGINES) == settings.ENGINES
     assert tuple(dialects.DIALECTS) == settings.DIALECTS
     assert tuple(log.FORMATTERS) == settings.LOG_FORMATS
 
 
-def test_every_setting_and_every_limit_is_in_the_table_once() -> None:
+def test_table_has_every_setting_and_limit_once() -> None:
     names = [option.name for option in settings.OPTIONS]
     fields = {each.name for each in (*dataclasses.fields(Settings), *dataclasses.fields(Limits))} - {"limits"}
     assert sorted(names) == sorted(fields)
 
 
-def test_without_anything_said_all_is_as_the_table_says() -> None:
+def test_defaults_are_those_of_the_table() -> None:
     assert cli.read([]) == Settings()
 
 
-def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_command_line_overrides_environment_overrides_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_text('idle-seconds = 1\nline-seconds = 1\nrate = 1\nengine = "threads"\n')
     monkeypatch.setenv("GREENSERVER_LINE_SECONDS", "2")
     monkeypatch.setenv("GREENSERVER_RATE", "2")
@@ -51,7 +49,7 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
     assert cli.read([]).limits.idle_seconds == 1
 
 
-def test_a_file_can_set_every_kind(file: Path) -> None:
+def test_file_sets_every_option_type(file: Path) -> None:
     file.write_text(
         'directory = "/srv"\nport = 7\nhidden = true\nverbose = 2\n'
         'proxy-protocol = true\nproxy-from = ["10.0.0.0/8", "::1"]\n'
@@ -65,13 +63,13 @@ def test_a_file_can_set_every_kind(file: Path) -> None:
     assert (settings.limits.idle_seconds, settings.limits.max_connections) == (1.5, 9)
 
 
-def test_proxies_are_believed_only_when_asked_for_and_then_those_of_this_machine() -> None:
+def test_trusts_proxies_only_if_enabled_and_local_by_default() -> None:
     assert Settings().trusted_proxies == ()
     assert [str(each) for each in cli.read(["--proxy-protocol"]).trusted_proxies] == ["127.0.0.0/8", "::1/128"]
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("prot = 1", "unknown key 'prot'; did you mean 'port'?"),
         ("max_connections = 1", "unknown key 'max_connections'; did you mean 'max-connections'?"),
@@ -100,29 +98,29 @@ def test_proxies_are_believed_only_when_asked_for_and_then_those_of_this_machine
         ("port-file = 'x'\naddress = 'unix:y'", "a unix socket has no port"),
     ],
 )
-def test_what_is_wrong_in_a_file_is_one_line_that_says_what_is_right(file: Path, text: str, says: str) -> None:
+def test_reports_a_file_error_in_one_line(file: Path, text: str, message: str) -> None:
     file.write_text(text)
     with pytest.raises(ConfigurationError) as wrong:
         cli.read(["-c", str(file)])
-    assert says in str(wrong.value)
+    assert message in str(wrong.value)
     assert "\n" not in str(wrong.value)
 
 
 @pytest.mark.parametrize("content", [None, b"\xff"])
-def test_a_file_that_cannot_be_read_is_one_clear_line(file: Path, content: bytes | None) -> None:
+def test_reports_an_unreadable_file_in_one_line(file: Path, content: bytes | None) -> None:
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(ConfigurationError, match=str(file)):
         cli.read(["-c", str(file)])
 
 
-def test_a_byte_order_mark_is_no_part_of_a_file_and_bytes_have_units(file: Path) -> None:
+def test_accepts_a_byte_order_mark_and_units_of_bytes(file: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbfrate = '10M'\nline-bytes = 2000\n")
     given = cli.read(["-c", str(file)]).limits
     assert (given.rate, given.line_bytes) == (10 << 20, 2000)
 
 
-def test_every_limit_in_bytes_takes_units() -> None:
+def test_every_limit_in_bytes_accepts_units() -> None:
     given = cli.read(["--line-bytes", "1K", "--line-floor", "2K", "--write-floor", "3K", "--rate", "4K"]).limits
     assert (given.line_bytes, given.line_floor, given.write_floor, given.rate) == (1024, 2048, 3072, 4096)
     texts = {option.name: option.help for option in settings.OPTIONS}
@@ -130,7 +128,7 @@ def test_every_limit_in_bytes_takes_units() -> None:
     assert in_bytes == settings._IN_BYTES  # noqa: SLF001  (the help says which are)
 
 
-def test_only_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_only_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("VERSION", "HELP", "CHECK_CONFIG", "DEPLOY_WHAT", "DEPLOY_HELP", "SERVICE_PORT"):
         monkeypatch.setenv(f"GREENSERVER_{name}", "1")
     for name, value in {"PORT": "80", "WEB_CONCURRENCY": "4", "FORWARDED_ALLOW_IPS": "*", "HOST": "::"}.items():
@@ -138,7 +136,7 @@ def test_only_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyP
     assert cli.read([]) == Settings()
 
 
-def test_what_looks_like_a_setting_and_is_none_is_found() -> None:
+def test_finds_unknown_variables_with_the_prefix() -> None:
     environment = dict.fromkeys(
         (
             "GREENSERVER_PROT",
@@ -157,13 +155,13 @@ def test_what_looks_like_a_setting_and_is_none_is_found() -> None:
     }
 
 
-def test_a_wrong_value_of_the_environment_is_blamed_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_the_environment_variable_of_an_invalid_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GREENSERVER_PORT", "tcp://10.0.0.1:19500")
     with pytest.raises(ConfigurationError, match="It was set by GREENSERVER_PORT"):
         cli.read([])
 
 
-def test_what_needs_a_restart_is_kept_and_named() -> None:
+def test_reload_keeps_and_names_settings_that_need_a_restart() -> None:
     old = Settings(port=1, directory="a")
     merged, kept = settings.kept_until_restart(old, Settings(port=2, directory="b", engine="threads"))
     assert merged == Settings(port=1, directory="b")
@@ -181,14 +179,14 @@ def check(*arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_a_good_configuration_is_said_to_be_good(file: Path, tmp_path: Path) -> None:
+def test_check_config_accepts_a_valid_configuration(file: Path, tmp_path: Path) -> None:
     file.write_text("workers = 2\n")
     done = check("-c", str(file), "-d", str(tmp_path))
     assert (done.returncode, done.stdout, done.stderr) == (0, "greenserver: the configuration is valid\n", "")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "says"),
+    ("arguments", "status", "message"),
     [
         (["-d", "/nowhere/at/all"], 1, "cannot serve /nowhere/at/all: No such file or directory"),
         (["--user", "no-such-user"], 1, "no such user: 'no-such-user'"),
@@ -197,8 +195,8 @@ def test_a_good_configuration_is_said_to_be_good(file: Path, tmp_path: Path) -> 
         (["--rate", "-1"], 2, "not a number from 0 up"),
     ],
 )
-def test_what_is_wrong_is_one_line_and_an_exit_status(arguments: list[str], status: int, says: str) -> None:
+def test_check_config_reports_an_error_in_one_line(arguments: list[str], status: int, message: str) -> None:
     done = check(*arguments)
     assert (done.returncode, done.stdout) == (status, "")
     (line,) = done.stderr.splitlines()
-    assert says in line
+    assert message in line

@@ -1,4 +1,4 @@
-"""The C library is told to keep memory, where it can be told, and keeps it."""
+"""The allocator keeps freed memory where the C library supports that."""
 
 import platform
 
@@ -24,14 +24,14 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) * resource.g
 
 
 def share_mapped(what: str) -> tuple[str, float]:
-    """Return what the C library answered, and which share of all blocks had to be mapped anew."""
+    """Return what the C library answered, and the share of blocks that had to be mapped again."""
     done = run_script(_FAULTS, what)
     done.check_returncode()
     answer, share = done.stdout.splitlines()
     return answer, float(share)
 
 
-def test_memory_is_kept_where_the_c_library_has_a_way() -> None:
+def test_keeps_large_blocks_if_supported() -> None:
     answer, share = share_mapped("keep")
     assert answer == str(platform.libc_ver()[0] == "glibc")
     if answer == "True":
@@ -39,5 +39,5 @@ def test_memory_is_kept_where_the_c_library_has_a_way() -> None:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others have ways of their own")
-def test_by_itself_the_c_library_gives_it_back() -> None:
+def test_c_library_returns_large_blocks_by_default() -> None:
     assert share_mapped("leave")[1] > 0.9

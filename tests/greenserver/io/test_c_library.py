@@ -1,4 +1,4 @@
-"""An interpreter that has less of the system than others serves the same bytes, on every engine."""
+"""Without optional system calls or ctypes, every engine serves the same bytes."""
 
 import base64
 import shutil
@@ -55,7 +55,7 @@ def check(lines: list[bytes]) -> None:
 
 @pytest.mark.once
 @pytest.mark.parametrize("engine", ENGINES)
-def test_an_interpreter_of_an_old_c_library_serves(engine: str, directory: Path, tmp_path: Path) -> None:
+def test_serves_with_an_old_c_library(engine: str, directory: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", WITHOUT]
     with running(tmp_path, "-d", str(directory), "--engine", engine, command=command) as server:
         for _ in range(2):
@@ -66,7 +66,7 @@ def test_an_interpreter_of_an_old_c_library_serves(engine: str, directory: Path,
 @pytest.mark.once
 @pytest.mark.parametrize("engine", ["gevent", "selectors"])
 @pytest.mark.parametrize(("error", "calls"), REFUSED.values(), ids=REFUSED)
-def test_a_kernel_or_a_container_without_the_calls_serves(
+def test_serves_if_the_kernel_or_a_container_refuses_the_calls(
     engine: str, error: str, calls: str, directory: Path, tmp_path: Path
 ) -> None:
     if shutil.which("strace") is None:
@@ -78,7 +78,7 @@ def test_a_kernel_or_a_container_without_the_calls_serves(
             check(ask(server.port))
 
 
-def test_a_function_that_there_is_not_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_function_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert c_library.find("no_such_function") is None
     getpid = c_library.find("getpid", keeps_gil=True)
     assert getpid is not None
@@ -87,7 +87,7 @@ def test_a_function_that_there_is_not_is_none(monkeypatch: pytest.MonkeyPatch) -
     assert c_library.find("getpid") is None
 
 
-def test_an_interpreter_that_is_linked_statically_has_none() -> None:
+def test_static_interpreter_has_no_functions() -> None:
     refuse = "def refuse(*_, **__): raise OSError('Dynamic loading not supported')"
     done = run_script(
         f"import ctypes\n{refuse}\nctypes.PyDLL = ctypes.CDLL = refuse\n"

@@ -8,7 +8,7 @@ import pytest
 from greenserver.io import descriptors
 
 
-def test_descriptors_are_counted_with_proc_and_without(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_counts_descriptors_with_and_without_proc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(descriptors, "_PROBED", max(map(int, os.listdir("/proc/self/fd"))) + 10)
     held = [os.open(tmp_path, os.O_RDONLY) for _ in range(5)]
     listed = descriptors.count_open() - 1  # the one by which the directory is read

@@ -1,4 +1,4 @@
-"""No module that lies in the current directory or in the served one is run, however the server is started."""
+"""Modules in the current or the served directory are never imported, however the server is started."""
 
 import os
 import re
@@ -66,14 +66,14 @@ def serve_once(trap: Path, *options: str, **more: Any) -> None:  # noqa: ANN401 
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_the_command_runs_nothing_of_the_served_directory(trap: Path, form: list[str]) -> None:
+def test_serving_imports_nothing_from_the_served_directory(trap: Path, form: list[str]) -> None:
     serve_once(trap, *form)
 
 
 @pytest.mark.parametrize(
     "arguments", [["--check-config"], ["--version"], ["deploy", "systemd"], ["deploy", "container"]]
 )
-def test_the_command_runs_nothing_of_it_when_it_serves_nobody(trap: Path, arguments: list[str]) -> None:
+def test_other_commands_import_nothing_from_the_served_directory(trap: Path, arguments: list[str]) -> None:
     done = subprocess.run(
         [PROGRAM, *arguments],
         cwd=trap,
@@ -87,7 +87,7 @@ def test_the_command_runs_nothing_of_it_when_it_serves_nobody(trap: Path, argume
 
 
 @pytest.mark.parametrize("how", ["-m", "PYTHONPATH"])
-def test_the_current_directory_on_the_path_is_not_imported_from(trap: Path, how: str) -> None:
+def test_ignores_the_current_directory_on_the_path(trap: Path, how: str) -> None:
     """What an interpreter looks for by itself it finds there before this program can prevent it."""
     for name in BY_THE_INTERPRETER:
         (trap / f"{name}.py").unlink()
@@ -97,14 +97,14 @@ def test_the_current_directory_on_the_path_is_not_imported_from(trap: Path, how:
     serve_once(trap, "--admin", "127.0.0.1:0", command=command, environment={"PYTHONPATH": path})
 
 
-def test_a_checkout_runs_from_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keeps_a_checkout_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "path", [str(ROOT), "/elsewhere"])
     import_path.forget_current_directory()
     assert sys.path == [str(ROOT), "/elsewhere"]
 
 
-def test_a_current_directory_that_was_removed_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_ignores_a_removed_current_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     removed = tmp_path / "removed"
     removed.mkdir()
     monkeypatch.chdir(removed)
@@ -114,7 +114,7 @@ def test_a_current_directory_that_was_removed_is_none(monkeypatch: pytest.Monkey
     assert sys.path == before
 
 
-def test_an_isolated_process_imports_from_where_this_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_isolated_process_has_the_same_import_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "m\udcffdules"
     home.mkdir()
     (home / "answering.py").write_text("import sys\ndef main(): print(sys.argv[1:], sys.flags.isolated)\n")

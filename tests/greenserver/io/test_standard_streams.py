@@ -1,4 +1,4 @@
-"""A server serves and says what it can, whatever its standard streams and its locale are."""
+"""The server works and prints what it can, whatever its standard streams and its locale are."""
 
 import os
 import socket
@@ -24,7 +24,7 @@ def ask(port: int) -> bytes:
 
 
 @pytest.mark.parametrize("streams", STREAMS)
-def test_streams_that_are_closed_or_full_disturb_nobody(streams: str, directory: Path, tmp_path: Path) -> None:
+def test_serves_with_closed_or_full_streams(streams: str, directory: Path, tmp_path: Path) -> None:
     command = ["/bin/sh", "-c", f'exec "$@" {streams}', "sh", PROGRAM]
     with running(tmp_path, "-v", "-d", str(directory), command=command) as server:
         assert [ask(server.port) for _ in range(3)] == [ANSWERS] * 3
@@ -34,7 +34,7 @@ def test_streams_that_are_closed_or_full_disturb_nobody(streams: str, directory:
             )
 
 
-def test_workers_hold_no_socket_in_place_of_a_stream(directory: Path, tmp_path: Path) -> None:
+def test_workers_open_no_socket_in_place_of_a_stream(directory: Path, tmp_path: Path) -> None:
     command = ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", PROGRAM]
     options = ("-d", str(directory), "--workers", "1", "--admin", "127.0.0.1:0")
     with running(tmp_path, *options, command=command) as server:
@@ -45,7 +45,7 @@ def test_workers_hold_no_socket_in_place_of_a_stream(directory: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["deploy", "systemd"], ["--check-config"]])
-def test_what_cannot_be_printed_is_one_line_and_a_failure(arguments: list[str], tmp_path: Path) -> None:
+def test_failed_output_is_one_line_and_an_exit_status(arguments: list[str], tmp_path: Path) -> None:
     (tmp_path / "one").touch()
     with open("/dev/full", "wb") as full:  # noqa: PTH123  (a device)
         done = subprocess.run(
@@ -71,7 +71,7 @@ LOCALES = {
 
 
 @pytest.mark.parametrize("locale", LOCALES.values(), ids=LOCALES)
-def test_paths_and_names_of_any_bytes_are_served_in_every_locale(locale: dict[str, str], tmp_path: Path) -> None:
+def test_serves_any_path_bytes_in_every_locale(locale: dict[str, str], tmp_path: Path) -> None:
     served = os.fsencode(tmp_path) + b"/b\xffd gr\xc3\xb6\xc3\x9fe\n\x1b[31m"
     os.mkdir(served)  # noqa: PTH102  (bytes that are no text)
     for name in (b"one", b"\xfe\xff", b"\xc3\xb6", b"a\nb"):

@@ -1,4 +1,4 @@
-"""Waits end when a descriptor is ready, a switch is turned or the time is over, whichever is first."""
+"""A wait ends when a descriptor is ready, the shutdown event is set or the deadline has passed."""
 
 import os
 import socket
@@ -32,26 +32,26 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, theirs
 
 
-def test_a_wait_ends_when_the_socket_is_ready(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_wait_ends_when_the_socket_is_ready(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
     assert wait_blocking(ours, Wait(WRITE, monotonic() + 60))
     theirs.send(b"x")
     assert wait_blocking(ours, Wait(READ, monotonic() + 60))
 
 
-def test_a_wait_ends_at_its_deadline(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_wait_ends_at_its_deadline(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, _ = pair
     assert not wait_blocking(ours, Wait(READ, monotonic() + 0.01))
     assert not wait_blocking(ours, Wait(READ, monotonic() - 5))
 
 
-def test_a_wait_ends_when_the_other_end_is_closed(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_wait_ends_when_the_peer_closes(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
     theirs.close()
     assert wait_blocking(ours, Wait(READ, monotonic() + 60))
 
 
-def test_a_switch_is_turned_once_and_stays_so(stop: ShutdownEvent) -> None:
+def test_event_stays_set(stop: ShutdownEvent) -> None:
     assert not stop.is_set
     assert not stop.wait(0)
     stop.set()
@@ -60,39 +60,39 @@ def test_a_switch_is_turned_once_and_stays_so(stop: ShutdownEvent) -> None:
     assert stop.wait(60)
 
 
-def test_a_switch_turned_in_another_thread_ends_a_wait(
+def test_event_set_in_another_thread_ends_a_wait(
     stop: ShutdownEvent, pair: tuple[socket.socket, socket.socket]
 ) -> None:
-    turning = threading.Timer(0.02, stop.set)
-    turning.start()
+    timer = threading.Timer(0.02, stop.set)
+    timer.start()
     assert poll(pair[0].fileno(), READ, 60, stop) == {stop.fileno()}
-    turning.join()
+    timer.join()
 
 
-def test_a_byte_from_a_signal_ends_a_wait(stop: ShutdownEvent, pair: tuple[socket.socket, socket.socket]) -> None:
+def test_signal_wakeup_byte_ends_a_wait(stop: ShutdownEvent, pair: tuple[socket.socket, socket.socket]) -> None:
     os.write(stop.wakeup_fileno(), b"\x0f")
     assert poll(pair[0].fileno(), READ, 60, stop) == {stop.fileno()}
     assert not stop.is_set
     assert not os.get_blocking(stop.wakeup_fileno())
 
 
-def test_who_absorbs_wakeups_tells_each_time(stop: ShutdownEvent, pair: tuple[socket.socket, socket.socket]) -> None:
-    told: list[int] = []
-    stop.on_wakeup = lambda: told.append(threading.get_ident())
+def test_calls_on_wakeup_for_each_wakeup(stop: ShutdownEvent, pair: tuple[socket.socket, socket.socket]) -> None:
+    calls: list[int] = []
+    stop.on_wakeup = lambda: calls.append(threading.get_ident())
     for _ in range(2):
         os.write(stop.wakeup_fileno(), b"?")
         assert poll(pair[0].fileno(), READ, 60, stop) == {stop.fileno()}
     assert poll(pair[0].fileno(), READ, 0, stop) == set()
-    assert told == [threading.get_ident()] * 2
+    assert calls == [threading.get_ident()] * 2
 
 
-def test_all_that_is_ready_is_told(stop: ShutdownEvent, pair: tuple[socket.socket, socket.socket]) -> None:
+def test_poll_returns_every_ready_descriptor(stop: ShutdownEvent, pair: tuple[socket.socket, socket.socket]) -> None:
     stop.set()
     assert poll(pair[0].fileno(), WRITE, 60, stop) == {stop.fileno(), pair[0].fileno()}
     assert poll(pair[0].fileno(), READ, 0) == set()
 
 
-def test_a_wake_ends_a_wait_without_setting_the_event(
+def test_wake_ends_a_wait_without_setting_the_event(
     stop: ShutdownEvent, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     stop.wake()
@@ -101,7 +101,7 @@ def test_a_wake_ends_a_wait_without_setting_the_event(
     assert not poll(pair[0].fileno(), READ, 0, stop), "absorbed"
 
 
-def test_after_its_end_it_writes_into_nothing_that_reuses_its_descriptors(tmp_path: Path) -> None:
+def test_closed_event_does_not_write_to_reused_descriptors(tmp_path: Path) -> None:
     stop = ShutdownEvent()
     numbers = {stop.fileno(), stop.wakeup_fileno()}
     stop.close()
@@ -116,7 +116,7 @@ def test_after_its_end_it_writes_into_nothing_that_reuses_its_descriptors(tmp_pa
 
 
 @pytest.mark.parametrize("has_input", [False, True])
-def test_only_a_wait_that_may_end_early_ends_when_the_event_is_set(
+def test_event_ends_only_a_wait_with_ends_on_drain(
     stop: ShutdownEvent, pair: tuple[socket.socket, socket.socket], *, has_input: bool
 ) -> None:
     """Also while a fast path answers one command after another."""
@@ -130,7 +130,7 @@ def test_only_a_wait_that_may_end_early_ends_when_the_event_is_set(
         assert wait(ours, Wait(READ, monotonic() + 0.01)) is LATE
 
 
-def test_a_closed_switch_has_given_its_descriptors_back() -> None:
+def test_closed_event_releases_its_descriptors() -> None:
     before = len(os.listdir("/proc/self/fd"))
     stop = ShutdownEvent()
     assert len(os.listdir("/proc/self/fd")) == before + 2
@@ -138,7 +138,7 @@ def test_a_closed_switch_has_given_its_descriptors_back() -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_steps_run_to_their_end_and_are_told_whether_the_socket_was_ready(
+def test_run_to_completion_passes_each_outcome_to_the_steps(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     answers = [READY, LATE, "from the fast path"]

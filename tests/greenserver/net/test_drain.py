@@ -1,4 +1,4 @@
-"""A listener closes without a reset: nobody new gets in, and who has come is let go well."""
+"""Draining a listener drops new SYNs, serves the accept queue, and resets no client."""
 
 import socket
 import threading
@@ -10,7 +10,7 @@ from greenserver.net import drain
 from greenserver.net.listening import open_listener
 
 
-def test_nobody_new_gets_in_and_who_waits_still_does() -> None:
+def test_rejects_new_clients_and_serves_queued_ones() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as early:
         early.sendall(b"a")
         assert drain.is_anybody_waiting(listener)
@@ -26,7 +26,7 @@ def test_nobody_new_gets_in_and_who_waits_still_does() -> None:
         assert not drain.is_anybody_waiting(listener)
 
 
-def test_a_unix_socket_is_not_found_any_more(tmp_path: Path) -> None:
+def test_unlinks_a_unix_socket(tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
     with open_listener(f"unix:{path}", 0) as listener:
         drain.drop_new_connections(listener)
@@ -35,7 +35,7 @@ def test_a_unix_socket_is_not_found_any_more(tmp_path: Path) -> None:
             late.connect(path)
 
 
-def test_what_is_no_listener_is_let_be(caplog: pytest.LogCaptureFixture) -> None:
+def test_ignores_a_socket_that_does_not_listen(caplog: pytest.LogCaptureFixture) -> None:
     closed = socket.socket()
     closed.close()
     with caplog.at_level("DEBUG", "greenserver"):
@@ -44,7 +44,7 @@ def test_what_is_no_listener_is_let_be(caplog: pytest.LogCaptureFixture) -> None
     assert not drain.is_anybody_waiting(closed)
 
 
-def test_the_wait_for_an_empty_queue_is_over_when_it_is_empty_and_has_an_end() -> None:
+def test_waits_for_an_empty_queue_up_to_a_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         drain.wait_until_empty(listener)
         with socket.create_connection(listener.getsockname()):
@@ -52,19 +52,19 @@ def test_the_wait_for_an_empty_queue_is_over_when_it_is_empty_and_has_an_end() -
             assert drain.is_anybody_waiting(listener)
 
 
-def test_who_is_dismissed_sees_the_end_of_the_stream() -> None:
+def test_unserved_clients_get_eof() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0)
         drain.close_queued(listener)
         clients = [socket.create_connection(listener.getsockname(), 10) for _ in range(3)]
         for client in clients:
             client.sendall(b"get_file_listing\r\n")
-        dismissing = threading.Thread(target=drain.close_queued, args=(listener,))
-        dismissing.start()
+        closing = threading.Thread(target=drain.close_queued, args=(listener,))
+        closing.start()
         for client in clients[:2]:
             with client:
                 assert client.recv(1) == b""
         assert clients[2].recv(1) == b""  # and stays
-        dismissing.join(10)
+        closing.join(10)
         clients[2].close()
-        assert not dismissing.is_alive()
+        assert not closing.is_alive()

@@ -1,4 +1,4 @@
-"""The limiter counts connections, and rejects those that are too many."""
+"""The limiter counts connections, and rejects those over a limit."""
 
 import resource
 from dataclasses import replace
@@ -22,8 +22,8 @@ from greenserver.telemetry.metrics import Metrics
 PURE = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 
 
-class CountingMeter(Metrics):
-    """Remembers who was refused."""
+class RecordingMetrics(Metrics):
+    """Records the reasons of rejections."""
 
     __slots__ = ("reasons",)
 
@@ -38,7 +38,7 @@ class Limited:
     """A limiter and the limits that its connections are served with."""
 
     def __init__(self, metrics: Metrics | None = None, **granted: int) -> None:
-        self.limiter = ConnectionLimiter(metrics or CountingMeter())
+        self.limiter = ConnectionLimiter(metrics or RecordingMetrics())
         self.granted = replace(limits.DEFAULTS, **granted)
 
     def slot(self, client: str = "192.0.2.1:1") -> Slot:
@@ -52,8 +52,8 @@ def is_accepted(slot: Slot) -> bool:
     return slot.admission is Admission.ACCEPTED
 
 
-def test_so_many_are_accepted_and_more_when_some_leave() -> None:
-    metrics = CountingMeter()
+def test_accepts_up_to_the_limit_and_again_after_a_release() -> None:
+    metrics = RecordingMetrics()
     at = Limited(metrics, max_connections=2)
     slots = [at.slot() for _ in range(3)]
     assert [slot.admission for slot in slots] == [Admission.ACCEPTED, Admission.ACCEPTED, Admission.REJECTED]
@@ -62,7 +62,7 @@ def test_so_many_are_accepted_and_more_when_some_leave() -> None:
     assert is_accepted(at.slot())
 
 
-def test_rejected_clients_are_given_time_while_they_are_few() -> None:
+def test_lets_a_limited_number_of_rejected_connections_linger() -> None:
     at = Limited(max_connections=1)
     at.slot()
     rejected = [at.slot() for _ in range(limits.MAX_REJECTED + 1)]
@@ -73,8 +73,8 @@ def test_rejected_clients_are_given_time_while_they_are_few() -> None:
     assert at.slot().admission is Admission.REJECTED
 
 
-def test_an_address_has_its_share_and_each_connection_gives_back_what_it_took() -> None:
-    metrics = CountingMeter()
+def test_limits_each_client_and_releases_its_slots() -> None:
+    metrics = RecordingMetrics()
     at = Limited(metrics, max_connections_per_client=2)
     slots = [at.slot(f"[2001:db8::{number}]:7") for number in range(1, 4)]
     assert [slot.admission for slot in slots] == [Admission.ACCEPTED, Admission.ACCEPTED, Admission.REJECTED]
@@ -89,7 +89,7 @@ def test_an_address_has_its_share_and_each_connection_gives_back_what_it_took() 
     assert not is_accepted(at.slot("[2001:db8::9]:7")), "a second release gives nothing back"
 
 
-def test_new_limits_count_the_connections_that_are_open_already() -> None:
+def test_new_limits_include_open_connections() -> None:
     at = Limited(max_connections=3, max_connections_per_client=3)
     slots = [at.slot() for _ in range(3)]
     at.granted = replace(at.granted, max_connections=4, max_connections_per_client=2)
@@ -102,7 +102,7 @@ def test_new_limits_count_the_connections_that_are_open_already() -> None:
 
 @settings(PURE)
 @given(st.lists(st.sampled_from(["enter", "leave"]), max_size=60), st.integers(1, 4), st.integers(0, 3))
-def test_whatever_comes_and_goes_the_counts_come_back_to_nothing(events: list[str], most: int, share: int) -> None:
+def test_counts_return_to_zero(events: list[str], most: int, share: int) -> None:
     at = Limited(max_connections=most, max_connections_per_client=share)
     inside: list[Slot] = []
     for event in events:
@@ -128,12 +128,12 @@ def test_whatever_comes_and_goes_the_counts_come_back_to_nothing(events: list[st
         ("unix", "unix"),
     ],
 )
-def test_what_counts_as_one_client(client: str, name: str) -> None:
+def test_groups_addresses_into_clients(client: str, name: str) -> None:
     assert network(client) == name
     assert (address_of(client) is None) == (client == "unix")
 
 
-def test_no_more_clients_than_descriptors_are_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accepts_no_more_connections_than_descriptors_allow(monkeypatch: pytest.MonkeyPatch) -> None:
     def allow(count: int) -> None:
         monkeypatch.setattr(resource, "getrlimit", lambda _: (count, count))
 

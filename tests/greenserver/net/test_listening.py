@@ -1,4 +1,4 @@
-"""Addresses become listeners, or one clear sentence; clients are accepted until the switch is turned."""
+"""Addresses become listeners or one clear error; clients are accepted until the shutdown event is set."""
 
 import errno
 import socket
@@ -24,7 +24,7 @@ from tests.greenserver.program import PROGRAM, running
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "0.0.0.0", "127.1.2.3"])
-def test_a_free_port_is_taken_and_clients_are_accepted(address: str) -> None:
+def test_port_0_listens_on_a_free_port_and_accepts(address: str) -> None:
     with open_listener(address, 0) as listener:
         assert accept(listener) is None
         port = listener.getsockname()[1]
@@ -36,12 +36,12 @@ def test_a_free_port_is_taken_and_clients_are_accepted(address: str) -> None:
                 assert accepted[1] == describe_peer(client.getsockname())
 
 
-def test_an_ipv6_address_may_stand_in_brackets() -> None:
+def test_accepts_an_ipv6_address_in_brackets() -> None:
     with open_listener("[::1]", 0) as listener:
         assert listener.getsockname()[0] == "::1"
 
 
-def test_ipv6_is_served_and_its_wildcard_takes_both() -> None:
+def test_ipv6_wildcard_also_accepts_ipv4() -> None:
     with open_listener("::", 0) as listener:
         port = listener.getsockname()[1]
         for host in ("::1", "127.0.0.1"):
@@ -52,7 +52,7 @@ def test_ipv6_is_served_and_its_wildcard_takes_both() -> None:
                     assert accepted[1].startswith("[")
 
 
-def test_a_unix_socket_is_served_and_its_file_taken_away(tmp_path: Path) -> None:
+def test_serves_a_unix_socket_and_removes_its_file(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     listener = open_listener(f"unix:{path}", 0)
     with socket.socket(socket.AF_UNIX) as client:
@@ -66,7 +66,7 @@ def test_a_unix_socket_is_served_and_its_file_taken_away(tmp_path: Path) -> None
     close_listener(listener)  # once more
 
 
-def test_the_file_of_a_unix_socket_that_is_no_more_is_replaced(tmp_path: Path) -> None:
+def test_replaces_a_stale_socket_file(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
@@ -77,7 +77,7 @@ def test_the_file_of_a_unix_socket_that_is_no_more_is_replaced(tmp_path: Path) -
     close_listener(listener)  # although its file has gone
 
 
-def test_a_unix_socket_that_answers_is_left_alone(tmp_path: Path) -> None:
+def test_keeps_a_unix_socket_that_is_in_use(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     listener = open_listener(f"unix:{path}", 0)
     with pytest.raises(OSError, match=r"cannot listen on unix:.*: Address already in use"):
@@ -86,14 +86,14 @@ def test_a_unix_socket_that_answers_is_left_alone(tmp_path: Path) -> None:
     close_listener(listener)
 
 
-def test_a_file_is_not_replaced_by_a_unix_socket(tmp_path: Path) -> None:
+def test_does_not_replace_a_regular_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
     with pytest.raises(OSError, match="Address already in use"):
         open_listener(f"unix:{tmp_path}/file", 0)
     assert (tmp_path / "file").read_text() == "precious"
 
 
-def test_a_taken_port_is_told() -> None:
+def test_reports_a_port_in_use() -> None:
     with open_listener("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
         with pytest.raises(
@@ -113,12 +113,12 @@ def test_a_taken_port_is_told() -> None:
         ("unix:" + "x" * 200, 0),
     ],
 )
-def test_a_bad_address_is_told_in_one_sentence(address: str, port: int) -> None:
+def test_reports_an_invalid_address_in_one_line(address: str, port: int) -> None:
     with pytest.raises(OSError, match=r"^cannot listen on [^\n]+: [^\n]+$"):
         open_listener(address, port)
 
 
-def test_peers_are_written_as_people_do() -> None:
+def test_formats_peer_addresses() -> None:
     assert describe_peer(("fe80::2", 5, 0, socket.if_nametoindex("lo"))) == "[fe80::2%lo]:5"
     assert describe_peer(("fe80::2", 5, 0, 2**31 - 1)) == "[fe80::2%2147483647]:5"
     assert describe_peer(("::1", 5, 0, 0)) == "[::1]:5"
@@ -133,10 +133,10 @@ IN_A_NETWORK_OF_ITS_OWN = (
 
 
 @pytest.mark.once
-def test_a_link_local_address_is_that_of_an_interface(directory: Path, tmp_path: Path) -> None:
-    told = subprocess.run([*IN_A_NETWORK_OF_ITS_OWN, "true"], capture_output=True, text=True, timeout=60, check=False)
-    if told.returncode:
-        pytest.skip(f"no network namespace, or no program ip: {told.stderr}")
+def test_link_local_address_includes_its_interface(directory: Path, tmp_path: Path) -> None:
+    done = subprocess.run([*IN_A_NETWORK_OF_ITS_OWN, "true"], capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode:
+        pytest.skip(f"no network namespace, or no program ip: {done.stderr}")
     options = ("-d", str(directory), "--address", "fe80::1%lo", "--admin", "[fe80::1%lo]:0")
     with running(tmp_path, *options, command=[*IN_A_NETWORK_OF_ITS_OWN, PROGRAM]) as server:
         (line,) = server.stdout.read_text().splitlines()
@@ -169,14 +169,14 @@ class FailingListener:
 
 
 @pytest.mark.parametrize("number", [errno.ECONNABORTED, errno.EAGAIN, errno.EPROTO])
-def test_a_client_that_has_gone_again_is_nobody(number: int) -> None:
+def test_ignores_a_client_that_aborted_before_accept(number: int) -> None:
     with open_listener("127.0.0.1", 0) as listener:
         assert accept(FailingListener(listener, number)) is None  # type: ignore[arg-type]
     assert is_client_gone(OSError(number, ""))
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS])
-def test_a_lack_of_room_is_told_and_passes(
+def test_logs_a_lack_of_descriptors_once_and_recovers(
     stop: ShutdownEvent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
 ) -> None:
     monkeypatch.setattr(limits, "ACCEPT_PAUSE_SECONDS", 0.01)
@@ -190,13 +190,13 @@ def test_a_lack_of_room_is_told_and_passes(
     assert [record.message for record in caplog.records] == ["accept failed; retrying"]
 
 
-def test_nobody_is_accepted_once_the_switch_is_turned(stop: ShutdownEvent) -> None:
+def test_accepts_nobody_after_shutdown(stop: ShutdownEvent) -> None:
     stop.set()
     with open_listener("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname(), 20):
         assert list(accept_until(stop, listener, lambda: False)) == []
 
 
-def test_those_who_wait_are_accepted_after_the_stop(stop: ShutdownEvent) -> None:
+def test_accepts_queued_clients_after_a_stop(stop: ShutdownEvent) -> None:
     stop.set()
     looks = iter([True, True, False])
     with open_listener("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname(), 20):
@@ -204,7 +204,7 @@ def test_those_who_wait_are_accepted_after_the_stop(stop: ShutdownEvent) -> None
         accepted.close()
 
 
-def test_accepting_goes_on_after_a_time_without_clients(stop: ShutdownEvent, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keeps_accepting_after_an_idle_period(stop: ShutdownEvent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "IDLE_SECONDS", 0.01)
     polls = []
 

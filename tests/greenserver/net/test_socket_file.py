@@ -1,4 +1,4 @@
-"""The file of a unix socket belongs to the server that made it: no other is removed, and its own always is."""
+"""A server removes the socket file that it created, and no other, whatever user it became."""
 
 import contextlib
 import fcntl
@@ -48,7 +48,7 @@ def public() -> Iterator[Path]:
 # --- Open ----------------------------------------------------------------------------------------
 
 
-def test_a_server_whose_queue_is_full_is_not_waited_for(tmp_path: Path) -> None:
+def test_does_not_wait_for_a_server_with_a_full_queue(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     with contextlib.ExitStack() as stack:
         busy = stack.enter_context(socket.socket(socket.AF_UNIX))
@@ -64,7 +64,7 @@ def test_a_server_whose_queue_is_full_is_not_waited_for(tmp_path: Path) -> None:
         assert path.is_socket()
 
 
-def test_of_many_that_start_at_once_one_listens_and_is_reached(tmp_path: Path) -> None:
+def test_exactly_one_of_several_concurrent_starts_listens(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
@@ -90,9 +90,7 @@ def test_of_many_that_start_at_once_one_listens_and_is_reached(tmp_path: Path) -
     assert not path.exists()
 
 
-def test_a_directory_that_another_program_has_locked_is_not_waited_for_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_waits_for_a_locked_directory_up_to_a_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket_file, "_LOCK_SECONDS", 0.05)
     descriptor = os.open(tmp_path, os.O_RDONLY)
     try:
@@ -104,7 +102,7 @@ def test_a_directory_that_another_program_has_locked_is_not_waited_for_for_ever(
 
 @pytest.mark.once
 @pytest.mark.parametrize("form", [[], ["--workers", "1"]], ids=["one process", "workers"])
-def test_the_umask_reaches_the_socket(form: list[str], directory: Path, tmp_path: Path) -> None:
+def test_applies_the_umask_to_the_socket_file(form: list[str], directory: Path, tmp_path: Path) -> None:
     path = tmp_path / "socket"
     with running(tmp_path / "server", "-a", f"unix:{path}", "-d", str(directory), "--umask", "027", *form):
         assert path.stat().st_mode & 0o777 == 0o750
@@ -113,7 +111,7 @@ def test_the_umask_reaches_the_socket(form: list[str], directory: Path, tmp_path
 # --- Remove --------------------------------------------------------------------------------------
 
 
-def test_a_file_that_was_moved_or_that_others_made_is_not_removed(tmp_path: Path) -> None:
+def test_keeps_a_file_that_was_moved_or_created_by_others(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     first = open_listener(f"unix:{path}", 0)
     path.rename(tmp_path / "moved")
@@ -131,7 +129,7 @@ def test_a_file_that_was_moved_or_that_others_made_is_not_removed(tmp_path: Path
 
 
 @pytest.mark.once  # newer interpreters warn of a fork beside the threads of a test run
-def test_the_child_of_a_server_does_not_remove_its_file(tmp_path: Path) -> None:
+def test_child_process_does_not_remove_the_file(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     listener = open_listener(f"unix:{path}", 0)
     child = os.fork()
@@ -146,9 +144,7 @@ def test_the_child_of_a_server_does_not_remove_its_file(tmp_path: Path) -> None:
 
 @pytest.mark.once
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_a_server_that_drains_leaves_the_file_of_its_successor(
-    form: list[str], directory: Path, tmp_path: Path
-) -> None:
+def test_draining_server_keeps_the_file_of_its_successor(form: list[str], directory: Path, tmp_path: Path) -> None:
     path = tmp_path / "socket"
     options = ("-a", f"unix:{path}", "-d", str(directory))
     with contextlib.ExitStack() as first:
@@ -170,7 +166,7 @@ def test_a_server_that_drains_leaves_the_file_of_its_successor(
 @pytest.mark.once
 @NOT_ROOT
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_a_server_that_became_another_user_removes_its_file(form: list[str], public: Path, tmp_path: Path) -> None:
+def test_removes_the_file_after_a_change_of_user(form: list[str], public: Path, tmp_path: Path) -> None:
     path = public / "socket"
     options = ("-a", f"unix:{path}", "-d", str(public), "--user", "65534", "--umask", "000", *form)
     with running(tmp_path / "server", *options):
@@ -180,8 +176,8 @@ def test_a_server_that_became_another_user_removes_its_file(form: list[str], pub
 
 @pytest.mark.once
 @NOT_ROOT
-@pytest.mark.parametrize("how", ["told", "killed", "successor"])
-def test_the_file_is_removed_for_a_process_that_may_not(how: str, public: Path) -> None:
+@pytest.mark.parametrize("how", ["closed", "killed", "successor"])
+def test_removes_the_file_for_an_unprivileged_process(how: str, public: Path) -> None:
     path = public / "socket"
     reader, writer = os.pipe()
     child = os.fork()
@@ -190,7 +186,7 @@ def test_the_file_is_removed_for_a_process_that_may_not(how: str, public: Path) 
             listener = open_listener(f"unix:{path}", 0)
             socket_file.keep_removable()
             os.setresuid(65534, 65534, 65534)
-            if how == "told":
+            if how == "closed":
                 close_listener(listener)
             os.write(writer, b"!")
             signal.pause()
@@ -198,7 +194,7 @@ def test_the_file_is_removed_for_a_process_that_may_not(how: str, public: Path) 
     os.close(writer)
     assert os.read(reader, 1)
     os.close(reader)
-    if how == "told":
+    if how == "closed":
         assert not path.exists()
     if how == "successor":
         path.unlink()

@@ -1,4 +1,4 @@
-"""A supervisor whose workers do as a file says, with short times, so that each test of it takes a second.
+"""A supervisor with scripted workers and short timeouts, so that each test takes about a second.
 
 ``python -m tests.greenserver.service.supervised DIRECTORY [MODULE.NAME=SECONDS...]`` is the program. `DIRECTORY`
 holds `behaviour`, which a worker reads when it starts, `count`, how many there are to be, and `journal`, to which each
@@ -45,7 +45,7 @@ class Entry(NamedTuple):
 
 
 class Supervised:
-    """A supervisor in a process of its own, with workers that do as they are told."""
+    """A supervisor in a process of its own, with scripted workers."""
 
     def __init__(
         self, directory: Path, behaviour: str, *times: str, count: int = 2, environment: dict[str, str] | None = None
@@ -70,9 +70,9 @@ class Supervised:
             )
         assert self.process.stdout is not None
         with self.process.stdout:
-            told = self.process.stdout.readline()
-        assert told, self.log()
-        self.port = int(told)
+            line = self.process.stdout.readline()
+        assert line, self.log()
+        self.port = int(line)
 
     def workers_behave(self, behaviour: str) -> None:
         """Say what the workers do that start from now on."""
@@ -122,7 +122,7 @@ class Supervised:
         return (self._directory / "log").read_text()
 
     def wait_for_log(self, text: str, count: int = 1) -> None:
-        """Wait until the log says something so often."""
+        """Wait until the log contains a text several times."""
         wait_until(lambda: self.log().count(text) >= count, f"{count} times {text!r} in {self.log()[-2000:]}")
 
     def children(self) -> list[int]:
@@ -176,11 +176,11 @@ class ScriptedWorker:
         self._beats = beats
         self._ends = False
         self._is_deaf = False
-        os.close(listener.detach())  # it accepts nobody
+        os.close(listener.detach())  # it accepts no client
         del settings, admin, supervisor
 
     def run(self) -> NoReturn:
-        """Do as the file says."""
+        """Execute the script in the file."""
         signal.signal(signal.SIGTERM, self._stop)
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(number, signal.SIG_IGN)
@@ -191,7 +191,7 @@ class ScriptedWorker:
         sys.exit(0)
 
     def _do(self, what: str, value: float = 0.0) -> None:
-        """Do what a word says, with a value.
+        """Execute a step of the script, with a value.
 
         `serve`; `exit` with a status; die by a `signal`; be ready after so many seconds (`slow`) or never (`silent`);
         be ready and fall silent (`hang`), ignore SIGTERM (`deaf`), exit soon (`last`), or have a child (`parent`).

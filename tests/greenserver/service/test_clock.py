@@ -1,4 +1,4 @@
-"""The supervisor's clock goes on while the supervisor runs, and stands still while it is stopped."""
+"""The supervisor's clock only runs while the supervisor does."""
 
 import time
 
@@ -8,7 +8,7 @@ from greenserver.service import clock
 from greenserver.service.clock import TURN_SECONDS, RunningClock
 
 
-def test_it_goes_on_by_a_turn_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clock_advances_by_one_turn_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     moments = [1000.0]
     monkeypatch.setattr(clock, "monotonic", lambda: moments[0])
     running = RunningClock()
@@ -19,7 +19,7 @@ def test_it_goes_on_by_a_turn_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
         before = running.now
 
 
-def test_it_goes_as_fast_as_any() -> None:
+def test_clock_runs_at_the_speed_of_monotonic() -> None:
     running = RunningClock()
     began, before = time.monotonic(), running.now
     for _ in range(5):

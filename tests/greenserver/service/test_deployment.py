@@ -1,4 +1,4 @@
-"""What is printed for elsewhere is right: systemd has nothing to say against it, and what it calls is there."""
+"""The printed units, container file and configuration are valid, and refer to what exists."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def unit() -> dict[str, list[str]]:
     return values
 
 
-def test_the_command_line_prints_what_the_package_holds() -> None:
+def test_deploy_prints_the_files_of_the_package() -> None:
     for what in ("systemd", "socket", "config", "container"):
         text = deployment.render(what)
         assert __version__ in text
@@ -64,7 +64,7 @@ def test_the_command_line_prints_what_the_package_holds() -> None:
     assert "'ship' is not one of 'systemd', 'socket', 'config', 'container'" in done.stderr
 
 
-def test_systemd_has_nothing_to_say_against_the_units(tmp_path: Path) -> None:
+def test_systemd_verifies_the_units(tmp_path: Path) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         pytest.skip("systemd-analyze is missing (apt-get install systemd)")
@@ -78,7 +78,7 @@ def test_systemd_has_nothing_to_say_against_the_units(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_the_unit_leaves_all_settings_to_the_file(unit: dict[str, list[str]], tmp_path: Path) -> None:
+def test_unit_sets_nothing_that_the_file_can_set(unit: dict[str, list[str]], tmp_path: Path) -> None:
     assert not set(unit) & {"Environment", "EnvironmentFile", "PassEnvironment", "WorkingDirectory"}
     (start,) = unit["ExecStart"]
     assert shlex.split(start)[1:] == ["--config", "/etc/greenserver/greenserver.toml"]
@@ -95,7 +95,7 @@ def test_the_unit_leaves_all_settings_to_the_file(unit: dict[str, list[str]], tm
         assert name in {option.key for option in OPTIONS}
 
 
-def test_an_installation_that_the_service_cannot_see_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warns_of_an_installation_that_the_service_cannot_see(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "prefix", "/home/me/.venv")
     monkeypatch.setattr(sys, "executable", "/root/python")
     assert set(deployment.hidden_paths()) >= {"/home/me/.venv", "/root/python"}
@@ -105,7 +105,7 @@ def test_an_installation_that_the_service_cannot_see_is_told(monkeypatch: pytest
     assert deployment.hidden_paths() == []
 
 
-def test_the_unit_shuts_in_what_it_starts(unit: dict[str, list[str]]) -> None:
+def test_unit_sandboxes_the_service(unit: dict[str, list[str]]) -> None:
     for name, value in {
         "DynamicUser": "yes",
         "NoNewPrivileges": "yes",
@@ -120,7 +120,7 @@ def test_the_unit_shuts_in_what_it_starts(unit: dict[str, list[str]]) -> None:
         assert unit[name] == [value], name
 
 
-def test_what_the_unit_starts_is_there_and_takes_its_settings(unit: dict[str, list[str]], tmp_path: Path) -> None:
+def test_unit_starts_an_existing_program_with_valid_settings(unit: dict[str, list[str]], tmp_path: Path) -> None:
     (start,) = unit["ExecStart"]
     arguments = shlex.split(start)
     assert os.access(arguments[0], os.X_OK)
@@ -138,7 +138,7 @@ def test_what_the_unit_starts_is_there_and_takes_its_settings(unit: dict[str, li
     assert (done.returncode, done.stdout) == (0, "greenserver: the configuration is valid\n")
 
 
-def test_a_unit_can_start_what_lies_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unit_quotes_any_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / 'two "words", 50%'
     folder.mkdir()
     shutil.copy("/bin/true", folder / "greenserver")
@@ -150,7 +150,7 @@ def test_a_unit_can_start_what_lies_anywhere(tmp_path: Path, monkeypatch: pytest
     assert 'two \\"words\\", 50%%/python" -I -m greenserver --config' in deployment.render("systemd")
 
 
-def test_the_container_serves_and_its_health_is_seen(tmp_path: Path) -> None:
+def test_container_serves_and_reports_its_health(tmp_path: Path) -> None:
     steps = [line.split(" ", 1) for line in printed("container").splitlines() if line and line[0] != "#"]
     assert {step for step, _ in steps} == {
         *("FROM", "COPY", "RUN", "ENV", "USER", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT")

@@ -1,4 +1,4 @@
-"""The heart goes on beating, and notices how late it is."""
+"""The heartbeat measures the lag of the event loop, and survives failing callbacks."""
 
 import pytest
 
@@ -29,9 +29,9 @@ print(len(lags) >= 4, min(lags) >= 0, max(lags) > 0.4 if sys.argv[1] == "gevent"
 """
 
 
-def test_a_loop_that_is_held_is_noticed_and_a_beat_that_fails_stops_nothing() -> None:
+def test_measures_a_blocked_loop_and_survives_a_failing_callback() -> None:
     assert run_script(_SCRIPT, "gevent").stdout == "True True True\n"
 
 
-def test_a_thread_beats_too() -> None:
+def test_runs_in_a_thread() -> None:
     assert run_script(_SCRIPT, "threads").stdout == "True True True\n"

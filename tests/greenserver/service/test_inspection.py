@@ -1,4 +1,4 @@
-"""What an operator has probably overlooked is said at start, and by --check-config, in a line each."""
+"""Probable mistakes of an operator are reported at start and by --check-config, one line each."""
 
 import os
 import subprocess
@@ -25,11 +25,11 @@ def events(settings: Settings) -> list[str]:
     return [finding.event for finding in inspect(settings)]
 
 
-def test_nothing_is_said_when_all_is_well(directory: Path) -> None:
+def test_reports_nothing_if_all_is_well(directory: Path) -> None:
     assert inspect(Settings(directory=str(directory))) == []
 
 
-def test_a_directory_without_a_file_to_serve_is_told_with_the_reason(tmp_path: Path) -> None:
+def test_reports_a_directory_without_files_to_serve(tmp_path: Path) -> None:
     def reason() -> object:
         (finding,) = inspect(Settings(directory=str(tmp_path)))
         assert finding.event == "no file to serve"
@@ -48,7 +48,7 @@ def test_a_directory_without_a_file_to_serve_is_told_with_the_reason(tmp_path: P
 
 @pytest.mark.once  # newer interpreters warn of a fork beside the threads of a test run
 @NOT_ROOT
-def test_files_are_looked_at_as_the_user_who_will_serve_them() -> None:
+def test_checks_files_as_the_user_who_will_serve_them() -> None:
     with tempfile.TemporaryDirectory() as path:  # that of the test is for its user only
         Path(path).chmod(0o755)
         (Path(path) / "secret").touch(0o600)
@@ -59,7 +59,7 @@ def test_files_are_looked_at_as_the_user_who_will_serve_them() -> None:
     assert os.geteuid() == 0
 
 
-def test_a_variable_that_is_no_setting_is_told(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_an_unknown_environment_variable(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GREENSERVER_PROT", "1")
     monkeypatch.setenv("GREENSERVER_XYZZY", "1")
     assert inspect(Settings(directory=str(directory))) == [
@@ -68,14 +68,14 @@ def test_a_variable_that_is_no_setting_is_told(directory: Path, monkeypatch: pyt
     ]
 
 
-def test_a_system_without_proc_is_told(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_a_system_without_proc(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspection, "_PROC", directory / "none")
     assert events(Settings(directory=str(directory))) == ["/proc is not mounted"]
 
 
 @pytest.mark.once
 @pytest.mark.parametrize("workers", [(), ("--workers", "1")], ids=["one process", "workers"])
-def test_a_server_says_so_once_it_listens(workers: tuple[str, ...], tmp_path: Path) -> None:
+def test_server_logs_the_findings_once_it_listens(workers: tuple[str, ...], tmp_path: Path) -> None:
     served = tmp_path / "served"
     served.mkdir()
     environment = {"GREENSERVER_VERSION": "abc", "WEB_CONCURRENCY": "4", "PORT": "1"}
@@ -87,7 +87,7 @@ def test_a_server_says_so_once_it_listens(workers: tuple[str, ...], tmp_path: Pa
 
 
 @pytest.mark.once
-def test_a_check_says_so_too(tmp_path: Path) -> None:
+def test_check_config_prints_the_findings(tmp_path: Path) -> None:
     done = subprocess.run(
         [PROGRAM, "--check-config", "--user", "root"],
         cwd=tmp_path,
@@ -105,7 +105,7 @@ def test_a_check_says_so_too(tmp_path: Path) -> None:
 
 @pytest.mark.once
 @NOT_ROOT
-def test_a_system_without_proc_is_told_by_the_program(tmp_path: Path) -> None:
+def test_program_reports_a_system_without_proc(tmp_path: Path) -> None:
     (tmp_path / "one").touch()
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh", PROGRAM, "--check-config"],
@@ -125,7 +125,7 @@ def test_a_system_without_proc_is_told_by_the_program(tmp_path: Path) -> None:
 @pytest.mark.once
 @pytest.mark.parametrize("workers", [[], ["--workers", "1"]], ids=["one process", "workers"])
 @NOT_ROOT
-def test_a_user_that_it_may_not_become_is_refused_before_it_listens(workers: list[str]) -> None:
+def test_rejects_a_user_that_it_cannot_become_before_it_listens(workers: list[str]) -> None:
     done = subprocess.run(
         [*as_nobody(), PROGRAM, "-d", "/", "-p", "0", "--user", "root", *workers],
         cwd="/",

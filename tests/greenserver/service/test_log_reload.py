@@ -1,4 +1,4 @@
-"""A reload changes how much is logged and in which form, for one process and for several."""
+"""A reload changes the level and format of the log, with one process and with workers."""
 
 import json
 import signal
@@ -15,16 +15,14 @@ ASKED = b"get_metadata one\r\n"
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_the_level_and_the_form_of_the_log_are_those_of_the_new_configuration(
-    start: Start, directory: Path, tmp_path: Path, workers: int
-) -> None:
+def test_reload_applies_log_level_and_format(start: Start, directory: Path, tmp_path: Path, workers: int) -> None:
     config = tmp_path / "greenserver.toml"
     always = f'directory = "{directory}"\nworkers = {workers}\n'
     config.write_text(always)
     server = start(directory, "-c", str(config), "--engine", "threads", is_directory_option=False)
 
     def reload(more: str, form: str) -> int:
-        """Reload, and return how many lines there were when all is as the new configuration says."""
+        """Reload, and return the number of log lines when the new configuration is active."""
         config.write_text(always + more)
         server.process.send_signal(signal.SIGHUP)
         wait_until(lambda: form in server.log(), form)

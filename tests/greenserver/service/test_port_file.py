@@ -1,4 +1,4 @@
-"""The port is written to whatever file the operator names, and a start never waits for it for ever."""
+"""The port is written to any kind of file, and never delays a start for long."""
 
 import os
 import threading
@@ -11,7 +11,7 @@ from greenserver.service.port_file import write_port
 from tests.greenserver.program import running
 
 
-def test_a_file_is_written_whole_and_for_all_to_read(tmp_path: Path) -> None:
+def test_writes_a_world_readable_file_atomically(tmp_path: Path) -> None:
     file = tmp_path / "port"
     file.write_text("an older and longer content")
     held = file.open()
@@ -23,7 +23,7 @@ def test_a_file_is_written_whole_and_for_all_to_read(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "port").mkdir()
     with pytest.raises(OSError, match=r"^cannot write the port to .*port: Is a directory$"):
         write_port(str(tmp_path / "port"), 1)
@@ -31,7 +31,7 @@ def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_there", [True, False])
-def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path, is_there: bool) -> None:
+def test_writes_to_the_target_of_a_symlink(tmp_path: Path, is_there: bool) -> None:
     if is_there:
         (tmp_path / "real").write_text("an older and longer content")
     (tmp_path / "link").symlink_to("real")
@@ -40,7 +40,7 @@ def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path, is_there: 
     assert (tmp_path / "real").read_text() == "12345\n"
 
 
-def test_a_fifo_stays_and_its_reader_gets_the_port_even_if_it_comes_later(tmp_path: Path) -> None:
+def test_writes_to_a_fifo_whose_reader_comes_later(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     read: list[str] = []
@@ -52,7 +52,7 @@ def test_a_fifo_stays_and_its_reader_gets_the_port_even_if_it_comes_later(tmp_pa
     assert fifo.is_fifo()
 
 
-def test_a_fifo_that_nobody_reads_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_out_on_a_fifo_without_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PORT_FILE_SECONDS", 0.05)
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(OSError, match=r"^cannot write the port to .*fifo: nobody reads this FIFO$"):
@@ -61,7 +61,7 @@ def test_a_fifo_that_nobody_reads_is_not_waited_for_for_ever(tmp_path: Path, mon
 
 @pytest.mark.parametrize("name", ["/dev/fd/{}", "/proc/self/fd/{}"])
 @pytest.mark.parametrize("kind", ["pipe", "file"])
-def test_a_descriptor_is_written_to(tmp_path: Path, name: str, kind: str) -> None:
+def test_writes_to_a_descriptor(tmp_path: Path, name: str, kind: str) -> None:
     reader, writer = os.pipe() if kind == "pipe" else (os.open(tmp_path / "f", os.O_RDWR | os.O_CREAT), -1)
     try:
         write_port(name.format(writer if kind == "pipe" else reader), 12345)
@@ -73,7 +73,7 @@ def test_a_descriptor_is_written_to(tmp_path: Path, name: str, kind: str) -> Non
 
 
 @pytest.mark.once
-def test_a_server_tells_its_port_by_a_pipe(directory: Path, tmp_path: Path) -> None:
+def test_server_writes_its_port_to_a_pipe(directory: Path, tmp_path: Path) -> None:
     reader, writer = os.pipe()
     with os.fdopen(reader) as pipe:
         options = ("-d", str(directory), "--port-file", f"/dev/fd/{writer}")

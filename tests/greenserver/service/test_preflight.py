@@ -1,4 +1,4 @@
-"""Settings are tried out where nothing of them stays, and for no longer than they may take."""
+"""Settings are checked in another process, in bounded time."""
 
 import os
 import select
@@ -22,7 +22,7 @@ def held() -> tuple[list[str], str]:
     return os.listdir("/proc/self/fd"), children
 
 
-def test_what_is_wrong_with_settings_is_found_in_another_process(tmp_path: Path) -> None:
+def test_finds_errors_in_another_process(tmp_path: Path) -> None:
     before = held()
     check(Settings(directory=str(tmp_path)))
     with pytest.raises(OSError, match=rf"^cannot serve {tmp_path}/no: No such file or directory$"):
@@ -30,7 +30,7 @@ def test_what_is_wrong_with_settings_is_found_in_another_process(tmp_path: Path)
     assert held() == before
 
 
-def test_whatever_goes_wrong_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_any_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_settings: Settings) -> None:
         raise NotImplementedError
 
@@ -39,16 +39,16 @@ def test_whatever_goes_wrong_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         check(Settings())
 
 
-def test_a_name_that_is_no_text_is_told_too(tmp_path: Path) -> None:
+def test_reports_a_name_that_is_not_text(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"^cannot serve .*No such file"):
         check(Settings(directory=str(tmp_path / "no\udcff")))
 
 
-def test_a_result_of_any_size_comes_whole() -> None:
+def test_returns_a_result_of_any_size() -> None:
     assert Trial(lambda: b"x" * 1_000_000).wait() == b"x" * 1_000_000
 
 
-def test_one_that_takes_too_long_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kills_a_check_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "TRIAL_SECONDS", 0.2)
     descriptors = os.listdir("/proc/self/fd")
     trial = Trial(lambda: time.sleep(TIMEOUT_SECONDS))
@@ -59,19 +59,19 @@ def test_one_that_takes_too_long_is_killed(monkeypatch: pytest.MonkeyPatch) -> N
     assert os.waitstatus_to_exitcode(ended) == -signal.SIGKILL
 
 
-def test_one_that_hangs_ends_though_its_parent_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hanging_check_ends_without_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "TRIAL_SECONDS", 0.2)
     trial = Trial(lambda: time.sleep(TIMEOUT_SECONDS))
     assert os.waitstatus_to_exitcode(os.waitpid(-1, 0)[1]) == -signal.SIGALRM
     trial.close()
 
 
-def test_one_that_is_killed_has_not_passed() -> None:
+def test_killed_check_has_failed() -> None:
     with pytest.raises(OSError, match=r"^the process that checked the configuration was killed$"):
         Trial(lambda: os.kill(os.getpid(), signal.SIGKILL)).wait()
 
 
-def test_one_that_has_ended_is_not_killed_again() -> None:
+def test_does_not_kill_an_ended_check() -> None:
     trial = Trial(lambda: None)
     poll = select.poll()
     poll.register(trial.fileno())
@@ -81,7 +81,7 @@ def test_one_that_has_ended_is_not_killed_again() -> None:
     assert trial.result() is None
 
 
-def test_nothing_that_it_needs_is_imported_here() -> None:
+def test_imports_nothing_into_this_process() -> None:
     script = (
         "import sys; from greenserver.config.settings import Settings; from greenserver.service import preflight; "
         "preflight.check(Settings()); print({'ssl', 'greenserver.server'} & set(sys.modules))"

@@ -1,4 +1,4 @@
-"""A server becomes whom it is told to become, for good, or says why not."""
+"""The server becomes the requested user and group for good, or says why it cannot."""
 
 import os
 import pwd
@@ -22,24 +22,24 @@ print(os.getresuid(), os.getresgid(), os.getgroups())
 """
 
 
-def test_nobody_is_found_when_nobody_is_named() -> None:
+def test_finds_no_identity_without_a_name() -> None:
     assert privileges.find(Settings()) is None
 
 
-def test_a_user_and_a_group_are_found_by_name_and_by_number() -> None:
+def test_finds_users_and_groups_by_name_and_number() -> None:
     root = pwd.getpwuid(0)
     assert privileges.find(Settings(user="root")) == (0, root.pw_gid, "root")
     assert privileges.find(Settings(user="0", group="0")) == (0, 0, "root")
     assert privileges.find(Settings(group="root")) == (os.geteuid(), 0, None)
 
 
-def test_a_number_needs_no_entry_in_the_database() -> None:
+def test_accepts_a_number_without_a_database_entry() -> None:
     assert privileges.find(Settings(user="4000000000")) == (4000000000, 4000000000, None)
     assert privileges.find(Settings(user="4000000000", group="3999999999")) == (4000000000, 3999999999, None)
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("settings", "message"),
     [
         (Settings(user="no-such-user"), "no such user: 'no-such-user'; create it"),
         (Settings(user="4294967295"), "no such user or group: '4294967295'; the highest is 4294967294"),
@@ -48,12 +48,12 @@ def test_a_number_needs_no_entry_in_the_database() -> None:
         (Settings(group="no-such-group"), "no such group: 'no-such-group'"),
     ],
 )
-def test_whoever_is_not_there_is_named(settings: Settings, says: str) -> None:
-    with pytest.raises(OSError, match=says):
+def test_error_names_an_unknown_user_or_group(settings: Settings, message: str) -> None:
+    with pytest.raises(OSError, match=message):
         privileges.find(settings)
 
 
-def test_who_drops_privileges_has_none_left() -> None:
+def test_drops_all_privileges() -> None:
     is_root = os.geteuid() == 0
     entry = pwd.getpwnam("nobody") if is_root else pwd.getpwuid(os.geteuid())
     # Unmeasured: the user that it becomes could not write down which lines ran.
@@ -65,7 +65,7 @@ def test_who_drops_privileges_has_none_left() -> None:
         assert f"[{entry.pw_gid}]" in done.stdout, "no further group"
 
 
-def test_who_may_not_is_told_that_only_root_can() -> None:
+def test_requires_root() -> None:
     imports, _, rest = _SCRIPT.partition("privileges.drop")
     script = f"{imports}import greenserver.net.socket_file\nos.geteuid() or os.setuid(65534)\nprivileges.drop{rest}"
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""One process reads its configuration anew on SIGHUP, on every engine, and keeps the old one if the new one is bad."""
+"""A single process reloads its configuration on SIGHUP, on every engine, and keeps the old one if that fails."""
 
 import contextlib
 import logging
@@ -31,14 +31,14 @@ def start_with(start: Start, config: Path, directory: Path, engine: str, *more: 
     return server
 
 
-def reload(server: Server, says: str) -> None:
-    """Send SIGHUP and wait until the log says something once more."""
-    before = server.log().count(says)
+def reload(server: Server, message: str) -> None:
+    """Send SIGHUP and wait for one more occurrence of a log message."""
+    before = server.log().count(message)
     server.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: server.log().count(says) > before, says)
+    wait_until(lambda: server.log().count(message) > before, message)
 
 
-def test_a_reload_changes_what_is_served_and_how(
+def test_reload_applies_directory_and_settings(
     start: Start, config: Path, directory: Path, tmp_path: Path, engine: str
 ) -> None:
     server = start_with(start, config, directory, engine)
@@ -52,19 +52,19 @@ def test_a_reload_changes_what_is_served_and_how(
     assert server.stop() == 0
 
 
-def test_a_bad_configuration_is_told_and_the_old_one_stays(
+def test_reload_keeps_the_old_configuration_if_the_new_one_is_invalid(
     start: Start, config: Path, directory: Path, engine: str
 ) -> None:
     server = start_with(start, config, directory, engine)
     good = config.read_text()
-    for bad, says in (
+    for bad, message in (
         ("prot = 1\n", "unknown key 'prot'"),
         ('directory = "/nowhere/at/all"\n', "cannot serve /nowhere/at/all"),
         ('tls-cert = "/no/cert"\ntls-key = "/no/key"\n', "cannot read /no/cert"),
     ):
         config.write_text(bad)
         reload(server, "reload failed; keeping the old configuration")
-        assert says in server.log()
+        assert message in server.log()
         assert server.ask(b"get_metadata .hidden\r\n") == b"0 OK\r\n6\r\n"
     config.write_text(good + "port = 1\nworkers = 2\nfile-threads = 3\n")
     reload(server, "change ignored until a restart")
@@ -72,7 +72,7 @@ def test_a_bad_configuration_is_told_and_the_old_one_stays(
     assert server.stop() == 0
 
 
-def test_a_reload_parts_with_idle_clients_and_keeps_the_reply_under_way(
+def test_reload_closes_idle_connections_and_finishes_replies(
     start: Start, config: Path, directory: Path, engine: str
 ) -> None:
     server = start_with(start, config, directory, engine)
@@ -85,7 +85,7 @@ def test_a_reload_parts_with_idle_clients_and_keeps_the_reply_under_way(
     assert server.ask(b"get_metadata one\r\n") == b"0 OK\r\n1\r\n"
 
 
-def test_many_reloads_at_once_hold_nothing(start: Start, config: Path, directory: Path, engine: str) -> None:
+def test_concurrent_reloads_leak_no_descriptors(start: Start, config: Path, directory: Path, engine: str) -> None:
     server = start_with(start, config, directory, engine)
     server.ask(b"quit\r\n")
     reload(server, "configuration reloaded")
@@ -97,7 +97,7 @@ def test_many_reloads_at_once_hold_nothing(start: Start, config: Path, directory
     assert server.ask(b"get_metadata one\r\n") == b"0 OK\r\n1\r\n"
 
 
-def test_the_directory_that_a_reload_replaces_is_given_back(
+def test_reload_closes_the_replaced_directory(
     start: Start, config: Path, directory: Path, tmp_path: Path, engine: str
 ) -> None:
     server = start_with(start, config, directory, engine)
@@ -120,7 +120,7 @@ def opened_by(server: Server) -> list[str]:
     return paths
 
 
-def test_a_client_that_has_come_before_the_stop_is_not_reset(start: Start, directory: Path, engine: str) -> None:
+def test_stop_does_not_reset_a_queued_client(start: Start, directory: Path, engine: str) -> None:
     server = start(directory, "--engine", engine)
     server.ask(b"quit\r\n")
     server.process.send_signal(signal.SIGSTOP)
@@ -134,7 +134,7 @@ def test_a_client_that_has_come_before_the_stop_is_not_reset(start: Start, direc
     assert server.process.wait(20) == 0
 
 
-def test_what_is_wrong_is_found_without_listening(tmp_path: Path) -> None:
+def test_check_finds_errors_without_listening(tmp_path: Path) -> None:
     process.check(Settings(directory=str(tmp_path), port=1))
     with pytest.raises(OSError, match=r"^cannot serve "):
         process.check(Settings(directory=str(tmp_path / "no")))
@@ -142,7 +142,7 @@ def test_what_is_wrong_is_found_without_listening(tmp_path: Path) -> None:
         process.check(Settings(directory=str(tmp_path), tls_cert="/no/cert", tls_key="/no/key"))
 
 
-def test_a_given_listener_is_served_and_left_to_those_who_share_it(tmp_path: Path) -> None:
+def test_inherited_listener_stays_open_for_its_other_users(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         settings = Settings(directory=str(tmp_path), engine="sequential")
         shared = socket.socket(fileno=socket.dup(listener.fileno()))
@@ -155,7 +155,7 @@ def test_a_given_listener_is_served_and_left_to_those_who_share_it(tmp_path: Pat
             listener.accept()[0].close()
 
 
-def test_a_reload_without_room_for_a_thread_is_refused_and_the_next_one_taken(
+def test_reload_fails_without_a_thread_and_the_next_one_succeeds(
     monkeypatch: pytest.MonkeyPatch, log: logging.Logger, caplog: pytest.LogCaptureFixture, directory: Path
 ) -> None:
     def refuse(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""The log is as loud as it is asked to be, and says what became of a configuration."""
+"""A reload sets the log level and logs its result."""
 
 import logging
 
@@ -20,7 +20,7 @@ from greenserver.service.reload import adjust_log, configure_log, report_failed_
         (1, 1, "INFO"),
     ],
 )
-def test_the_log_is_as_loud_as_it_is_asked_to_be(log: logging.Logger, verbose: int, quiet: int, level: str) -> None:
+def test_sets_the_log_level(log: logging.Logger, verbose: int, quiet: int, level: str) -> None:
     configure_log(Settings(verbose=verbose, quiet=quiet))
     assert logging.getLevelName(log.level) == level
     adjust_log(Settings(log_format="json", verbose=1))
@@ -28,7 +28,7 @@ def test_the_log_is_as_loud_as_it_is_asked_to_be(log: logging.Logger, verbose: i
     assert [type(each.formatter).__name__ for each in log.handlers] == ["JsonFormatter"]
 
 
-def test_what_became_of_a_configuration_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_logs_the_result_of_a_reload(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "greenserver"):
         report_failed_reload("because")
         report_reload([])

@@ -1,4 +1,4 @@
-"""A server takes the descriptors that it may have, alone and with workers, and lets in no more than they are for."""
+"""The server raises its descriptor limit, and accepts no more clients than descriptors allow."""
 
 import contextlib
 import re
@@ -29,9 +29,7 @@ def limits_of(process: int) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("options", [("--engine", "selectors"), ("--engine", "gevent"), ("--workers", "1")])
-def test_the_limit_is_raised_and_clients_past_it_are_told(
-    start: Start, directory: Path, options: tuple[str, ...]
-) -> None:
+def test_raises_the_limit_and_rejects_clients_over_it(start: Start, directory: Path, options: tuple[str, ...]) -> None:
     server = start(directory, *options, prepare=hold_back)
     assert server.ask(b"get_metadata one\r\n") == b"0 OK\r\n1\r\n"
     children = (
@@ -55,7 +53,7 @@ def answer(client: Client) -> bytes:
     return client.line()
 
 
-def test_a_limit_that_cannot_be_raised_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keeps_a_limit_that_cannot_be_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise ValueError
 

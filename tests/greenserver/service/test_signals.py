@@ -1,4 +1,4 @@
-"""The second SIGTERM ends a server at once, also as process 1 of a container."""
+"""A second SIGTERM ends the server at once, also as process 1 of a container."""
 
 import contextlib
 import os
@@ -47,7 +47,7 @@ def first_process(container: "subprocess.Popen[bytes]") -> int:
 
 @pytest.mark.parametrize("options", [("--engine", "gevent"), ("--engine", "threads"), ("--workers", "1")])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_ends_process_1_at_once(
+def test_second_sigterm_ends_process_1_at_once(
     directory: Path, tmp_path: Path, options: tuple[str, ...], number: int
 ) -> None:
     port_file = tmp_path / "port"

@@ -1,4 +1,4 @@
-"""The number of workers is kept if they crash, hang or start in vain; a reload leaves no gap; the end is orderly."""
+"""The supervisor replaces workers that crash, hang or fail to start; reloads leave no gap, and stops are orderly."""
 
 import contextlib
 import os
@@ -50,7 +50,7 @@ def busy_share(supervised: Supervised, seconds: float = 1.0) -> float:
 # --- Their number --------------------------------------------------------------------------------
 
 
-def test_as_many_start_as_are_asked_for_and_no_more(supervise: Supervise) -> None:
+def test_starts_the_requested_number_of_workers(supervise: Supervise) -> None:
     supervised = supervise("serve", count=3)
     ready = supervised.wait_for("ready", 3)
     assert sorted(ready) == sorted(supervised.children())
@@ -59,7 +59,7 @@ def test_as_many_start_as_are_asked_for_and_no_more(supervise: Supervise) -> Non
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
-def test_one_that_ends_once_it_was_ready_is_replaced_at_once(supervise: Supervise, number: int) -> None:
+def test_replaces_a_ready_worker_that_exits_at_once(supervise: Supervise, number: int) -> None:
     supervised = supervise("serve", *LATE)
     for replaced in range(3):
         victim = supervised.wait_for("ready", 2 + replaced)[replaced]
@@ -68,9 +68,9 @@ def test_one_that_ends_once_it_was_ready_is_replaced_at_once(supervise: Supervis
     wait_until(lambda: sorted(supervised.children()) == sorted(ready[3:]), "two are left, and no zombie")
 
 
-def test_how_a_worker_ended_is_logged(supervise: Supervise) -> None:
+def test_logs_how_a_worker_exited(supervise: Supervise) -> None:
     supervised = supervise("serve", count=1)
-    for turn, (number, says) in enumerate(
+    for turn, (number, message) in enumerate(
         (
             (signal.SIGKILL, "ERROR   worker killed, perhaps out of memory process={} signal=SIGKILL"),
             (signal.SIGSEGV, "WARNING worker ended by a signal process={} signal=SIGSEGV"),
@@ -78,10 +78,10 @@ def test_how_a_worker_ended_is_logged(supervise: Supervise) -> None:
     ):
         worker = supervised.wait_for("ready", turn + 1)[turn]
         os.kill(worker, number)
-        supervised.wait_for_log(says.format(worker))
+        supervised.wait_for_log(message.format(worker))
 
 
-def test_more_and_fewer_are_had_by_signals_and_one_stays(supervise: Supervise) -> None:
+def test_sigttin_adds_and_sigttou_removes_workers_down_to_one(supervise: Supervise) -> None:
     supervised = supervise("serve")
     supervised.wait_for("ready", 2)
     supervised.send(signal.SIGTTIN)
@@ -100,7 +100,7 @@ def test_more_and_fewer_are_had_by_signals_and_one_stays(supervise: Supervise) -
     assert supervised.end() == 0
 
 
-def test_one_that_is_not_ready_goes_before_one_that_serves(supervise: Supervise) -> None:
+def test_sigttou_removes_a_starting_worker_first(supervise: Supervise) -> None:
     supervised = supervise("serve")
     ready = supervised.wait_for("ready", 2)
     supervised.workers_behave("silent")
@@ -115,7 +115,7 @@ def test_one_that_is_not_ready_goes_before_one_that_serves(supervise: Supervise)
 
 
 @pytest.mark.parametrize("behaviour", ["exit 1", "exit 7", f"signal {signal.SIGSEGV}"])
-def test_starts_in_vain_are_further_and_further_apart_up_to_a_bound(supervise: Supervise, behaviour: str) -> None:
+def test_failed_starts_are_retried_with_backoff(supervise: Supervise, behaviour: str) -> None:
     supervised = supervise(behaviour, *SOON)
     supervised.wait_for("start", 2 * 10)
     assert busy_share(supervised) < 0.5
@@ -125,7 +125,7 @@ def test_starts_in_vain_are_further_and_further_apart_up_to_a_bound(supervise: S
     assert moments[9] - moments[0] < TIMEOUT_SECONDS, "without a bound: 51 seconds"
 
 
-def test_a_start_that_succeeds_makes_the_pauses_short_again(supervise: Supervise) -> None:
+def test_successful_start_resets_the_backoff(supervise: Supervise) -> None:
     supervised = supervise(
         "exit 1", "supervisor.FIRST_PAUSE_SECONDS=0.02", "supervisor.LONGEST_PAUSE_SECONDS=300", count=1
     )
@@ -139,14 +139,14 @@ def test_a_start_that_succeeds_makes_the_pauses_short_again(supervise: Supervise
     assert second.moment - first.moment < 1.2, "not twice as long as the last one"
 
 
-def test_those_that_fail_together_count_once(supervise: Supervise) -> None:
+def test_simultaneous_failures_count_once(supervise: Supervise) -> None:
     supervised = supervise("exit 1", "supervisor.FIRST_PAUSE_SECONDS=0.5", count=6)
     supervised.wait_for("start", 12)
     moments = [entry.moment for entry in supervised.journal("start")]
     assert 0.5 < moments[6] - moments[0] < 5
 
 
-def test_nothing_starts_during_a_pause_and_a_reload_ends_it(supervise: Supervise) -> None:
+def test_reload_ends_the_backoff(supervise: Supervise) -> None:
     supervised = supervise("exit 1", *LATE)
     supervised.wait_for_log(" code=1", 2)
     assert busy_share(supervised) < 0.3
@@ -156,7 +156,7 @@ def test_nothing_starts_during_a_pause_and_a_reload_ends_it(supervise: Supervise
     supervised.wait_for("ready", 2)
 
 
-def test_one_that_is_told_to_go_before_it_is_ready_has_not_failed(supervise: Supervise) -> None:
+def test_worker_drained_before_it_is_ready_has_not_failed(supervise: Supervise) -> None:
     supervised = supervise("silent", *LATE)
     first = supervised.wait_for("start", 2)[0]
     supervised.workers_behave("serve")
@@ -164,21 +164,21 @@ def test_one_that_is_told_to_go_before_it_is_ready_has_not_failed(supervise: Sup
     supervised.wait_for("ready", 1)
 
 
-def test_one_that_says_that_it_cannot_serve_has_failed_even_if_it_was_ready(supervise: Supervise) -> None:
+def test_failing_exit_status_counts_even_after_ready(supervise: Supervise) -> None:
     supervised = supervise("last 1", *LATE, count=1)
     supervised.wait_for_log(" code=1")
     time.sleep(0.5)
     assert len(supervised.journal("start")) == 1
 
 
-def test_a_program_that_fails_at_its_first_start_ends(supervise: Supervise) -> None:
+def test_exits_if_the_first_start_fails(supervise: Supervise) -> None:
     supervised = supervise("exit 3", *LATE)
     assert supervised.process.wait(TIMEOUT_SECONDS) == 3
     assert "ERROR   worker failed to boot" in supervised.log()
     assert "ERROR   supervisor exiting" in supervised.log()
 
 
-def test_a_program_that_fails_later_is_tried_again(supervise: Supervise) -> None:
+def test_retries_if_a_later_start_fails(supervise: Supervise) -> None:
     supervised = supervise("serve", *SOON)
     ready = supervised.wait_for("ready", 2)
     supervised.workers_behave("exit 3")
@@ -189,7 +189,7 @@ def test_a_program_that_fails_later_is_tried_again(supervise: Supervise) -> None
     assert supervised.end() == 0
 
 
-def test_a_system_without_room_for_a_process_is_tried_again(supervise: Supervise) -> None:
+def test_retries_a_failed_fork(supervise: Supervise) -> None:
     supervised = supervise("serve", *SOON, count=1)
     ready = supervised.wait_for("ready", 1)
     supervised.fail("fork")
@@ -223,7 +223,7 @@ def test_old_workers_drain_only_once_new_ones_are_ready(supervise: Supervise) ->
     assert sorted(supervised.wait_for("term", 3)) == sorted(old)
 
 
-def test_old_workers_serve_on_while_new_ones_fail(supervise: Supervise) -> None:
+def test_old_workers_serve_while_new_ones_fail(supervise: Supervise) -> None:
     supervised = supervise("serve", *SOON)
     old = supervised.wait_for("ready", 2)
     supervised.workers_behave("exit 1")
@@ -236,7 +236,7 @@ def test_old_workers_serve_on_while_new_ones_fail(supervise: Supervise) -> None:
     assert len(supervised.wait_for("ready", 4)) == 4
 
 
-def test_a_reload_during_a_reload_leaves_those_that_serve(supervise: Supervise) -> None:
+def test_reload_during_a_reload_keeps_serving_workers(supervise: Supervise) -> None:
     supervised = supervise("serve")
     serving = supervised.wait_for("ready", 2)
     supervised.workers_behave("silent")
@@ -248,7 +248,7 @@ def test_a_reload_during_a_reload_leaves_those_that_serve(supervise: Supervise) 
     wait_until(lambda: sorted(supervised.children()) == sorted([*serving, *latest]), "those that serve stay")
 
 
-def test_a_configuration_that_cannot_be_read_in_time_is_refused_and_holds_nothing(supervise: Supervise) -> None:
+def test_rejects_a_configuration_that_takes_too_long_to_read(supervise: Supervise) -> None:
     supervised = supervise("serve", *QUICK_TRIAL)
     ready = supervised.wait_for("ready", 2)
     supervised.configuration_hangs()
@@ -264,7 +264,7 @@ def test_a_configuration_that_cannot_be_read_in_time_is_refused_and_holds_nothin
     assert not supervised.journal("term")
 
 
-def test_a_configuration_is_read_anew_if_it_changes_while_it_is_read(supervise: Supervise) -> None:
+def test_rereads_a_configuration_that_changes_while_it_is_read(supervise: Supervise) -> None:
     supervised = supervise("serve", count=1)
     supervised.wait_for("ready", 1)
     supervised.configuration_hangs()
@@ -277,7 +277,7 @@ def test_a_configuration_is_read_anew_if_it_changes_while_it_is_read(supervise: 
     assert "reload failed" not in supervised.log()
 
 
-def test_a_reading_that_is_killed_is_no_new_configuration(supervise: Supervise) -> None:
+def test_killed_check_keeps_the_old_configuration(supervise: Supervise) -> None:
     supervised = supervise("serve", count=1)
     supervised.wait_for("ready", 1)
     supervised.configuration_hangs()
@@ -288,7 +288,7 @@ def test_a_reading_that_is_killed_is_no_new_configuration(supervise: Supervise) 
     assert len(supervised.journal("start")) == 1
 
 
-def test_a_stop_does_not_wait_for_a_configuration(supervise: Supervise) -> None:
+def test_stop_does_not_wait_for_a_configuration(supervise: Supervise) -> None:
     supervised = supervise("serve", count=1)
     supervised.wait_for("ready", 1)
     supervised.configuration_hangs()
@@ -299,7 +299,7 @@ def test_a_stop_does_not_wait_for_a_configuration(supervise: Supervise) -> None:
     assert state_of(reading) == "X"
 
 
-def test_a_reload_counts_anew(supervise: Supervise) -> None:
+def test_reload_starts_the_configured_number_of_workers(supervise: Supervise) -> None:
     supervised = supervise("serve")
     supervised.wait_for("ready", 2)
     for count in (4, 1):
@@ -313,7 +313,7 @@ def test_a_reload_counts_anew(supervise: Supervise) -> None:
 # --- Those that do not do as they should ---------------------------------------------------------
 
 
-def test_one_that_hangs_is_aborted_and_replaced(supervise: Supervise) -> None:
+def test_aborts_and_replaces_a_hanging_worker(supervise: Supervise) -> None:
     supervised = supervise("hang", *STUCK_SOON, count=1)
     (hung,) = supervised.wait_for("ready", 1)
     supervised.workers_behave("serve")
@@ -326,7 +326,7 @@ def test_one_that_hangs_is_aborted_and_replaced(supervise: Supervise) -> None:
     assert supervised.log().count("worker timed out") == 1
 
 
-def test_one_whose_loop_hangs_is_replaced_and_one_that_serves_is_not(supervise: Supervise, engine: str) -> None:
+def test_replaces_only_the_worker_whose_loop_hangs(supervise: Supervise, engine: str) -> None:
     supervised = supervise(f"real {engine}", "worker_lifecycle.STUCK_SECONDS=2.5", count=1)
     with supervised.connect() as client:
         client.send(b"get_slice large 0 %d raw\r\n" % LARGE_BYTES)
@@ -345,14 +345,14 @@ def test_one_whose_loop_hangs_is_replaced_and_one_that_serves_is_not(supervise: 
     assert serving not in supervised.children()
 
 
-def test_one_that_never_begins_is_aborted_and_the_next_one_waits(supervise: Supervise) -> None:
+def test_aborts_a_worker_that_never_starts_and_backs_off(supervise: Supervise) -> None:
     supervised = supervise("silent", *STUCK_SOON, *LATE, count=1)
     supervised.wait_for_log("signal=SIGABRT")
     time.sleep(0.3)
     assert len(supervised.journal("start")) == 1
 
 
-def test_one_that_cannot_even_be_aborted_is_killed_and_replaced(supervise: Supervise) -> None:
+def test_kills_and_replaces_a_worker_that_ignores_sigabrt(supervise: Supervise) -> None:
     supervised = supervise("serve", *STUCK_SOON, count=1)
     (stopped,) = supervised.wait_for("ready", 1)
     os.kill(stopped, signal.SIGSTOP)
@@ -361,7 +361,7 @@ def test_one_that_cannot_even_be_aborted_is_killed_and_replaced(supervise: Super
     assert state_of(stopped) == "X"
 
 
-def test_those_that_slept_with_their_supervisor_live_on(supervise: Supervise) -> None:
+def test_keeps_workers_that_were_stopped_with_the_supervisor(supervise: Supervise) -> None:
     supervised = supervise("serve", "worker_lifecycle.STUCK_SECONDS=2", count=4)
     ready = supervised.wait_for("ready", 4)
     for _ in range(2):
@@ -376,7 +376,7 @@ def test_those_that_slept_with_their_supervisor_live_on(supervise: Supervise) ->
     assert "worker timed out" not in supervised.log()
 
 
-def test_one_that_does_not_drain_is_killed_past_its_grace(supervise: Supervise) -> None:
+def test_kills_a_draining_worker_after_its_grace_period(supervise: Supervise) -> None:
     supervised = supervise("deaf", *QUICK_MARGIN)
     old = supervised.wait_for("ready", 2)
     supervised.workers_behave("serve")
@@ -390,7 +390,7 @@ def test_one_that_does_not_drain_is_killed_past_its_grace(supervise: Supervise) 
     assert supervised.end() == 0
 
 
-def test_orphans_that_a_container_hands_over_leave_no_zombie(supervise: Supervise) -> None:
+def test_reaps_orphans_of_a_container(supervise: Supervise) -> None:
     supervised = supervise("parent 1", count=1)
     worker = supervised.wait_for("ready", 1)[0]
     (orphan,) = supervised.wait_for("orphan", 1)
@@ -405,7 +405,7 @@ def test_orphans_that_a_container_hands_over_leave_no_zombie(supervise: Supervis
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_drains_each_worker_once_and_refuses_new_clients(supervise: Supervise, number: int) -> None:
+def test_stop_drains_each_worker_once_and_rejects_new_clients(supervise: Supervise, number: int) -> None:
     supervised = supervise("serve", count=3)
     ready = supervised.wait_for("ready", 3)
     assert supervised.end(number) == 0
@@ -418,7 +418,7 @@ def test_a_stop_drains_each_worker_once_and_refuses_new_clients(supervise: Super
     assert "ERROR" not in supervised.log()
 
 
-def test_a_stop_waits_for_those_that_drain_and_kills_them_past_their_grace(supervise: Supervise) -> None:
+def test_stop_kills_draining_workers_after_their_grace_period(supervise: Supervise) -> None:
     supervised = supervise("deaf", *QUICK_MARGIN)
     ready = supervised.wait_for("ready", 2)
     assert supervised.end() == 0
@@ -428,7 +428,7 @@ def test_a_stop_waits_for_those_that_drain_and_kills_them_past_their_grace(super
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
-def test_a_second_signal_ends_by_it_at_once(supervise: Supervise, number: int) -> None:
+def test_second_sigterm_ends_the_supervisor_at_once(supervise: Supervise, number: int) -> None:
     supervised = supervise("deaf", "worker_lifecycle.MARGIN_SECONDS=300")
     ready = supervised.wait_for("ready", 2)
     supervised.send(signal.SIGTERM)
@@ -441,7 +441,7 @@ def test_a_second_signal_ends_by_it_at_once(supervise: Supervise, number: int) -
     assert all(state_of(each) == "X" for each in ready)
 
 
-def test_sigquit_ends_all_at_once(supervise: Supervise) -> None:
+def test_sigquit_ends_all_processes_at_once(supervise: Supervise) -> None:
     supervised = supervise("deaf", "worker_lifecycle.MARGIN_SECONDS=300")
     ready = supervised.wait_for("ready", 2)
     with socket.create_connection(("127.0.0.1", supervised.port), TIMEOUT_SECONDS) as client:  # nobody accepts it
@@ -453,7 +453,7 @@ def test_sigquit_ends_all_at_once(supervise: Supervise) -> None:
     assert "out of memory" not in supervised.log()
 
 
-def test_clients_that_nobody_has_accepted_see_the_end_of_the_stream(supervise: Supervise) -> None:
+def test_unaccepted_clients_get_eof(supervise: Supervise) -> None:
     supervised = supervise("serve")
     supervised.wait_for("ready", 2)
     with socket.create_connection(("127.0.0.1", supervised.port), TIMEOUT_SECONDS) as client:
@@ -462,7 +462,7 @@ def test_clients_that_nobody_has_accepted_see_the_end_of_the_stream(supervise: S
     assert supervised.process.wait(TIMEOUT_SECONDS) == 0
 
 
-def test_workers_serve_on_when_the_supervisor_itself_fails(supervise: Supervise) -> None:
+def test_workers_survive_an_exception_in_the_supervisor(supervise: Supervise) -> None:
     supervised = supervise("serve", *SOON)
     ready = supervised.wait_for("ready", 2)
     supervised.fail("add")
@@ -477,7 +477,7 @@ def test_workers_serve_on_when_the_supervisor_itself_fails(supervise: Supervise)
     assert len(supervised.journal("term")) == 3
 
 
-def test_a_supervisor_that_always_fails_neither_spins_nor_ends_workers(supervise: Supervise) -> None:
+def test_failing_supervisor_neither_spins_nor_ends_workers(supervise: Supervise) -> None:
     supervised = supervise("serve", *SOON)
     ready = supervised.wait_for("ready", 2)
     supervised.fail("balance")
@@ -488,7 +488,7 @@ def test_a_supervisor_that_always_fails_neither_spins_nor_ends_workers(supervise
     assert supervised.end() == 0
 
 
-def test_systemd_is_told_of_the_start_and_of_the_end(supervise: Supervise, tmp_path: Path) -> None:
+def test_notifies_systemd_of_start_and_stop(supervise: Supervise, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
         ear.settimeout(TIMEOUT_SECONDS)
         ear.bind(str(tmp_path / "ear"))
@@ -499,7 +499,7 @@ def test_systemd_is_told_of_the_start_and_of_the_end(supervise: Supervise, tmp_p
         assert ear.recv(100) == b"STOPPING=1"
 
 
-def test_it_sleeps_until_a_moment_and_not_at_all_if_that_has_passed() -> None:
+def test_sleeps_until_the_next_deadline() -> None:
     script = (
         "import time; from greenserver.config.settings import Settings; from greenserver.service import supervisor; "
         "watching = supervisor.Supervisor(Settings(), Settings, None, None, is_own=False); watching.catch_signals(); "
@@ -512,14 +512,14 @@ def test_it_sleeps_until_a_moment_and_not_at_all_if_that_has_passed() -> None:
 # --- What it holds -------------------------------------------------------------------------------
 
 
-def test_it_imports_nothing_that_a_worker_must_find_unpatched() -> None:
+def test_imports_nothing_that_workers_must_find_unpatched() -> None:
     unwanted = "{'ssl', 'gevent', 'greenserver.server'}"
     script = f"import sys, greenserver.service.workers; print({unwanted} & set(sys.modules))"
     done = run_script(script, environment=environment_without_coverage())
     assert (done.stdout, done.stderr) == ("set()\n", "")
 
 
-def test_only_workers_load_gevent_and_hold_no_pipe_of_another(start: Start, directory: Path) -> None:
+def test_only_workers_load_gevent_and_inherit_no_other_pipe(start: Start, directory: Path) -> None:
     server = start(directory, "--workers", "2", prepare=os.setsid)
     old = wait_for_workers(server, 2)
     server.process.send_signal(signal.SIGHUP)

@@ -1,4 +1,4 @@
-"""A listener can be handed over, by its number or by systemd; what is none is refused in one line."""
+"""A listener from systemd or by its descriptor is served; anything else is rejected in one line."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ HANDED_OVER = {
 
 @pytest.mark.parametrize("workers", [[], ["--workers", "2"]], ids=["one process", "workers"])
 @pytest.mark.parametrize("how", HANDED_OVER)
-def test_a_listener_that_is_handed_over_is_served_and_left_open(how: str, workers: list[str], directory: Path) -> None:
+def test_serves_an_inherited_listener_and_leaves_it_open(how: str, workers: list[str], directory: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         process = subprocess.Popen(
             ["/bin/sh", "-c", HANDED_OVER[how], sys.executable, "--directory", str(directory), *workers],
@@ -47,7 +47,7 @@ def test_a_listener_that_is_handed_over_is_served_and_left_open(how: str, worker
             client.sendall(b"the queue still takes clients, for the next one who serves")
 
 
-def test_without_anything_handed_over_there_is_none() -> None:
+def test_finds_no_listener_without_variables() -> None:
     assert inherited_listener("127.0.0.1", {}) is None
     assert inherited_listener("127.0.0.1", {"LISTEN_PID": "1", "LISTEN_FDS": "1"}) is None
     environment = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "0", "LISTEN_FDNAMES": "x"}
@@ -55,18 +55,18 @@ def test_without_anything_handed_over_there_is_none() -> None:
     assert environment == {}
 
 
-def test_more_than_one_socket_is_too_many() -> None:
+def test_rejects_more_than_one_socket() -> None:
     with pytest.raises(OSError, match="passed 2 sockets; use a single ListenStream="):
         inherited_listener("127.0.0.1", {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2"})
 
 
 @pytest.mark.parametrize("number", ["x", "", "-1", "\u0661"])
-def test_what_is_no_number_is_refused(number: str) -> None:
+def test_rejects_an_invalid_number(number: str) -> None:
     with pytest.raises(OSError, match="is not fd://N"):
         inherited_listener(f"fd://{number}", {})
 
 
-def test_what_does_not_listen_is_refused_and_left_open(tmp_path: Path) -> None:
+def test_rejects_a_socket_that_does_not_listen(tmp_path: Path) -> None:
     with socket.socket() as silent, pytest.raises(OSError, match="must be a listening stream socket"):
         inherited_listener(f"fd://{silent.fileno()}", {})
     with socket.socket(type=socket.SOCK_DGRAM) as datagrams, pytest.raises(OSError, match="stream socket"):
@@ -75,7 +75,7 @@ def test_what_does_not_listen_is_refused_and_left_open(tmp_path: Path) -> None:
         inherited_listener(f"fd://{file.fileno()}", {})
 
 
-def test_systemd_is_told_how_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notifies_systemd_of_each_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notify("READY=1")  # nobody asked
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
         ear.settimeout(TIMEOUT_SECONDS)
@@ -86,9 +86,7 @@ def test_systemd_is_told_how_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyP
     notify("READY=1")  # nobody listens any more
 
 
-def test_a_manager_that_does_not_read_is_not_waited_for_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_times_out_on_a_manager_that_does_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(systemd, "_NOTIFY_SECONDS", 0.05)
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "ear"))
     with contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""The units that are printed run under a real systemd, with all that they forbid, and refuse no client at a restart."""
+"""The printed units run in their sandbox under a real systemd, and lose no client at a restart."""
 
 import os
 import shutil
@@ -41,7 +41,7 @@ mount --make-rshared /  # as a machine and a container have it: credentials are 
 exec {MANAGER} --unit=boot.target
 """
 
-# Clients come one after the other until standard input ends; each tenth is told. None may be refused,
+# Clients come one after the other until standard input ends; each tenth is printed. None may be refused,
 # reset or left without an answer.
 CLIENTS = f"""
 import socket, sys, threading
@@ -144,7 +144,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
             booted.kill()
 
 
-def test_the_service_runs_in_its_sandbox_and_reloads_its_file(machine: Machine) -> None:
+def test_service_runs_in_its_sandbox_and_reloads(machine: Machine) -> None:
     machine.systemctl("start", "greenserver")
     with subprocess.Popen(machine.command(sys.executable, "-c", CLIENTS), stdin=subprocess.DEVNULL) as clients:
         assert clients.wait(TIMEOUT_SECONDS) == 0
@@ -159,7 +159,7 @@ def test_the_service_runs_in_its_sandbox_and_reloads_its_file(machine: Machine) 
     machine.systemctl("stop", "greenserver")
 
 
-def test_with_its_socket_unit_it_restarts_without_refusing_a_client(machine: Machine) -> None:
+def test_socket_unit_restarts_without_refusing_a_client(machine: Machine) -> None:
     machine.systemctl("start", "greenserver.socket")  # the first client starts the service
     with subprocess.Popen(
         machine.command(sys.executable, "-c", CLIENTS), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -175,9 +175,7 @@ def test_with_its_socket_unit_it_restarts_without_refusing_a_client(machine: Mac
     machine.systemctl("stop", "greenserver.socket", "greenserver.service")
 
 
-def test_a_renewed_certificate_that_only_root_can_read_is_served_after_a_restart(
-    machine: Machine, tmp_path: Path
-) -> None:
+def test_restart_loads_a_renewed_certificate_readable_by_root_only(machine: Machine, tmp_path: Path) -> None:
     def renew() -> str:
         """Write a new pair of certificate and key, and return the certificate."""
         issued = trustme.CA().issue_cert("hftp.example.org")

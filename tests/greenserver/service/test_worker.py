@@ -1,4 +1,4 @@
-"""A worker says that it is ready, and how it ends; where one cannot begin, another one tries."""
+"""A worker reports that it is ready, and its exit status output whether another start may help."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from tests.greenserver.serving import run_script, wait_until
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 
-HOW_IT_ENDS = """
+WORKER_EXIT = """
 import os, signal, socket, sys
 from greenserver.config.settings import Settings
 from greenserver.service.worker_lifecycle import fork
@@ -36,15 +36,15 @@ with socket.create_server(("127.0.0.1", 0)) as listener:
             Server.serve = fail
         settings = Settings(directory=sys.argv[1], engine="threads")
         Worker(settings, listener, None, supervisor=parent, beats=pipe).run()
-    says = os.read(pipe, 10).decode()
+    output = os.read(pipe, 10).decode()
     if sys.argv[2] == "well":
         os.kill(child, signal.SIGTERM)
-    print(says, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    print(output, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
 @pytest.mark.parametrize(
-    ("where", "error", "says", "logged"),
+    ("where", "error", "output", "logged"),
     [
         ("well", "", ". 0", "INFO    stopped"),
         ("make", "OSError", " 1", 'ERROR   worker cannot serve reason="in vain"'),
@@ -53,15 +53,15 @@ with socket.create_server(("127.0.0.1", 0)) as listener:
         ("serve", "KeyError", ". 255", "ERROR   worker failed traceback="),
     ],
 )
-def test_a_worker_says_once_that_it_is_ready_and_its_status_says_how_it_ended(
-    directory: Path, where: str, error: str, says: str, logged: str
+def test_worker_reports_ready_once_and_exits_with_its_status(
+    directory: Path, where: str, error: str, output: str, logged: str
 ) -> None:
-    done = run_script(HOW_IT_ENDS, str(directory), where, error)
-    assert done.stdout == f"{says}\n", done.stderr
+    done = run_script(WORKER_EXIT, str(directory), where, error)
+    assert done.stdout == f"{output}\n", done.stderr
     assert logged in done.stderr
 
 
-def test_a_worker_that_cannot_begin_says_why_and_others_try_again(start: Start, tmp_path: Path) -> None:
+def test_worker_that_cannot_start_logs_why_and_is_retried(start: Start, tmp_path: Path) -> None:
     directory = tmp_path / "served"
     directory.mkdir()
     (directory / "one").write_bytes(b"1")

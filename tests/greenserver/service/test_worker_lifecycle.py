@@ -1,4 +1,4 @@
-"""What a worker does changes its state by one table; one that does not end is ended; a fork loses no signal."""
+"""A worker's state follows one table; a hanging worker is ended; a fork loses no signal."""
 
 import contextlib
 import errno
@@ -32,16 +32,16 @@ mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
 child, pipe = fork()
 if not child:
     os.kill(os.getpid(), signal.SIGTERM)
-    says = b"held" if signal.SIGTERM in signal.sigpending() else b"lost"
+    output = b"held" if signal.SIGTERM in signal.sigpending() else b"lost"
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
-    os.write(pipe, says)
+    os.write(pipe, output)
     os._exit(7)
-says = os.fdopen(pipe).read()
+output = os.fdopen(pipe).read()
 code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 is_same = signal.pthread_sigmask(signal.SIG_BLOCK, ()) == mask
 poll = select.poll()
 poll.register(woken, select.POLLIN)
-print(f"{says}, exit {code}, same mask: {is_same}, told the parent: {poll.poll(100)}")
+print(f"{output}, exit {code}, same mask: {is_same}, signals of the parent: {poll.poll(100)}")
 """
 
 
@@ -73,13 +73,13 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
             os.close(descriptor)
 
 
-def test_every_state_answers_to_every_event_but_the_last_to_none() -> None:
+def test_every_state_but_the_last_handles_every_event() -> None:
     assert set(TRANSITIONS) == {(state, event) for state in State if state is not State.ENDED for event in Event}
     assert {state for (_, event), state in TRANSITIONS.items() if event is Event.EXIT} == {State.ENDED}
     assert not [pair for pair, after in TRANSITIONS.items() if pair[0] is State.DRAINING and after is State.READY]
 
 
-def test_the_first_beat_makes_it_ready_and_each_puts_off_its_end(worker: Watched) -> None:
+def test_first_heartbeat_makes_it_ready_and_each_extends_the_deadline(worker: Watched) -> None:
     assert (worker.state, worker.is_serving, worker.deadline) == (State.STARTING, True, BEGIN + STUCK_SECONDS)
     assert worker.beat(BEGIN + 1)
     assert not worker.beat(BEGIN + 2)
@@ -88,7 +88,7 @@ def test_the_first_beat_makes_it_ready_and_each_puts_off_its_end(worker: Watched
     assert worker.signals == []
 
 
-def test_it_is_told_to_drain_once_and_is_not_ready_again(worker: Watched) -> None:
+def test_drains_once_and_is_not_ready_again(worker: Watched) -> None:
     worker.drain(BEGIN)
     worker.drain(BEGIN + 1)
     assert not worker.beat(BEGIN + 2)
@@ -96,7 +96,7 @@ def test_it_is_told_to_drain_once_and_is_not_ready_again(worker: Watched) -> Non
     assert worker.deadline == BEGIN + GRACE_SECONDS + worker_lifecycle.MARGIN_SECONDS
 
 
-def test_past_its_grace_it_is_killed_once(worker: Watched, caplog: pytest.LogCaptureFixture) -> None:
+def test_is_killed_once_after_its_grace_period(worker: Watched, caplog: pytest.LogCaptureFixture) -> None:
     worker.beat(BEGIN)
     worker.drain(BEGIN)
     end = worker.deadline
@@ -110,9 +110,7 @@ def test_past_its_grace_it_is_killed_once(worker: Watched, caplog: pytest.LogCap
     assert caplog.messages == ["worker did not exit in time; killing it"]
 
 
-def test_a_silent_one_is_aborted_and_then_killed_whatever_it_says(
-    worker: Watched, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_silent_worker_is_aborted_and_then_killed(worker: Watched, caplog: pytest.LogCaptureFixture) -> None:
     worker.beat(BEGIN)
     worker.enforce(BEGIN + STUCK_SECONDS)
     assert worker.signals == [signal.SIGABRT]
@@ -124,7 +122,7 @@ def test_a_silent_one_is_aborted_and_then_killed_whatever_it_says(
     assert caplog.messages == ["worker timed out; aborting it", "worker did not exit in time; killing it"]
 
 
-def test_one_that_drains_has_its_grace_however_long_that_is(worker: Watched) -> None:
+def test_draining_worker_has_its_whole_grace_period(worker: Watched) -> None:
     worker.beat(BEGIN)
     worker.drain(BEGIN + STUCK_SECONDS - 1)
     assert worker.deadline == BEGIN + STUCK_SECONDS - 1 + GRACE_SECONDS + worker_lifecycle.MARGIN_SECONDS
@@ -132,11 +130,11 @@ def test_one_that_drains_has_its_grace_however_long_that_is(worker: Watched) -> 
     assert worker.signals == [signal.SIGTERM]
 
 
-def test_the_heartbeat_timeout_leaves_time_for_many_beats() -> None:
+def test_heartbeat_timeout_covers_many_heartbeats() -> None:
     assert STUCK_SECONDS > 10 * BEAT_SECONDS
 
 
-def test_one_that_may_not_be_signalled_is_told_of(
+def test_logs_a_worker_that_cannot_be_signalled(
     worker: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(_pid: int, _number: int) -> None:
@@ -148,7 +146,7 @@ def test_one_that_may_not_be_signalled_is_told_of(
     assert [record.facts["signal"] for record in caplog.records] == ["SIGTERM"]  # type: ignore[attr-defined]
 
 
-def test_the_end_of_its_beats_is_no_beat(worker: Watched) -> None:
+def test_eof_of_the_heartbeat_pipe_is_not_a_heartbeat(worker: Watched) -> None:
     os.close(worker.writer)
     assert not worker.receive_beat(BEGIN + 1)
     assert (worker.state, worker.fileno()) == (State.STARTING, -1)
@@ -159,7 +157,7 @@ def test_the_end_of_its_beats_is_no_beat(worker: Watched) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "is_killed", "code", "told"),
+    ("status", "is_killed", "code", "logged"),
     [
         (0, False, 0, ()),
         (1 << 8, False, 1, ("ERROR", "worker exited with an error")),
@@ -170,30 +168,30 @@ def test_the_end_of_its_beats_is_no_beat(worker: Watched) -> None:
         (signal.SIGRTMIN + 1, False, -35, ("WARNING", "worker ended by a signal")),
     ],
 )
-def test_how_it_has_ended_is_told_and_its_pipe_is_closed(  # noqa: PLR0913  (a row of the table)
+def test_logs_the_exit_and_closes_the_pipe(  # noqa: PLR0913  (a row of the table)
     worker: Watched,
     caplog: pytest.LogCaptureFixture,
     *,
     status: int,
     is_killed: bool,
     code: int,
-    told: tuple[str, ...],
+    logged: tuple[str, ...],
 ) -> None:
     if is_killed:
         worker.kill()
     with caplog.at_level(logging.DEBUG, "greenserver"):
         assert worker.exited(status) == code
     records = [(record.levelname, record.getMessage()) for record in caplog.records]
-    assert records == [*([told] if told else []), ("DEBUG", "worker exited")]
+    assert records == [*([logged] if logged else []), ("DEBUG", "worker exited")]
     assert worker.fileno() == -1
 
 
-def test_a_signal_right_after_the_fork_waits_and_is_not_taken_for_the_parents() -> None:
+def test_signal_right_after_the_fork_is_delivered_to_the_child() -> None:
     done = run_script(SIGNAL_AFTER_FORK)
-    assert done.stdout == "held, exit 7, same mask: True, told the parent: []\n", done.stderr
+    assert done.stdout == "held, exit 7, same mask: True, signals of the parent: []\n", done.stderr
 
 
-def test_a_fork_that_fails_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_fork_leaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> int:
         raise BlockingIOError
 

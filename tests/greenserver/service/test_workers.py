@@ -1,4 +1,4 @@
-"""Several processes serve as one: who crashes is replaced, who is old drains, signals mean what they mean for one."""
+"""Several processes serve as one: crashed workers are replaced, old ones drain, and signals mean the same."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.once, pytest.mark.measured]
 
 SIZE_OF_ONE = b"0 OK\r\n1\r\n"
 
-TOLD_BEFORE_IT_COULD = """
+SIGNAL_BEFORE_READY = """
 import os, signal, socket, sys
 
 from greenserver.config.settings import Settings
@@ -69,7 +69,7 @@ def served(request: pytest.FixtureRequest, start: Start, directory: Path) -> Ser
     return server
 
 
-def test_every_engine_works_in_workers(start: Start, directory: Path, engine: str) -> None:
+def test_every_engine_serves_in_workers(start: Start, directory: Path, engine: str) -> None:
     server = start(directory, "--workers", "2", "--engine", engine)
     for _ in range(4):
         assert server.ask(b"get_metadata one\r\nquit\r\n") == SIZE_OF_ONE + b"0 OK\r\n"
@@ -77,7 +77,7 @@ def test_every_engine_works_in_workers(start: Start, directory: Path, engine: st
     assert "Traceback" not in server.log()
 
 
-def test_a_worker_that_is_killed_is_replaced_and_leaves_no_zombie(served: Server) -> None:
+def test_replaces_a_killed_worker_without_a_zombie(served: Server) -> None:
     for _ in range(3):
         victim = workers_of(served)[0]
         os.kill(victim, signal.SIGKILL)
@@ -86,7 +86,7 @@ def test_a_worker_that_is_killed_is_replaced_and_leaves_no_zombie(served: Server
     assert "signal=SIGKILL" in served.log()
 
 
-def test_more_and_fewer_workers_are_had_by_signals(served: Server) -> None:
+def test_signals_add_and_remove_workers(served: Server) -> None:
     served.process.send_signal(signal.SIGTTIN)
     three = wait_for_workers(served, 3)
     served.process.send_signal(signal.SIGTTOU)
@@ -100,13 +100,13 @@ def test_more_and_fewer_workers_are_had_by_signals(served: Server) -> None:
     wait_for_workers(served, 1)
 
 
-def test_a_worker_that_is_told_to_go_by_hand_is_replaced(served: Server) -> None:
+def test_replaces_a_worker_that_gets_sigterm(served: Server) -> None:
     first = workers_of(served)[0]
     os.kill(first, signal.SIGTERM)
     wait_for_workers(served, 2, other_than=[first])
 
 
-def test_a_stop_lets_replies_finish_and_parts_with_the_idle(served: Server) -> None:
+def test_stop_finishes_replies_and_closes_idle_connections(served: Server) -> None:
     request = b"get_slice large.bin 0 %d raw\r\n" % len(LARGE)
     with served.connect() as busy, served.connect() as idle:
         busy.send(request * 20)  # more than the buffers between hold
@@ -123,7 +123,7 @@ def test_a_stop_lets_replies_finish_and_parts_with_the_idle(served: Server) -> N
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_second_signal_ends_all_of_it_at_once(served: Server, number: int) -> None:
+def test_second_sigterm_ends_all_processes_at_once(served: Server, number: int) -> None:
     workers = workers_of(served)
     with contextlib.ExitStack() as stack:
         for _ in range(4):
@@ -138,9 +138,7 @@ def test_a_second_signal_ends_all_of_it_at_once(served: Server, number: int) -> 
     wait_until(lambda: all(state_of(worker) == "X" for worker in workers), "no worker is left")
 
 
-def test_workers_end_when_their_supervisor_is_killed_and_another_server_takes_their_place(
-    start: Start, tmp_path: Path, engine: str
-) -> None:
+def test_workers_end_with_a_killed_supervisor_and_free_the_address(start: Start, tmp_path: Path, engine: str) -> None:
     served = tmp_path / "served"
     served.mkdir()
     with (served / "big").open("wb") as file:
@@ -176,16 +174,16 @@ def is_free(port: int) -> bool:
         return True
 
 
-def test_a_signal_at_once_is_obeyed(start: Start, directory: Path) -> None:
+def test_signal_during_startup_stops_the_server(start: Start, directory: Path) -> None:
     assert start(directory, "--workers", "2").stop() == 0
 
 
-def test_a_signal_is_obeyed_that_came_before_the_worker_could(directory: Path) -> None:
-    ended = run_script(TOLD_BEFORE_IT_COULD, str(directory))
+def test_worker_handles_a_signal_that_arrived_before_it_was_ready(directory: Path) -> None:
+    ended = run_script(SIGNAL_BEFORE_READY, str(directory))
     assert (ended.returncode, ended.stdout) == (0, "held\nended\n"), ended.stderr
 
 
-def test_a_terminal_interrupts_the_whole_group_and_it_still_drains(start: Start, directory: Path) -> None:
+def test_ctrl_c_in_a_terminal_drains_the_whole_group(start: Start, directory: Path) -> None:
     server = start(directory, "--workers", "2", prepare=os.setsid)
     wait_for_workers(server, 2)
     with server.connect() as client:
@@ -197,9 +195,7 @@ def test_a_terminal_interrupts_the_whole_group_and_it_still_drains(start: Start,
     assert "was sent SIGINT" not in server.log(), "a worker leaves it to the supervisor"
 
 
-def test_a_reload_replaces_all_workers_and_serves_by_the_new_configuration(
-    start: Start, directory: Path, tmp_path: Path
-) -> None:
+def test_reload_replaces_all_workers(start: Start, directory: Path, tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text(f'directory = "{directory}"\nworkers = 2\n')
     server = start(directory, "-c", str(config), is_directory_option=False)
@@ -208,14 +204,14 @@ def test_a_reload_replaces_all_workers_and_serves_by_the_new_configuration(
     server.process.send_signal(signal.SIGHUP)
     new = wait_for_workers(server, 3, other_than=old)
     assert server.ask(b"get_metadata .hidden\r\n") == b"0 OK\r\n6\r\n"
-    for bad, says in (
+    for bad, message in (
         ("prot = 1\n", "unknown key 'prot'"),
         ('directory = "/nowhere/at/all"\n', "cannot serve /nowhere/at/all"),
         ('tls-cert = "/no/cert"\ntls-key = "/no/key"\n', "cannot read /no/cert"),
     ):
         config.write_text(bad)
         server.process.send_signal(signal.SIGHUP)
-        wait_until(lambda says=says: says in server.log(), says)  # type: ignore[misc]  # a default of the loop's
+        wait_until(lambda message=message: message in server.log(), message)  # type: ignore[misc]  # a default of the loop's
         wait_until(lambda: workers_of(server) == new, "those that serve stay")
     config.write_text(f'directory = "{directory}"\nengine = "threads"\n')
     server.process.send_signal(signal.SIGHUP)
@@ -224,7 +220,7 @@ def test_a_reload_replaces_all_workers_and_serves_by_the_new_configuration(
     assert server.stop() == 0
 
 
-def test_the_descriptors_of_the_supervisor_do_not_grow_with_reloads_and_crashes(served: Server) -> None:
+def test_supervisor_leaks_no_descriptors(served: Server) -> None:
     before = served.counts()["descriptors"]
     for _ in range(3):
         old = workers_of(served)
@@ -233,9 +229,7 @@ def test_the_descriptors_of_the_supervisor_do_not_grow_with_reloads_and_crashes(
     wait_until(lambda: served.counts()["descriptors"] <= before, "the supervisor gives back what it held")
 
 
-def test_a_unix_socket_outlives_a_reload_and_goes_with_the_server(
-    start: Start, directory: Path, tmp_path: Path
-) -> None:
+def test_unix_socket_survives_a_reload_and_is_removed_at_the_end(start: Start, directory: Path, tmp_path: Path) -> None:
     path = tmp_path / "socket"
     server = start(directory, "--workers", "2", "--address", f"unix:{path}")
 
@@ -265,9 +259,7 @@ def nobody() -> tuple[str, int]:
     return entry.pw_name, entry.pw_uid
 
 
-def test_workers_become_another_user_and_their_supervisor_does_not(
-    start: Start, directory: Path, nobody: tuple[str, int]
-) -> None:
+def test_only_workers_become_another_user(start: Start, directory: Path, nobody: tuple[str, int]) -> None:
     for parent in directory.parents:
         if os.access(parent, os.W_OK) and parent.stat().st_uid == os.geteuid() and "pytest" in parent.name:
             parent.chmod(0o755)

@@ -10,31 +10,31 @@ from greenserver.telemetry.access_log import AccessLog
 from greenserver.telemetry.metrics import SILENT, Metrics
 
 
-class Noting(Metrics):
-    """Keeps all that it is told."""
+class RecordingMetrics(Metrics):
+    """Records every call."""
 
     def __init__(self) -> None:
-        self.notes: list[tuple[Any, ...]] = []
+        self.calls: list[tuple[Any, ...]] = []
 
     def connected(self) -> None:
-        self.notes.append(("connected",))
+        self.calls.append(("connected",))
 
     def received(self, count: int) -> None:
-        self.notes.append(("received", count))
+        self.calls.append(("received", count))
 
     def command(self, name: str, status: int, sent_bytes: int, seconds: float) -> None:
-        self.notes.append((name, status, sent_bytes, seconds))
+        self.calls.append((name, status, sent_bytes, seconds))
 
     def stalled(self, what: str) -> None:
-        self.notes.append(("stalled", what))
+        self.calls.append(("stalled", what))
 
     def disconnected(self, outcome: str, seconds: float) -> None:
         assert seconds >= 0
-        self.notes.append(("disconnected", outcome))
+        self.calls.append(("disconnected", outcome))
 
 
-def told(access_log: AccessLog) -> None:
-    """Tell a whole conversation."""
+def report_connection(access_log: AccessLog) -> None:
+    """Report all events of a connection."""
     access_log.connected()
     access_log.received(30)
     access_log.answered(b"get_metadata one", "get_metadata", Status.OK, 9, 0.001)
@@ -47,10 +47,10 @@ def told(access_log: AccessLog) -> None:
     access_log.disconnected("timed out", "line")
 
 
-def test_a_meter_is_told_in_numbers() -> None:
-    metrics = Noting()
-    told(AccessLog("tester", metrics))
-    assert metrics.notes == [
+def test_reports_events_to_the_metrics() -> None:
+    metrics = RecordingMetrics()
+    report_connection(AccessLog("tester", metrics))
+    assert metrics.calls == [
         ("connected",),
         ("received", 30),
         ("get_metadata", 0, 9, 0.001),
@@ -60,9 +60,9 @@ def test_a_meter_is_told_in_numbers() -> None:
     ]
 
 
-def test_the_log_is_told_in_facts(caplog: pytest.LogCaptureFixture) -> None:
+def test_logs_events_with_their_fields(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "greenserver")
-    told(AccessLog("tester", SILENT))
+    report_connection(AccessLog("tester", SILENT))
     assert [record.message for record in caplog.records] == [
         *("connected", "command", "command", "command failed", "command failed", "connection failed"),
         *("reply aborted", "disconnected"),
@@ -78,9 +78,9 @@ def test_the_log_is_told_in_facts(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize(
     ("level", "metrics", "is_wanted"),
-    [(logging.WARNING, SILENT, False), (logging.WARNING, Noting(), True), (logging.INFO, SILENT, True)],
+    [(logging.WARNING, SILENT, False), (logging.WARNING, RecordingMetrics(), True), (logging.INFO, SILENT, True)],
 )
-def test_it_knows_whether_anybody_listens(
+def test_is_silent_without_a_handler_or_metrics(
     caplog: pytest.LogCaptureFixture, level: int, metrics: Metrics, *, is_wanted: bool
 ) -> None:
     caplog.set_level(level, "greenserver")

@@ -1,4 +1,4 @@
-"""Log lines are whole, parseable and harmless, whatever clients send, on every engine."""
+"""Log lines are complete, parseable and safe to display, whatever clients send, on every engine."""
 
 import json
 import logging
@@ -35,7 +35,7 @@ def record_of(event: str, *, error: BaseException | None = None, **facts: object
 
 @PURE
 @given(st.text(max_size=50), st.text(max_size=50))
-def test_any_values_are_one_ascii_line_that_can_be_parsed(first: str, second: str) -> None:
+def test_formats_any_values_as_one_parseable_ascii_line(first: str, second: str) -> None:
     text = TextFormatter().format(record_of("it happened", a=first, b=second))
     assert text.isascii()
     assert text.isprintable()
@@ -43,16 +43,16 @@ def test_any_values_are_one_ascii_line_that_can_be_parsed(first: str, second: st
     assert json.loads(JsonFormatter().format(record_of("it happened", a=first, b=second)))["b"] == second
 
 
-def test_values_are_quoted_only_where_they_need_it() -> None:
+def test_quotes_values_only_if_needed() -> None:
     line = TextFormatter().format(record_of("done", a="x", b="x y", c="", d=5, e='"', f="k=v"))
     assert line.endswith(r'INFO    done a=x b="x y" c="" d=5 e="\"" f="k=v"')
 
 
-def test_an_event_without_facts_has_no_trailing_space() -> None:
+def test_event_without_fields_has_no_trailing_space() -> None:
     assert TextFormatter().format(record_of("done")).endswith("INFO    done")
 
 
-def test_a_json_line_has_time_level_event_and_facts() -> None:
+def test_json_line_has_time_level_event_and_fields() -> None:
     parsed = json.loads(JsonFormatter().format(record_of("done", status=0, client="a")))
     assert {key: parsed[key] for key in ("level", "event", "status", "client")} == {
         "level": "info",
@@ -64,7 +64,7 @@ def test_a_json_line_has_time_level_event_and_facts() -> None:
 
 
 @pytest.mark.parametrize("form", FORMATTERS)
-def test_a_traceback_is_on_the_same_line(form: str) -> None:
+def test_traceback_is_on_the_same_line(form: str) -> None:
     try:
         raise ZeroDivisionError  # noqa: TRY301  (for its traceback)
     except ZeroDivisionError as error:
@@ -74,7 +74,7 @@ def test_a_traceback_is_on_the_same_line(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMATTERS)
-def test_a_long_traceback_fits_into_one_write_to_a_pipe(form: str) -> None:
+def test_long_traceback_fits_one_atomic_pipe_write(form: str) -> None:
     def fall(depth: int) -> None:
         if depth:
             fall(depth - 1)
@@ -94,20 +94,20 @@ def test_a_long_traceback_fits_into_one_write_to_a_pipe(form: str) -> None:
 
 @PURE
 @given(st.binary(max_size=400))
-def test_any_command_is_shown_escaped_and_abridged(line: bytes) -> None:
+def test_escapes_and_abridges_any_command(line: bytes) -> None:
     text = shown(line)
     assert text.isascii()
     assert text.isprintable()
     assert len(text) <= 4 * limits.LOGGED_COMMAND_CHARACTERS + len("...")
 
 
-def test_a_long_command_is_shown_as_abridged() -> None:
+def test_marks_a_long_command_as_abridged() -> None:
     limit = limits.LOGGED_COMMAND_CHARACTERS
     assert shown(b"a" * limit) == "a" * limit
     assert shown(b"a" * (limit + 1)) == "a" * limit + "..."
 
 
-def test_events_below_the_level_cost_and_write_nothing(log: logging.Logger, capfd: pytest.CaptureFixture[str]) -> None:
+def test_ignores_events_below_the_level(log: logging.Logger, capfd: pytest.CaptureFixture[str]) -> None:
     configure("json", logging.WARNING)
     report(log, logging.INFO, "quiet")
     report(logging.getLogger("greenserver.part"), logging.WARNING, "loud", a=1)
@@ -115,7 +115,7 @@ def test_events_below_the_level_cost_and_write_nothing(log: logging.Logger, capf
     assert json.loads(line)["event"] == "loud"
 
 
-def test_a_line_that_nobody_takes_stops_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+def test_unwritable_stream_does_not_block(capfd: pytest.CaptureFixture[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     handler = LineHandler(writer)
@@ -124,10 +124,10 @@ def test_a_line_that_nobody_takes_stops_nothing(capfd: pytest.CaptureFixture[str
     finally:
         handler.close()
         os.close(writer)
-    assert capfd.readouterr().err == "", "and the logging module has no error to tell"
+    assert capfd.readouterr().err == "", "and the logging module reports no error"
 
 
-def test_a_line_is_written_to_its_end_even_when_a_write_takes_half(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_completes_a_line_after_a_partial_write(monkeypatch: pytest.MonkeyPatch) -> None:
     written = []
 
     def write_half(_descriptor: int, data: bytes) -> int:
@@ -141,41 +141,41 @@ def test_a_line_is_written_to_its_end_even_when_a_write_takes_half(monkeypatch: 
     assert b"".join(written).endswith(b"a" * 20 + b"\n")
 
 
-def talk(start: Start, directory: Path, engine: str, form: str) -> list[str]:
-    """Let many clients talk at once, and return the lines of the log."""
+def log_of_clients(start: Start, directory: Path, engine: str, form: str) -> list[str]:
+    """Serve many concurrent clients, and return the lines of the log."""
     server = start(directory, "--engine", engine, "--log-format", form)
 
-    def converse() -> None:
+    def send_commands() -> None:
         server.ask(b"get_metadata one\r\nget_slice text.txt 0 41\r\nput\r\n" * 5 + HOSTILE + b"\r\n")
 
-    threads = [threading.Thread(target=converse) for _ in range(12)]
+    threads = [threading.Thread(target=send_commands) for _ in range(12)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    wait_until(lambda: server.log().count("disconnected") == 12, "all conversations are logged")
+    wait_until(lambda: server.log().count("disconnected") == 12, "all connections are logged")
     return server.log().splitlines()
 
 
-def test_json_lines_tell_each_connection_and_each_command(start: Start, directory: Path, engine: str) -> None:
+def test_logs_connections_and_commands_as_json(start: Start, directory: Path, engine: str) -> None:
     events = defaultdict(list)
-    for line in talk(start, directory, engine, "json"):
+    for line in log_of_clients(start, directory, engine, "json"):
         event = json.loads(line)
         events[event.get("client")].append(event)
     clients = {client: list_ for client, list_ in events.items() if client}
     assert len(clients) == 12
-    for told in clients.values():
-        assert [event["event"] for event in told] == ["connected", *["command"] * 16, "disconnected"]
-        assert [event["status"] for event in told[1:-1]] == [0, 0, 200] * 5 + [101]
-        assert [event["bytes"] for event in told[1:4]] == [9, 6 + 58, 21]
-        assert all(event["milliseconds"] >= 0 for event in told[1:-1])
-        assert told[-2]["command"] == HOSTILE.decode("latin-1").encode("unicode_escape").decode()
-        assert told[-1]["commands"] == 16
-        assert told[-1]["seconds"] >= 0
+    for of_client in clients.values():
+        assert [event["event"] for event in of_client] == ["connected", *["command"] * 16, "disconnected"]
+        assert [event["status"] for event in of_client[1:-1]] == [0, 0, 200] * 5 + [101]
+        assert [event["bytes"] for event in of_client[1:4]] == [9, 6 + 58, 21]
+        assert all(event["milliseconds"] >= 0 for event in of_client[1:-1])
+        assert of_client[-2]["command"] == HOSTILE.decode("latin-1").encode("unicode_escape").decode()
+        assert of_client[-1]["commands"] == 16
+        assert of_client[-1]["seconds"] >= 0
 
 
-def test_text_lines_are_whole_and_harmless(start: Start, directory: Path, engine: str) -> None:
-    lines = talk(start, directory, engine, "text")
+def test_logs_complete_printable_text_lines(start: Start, directory: Path, engine: str) -> None:
+    lines = log_of_clients(start, directory, engine, "text")
     for line in lines:
         assert TEXT_LINE.fullmatch(line), line
     assert sum(" command " in line for line in lines) == 12 * 16

@@ -3,7 +3,7 @@
 from greenserver.telemetry.metrics import SILENT
 
 
-def test_the_silent_meter_takes_whatever_it_is_told_and_holds_nothing() -> None:
+def test_silent_metrics_ignore_every_event() -> None:
     SILENT.connected()
     SILENT.received(5)
     SILENT.command("quit", 0, 6, 0.1)

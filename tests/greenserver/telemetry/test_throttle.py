@@ -1,4 +1,4 @@
-"""A trouble that comes in crowds is told once, and summed up when it is over."""
+"""A throttled warning is logged once, and summed up when the problem is over."""
 
 import logging
 
@@ -8,7 +8,7 @@ from greenserver.config import limits
 from greenserver.telemetry import throttle
 
 
-def test_a_trouble_is_told_once_and_summed_up_when_it_is_over(
+def test_logs_a_repeated_problem_once_and_sums_it_up(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0

@@ -1,4 +1,4 @@
-"""Whatever goes wrong where nothing catches it, the log stays one that a program can read."""
+"""Uncaught exceptions are logged as events, so that a program can parse the log."""
 
 import json
 from pathlib import Path
@@ -41,7 +41,7 @@ log.report(logging.getLogger("greenserver.x"), logging.INFO, "two")
 
 @pytest.mark.parametrize("form", ["json", "text"])
 @pytest.mark.parametrize(
-    ("script", "event", "says"),
+    ("script", "event", "text"),
     [
         ("raise ValueError('at the end')", "uncaught error", "ValueError: at the end"),
         (THREAD, "uncaught error in a thread", "ValueError: in a thread"),
@@ -51,18 +51,18 @@ log.report(logging.getLogger("greenserver.x"), logging.INFO, "two")
         (SLOW_FORMAT, "log lines dropped", "1"),
     ],
 )
-def test_it_is_an_event_on_one_line(form: str, script: str, event: str, says: str) -> None:
-    told = run_script(START + script, form).stderr.splitlines()
-    (line,) = [each for each in told if event in each]
-    assert says in line
+def test_logs_an_uncaught_exception_on_one_line(form: str, script: str, event: str, text: str) -> None:
+    events = run_script(START + script, form).stderr.splitlines()
+    (line,) = [each for each in events if event in each]
+    assert text in line
     if form == "json":
-        for each in told:
+        for each in events:
             assert json.loads(each)["level"] in {"info", "warning", "error"}
     else:
-        assert all(each.startswith("20") for each in told)
+        assert all(each.startswith("20") for each in events)
 
 
-def test_ctrl_c_is_no_error() -> None:
+def test_does_not_log_ctrl_c() -> None:
     assert run_script(START + "raise KeyboardInterrupt", "text").stderr == ""
 
 
@@ -85,8 +85,8 @@ with Server(sys.argv[1], port=0, engine="gevent") as server:
 """
 
 
-def test_a_greenlet_that_fails_by_itself_is_an_event_too(directory: Path) -> None:
-    told = [json.loads(line) for line in run_script(GREENLETS, str(directory)).stderr.splitlines()]
-    failed = [each for each in told if each["event"] == "uncaught error in a greenlet"]
+def test_logs_an_exception_in_a_greenlet(directory: Path) -> None:
+    events = [json.loads(line) for line in run_script(GREENLETS, str(directory)).stderr.splitlines()]
+    failed = [each for each in events if each["event"] == "uncaught error in a greenlet"]
     assert ["division by zero" in each["traceback"] for each in failed] == [True, True]
-    assert told[-1]["event"] == "stopped"
+    assert events[-1]["event"] == "stopped"
