@@ -1,4 +1,4 @@
-"""The command line as a whole: exit statuses, selection, baselines, recordings, and their being sent again."""
+"""The command line as a whole: exit statuses, selection, baselines, recordings and replay."""
 
 import json
 import subprocess
@@ -38,7 +38,7 @@ def events(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_a_conformant_server_is_told_to_be_one_and_recorded(tmp_path: Path) -> None:
+def test_reports_and_records_a_conformant_server(tmp_path: Path) -> None:
     recording = tmp_path / "run.ndjson"
     done = run(CORRECT, "-t", "framing", "--ndjson", str(recording), "-j", "4")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -55,7 +55,7 @@ def test_a_conformant_server_is_told_to_be_one_and_recorded(tmp_path: Path) -> N
     assert events(tmp_path / "again.ndjson") == events(recording)
 
 
-def test_a_failure_explains_itself_and_says_how_to_see_it_again() -> None:
+def test_explains_a_failure_and_how_to_reproduce_it() -> None:
     done = run(BROKEN, "-t", "framing.lf-only")
     assert done.returncode == 1
     for part in (
@@ -69,7 +69,7 @@ def test_a_failure_explains_itself_and_says_how_to_see_it_again() -> None:
     assert "printf 'quit\\n' | nc 127.0.0.1" in done.stdout
 
 
-def test_a_server_that_answers_nothing_passes_nothing(tmp_path: Path) -> None:
+def test_server_that_never_replies_passes_nothing(tmp_path: Path) -> None:
     recording = tmp_path / "run.ndjson"
     assert run(SILENT, "-t", "framing", "--timeout-scale", "0.2", "--ndjson", str(recording)).returncode == 1
     verdicts = [event["verdict"] for event in events(recording) if event["type"] == "result"]
@@ -104,7 +104,7 @@ def test_a_server_that_answers_nothing_passes_nothing(tmp_path: Path) -> None:
         (["--serve", "/no/such {port}"], "cannot run /no/such"),
     ],
 )
-def test_a_wrong_command_line_is_told_in_one_line(
+def test_reports_an_invalid_command_line_in_one_line(
     words: list[str], complaint: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -115,7 +115,7 @@ def test_a_wrong_command_line_is_told_in_one_line(
     assert said.count("\n") == 1
 
 
-def test_a_baseline_excuses_what_it_knows_and_fails_where_it_does_not_fit(tmp_path: Path) -> None:
+def test_baseline_accepts_known_failures_and_fails_on_mismatches(tmp_path: Path) -> None:
     baseline = tmp_path / "known.toml"
     baseline.write_text('[[known]]\nscenario = "framing.lf-only"\nreason = "old"\n', encoding="ascii")
     known = run(BROKEN, "-t", "framing.lf-only", "-t", "framing.quit*", "--baseline", str(baseline))
@@ -128,7 +128,7 @@ def test_a_baseline_excuses_what_it_knows_and_fails_where_it_does_not_fit(tmp_pa
     assert "matches no scenario" in run(CORRECT, "-t", "framing.lf-only", "--baseline", str(baseline)).stdout
 
 
-def test_scenarios_of_ones_own_are_played_and_their_faults_are_the_suites(tmp_path: Path) -> None:
+def test_runs_custom_scenarios_and_reports_their_faults_as_errors(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
         "from conformance.model.scenario import Chapter\nchapter = Chapter()\n"
@@ -142,7 +142,7 @@ def test_scenarios_of_ones_own_are_played_and_their_faults_are_the_suites(tmp_pa
     assert "ZeroDivisionError" in fault.stdout
 
 
-def test_listing_and_explaining_need_no_server() -> None:
+def test_list_and_explain_need_no_server() -> None:
     listed = conformance("list", "-t", "framing")
     assert listed.returncode == 0
     assert "framing.lf-only" in listed.stdout
@@ -152,7 +152,7 @@ def test_listing_and_explaining_need_no_server() -> None:
     assert conformance("explain", "nothing").returncode == 2
 
 
-def test_a_recorded_scenario_is_sent_again(tmp_path: Path) -> None:
+def test_replays_a_recorded_scenario(tmp_path: Path) -> None:
     recording = tmp_path / "run.ndjson"
     run(CORRECT, "-t", "framing.lf-only", "--ndjson", str(recording))
     done = conformance("replay", str(recording), "framing.lf-only", "127.0.0.1:1")

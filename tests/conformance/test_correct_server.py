@@ -1,4 +1,4 @@
-"""The servers without a bug deserve a clean verdict: each is asked, in raw bytes, what the protocol fixes.
+"""The correct servers of the tests do, in raw bytes, what the protocol requires.
 
 These are the server written apart and the styles into which bugs are planted. What the protocol leaves open is
 accepted in all its forms, so one table serves them all.
@@ -208,14 +208,14 @@ COMMON = {
 
 @pytest.mark.parametrize("name", SERVERS)
 @pytest.mark.parametrize("case", COMMON)
-def test_a_correct_server_answers(start: Start, name: str, case: str) -> None:
+def test_replies_correctly(start: Start, name: str, case: str) -> None:
     sent, expected = COMMON[case]
     answer = start(name).ask(sent)
     assert re.fullmatch(expected, answer), answer[:500]
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_every_byte_may_come_alone(start: Start, name: str) -> None:
+def test_accepts_input_byte_by_byte(start: Start, name: str) -> None:
     server = start(name)
     with server.connect() as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -227,29 +227,29 @@ def test_every_byte_may_come_alone(start: Start, name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVERS)
 @pytest.mark.parametrize("sent", [b"quit\n", b"get_metadata empty\n"])
-def test_a_line_feed_is_reported_while_the_client_waits(start: Start, name: str, sent: bytes) -> None:
+def test_reports_a_bare_lf_at_once(start: Start, name: str, sent: bytes) -> None:
     assert re.fullmatch(BAD_EOL, start(name).ask(sent, ends=False))
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_the_empty_line_is_a_bad_request(start: Start, name: str) -> None:
+def test_rejects_an_empty_line(start: Start, name: str) -> None:
     assert re.fullmatch(BAD_REQUEST, start(name).ask(b"\r\nquit\r\n", ends=False))
 
 
 @pytest.mark.parametrize(("name", "dialect"), [row for row in SPOKEN if row[1] not in {"2026", "raw"}])
-def test_the_empty_line_is_answered_in_an_earlier_dialect(start: Start, name: str, dialect: str) -> None:
+def test_replies_to_an_empty_line_in_an_earlier_dialect(start: Start, name: str, dialect: str) -> None:
     assert re.fullmatch(ANY % b"101|200|201", start(name, dialect).ask(b"\r\n"))
 
 
 @pytest.mark.parametrize(("name", "dialect"), [row for row in SPOKEN if row[1] != "raw"])
-def test_the_listing_names_what_can_be_fetched(start: Start, name: str, dialect: str) -> None:
+def test_lists_exactly_what_can_be_fetched(start: Start, name: str, dialect: str) -> None:
     status, *names, empty, end = start(name, dialect).ask(b"get_file_listing\r\n").decode("ascii").split("\r\n")
     assert status.startswith("0 ")
     assert (sorted(names), empty, end) == (sorted(FILES), "", "")
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_help_names_the_commands_of_the_latest_dialect(start: Start, name: str) -> None:
+def test_help_lists_the_commands_of_the_latest_dialect(start: Start, name: str) -> None:
     status, *names, empty, end = start(name).ask(b"help\r\n").split(b"\r\n")
     assert status.startswith(b"0 ")
     assert (set(names), empty, end) == (
@@ -261,7 +261,7 @@ def test_help_names_the_commands_of_the_latest_dialect(start: Start, name: str) 
 
 
 @pytest.mark.parametrize("name", ["apart", "threads"])  # the styles share their commands
-def test_help_is_unknown_to_an_earlier_dialect(start: Start, name: str) -> None:
+def test_help_is_unknown_in_an_earlier_dialect(start: Start, name: str) -> None:
     assert re.fullmatch(UNKNOWN, start(name, "2019").ask(b"help\r\n"))
 
 
@@ -300,7 +300,7 @@ RANGES = [
 
 
 @pytest.mark.parametrize(("name", "dialect"), SPOKEN)
-def test_slices_are_exact(start: Start, name: str, dialect: str) -> None:
+def test_sends_exact_slices(start: Start, name: str, dialect: str) -> None:
     server = start(name, "2026" if dialect == "raw" else dialect)
     for file, offset, size in RANGES:
         form = b" raw" if dialect == "raw" else b""
@@ -309,7 +309,7 @@ def test_slices_are_exact(start: Start, name: str, dialect: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_a_server_survives_clients_that_reset_and_abandon(start: Start, name: str) -> None:
+def test_survives_clients_that_reset_or_disconnect(start: Start, name: str) -> None:
     server = start(name)
     for sent in (b"", b"get_meta", b"get_slice large 0 %d\r\n" % len(LARGE), b"quit\r\nx"):
         for ends in (False, True):
@@ -324,7 +324,7 @@ def test_a_server_survives_clients_that_reset_and_abandon(start: Start, name: st
 
 
 @pytest.mark.parametrize("name", CONCURRENT)
-def test_idle_clients_and_one_that_does_not_read_stop_nobody(start: Start, name: str) -> None:
+def test_idle_and_stalled_clients_do_not_block_others(start: Start, name: str) -> None:
     server = start(name)
     with contextlib.ExitStack() as stack:
         idle = [stack.enter_context(server.connect()) for _ in range(200)]
@@ -338,7 +338,7 @@ def test_idle_clients_and_one_that_does_not_read_stop_nobody(start: Start, name:
 
 
 @pytest.mark.parametrize("name", ["apart", "threads"])  # the styles share their commands
-def test_every_look_at_the_directory_is_new(name: str, tmp_path: Path) -> None:
+def test_reads_the_directory_for_each_request(name: str, tmp_path: Path) -> None:
     directory, scratch = tmp_path / "data", tmp_path / "scratch"
     directory.mkdir()
     scratch.mkdir()
@@ -354,7 +354,7 @@ def test_every_look_at_the_directory_is_new(name: str, tmp_path: Path) -> None:
         server.close()
 
 
-def test_the_server_written_apart_keeps_no_line_and_no_slice(directory: Path, tmp_path: Path) -> None:
+def test_independent_server_needs_bounded_memory(directory: Path, tmp_path: Path) -> None:
     server = Running(SERVERS["apart"], directory, tmp_path, "2018")
     try:
         server.ask(b"get_metadata text.txt\r\n")

@@ -1,4 +1,4 @@
-"""A run ends with the right status and one line, whatever fails; its reports are whole, and say what happened."""
+"""A run ends with the right exit status and one line whatever fails, and its reports are complete."""
 
 import os
 import re
@@ -45,7 +45,7 @@ def one_line(done: "subprocess.CompletedProcess[str]") -> str:
         (["127.0.0.1:1"], "cannot connect to 127.0.0.1:1: Connection refused; start the server first"),
     ],
 )
-def test_a_server_that_does_not_start_has_reports_that_say_so(words: list[str], reason: str, tmp_path: Path) -> None:
+def test_reports_a_server_that_does_not_start(words: list[str], reason: str, tmp_path: Path) -> None:
     (tmp_path / "run.html").write_text(OLD, "utf-8")
     done = conformance("run", *words, *files(tmp_path))
     assert done.returncode == 2
@@ -72,7 +72,7 @@ def test_a_server_that_does_not_start_has_reports_that_say_so(words: list[str], 
         ([*SERVE, "--scenarios", "/no/such.py"], "no such file"),
     ],
 )
-def test_reports_survive_a_start_that_is_refused(words: list[str], reason: str, tmp_path: Path) -> None:
+def test_failed_start_keeps_existing_reports(words: list[str], reason: str, tmp_path: Path) -> None:
     for kind in ("ndjson", "junit"):
         (tmp_path / f"run.{kind}").write_text(OLD, "utf-8")
     done = conformance("run", *words, *files(tmp_path))
@@ -81,7 +81,7 @@ def test_reports_survive_a_start_that_is_refused(words: list[str], reason: str, 
     assert {path.name: path.read_text("utf-8") for path in tmp_path.iterdir()} == {"run.ndjson": OLD, "run.junit": OLD}
 
 
-def test_a_new_report_keeps_the_permissions_of_the_old_one_and_the_link_to_it(tmp_path: Path) -> None:
+def test_new_report_keeps_permissions_and_symlink(tmp_path: Path) -> None:
     (tmp_path / "real").write_text(OLD, "utf-8")
     (tmp_path / "real").chmod(0o640)
     (tmp_path / "run.junit").symlink_to("real")
@@ -92,7 +92,7 @@ def test_a_new_report_keeps_the_permissions_of_the_old_one_and_the_link_to_it(tm
 
 
 @pytest.mark.parametrize("kind", ["ndjson", "junit", "html"])
-def test_a_report_on_a_full_disk_is_a_fault_of_the_suite(kind: str, tmp_path: Path) -> None:
+def test_full_disk_is_a_fault_of_the_suite(kind: str, tmp_path: Path) -> None:
     done = conformance(
         "run", *SERVE, *FEW, f"--{kind}=/dev/full", *(file for file in files(tmp_path) if kind not in file)
     )
@@ -102,7 +102,7 @@ def test_a_report_on_a_full_disk_is_a_fault_of_the_suite(kind: str, tmp_path: Pa
         assert events(tmp_path / "run.ndjson")[-1]["type"] == "run-end"
 
 
-def test_a_small_disk_keeps_the_old_report_and_holds_no_half_one(tmp_path: Path) -> None:
+def test_full_disk_keeps_the_old_report(tmp_path: Path) -> None:
     reports, command = tmp_path / "disk", shlex.join(["run", *SERVE, "-t", "framing", *files(tmp_path / "disk")])
     reports.mkdir()
     script = f"""
@@ -130,7 +130,7 @@ cp {reports}/run.* {tmp_path}
 
 
 @pytest.mark.parametrize("words", [["list"], ["run", *SERVE, *FEW], ["--help"]])
-def test_a_full_output_is_a_fault_of_the_suite(words: list[str]) -> None:
+def test_full_standard_output_is_a_fault_of_the_suite(words: list[str]) -> None:
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         done = subprocess.run(
             [sys.executable, "-m", "conformance", *words],
@@ -146,7 +146,7 @@ def test_a_full_output_is_a_fault_of_the_suite(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("words", [["list"], ["run", *SERVE, "-t", "framing", "-v"]])
-def test_a_closed_output_is_a_plain_end(words: list[str]) -> None:
+def test_closed_standard_output_ends_without_an_error(words: list[str]) -> None:
     source, sink = os.pipe()
     os.close(source)
     done = subprocess.run(
@@ -161,7 +161,7 @@ def test_a_closed_output_is_a_plain_end(words: list[str]) -> None:
     assert (done.returncode, done.stderr) == (3, "")
 
 
-def test_reports_are_whole_although_nobody_reads_the_output(tmp_path: Path) -> None:
+def test_completes_reports_although_nobody_reads_the_output(tmp_path: Path) -> None:
     source, sink = os.pipe()
     os.close(source)
     command = [sys.executable, "-m", "conformance", "run", *SERVE, *FEW, *files(tmp_path)]
@@ -172,14 +172,14 @@ def test_reports_are_whole_although_nobody_reads_the_output(tmp_path: Path) -> N
     assert len(list(ET.parse(tmp_path / "run.junit").iter("testcase"))) == 2
 
 
-def test_a_report_may_go_to_the_standard_output() -> None:
+def test_writes_a_report_to_standard_output() -> None:
     done = conformance("run", *SERVE, "-t", "framing.lf-only", "--ndjson", "/dev/stdout")
     assert done.returncode == 0, done.stderr
     assert '{"type": "run-start"' in done.stdout
     assert "conformant (1 pass" in done.stdout
 
 
-def test_names_that_the_locale_lacks_are_escaped(tmp_path: Path) -> None:
+def test_escapes_names_that_the_locale_cannot_encode(tmp_path: Path) -> None:
     own = tmp_path / "gr\u00fc\u00dfe.py"
     own.write_text(
         "from conformance import Chapter\nchapter = Chapter()\n"
@@ -199,7 +199,7 @@ def test_names_that_the_locale_lacks_are_escaped(tmp_path: Path) -> None:
     assert done.stderr == b""
 
 
-def test_a_fault_of_the_suite_is_told_in_one_line(
+def test_reports_a_fault_of_the_suite_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(cli, "catalogue", lambda _files: 1 // 0)
@@ -211,7 +211,7 @@ def test_a_fault_of_the_suite_is_told_in_one_line(
     assert told.count("\n") == 1
 
 
-def test_a_run_has_a_deadline_after_which_the_rest_is_blocked(tmp_path: Path) -> None:
+def test_deadline_of_a_run_blocks_the_remaining_scenarios(tmp_path: Path) -> None:
     recording = tmp_path / "run.ndjson"
     slow = f"{INTERPRETER} -m tests.broken_servers.hostile slow -p {{port}} -d {{dir}}"
     words = ("--max-seconds", "4", "--size", "64K", "-t", "framing", "-t", "listings", "-j", "1")
@@ -224,13 +224,11 @@ def test_a_run_has_a_deadline_after_which_the_rest_is_blocked(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("scenarios", "scale", "seconds"), [(529, 1.0, 2176), (1, 0.1, 64), (1, 2.0, 128)])
-def test_the_deadline_of_a_run_comes_from_the_number_of_its_scenarios(
-    scenarios: int, scale: float, seconds: float
-) -> None:
+def test_deadline_of_a_run_depends_on_its_number_of_scenarios(scenarios: int, scale: float, seconds: float) -> None:
     assert run_seconds(scenarios, scale) == seconds
 
 
-def test_a_terminal_that_hangs_up_does_not_end_a_run_under_nohup(tmp_path: Path) -> None:
+def test_sighup_does_not_end_a_run_under_nohup(tmp_path: Path) -> None:
     recording = tmp_path / "run.ndjson"
     with subprocess.Popen(
         [sys.executable, "-m", "conformance", "run", *SERVE, "-t", "framing", "--ndjson", str(recording)],

@@ -1,4 +1,4 @@
-"""Each report says of a fixed run, to the byte, what its golden file says."""
+"""The reports of a fixed run are identical to the golden files."""
 
 import pytest
 
@@ -7,19 +7,19 @@ from tests.conformance.golden import REPORTS, events, golden, rendered
 
 
 @pytest.mark.parametrize("name", REPORTS)
-def test_a_report_is_as_it_was(name: str) -> None:
+def test_report_equals_its_golden_file(name: str) -> None:
     assert rendered(name) == golden(name), "python -m tests.conformance.golden writes it anew"
 
 
 @pytest.mark.parametrize("name", REPORTS)
-def test_a_report_of_what_was_written_is_the_same(name: str) -> None:
+def test_report_of_a_written_recording_is_the_same(name: str) -> None:
     again = list(read_events(golden("run.ndjson").encode().splitlines()))
     assert again == events()
     assert REPORTS[name](again) == REPORTS[name](events())
 
 
 @pytest.mark.parametrize("name", sorted(set(REPORTS) - {"run.ndjson"}))
-def test_no_control_character_gets_through(name: str) -> None:
+def test_reports_contain_no_control_characters(name: str) -> None:
     assert not {character for character in golden(name) if character < " " or "\x7f" <= character < "\xa0"} - {
         "\n",
         "\t",

@@ -1,4 +1,4 @@
-"""Servers that are no servers end a run in bounded time and memory, with the exit status that they deserve."""
+"""Runs against hostile servers end in bounded time and memory, with the right exit status."""
 
 import shlex
 from collections.abc import Mapping
@@ -66,11 +66,11 @@ def test_hostile_servers_are_not_conformant(runs: Mapping[str, Run]) -> None:
     assert {name: run.end.exit for name, run in runs.items()} == dict.fromkeys(HOSTILE, 1)
 
 
-def test_what_does_not_answer_passes_nothing(runs: Mapping[str, Run]) -> None:
+def test_server_that_never_replies_passes_nothing(runs: Mapping[str, Run]) -> None:
     silent = {name: run.end.counts for name, run in runs.items() if name not in ANSWERING}
     assert {name: counts for name, counts in silent.items() if counts.keys() - {"fail", "blocked"}} == {}
     assert all(counts["fail"] for counts in silent.values())
 
 
-def test_a_run_ends_however_long_the_server_would_go_on(runs: Mapping[str, Run]) -> None:
+def test_run_ends_although_the_server_goes_on(runs: Mapping[str, Run]) -> None:
     assert {name: run.seconds for name, run in runs.items() if run.seconds > MOST_SECONDS} == {}

@@ -1,4 +1,4 @@
-"""Servers that replace their directory by something dear: that is not changed, and the run says what happened."""
+"""A server that replaces its directory by other files cannot make the suite change those, and the run reports it."""
 
 import shlex
 import signal
@@ -83,18 +83,18 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Run]
         yield dict(zip(TESTED, pool.map(partial(judge, tmp_path=tmp_path), TESTED), strict=True))
 
 
-def test_nothing_outside_the_directory_is_changed(runs: Mapping[str, Run]) -> None:
+def test_changes_nothing_outside_the_directory(runs: Mapping[str, Run]) -> None:
     assert {name: run.changes for name, run in runs.items() if run.changes} == {}
 
 
-def test_what_a_server_does_to_its_directory_is_its_doing(runs: Mapping[str, Run]) -> None:
+def test_reports_what_a_server_does_to_its_directory(runs: Mapping[str, Run]) -> None:
     assert {name for name, run in runs.items() if run.end.exit != 1} == HARMLESS
     assert {name for name, run in runs.items() if not run.end.problems} == HARMLESS
     assert any("served was replaced by a link" in problem for problem in runs["link-directory-at-end"].end.problems)
 
 
 @pytest.mark.parametrize("name", ["link-directory-at-end", "link-subdirectory-at-end"])
-def test_an_ended_suite_changes_nothing_outside(name: str, tmp_path: Path) -> None:
+def test_terminated_suite_changes_nothing_outside(name: str, tmp_path: Path) -> None:
     dear, recording, served = Victim(tmp_path / "homes" / "served"), tmp_path / "run.ndjson", tmp_path / "a" / "data"
     served.parent.mkdir()
     command = ["run", "--serve", words(name, dear), "--cwd", str(ROOT), "--fixtures", str(served), "--size", "64K"]
@@ -113,7 +113,7 @@ def test_an_ended_suite_changes_nothing_outside(name: str, tmp_path: Path) -> No
     assert dear.changes() == []
 
 
-def test_a_second_run_in_the_same_directory_is_refused(tmp_path: Path) -> None:
+def test_rejects_a_second_run_in_the_same_directory(tmp_path: Path) -> None:
     served, first = tmp_path / "data", tmp_path / "first.ndjson"
     correct = f"{INTERPRETER} -m tests.conformance.correct_server -p {{port}} -d {{dir}}"
     command = ["run", "--serve", correct, "--cwd", str(ROOT), "--fixtures", str(served), "--size", "64K"]

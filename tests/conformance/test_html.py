@@ -1,4 +1,4 @@
-"""The page stands alone, is well-formed, and explains failures before it lists everything."""
+"""The HTML report is self-contained, well-formed, and explains failures first."""
 
 import re
 from html.parser import HTMLParser
@@ -46,11 +46,11 @@ class Page(HTMLParser):
     [events(), events()[:-1], events()[:1], [], [*events(), *events()]],
     ids=["whole", "without an end", "nothing played", "nothing", "two runs"],
 )
-def test_it_is_well_formed(stream: list[Event]) -> None:
+def test_page_is_well_formed(stream: list[Event]) -> None:
     assert Page(html(stream)).tags[:2] == ["html", "head"]
 
 
-def test_it_needs_nothing_else() -> None:
+def test_page_is_self_contained() -> None:
     document = html(events())
     page = Page(document)
     assert not {"script", "link", "img", "iframe", "object", "form"} & set(page.tags)
@@ -60,7 +60,7 @@ def test_it_needs_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("stream", [events(), [*events(), *events()]], ids=["one run", "two runs"])
-def test_links_lead_somewhere(stream: list[Event]) -> None:
+def test_every_link_has_a_target(stream: list[Event]) -> None:
     page = Page(html(stream))
     names = [value for name, value in page.attributes if name == "id"]
     assert len(names) == len(set(names))
@@ -70,7 +70,7 @@ def test_links_lead_somewhere(stream: list[Event]) -> None:
     assert links == targets
 
 
-def test_failures_come_before_everything_and_explain_themselves() -> None:
+def test_failures_come_first_with_explanations() -> None:
     text = Page(html(events())).text
     wrong, left, everything = (text.index(head) for head in ("What went wrong", "What did not run", "All results"))
     assert wrong < left < everything
@@ -88,7 +88,7 @@ def test_failures_come_before_everything_and_explain_themselves() -> None:
     assert "slices.past-end" not in explained  # the baseline knows it
 
 
-def test_every_scenario_is_there_with_its_conversation() -> None:
+def test_page_has_every_scenario_with_its_traffic() -> None:
     text = Page(html(events())).text
     for event in events():
         if hasattr(event, "scenario"):
@@ -97,7 +97,7 @@ def test_every_scenario_is_there_with_its_conversation() -> None:
     assert "truncated; the event stream has the rest" in text
 
 
-def test_it_carries_what_identifies_the_run() -> None:
+def test_page_identifies_the_run() -> None:
     text = Page(html(events())).text
     for words in ("1.2.3", "c0ffeec0ffee", "2008", "2026", "[::1]:19500", "slices.large, slices.huge"):
         assert words in text
@@ -108,12 +108,12 @@ def test_it_carries_what_identifies_the_run() -> None:
     [(events(), "No verdict: the suite itself failed"), (events()[:-1], "Cut short")],
     ids=["whole", "without an end"],
 )
-def test_the_outcome_stands_at_the_top(stream: list[Event], words: str) -> None:
+def test_result_is_at_the_top(stream: list[Event], words: str) -> None:
     text = Page(html(stream)).text
     assert 0 < text.index(words) < text.index("What went wrong")
 
 
-def test_what_a_server_says_is_text() -> None:
+def test_escapes_what_a_server_sends() -> None:
     document = html(events())
     assert "<script" not in document
     assert "&lt;script&gt;alert(1)" in document
@@ -123,7 +123,7 @@ def test_what_a_server_says_is_text() -> None:
 @pytest.mark.parametrize(
     "text", ["<b onclick=x>", "\"'><b onclick=x>", "</style></pre></title><b>", "{{ 7 * 191 }}<!--"]
 )
-def test_no_text_of_a_run_becomes_markup(text: str) -> None:
+def test_escapes_any_text_of_a_run(text: str) -> None:
     stream: list[Event] = []
     for event in events():
         if isinstance(event, RunStart | Result | RunEnd):
@@ -138,11 +138,11 @@ def test_no_text_of_a_run_becomes_markup(text: str) -> None:
     assert "1337" not in page.text
 
 
-def test_deviations_stand_before_the_counts() -> None:
+def test_deviations_come_before_the_counts() -> None:
     text = Page(html(events())).text
     assert 0 < text.index("an empty line follows the reply to quit") < text.index("chapter")
 
 
-def test_a_name_that_the_template_does_not_get_is_an_error() -> None:
+def test_undefined_template_variable_is_an_error() -> None:
     with pytest.raises(UndefinedError):
         ENVIRONMENT.from_string("{{ missing }}").render()

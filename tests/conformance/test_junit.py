@@ -1,4 +1,4 @@
-"""JUnit's XML is valid, complete, and counts as the verdicts do."""
+"""The JUnit report is valid and complete, and its counts match the verdicts."""
 
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -29,17 +29,17 @@ def outcome(element: ET.Element) -> str:
     [events(), events()[:-1], events()[:1], [], [*events(), *events()]],
     ids=["whole", "without an end", "nothing played", "nothing", "two runs"],
 )
-def test_it_is_valid(stream: list[Event]) -> None:
+def test_report_is_valid(stream: list[Event]) -> None:
     SCHEMA.validate(junit(stream))
 
 
-def test_the_schema_refuses_what_is_none() -> None:
+def test_schema_rejects_an_invalid_report() -> None:
     wrong = junit(events()).replace("<failure", "<failed").replace("</failure", "</failed")
     assert not SCHEMA.is_valid(wrong)
     assert not SCHEMA.is_valid(junit(events()).replace('failures="1"', 'failures="one"'))
 
 
-def test_there_is_one_test_case_a_scenario() -> None:
+def test_report_has_one_test_case_per_scenario() -> None:
     names = [element.get("name") for element in ET.fromstring(junit(events())).iter("testcase")]
     assert names == [event.scenario for event in events() if isinstance(event, Result)]
 
@@ -59,17 +59,17 @@ def test_there_is_one_test_case_a_scenario() -> None:
         ("slices.random", "passed"),
     ],
 )
-def test_each_verdict_has_its_outcome(scenario: str, expected: str) -> None:
+def test_maps_each_verdict_to_an_outcome(scenario: str, expected: str) -> None:
     assert outcome(case(junit(events()), scenario)) == expected
 
 
-def test_a_warning_says_so() -> None:
+def test_warning_is_in_the_output() -> None:
     said = case(junit(events()), "lengths.huge-name").findtext("system-out")
     assert said is not None
     assert "did not do what it should" in said
 
 
-def test_a_warning_fails_where_that_was_asked() -> None:
+def test_warning_is_a_failure_with_fail_on_should() -> None:
     start = events()[0]
     assert isinstance(start, RunStart)
     document = junit([replace(start, fail_on="should"), *events()[1:]])
@@ -77,7 +77,7 @@ def test_a_warning_fails_where_that_was_asked() -> None:
     assert ET.fromstring(document).get("failures") == "2"
 
 
-def test_the_counts_are_right() -> None:
+def test_counts_match_the_test_cases() -> None:
     suite = ET.fromstring(junit(events())).find("testsuite")
     assert suite is not None
     assert {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped")} == {
@@ -88,7 +88,7 @@ def test_the_counts_are_right() -> None:
     }
 
 
-def test_it_carries_what_identifies_the_run() -> None:
+def test_report_identifies_the_run() -> None:
     found = {row.get("name"): row.get("value") for row in ET.fromstring(junit(events())).iter("property")}
     assert found["suite"] == "1.2.3"
     assert found["catalogue"] == "c0ffee" * 10 + "1234"
@@ -97,19 +97,19 @@ def test_it_carries_what_identifies_the_run() -> None:
     assert found["deselected"] == "slices.large slices.huge"
 
 
-def test_a_run_without_an_end_says_so() -> None:
+def test_report_says_that_a_run_was_cut_short() -> None:
     said = ET.fromstring(junit(events()[:-1])).findtext(".//testsuite/system-err")
     assert said is not None
     assert said.startswith("cut short")
 
 
-def test_what_is_wrong_with_the_whole_run_is_told() -> None:
+def test_reports_problems_of_the_whole_run() -> None:
     end = events()[-1]
     assert isinstance(end, RunEnd)
     assert ET.fromstring(junit(events())).findtext(".//testsuite/system-err") == end.problems[0]
 
 
-def test_hostile_bytes_are_told_and_do_no_harm() -> None:
+def test_escapes_hostile_bytes() -> None:
     assert "\x1b" in HOSTILE
     document = junit(events())
     assert "\x1b" not in document

@@ -1,4 +1,4 @@
-"""The kill matrix holds: every bug is found by the scenarios that are to find it, for the reason that they gave."""
+"""Every bug is found by the scenarios of the kill matrix, for the recorded reasons."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -42,12 +42,12 @@ class Part(NamedTuple):
     scenarios: tuple[str, ...]
 
 
-def test_the_matrix_has_every_bug() -> None:
+def test_matrix_has_every_bug() -> None:
     assert sorted(MATRIX) == sorted(BUGS)
 
 
 @pytest.mark.parametrize("name", MATRIX)
-def test_a_bug_is_found_by_a_scenario_of_the_requirement_that_it_breaks(name: str) -> None:
+def test_bug_is_found_by_a_scenario_of_its_requirement(name: str) -> None:
     assert any(is_about(SCENARIOS[scenario], BUGS[name]) for scenario in PROOF[name]), MATRIX[name]
 
 
@@ -92,7 +92,7 @@ def play_quickly(part: Part) -> Finds:
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_the_bugs_are_found_again_and_for_the_same_reasons(chapter: str) -> None:
+def test_finds_the_bugs_of_a_chapter_for_the_same_reasons(chapter: str) -> None:
     every = [part for name in PROOF if BUGS[name].module == chapter for part in parts(name)]
     wanted = {part: kinds({scenario: PROOF[part.name][scenario] for scenario in part.scenarios}) for part in every}
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -1,4 +1,4 @@
-"""The servers that are odd but correct are as odd as they say: each is asked in raw bytes for its oddity.
+"""The odd but correct servers do, in raw bytes, what their descriptions say.
 
 That they are correct is for the suite to find: no scenario at MUST or SHOULD fails on one of them.
 """
@@ -111,13 +111,13 @@ def started(name: str, directory: Path) -> Iterator[Running]:
         server.close()
 
 
-def test_each_odd_server_is_tested() -> None:
+def test_tests_each_odd_server() -> None:
     assert {*ANSWERS, *UNREADABLE, *BACKLOGS, *LEAVING, *SLOW} == set(ODD)
     assert not set(ODD) & set(BUGS)
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_a_choice_is_the_one_that_the_sentence_names(name: str, tmp_path: Path) -> None:
+def test_odd_server_makes_the_described_choice(name: str, tmp_path: Path) -> None:
     if ANSWERS[name] is INSIDE:
         (tmp_path / ".dot").write_bytes(b"dot")
         (tmp_path / "link").symlink_to("text.txt")
@@ -134,7 +134,7 @@ def test_a_choice_is_the_one_that_the_sentence_names(name: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
-def test_a_file_that_cannot_be_read_is_answered_and_listed_as_the_sentence_says(name: str, tmp_path: Path) -> None:
+def test_unreadable_file_is_listed_and_answered_as_described(name: str, tmp_path: Path) -> None:
     answer, listed = UNREADABLE[name]
     (tmp_path / "secret").touch(mode=0)
     with started(name, tmp_path) as server:
@@ -144,14 +144,14 @@ def test_a_file_that_cannot_be_read_is_answered_and_listed_as_the_sentence_says(
 
 
 @pytest.mark.parametrize("name", BACKLOGS)
-def test_a_backlog_is_as_short_as_it_says(name: str, tmp_path: Path) -> None:
+def test_backlog_is_as_short_as_described(name: str, tmp_path: Path) -> None:
     with started(name, tmp_path) as server:
         assert ODD[name].factory(tmp_path, "2026").backlog == BACKLOGS[name]
         assert {said: server.ask(said) for said in ORDINARY} == ORDINARY
 
 
 @pytest.mark.parametrize("name", LEAVING)
-def test_one_client_is_served_at_a_time_and_its_departure_is_noticed(name: str, tmp_path: Path) -> None:
+def test_serves_one_client_at_a_time_and_notices_its_end(name: str, tmp_path: Path) -> None:
     with started(name, tmp_path) as server, server.connect() as second:
         with server.connect() as third:
             second.sendall(b"x\r\n")
@@ -164,7 +164,7 @@ def test_one_client_is_served_at_a_time_and_its_departure_is_noticed(name: str, 
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_each_reply_takes_a_while(name: str, tmp_path: Path) -> None:
+def test_delays_each_reply(name: str, tmp_path: Path) -> None:
     with started(name, tmp_path) as server:
         before = time.monotonic()
         assert {said: server.ask(said) for said in ORDINARY} == ORDINARY

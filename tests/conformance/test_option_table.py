@@ -1,4 +1,4 @@
-"""Both command lines are made from one table, and have all of it."""
+"""Both command lines are generated from one table, and complete."""
 
 import argparse
 from pathlib import Path
@@ -51,21 +51,21 @@ def pytest_values(*words: str) -> dict[str, Any]:
     return vars(parser.parse_args(words))
 
 
-def test_the_table_has_each_field_of_the_options_but_the_address() -> None:
+def test_table_has_every_option_but_the_address() -> None:
     assert [option.field for option in RUN_OPTIONS] == [name for name in vars(Options()) if name != "address"]
 
 
-def test_the_command_line_has_no_other_options() -> None:
+def test_command_line_has_no_other_options() -> None:
     assert click_options().keys() - REPORTS == {option.field for option in RUN_OPTIONS}
 
 
-def test_pytest_has_all_but_what_it_has_a_way_of_its_own_for() -> None:
+def test_pytest_has_all_but_its_own_options() -> None:
     names = {option.name for option in RUN_OPTIONS}
     assert pytest_options().keys() == {"--hftp"} | {f"--hftp-{name}" for name in names - COMMAND_LINE_ONLY}
 
 
 @each_option
-def test_both_have_the_name_and_the_help_of_the_table(option: RunOption) -> None:
+def test_both_have_the_names_and_help_of_the_table(option: RunOption) -> None:
     row = click_options()[option.field]
     assert f"--{option.name}" in row.opts
     assert row.help == option.help
@@ -74,7 +74,7 @@ def test_both_have_the_name_and_the_help_of_the_table(option: RunOption) -> None
 
 
 @each_option
-def test_both_read_the_same_value(option: RunOption) -> None:
+def test_both_convert_values_alike(option: RunOption) -> None:
     word, value = example(option)
     expected = (value, value) if option.is_repeatable else value
     words = [f"--{option.name}", word] * (2 if option.is_repeatable else 1)
@@ -87,12 +87,12 @@ def test_both_read_the_same_value(option: RunOption) -> None:
 
 
 @each_option
-def test_the_default_is_that_of_the_options(option: RunOption) -> None:
+def test_default_is_that_of_options(option: RunOption) -> None:
     context = cli.commands.commands["run"].make_context("run", [])
     assert context.params[option.field] == getattr(Options(), option.field)
 
 
-def test_a_run_is_shown_again_with_what_is_not_usual() -> None:
+def test_reproduces_a_run_with_non_default_options() -> None:
     fields = {option.field: example(option)[1] for option in RUN_OPTIONS}
     fields |= {option.field: (fields[option.field],) * 2 for option in RUN_OPTIONS if option.is_repeatable}
     assert Options(**fields).command("-t", "x") == (
@@ -106,31 +106,31 @@ def test_a_run_is_shown_again_with_what_is_not_usual() -> None:
     ("text", "number"),
     [("1000", 1000), ("64K", 64 << 10), ("64KiB", 64 << 10), ("32m", 32 << 20), ("4GB", 4 << 30)],
 )
-def test_a_size_may_have_a_unit(text: str, number: int) -> None:
+def test_accepts_units_of_size(text: str, number: int) -> None:
     assert cli_types.size(text) == number
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "K", "1T", "1.5M", "9" * 16, "\N{ARABIC-INDIC DIGIT ONE}", "1_0"])
-def test_what_is_no_size_is_refused(text: str) -> None:
+def test_rejects_an_invalid_size(text: str) -> None:
     with pytest.raises(ValueError, match="is not a size"):
         cli_types.size(text)
 
 
 @pytest.mark.parametrize("text", ["0", "0.009", "1001", "nan", "inf", "-1", "x", ""])
-def test_what_is_no_scale_is_refused(text: str) -> None:
+def test_rejects_an_invalid_scale(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a number from 0\.01 to 1000"):
         cli_types.scale(text)
 
 
-def test_scales_reach_from_a_hundredth_to_a_thousand() -> None:
+def test_accepts_scales_from_a_hundredth_to_a_thousand() -> None:
     assert [cli_types.scale(text) for text in ("0.01", "1", "1000")] == [0.01, 1.0, 1000.0]
 
 
 @pytest.mark.parametrize("text", ["0", "65", "-1"])
-def test_jobs_have_bounds(text: str) -> None:
+def test_limits_the_number_of_jobs(text: str) -> None:
     with pytest.raises(ValueError, match=f"{text} is not in the range from 1 to 64"):
         cli_types.jobs(text)
 
 
-def test_jobs_may_be_left_to_the_suite() -> None:
+def test_accepts_automatic_jobs() -> None:
     assert (cli_types.jobs("auto"), cli_types.jobs("1"), cli_types.jobs("64")) == (0, 1, 64)

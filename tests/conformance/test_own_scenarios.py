@@ -1,4 +1,4 @@
-"""Scenarios that a file or an installed package adds are listed, played and reported like the suite's own."""
+"""Scenarios from a file or an installed package are listed, run and reported like the suite's own."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ chapter.transcript("a.b", "HFTP-99.1", "x", "C: quit\\nS: 0 *")
 IDS = ("school.sizes-in-order", "school.many-readers")
 
 
-def test_a_file_adds_scenarios() -> None:
+def test_loads_scenarios_from_a_file() -> None:
     listed = conformance("list", "--scenarios", str(EXAMPLE), "-t", "school")
     assert all(identifier in listed.stdout for identifier in IDS)
     done = run(CORRECT, "--scenarios", str(EXAMPLE), "-t", "school", "-v")
@@ -28,7 +28,7 @@ def test_a_file_adds_scenarios() -> None:
     assert all(f"pass        {identifier}" in done.stdout for identifier in IDS)
 
 
-def test_an_installed_package_adds_scenarios(tmp_path: Path) -> None:
+def test_loads_scenarios_from_an_installed_package(tmp_path: Path) -> None:
     (tmp_path / "school.py").write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
     metadata = tmp_path / "school-1.0.dist-info"
     metadata.mkdir()
@@ -47,7 +47,7 @@ def test_an_installed_package_adds_scenarios(tmp_path: Path) -> None:
     assert all(identifier in listed.stdout for identifier in IDS)
 
 
-def test_what_does_not_load_is_told_in_one_line(tmp_path: Path) -> None:
+def test_reports_a_load_error_in_one_line(tmp_path: Path) -> None:
     for text, complaint in (
         ("1 / 0", "ZeroDivisionError"),
         ("x = 1", "defines no scenarios"),

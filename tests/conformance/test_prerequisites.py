@@ -1,4 +1,4 @@
-"""Prerequisites name scenarios that exist, are simpler, and apply wherever the ones do that need them."""
+"""Prerequisites are existing scenarios without cycles, and apply wherever their dependents do."""
 
 from fnmatch import fnmatchcase
 
@@ -15,14 +15,14 @@ SCENARIOS = catalogue()
 NEEDING = [scenario for scenario in SCENARIOS if scenario.depends]
 
 
-def test_every_pattern_means_a_scenario() -> None:
+def test_every_pattern_matches_a_scenario() -> None:
     for patterns, _ in PREREQUISITES:
         for pattern in patterns:
             assert any(fnmatchcase(scenario.id, pattern) for scenario in SCENARIOS), pattern
 
 
 @pytest.mark.parametrize("scenario", NEEDING, ids=lambda row: row.id)
-def test_a_prerequisite_is_there_and_needs_nothing_that_needs_it(scenario: Scenario) -> None:
+def test_prerequisites_exist_and_have_no_cycles(scenario: Scenario) -> None:
     seen, left = set(), list(scenario.depends)
     while left:
         name = left.pop()
@@ -34,7 +34,7 @@ def test_a_prerequisite_is_there_and_needs_nothing_that_needs_it(scenario: Scena
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_prerequisite_applies_in_every_dialect(dialect: str) -> None:
+def test_prerequisite_applies_in_the_dialects_of_its_dependents(dialect: str) -> None:
     for scenario in NEEDING:
         if scenario.applies_to(dialect):
             assert all(SCENARIOS[name].applies_to(dialect) for name in scenario.depends), scenario.id

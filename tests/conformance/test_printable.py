@@ -1,4 +1,4 @@
-"""Nothing that a server sends or prints, or that a recording holds, acts on a terminal or a page: it is escaped."""
+"""Nothing from a server or a recording can act on a terminal or a page: it is escaped."""
 
 import io
 import subprocess
@@ -65,7 +65,7 @@ def events() -> list[Event]:
     return [start, ScenarioStart(NASTY), *results, end]
 
 
-def test_all_that_acts_is_escaped() -> None:
+def test_escapes_all_active_characters() -> None:
     assert acting(NASTY) > set(ACTING) - {"\n", "\t"}
     assert acting(printable(NASTY)) == acting(printable_lines(NASTY)) == set()
     assert printable("\x1b\x9b\u202e\udc9b\x00\n\\") == r"\x1b\x9b\u202e\udc9b\x00\n" + "\\"
@@ -73,7 +73,7 @@ def test_all_that_acts_is_escaped() -> None:
 
 
 @pytest.mark.parametrize("is_verbose", [False, True])
-def test_the_terminal_shows_nothing_that_acts(*, is_verbose: bool) -> None:
+def test_terminal_report_is_escaped(*, is_verbose: bool) -> None:
     shown = io.StringIO()
     report = TerminalReport(Console(file=shown, highlight=False, width=200), is_verbose=is_verbose)
     for event in events():
@@ -82,7 +82,7 @@ def test_the_terminal_shows_nothing_that_acts(*, is_verbose: bool) -> None:
     assert acting(shown.getvalue()) == set()
 
 
-def test_progress_shows_nothing_that_acts_but_its_own_colours() -> None:
+def test_progress_is_escaped_but_for_its_own_colours() -> None:
     shown = io.StringIO()
     report = TerminalReport(Console(file=shown, highlight=False, width=200, force_terminal=True))
     for event in events():
@@ -92,7 +92,7 @@ def test_progress_shows_nothing_that_acts_but_its_own_colours() -> None:
     assert "\x1b[2J" not in shown.getvalue()
 
 
-def test_pages_and_recordings_hold_nothing_that_acts() -> None:
+def test_pages_and_recordings_are_escaped() -> None:
     page, xml = html(events()), junit(events())
     ET.fromstring(xml)
     for text in (page, xml, *map(line, events())):
@@ -100,7 +100,7 @@ def test_pages_and_recordings_hold_nothing_that_acts() -> None:
         assert acting(text) == set()
 
 
-def test_the_command_line_shows_nothing_that_acts(tmp_path: Path) -> None:
+def test_command_line_output_is_escaped(tmp_path: Path) -> None:
     recording = tmp_path / "run.ndjson"
     select = ("-t", "framing.one-command", "-t", "listings.*", "-t", "framing.lf-only", "--ndjson", str(recording))
     done = conformance("run", "--serve", SERVER, *QUICK, *select)
@@ -112,7 +112,7 @@ def test_the_command_line_shows_nothing_that_acts(tmp_path: Path) -> None:
     assert acting("".join(shown)) == set()
 
 
-def test_a_server_that_does_not_start_shows_nothing_that_acts() -> None:
+def test_output_of_a_failed_start_is_escaped() -> None:
     script = f"import sys; sys.stdout.buffer.write({ESCAPES.encode()!r} + b'fatal error: ' + {ESCAPES.encode()!r})"
     serve = f'{INTERPRETER} -c "{script}; {{port}}"'.replace("{{port}}", "'{port}'")
     done = subprocess.run(
@@ -122,7 +122,7 @@ def test_a_server_that_does_not_start_shows_nothing_that_acts() -> None:
     assert acting((done.stdout + done.stderr).decode()) == set()
 
 
-def test_pytest_shows_nothing_that_acts(tmp_path: Path) -> None:
+def test_pytest_output_is_escaped(tmp_path: Path) -> None:
     serve = ("--hftp-serve", SERVER, f"--hftp-cwd={ROOT}", "--hftp-timeout-scale=0.1", "--hftp-size=64K")
     select = [f"--hftp-test={name}" for name in ("framing.one-command", "listings.*", "framing.lf-only")]
     done = pytest_(tmp_path, "--pyargs", "conformance", *serve, *select, "-v", "-rA")

@@ -1,4 +1,4 @@
-"""The mistakes of public servers are really planted: each server is asked in raw bytes for what its sentence names.
+"""Each planted mistake of public servers shows in raw bytes as its description says.
 
 Whether the suite finds them is the kill matrix's business; here is no part of it but the guard that ends a server.
 """
@@ -137,30 +137,28 @@ PATIENT = ("lone-lf-waits-loop", "lone-lf-waits-streams")
 STALE = ("listing-read-at-start", "listing-read-at-start-loop", "student-five-other-bugs")
 
 
-def test_each_kind_is_tested() -> None:
+def test_tests_each_kind() -> None:
     tested = {*SPEAKING, *EMPTY_LISTINGS, *LIMITS, *DEAF, *SPINNING, *EXITING, *CROWDED, *RESET, *SLOW, *PATIENT}
     tested |= {*STALE, "deaf-to-the-end", "student-five-bugs"}
     assert {name for name, bug in BUGS.items() if bug.module in MODULES} - tested == set()
 
 
 @pytest.mark.parametrize("name", SPEAKING)
-def test_a_reply_has_the_mistake_that_is_planted(name: str, start: Start) -> None:
+def test_reply_has_the_planted_mistake(name: str, start: Start) -> None:
     sent, answered = SPEAKING[name]
     with start(name) as server:
         assert server.ask(sent) == answered
 
 
 @pytest.mark.parametrize("name", EMPTY_LISTINGS)
-def test_the_listing_of_an_empty_directory_has_the_wrong_number_of_lines(
-    name: str, start: Start, tmp_path: Path
-) -> None:
+def test_listing_of_an_empty_directory_has_the_wrong_number_of_lines(name: str, start: Start, tmp_path: Path) -> None:
     with start(name) as server:
         (tmp_path / "text.txt").unlink()
         assert server.ask(b"get_file_listing\r\n") == b"0 OK\r\n" + EMPTY_LISTINGS[name]
 
 
 @pytest.mark.parametrize("name", LIMITS)
-def test_a_slot_is_freed_by_quit_alone(name: str, start: Start) -> None:
+def test_only_quit_releases_a_slot(name: str, start: Start) -> None:
     most, last_words = LIMITS[name]
     with start(name) as server:
         for _ in range(most + 1):
@@ -172,7 +170,7 @@ def test_a_slot_is_freed_by_quit_alone(name: str, start: Start) -> None:
                 assert read(sock, PATIENCE_SECONDS) == last_words
 
 
-def test_a_deaf_sequential_server_is_perfect_until_a_client_leaves(start: Start) -> None:
+def test_sequential_server_is_correct_until_a_client_disconnects(start: Start) -> None:
     with start("deaf-to-the-end") as server:
         for _ in range(2):
             assert server.ask(b"x\r\nquit\r\n") == UNKNOWN + QUIT
@@ -188,7 +186,7 @@ def server_is_heard(sock: socket.socket) -> bool:
 
 
 @pytest.mark.parametrize("name", DEAF)
-def test_the_end_of_a_stream_is_not_answered_by_an_end(name: str, start: Start) -> None:
+def test_does_not_close_after_a_half_close(name: str, start: Start) -> None:
     with start(name) as server, server.connect() as sock:
         sock.sendall(b"x\r\n")
         sock.shutdown(socket.SHUT_WR)
@@ -198,7 +196,7 @@ def test_the_end_of_a_stream_is_not_answered_by_an_end(name: str, start: Start) 
 
 
 @pytest.mark.parametrize("name", SPINNING)
-def test_a_client_that_has_left_takes_the_processor(name: str, start: Start) -> None:
+def test_spins_after_a_client_has_disconnected(name: str, start: Start) -> None:
     with start(name) as server:
         assert server.send_line(b"quit\r\n") == QUIT
         before = server.cpu_seconds()
@@ -212,7 +210,7 @@ def test_a_client_that_has_left_takes_the_processor(name: str, start: Start) -> 
 
 
 @pytest.mark.parametrize("name", EXITING)
-def test_the_process_ends_a_moment_after_a_correct_reply(name: str, start: Start) -> None:
+def test_exits_shortly_after_a_correct_reply(name: str, start: Start) -> None:
     with start(name) as server:
         assert server.ask(b"get_metadata text.txt\r\n") == b"0 OK\r\n5\r\n"
         with server.connect() as sock:
@@ -222,7 +220,7 @@ def test_the_process_ends_a_moment_after_a_correct_reply(name: str, start: Start
 
 
 @pytest.mark.parametrize("name", CROWDED)
-def test_the_process_ends_a_moment_after_it_has_answered_a_second_client(name: str, start: Start) -> None:
+def test_exits_shortly_after_its_second_client(name: str, start: Start) -> None:
     with start(name) as server:
         for _ in range(3):
             assert server.ask(b"x\r\nquit\r\n") == UNKNOWN + QUIT
@@ -233,7 +231,7 @@ def test_the_process_ends_a_moment_after_it_has_answered_a_second_client(name: s
 
 
 @pytest.mark.parametrize("name", RESET)
-def test_nobody_is_served_after_a_reset(name: str, start: Start) -> None:
+def test_serves_nobody_after_a_reset(name: str, start: Start) -> None:
     with start(name) as server:
         for _ in range(3):
             assert server.ask(b"x\r\n") == UNKNOWN
@@ -244,7 +242,7 @@ def test_nobody_is_served_after_a_reset(name: str, start: Start) -> None:
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_a_long_line_is_answered_rightly_after_a_long_while(name: str, start: Start) -> None:
+def test_replies_correctly_but_late_to_a_long_line(name: str, start: Start) -> None:
     with start(name) as server:
         taken = []
         for size in (1 << 14, 1 << 20):
@@ -256,7 +254,7 @@ def test_a_long_line_is_answered_rightly_after_a_long_while(name: str, start: St
 
 
 @pytest.mark.parametrize("name", PATIENT)
-def test_a_bare_lf_is_answered_when_a_cr_lf_has_come(name: str, start: Start) -> None:
+def test_reports_a_bare_lf_only_after_a_cr_lf(name: str, start: Start) -> None:
     with start(name) as server, server.connect() as sock:
         sock.sendall(b"quit\n")
         assert not is_closed(sock)
@@ -265,7 +263,7 @@ def test_a_bare_lf_is_answered_when_a_cr_lf_has_come(name: str, start: Start) ->
 
 
 @pytest.mark.parametrize("name", STALE)
-def test_a_listing_is_as_old_as_the_server_and_a_size_is_not(name: str, start: Start, tmp_path: Path) -> None:
+def test_listing_is_stale_but_sizes_are_current(name: str, start: Start, tmp_path: Path) -> None:
     with start(name) as server:
         (tmp_path / "new").write_bytes(b"1")
         (tmp_path / "text.txt").write_bytes(b"Good day")
@@ -273,13 +271,13 @@ def test_a_listing_is_as_old_as_the_server_and_a_size_is_not(name: str, start: S
         assert server.ask(b"get_metadata text.txt\r\nget_metadata new\r\n") == b"0 OK\r\n8\r\n0 OK\r\n1\r\n"
 
 
-def test_a_byte_from_0x80_on_ends_the_conversation_of_the_student_of_classes(start: Start) -> None:
+def test_student_classes_disconnect_at_a_byte_from_0x80_on(start: Start) -> None:
     with start("student-five-other-bugs") as server:
         assert server.ask(b"get_metadata \xe9\r\nquit\r\n") == b""
         assert server.ask(b"quit\n") == b"100 BAD EOL\r\n"
 
 
-def test_the_student_of_one_file_makes_five_mistakes(start: Start, tmp_path: Path) -> None:
+def test_student_one_file_has_five_mistakes(start: Start, tmp_path: Path) -> None:
     (tmp_path.parent / f"{tmp_path.name}-outside").write_bytes(b"secret")
     answers = {
         f"get_metadata ../{tmp_path.name}-outside\r\n".encode(): b"0 OK\r\n6\r\n",

@@ -1,4 +1,4 @@
-"""The pytest front judges as the command line does, and does nothing unless it is asked to."""
+"""The pytest plugin judges as the command line does, and does nothing unless it is enabled."""
 
 import json
 import os
@@ -111,7 +111,9 @@ OUTCOMES |= dict.fromkeys(("unsupported", "incomplete", "blocked"), "skipped")
     ],
     ids=["correct", "fails", "warns", "sequential", "two workers"],
 )
-def test_both_fronts_have_the_same_verdicts(tmp_path: Path, serve: str, workers: list[str], expected: set[str]) -> None:
+def test_pytest_and_command_line_have_the_same_verdicts(
+    tmp_path: Path, serve: str, workers: list[str], expected: set[str]
+) -> None:
     by_command_line = verdicts_of_command_line(tmp_path, serve)
     done = pytest_(tmp_path, *asked(serve, *workers))
     by_pytest = verdicts_of_pytest(tmp_path)
@@ -121,7 +123,7 @@ def test_both_fronts_have_the_same_verdicts(tmp_path: Path, serve: str, workers:
     assert done.returncode == ("fail" in expected), done.stdout
 
 
-def test_a_failure_explains_itself_without_a_traceback(tmp_path: Path) -> None:
+def test_explains_a_failure_without_a_traceback(tmp_path: Path) -> None:
     serve = BROKEN.format(name="path-joined")
     done = pytest_(tmp_path, "--pyargs", "conformance", "--hftp-serve", serve, "--hftp-test", "paths.parent")
     assert done.returncode == 1
@@ -137,7 +139,7 @@ def test_a_failure_explains_itself_without_a_traceback(tmp_path: Path) -> None:
     assert "1 failed in" in done.stdout
 
 
-def test_a_warning_is_shown_and_fails_where_that_is_asked(tmp_path: Path) -> None:
+def test_warning_is_shown_and_fails_on_request(tmp_path: Path) -> None:
     serve = BROKEN.format(name="link-followed")
     asking = ["--pyargs", "conformance", "--hftp-serve", serve, "--hftp-test", "paths.link-out"]
     escape = pytest_(tmp_path, *asking, "-W", "error::DeprecationWarning")
@@ -147,7 +149,7 @@ def test_a_warning_is_shown_and_fails_where_that_is_asked(tmp_path: Path) -> Non
     assert pytest_(tmp_path, *asking, "--hftp-fail-on", "should").returncode == 1
 
 
-def test_a_server_elsewhere_is_judged_by_what_it_holds(tmp_path: Path) -> None:
+def test_judges_a_remote_server_by_its_files(tmp_path: Path) -> None:
     with serving(tmp_path / "served") as address:
         words = ["--hftp-test", "framing.*", "--hftp-test", "paths.parent", "--hftp-clients", "10"]
         done = pytest_(tmp_path, "--pyargs", "conformance", "--hftp", address, *words, "-p", "xdist", "-n", "2")
@@ -157,13 +159,13 @@ def test_a_server_elsewhere_is_judged_by_what_it_holds(tmp_path: Path) -> None:
     assert verdicts["framing.byte-by-byte"] == ("pass", "passed")
 
 
-def test_a_server_that_is_not_there_is_not_judged(tmp_path: Path) -> None:
+def test_reports_a_server_that_is_not_running(tmp_path: Path) -> None:
     done = pytest_(tmp_path, "--pyargs", "conformance", "--hftp", "127.0.0.1:9", "--hftp-test", "paths.outside-answer")
     assert done.returncode == pytest.ExitCode.INTERRUPTED
     assert "cannot connect to 127.0.0.1:9: Connection refused" in done.stdout
 
 
-def test_a_server_that_answers_nothing_passes_nothing(tmp_path: Path) -> None:
+def test_server_that_never_replies_passes_nothing(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         words = ("--hftp", address, "--hftp-test", "paths.outside-answer", "--hftp-timeout-scale", "0.1")
@@ -190,7 +192,7 @@ def test_a_server_that_answers_nothing_passes_nothing(tmp_path: Path) -> None:
         (["--hftp", "127.0.0.1:9", "--hftp-scenarios", "missing.py"], "missing.py: no such file"),
     ],
 )
-def test_a_wrong_option_is_one_line(
+def test_reports_an_invalid_option_in_one_line(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
 ) -> None:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
@@ -201,7 +203,7 @@ def test_a_wrong_option_is_one_line(
     assert "Traceback" not in said
 
 
-def test_nothing_is_imported_or_changed_unless_it_is_asked_for(tmp_path: Path) -> None:
+def test_imports_and_changes_nothing_unless_enabled(tmp_path: Path) -> None:
     (tmp_path / "test_own.py").write_text(
         "import sys\n\n\ndef test_own():\n"
         "    loaded = {name.removeprefix('conformance.') for name in sys.modules if name.startswith('conformance.')}\n"
@@ -244,28 +246,28 @@ def pytest_without_posix(cwd: Path, *arguments: str) -> "subprocess.CompletedPro
     return started([PYTHON, "-c", WITHOUT_POSIX, *usual, *arguments], cwd)
 
 
-def test_other_tests_run_where_there_is_no_posix(tmp_path: Path) -> None:
+def test_other_tests_run_without_posix(tmp_path: Path) -> None:
     done = pytest_without_posix(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 passed" in done.stdout
 
 
 @pytest.mark.parametrize("asking", [["--hftp", "127.0.0.1:9"], ["--hftp-serve", "server {port}"]])
-def test_the_suite_needs_posix_and_says_so_in_one_line(tmp_path: Path, asking: list[str]) -> None:
+def test_requires_posix(tmp_path: Path, asking: list[str]) -> None:
     done = pytest_without_posix(tmp_path, "--pyargs", "conformance", *asking)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout
     assert done.stderr.strip() == "ERROR: --hftp and --hftp-serve need a POSIX system: this Python has no module fcntl"
     assert not done.stdout
 
 
-def test_own_tests_stay_own_tests(tmp_path: Path) -> None:
+def test_leaves_other_tests_alone(tmp_path: Path) -> None:
     (tmp_path / "test_own.py").write_text("def test_own():\n    pass\n")
     done = pytest_(tmp_path, "--hftp", "127.0.0.1:9")
     assert done.returncode == 0
     assert "1 passed" in done.stdout
 
 
-def test_nothing_is_left_behind(tmp_path: Path) -> None:
+def test_leaves_no_files_and_processes(tmp_path: Path) -> None:
     private = tmp_path / "tmp"
     private.mkdir()
     words = [
@@ -295,9 +297,7 @@ def _read(path: Path) -> bytes:
 
 
 @pytest.mark.parametrize("parallel", [(), ("-p", "xdist", "-n", "1")])
-def test_a_server_that_harms_its_directory_in_the_end_fails_the_session(
-    tmp_path: Path, parallel: tuple[str, ...]
-) -> None:
+def test_session_fails_if_the_server_harms_its_directory_at_the_end(tmp_path: Path, parallel: tuple[str, ...]) -> None:
     (tmp_path / "dear").mkdir()
     hostile = f"{INTERPRETER} -m tests.broken_servers.hostile link-directory-at-end -d {{dir}} -p {{port}}"
     serve = f"env HFTP_VICTIM={tmp_path}/dear PYTHONPATH={shlex.quote(str(ROOT))} {hostile}"

@@ -1,4 +1,4 @@
-"""Servers at every kind of address are judged by the real command line; recordings are sent again; Ctrl-C ends all."""
+"""The command line judges servers at every kind of address, replays recordings, and ends on Ctrl-C."""
 
 import shlex
 import signal
@@ -70,21 +70,21 @@ def proxy() -> Iterator[tuple[str, list[bytes]]]:
 
 
 @pytest.mark.parametrize(("shown", "listened"), [("[::1]", "::1"), ("localhost", "127.0.0.1")])
-def test_an_ipv6_address_and_a_name(shown: str, listened: str) -> None:
+def test_judges_by_ipv6_address_and_host_name(shown: str, listened: str) -> None:
     address = f"{shown}:{free_port()}"
     done = conformance("run", address, "--serve", f"{CORRECT} -a {listened}", "--cwd", str(ROOT), *FEW)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{address}: dialect 2026 (it knows help), files local" in done.stdout
 
 
-def test_a_unix_socket(tmp_path: Path) -> None:
+def test_judges_at_a_unix_socket(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     server = f"{INTERPRETER} -m greenserver -q -a unix:{path} -d {{dir}}"
     done = conformance("run", f"unix:{path}", "--serve", server, "--cwd", str(ROOT), *FEW)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_server_behind_a_proxy_which_resolves_its_name() -> None:
+def test_judges_through_a_proxy_that_resolves_the_name() -> None:
     port = free_port()
     with (
         proxy() as (url, names),
@@ -104,7 +104,7 @@ def test_a_server_behind_a_proxy_which_resolves_its_name() -> None:
     assert f"--proxy {url}" not in done.stderr
 
 
-def test_a_server_with_its_port_and_directory_wired_in(tmp_path: Path) -> None:
+def test_judges_a_server_with_fixed_port_and_directory(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     port = free_port()
     wired = f"{INTERPRETER} {shlex.quote(str(ROOT))}/tests/conformance/correct_server.py -p {port} -d data"
@@ -116,7 +116,7 @@ def test_a_server_with_its_port_and_directory_wired_in(tmp_path: Path) -> None:
     assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_a_recording_is_sent_again_to_a_server_that_is_there(tmp_path: Path) -> None:
+def test_replays_a_recording_to_a_running_server(tmp_path: Path) -> None:
     port, recording = free_port(), tmp_path / "run.ndjson"
     files = [f"--junit={tmp_path}/run.xml", f"--html={tmp_path}/run.html", f"--ndjson={recording}"]
     serve = ["--serve", CORRECT, "--cwd", str(ROOT), "--size", "100K"]
@@ -137,7 +137,7 @@ def test_a_recording_is_sent_again_to_a_server_that_is_there(tmp_path: Path) -> 
     assert "S: <close>" in done.stdout
 
 
-def test_the_server_may_die_under_many_scenarios_and_only_its_killers_are_blamed(tmp_path: Path) -> None:
+def test_blames_only_the_scenarios_that_end_the_server(tmp_path: Path) -> None:
     recording = tmp_path / "run.ndjson"
     crashing = f"{INTERPRETER} -m tests.broken_servers decode-kills-the-process -p {{port}} -d {{dir}}"
     alone = tmp_path / "alone.ndjson"
@@ -160,7 +160,7 @@ def test_the_server_may_die_under_many_scenarios_and_only_its_killers_are_blamed
         ("tests.conformance.correct_server", 4, signal.SIGINT, 5),
     ],
 )
-def test_an_interrupted_run_says_so_and_leaves_no_process(
+def test_interrupted_run_says_so_and_leaves_no_process(
     tmp_path: Path, server: str, jobs: int, number: signal.Signals, results: int
 ) -> None:
     recording, pid_file, script = tmp_path / "run.ndjson", tmp_path / "pid", tmp_path / "server.sh"

@@ -1,4 +1,4 @@
-"""Load changes no verdict; `python -m tests.conformance.repetitions` shows it more often."""
+"""Verdicts do not change under load; `python -m tests.conformance.repetitions` repeats this more often."""
 
 import os
 
@@ -12,10 +12,10 @@ pytestmark = [pytest.mark.once, pytest.mark.timeout(120 + 120 * TIMES)]
 BROKEN = (*CORRECT[:2], "tests.broken_servers", "lf-ends-a-line", *CORRECT[3:])
 
 
-def test_a_correct_server_keeps_its_verdicts_under_load() -> None:
+def test_correct_server_keeps_its_verdicts_under_load() -> None:
     assert list(repeat(CORRECT, TIMES, PROCESSES)) == [[]] * TIMES
 
 
-def test_a_broken_server_keeps_its_verdicts_under_load() -> None:
+def test_broken_server_keeps_its_verdicts_under_load() -> None:
     chosen = ("framing", "replies", "commands")
     assert list(repeat(BROKEN, TIMES, PROCESSES, chosen)) == [[]] * TIMES

@@ -1,4 +1,4 @@
-"""Scenarios of replies, commands, listings, metadata, slices and arguments, against servers made of a table.
+"""Scenarios about replies, commands, listings, metadata, slices and arguments, against scripted servers.
 
 What a server may choose is no failure, and each scenario fails on the mistake that it is about. The servers here
 answer from a table, so that each case differs from a good server in one reply.
@@ -162,7 +162,7 @@ def ours() -> list[str]:
     ]
 
 
-def test_a_server_of_a_table_passes_everything() -> None:
+def test_correct_scripted_server_passes() -> None:
     failed = {scenario_id: kind for scenario_id in ours() if (kind := play(scenario_id, answer))}
     assert not failed
     assert len(ours()) > 200
@@ -180,7 +180,7 @@ def test_a_server_of_a_table_passes_everything() -> None:
         ("replies.has-text", but(quit=b"0  \r\n")),
     ],
 )
-def test_what_a_server_may_choose_is_no_failure(scenario_id: str, reply_to: Answer) -> None:
+def test_choices_pass(scenario_id: str, reply_to: Answer) -> None:
     assert play(scenario_id, reply_to) == ""
 
 
@@ -243,17 +243,17 @@ WRONG = (
 @pytest.mark.parametrize(
     ("scenario_id", "reply_to", "kind"), WRONG, ids=[f"{row[0]}-{i}" for i, row in enumerate(WRONG)]
 )
-def test_a_mistake_is_found(scenario_id: str, reply_to: Answer, kind: str) -> None:
+def test_finds_a_mistake(scenario_id: str, reply_to: Answer, kind: str) -> None:
     assert play(scenario_id, reply_to) == kind
 
 
-def test_every_requirement_of_these_chapters_is_judged() -> None:
+def test_every_requirement_of_these_chapters_has_a_scenario() -> None:
     judged = {row.requirement for row in ALL}
     wanted = {row.id for row in specification() if not row.untestable and "2" <= row.id[5] <= "7"}
     assert wanted <= judged
 
 
-def test_titles_and_causes_are_sentences_for_people() -> None:
+def test_titles_and_causes_are_well_formed() -> None:
     rows = [row for row in ALL if row.chapter in CHAPTERS]
     titles = [row.title for row in rows]
     assert len({(row.title, *sorted(row.dialects)) for row in rows}) == len(titles)
@@ -264,7 +264,7 @@ def test_titles_and_causes_are_sentences_for_people() -> None:
         assert all(cause.strip() for cause in row.causes.values()), row.id
 
 
-def test_many_files_come_and_go(tmp_path: Path) -> None:
+def test_adds_and_removes_many_files(tmp_path: Path) -> None:
     fixtures = LocalFixtures(tmp_path / "served", 1, 1000)
     fixtures.write()
     before = sorted(fixtures.directory.iterdir())

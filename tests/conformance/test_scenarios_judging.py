@@ -1,4 +1,4 @@
-"""Scenarios that judged harder than the protocol, against small servers that do what it leaves open, and worse.
+"""Scenarios that were once stricter than the protocol, against servers that use its freedom, and worse ones.
 
 Each right server here has failed once, and each wrong one beside it has to go on failing.
 """
@@ -95,17 +95,17 @@ def listing_too(reply: bytes, sizes: bytes = OK + b"4096\r\n") -> Answer:
 
 @pytest.mark.parametrize("reply", [FATAL, INVALID, MISSING], ids=["199", "201", "202"])
 @pytest.mark.parametrize("dialect", ["2026", "2019"])
-def test_what_cannot_be_read_may_be_listed_and_have_a_size_that_nobody_compares(reply: bytes, dialect: str) -> None:
+def test_unreadable_file_may_be_listed_with_any_size(reply: bytes, dialect: str) -> None:
     assert play("metadata.agrees-with-slices", listing_too(reply), dialect) == ""
 
 
 @pytest.mark.parametrize("wrong", [b"15", b"17", b"0"])
-def test_a_size_that_disagrees_with_slices_is_still_found(wrong: bytes) -> None:
+def test_finds_a_size_that_disagrees_with_slices(wrong: bytes) -> None:
     wrongly = but(**{"get_metadata text.txt": OK + wrong + b"\r\n"})
     assert play("metadata.agrees-with-slices", wrongly) == "status"
 
 
-def test_the_close_after_199_is_judged_as_the_199_is() -> None:
+def test_close_after_199_has_the_level_of_the_199() -> None:
     levels = [ALL["replies.closes-199"].level_for(dialect) for dialect in DIALECTS]
     assert levels == ["MUST", "SHOULD", "SHOULD", "SHOULD"]
     assert "MUST, SHOULD in 2019, SHOULD in 2018, SHOULD in 2016" in explained("replies.closes-199", ALL)
@@ -119,7 +119,7 @@ def to_cr(reply: bytes) -> Answer:
     return lambda line: reply if b"\r" in line else answer(line)
 
 
-def test_a_lone_cr_may_be_a_bad_line_end_and_spaces_alone_too() -> None:
+def test_lone_cr_or_spaces_may_be_status_100() -> None:
     for code in (b"100", b"101", b"200", b"201"):
         reply = code + b" TEXT\r\n"
         for slug in ("lone-cr", "two-crs"):
@@ -130,14 +130,14 @@ def test_a_lone_cr_may_be_a_bad_line_end_and_spaces_alone_too() -> None:
         assert play("framing.odd-lines-no-199", to_cr(reply)) == ""
 
 
-def test_199_to_a_line_of_spaces_is_a_fault_that_only_should_not_be() -> None:
+def test_status_199_for_spaces_fails_a_should() -> None:
     assert play("framing.only-spaces", to_spaces(FATAL)) == ""
     assert play("framing.odd-lines-no-199", to_spaces(FATAL)) == "status"
     assert play("framing.odd-lines-no-199", to_cr(FATAL)) == "status"
     assert {ALL["framing.odd-lines-no-199"].level_for(dialect) for dialect in DIALECTS} == {"SHOULD"}
 
 
-def test_two_answers_to_a_line_with_a_cr_are_still_found() -> None:
+def test_finds_two_replies_to_a_line_with_a_cr() -> None:
     assert play("framing.lone-cr", to_cr(INVALID + INVALID)) == "status"
     assert play("framing.lone-cr", to_cr(b"100 BAD EOL\r\n200 MORE\r\n")) == "extra"
 
@@ -149,7 +149,7 @@ FOREIGN = (
 
 
 @pytest.mark.parametrize("slug", FOREIGN)
-def test_a_command_with_characters_that_no_command_has_may_be_malformed(slug: str) -> None:
+def test_command_with_invalid_characters_may_be_status_101(slug: str) -> None:
     def strict(line: bytes) -> bytes:
         command = line.partition(b" ")[0]
         return MALFORMED if not command.replace(b"_", b"").isalpha() or not command.islower() else answer(line)
@@ -178,7 +178,7 @@ ESCAPES = (
 
 
 @pytest.mark.parametrize("slug", ESCAPES)
-def test_a_malformed_reply_is_no_escape(slug: str) -> None:
+def test_malformed_reply_is_no_path_escape(slug: str) -> None:
     assert play(f"paths.{slug}", answer) == ""
     assert play(f"paths.{slug}", malformed_below_dots) in {"", "incomplete"}
     assert play(f"paths.{slug}", doubled_errors) == ""
@@ -186,7 +186,7 @@ def test_a_malformed_reply_is_no_escape(slug: str) -> None:
 
 
 @pytest.mark.parametrize("slug", ["parent", "nul"])
-def test_no_reply_is_no_escape(slug: str) -> None:
+def test_missing_reply_is_no_path_escape(slug: str) -> None:
     def silent(line: bytes) -> bytes:
         return b"" if b".." in line else answer(line)
 
@@ -194,7 +194,7 @@ def test_no_reply_is_no_escape(slug: str) -> None:
 
 
 @pytest.mark.parametrize("slug", ESCAPES)
-def test_an_escape_is_still_found_whatever_the_replies_before_look_like(slug: str) -> None:
+def test_finds_a_path_escape_after_malformed_replies(slug: str) -> None:
     def leaks(line: bytes) -> bytes:
         if line.startswith(b"get_metadata") and (b"hftp-secret" in line or b" /etc/passwd" in line):
             return OK + b"7\r\n"
@@ -203,23 +203,23 @@ def test_an_escape_is_still_found_whatever_the_replies_before_look_like(slug: st
     assert play(f"paths.{slug}", leaks) == "status"
 
 
-def test_a_server_that_says_0_to_every_name_is_not_said_to_serve_what_is_outside() -> None:
+def test_status_0_for_every_name_is_no_path_escape() -> None:
     assert play("paths.parent", but(get_=OK)) == "incomplete"
 
 
 @pytest.mark.parametrize(
     "scenario_id", ["framing.nul-survived", "lengths.nuls", "lengths.http", "lengths.left-in-line"]
 )
-def test_a_malformed_reply_is_a_sign_of_life(scenario_id: str) -> None:
+def test_malformed_reply_shows_that_the_server_lives(scenario_id: str) -> None:
     assert play(scenario_id, lambda _line: b"Hello\r\n") == ""
 
 
-def test_a_malformed_reply_to_a_nul_is_not_judged_as_none() -> None:
+def test_malformed_reply_to_a_nul_is_a_reply() -> None:
     assert play("framing.nul", lambda line: b"Hello\r\n" if b"\0" in line else answer(line)) == "incomplete"
 
 
 @pytest.mark.parametrize("place", ["offset", "size"])
-def test_a_server_that_refuses_size_0_is_not_taken_for_a_strict_one(place: str) -> None:
+def test_rejected_size_0_does_not_pass_as_strict(place: str) -> None:
     def careless(line: bytes) -> bytes:
         words = line.split(b" ")
         if words[0] != b"get_slice" or len(words) != 4:
@@ -243,7 +243,7 @@ def of_names(reply: bytes) -> Answer:
 
 
 @pytest.mark.parametrize("scenario_id", [*UNREADABLE, *DIRECTORY])
-def test_before_2026_any_status_line_answers_what_is_no_readable_file(scenario_id: str) -> None:
+def test_before_2026_any_status_passes_for_an_unreadable_file(scenario_id: str) -> None:
     for dialect in ("2019", "2018", "2016"):
         for reply in (FATAL, MALFORMED, INVALID, MISSING, PAST, OK + b"4096\r\n"):
             assert play(scenario_id, of_names(reply), dialect) == ""
@@ -253,13 +253,13 @@ def test_before_2026_any_status_line_answers_what_is_no_readable_file(scenario_i
 
 
 @pytest.mark.parametrize("scenario_id", UNREADABLE)
-def test_in_2026_a_file_that_cannot_be_read_is_199(scenario_id: str) -> None:
+def test_in_2026_an_unreadable_file_must_be_199(scenario_id: str) -> None:
     assert play(scenario_id, of_names(FATAL)) == ""
     assert play(scenario_id, of_names(MISSING)) == "status"
 
 
 @pytest.mark.parametrize("scenario_id", ["commands.unreadable-survived", "metadata.directory-survived"])
-def test_that_others_are_served_afterwards_is_a_must_whatever_was_answered(scenario_id: str) -> None:
+def test_serving_others_afterwards_is_a_must(scenario_id: str) -> None:
     assert {ALL[scenario_id].level_for(dialect) for dialect in DIALECTS} == {"MUST"}
     for reply in (b"", FATAL, OK):
         assert play(scenario_id, of_names(reply), "2019") == ""
@@ -285,12 +285,12 @@ class Emptied(Files):
     ("reply", "kind"),
     [(b"\r\n", ""), (b"\r\n\r\n", "extra"), (b"", "timeout"), (b"a\r\n\r\n", "body"), (b"\n", "malformed")],
 )
-def test_the_listing_of_an_empty_directory_is_one_line_end(reply: bytes, kind: str) -> None:
+def test_listing_of_an_empty_directory_is_one_empty_line(reply: bytes, kind: str) -> None:
     fixtures = Emptied(Path("/srv/hftp/served"))
     assert play("listings.empty-directory", but(get_file_listing=OK + reply), fixtures=fixtures) == kind
 
 
-def test_a_directory_that_was_emptied_has_no_marker(tmp_path: Path) -> None:
+def test_emptied_directory_has_no_marker(tmp_path: Path) -> None:
     fixtures = LocalFixtures(tmp_path / "served", 1, 1000)
     fixtures.write()
     with fixtures.emptied():
@@ -299,7 +299,7 @@ def test_a_directory_that_was_emptied_has_no_marker(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_listed_file_that_cannot_be_read_is_a_fault_in_2026_alone(dialect: str) -> None:
+def test_listed_unreadable_file_fails_only_in_2026(dialect: str) -> None:
     found = play("listings.only-fetchable-unreadable", listing_too(FATAL), dialect)
     assert found == ("status" if dialect == "2026" else "")
     assert play("listings.only-fetchable-subdirectory", listing_too(MISSING), dialect) == "status"

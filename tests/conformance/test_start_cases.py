@@ -1,4 +1,4 @@
-"""The servers that cannot be judged for how they start: each fails to start, or serves a folder of its own."""
+"""The servers that fail to start, or serve their own directory, do so as described."""
 
 import base64
 import socket
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.once
 STARTS = Path(__file__).parents[1] / "broken_servers" / "starts"
 
 
-def test_a_server_that_ignores_its_option_serves_the_folder_that_it_lies_in(tmp_path: Path) -> None:
+def test_server_that_ignores_its_option_serves_its_own_directory(tmp_path: Path) -> None:
     (tmp_path / "wanted.txt").write_bytes(b"wanted")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = ("127.0.0.1", listener.getsockname()[1])
@@ -44,7 +44,7 @@ def connect(address: tuple[str, int]) -> socket.socket:
     return sock
 
 
-def test_a_server_without_its_module_ends_with_an_import_error(tmp_path: Path) -> None:
+def test_server_without_its_module_exits_with_an_import_error(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, str(STARTS / "missing_module.py")], cwd=tmp_path, capture_output=True, check=False, text=True
     )
@@ -52,5 +52,5 @@ def test_a_server_without_its_module_ends_with_an_import_error(tmp_path: Path) -
     assert ended.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'course_protocol_helpers'"
 
 
-def test_a_server_that_has_to_be_built_is_not() -> None:
+def test_unbuilt_server_is_not_built() -> None:
     assert sorted(path.name for path in (STARTS / "unbuilt").iterdir()) == ["Makefile", "server.c"]

@@ -1,4 +1,4 @@
-"""Connections through a proxy: names are resolved at its far end, and what it refuses is a refused connection."""
+"""Proxies resolve names; what a proxy rejects is a refused connection."""
 
 import socket
 import threading
@@ -39,19 +39,19 @@ def proxy(answer: int) -> Iterator[tuple[str, list[bytes]]]:
         assert not thread.is_alive()
 
 
-def test_names_are_resolved_by_the_proxy() -> None:
+def test_proxy_resolves_names() -> None:
     with proxy(0) as (url, asked), dial(Address("hidden.onion", 19500), PATIENCE_SECONDS, url) as sock:
         sock.sendall(b"ping")
         assert sock.recv(4) == b"ping"
     assert asked == [b"\3hidden.onion" + (19500).to_bytes(2, "big")]
 
 
-def test_what_the_proxy_refuses_is_a_refused_connection() -> None:
+def test_proxy_error_is_a_refused_connection() -> None:
     with proxy(5) as (url, _), pytest.raises(ConnectionRefusedError, match="proxy error"):
         dial(Address("hidden.onion", 19500), PATIENCE_SECONDS, url)
 
 
 @pytest.mark.parametrize("url", ["", "http://a:1", "socks5h://", "socks5h://a", "socks5h://a:99999"])
-def test_what_is_no_proxy_is_refused(url: str) -> None:
+def test_rejects_an_invalid_proxy(url: str) -> None:
     with pytest.raises(AddressError, match="is not a proxy"):
         check_proxy(url)

@@ -1,4 +1,4 @@
-"""Each form of a slice is read as it is, and is told from the others by what follows it."""
+"""Each form of a slice is read up to its end, and distinguished from the others."""
 
 import base64
 
@@ -28,18 +28,18 @@ SENT = {
 }
 
 
-def test_every_form_is_tried_here() -> None:
+def test_covers_every_form() -> None:
     assert SENT.keys() == READERS.keys()
 
 
 @pytest.mark.parametrize("form", READERS)
 @pytest.mark.parametrize("after", [b"", b"\r\n", b"0 OK\r\n"])
-def test_a_slice_in_a_form_is_read_up_to_its_end(form: str, after: bytes) -> None:
+def test_reads_a_slice_up_to_its_end(form: str, after: bytes) -> None:
     assert decode(SENT[form] + after, form, len(DATA)) == (DATA, after)
 
 
 @pytest.mark.parametrize("form", READERS)
-def test_a_slice_that_is_cut_off_is_none(form: str) -> None:
+def test_rejects_a_truncated_slice(form: str) -> None:
     assert decode(SENT[form][: len(SENT[form]) // 2], form, len(DATA)) is None
 
 
@@ -56,5 +56,5 @@ def test_a_slice_that_is_cut_off_is_none(form: str) -> None:
         ("unpadded", SENT["2019"]),
     ],
 )
-def test_what_comes_in_another_form_is_not_taken_for_it(form: str, sent: bytes) -> None:
+def test_rejects_a_slice_in_another_form(form: str, sent: bytes) -> None:
     assert decode(sent + b"0 OK\r\n", form, len(DATA)) is None

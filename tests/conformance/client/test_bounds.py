@@ -1,4 +1,4 @@
-"""What a client keeps of a reply is bounded, however much a server sends."""
+"""The client reads a bounded amount, however much a server sends."""
 
 import itertools
 import socket
@@ -47,14 +47,14 @@ def client(parts: Iterable[bytes], deviations: Deviations = NO_DEVIATIONS) -> It
             thread.join()
 
 
-def test_a_listing_is_read_up_to_a_bound() -> None:
+def test_limits_the_length_of_a_listing() -> None:
     with client(itertools.chain([b"0 OK\r\n"], itertools.repeat(b"n" * 65_000 + b"\r\n"))) as asking:
         asking.status(0)
         assert_bounded(asking.listing, LISTED_BYTES)
 
 
 @pytest.mark.parametrize("form", [b"hexadecimal", b"unpadded", b"urlsafe"])
-def test_a_line_of_text_is_read_up_to_a_bound(form: bytes) -> None:
+def test_limits_the_length_of_a_line(form: bytes) -> None:
     deviation = Deviation("HFTP-6.1", "in another form", Form.SLICE, {"get_slice": form})
     parts = itertools.chain([b"0 OK\r\n"], itertools.repeat(b"ab" * 50_000))
     with client(parts, Deviations([deviation])) as asking:

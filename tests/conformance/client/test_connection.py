@@ -1,4 +1,4 @@
-"""A connection does not wait where nothing is gained by it."""
+"""A connection does not wait without need."""
 
 import contextlib
 import socket
@@ -28,7 +28,7 @@ def answer_in_parts(listener: socket.socket) -> None:
                 sock.sendall(part)
 
 
-def test_replies_in_parts_come_without_delay() -> None:
+def test_receives_replies_in_pieces_without_delay() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=answer_in_parts, args=(listener,))
         thread.start()
@@ -59,7 +59,7 @@ def answer_slowly(listener: socket.socket, pause_seconds: float) -> None:
 
 
 @pytest.mark.parametrize(("pause_seconds", "is_incomplete"), [(0.1, True), (0.001, False)])
-def test_replies_that_cannot_all_come_in_time_are_not_waited_for(pause_seconds: float, is_incomplete: bool) -> None:
+def test_stops_early_if_replies_cannot_all_arrive_in_time(pause_seconds: float, is_incomplete: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=answer_slowly, args=(listener, pause_seconds))
         thread.start()

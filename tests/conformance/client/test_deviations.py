@@ -1,4 +1,4 @@
-"""What a server always does otherwise is learned, reported once, and expected by all other scenarios."""
+"""A constant deviation of a server is learned, reported once, and expected by all other scenarios."""
 
 import pytest
 
@@ -97,7 +97,7 @@ MET_IN_SEVERAL_WAYS = {
         if name not in MET_IN_SEVERAL_WAYS
     ],
 )
-def test_a_deviation_is_named_at_the_start_and_fails_one_scenario_and_no_other(name: str) -> None:
+def test_deviation_is_reported_at_the_start_and_fails_one_scenario(name: str) -> None:
     run = judged(name)
     run.assert_complete()
     assert KNOWN[name] in "; ".join(run.start.deviations)
@@ -116,7 +116,7 @@ def test_a_deviation_is_named_at_the_start_and_fails_one_scenario_and_no_other(n
         ("arguments-wrong-200", "commands.[ms]*"),
     ],
 )
-def test_a_deviation_is_reported_under_its_own_requirement(name: str, select: str) -> None:
+def test_deviation_is_reported_under_its_requirement(name: str, select: str) -> None:
     run = judge(name, select, "slices.whole-text", "framing.pipelining")
     (failed,) = run.with_verdict("fail")
     assert run.results[failed].requirement == BUGS[name].requirement
@@ -125,7 +125,7 @@ def test_a_deviation_is_reported_under_its_own_requirement(name: str, select: st
 
 
 @pytest.mark.parametrize("name", MET_IN_SEVERAL_WAYS)
-def test_a_deviation_that_is_met_in_several_ways_is_named_all_the_same(name: str) -> None:
+def test_deviation_with_several_forms_is_reported(name: str) -> None:
     select = ("replies.goes*", "replies.closes-101", "commands.quit", "slices.whole-t*", "metadata.size-of-[teb]*")
     run = judge(name, *select, "clients.two-at-once")
     assert KNOWN[name] in "; ".join(run.start.deviations)
@@ -133,26 +133,26 @@ def test_a_deviation_that_is_met_in_several_ways_is_named_all_the_same(name: str
     assert run.with_verdict("unsupported", "incomplete", "flaky") == []
 
 
-def test_a_server_without_a_deviation_has_none_and_passes() -> None:
+def test_server_without_a_deviation_passes() -> None:
     run = judge("correct-threads", *WIDE)
     assert run.start.deviations == []
     assert run.with_verdict("fail", "warn", "flaky", "blocked", "incomplete") == []
     assert run.end.exit == 0
 
 
-def test_a_deviation_is_found_without_being_told_the_dialect() -> None:
+def test_deviation_is_found_without_the_dialect_option() -> None:
     run = judge("size-with-space", "metadata.form", "metadata.size-of-text")
     assert run.start.dialect == "2026"
     assert run.verdicts() == {"metadata.form": ("fail", "malformed"), "metadata.size-of-text": ("pass", "")}
 
 
-def test_what_happens_now_and_then_is_no_deviation_and_fails_where_it_does() -> None:
+def test_occasional_mistake_is_no_deviation() -> None:
     run = judge_command(f"{MODULE} sometimes-extra-line", "replies.alone-20*", "commands.one-letter", jobs=1)
     assert run.start.deviations == []
     assert run.with_verdict("fail", "flaky")
 
 
-def test_a_form_that_changes_is_no_deviation_and_fails_where_it_occurs() -> None:
+def test_changing_form_is_no_deviation() -> None:
     run = judge_command(f"{MODULE} changing-forms", "slices.past-end-by*", "slices.whole-text", "commands.unknown")
     assert run.start.deviations == []
     past_end = [name for name in run.results if "past-end" in name]
@@ -161,13 +161,13 @@ def test_a_form_that_changes_is_no_deviation_and_fails_where_it_occurs() -> None
     assert {run.results[name].kind for name in run.with_verdict("fail")} == {"malformed"}
 
 
-def test_texts_that_change_are_a_choice() -> None:
+def test_changing_status_texts_pass() -> None:
     run = judge_command(f"{MODULE} changing-texts", "replies.*-20?", "slices.past-end-by*", "commands.unknown")
     assert run.start.deviations == []
     assert run.with_verdict("fail", "warn", "blocked", "flaky") == []
 
 
-def test_a_second_mistake_beside_a_deviation_is_still_found() -> None:
+def test_mistake_beside_a_deviation_is_found() -> None:
     select = ("replies.alone-202", "slices.past-end-by-one", "slices.whole-text", "commands.unknown", "slices.last-two")
     run = judge_command(f"{MODULE} extra-line-and-short-slices", *select)
     assert any("an empty line follows the status line of" in text for text in run.start.deviations)
@@ -175,7 +175,7 @@ def test_a_second_mistake_beside_a_deviation_is_still_found() -> None:
     assert set(run.with_verdict("pass")) == {"slices.whole-text", "commands.unknown", "slices.last-two"}
 
 
-def test_deviations_are_found_by_form_and_reply() -> None:
+def test_finds_deviations_by_form_and_reply() -> None:
     quit_ = Deviation("HFTP-3.6", "an empty line follows the reply to quit", Form.EXTRA, {"quit": b"\r\n"})
     size = Deviation("HFTP-5.1", "a size has a space", Form.SIZE, {"suffix": b" "})
     both = Deviations([quit_, size])

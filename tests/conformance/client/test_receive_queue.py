@@ -1,4 +1,4 @@
-"""The state of the other end of a connection is observed, as long as it is on this machine."""
+"""The state of the peer's socket is visible if the peer runs on this machine."""
 
 import socket
 
@@ -8,7 +8,7 @@ from conformance.client.receive_queue import CLOSED, Peer, peer
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_bytes_are_seen_until_they_are_read(host: str) -> None:
+def test_shows_unread_bytes(host: str) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with (
         socket.create_server((host, 0), family=family) as listener,
@@ -23,7 +23,7 @@ def test_bytes_are_seen_until_they_are_read(host: str) -> None:
             assert peer(client) == Peer(is_open=True, unread_bytes=0)
 
 
-def test_a_peer_that_shuts_down_may_still_read() -> None:
+def test_peer_may_read_after_its_shutdown() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
         socket.create_connection(listener.getsockname()) as client,
@@ -35,7 +35,7 @@ def test_a_peer_that_shuts_down_may_still_read() -> None:
 
 
 @pytest.mark.parametrize("is_reset", [False, True])
-def test_a_peer_that_has_closed_is_closed(is_reset: bool) -> None:
+def test_detects_a_closed_peer(is_reset: bool) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
         socket.create_connection(listener.getsockname()) as client,
@@ -47,7 +47,7 @@ def test_a_peer_that_has_closed_is_closed(is_reset: bool) -> None:
         assert peer(client) == CLOSED
 
 
-def test_of_a_unix_socket_nothing_is_known() -> None:
+def test_knows_nothing_about_a_unix_socket() -> None:
     one, other = socket.socketpair()
     with one, other:
         assert peer(one) is None

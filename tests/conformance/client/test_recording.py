@@ -1,4 +1,4 @@
-"""A recording is bounded, whatever a server sends: what is left out keeps its length and its hash."""
+"""A recording has a bounded size; omitted data is represented by its length and hash."""
 
 import hashlib
 
@@ -16,7 +16,7 @@ MOST_BYTES = 1 << 20
 @pytest.mark.parametrize(
     "reply", [b"\x00" * WHOLE_BYTES, b"\xff" * 100, b"\xff" * 70_000], ids=["whole", "short", "long"]
 )
-def test_a_line_of_a_recorded_run_is_bounded(reply: bytes) -> None:
+def test_limits_the_length_of_a_recorded_line(reply: bytes) -> None:
     record = Recording()
     for number in range(2 * MOST_EVENTS):
         record.payload(number % 7, "sent", b"get_metadata text.txt\r\n", is_apart=True)
@@ -25,7 +25,7 @@ def test_a_line_of_a_recorded_run_is_bounded(reply: bytes) -> None:
     assert len(line(result)) < MOST_BYTES < LINE_BYTES
 
 
-def test_what_is_left_out_keeps_its_length_and_hash() -> None:
+def test_records_length_and_hash_of_omitted_data() -> None:
     record = Recording()
     while sum(len(entry.data or "") for entry in record.describe()) < RECEIVED_BYTES:
         record.payload(1, "sent", b"?", is_apart=True)

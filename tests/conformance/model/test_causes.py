@@ -1,4 +1,4 @@
-"""Causes of failures: told where they fit what was seen, and not where another mistake ends in the same failure.
+"""Likely causes are reported only for the mistakes that they describe.
 
 For each cause that was told wrongly once there are two small servers here: the one of which it is not true, and the one
 of which it is.
@@ -139,20 +139,20 @@ def digits(word: bytes) -> int:
 
 
 @pytest.mark.parametrize("slug", ["2-64-offset", "2-32-and-1-size", "2-63-offset", "2-64-and-1-size"])
-def test_a_server_that_checks_no_range_is_not_said_to_wrap(slug: str) -> None:
+def test_missing_range_check_is_not_reported_as_wrapping(slug: str) -> None:
     assert "not checked: OFFSET + SIZE" in told(f"arguments.{slug}", slices(nothing))
     wrapping = slices(whole, lambda word: int(word) & 0xFFFF_FFFF)
     if "2-63" not in slug:
         assert "wraps" in told(f"arguments.{slug}", wrapping)
 
 
-def test_a_sum_overflows_only_where_the_range_is_checked() -> None:
+def test_overflow_is_reported_only_if_the_range_is_checked() -> None:
     overflowing = slices(lambda offset, size, length: (offset + size) % (1 << 32) <= length)
     assert "overflows" in told("arguments.sum-2-32-from-1", overflowing)
     assert "range is not checked" in told("arguments.sum-2-32-from-1", slices(nothing))
 
 
-def test_the_ways_to_check_a_range_wrongly_are_told_apart() -> None:
+def test_distinguishes_wrong_range_checks() -> None:
     def off_by_one(offset: int, size: int, length: int) -> bool:
         return offset + size <= length + 1
 
@@ -168,7 +168,7 @@ def test_the_ways_to_check_a_range_wrongly_are_told_apart() -> None:
     assert told("slices.past-end-by-size", but(get_slice=INVALID)) == ""
 
 
-def test_the_ways_to_convert_a_number_are_told_apart() -> None:
+def test_distinguishes_wrong_number_conversions() -> None:
     def atoi(word: bytes) -> int:
         found = re.match(rb"\d*", word)
         return int(found[0]) if found and found[0] else 0
@@ -183,7 +183,7 @@ def test_the_ways_to_convert_a_number_are_told_apart() -> None:
     assert told("arguments.fraction-offset", but(**{"1.0": MISSING})) == ""
 
 
-def test_a_close_after_a_reply_is_not_taken_for_none() -> None:
+def test_distinguishes_a_close_after_a_reply_from_no_reply() -> None:
     def closes(line: bytes) -> bytes:
         return b"1" + answer(line)[1:] if b"+" in line else answer(line)  # 101: the client is closed after it
 
@@ -257,7 +257,7 @@ class Directory:
     __name__ = "directory"
 
 
-def test_a_server_whose_sizes_are_fresh_is_not_said_to_keep_them(served: LocalFixtures) -> None:
+def test_current_sizes_are_not_reported_as_cached(served: LocalFixtures) -> None:
     careless = Directory(served.directory)
     careless.checks_range = False
     assert told("metadata.grown", careless, served) == ""
@@ -269,7 +269,7 @@ def test_a_server_whose_sizes_are_fresh_is_not_said_to_keep_them(served: LocalFi
     assert "looked up only once, at startup" in told("metadata.grown", blind, served)
 
 
-def test_a_listing_that_is_read_once_is_told_from_one_that_leaves_something_out(served: LocalFixtures) -> None:
+def test_distinguishes_a_stale_listing_from_an_incomplete_one(served: LocalFixtures) -> None:
     blind = Directory(served.directory)
     blind.names_once = blind.names()
     assert "once, at startup" in told("listings.fresh", blind, served)
@@ -282,7 +282,7 @@ def test_a_listing_that_is_read_once_is_told_from_one_that_leaves_something_out(
     assert told("listings.files-1000", blind, served).endswith("new files are not listed")
 
 
-def test_names_that_are_listed_with_a_space_behind_them_are_not_laid_to_a_pattern(served: LocalFixtures) -> None:
+def test_trailing_spaces_in_a_listing_are_not_reported_as_a_glob(served: LocalFixtures) -> None:
     class Spaced(Directory):
         def listed(self) -> list[str]:
             return [f"{name} " for name in self.names()]
@@ -310,12 +310,12 @@ one_recv.__name__ = "handle"
 
 
 @pytest.mark.parametrize("scenario_id", ["framing.byte-by-byte", "framing.pipelining"])
-def test_one_recv_for_one_command_is_told_of_a_server_that_does_so(scenario_id: str) -> None:
+def test_reports_one_recv_per_command(scenario_id: str) -> None:
     assert "each recv()" in told(scenario_id, one_recv)
     assert told(scenario_id, lambda line: b"" if line.startswith(b"get") else answer(line)) == ""
 
 
-def test_a_line_end_that_is_lf_alone_is_told_from_a_line_that_is_stripped() -> None:
+def test_distinguishes_bare_lf_line_ends_from_stripped_lines() -> None:
     def handle(client: socket.socket) -> None:
         with client.makefile("rb") as stream:
             for line in stream:
@@ -340,13 +340,13 @@ def test_a_line_end_that_is_lf_alone_is_told_from_a_line_that_is_stripped() -> N
     assert told("framing.lf-only", drops) == ""
 
 
-def test_a_lone_cr_that_ends_a_line_is_told_from_other_second_replies() -> None:
+def test_distinguishes_a_lone_cr_line_end_from_other_second_replies() -> None:
     assert "splitlines()" in told("framing.lone-cr", lambda line: b"".join(map(answer, line.split(b"\r"))))
     doubled = told("framing.lone-cr", lambda line: answer(line) + OK if b"\r" in line else answer(line))
     assert doubled == OUT_OF_STEP
 
 
-def test_an_empty_line_that_is_skipped_is_told_from_one_that_hangs() -> None:
+def test_distinguishes_a_skipped_empty_line_from_a_hang() -> None:
     assert "skipped" in told("framing.empty-line", lambda line: b"" if not line else answer(line))
     hung = threading.Event()
 
@@ -371,26 +371,26 @@ def closing(after: Callable[[bytes], bool]) -> Handler:
     return handle
 
 
-def test_a_close_after_errors_is_told_from_one_after_every_reply() -> None:
+def test_distinguishes_a_close_after_errors_from_one_after_every_reply() -> None:
     assert "after every error" in told("replies.goes-on-200", closing(lambda reply: not reply.startswith(b"0")))
     assert "after every reply" in told("replies.goes-on-200", closing(lambda _reply: True))
 
 
-def test_what_follows_an_error_is_named() -> None:
+def test_reports_what_follows_an_error() -> None:
     assert "followed by an empty line" in told("replies.alone-202", but(**{"no-such": MISSING + b"\r\n"}))
     assert told("commands.missing-metadata", but(**{"no-such": MISSING + OK})) == OUT_OF_STEP
     assert "a second one" in told("replies.alone-202", but(**{"no-such": MISSING + OK}))
     assert told("replies.alone-202", but(**{"no-such": b"NO SUCH FILE\r\n"})) == ""
 
 
-def test_a_command_by_its_beginning_is_told_from_a_wrong_code_for_all_unknown_ones() -> None:
+def test_distinguishes_prefix_matching_from_a_wrong_code() -> None:
     by_start = but(get_metadatax=OK + b"16\r\n")
     assert "startswith" in told("commands.suffix-of-metadata", by_start)
     wrong_code = lambda line: INVALID if answer(line) == UNKNOWN else answer(line)  # noqa: E731
     assert told("commands.suffix-of-metadata", wrong_code) == ""
 
 
-def test_the_order_of_checks_is_told_only_where_the_form_is_checked_at_all() -> None:
+def test_order_of_checks_is_reported_only_if_the_form_is_checked() -> None:
     file_first = but(**{"get_slice hftp-conformance": MISSING})
     assert "looked up before" in told("commands.offset-before-file", file_first)
 
@@ -400,7 +400,7 @@ def test_the_order_of_checks_is_told_only_where_the_form_is_checked_at_all() -> 
     assert told("commands.offset-before-file", lenient) == ""
 
 
-def test_an_escape_by_nul_is_told_from_one_in_plain_sight() -> None:
+def test_distinguishes_a_path_escape_by_nul() -> None:
     def cut(line: bytes) -> bytes:
         return OK + b"7\r\n" if line.startswith(b"get_metadata") and b"\0" in line else answer(line)
 
@@ -411,7 +411,7 @@ def test_an_escape_by_nul_is_told_from_one_in_plain_sight() -> None:
     assert "joined" in told("paths.nul", joined)
 
 
-def test_a_greeting_is_told_from_a_wrong_reply_to_quit() -> None:
+def test_distinguishes_a_greeting_from_a_wrong_reply_to_quit() -> None:
     def handle(client: socket.socket) -> None:
         client.sendall(b"220 Hello\r\n")
         converse(client, answer)
@@ -420,7 +420,7 @@ def test_a_greeting_is_told_from_a_wrong_reply_to_quit() -> None:
     assert told("replies.client-first", but(quit=UNKNOWN)) == ""
 
 
-def test_two_replies_to_quit_are_told_from_what_follows_it() -> None:
+def test_distinguishes_two_replies_to_quit_from_what_follows_it() -> None:
     assert "more than one reply" in told("commands.quit-pipelined", but(quit=OK + OK))
 
     def executes(client: socket.socket) -> None:
@@ -432,7 +432,7 @@ def test_two_replies_to_quit_are_told_from_what_follows_it() -> None:
     assert "an empty line follows" in told("commands.quit", but(quit=OK + b"\r\n"))
 
 
-def test_line_ends_that_are_changed_are_told_from_other_wrong_bytes() -> None:
+def test_distinguishes_converted_line_ends_from_other_wrong_bytes() -> None:
     binary = but(**{"get_slice b 0": OK + b"CgAKAA==\r\n"})
     assert "line ends are converted" in told("slices.whole-binary", binary)
     assert told("slices.whole-binary", but(**{"get_slice b 0": OK + b"CQAJAA==\r\n"})) == ""
@@ -456,7 +456,7 @@ SHARED_IDS = [
 ]
 
 
-def test_of_a_server_that_echoes_nothing_is_told_but_what_it_does() -> None:
+def test_echo_server_has_no_other_likely_cause() -> None:
     found = {}
     for scenario_id in SHARED_IDS[::4]:
         with context_of(lines(echo)) as context:
@@ -473,7 +473,7 @@ def test_of_a_server_that_echoes_nothing_is_told_but_what_it_does() -> None:
 # --- How causes are told -----------------------------------------------------------------------------
 
 
-def test_at_most_two_questions_are_asked_and_for_no_longer_than_one_wait() -> None:
+def test_sends_at_most_two_control_requests_within_one_timeout() -> None:
     asked = []
 
     def silent(line: bytes) -> bytes:
@@ -491,7 +491,7 @@ def test_at_most_two_questions_are_asked_and_for_no_longer_than_one_wait() -> No
     assert len(asked) == 2
 
 
-def test_a_question_never_raises() -> None:
+def test_failing_control_request_does_not_raise() -> None:
     def wrong(_context: ScenarioContext) -> bool:
         """Tell whether it fails."""
         raise ZeroDivisionError
@@ -504,7 +504,7 @@ def test_a_question_never_raises() -> None:
     assert likely(scenario, Failure(Kind.TIMEOUT, "0 OK", "nothing"), context) == ""  # nothing listens any more
 
 
-def test_the_first_cause_that_fits_is_told_and_what_the_scenario_knows_goes_before() -> None:
+def test_returns_the_first_cause_that_fits_after_the_failures_own() -> None:
     chapter = Chapter()
     causes = {Kind.STATUS: [Cause("by code", codes=(20,)), Cause("by text", got="^200 [A-Z]"), "at last"]}
     scenario = chapter.transcript("a.b", "HFTP-3.6", "x", "C: quit\nS: 0 *", causes=causes)
@@ -516,18 +516,18 @@ def test_the_first_cause_that_fits_is_told_and_what_the_scenario_knows_goes_befo
         assert likely(scenario, Failure(Kind.BODY, "a", "b"), context) == ""
 
 
-def test_only_what_is_certain_from_the_kind_is_there_as_a_mapping() -> None:
+def test_mapping_has_only_unconditional_causes() -> None:
     causes = Causes({Kind.STATUS: Cause("perhaps", codes=(0,)), Kind.OPEN: "certain", Kind.BODY: ["also", "never"]})
     assert dict(causes) == {Kind.OPEN: "certain", Kind.BODY: "also"}
     assert [cause.text for cause in causes.of(Kind.STATUS)] == ["perhaps"]
 
 
-def test_causes_of_other_things_than_kinds_are_refused() -> None:
+def test_rejects_a_key_that_is_not_a_kind() -> None:
     with pytest.raises(ScenarioError, match="causes map kinds"):
         Chapter().transcript("a.b", "HFTP-3.6", "x", "C: quit\nS: 0 *", causes={"nonsense": "x"})
 
 
-def test_every_cause_is_well_formed() -> None:
+def test_every_cause_is_well_formed_and_explained() -> None:
     keys = {*plan(1), *EXTRAS}
     for row in ALL:
         for kind in Kind:
@@ -553,7 +553,7 @@ def check(cause: Cause, keys: set[str], where: str) -> None:
         assert cause.transcript.fixtures <= keys, where
 
 
-def test_explain_shows_all_causes_and_their_conditions() -> None:
+def test_explain_prints_all_causes_and_conditions() -> None:
     text = explained("arguments.2-64-size", ALL)
     assert "only if the answer is 0, and this goes as written: C: get_slice {text} 0 1000000000 / S: 0 *" in text
     assert "only if" in explained("slices.past-end-by-size", ALL)
@@ -562,6 +562,6 @@ def test_explain_shows_all_causes_and_their_conditions() -> None:
     assert explained("a.b", Catalogue(chapter)).endswith("status: y")
 
 
-def test_what_is_told_by_kind_alone_is_no_guess() -> None:
+def test_general_causes_cover_every_kind_without_guessing() -> None:
     assert set(CAUSES) == set(Kind)
     assert not CAUSES[Kind.STATUS] + CAUSES[Kind.TIMEOUT] + CAUSES[Kind.BODY] + CAUSES[Kind.MALFORMED]

@@ -1,4 +1,4 @@
-"""A recorded run is read back as it was; a file that is not one is refused in one line that says which line and why."""
+"""A recorded run is read back unchanged; an invalid file is rejected in one line that names the line and the reason."""
 
 import contextlib
 import json
@@ -84,7 +84,7 @@ NO_RUNS: dict[str, tuple[list[bytes], int, str, str]] = {
 
 
 @pytest.mark.parametrize("name", NO_RUNS)
-def test_what_is_wrong_is_said_with_its_line_and_what_to_do(name: str) -> None:
+def test_error_names_line_reason_and_remedy(name: str) -> None:
     rows, number, reason, advice = NO_RUNS[name]
     with pytest.raises(EventError) as refused:
         list(read_events(rows))
@@ -96,7 +96,7 @@ def test_what_is_wrong_is_said_with_its_line_and_what_to_do(name: str) -> None:
 
 @pytest.mark.parametrize("name", NO_RUNS)
 @pytest.mark.parametrize("command", ["report", "replay"])
-def test_the_command_line_says_it_in_one_line_and_exits_with_2(
+def test_command_line_reports_an_invalid_file_and_exits_with_2(
     name: str, command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "run.ndjson"
@@ -110,7 +110,7 @@ def test_the_command_line_says_it_in_one_line_and_exits_with_2(
     assert said.err.count("\n") == 1
 
 
-def test_a_file_that_cannot_be_read_is_said_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_reports_an_unreadable_file_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "run.ndjson"
     path.symlink_to("/proc/self/mem")  # reading it from the start fails, even for root
     with pytest.raises(SystemExit) as ended:
@@ -119,7 +119,7 @@ def test_a_file_that_cannot_be_read_is_said_in_one_line(tmp_path: Path, capfd: p
     assert capfd.readouterr().err == f"conformance: cannot read {path}: Input/output error\n"
 
 
-def test_what_comes_before_a_bad_line_is_read() -> None:
+def test_reads_the_events_before_an_invalid_line() -> None:
     events = read_events(lines(START, RESULT, b"{"))
     assert isinstance(next(events), RunStart)
     assert isinstance(next(events), Result)
@@ -128,7 +128,7 @@ def test_what_comes_before_a_bad_line_is_read() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 100, 200])
-def test_a_last_line_that_was_cut_is_left_out(size: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_ignores_a_truncated_last_line(size: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     rows = [*lines(START, RESULT), lines(RESULT | {"got": "\u00e9"})[0][:size]]
     assert [type(event) for event in read_events(rows)] == [RunStart, Result]
     path = tmp_path / "run.ndjson"
@@ -143,7 +143,7 @@ def test_a_last_line_that_was_cut_is_left_out(size: int, tmp_path: Path, capfd: 
     assert len(list(ET.parse(tmp_path / "run.xml").iter("testcase"))) == 1
 
 
-def test_a_line_of_gigabytes_is_not_read(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_does_not_read_a_huge_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "run.ndjson"
     with path.open("wb") as file:
         file.write(lines(START)[0])
@@ -154,13 +154,13 @@ def test_a_line_of_gigabytes_is_not_read(tmp_path: Path, capfd: pytest.CaptureFi
     assert "line 2: longer than 16777216 bytes" in capfd.readouterr().err
 
 
-def test_fields_of_a_later_suite_are_ignored() -> None:
+def test_ignores_unknown_fields() -> None:
     later: dict[str, Any] = {"more": {"a": [1]}}
     wire = [entry | later for entry in RESULT["transcript"]]
     assert read(START | later, RESULT | later | {"transcript": wire}, END | later) == read(START, RESULT, END)
 
 
-def test_what_an_earlier_suite_did_not_write_has_a_default() -> None:
+def test_missing_fields_have_defaults() -> None:
     start, result = read(without(START, "deviations"), without(RESULT, "transcript"))
     assert isinstance(start, RunStart)
     assert isinstance(result, Result)
@@ -168,7 +168,7 @@ def test_what_an_earlier_suite_did_not_write_has_a_default() -> None:
     assert result.transcript == []
 
 
-def test_whole_numbers_are_seconds_too() -> None:
+def test_accepts_integers_as_seconds() -> None:
     _, result = read(START, RESULT | {"seconds": 3})
     assert isinstance(result, Result)
     assert result.seconds == 3.0
@@ -227,11 +227,11 @@ def check_reported_or_refused(rows: list[bytes]) -> None:
 
 
 @given(changes=st.lists(st.tuples(st.sampled_from(PLACES), VALUES), min_size=1, max_size=3))
-def test_a_changed_run_is_reported_or_refused(changes: list[tuple[Location, Any]]) -> None:
+def test_mutated_run_is_reported_or_rejected(changes: list[tuple[Location, Any]]) -> None:
     check_reported_or_refused(changed(changes))
 
 
 @pytest.mark.parametrize("place", TEXT_PLACES, ids=lambda place: f"{place[0]}-{place[1]}")
-def test_any_text_in_any_field_is_reported_or_refused(place: Location) -> None:
+def test_any_text_in_any_field_is_reported_or_rejected(place: Location) -> None:
     for text in TEXTS:
         check_reported_or_refused(changed([(place, text)]))

@@ -1,4 +1,4 @@
-"""The notation of transcripts: what is read from it, and how it is played against a server that says one thing."""
+"""Transcripts are parsed into steps, and played against a server with one fixed reply."""
 
 import contextlib
 import socket
@@ -59,7 +59,7 @@ def failure(text: str, reply: bytes, *, closes: bool = True) -> Failure:
     return caught.value
 
 
-def test_lines_and_exact_bytes_are_sent_as_written() -> None:
+def test_sends_lines_and_exact_bytes() -> None:
     text = """
         C: get_metadata {text}
         C| qui\\nt\\x00\\\\\\r\\n
@@ -69,7 +69,7 @@ def test_lines_and_exact_bytes_are_sent_as_written() -> None:
     assert play(text, b"") == b"get_metadata a.txt\r\nqui\nt\0\\\r\n5 6 4 2\r\n"
 
 
-def test_the_fixtures_it_needs_follow_from_the_text() -> None:
+def test_derives_the_needed_fixtures_from_the_text() -> None:
     text = "C: get_slice {text} 0 1\nS: <size one>\nS: <slice binary 0 {large.size}>"
     assert Transcript(text).fixtures == {"text", "one", "binary", "large"}
 
@@ -89,7 +89,7 @@ def test_the_fixtures_it_needs_follow_from_the_text() -> None:
         ("S: 202 *\n<in step>", b"202 NO\r\n200 NO\r\n0 OK\r\n"),
     ],
 )
-def test_a_right_reply_is_accepted(expected: str, reply: bytes) -> None:
+def test_accepts_a_correct_reply(expected: str, reply: bytes) -> None:
     play(f"C: x\n{expected}\n<close>", reply)
 
 
@@ -112,16 +112,16 @@ def test_a_right_reply_is_accepted(expected: str, reply: bytes) -> None:
         ("S: 202 *\n<in step>", b"202 NO\r\n202 NO\r\n200 NO\r\n", Kind.STATUS),
     ],
 )
-def test_a_wrong_reply_is_a_failure_of_its_kind(expected: str, reply: bytes, kind: Kind) -> None:
+def test_wrong_reply_fails_with_its_kind(expected: str, reply: bytes, kind: Kind) -> None:
     assert failure(f"C: x\n{expected}", reply).kind is kind
 
 
-def test_an_answer_that_does_not_come_and_an_end_that_does_not_are_told_apart() -> None:
+def test_distinguishes_a_missing_reply_from_a_missing_eof() -> None:
     assert failure("C: x\nS: 200 *", b"", closes=False).kind is Kind.TIMEOUT
     assert failure("C: x\nS: 100 *\n<close>", b"100 BAD EOL\r\n", closes=False).kind is Kind.OPEN
 
 
-def test_what_was_answered_where_several_answers_are_right_is_seen() -> None:
+def test_observes_which_of_several_valid_replies_was_sent() -> None:
     with answering(b"201 NO\r\n") as (context, _):
         Transcript("C: x\nS: 101|201 *")(context)
         assert context.seen == ["answered 201 NO"]
@@ -137,13 +137,13 @@ def test_what_was_answered_where_several_answers_are_right_is_seen() -> None:
         ("C| \\xg", "invalid bytes"),
     ],
 )
-def test_what_is_no_transcript_is_refused_in_one_line(text: str, complaint: str) -> None:
+def test_rejects_an_invalid_transcript_in_one_line(text: str, complaint: str) -> None:
     with pytest.raises(TranscriptError, match=complaint) as caught:
         Transcript(text)
     assert "\n" not in str(caught.value)
 
 
-def test_a_reply_followed_by_a_reset_is_a_reply() -> None:
+def test_accepts_a_reply_followed_by_a_reset() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:

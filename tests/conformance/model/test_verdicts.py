@@ -6,7 +6,7 @@ from conformance.failures import CAUSES, Kind
 from conformance.model.verdicts import MEANINGS, VERDICT_OF_SUCCESS, Exit, Verdict, exit_status, verdict_of_failure
 
 
-def test_every_verdict_has_a_meaning_and_every_kind_of_failure_a_cause() -> None:
+def test_every_verdict_has_a_meaning() -> None:
     assert set(MEANINGS) == set(Verdict)
     assert set(CAUSES) == set(Kind)
 
@@ -15,7 +15,7 @@ def test_every_verdict_has_a_meaning_and_every_kind_of_failure_a_cause() -> None
     ("level", "success", "failure"),
     [("MUST", "pass", "fail"), ("SHOULD", "pass", "warn"), ("MAY", "info", "info"), ("CHOICE", "info", "info")],
 )
-def test_the_level_decides(level: str, success: str, failure: str) -> None:
+def test_verdict_depends_on_the_level(level: str, success: str, failure: str) -> None:
     assert VERDICT_OF_SUCCESS[level].value == success
     assert verdict_of_failure(level, Kind.STATUS).value == failure
     assert verdict_of_failure(level, Kind.GONE) is Verdict.FAIL
@@ -35,11 +35,11 @@ def test_the_level_decides(level: str, success: str, failure: str) -> None:
         ("unsupported", Exit.INCOMPLETE),
     ],
 )
-def test_the_gravest_verdict_decides_the_exit_status(verdicts: str, expected: Exit) -> None:
+def test_worst_verdict_sets_the_exit_status(verdicts: str, expected: Exit) -> None:
     assert exit_status(map(Verdict, verdicts.split())) is expected
 
 
-def test_a_warning_and_a_baseline_that_does_not_fit_fail_where_that_is_wanted() -> None:
+def test_options_make_warnings_and_baseline_mismatches_fail() -> None:
     assert exit_status([Verdict.WARN], fail_on="should") is Exit.NOT_CONFORMANT
     assert exit_status([Verdict.PASS], fail_on="should") is Exit.CONFORMANT
     assert exit_status([Verdict.PASS], has_problems=True) is Exit.NOT_CONFORMANT

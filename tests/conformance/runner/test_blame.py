@@ -1,4 +1,4 @@
-"""The end of a server is blamed on the scenario that caused it, and on no other."""
+"""The scenario that ended the server is identified, and no other is blamed."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def judged(name: str, culprits: set[str], jobs: int = 4) -> Run:
 
 
 @pytest.mark.parametrize("name", CULPRITS)
-def test_who_ends_the_server_a_moment_after_a_right_reply_is_found(name: str) -> None:
+def test_finds_a_scenario_that_ends_the_server_after_its_reply(name: str) -> None:
     found = judged(name, CULPRITS[name])
     found.assert_complete()
     assert set(found.with_verdict(*BAD)) == CULPRITS[name]
@@ -36,7 +36,7 @@ def test_who_ends_the_server_a_moment_after_a_right_reply_is_found(name: str) ->
 
 
 @pytest.mark.parametrize("around", [AROUND, ()])
-def test_who_ends_the_server_while_the_next_batch_is_played_is_found(around: tuple[str, ...]) -> None:
+def test_finds_a_scenario_that_ends_the_server_during_the_next_batch(around: tuple[str, ...]) -> None:
     found = judge_command(f"{MODULE} ends-in-the-next-batch", *around, "framing.nul", dialect="2026")
     found.assert_complete()
     assert found.with_verdict(*BAD) == ["framing.nul"]
@@ -45,12 +45,12 @@ def test_who_ends_the_server_while_the_next_batch_is_played_is_found(around: tup
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["nul-exits-later", "long-name-exits-later-loop"])
-def test_the_same_culprits_are_found_each_time(name: str) -> None:
+def test_finds_the_same_culprits_each_time(name: str) -> None:
     first, *others = (judged(name, CULPRITS[name]).verdicts() for _ in range(3))
     assert others == [first, first]
 
 
-def test_an_end_is_blamed_alike_however_many_scenarios_are_played_at_once() -> None:
+def test_blame_does_not_depend_on_jobs() -> None:
     alone = judged("decode-kills-the-process", HIGH, jobs=1)
     beside = judged("decode-kills-the-process", HIGH, jobs=4)
     assert alone.verdicts() == beside.verdicts()
@@ -59,14 +59,14 @@ def test_an_end_is_blamed_alike_however_many_scenarios_are_played_at_once() -> N
 
 
 @pytest.mark.long
-def test_an_end_is_blamed_alike_where_clients_are_served_beside_each_other() -> None:
+def test_blame_is_the_same_for_a_concurrent_server() -> None:
     assert judged("nul-exits-later", NUL, jobs=1).verdicts() == judged("nul-exits-later", NUL, jobs=4).verdicts()
 
 
 @pytest.mark.parametrize(
     "name", ["slow-on-long-lines", pytest.param("slow-on-long-lines-loop", marks=pytest.mark.long)]
 )
-def test_a_busy_server_is_not_dead(name: str) -> None:
+def test_busy_server_is_not_taken_for_dead(name: str) -> None:
     select = ("lengths.name-*", "lengths.huge-name", "lengths.command-*", "slices.whole-text", "commands.unknown")
     found = judge(name, *select, dialect="2026", timeout_scale=0.2)
     found.assert_complete()
@@ -76,14 +76,14 @@ def test_a_busy_server_is_not_dead(name: str) -> None:
 
 
 @pytest.mark.flaky(reruns=2)  # a server that works gets little of a processor that others use
-def test_a_server_that_works_after_its_last_reply_is_waited_for() -> None:
+def test_waits_for_a_server_that_works_after_its_last_reply() -> None:
     select = ("framing.nul", "commands.unknown", "slices.whole-text")
     found = judge_command(f"{MODULE} busy-after-nul", *select, dialect="2026")
     found.assert_complete()
     assert found.with_verdict(*BAD) == []
 
 
-def test_what_leaked_before_is_no_fault_of_those_who_meet_it() -> None:
+def test_later_scenarios_are_not_blamed_for_a_leak() -> None:
     select = ("slices.[a-lpw]*", "metadata.size*", "listings.[fh]*", "commands.u*", "arguments.minus-*")
     found = judge("files-left-open", *select, dialect="2026")
     found.assert_complete()
@@ -91,13 +91,13 @@ def test_what_leaked_before_is_no_fault_of_those_who_meet_it() -> None:
     assert len(found.with_verdict(*BAD)) <= 3
 
 
-def test_sockets_that_leak_are_no_fault_of_those_who_meet_it() -> None:
+def test_later_scenarios_are_not_blamed_for_leaked_sockets() -> None:
     found = judge("sockets-left-open", *AROUND, "slices.p*", "arguments.minus-*", dialect="2026")
     found.assert_complete()
     assert found.with_verdict(*BAD) == []
 
 
-def test_a_server_that_ends_by_itself_is_not_blamed_on_a_scenario() -> None:
+def test_no_scenario_is_blamed_for_a_server_that_exits_by_itself() -> None:
     select = ("commands.[m-u]*", "slices.whole*", "metadata.size*", "slices.p*", "arguments.[a-m]*")
     found = judge_command(f"{MODULE} ends-after-forty", *select, dialect="2026")
     found.assert_complete()
@@ -108,14 +108,14 @@ def test_a_server_that_ends_by_itself_is_not_blamed_on_a_scenario() -> None:
 @pytest.mark.parametrize(
     "name", ["spinning-on-leavers", pytest.param("spinning-on-leavers-loop", marks=pytest.mark.long)]
 )
-def test_a_server_that_spins_after_clients_left_is_told_and_judging_goes_on(name: str) -> None:
+def test_reports_a_server_that_spins_and_goes_on(name: str) -> None:
     found = judge(name, "framing.p*", "commands.unknown*", "clients.leave-at-once", "slices.whole*", dialect="2026")
     found.assert_complete()
     assert found.with_verdict("blocked", "incomplete", "error") == []
     assert {"commands.unknown", "slices.whole-text", "framing.pipelining"} <= set(found.with_verdict("pass"))
 
 
-def test_clients_that_get_in_each_others_way_are_judged_where_it_belongs() -> None:
+def test_reports_interference_between_clients() -> None:
     found = judge("buffer-shared", "framing.*", "slices.whole*", "commands.*", "clients.two-at-once", dialect="2026")
     found.assert_complete()
     assert found.with_verdict("flaky", "blocked", "error") == []

@@ -1,4 +1,4 @@
-"""No server is lost while it is asked what it speaks: the run begins, ends, and has a result for each scenario."""
+"""Discovery survives any server: each run starts, ends, and has a result for each scenario."""
 
 import socket
 import threading
@@ -30,7 +30,7 @@ QUIET = ("fail", "warn", "flaky", "blocked", "incomplete", "error")
 
 
 @pytest.mark.parametrize("name", ["capped-clients", "capped-clients-silent", "capped-clients-loop", "deaf-to-the-end"])
-def test_a_server_that_polite_clients_do_not_hurt_passes_what_they_ask(name: str) -> None:
+def test_discovery_does_not_exhaust_a_fragile_server(name: str) -> None:
     found = judge(name, *FEW_MORE)
     found.assert_complete()
     # A fatal end frees no slot of the capped ones either, so a crowd may meet one that is taken.
@@ -40,7 +40,7 @@ def test_a_server_that_polite_clients_do_not_hurt_passes_what_they_ask(name: str
 
 
 @pytest.mark.parametrize("name", ["capped-clients", "capped-clients-silent", "capped-clients-loop", "deaf-to-the-end"])
-def test_a_server_that_vanished_clients_use_up_is_started_again(name: str) -> None:
+def test_restarts_a_server_exhausted_by_vanished_clients(name: str) -> None:
     select = (*FEW, "clients.leave-at-once", "clients.leave-mid-line", "clients.leave-unread", "clients.reset-at-once")
     found = judge(name, *select)
     found.assert_complete()
@@ -50,7 +50,7 @@ def test_a_server_that_vanished_clients_use_up_is_started_again(name: str) -> No
 
 
 @pytest.mark.parametrize("most", [1, 5, 12])
-def test_how_many_clients_are_served_at_once_is_found_out(most: int) -> None:
+def test_finds_the_number_of_concurrent_clients(most: int) -> None:
     found = judge_command(f"{MODULE} capped-at-{most}", *FEW_MORE)
     found.assert_complete()
     assert found.start.is_concurrent == (most > 1)
@@ -62,7 +62,7 @@ def test_how_many_clients_are_served_at_once_is_found_out(most: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["reset-at-once", "reset-at-command", "silent", "close-at-once", "leaves-after-three"])
-def test_what_is_no_server_fails_the_first_scenario_and_is_asked_nothing_else(name: str) -> None:
+def test_unusable_server_fails_the_first_scenario_and_blocks_the_rest(name: str) -> None:
     found = judge_command(f"tests.broken_servers.hostile {name}", *FEW, timeout_scale=0.2)
     found.assert_complete()
     assert found.verdicts().pop("framing.one-command")[0] == "fail"
@@ -70,13 +70,13 @@ def test_what_is_no_server_fails_the_first_scenario_and_is_asked_nothing_else(na
     assert found.end.exit == 1
 
 
-def test_a_server_that_ends_at_its_second_client_ends_no_run() -> None:
+def test_survives_a_server_that_exits_at_its_second_client() -> None:
     found = judge_command(f"{MODULE} ends-at-second-connection", *FEW)
     found.assert_complete()
     assert found.end.exit == 1
 
 
-def test_a_server_that_never_answers_help_is_judged_by_all_else() -> None:
+def test_judges_a_server_that_never_answers_help() -> None:
     found = judge_command(f"{MODULE} never-helps", *FEW, "slices.whole-text", "metadata.form")
     found.assert_complete()
     assert found.start.dialect == "2019"
@@ -88,13 +88,13 @@ def test_a_server_that_never_answers_help_is_judged_by_all_else() -> None:
     "name",
     ["endless-line", "endless-listing", "endless-replies", "flood", "boastful-size", "echo", "http", "drip"],
 )
-def test_a_server_that_sends_without_end_ends_no_run(name: str) -> None:
+def test_survives_a_server_that_sends_endlessly(name: str) -> None:
     found = judge_command(f"tests.broken_servers.hostile {name}", *FEW, timeout_scale=0.2)
     found.assert_complete()
     assert found.end.exit == 1
 
 
-def test_a_server_that_is_not_there_is_not_judged(tmp_path: Path) -> None:
+def test_reports_a_server_that_is_not_running(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         port = nobody.getsockname()[1]
     asked = Options(address=f"127.0.0.1:{port}", fixtures=tmp_path / "served", select=FEW, large_bytes=LARGE_BYTES)
@@ -118,7 +118,7 @@ def test_a_server_that_is_not_there_is_not_judged(tmp_path: Path) -> None:
         ("slice-extra-line-2019", "2019"),
     ],
 )
-def test_a_dialect_is_inferred_from_what_the_server_does(name: str, dialect: str) -> None:
+def test_infers_the_dialect(name: str, dialect: str) -> None:
     words = name if name.startswith("no-help") else f"{name} --dialect {dialect}"
     start = discover(words)
     assert start.dialect == dialect
@@ -128,16 +128,16 @@ def test_a_dialect_is_inferred_from_what_the_server_does(name: str, dialect: str
 
 
 @pytest.mark.parametrize("name", ["status-three-digits", "reply-lf-only", "echo", "greeting", "prompt"])
-def test_a_dialect_is_inferred_though_each_line_is_wrong(name: str) -> None:
+def test_infers_the_dialect_from_malformed_lines(name: str) -> None:
     assert discover(name).dialect == "2026"
 
 
-def test_a_dialect_that_is_given_is_not_inferred() -> None:
+def test_does_not_infer_a_given_dialect() -> None:
     start = discover("correct-threads --dialect 2018", dialect="2018")
     assert (start.dialect, start.dialect_basis) == ("2018", "--dialect")
 
 
-def test_help_before_2026_is_no_deviation_where_the_dialect_is_given() -> None:
+def test_help_is_no_deviation_in_a_given_earlier_dialect() -> None:
     start = discover("help-before-2026 --dialect 2018", dialect="2018")
     assert (start.dialect, start.deviations) == ("2018", [])
 
@@ -188,7 +188,7 @@ def serve_until_closed(spy: Spy, listener: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_each_connection_of_discovery_ends_with_quit(dialect: str, tmp_path: Path) -> None:
+def test_ends_each_connection_with_quit(dialect: str, tmp_path: Path) -> None:
     directory = tmp_path / "served"
     with spying(directory, dialect) as (spy, port):
         asked = Options(address=f"127.0.0.1:{port}", fixtures=directory, large_bytes=LARGE_BYTES)
@@ -204,7 +204,7 @@ def test_each_connection_of_discovery_ends_with_quit(dialect: str, tmp_path: Pat
     assert is_fatal.count(True) <= 4
 
 
-def test_a_server_of_another_directory_is_told_in_one_line(tmp_path: Path) -> None:
+def test_reports_a_server_of_another_directory_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "own.txt").write_bytes(b"Own.")
     asked = make_options("correct-threads", *FEW, serve=f"correct-threads -p {{port}} -d {tmp_path}", cwd="")
     with (

@@ -1,4 +1,4 @@
-"""An outcome is data, and keeps nothing alive of the scenario that it is of, nor of the run."""
+"""An outcome keeps no reference to its scenario or run."""
 
 import gc
 import weakref
@@ -38,7 +38,7 @@ def raise_failure(what: str) -> None:
 
 @pytest.mark.usefixtures("no_collection")
 @pytest.mark.parametrize("is_alone", [False, True])
-def test_a_failure_keeps_nothing_of_its_scenario(is_alone: bool) -> None:
+def test_failure_holds_no_reference_to_its_scenario(is_alone: bool) -> None:
     contexts: list[weakref.ref[ScenarioContext]] = []
 
     def failing(context: ScenarioContext) -> None:
@@ -57,7 +57,7 @@ class Events(list[Event]):
 
 @pytest.mark.once
 @pytest.mark.usefixtures("no_collection")
-def test_a_run_keeps_no_events_though_scenarios_failed() -> None:
+def test_run_holds_no_events_of_failed_scenarios() -> None:
     def failing(context: ScenarioContext) -> None:
         context.probe()
         raise_failure("nothing")

@@ -1,4 +1,4 @@
-"""What the engine makes of failures that are haste, somebody else's, or the end of the server."""
+"""The runner gives each scenario its verdict, and restarts a server that has exited."""
 
 import json
 import subprocess
@@ -72,7 +72,7 @@ def verdicts(server: str, tmp_path: Path, *words: str) -> dict[str, tuple[str, s
     return {event["scenario"]: (event["verdict"], event["kind"]) for event in found if event["type"] == "result"}
 
 
-def test_each_way_to_end_has_its_verdict(tmp_path: Path) -> None:
+def test_each_outcome_has_its_verdict(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(SCENARIOS, encoding="ascii")
     assert verdicts(CORRECT, tmp_path, "--scenarios", str(file), "-t", "mine") == {
@@ -86,7 +86,7 @@ def test_each_way_to_end_has_its_verdict(tmp_path: Path) -> None:
     }
 
 
-def test_whoever_ends_the_server_is_blamed_and_the_next_one_finds_it_started_again(tmp_path: Path) -> None:
+def test_blames_the_scenario_that_ends_the_server_and_restarts_it(tmp_path: Path) -> None:
     found = verdicts(CRASHING, tmp_path, "-t", "framing.high-bytes", "-t", "framing.nul", "-t", "framing.half-close")
     assert found["framing.high-bytes"] == ("fail", "gone")
     assert found["framing.nul"] == ("pass", "")

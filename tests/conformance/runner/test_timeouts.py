@@ -1,4 +1,4 @@
-"""Waits are short at first, in full before they count, and short again where their kind is confirmed."""
+"""Timeouts are short at first, full before they count, and short again once their kind is confirmed."""
 
 import pytest
 
@@ -17,13 +17,13 @@ FULL_SECONDS = BASE_SECONDS * TIMEOUT_SCALE
 PAST_END = "slices.past-end*"
 
 
-def test_a_wait_in_full_grows_with_the_round_trip_and_the_scale() -> None:
+def test_full_timeout_grows_with_round_trip_and_scale() -> None:
     assert timeout_seconds(0.0, 1.0) == BASE_SECONDS
     assert timeout_seconds(0.1, 1.0) > BASE_SECONDS + 1.0
     assert timeout_seconds(0.1, 3.0) == pytest.approx(3.0 * timeout_seconds(0.1, 1.0))
 
 
-def test_a_short_wait_is_a_small_part_until_a_server_shows_to_be_slow() -> None:
+def test_short_timeout_grows_for_a_slow_server() -> None:
     left = Timeouts(1.0)
     assert left.short_factor(2.0) == pytest.approx(SHORT_SECONDS / 2.0)
     for _ in range(100):
@@ -32,18 +32,18 @@ def test_a_short_wait_is_a_small_part_until_a_server_shows_to_be_slow() -> None:
     assert left.short_factor(0.5) == 1.0
 
 
-def test_a_single_slow_reply_changes_no_short_wait() -> None:
+def test_single_slow_reply_does_not_change_the_short_timeout() -> None:
     left = Timeouts(1.0)
     for seconds in [0.001] * 100 + [1.9]:
         left.answered(seconds)
     assert left.short_factor(2.0) == pytest.approx(SHORT_SECONDS / 2.0)
 
 
-def test_a_short_wait_grows_with_the_scale() -> None:
+def test_short_timeout_grows_with_the_scale() -> None:
     assert Timeouts(4.0).short_factor(8.0) == pytest.approx(Timeouts(1.0).short_factor(2.0))
 
 
-def test_a_short_wait_is_not_enough_before_one_in_full() -> None:
+def test_short_timeout_is_repeated_in_full_first() -> None:
     left = Timeouts(1.0)
     assert not any(left.is_enough(KIND) for _ in range(10))
     left.confirm(KIND)
@@ -52,7 +52,7 @@ def test_a_short_wait_is_not_enough_before_one_in_full() -> None:
     assert not left.is_enough(("HFTP-6.1", "timeout"))
 
 
-def test_a_sample_of_a_confirmed_kind_is_waited_for_in_full() -> None:
+def test_sample_of_a_confirmed_kind_gets_the_full_timeout() -> None:
     left = Timeouts(1.0)
     left.confirm(KIND)
     found = [left.is_enough(KIND) for _ in range(4 * SAMPLE)]
@@ -60,7 +60,7 @@ def test_a_sample_of_a_confirmed_kind_is_waited_for_in_full() -> None:
     assert all(found[: SAMPLE - 1])
 
 
-def test_a_kind_that_is_refuted_is_waited_for_in_full_again() -> None:
+def test_refuted_kind_gets_the_full_timeout_again() -> None:
     left = Timeouts(1.0)
     left.confirm(KIND)
     assert left.is_enough(KIND)
@@ -68,7 +68,7 @@ def test_a_kind_that_is_refuted_is_waited_for_in_full_again() -> None:
     assert not any(left.is_enough(KIND) for _ in range(10))
 
 
-def test_a_kind_that_was_never_confirmed_has_no_short_waits_to_repeat() -> None:
+def test_unconfirmed_kind_has_no_short_timeouts_to_repeat() -> None:
     assert not Timeouts(1.0).refute(KIND)
 
 
@@ -78,7 +78,7 @@ def in_vain(found: Run) -> list[float]:
     return [float(result.got.split("within ")[1].split()[0]) for result in results]
 
 
-def test_one_silence_of_a_kind_is_waited_for_in_full_and_most_of_the_others_shortly() -> None:
+def test_only_samples_of_a_kind_get_the_full_timeout() -> None:
     found = judge_command(f"{MODULE} silent-past-the-end", PAST_END, "slices.whole-text", "commands.unknown", jobs=1)
     assert set(found.with_verdict("pass")) == {"slices.whole-text", "commands.unknown"}
     assert found.with_verdict("flaky", "incomplete", "error") == []
@@ -113,14 +113,14 @@ def own(*rows: Scenario, jobs: int) -> Run:
 
 
 @pytest.mark.parametrize("jobs", [1, 4])
-def test_what_answers_in_a_wait_in_full_passes(jobs: int) -> None:
+def test_passes_if_the_reply_arrives_within_the_full_timeout(jobs: int) -> None:
     rows = [Scenario(f"mine.slow-{number}", "HFTP-3.6", slow_by_turns, "Is slow") for number in range(8)]
     found = own(*rows, jobs=jobs)
     assert found.with_verdict("pass") == [row.id for row in rows]
 
 
 @pytest.mark.parametrize("jobs", [1, 4])
-def test_what_answers_after_its_kind_was_confirmed_passes_if_a_sample_shows_it(jobs: int) -> None:
+def test_sample_that_is_answered_makes_its_kind_pass(jobs: int) -> None:
     rows = [Scenario("mine.silent", "HFTP-3.6", silent, "Is silent")]
     rows += [Scenario(f"mine.slow-{number}", "HFTP-3.6", slow_by_turns, "Is slow") for number in range(SAMPLE + 2)]
     found = own(*rows, jobs=jobs)
@@ -129,7 +129,7 @@ def test_what_answers_after_its_kind_was_confirmed_passes_if_a_sample_shows_it(j
 
 
 @pytest.mark.parametrize("jobs", [1, 4])
-def test_silences_fail_and_other_failures_are_no_matter_of_time(jobs: int) -> None:
+def test_silence_fails_and_other_failures_do_not_depend_on_timeouts(jobs: int) -> None:
     rows = [Scenario(f"mine.silent-{number}", "HFTP-3.6", silent, "Is silent") for number in range(6)]
     found = own(*rows, Scenario("mine.wrong", "HFTP-3.6", wrong, "Is wrong"), jobs=jobs)
     assert set(found.with_verdict("fail")) == {"mine.wrong", *(row.id for row in rows)}

@@ -1,4 +1,4 @@
-"""The specification: what is refused as one, and that every row is tested or says why not."""
+"""The specification is validated, and every requirement has a scenario or a reason why not."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def test_every_must_and_should_has_a_scenario_or_a_reason(dialect: str) -> None:
     assert gaps == []
 
 
-def test_the_level_may_depend_on_the_dialect() -> None:
+def test_level_depends_on_the_dialect() -> None:
     row = specification()["HFTP-1.3"]
     assert [row.level_for(dialect) for dialect in DIALECTS] == ["MUST", "SHOULD", "SHOULD", "SHOULD"]
 
@@ -41,6 +41,6 @@ def test_the_level_may_depend_on_the_dialect() -> None:
         (ROW + 'id="HFTP-1.1"\n', "missing"),
     ],
 )
-def test_what_is_no_specification_is_refused(text: str, complaint: str) -> None:
+def test_rejects_an_invalid_specification(text: str, complaint: str) -> None:
     with pytest.raises(SpecError, match=complaint):
         parse(text.encode())

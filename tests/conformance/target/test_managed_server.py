@@ -1,4 +1,4 @@
-"""The life of a server that the suite starts: ready, restarted, and gone with all its offspring in any case."""
+"""A managed server is started, restarted, and ended with all of its processes."""
 
 import gc
 import os
@@ -99,7 +99,7 @@ def read_number(path: Path) -> int:
     return int(path.read_text(encoding="ascii"))
 
 
-def test_a_server_is_ready_when_it_is_entered_and_can_be_started_again(tmp_path: Path) -> None:
+def test_server_is_ready_on_entry_and_can_be_restarted(tmp_path: Path) -> None:
     with ManagedServer(None, Start(SERVER, str(ROOT)), directory=tmp_path) as target:
         target.dial(5.0).close()
         assert target.is_running
@@ -127,7 +127,7 @@ def ask(target: ManagedServer) -> bytes:
         return sock.recv(100)
 
 
-def test_the_first_connection_is_the_callers(tmp_path: Path, scripted: Callable[..., Start]) -> None:
+def test_opens_no_connection_of_its_own(tmp_path: Path, scripted: Callable[..., Start]) -> None:
     with ManagedServer(None, scripted(DEAF_TO_THE_END), directory=tmp_path) as target:
         assert target.is_listening
         assert target.queue_length() == 0
@@ -139,7 +139,7 @@ def test_the_first_connection_is_the_callers(tmp_path: Path, scripted: Callable[
         assert target.output() == "accepted\n" * 2
 
 
-def test_where_sockets_cannot_be_seen_the_first_connection_waits(
+def test_first_connection_waits_if_sockets_are_not_visible(
     tmp_path: Path, scripted: Callable[..., Start], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("conformance.target.listener_watch.is_supported", lambda: False)
@@ -153,7 +153,7 @@ def test_where_sockets_cannot_be_seen_the_first_connection_waits(
         assert target.output() == "accepted\n"
 
 
-def test_a_server_that_dies_unseen_is_not_waited_for(
+def test_does_not_wait_for_a_server_that_has_exited(
     tmp_path: Path, scripted: Callable[..., Start], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("conformance.target.listener_watch.is_supported", lambda: False)
@@ -165,9 +165,7 @@ def test_a_server_that_dies_unseen_is_not_waited_for(
         assert not target.is_listening
 
 
-def test_a_server_that_another_process_runs_is_taken_for_the_commands(
-    tmp_path: Path, scripted: Callable[..., Start]
-) -> None:
+def test_accepts_a_server_that_another_process_runs(tmp_path: Path, scripted: Callable[..., Start]) -> None:
     address = Address("127.0.0.1", free_port())
     elsewhere = scripted(LISTENS, "0", "127.0.0.1").command.replace("{port}", str(address.port))
 
@@ -185,7 +183,7 @@ def test_a_server_that_another_process_runs_is_taken_for_the_commands(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-def test_a_port_that_is_taken_is_refused_before_anything_is_started(tmp_path: Path, host: str) -> None:
+def test_rejects_a_port_in_use_before_the_start(tmp_path: Path, host: str) -> None:
     with socket.create_server((host, 0), reuse_port=True) as listener:
         address = Address("127.0.0.1", listener.getsockname()[1])
         start = Start(f"touch {tmp_path}/started", timeout_scale=0.1)
@@ -195,7 +193,7 @@ def test_a_port_that_is_taken_is_refused_before_anything_is_started(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_older_process_that_listens_late_is_not_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ignores_an_older_process_that_starts_to_listen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("conformance.target.managed_server.START_SECONDS", 4.0)
     address = Address("127.0.0.1", free_port())
     late = threading.Timer(0.3, lambda: stack.enter_context(socket.create_server(("127.0.0.1", address.port))))
@@ -219,7 +217,7 @@ def long_start(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.timeout(PATIENCE_SECONDS)
 @pytest.mark.usefixtures("long_start")
-def test_a_server_that_ignores_its_port_is_told_so(tmp_path: Path, scripted: Callable[..., Start]) -> None:
+def test_reports_a_server_that_ignores_its_port(tmp_path: Path, scripted: Callable[..., Start]) -> None:
     command = scripted(LISTENS).command.replace("{port}", f"{free_port()} 0 127.0.0.1 {{port}}")
     start = Start(command, timeout_scale=0.1)
     told = r"does not listen on 127.0.0.1:\d+; it listens on 127.0.0.1:\d+ instead: does it ignore \{port\}\?"
@@ -229,7 +227,7 @@ def test_a_server_that_ignores_its_port_is_told_so(tmp_path: Path, scripted: Cal
 
 @pytest.mark.timeout(PATIENCE_SECONDS)
 @pytest.mark.usefixtures("long_start")
-def test_a_server_that_listens_on_another_host_is_told_so(tmp_path: Path, scripted: Callable[..., Start]) -> None:
+def test_reports_a_server_on_another_host(tmp_path: Path, scripted: Callable[..., Start]) -> None:
     address = Address("127.0.0.1", free_port())
     start = scripted(LISTENS, "0", "127.0.0.2", timeout_scale=0.1)
     told = rf"it listens on 127.0.0.2:{address.port} instead: give 127.0.0.2:{address.port} as the address"
@@ -237,16 +235,14 @@ def test_a_server_that_listens_on_another_host_is_told_so(tmp_path: Path, script
         pass
 
 
-def test_a_server_that_never_listens_is_told_with_what_it_printed(
-    tmp_path: Path, scripted: Callable[..., Start]
-) -> None:
+def test_reports_the_output_of_a_server_that_never_listens(tmp_path: Path, scripted: Callable[..., Start]) -> None:
     start = scripted("import time\nprint('listening soon', flush=True)\ntime.sleep(600)", timeout_scale=0.1)
     complaint = r"does not listen on 127.0.0.1:\d+; it printed: listening soon"
     with pytest.raises(ServerStartError, match=complaint), ManagedServer(None, start, directory=tmp_path):
         pass
 
 
-def test_the_backlog_and_the_queue_are_seen(tmp_path: Path, scripted: Callable[..., Start]) -> None:
+def test_shows_backlog_and_accept_queue(tmp_path: Path, scripted: Callable[..., Start]) -> None:
     start = scripted(LISTENS, "0", "127.0.0.1")
     with ExitStack() as stack, ManagedServer(None, start, directory=tmp_path) as target:
         assert (target.backlog, target.queue_length()) == (5, 0)
@@ -259,7 +255,7 @@ def test_the_backlog_and_the_queue_are_seen(tmp_path: Path, scripted: Callable[.
     assert not there.is_listening
 
 
-def test_a_server_that_stops_listening_is_noticed(tmp_path: Path, scripted: Callable[..., Start]) -> None:
+def test_detects_a_server_that_stops_listening(tmp_path: Path, scripted: Callable[..., Start]) -> None:
     with ManagedServer(None, scripted(STOPS_LISTENING), directory=tmp_path) as target:
         assert target.queue_length() == 0
         target.dial(1.0).close()
@@ -271,7 +267,7 @@ def test_a_server_that_stops_listening_is_noticed(tmp_path: Path, scripted: Call
         assert target.queue_length() is None
 
 
-def test_time_that_a_server_spends_without_traffic_is_seen(tmp_path: Path, scripted: Callable[..., Start]) -> None:
+def test_shows_processor_time_without_traffic(tmp_path: Path, scripted: Callable[..., Start]) -> None:
     spins = DEAF_TO_THE_END.replace("time.sleep(0.01)", "pass")
     with ManagedServer(None, scripted(spins), directory=tmp_path) as target:
         ask(target)
@@ -292,9 +288,7 @@ def test_time_that_a_server_spends_without_traffic_is_seen(tmp_path: Path, scrip
         (Address(path="/run/server"), "", True),
     ],
 )
-def test_an_address_is_local_unless_a_proxy_reaches_it(
-    tmp_path: Path, address: Address, proxy: str, expected: bool
-) -> None:
+def test_address_behind_a_proxy_is_not_local(tmp_path: Path, address: Address, proxy: str, expected: bool) -> None:
     target = ManagedServer(address, directory=tmp_path, proxy=proxy)
     assert target.is_local == expected
     assert target.is_listening == (not expected or target.backlog is None)
@@ -317,7 +311,7 @@ class PortHolder:
         return launch(words, cwd, suite, output)
 
 
-def test_a_restart_waits_for_a_given_port(tmp_path: Path, scripted: Callable[..., Start]) -> None:
+def test_restart_waits_for_a_fixed_port(tmp_path: Path, scripted: Callable[..., Start]) -> None:
     address = Address("127.0.0.1", free_port())
     holder = PortHolder(address.port, 2)
     start = scripted(LISTENS, "0", "127.0.0.1", launch=holder.launch)
@@ -327,7 +321,7 @@ def test_a_restart_waits_for_a_given_port(tmp_path: Path, scripted: Callable[...
         assert target.starts == 3
 
 
-def test_a_first_start_does_not_wait_for_its_port(tmp_path: Path, scripted: Callable[..., Start]) -> None:
+def test_first_start_does_not_wait_for_its_port(tmp_path: Path, scripted: Callable[..., Start]) -> None:
     address = Address("127.0.0.1", free_port())
     holder = PortHolder(address.port, 1)
     start = scripted(LISTENS, "0", "127.0.0.1", launch=holder.launch)
@@ -337,13 +331,13 @@ def test_a_first_start_does_not_wait_for_its_port(tmp_path: Path, scripted: Call
     assert holder.starts == 1
 
 
-def test_the_port_is_none_that_the_system_gives_to_connections(tmp_path: Path) -> None:
+def test_chosen_port_is_outside_the_ephemeral_range(tmp_path: Path) -> None:
     first_given = 32_768  # Linux's; other systems begin higher
     with ManagedServer(None, Start(SERVER, str(ROOT)), directory=tmp_path) as target:
         assert 1024 <= target.address.port < first_given
 
 
-def test_daemons_that_left_the_group_are_ended_too(tmp_path: Path) -> None:
+def test_ends_daemons_in_other_process_groups(tmp_path: Path) -> None:
     script, number = tmp_path / "daemon.py", tmp_path / "number"
     script.write_text(DAEMON, encoding="ascii")
     with ManagedServer(None, Start(f"{INTERPRETER} {script} {{port}} {number}"), directory=tmp_path):
@@ -353,9 +347,7 @@ def test_daemons_that_left_the_group_are_ended_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("means", ["by their cgroup", "by a mark in their environment"])
-def test_a_server_that_kills_its_guard_leaves_nothing(
-    means: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ends_a_server_that_kills_its_guard(means: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if means == "by a mark in their environment":
         monkeypatch.setattr(remains, "own_cgroup", lambda: None)
     elif remains.own_cgroup() is None:
@@ -372,7 +364,7 @@ def test_a_server_that_kills_its_guard_leaves_nothing(
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_suite_that_is_killed_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+def test_killed_suite_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
     script, pid_file = tmp_path / "daemon.py", tmp_path / "number"
     script.write_text(DAEMON, encoding="ascii")
     suite = subprocess.Popen(
@@ -399,7 +391,7 @@ def test_a_suite_that_is_killed_leaves_nothing(tmp_path: Path, number: signal.Si
         ("", "empty command"),
     ],
 )
-def test_a_server_that_does_not_start_is_told_in_one_line(tmp_path: Path, command: str, complaint: str) -> None:
+def test_reports_a_failed_start_in_one_line(tmp_path: Path, command: str, complaint: str) -> None:
     with (
         pytest.raises(ServerStartError, match=complaint) as caught,
         ManagedServer(None, Start(command), directory=tmp_path),
@@ -408,7 +400,7 @@ def test_a_server_that_does_not_start_is_told_in_one_line(tmp_path: Path, comman
     assert "\n" not in str(caught.value)
 
 
-def test_nothing_stays_open(tmp_path: Path) -> None:
+def test_leaks_no_descriptors(tmp_path: Path) -> None:
     gc.collect()  # descriptors that tests before have left
     before = len(os.listdir("/proc/self/fd"))
     with ManagedServer(None, Start(SERVER, str(ROOT)), directory=tmp_path) as target:
@@ -426,12 +418,12 @@ def test_nothing_stays_open(tmp_path: Path) -> None:
         ("unix:/a b", Address(path="/a b")),
     ],
 )
-def test_addresses_are_read_in_all_their_forms(text: str, address: Address) -> None:
+def test_parses_addresses(text: str, address: Address) -> None:
     assert parse_address(text) == address
     assert parse_address(str(address)) == address
 
 
 @pytest.mark.parametrize("text", ["", ":80", "a:b", "a:0", "a:65536", "[::1", "[::1]80", "unix:", "http://a", "a b"])
-def test_what_is_no_address_is_refused(text: str) -> None:
+def test_rejects_an_invalid_address(text: str) -> None:
     with pytest.raises(AddressError):
         parse_address(text)

@@ -1,4 +1,4 @@
-"""A server's output is kept in part, however much of it there is: its head and its tail, in memory."""
+"""The head and tail of a server's output are kept in memory, however long it is."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def print_(output: ServerOutput, program: str) -> None:
     subprocess.run([sys.executable, "-c", program], stdout=output.fileno(), stderr=output.fileno(), check=True)
 
 
-def test_a_short_output_is_kept_whole_by_start(output: ServerOutput) -> None:
+def test_keeps_a_short_output_of_each_start(output: ServerOutput) -> None:
     print_(output, "print('one')")
     assert output.of_this_start() == "one\n"
     output.mark_start()
@@ -40,12 +40,12 @@ def test_a_short_output_is_kept_whole_by_start(output: ServerOutput) -> None:
 
 
 @pytest.mark.parametrize("size", [HEAD_BYTES - 1, HEAD_BYTES, HEAD_BYTES + 1, TAIL_BYTES, TAIL_BYTES + 1, 80_000])
-def test_up_to_the_bounds_nothing_is_left_out(output: ServerOutput, size: int) -> None:
+def test_omits_nothing_up_to_the_limit(output: ServerOutput, size: int) -> None:
     print_(output, f"import sys; sys.stdout.write(('0123456789' * {size})[:{size}])")
     assert output.of_this_start() == ("0123456789" * size)[:size]
 
 
-def test_of_a_gigabyte_head_and_tail_are_kept_in_memory_alone(output: ServerOutput) -> None:
+def test_keeps_head_and_tail_of_a_gigabyte(output: ServerOutput) -> None:
     before = resident_kib()
     program = """
 import os
@@ -64,7 +64,7 @@ os.write(1, b"it ends\\n")
     assert resident_kib() - before < 10 << 10
 
 
-def test_a_writer_that_goes_on_keeps_no_one_from_closing(output: ServerOutput) -> None:
+def test_close_does_not_wait_for_a_writer(output: ServerOutput) -> None:
     command = [sys.executable, "-c", "import os\nwhile True: os.write(1, bytes(65536))"]
     with subprocess.Popen(command, stdout=output.fileno(), stderr=output.fileno()) as endless:
         while not output.end():

@@ -1,4 +1,4 @@
-"""What is told of listening sockets and of the processes that have them, all of it without a connection."""
+"""Listening sockets and their processes are inspected without connecting."""
 
 import os
 import secrets
@@ -84,7 +84,7 @@ def eventually(happens: Callable[[], bool]) -> bool:
         ("::ffff:127.0.0.1", "127.0.0.1", ["127.0.0.1", "localhost"], ["::1"]),
     ],
 )
-def test_a_listening_socket_takes_connections_to_its_host(
+def test_listener_accepts_connections_to_its_host(
     source: str, host: str, shown: str, reached: list[str], missed: list[str]
 ) -> None:
     with ExitStack() as stack:
@@ -96,7 +96,7 @@ def test_a_listening_socket_takes_connections_to_its_host(
 
 
 @pytest.mark.parametrize(("only_v6", "reached"), [(0, ["127.0.0.1", "::1"]), (1, ["::1"])])
-def test_a_wildcard_of_ipv6_takes_ipv4_too_unless_it_says_otherwise(only_v6: int, reached: list[str]) -> None:
+def test_ipv6_wildcard_accepts_ipv4_unless_v6only(only_v6: int, reached: list[str]) -> None:
     with socket.socket(socket.AF_INET6) as listener:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only_v6)
         listener.bind(("::", 0))
@@ -106,7 +106,7 @@ def test_a_wildcard_of_ipv6_takes_ipv4_too_unless_it_says_otherwise(only_v6: int
 
 
 @pytest.mark.usefixtures("source")
-def test_the_accept_queue_is_counted() -> None:
+def test_counts_the_accept_queue() -> None:
     with ExitStack() as stack:
         address = Address("127.0.0.1", listen(stack, "127.0.0.1"))
         for expected in range(1, 4):
@@ -115,9 +115,7 @@ def test_the_accept_queue_is_counted() -> None:
             assert found.queue_length == expected
 
 
-def test_a_unix_socket_is_found_by_its_path_and_by_a_relative_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_finds_a_unix_socket_by_absolute_and_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
         listener.bind("so cket")
@@ -128,7 +126,7 @@ def test_a_unix_socket_is_found_by_its_path_and_by_a_relative_one(
         assert not listeners(Address(path=str(tmp_path / "other")))
 
 
-def test_a_unix_socket_is_found_without_netlink(source: str, tmp_path: Path) -> None:
+def test_finds_a_unix_socket_without_netlink(source: str, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "so cket"))
         assert not listeners(Address(path=str(tmp_path / "so cket")))
@@ -141,12 +139,12 @@ def test_a_unix_socket_is_found_without_netlink(source: str, tmp_path: Path) -> 
     ("host", "expected"),
     [("127.0.0.1", True), ("localhost", True), ("::1", True), ("192.0.2.1", False), ("name.invalid", False)],
 )
-def test_an_address_is_local_if_a_socket_can_be_bound_to_it(host: str, expected: bool) -> None:
+def test_address_is_local_if_it_can_be_bound(host: str, expected: bool) -> None:
     assert is_local(Address(host, 80)) == expected
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::", "127.0.0.2"])
-def test_a_port_that_somebody_has_on_any_host_is_not_free(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_port_in_use_on_any_host_is_not_free(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with ExitStack() as stack:
         taken = listen(stack, host)
         ports = iter([taken, free_port()])
@@ -154,7 +152,7 @@ def test_a_port_that_somebody_has_on_any_host_is_not_free(host: str, monkeypatch
         assert free_port() != taken
 
 
-def test_a_port_with_connections_in_time_wait_cannot_be_bound_without_reuse() -> None:
+def test_port_in_time_wait_needs_reuseaddr() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)) as client:
@@ -169,7 +167,7 @@ def test_a_port_with_connections_in_time_wait_cannot_be_bound_without_reuse() ->
 
 
 @pytest.mark.parametrize("has_children_files", [True, False])
-def test_daemons_below_a_root_are_found_with_their_sockets_and_time(
+def test_finds_descendants_with_their_sockets_and_time(
     has_children_files: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process_tree, "_has_children_files", lambda: has_children_files)
@@ -200,7 +198,7 @@ def name_of(process: int) -> str:
     return ""
 
 
-def test_time_of_children_that_have_ended_counts() -> None:
+def test_counts_the_time_of_ended_children() -> None:
     spin = "import time\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass"
     root = subprocess.Popen(["sh", "-c", '"$@"; sleep 600', "sh", sys.executable, "-c", spin])
     tree = ProcessTree(root.pid)
@@ -212,7 +210,7 @@ def test_time_of_children_that_have_ended_counts() -> None:
         end(root)
 
 
-def test_where_descriptors_cannot_be_read_a_new_listener_is_taken_for_the_servers(
+def test_new_listener_counts_as_the_servers_if_descriptors_are_unreadable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with ExitStack() as stack:
@@ -233,14 +231,14 @@ def test_where_descriptors_cannot_be_read_a_new_listener_is_taken_for_the_server
             end(root)
 
 
-def test_a_process_that_has_ended_has_nothing() -> None:
+def test_ended_process_has_no_sockets() -> None:
     root = subprocess.Popen(["true"])
     root.wait()
     tree = ProcessTree(root.pid)
     assert (tree.processes(), tree.cpu_seconds()) == ([], None)
 
 
-def test_the_owner_of_a_socket_is_told_for_people() -> None:
+def test_describes_the_owner_of_a_socket() -> None:
     with ExitStack() as stack:
         (found,) = tcp_listeners(listen(stack, "127.0.0.1"))
         assert process_tree.owner_of(found).endswith(f"process {os.getpid()}")

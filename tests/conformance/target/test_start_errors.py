@@ -1,4 +1,4 @@
-"""Why a server does not start is told in one line that says what to do: by real programs, and by recorded output."""
+"""A failed start is explained in one line with a remedy, for real programs and for recorded output."""
 
 import os
 import re
@@ -129,7 +129,7 @@ def complaint(start: Start, directory: Path, address: Address | None = None) -> 
         ("nowhere: ./nothing {port}", "--cwd: no such directory: "),
     ],
 )
-def test_a_program_that_does_not_start_is_explained(project: Path, command: str, told: str) -> None:
+def test_explains_a_program_that_does_not_start(project: Path, command: str, told: str) -> None:
     folder, _, command = command.partition(": ")
     program = command.split()[0]
     if program.islower() and "/" not in program and program != "server-program" and not shutil.which(program):
@@ -144,7 +144,7 @@ def test_a_program_that_does_not_start_is_explained(project: Path, command: str,
     assert told in message
 
 
-def test_who_has_the_port_is_told(project: Path) -> None:
+def test_names_the_process_that_uses_the_port(project: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = Address("127.0.0.1", taken.getsockname()[1])
         start = Start(f"{INTERPRETER} fixed.py {{port}}", str(project / "python"))
@@ -208,14 +208,14 @@ RECORDED = [
 
 
 @pytest.mark.parametrize(("output", "told"), RECORDED)
-def test_recorded_output_is_explained(tmp_path: Path, output: str, told: str) -> None:
+def test_explains_recorded_output(tmp_path: Path, output: str, told: str) -> None:
     address = Address("127.0.0.1", free_port())
     failed = FailedStart("./server -p 1", ["./server", "-p", "1"], tmp_path, address, output, 1)
     assert told in failed.explain()
     assert failed.is_address_in_use == ("ddress already in use" in output)
 
 
-def test_each_row_of_the_table_has_an_example() -> None:
+def test_every_pattern_has_an_example() -> None:
     examples = [line for output, _ in RECORDED for line in output.splitlines()]
     assert [row.pattern.pattern for row in START_ERRORS if not any(map(row.pattern.search, examples))] == []
 
@@ -246,11 +246,11 @@ def test_each_row_of_the_table_has_an_example() -> None:
         ("node:internal:1\n  throw err;\n  ^\n\nTypeError: t\n    at x\n\nNode.js v20", "TypeError: t"),
     ],
 )
-def test_the_decisive_line_of_an_output_is_found(output: str, line: str) -> None:
+def test_finds_the_decisive_line_of_an_output(output: str, line: str) -> None:
     assert decisive_line(output) == line
 
 
-def test_an_earlier_usage_text_does_not_explain_an_exception(tmp_path: Path) -> None:
+def test_exception_takes_precedence_over_an_earlier_usage_text(tmp_path: Path) -> None:
     output = "Usage: connect with nc\nTraceback (most recent call last):\n  x\nValueError: 2\n"
     failed = FailedStart("x", ["x"], tmp_path, Address("127.0.0.1", 1), output, 1)
     assert failed.explain() == "the server ended before it accepted a connection: ValueError: 2"

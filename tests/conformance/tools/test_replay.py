@@ -1,4 +1,4 @@
-"""What a recording has of the bytes that were sent is sent again; what it has not is said."""
+"""Replay sends recorded bytes again, and reports those that the recording lacks."""
 
 import base64
 import tracemalloc
@@ -18,7 +18,7 @@ def entry(**more: str) -> WireEntry:
 
 
 @pytest.mark.parametrize("data", [b"", bytes(range(256)), LONG], ids=["nothing", "each byte", "long"])
-def test_what_was_sent_is_had_from_what_is_recorded(data: bytes) -> None:
+def test_recovers_sent_bytes_from_the_recording(data: bytes) -> None:
     record = Recording()
     record.payload(1, "sent", data)
     (recorded,) = record.describe()
@@ -39,7 +39,7 @@ def test_what_was_sent_is_had_from_what_is_recorded(data: bytes) -> None:
     ],
     ids=["a hash", "no base64", "not compressed", "cut off", "no ASCII", "too long", "too short"],
 )
-def test_what_is_not_there_is_said_in_a_line(recorded: WireEntry, reason: str) -> None:
+def test_reports_missing_data_in_one_line(recorded: WireEntry, reason: str) -> None:
     assert payload(entry(zlib=PACKED)) == LONG
     with pytest.raises(ReplayError, match=reason) as refused:
         payload(recorded)
@@ -47,7 +47,7 @@ def test_what_is_not_there_is_said_in_a_line(recorded: WireEntry, reason: str) -
     assert "\n" not in str(refused.value)
 
 
-def test_what_inflates_to_gigabytes_is_not_inflated() -> None:
+def test_does_not_inflate_gigabytes() -> None:
     packer = zlib.compressobj(9)
     packed = b"".join(packer.compress(bytes(1 << 20)) for _ in range(1 << 10)) + packer.flush()
     assert len(packed) < 2_000_000
