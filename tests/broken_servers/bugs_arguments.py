@@ -4,7 +4,7 @@ import re
 import struct
 
 from tests.broken_servers.bug import plant
-from tests.broken_servers.commands import Commands, Parts, Refusal
+from tests.broken_servers.commands import CommandError, Commands, Parts
 from tests.broken_servers.style_files import Lines
 from tests.broken_servers.style_forks import Forks
 from tests.broken_servers.style_loop import Loop
@@ -21,9 +21,9 @@ class NumberByInt(Commands):
         try:
             number = int(word)
         except ValueError:
-            raise Refusal(201) from None
+            raise CommandError(201) from None
         if number < 0:
-            raise Refusal(201)
+            raise CommandError(201)
         return number
 
 
@@ -39,7 +39,7 @@ class NumberByUnicodeDigits(Commands):
         except UnicodeDecodeError:
             is_fine = False
         if not is_fine:
-            raise Refusal(101)
+            raise CommandError(101)
         return words[0], words[1:]
 
     def number(self, word: bytes) -> int:
@@ -55,7 +55,7 @@ class NumberCrashes(Commands):
     def number(self, word: bytes) -> int:
         """Convert without a limit."""
         if not word.isdigit():
-            raise Refusal(201)
+            raise CommandError(201)
         if len(word) > 4300:  # what int() does from 3.11 on
             raise ValueError
         return int(word)
@@ -108,9 +108,9 @@ class NumberByFloat(Commands):
         try:
             value = float(word)
         except ValueError:
-            raise Refusal(201) from None
+            raise CommandError(201) from None
         if value < 0 or word.startswith((b"+", b"-")) or b"_" in word:
-            raise Refusal(201)
+            raise CommandError(201)
         return int(value)
 
 
@@ -121,7 +121,7 @@ class NumberByAtoi(Commands):
     def number(self, word: bytes) -> int:
         """Ignore what follows the digits."""
         if word.startswith((b"-", b"+")) and word[1:2].isdigit():
-            raise Refusal(201)
+            raise CommandError(201)
         return super().number((re.match(rb"[0-9]*", word) or [b""])[0] or b"0")
 
 
@@ -135,7 +135,7 @@ class SumWraps32(Commands):
         """Compare what is left of the sum, and then drop the connection over what cannot be read."""
         try:
             super().check_range(offset, size, file_size)
-        except Refusal:
+        except CommandError:
             if (offset + size) % (1 << self.bits) <= file_size:
                 raise OSError from None
             raise
@@ -265,8 +265,8 @@ class RangeFirst(Commands):
         """Call 203 what is 202."""
         try:
             return super().get_slice(arguments)
-        except Refusal as refusal:
-            raise Refusal(203 if refusal.code == 202 else refusal.code) from None
+        except CommandError as error:
+            raise CommandError(203 if error.code == 202 else error.code) from None
 
 
 @plant("slice-fourth-argument-ignored", "HFTP-6.9", style=Forks, dialects=("2026",))

@@ -32,10 +32,10 @@ class SendWithoutAll(Threads):
     buffer_bytes = 4096
     """Of the kernel, for what is sent: less than a piece, so that not even the fastest client hides the loss."""
 
-    def converse(self, sock: socket.socket) -> None:
+    def serve_client(self, sock: socket.socket) -> None:
         """Keep the kernel's buffer small."""
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.buffer_bytes)
-        super().converse(sock)
+        super().serve_client(sock)
 
     def send(self, sock: socket.socket, part: bytes) -> None:
         """Send some of it."""
@@ -47,7 +47,7 @@ class SlowReaderDropped(Lines):
     """A client that does not read for 50 ms is dropped in the middle of its reply."""
 
     def send(self, sock: socket.socket, part: bytes) -> None:
-        """Have no patience."""
+        """Time out soon."""
         sock.settimeout(0.05)
         try:
             sock.sendall(part)
@@ -106,7 +106,7 @@ class HalfCloseLoses(Loop):
 class AnswersAtHalfClose(Forks):
     """Everything is read until the client ends its stream, and only then is it answered."""
 
-    def converse(self, sock: socket.socket) -> None:
+    def serve_client(self, sock: socket.socket) -> None:
         """Read all, then answer."""
         text = b"".join(iter(lambda: sock.recv(self.receive_bytes), b""))
         for match in self.LINE.finditer(text):
@@ -116,14 +116,14 @@ class AnswersAtHalfClose(Forks):
 
 @plant("flush-forgotten", "HFTP-1.6", style=Lines)
 class FlushForgotten(Lines):
-    """Replies are written to a buffered file that is flushed when the conversation ends."""
+    """Replies are written to a buffered file that is flushed when the connection is closed."""
 
-    def converse(self, sock: socket.socket) -> None:
+    def serve_client(self, sock: socket.socket) -> None:
         """Keep what is sent."""
         self.buffers: dict[socket.socket, bytearray] = getattr(self, "buffers", {})
         self.buffers[sock] = bytearray()
         try:
-            super().converse(sock)
+            super().serve_client(sock)
         finally:
             sock.sendall(self.buffers.pop(sock))
 
@@ -139,8 +139,8 @@ class FlushForgotten(Lines):
 class SlowTypistDropped(Threads):
     """A command has to arrive within half a millisecond of its first byte."""
 
-    def converse(self, sock: socket.socket) -> None:
-        """Have no patience with a line under way."""
+    def serve_client(self, sock: socket.socket) -> None:
+        """Time out soon in the middle of a line."""
         buffer = b""
         try:
             while data := sock.recv(self.receive_bytes):
@@ -170,7 +170,7 @@ class OutOfOrder(Streams):
     """Each command runs in a task of its own, and the replies come as the tasks finish."""
 
     async def answer(self, writer: asyncio.StreamWriter, raw: bytes) -> bool:
-        """Answer in the background; only what ends the conversation is waited for."""
+        """Answer in the background; only what closes the connection is waited for."""
         parts, is_over = self.commands.reply(raw)
         task = asyncio.ensure_future(self.send_later(writer, b"".join(parts), raw))
         self.tasks.add(task)
@@ -205,7 +205,7 @@ class PipelineLimited(Loop):
 class ManyCommandsLost(Forks):
     """The receive buffer is 1,024 bytes, and what does not fit is read and dropped."""
 
-    def converse(self, sock: socket.socket) -> None:
+    def serve_client(self, sock: socket.socket) -> None:
         """Drop what exceeds the buffer."""
         buffer = b""
         while data := sock.recv(self.receive_bytes):
@@ -235,7 +235,7 @@ class ResetKills(Sequential):
     def attend(self, sock: socket.socket) -> None:
         """Catch nothing."""
         with sock:
-            self.converse(sock)
+            self.serve_client(sock)
             with contextlib.suppress(OSError):
                 self.end(sock)
 
@@ -278,14 +278,14 @@ class LockKept(Threads):
 class EndNotSeen(Threads):
     """recv returns nothing at the end of the stream, and the loop goes on receiving nothing."""
 
-    def converse(self, sock: socket.socket) -> None:
+    def serve_client(self, sock: socket.socket) -> None:
         """Go on; the pause is what a busy machine makes of it."""
-        super().converse(sock)
+        super().serve_client(sock)
         while sock.recv(1) == b"" and self.is_connected(sock):
             time.sleep(0.05)
 
     def answer(self, sock: socket.socket, raw: bytes) -> bool:
-        """Leave by another way when the conversation is over."""
+        """Leave by another way when the connection is to be closed."""
         if super().answer(sock, raw):
             self.end(sock)
             raise ConnectionAbortedError

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tests.broken_servers.bug import plant
-from tests.broken_servers.commands import Commands, Parts, Refusal
+from tests.broken_servers.commands import CommandError, Commands, Parts
 from tests.broken_servers.style_files import Lines
 from tests.broken_servers.style_loop import Client, Loop
 from tests.broken_servers.style_threads import Threads
@@ -139,9 +139,9 @@ class RefusesAfterError(Commands):
         """Remember the failure for all."""
         if self.has_failed:
             self.has_failed = False
-            raise Refusal(203)
+            raise CommandError(203)
         try:
             super().check_range(offset, size, file_size)
-        except Refusal:
+        except CommandError:
             self.has_failed = True
             raise

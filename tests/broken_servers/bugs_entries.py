@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tests.broken_servers.bug import plant
-from tests.broken_servers.commands import Commands, Parts, Refusal
+from tests.broken_servers.commands import CommandError, Commands, Parts
 from tests.broken_servers.style_files import Lines
 from tests.broken_servers.style_forks import Forks
 from tests.broken_servers.style_loop import Loop
@@ -160,7 +160,7 @@ class Rewritten(Commands):
     def check_name(self, name: bytes) -> bytes:
         """Refuse what begins like a way out."""
         if b"/" in name or name.startswith(b".."):
-            raise Refusal(201)
+            raise CommandError(201)
         return super().check_name(name)
 
 
@@ -180,7 +180,7 @@ class PathExpanded(Rewritten):
     def check_name(self, name: bytes) -> bytes:
         """Look at the first character."""
         if name.startswith((b".", b"/")):
-            raise Refusal(201)
+            raise CommandError(201)
         return name
 
     def path(self, name: bytes) -> Path:
@@ -204,7 +204,7 @@ class PathStripped(Rewritten):
     def check_name(self, name: bytes) -> bytes:
         """Look at its beginning."""
         if name.startswith((b".", b"/")) or b" " in name.strip():
-            raise Refusal(201)
+            raise CommandError(201)
         return name
 
 

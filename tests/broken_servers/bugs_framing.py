@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tests.broken_servers import late
 from tests.broken_servers.bug import plant
-from tests.broken_servers.commands import Commands, Parts, Refusal
+from tests.broken_servers.commands import CommandError, Commands, Parts
 from tests.broken_servers.style_files import Lines
 from tests.broken_servers.style_forks import Forks
 from tests.broken_servers.style_loop import Client, Loop
@@ -27,7 +27,7 @@ else:
 class RecvIsCommand(Threads):
     """One recv is taken for one command, so a command in two packets is two broken ones."""
 
-    def converse(self, sock: socket.socket) -> None:
+    def serve_client(self, sock: socket.socket) -> None:
         """Answer each packet, line by line."""
         taken = 0
         while data := sock.recv(1 if packets_of(sock) > taken + 1 else self.receive_bytes):
@@ -65,7 +65,7 @@ class LineCut(Commands):
 class ChunkEndsLine(Forks):
     """A command is complete when a packet ends it; if CR and LF come apart, the server waits for the next."""
 
-    def converse(self, sock: socket.socket) -> None:
+    def serve_client(self, sock: socket.socket) -> None:
         """Look at the end of each packet, not of what has been collected."""
         buffer = b""
         while data := sock.recv(self.receive_bytes):
@@ -157,7 +157,7 @@ class CrEndsLine(Sequential):
 class ExecutesAfterBadEol(Threads):
     """After BAD EOL the connection is closed, but only when everything that had arrived is answered."""
 
-    def converse(self, sock: socket.socket) -> None:
+    def serve_client(self, sock: socket.socket) -> None:
         """Answer all lines of what has arrived before looking at what they say."""
         buffer = b""
         is_over = False
@@ -172,7 +172,7 @@ class ExecutesAfterBadEol(Threads):
 class BadEolFirst(Forks):
     """A LF anywhere in a packet is BAD EOL at once, before the complete commands in front of it are answered."""
 
-    def converse(self, sock: socket.socket) -> None:
+    def serve_client(self, sock: socket.socket) -> None:
         """Look for a LF in all that has arrived."""
         buffer = b""
         while data := sock.recv(self.receive_bytes):
@@ -267,7 +267,7 @@ class LongLineRefused(Commands):
     def strip_end(self, raw: bytes) -> bytes:
         """Refuse a long line."""
         if len(raw) > 1024:
-            raise Refusal(101)
+            raise CommandError(101)
         return super().strip_end(raw)
 
 
@@ -292,7 +292,7 @@ class LongNamesRefused(Commands):
     def check_name(self, name: bytes) -> bytes:
         """Refuse a long name."""
         if len(name) > 128:
-            raise Refusal(201)
+            raise CommandError(201)
         return super().check_name(name)
 
 

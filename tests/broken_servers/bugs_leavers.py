@@ -47,17 +47,17 @@ class ReplyShared(Threads):
 
 @plant("quit-ends-all", "HFTP-10.3")
 class QuitEndsAll(Threads):
-    """`quit` stops the server's loops, and with them the conversations of all clients."""
+    """`quit` stops the server's loops, and with them the connections of all clients."""
 
     def __init__(self, commands: Commands) -> None:
         super().__init__(commands)
         self.clients: set[socket.socket] = set()
 
-    def converse(self, sock: socket.socket) -> None:
+    def serve_client(self, sock: socket.socket) -> None:
         """Converse until somebody quits."""
         self.clients.add(sock)
         try:
-            super().converse(sock)
+            super().serve_client(sock)
         finally:
             self.clients.discard(sock)
 

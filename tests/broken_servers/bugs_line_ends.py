@@ -24,7 +24,7 @@ class QuitExtraLine(Commands):
 @plant("quit-answered-twice", "HFTP-3.6", style=Lines)
 @plant("quit-answered-twice-sequential", "HFTP-3.6", style=Sequential)
 class QuitAnsweredTwice(Commands):
-    """`quit` is answered where it is recognised, and once more where the conversation ends."""
+    """`quit` is answered where it is recognised, and once more where the connection is closed."""
 
     def quit(self, arguments: list[bytes]) -> Parts:
         """Add a status line."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.broken_servers.bug import plant
-from tests.broken_servers.commands import Commands, Parts, Refusal
+from tests.broken_servers.commands import CommandError, Commands, Parts
 from tests.broken_servers.style_files import Lines
 from tests.broken_servers.style_forks import Forks
 from tests.broken_servers.style_loop import Loop
@@ -95,7 +95,7 @@ class EmptyIsError(Commands):
     def listing(self, names: list[bytes]) -> bytes:
         """Refuse nothing."""
         if not names:
-            raise Refusal(202)
+            raise CommandError(202)
         return super().listing(names)
 
 
@@ -246,9 +246,9 @@ class MetadataCrashes(Commands):
         """Let it through."""
         try:
             return super().get_metadata(arguments)
-        except Refusal as refusal:
-            if refusal.code == 202:
-                raise RuntimeError from refusal
+        except CommandError as error:
+            if error.code == 202:
+                raise RuntimeError from error
             raise
 
 

@@ -3,7 +3,7 @@
 import re
 
 from tests.broken_servers.bug import plant
-from tests.broken_servers.commands import Commands, Parts, Refusal
+from tests.broken_servers.commands import CommandError, Commands, Parts
 from tests.broken_servers.style_files import Lines
 from tests.broken_servers.style_forks import Forks
 from tests.broken_servers.style_loop import Loop
@@ -31,13 +31,13 @@ class SumNegative32(Commands):
         super().check_range(offset, size, file_size)
 
     def reply(self, raw: bytes) -> tuple[Parts, bool]:
-        """End the conversation without a reply."""
+        """Close the connection without a reply."""
         try:
             name, arguments = self.split(self.strip_end(raw))
             return self.run(name, arguments), name == b"quit"
         except ConnectionAbortedError:
             return iter(()), True
-        except (Refusal, OSError):
+        except (CommandError, OSError):
             return super().reply(raw)
 
 
@@ -68,7 +68,7 @@ class TextDigits(Commands):
         """Take any text."""
         words = line.split(b" ")
         if b"" in words or not line.decode(self.encoding, "replace").isprintable():
-            raise Refusal(101)
+            raise CommandError(101)
         return words[0], words[1:]
 
     def number(self, word: bytes) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tests.broken_servers.bug import plant
-from tests.broken_servers.commands import Commands, Parts, Refusal
+from tests.broken_servers.commands import CommandError, Commands, Parts
 from tests.broken_servers.style_files import Lines
 from tests.broken_servers.style_forks import Forks
 from tests.broken_servers.style_loop import Loop
@@ -38,7 +38,7 @@ class PathAbsolute(AnyPath):
     def check_name(self, name: bytes) -> bytes:
         """Refuse what contains two dots."""
         if b".." in name:
-            raise Refusal(201)
+            raise CommandError(201)
         return super().check_name(name)
 
 
@@ -49,7 +49,7 @@ class PathStartChecked(AnyPath):
     def check_name(self, name: bytes) -> bytes:
         """Look at the first character."""
         if name.startswith((b".", b"/")):
-            raise Refusal(201)
+            raise CommandError(201)
         return super().check_name(name)
 
     def path(self, name: bytes) -> Path:
@@ -65,7 +65,7 @@ class PathDotsRemoved(AnyPath):
         """Remove what looks dangerous."""
         name = name.replace(b"../", b"").lstrip(b"/")
         if not name or name in {b".", b".."}:
-            raise Refusal(202)
+            raise CommandError(202)
         return super().check_name(name)
 
 
@@ -76,7 +76,7 @@ class PathPrefix(AnyPath):
     def check_name(self, name: bytes) -> bytes:
         """Compare text."""
         if not os.path.realpath(self.path(name)).startswith(str(self.directory)):
-            raise Refusal(202)
+            raise CommandError(202)
         return super().check_name(name)
 
 
@@ -178,7 +178,7 @@ class NameDotsRefused(Commands):
     def check_name(self, name: bytes) -> bytes:
         """Count the dots."""
         if name.count(b".") > 1:
-            raise Refusal(201)
+            raise CommandError(201)
         return super().check_name(name)
 
 
@@ -189,5 +189,5 @@ class NameHyphenRefused(Commands):
     def check_name(self, name: bytes) -> bytes:
         """Refuse a hyphen."""
         if b"-" in name:
-            raise Refusal(201)
+            raise CommandError(201)
         return super().check_name(name)

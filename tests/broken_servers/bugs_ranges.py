@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.broken_servers.bug import plant
 from tests.broken_servers.bugs_listings import EmptyWithoutLine, ListingStale
 from tests.broken_servers.bugs_slices import OnlyOffsetChecked, PastEndShort
-from tests.broken_servers.commands import Commands, Parts, Refusal
+from tests.broken_servers.commands import CommandError, Commands, Parts
 from tests.broken_servers.style import BlockingStyle
 from tests.broken_servers.style_files import Lines
 from tests.broken_servers.style_forks import Forks
@@ -19,7 +19,7 @@ from tests.broken_servers.style_threads import Threads
 class OneRecv(BlockingStyle):
     """A receive loop without a buffer."""
 
-    def converse(self, sock: socket.socket) -> None:
+    def serve_client(self, sock: socket.socket) -> None:
         """Answer the first line of each packet, and forget the rest."""
         while data := sock.recv(self.receive_bytes):
             line, end, _ = data.partition(b"\n")
@@ -68,7 +68,7 @@ class OffsetChecked(OnlyOffsetChecked):
 @plant("words-by-split", "HFTP-1.8", dialects=("2019", "2018", "2016"))
 @plant("words-by-split-forks", "HFTP-1.8", style=Forks, dialects=("2019", "2018", "2016"))
 class WordsBySplit(Commands):
-    """Words are taken by split(), which gives none for an empty line; [0] ends the conversation without a reply."""
+    """Words are taken by split(), which gives none for an empty line; [0] closes the connection without a reply."""
 
     def split(self, line: bytes) -> tuple[bytes, list[bytes]]:
         """Split at any white space."""
@@ -103,7 +103,7 @@ class ZeroIsInvalid(Commands):
     def get_slice(self, arguments: list[bytes]) -> Parts:
         """Refuse a zero."""
         if len(arguments) > 2 and not self.number(arguments[2]):
-            raise Refusal(201)
+            raise CommandError(201)
         return super().get_slice(arguments)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tests.broken_servers.bug import plant
-from tests.broken_servers.commands import Commands, Parts, Refusal
+from tests.broken_servers.commands import CommandError, Commands, Parts
 from tests.broken_servers.style_files import Lines
 from tests.broken_servers.style_forks import Forks
 from tests.broken_servers.style_loop import Loop
@@ -38,7 +38,7 @@ class LastByteRefused(Commands):
     def check_range(self, offset: int, size: int, file_size: int) -> None:
         """Compare one too strictly."""
         if offset + size >= file_size > 0:
-            raise Refusal(203)
+            raise CommandError(203)
 
 
 @plant("slice-past-the-end-is-short", "HFTP-6.4", style=Forks)
@@ -61,7 +61,7 @@ class OnlyOffsetChecked(PastEndShort):
         """Compare the offset."""
         del size
         if offset > file_size:
-            raise Refusal(203)
+            raise CommandError(203)
 
 
 @plant("slice-one-past-the-end", "HFTP-6.4", style=Lines)
@@ -71,7 +71,7 @@ class OnePastEnd(PastEndShort):
     def check_range(self, offset: int, size: int, file_size: int) -> None:
         """Compare one too leniently."""
         if offset + size > file_size + 1:
-            raise Refusal(203)
+            raise CommandError(203)
 
 
 @plant("slice-of-zero-refused", "HFTP-6.3", style=Loop)
@@ -81,7 +81,7 @@ class ZeroRefused(Commands):
     def check_range(self, offset: int, size: int, file_size: int) -> None:
         """Refuse nothing."""
         if size == 0:
-            raise Refusal(201)
+            raise CommandError(201)
         super().check_range(offset, size, file_size)
 
 
@@ -92,7 +92,7 @@ class AtEndRefused(Commands):
     def check_range(self, offset: int, size: int, file_size: int) -> None:
         """Refuse the end."""
         if offset >= file_size:
-            raise Refusal(203)
+            raise CommandError(203)
         super().check_range(offset, size, file_size)
 
 

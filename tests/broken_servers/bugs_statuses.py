@@ -4,7 +4,7 @@ import socket
 from typing import ClassVar
 
 from tests.broken_servers.bug import plant
-from tests.broken_servers.commands import TEXTS, Commands, Parts, Refusal
+from tests.broken_servers.commands import TEXTS, CommandError, Commands, Parts
 from tests.broken_servers.style_files import Lines
 from tests.broken_servers.style_forks import Forks
 from tests.broken_servers.style_loop import Loop
@@ -195,7 +195,7 @@ class UnreadableIsMissing(Commands):
         try:
             return super().run(name, arguments)
         except OSError:
-            raise Refusal(202) from None
+            raise CommandError(202) from None
 
 
 @plant("unreadable-file-crashes", "HFTP-3.7", style=Sequential)
@@ -214,10 +214,10 @@ class UnreadableCrashes(Commands):
 class Greeting(Threads):
     """A line of welcome is sent on connect."""
 
-    def converse(self, sock: socket.socket) -> None:
+    def serve_client(self, sock: socket.socket) -> None:
         """Welcome the client."""
         self.send(sock, b"Welcome to HFTP!\r\n")
-        super().converse(sock)
+        super().serve_client(sock)
 
 
 @plant("prompt", "HFTP-2.3", style=Lines)
@@ -257,5 +257,5 @@ class SpacesAreInternal(Commands):
     def split(self, line: bytes) -> tuple[bytes, list[bytes]]:
         """Fail like `line.split()[0]`."""
         if not line.strip() and line:
-            raise Refusal(199)
+            raise CommandError(199)
         return super().split(line)

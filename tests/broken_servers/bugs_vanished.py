@@ -113,7 +113,7 @@ class Deaf(BlockingStyle):
 
     is_spinning = False
 
-    def converse(self, sock: socket.socket) -> None:
+    def serve_client(self, sock: socket.socket) -> None:
         """Add nothing to the buffer again and again."""
         buffer = b""
         spin_until = 0.0
@@ -176,7 +176,7 @@ class ResetStopsAccepting(Sequential):
             while True:
                 sock, _ = listener.accept()
                 with sock:
-                    self.converse(sock)
+                    self.serve_client(sock)
                     self.end(sock)
         threading.Event().wait()
 
@@ -196,6 +196,6 @@ class ResetKeepsTurn(Threads):
     def attend(self, sock: socket.socket) -> None:
         """Pass the turn on after an orderly end."""
         with sock, contextlib.suppress(OSError):
-            self.converse(sock)
+            self.serve_client(sock)
             self.end(sock)
             self.turn.release()

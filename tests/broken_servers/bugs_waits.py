@@ -31,7 +31,7 @@ def search_again(before: int, more: int) -> None:
 class SlowOnLongLines(Threads):
     """64 bytes are received at a time and the buffer is searched from its start, so 5 MiB take ten seconds."""
 
-    def converse(self, sock: socket.socket) -> None:
+    def serve_client(self, sock: socket.socket) -> None:
         """Search all that has come whenever more has come."""
         buffer = b""
         while data := sock.recv(self.receive_bytes):
@@ -94,7 +94,7 @@ class LoneLfWaitsStreams(Streams):
 class HalfCloseStaysOpen(Streams):
     """A client that ends its half of the stream gets its replies, and then the server forgets to close."""
 
-    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer line after line; wait for ever after the last."""
         while raw := await self.next_line(reader):
             if await self.answer(writer, raw):

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from tests.broken_servers.bug import plant
-from tests.broken_servers.commands import TEXTS, Commands, Parts, Refusal
+from tests.broken_servers.commands import TEXTS, CommandError, Commands, Parts
 from tests.broken_servers.style_files import Lines
 from tests.broken_servers.style_forks import Forks
 from tests.broken_servers.style_loop import Loop
@@ -21,7 +21,7 @@ class CommandsByGetattr(Commands):
         """Look for a method."""
         command: Callable[[list[bytes]], Parts] | None = getattr(self, name.decode("ascii"), None)
         if command is None or (name == b"help" and self.dialect != "2026"):
-            raise Refusal(200)
+            raise CommandError(200)
         return command(arguments)
 
 
@@ -39,7 +39,7 @@ class EmptyWordDrops(Commands):
     """split(' ') gives an empty word where a space is doubled, leads or trails; its first letter is an IndexError."""
 
     def reply(self, raw: bytes) -> tuple[Parts, bool]:
-        """End the conversation without a reply."""
+        """Close the connection without a reply."""
         line = raw.removesuffix(b"\r\n")
         return (iter(()), True) if line and b"" in line.split(b" ") else super().reply(raw)
 

@@ -28,7 +28,7 @@ TEXTS = {
 }
 
 
-class Refusal(Exception):  # noqa: N818  (a reply, not an error)
+class CommandError(Exception):
     """An error reply, carried to where replies are made."""
 
     def __init__(self, code: int) -> None:
@@ -48,12 +48,12 @@ class Commands:
     # From lines to replies
 
     def reply(self, raw: bytes) -> tuple[Parts, bool]:
-        """Return the reply to a line that still has its end, and whether the conversation is over."""
+        """Return the reply to a line that still has its end, and whether to close the connection."""
         try:
             name, arguments = self.split(self.strip_end(raw))
             return self.run(name, arguments), name == b"quit"
-        except Refusal as refusal:
-            return self.refuse(refusal.code)
+        except CommandError as error:
+            return self.refuse(error.code)
         except OSError:
             return self.refuse(199)
 
@@ -68,14 +68,14 @@ class Commands:
     def strip_end(self, raw: bytes) -> bytes:
         """Return a line without its end."""
         if not raw.endswith(b"\r\n"):
-            raise Refusal(100)
+            raise CommandError(100)
         return raw[:-2]
 
     def split(self, line: bytes) -> tuple[bytes, list[bytes]]:
         """Return the command and its arguments."""
         words = line.split(b" ")
         if b"" in words or not line.isascii() or not line.decode("ascii").isprintable():
-            raise Refusal(101)
+            raise CommandError(101)
         return words[0], words[1:]
 
     def table(self) -> dict[bytes, Callable[[list[bytes]], Parts]]:
@@ -92,13 +92,13 @@ class Commands:
         """Return the reply of one command."""
         command = self.table().get(name)
         if command is None:
-            raise Refusal(200)
+            raise CommandError(200)
         return command(arguments)
 
     def expect(self, count: int, arguments: list[bytes]) -> None:
         """Refuse a wrong number of arguments."""
         if len(arguments) != count:
-            raise Refusal(201)
+            raise CommandError(201)
 
     # The commands
 
@@ -152,7 +152,7 @@ class Commands:
         file = self.open(self.check_name(name))
         try:
             self.check_range(offset, size, self.size_of(file))
-        except Refusal:
+        except CommandError:
             file.close()
             raise
         chunks = self.chunks(file, offset, size)
@@ -166,14 +166,14 @@ class Commands:
     def number(self, word: bytes) -> int:
         """Return the number that an argument is; one past 18 digits is merely far too large."""
         if not word.isdigit():
-            raise Refusal(201)
+            raise CommandError(201)
         digits = word.lstrip(b"0")
         return int(digits or b"0") if len(digits) <= 18 else 10**18
 
     def check_range(self, offset: int, size: int, file_size: int) -> None:
         """Refuse what exceeds the file."""
         if offset + size > file_size:
-            raise Refusal(203)
+            raise CommandError(203)
 
     def after_status(self, body: Parts) -> Parts:
         """Return a body behind its status line."""
@@ -212,9 +212,9 @@ class Commands:
     def check_name(self, name: bytes) -> bytes:
         """Refuse a name that no file here can have."""
         if not self.NAME.fullmatch(name):
-            raise Refusal(201)
+            raise CommandError(201)
         if len(name) > 255:
-            raise Refusal(202)
+            raise CommandError(202)
         return name
 
     def path(self, name: bytes) -> Path:
@@ -228,10 +228,10 @@ class Commands:
         except PermissionError:
             raise
         except OSError:
-            raise Refusal(202) from None
+            raise CommandError(202) from None
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise Refusal(202)
+            raise CommandError(202)
         return os.fdopen(descriptor, "rb", buffering=0)
 
     def size_of(self, file: BinaryIO) -> int:

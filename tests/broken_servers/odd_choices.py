@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import ClassVar
 
-from tests.broken_servers.commands import Commands, Parts, Refusal
+from tests.broken_servers.commands import CommandError, Commands, Parts
 
 LINE_BYTES = 57
 """Of content in a line of 76 characters of base64."""
@@ -18,7 +18,7 @@ class LoneCr100(Commands):
     def split(self, line: bytes) -> tuple[bytes, list[bytes]]:
         """Look for a CR."""
         if b"\r" in line:
-            raise Refusal(100)
+            raise CommandError(100)
         return super().split(line)
 
 
@@ -29,7 +29,7 @@ class Command101(Commands):
         """Look at the characters of the command."""
         name, arguments = super().split(line)
         if not re.fullmatch(rb"[a-z_]+", name):
-            raise Refusal(101)
+            raise CommandError(101)
         return name, arguments
 
 
@@ -38,7 +38,7 @@ class Strict(LoneCr100, Command101):
 
 
 class OddSpaces(Commands):
-    """A server that lets the conversation go on after a line with empty words or controls in it."""
+    """A server that keeps the connection open after a line with empty words or controls in it."""
 
     code = 200
 
@@ -46,8 +46,8 @@ class OddSpaces(Commands):
         """Refuse such a line by a status that does not close."""
         try:
             return super().split(line)
-        except Refusal:
-            raise Refusal(self.code if line else 101) from None
+        except CommandError:
+            raise CommandError(self.code if line else 101) from None
 
 
 class Spaces200(OddSpaces):
@@ -67,7 +67,7 @@ class SpacesTolerated(Commands):
         """Split at any white space."""
         words = line.split()
         if line and not words:
-            raise Refusal(200)
+            raise CommandError(200)
         return super().split(b" ".join(words))
 
 
@@ -87,7 +87,7 @@ class EmptyLine200(Commands):
     def split(self, line: bytes) -> tuple[bytes, list[bytes]]:
         """Refuse nothing gently."""
         if not line:
-            raise Refusal(self.code)
+            raise CommandError(self.code)
         return super().split(line)
 
 
@@ -104,13 +104,13 @@ class Foreign202(Commands):
         """Look at the spaces alone."""
         words = line.split(b" ")
         if b"" in words:
-            raise Refusal(101)
+            raise CommandError(101)
         return words[0], words[1:]
 
     def check_name(self, name: bytes) -> bytes:
         """Find no file for an odd name."""
         if not self.NAME.fullmatch(name):
-            raise Refusal(202)
+            raise CommandError(202)
         return super().check_name(name)
 
 
@@ -120,7 +120,7 @@ class LeadingZeros201(Commands):
     def number(self, word: bytes) -> int:
         """Refuse leading zeros."""
         if word.startswith(b"0") and word != b"0":
-            raise Refusal(201)
+            raise CommandError(201)
         return super().number(word)
 
 
@@ -130,7 +130,7 @@ class LargeNumbers201(Commands):
     def number(self, word: bytes) -> int:
         """Refuse large numbers."""
         if word.isdigit() and len(word.lstrip(b"0")) > 18:
-            raise Refusal(201)
+            raise CommandError(201)
         return super().number(word)
 
 

@@ -4,7 +4,7 @@ import os
 import stat
 from typing import BinaryIO
 
-from tests.broken_servers.commands import Commands, Parts, Refusal
+from tests.broken_servers.commands import CommandError, Commands, Parts
 
 
 class Unreadable202(Commands):
@@ -15,7 +15,7 @@ class Unreadable202(Commands):
         try:
             return super().run(name, arguments)
         except OSError:
-            raise Refusal(202) from None
+            raise CommandError(202) from None
 
 
 class Unreadable199(Commands):
@@ -58,7 +58,7 @@ class Directory201(Commands):
     def open(self, name: bytes) -> BinaryIO:
         """Refuse a directory."""
         if self.path(name).is_dir() and not self.path(name).is_symlink():
-            raise Refusal(201)
+            raise CommandError(201)
         return super().open(name)
 
 
@@ -81,9 +81,9 @@ class ServesAllInside(Commands):
     def check_name(self, name: bytes) -> bytes:
         """Refuse what leads out of the directory."""
         if name.startswith(b"/") or b".." in name.split(b"/"):
-            raise Refusal(201)
+            raise CommandError(201)
         if max(map(len, name.split(b"/"))) > 255 or len(name) > 2048:
-            raise Refusal(202)
+            raise CommandError(202)
         return name
 
     def open(self, name: bytes) -> BinaryIO:
@@ -93,16 +93,16 @@ class ServesAllInside(Commands):
         except (OSError, RuntimeError):  # a link to itself
             is_inside = False
         if not is_inside:
-            raise Refusal(202)
+            raise CommandError(202)
         try:
             descriptor = os.open(self.path(name).resolve(), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except PermissionError:
             raise
         except OSError:
-            raise Refusal(202) from None
+            raise CommandError(202) from None
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise Refusal(202)
+            raise CommandError(202)
         return os.fdopen(descriptor, "rb", buffering=0)
 
 
@@ -112,7 +112,7 @@ class Outside202(Commands):
     def check_name(self, name: bytes) -> bytes:
         """Find no such file."""
         if not self.NAME.fullmatch(name):
-            raise Refusal(202)
+            raise CommandError(202)
         return super().check_name(name)
 
 

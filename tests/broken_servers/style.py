@@ -1,4 +1,4 @@
-"""What all the styles have in common: a listening socket, and a way to end a conversation."""
+"""What all the styles have in common: a listening socket, and a way to close a connection."""
 
 import contextlib
 import socket
@@ -37,15 +37,15 @@ class BlockingStyle(Style):
         """Serve one client to the end, and survive its disappearance."""
         with sock, contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.converse(sock)
+            self.serve_client(sock)
             self.end(sock)
 
     @abstractmethod
-    def converse(self, sock: socket.socket) -> None:
-        """Answer one client's commands until the conversation is over."""
+    def serve_client(self, sock: socket.socket) -> None:
+        """Answer one client's commands until the connection is to be closed."""
 
     def answer(self, sock: socket.socket, raw: bytes) -> bool:
-        """Send the reply to one line; return whether the conversation is over."""
+        """Send the reply to one line; return whether to close the connection."""
         parts, is_over = self.commands.reply(raw)
         for part in parts:
             self.send(sock, part)

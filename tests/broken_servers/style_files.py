@@ -33,7 +33,7 @@ class Lines(BlockingStyle):
             server.socket = listener
             server.serve_forever()
 
-    def converse(self, sock: socket.socket) -> None:
+    def serve_client(self, sock: socket.socket) -> None:
         """Answer line after line."""
         with sock.makefile("rb") as lines:
             while raw := self.next_line(lines):

@@ -30,7 +30,7 @@ class Forks(BlockingStyle):
             finally:
                 os._exit(0)
 
-    def converse(self, sock: socket.socket) -> None:
+    def serve_client(self, sock: socket.socket) -> None:
         """Answer what matches a line."""
         pending: list[bytes] = []
         while data := sock.recv(self.receive_bytes):

@@ -14,7 +14,7 @@ class Sequential(BlockingStyle):
         while True:
             self.attend(listener.accept()[0])
 
-    def converse(self, sock: socket.socket) -> None:
+    def serve_client(self, sock: socket.socket) -> None:
         """Take bytes into a line until its LF; the position saves searching a long line again and again."""
         line = bytearray()
         while data := sock.recv(self.receive_bytes):

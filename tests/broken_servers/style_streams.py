@@ -38,12 +38,12 @@ class Streams(Style):
         """Serve one client to the end, and survive its disappearance."""
         try:
             with contextlib.suppress(OSError, asyncio.TimeoutError):
-                await self.converse(reader, writer)
+                await self.serve_client(reader, writer)
                 await asyncio.wait_for(self.end(reader, writer), DRAIN_SECONDS)
         finally:
             writer.close()  # of a task that fails, asyncio closes the connection by itself only from Python 3.11 on
 
-    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer line after line."""
         while raw := await self.next_line(reader):
             if await self.answer(writer, raw):
@@ -59,7 +59,7 @@ class Streams(Style):
             return b"\0\r\n"  # malformed, whatever it was
 
     async def answer(self, writer: asyncio.StreamWriter, raw: bytes) -> bool:
-        """Send the reply to one line; return whether the conversation is over."""
+        """Send the reply to one line; return whether to close the connection."""
         parts, is_over = self.commands.reply(raw)
         for part in parts:
             writer.write(part)

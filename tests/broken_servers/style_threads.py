@@ -19,7 +19,7 @@ class Threads(BlockingStyle):
         """Start serving one client."""
         threading.Thread(target=self.attend, args=(sock,), daemon=True).start()
 
-    def converse(self, sock: socket.socket) -> None:
+    def serve_client(self, sock: socket.socket) -> None:
         """Collect what comes, and answer each line in it."""
         buffer = b""
         while data := sock.recv(self.receive_bytes):

@@ -72,7 +72,7 @@ class Words:
 
 
 class Framer:
-    """Turns received bytes into lines of words, and into the status of what ends a conversation."""
+    """Turns received bytes into lines of words, and into the status of what closes the connection."""
 
     def __init__(self) -> None:
         self.found: deque[list[bytes] | int] = deque()
@@ -206,8 +206,8 @@ class Librarian:
             return iter([status_line(words)]), True
         try:
             return self._obey(words), words == [b"quit"]
-        except Refused as refusal:
-            return iter([status_line(refusal.code)]), refusal.code < 200
+        except Refused as error:
+            return iter([status_line(error.code)]), error.code < 200
         except OSError:
             return iter([status_line(199)]), True
 

@@ -1,4 +1,4 @@
-"""An example of scenarios of one's own: what this school wants of a server, beyond the protocol."""
+"""Example of custom scenarios: what this school requires beyond the protocol."""
 
 from conformance import Chapter, ScenarioContext
 

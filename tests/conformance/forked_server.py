@@ -1,4 +1,4 @@
-"""A server that is forked for one test, and what a test asks it in raw bytes."""
+"""A server that is forked for one test, and requests to it in raw bytes."""
 
 import contextlib
 import os
@@ -15,9 +15,9 @@ from tests.broken_servers import forking
 if TYPE_CHECKING:
     from tests.forked import ForkedProcess
 
-PATIENCE_SECONDS = 20.0
+TIMEOUT_SECONDS = 20.0
 SILENCE_SECONDS = 0.15
-"""How long nothing comes where nothing is to come."""
+"""How long to wait where nothing is expected."""
 
 
 class Running:
@@ -31,7 +31,7 @@ class Running:
             with open(os.devnull, "wb") as null:  # noqa: PTH123  (a device)
                 self.process: ForkedProcess = forking.launch(words, "", suite, null.fileno())
             os.close(suite)
-            deadline = time.monotonic() + PATIENCE_SECONDS
+            deadline = time.monotonic() + TIMEOUT_SECONDS
             while not port_file.exists():
                 assert time.monotonic() < deadline, "the server does not start"
                 time.sleep(0.002)
@@ -40,33 +40,33 @@ class Running:
     def close(self) -> None:
         """End the server."""
         os.close(self._pipe)
-        self.process.wait(PATIENCE_SECONDS)
+        self.process.wait(TIMEOUT_SECONDS)
 
     def connect(self) -> socket.socket:
         """Return a new connection."""
-        return socket.create_connection(self.address, PATIENCE_SECONDS)
+        return socket.create_connection(self.address, TIMEOUT_SECONDS)
 
     def send_line(self, sent: bytes) -> bytes:
-        """Return all that comes until the server closes, or says nothing for a while."""
+        """Return all data until the server closes, or is silent for a while."""
         with self.connect() as sock:
             sock.sendall(sent)
             return read(sock)
 
     def ask(self, sent: bytes) -> bytes:
-        """Return all that the server says to some bytes that end the stream."""
+        """Return the reply to the last bytes of a stream, up to EOF."""
         with self.connect() as sock:
             sock.sendall(sent)
             sock.shutdown(socket.SHUT_WR)
-            return read(sock, PATIENCE_SECONDS)
+            return read(sock, TIMEOUT_SECONDS)
 
     def has_ended(self) -> bool:
         """Return whether the process ends by itself."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(PATIENCE_SECONDS)
+            self.process.wait(TIMEOUT_SECONDS)
         return self.process.returncode is not None
 
     def cpu_seconds(self) -> float:
-        """Return how much of the processor's time the server has had."""
+        """Return the processor time of the server."""
         guard = self.process.pid
         (server,) = Path(f"/proc/{guard}/task/{guard}/children").read_text(encoding="ascii").split()
         fields = Path(f"/proc/{server}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
@@ -74,7 +74,7 @@ class Running:
 
 
 def read(sock: socket.socket, silence_seconds: float = SILENCE_SECONDS) -> bytes:
-    """Return all that comes until the end of the stream, or until nothing comes for a while."""
+    """Return all data until EOF, or until the server is silent for a while."""
     sock.settimeout(silence_seconds)
     parts = []
     with contextlib.suppress(ConnectionError, TimeoutError):
@@ -84,7 +84,7 @@ def read(sock: socket.socket, silence_seconds: float = SILENCE_SECONDS) -> bytes
 
 
 def is_closed(sock: socket.socket) -> bool:
-    """Return whether the server ends the stream within a moment, saying nothing more."""
+    """Return whether the server closes soon, without sending more."""
     sock.settimeout(SILENCE_SECONDS)
     try:
         return not sock.recv(1)

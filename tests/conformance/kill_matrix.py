@@ -1,8 +1,8 @@
-"""Plays scenarios against broken servers, and keeps which of them find which bug, and why.
+"""Run scenarios against broken servers, and record which of them find which bug, and why.
 
-`python -m tests.conformance.kill_matrix` shows the matrix. With `--write` it is made anew, by playing the whole
-catalogue against every bug; `--bug` and `-t` play some of it and keep the rest. The tests check it: each bug is played
-again, by those scenarios that are needed to prove that every bug is found, and that every scenario finds one.
+`python -m tests.conformance.kill_matrix` shows the matrix. With `--write` it is generated again, by running the
+whole catalogue against every bug; `--bug` and `-t` run some of it and keep the rest. The tests check it: each bug is
+judged again, by those scenarios that are needed to prove that every bug is found, and that every scenario finds one.
 """
 
 import argparse
@@ -35,18 +35,18 @@ SMALL_BYTES = 1 << 16
 """Of the large file, where no scenario asks for it."""
 CLIENTS = 120
 USUAL_SCALE = 0.5
-HASTY_SCALE = 0.2
-"""Of the time-outs, where a server is to let the suite wait in vain and does nothing else."""
+QUICK_SCALE = 0.2
+"""The scale of timeouts, where all that a server does is to let the suite wait."""
 MOST_ROUNDS = 20
-"""How often scenarios that others block are played again."""
+"""How often scenarios that others block are run again."""
 REPEATED = "repeated"
 """The reason of a scenario whose finding another one reports."""
 Finds = dict[str, str]
 """Scenario to reason, of one bug."""
 
 
-def options(name: str, dialect: str, select: Iterable[str] = (), *, is_hasty: bool = False) -> Options:
-    """Return the options with which a broken server is judged: smaller and less patient than by default."""
+def make_options(name: str, dialect: str, select: Iterable[str] = (), *, is_quick: bool = False) -> Options:
+    """Return the options for a broken server: with smaller files and shorter timeouts than by default."""
     select = tuple(select)
     needs_large = not select or any("large" in SCENARIOS[row].all_needs for row in select)
     return Options(
@@ -55,24 +55,24 @@ def options(name: str, dialect: str, select: Iterable[str] = (), *, is_hasty: bo
         select=select,
         large_bytes=LARGE_BYTES if needs_large else SMALL_BYTES,
         clients=CLIENTS,
-        timeout_scale=HASTY_SCALE if is_hasty else USUAL_SCALE,
+        timeout_scale=QUICK_SCALE if is_quick else USUAL_SCALE,
     )
 
 
-def judge(asked: Options) -> list[Result]:
+def judge(options: Options) -> list[Result]:
     """Return the results of a run."""
     events: list[Event] = []
     with (
-        Environment(asked, forking.launch) as environment,
-        Runner(asked, SCENARIOS, events.append, environment) as runner,
+        Environment(options, forking.launch) as environment,
+        Runner(options, SCENARIOS, events.append, environment) as runner,
     ):
         runner.run()
     return [event for event in events if isinstance(event, Result)]
 
 
-def judge_bug(bug: Bug, select: Iterable[str] = (), *, is_hasty: bool = False) -> list[Result]:
+def judge_bug(bug: Bug, select: Iterable[str] = (), *, is_quick: bool = False) -> list[Result]:
     """Return the results of a bug's server."""
-    return judge(options(bug.name, bug.dialects[0], select, is_hasty=is_hasty))
+    return judge(make_options(bug.name, bug.dialects[0], select, is_quick=is_quick))
 
 
 def reason(result: Result) -> str:
@@ -81,12 +81,12 @@ def reason(result: Result) -> str:
 
 
 def is_found(result: Result) -> bool:
-    """Tell whether a result says that something is wrong with the server; of a choice, too, if nothing legal came."""
+    """Return whether a result shows a fault of the server; for a choice, too, if no valid reply came."""
     return result.verdict in {"fail", "warn"} or (result.verdict == "info" and bool(result.kind))
 
 
 def is_repeated(result: Result) -> bool:
-    """Tell whether a scenario has met a constant deviation that another one of its requirement reports."""
+    """Return whether a scenario met a constant deviation that another one of its requirement reports."""
     return result.verdict == "blocked" and " reports it: " in result.got
 
 
@@ -98,7 +98,7 @@ def finds(results: Iterable[Result]) -> Finds:
 
 
 def finds_of_all(bug: Bug, select: Iterable[str]) -> Finds:
-    """Return what all of some scenarios find: those that are blocked by others are played again without these."""
+    """Return what all of some scenarios find: those that others block are run again without these."""
     found: Finds = {}
     left = list(select)
     for _ in range(MOST_ROUNDS):
@@ -112,7 +112,7 @@ def finds_of_all(bug: Bug, select: Iterable[str]) -> Finds:
 
 
 def is_about(scenario: Scenario, bug: Bug) -> bool:
-    """Tell whether a scenario judges the requirement that a bug breaks; the first of all is about everything."""
+    """Return whether a scenario judges the requirement that a bug breaks; the first of all is about everything."""
     return scenario.requirement == bug.requirement or scenario.id == SMOKE_TEST
 
 
@@ -134,14 +134,14 @@ def kept(every: Mapping[str, Finds], scenarios: Catalogue) -> dict[str, Finds]:
     return {name: {scenario: every[name][scenario] for scenario in sorted(chosen)} for name, chosen in matrix.items()}
 
 
-def is_in_vain(why: str) -> bool:
-    """Tell whether a reason is that nothing came, or nothing any more, which takes time to find out."""
+def needs_timeout(why: str) -> bool:
+    """Return whether a reason is that nothing arrives, which takes a timeout to find out."""
     return why.startswith(("timeout", "open", "gone"))
 
 
-def may_be_hasty(why: str) -> bool:
-    """Tell whether a reason is found as well in haste; not with connections: the kernel tries again after a second."""
-    return is_in_vain(why) and not why.endswith("a connection")
+def may_be_quick(why: str) -> bool:
+    """Return whether short timeouts are enough; not for connections: the kernel tries again after a second."""
+    return needs_timeout(why) and not why.endswith("a connection")
 
 
 def proof(matrix: Mapping[str, Finds], scenarios: Catalogue) -> dict[str, Finds]:
@@ -153,12 +153,12 @@ def proof(matrix: Mapping[str, Finds], scenarios: Catalogue) -> dict[str, Finds]
     for name, found in matrix.items():
         about = [row for row in found if is_about(scenarios[row], BUGS[name])]
         if about:
-            cheapest = min(about, key=lambda row: (is_in_vain(found[row]), row))
+            cheapest = min(about, key=lambda row: (needs_timeout(found[row]), row))
             chosen[name][cheapest] = found[cheapest]
     for row in scenarios:
         killers = [name for name, found in matrix.items() if row.id in found]
         if killers and not any(row.id in found for found in chosen.values()):
-            ranks = {name: (is_in_vain(matrix[name][row.id]), not is_about(row, BUGS[name])) for name in killers}
+            ranks = {name: (needs_timeout(matrix[name][row.id]), not is_about(row, BUGS[name])) for name in killers}
             killer = min(killers, key=lambda name: ranks[name])
             chosen[killer][row.id] = matrix[killer][row.id]
     return chosen
@@ -186,23 +186,23 @@ def show(matrix: Mapping[str, Finds], scenarios: Catalogue) -> Iterator[str]:
 
 
 def main() -> int:
-    """Show the matrix, or make it anew."""
+    """Show the matrix, or generate it."""
     parser = argparse.ArgumentParser(description="Which scenarios find which bugs.", allow_abbrev=False)
     parser.add_argument(
-        "--write", action="store_true", help="play everything against every bug, and keep what is found"
+        "--write", action="store_true", help="run everything against every bug, and record what is found"
     )
-    parser.add_argument("--bug", action="append", choices=BUGS, metavar="NAME", help="play against this one only")
-    parser.add_argument("-t", action="append", default=[], metavar="ID", help="play this scenario only")
+    parser.add_argument("--bug", action="append", choices=BUGS, metavar="NAME", help="run against this one only")
+    parser.add_argument("-t", action="append", default=[], metavar="ID", help="run this scenario only")
     parser.add_argument("-j", "--jobs", type=int, default=2, help="how many servers are judged at once")
-    asked = parser.parse_args()
-    if asked.write:
-        write(asked.bug or list(BUGS), asked.t, asked.jobs, SCENARIOS)
+    arguments = parser.parse_args()
+    if arguments.write:
+        write(arguments.bug or list(BUGS), arguments.t, arguments.jobs, SCENARIOS)
     sys.stdout.writelines(f"{line}\n" for line in show(read(), SCENARIOS))
     return 0
 
 
 def write(names: Iterable[str], select: Iterable[str], jobs: int, scenarios: Catalogue) -> None:
-    """Play scenarios, or all of them, against bugs, and put what they find in the place of what they found."""
+    """Run scenarios, or all of them, against bugs, and replace what they found."""
     select = set(select) or {row.id for row in scenarios}
 
     def play(name: str) -> Finds:

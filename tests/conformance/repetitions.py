@@ -1,4 +1,4 @@
-"""Plays the whole catalogue again and again while the machine is busy with other things: no verdict may change.
+"""Run the whole catalogue repeatedly while the machine is busy: no verdict may change.
 
 `python -m tests.conformance.repetitions` does it twenty times, with one scenario at a time and with several by turns,
 against the server that was written apart; after `--` there can be the command of another one.
@@ -40,7 +40,7 @@ def load(processes: int) -> Iterator[None]:
 
 
 def verdicts(serve: Sequence[str], jobs: int, select: Iterable[str] = ()) -> Verdicts:
-    """Return how a server fares."""
+    """Return the verdicts of a server."""
     events: list[Event] = []
     options = Options(serve=shlex.join(serve), cwd=str(ROOT), jobs=jobs, select=tuple(select))
     with Runner(options, catalogue(), events.append) as runner:
@@ -49,7 +49,7 @@ def verdicts(serve: Sequence[str], jobs: int, select: Iterable[str] = ()) -> Ver
 
 
 def differences(first: Verdicts, other: Verdicts) -> list[str]:
-    """Return what is not the same, in lines."""
+    """Return the differences, one per line."""
     names = sorted(first.keys() | other.keys())
     return [f"{name}: {first.get(name)}, {other.get(name)}" for name in names if first.get(name) != other.get(name)]
 
@@ -64,19 +64,19 @@ def repeat(serve: Sequence[str], times: int, processes: int, select: Iterable[st
 
 
 def main() -> int:
-    """Repeat, tell each repetition, and return whether anything was different."""
+    """Repeat, print each result, and return whether anything was different."""
     parser = argparse.ArgumentParser(description="Does load change a verdict?", allow_abbrev=False)
     parser.add_argument("-n", "--times", type=int, default=20, help="how often")
     parser.add_argument("-l", "--load", type=int, default=4, help="how many busy processes there are besides")
     parser.add_argument("-t", "--test", action="append", default=[], help="only these scenarios")
     parser.add_argument("server", nargs="*", default=list(CORRECT), help="after --, with {port} and {dir}")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     flips = 0
-    for number, found in enumerate(repeat(asked.server, asked.times, asked.load, asked.test), 1):
+    for number, found in enumerate(repeat(arguments.server, arguments.times, arguments.load, arguments.test), 1):
         flips += len(found)
         sys.stdout.write(f"{number}: {'; '.join(found) or 'the same'}\n")
         sys.stdout.flush()
-    sys.stdout.write(f"{asked.times} repetitions, {flips} verdicts changed\n")
+    sys.stdout.write(f"{arguments.times} repetitions, {flips} verdicts changed\n")
     return 1 if flips else 0
 
 

@@ -1,4 +1,4 @@
-"""Servers that are made for one test each: what is not constant, what is composed, and what ends early.
+"""Small servers for one test each: inconstant ones, combinations of bugs, and ones that exit early.
 
 `python -m tests.conformance.small_servers NAME` runs one, with the options of all broken servers.
 """

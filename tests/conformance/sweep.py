@@ -1,4 +1,4 @@
-"""Judges every server of the tests as a user would, by the whole catalogue: how long it takes, and what is reported.
+"""Judge every server of the tests by the whole catalogue, as a user would: how long it takes, and what is reported.
 
 `python -m tests.conformance.sweep` shows for each planted bug the seconds and the verdicts, and for all of them the
 median, the 90th percentile and the worst. `--runs 3` compares the verdicts of several runs, `--load 2` keeps so many
@@ -84,30 +84,30 @@ def main() -> int:
     parser.add_argument("--load", type=int, default=0, help="how many processors are kept busy besides")
     parser.add_argument("-j", "--jobs", type=int, default=1, help="how many servers are judged at a time")
     parser.add_argument("--json", type=Path, help="where to write a line for each server and run")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     share_memory()
-    if unknown := sorted(set(asked.names) - set(NAMES)):
+    if unknown := sorted(set(arguments.names) - set(NAMES)):
         parser.error(f"no such server: {', '.join(unknown)}")
-    names = asked.names or list(BUGS)
+    names = arguments.names or list(BUGS)
     first: dict[str, Judged] = {}
     changed: list[str] = []
-    with load(asked.load):
-        for number in range(asked.runs):
-            for name, judged in sweep(names, asked.jobs):
+    with load(arguments.load):
+        for number in range(arguments.runs):
+            for name, judged in sweep(names, arguments.jobs):
                 before = first.setdefault(name, judged)
                 found = differences(before.verdicts, judged.verdicts)
                 changed += [f"{name}, run {number + 1}: {line}" for line in found]
                 counts = ", ".join(f"{count} {verdict}" for verdict, count in judged.counts.items())
                 sys.stdout.write(f"{name:40} {judged.seconds:6.1f} s  {counts}\n")
                 sys.stdout.flush()
-                if asked.json:
-                    with asked.json.open("a", encoding="utf-8") as file:
+                if arguments.json:
+                    with arguments.json.open("a", encoding="utf-8") as file:
                         file.write(json.dumps({"name": name, "run": number + 1, **judged._asdict()}) + "\n")
     lines = [
         spread("seconds", [judged.seconds for judged in first.values()]),
         spread("failures", [judged.counts.get("fail", 0) for judged in first.values()]),
         *changed,
-        f"{asked.runs} runs, {len(changed)} verdicts differ" if asked.runs > 1 else "",
+        f"{arguments.runs} runs, {len(changed)} verdicts differ" if arguments.runs > 1 else "",
     ]
     sys.stdout.write("\n".join(line for line in lines if line) + "\n")
     return 1 if changed else 0

@@ -110,9 +110,9 @@ def test_reports_an_invalid_command_line_in_one_line(
     with pytest.raises(SystemExit) as ended:
         main(["run", *words])
     assert ended.value.code == 2
-    said = capfd.readouterr().err
-    assert complaint in said
-    assert said.count("\n") == 1
+    output = capfd.readouterr().err
+    assert complaint in output
+    assert output.count("\n") == 1
 
 
 def test_baseline_accepts_known_failures_and_fails_on_mismatches(tmp_path: Path) -> None:

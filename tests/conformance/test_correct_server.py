@@ -22,7 +22,7 @@ from tests.broken_servers.starting import PYTHON
 pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 20.0
+TIMEOUT_SECONDS = 20.0
 
 CONCURRENT = {
     "apart": ["tests.conformance.correct_server"],
@@ -73,7 +73,7 @@ class Running:
             stderr=self._log,
             start_new_session=True,
         )
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while not port_file.exists():
             assert self.process.poll() is None, self.log()
             assert time.monotonic() < deadline, "the server does not start"
@@ -82,10 +82,10 @@ class Running:
 
     def connect(self) -> socket.socket:
         """Return a new connection."""
-        return socket.create_connection(("127.0.0.1", self.port), PATIENCE_SECONDS)
+        return socket.create_connection(("127.0.0.1", self.port), TIMEOUT_SECONDS)
 
     def ask(self, sent: bytes, *, ends: bool = True) -> bytes:
-        """Return all that the server says to some bytes, until it closes."""
+        """Return the reply to some bytes, until the server closes."""
         with self.connect() as sock:
             with contextlib.suppress(ConnectionError):
                 sock.sendall(sent)
@@ -107,7 +107,7 @@ class Running:
     def close(self) -> None:
         """End the process and what it forked."""
         os.killpg(self.process.pid, 9)
-        self.process.wait(PATIENCE_SECONDS)
+        self.process.wait(TIMEOUT_SECONDS)
         self._log.close()
 
 

@@ -17,7 +17,7 @@ from conformance import cli
 from conformance.runner.timeouts import run_seconds
 from tests import INTERPRETER
 from tests.conformance.test_cli import CORRECT, ROOT, conformance, events
-from tests.conformance.test_reaching import PATIENCE_SECONDS, await_
+from tests.conformance.test_reaching import TIMEOUT_SECONDS, await_
 
 pytestmark = pytest.mark.once
 
@@ -32,7 +32,7 @@ def files(directory: Path) -> list[str]:
 
 
 def one_line(done: "subprocess.CompletedProcess[str]") -> str:
-    """Return what was said on the standard error stream, which has to be one line."""
+    """Return the standard error stream, which has to be one line."""
     assert done.stderr.startswith("conformance: "), done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     return done.stderr
@@ -206,9 +206,9 @@ def test_reports_a_fault_of_the_suite_in_one_line(
     with pytest.raises(SystemExit) as ended:
         cli.main(["list"])
     assert ended.value.code == 4
-    told = capfd.readouterr().err
-    assert told.startswith("conformance: the suite itself failed: ZeroDivisionError: ")
-    assert told.count("\n") == 1
+    error = capfd.readouterr().err
+    assert error.startswith("conformance: the suite itself failed: ZeroDivisionError: ")
+    assert error.count("\n") == 1
 
 
 def test_deadline_of_a_run_blocks_the_remaining_scenarios(tmp_path: Path) -> None:
@@ -238,4 +238,4 @@ def test_sighup_does_not_end_a_run_under_nohup(tmp_path: Path) -> None:
     ) as running:
         await_(lambda: recording.exists() and '"result"' in recording.read_text("utf-8"))
         running.send_signal(signal.SIGHUP)
-        assert running.wait(PATIENCE_SECONDS) == 0
+        assert running.wait(TIMEOUT_SECONDS) == 0

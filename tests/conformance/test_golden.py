@@ -8,7 +8,7 @@ from tests.conformance.golden import REPORTS, events, golden, rendered
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_report_equals_its_golden_file(name: str) -> None:
-    assert rendered(name) == golden(name), "python -m tests.conformance.golden writes it anew"
+    assert rendered(name) == golden(name), "python -m tests.conformance.golden writes it"
 
 
 @pytest.mark.parametrize("name", REPORTS)

@@ -13,14 +13,14 @@ from conformance.config import Options
 from conformance.model.events import Event, RunEnd
 from conformance.runner.runner import Runner
 from conformance.scenarios import catalogue
-from tests.broken_servers.hostile.conversations import HOSTILE
+from tests.broken_servers.hostile.handlers import HOSTILE
 from tests.broken_servers.starting import PYTHON
 
 pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[2]
 ANSWERING = {"always-missing", "escapes"}
-"""What they say is a reply, and to some commands the right one."""
+"""They send a reply, which is right for some commands."""
 MOST_SECONDS = 120.0
 """A run takes a few seconds on a quiet machine, and all of them are made at once."""
 MOST_KIB = 300 << 10

@@ -22,7 +22,7 @@ from tests.broken_servers.hostile.directories import SWAPPING
 from tests.broken_servers.hostile.victim import Victim
 from tests.broken_servers.starting import PYTHON
 from tests.conformance.test_cli import conformance
-from tests.conformance.test_reaching import PATIENCE_SECONDS, await_
+from tests.conformance.test_reaching import TIMEOUT_SECONDS, await_
 
 pytestmark = pytest.mark.once
 
@@ -106,7 +106,7 @@ def test_terminated_suite_changes_nothing_outside(name: str, tmp_path: Path) -> 
     ) as running:
         await_(lambda: recording.exists() and recording.read_text("utf-8").count('"type": "result"') > 5)
         running.send_signal(signal.SIGTERM)
-        out, _ = running.communicate(timeout=PATIENCE_SECONDS)
+        out, _ = running.communicate(timeout=TIMEOUT_SECONDS)
     assert running.returncode == 1, out
     assert b"was replaced by a link, which was not touched" in out
     assert b"interrupted" in out
@@ -123,7 +123,7 @@ def test_rejects_a_second_run_in_the_same_directory(tmp_path: Path) -> None:
         await_(lambda: first.exists() and '"result"' in first.read_text("utf-8"))
         second = conformance(*command)
         running.send_signal(signal.SIGTERM)
-        running.wait(PATIENCE_SECONDS)
+        running.wait(TIMEOUT_SECONDS)
     assert second.returncode == 2
     assert second.stderr.startswith(f"conformance: {served} is used by another run of the suite")
     assert second.stderr.count("\n") == 1

@@ -64,9 +64,9 @@ def test_maps_each_verdict_to_an_outcome(scenario: str, expected: str) -> None:
 
 
 def test_warning_is_in_the_output() -> None:
-    said = case(junit(events()), "lengths.huge-name").findtext("system-out")
-    assert said is not None
-    assert "did not do what it should" in said
+    output = case(junit(events()), "lengths.huge-name").findtext("system-out")
+    assert output is not None
+    assert "did not do what it should" in output
 
 
 def test_warning_is_a_failure_with_fail_on_should() -> None:
@@ -98,9 +98,9 @@ def test_report_identifies_the_run() -> None:
 
 
 def test_report_says_that_a_run_was_cut_short() -> None:
-    said = ET.fromstring(junit(events()[:-1])).findtext(".//testsuite/system-err")
-    assert said is not None
-    assert said.startswith("cut short")
+    output = ET.fromstring(junit(events()[:-1])).findtext(".//testsuite/system-err")
+    assert output is not None
+    assert output.startswith("cut short")
 
 
 def test_reports_problems_of_the_whole_run() -> None:

@@ -13,9 +13,9 @@ from tests.conformance.kill_matrix import (
     Finds,
     finds,
     is_about,
-    is_in_vain,
     judge_bug,
-    may_be_hasty,
+    may_be_quick,
+    needs_timeout,
     proof,
     read,
 )
@@ -32,7 +32,7 @@ CONSTANT = {"bugs_statuses", "bugs_forms", "bugs_line_ends", "bugs_listings"}
 """Modules of bugs that show in every reply: a scenario about something else only finds one that nobody has reported."""
 
 SECOND_LOOKS = 2
-"""How often what was not found is looked for again, alone and with patience: on a busy machine packets meet."""
+"""How often what was not found is looked for again, alone and with full timeouts: on a busy machine packets merge."""
 
 
 class Part(NamedTuple):
@@ -62,33 +62,33 @@ def kinds(found: Finds) -> Finds:
 
 
 def parts(name: str) -> Iterator[Part]:
-    """Yield what is played of a bug in one run: the suite's patience is for one wait in vain, or a few."""
+    """Yield what is run of a bug at a time: a run has time for one timeout, or a few."""
     found = PROOF[name]
-    soon = [scenario for scenario, why in found.items() if not is_in_vain(why)]
+    immediate = [scenario for scenario, why in found.items() if not needs_timeout(why)]
     is_constant = BUGS[name].module in CONSTANT
     needing = [
         scenario
-        for scenario in soon
-        if set(SCENARIOS[scenario].depends) & set(soon)
+        for scenario in immediate
+        if set(SCENARIOS[scenario].depends) & set(immediate)
         or (is_constant and not is_about(SCENARIOS[scenario], BUGS[name]))
     ]
-    if free := [scenario for scenario in soon if scenario not in needing]:
+    if free := [scenario for scenario in immediate if scenario not in needing]:
         yield Part(name, tuple(free))
     yield from (Part(name, (scenario,)) for scenario in needing)
-    yield from (Part(name, (scenario,)) for scenario, why in found.items() if is_in_vain(why))
+    yield from (Part(name, (scenario,)) for scenario, why in found.items() if needs_timeout(why))
 
 
-def play(part: Part, *, is_hasty: bool) -> Finds:
+def play(part: Part, *, is_quick: bool) -> Finds:
     """Return what the scenarios that are to find a bug have found of it."""
-    found = finds(judge_bug(BUGS[part.name], part.scenarios, is_hasty=is_hasty))
+    found = finds(judge_bug(BUGS[part.name], part.scenarios, is_quick=is_quick))
     wanted = PROOF[part.name]
     same = {scenario: wanted[scenario] for scenario, why in found.items() if why == REPEATED}
     return kinds({scenario: (found | same).get(scenario, "nothing") for scenario in part.scenarios})
 
 
 def play_quickly(part: Part) -> Finds:
-    """Play it with as little patience as may do."""
-    return play(part, is_hasty=all(may_be_hasty(PROOF[part.name][scenario]) for scenario in part.scenarios))
+    """Play it with timeouts as short as possible."""
+    return play(part, is_quick=all(may_be_quick(PROOF[part.name][scenario]) for scenario in part.scenarios))
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
@@ -99,5 +99,5 @@ def test_finds_the_bugs_of_a_chapter_for_the_same_reasons(chapter: str) -> None:
         found = dict(zip(every, pool.map(play_quickly, every), strict=True))
     for _ in range(SECOND_LOOKS):
         for part in [part for part in every if found[part] != wanted[part]]:
-            found[part] = play(part, is_hasty=False)
+            found[part] = play(part, is_quick=False)
     assert found == wanted

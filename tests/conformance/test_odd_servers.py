@@ -126,7 +126,7 @@ def test_odd_server_makes_the_described_choice(name: str, tmp_path: Path) -> Non
         (tmp_path / "long").write_bytes(b"a" * 200)
     with started(name, tmp_path) as server:
         (tmp_path / "folder" / "file").write_bytes(b"file")
-        answers = {said: server.ask(said) for said in ANSWERS[name]}
+        answers = {sent: server.ask(sent) for sent in ANSWERS[name]}
     if ANSWERS[name] is INSIDE:
         head, *names = answers[b"get_file_listing\r\n"].split(b"\r\n")
         answers[b"get_file_listing\r\n"] = b"\r\n".join([head, *sorted(names[:-2]), *names[-2:]])
@@ -147,7 +147,7 @@ def test_unreadable_file_is_listed_and_answered_as_described(name: str, tmp_path
 def test_backlog_is_as_short_as_described(name: str, tmp_path: Path) -> None:
     with started(name, tmp_path) as server:
         assert ODD[name].factory(tmp_path, "2026").backlog == BACKLOGS[name]
-        assert {said: server.ask(said) for said in ORDINARY} == ORDINARY
+        assert {sent: server.ask(sent) for sent in ORDINARY} == ORDINARY
 
 
 @pytest.mark.parametrize("name", LEAVING)
@@ -167,5 +167,5 @@ def test_serves_one_client_at_a_time_and_notices_its_end(name: str, tmp_path: Pa
 def test_delays_each_reply(name: str, tmp_path: Path) -> None:
     with started(name, tmp_path) as server:
         before = time.monotonic()
-        assert {said: server.ask(said) for said in ORDINARY} == ORDINARY
+        assert {sent: server.ask(sent) for sent in ORDINARY} == ORDINARY
         assert time.monotonic() - before >= 3 * REPLY_SECONDS

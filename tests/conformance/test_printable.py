@@ -20,7 +20,7 @@ from conformance.reports.junit import junit
 from conformance.reports.ndjson import line
 from conformance.reports.terminal import TerminalReport
 from tests import INTERPRETER
-from tests.broken_servers.hostile.conversations import ACTING, ESCAPES
+from tests.broken_servers.hostile.handlers import ACTING, ESCAPES
 from tests.conformance.test_cli import ROOT, conformance
 from tests.conformance.test_pytest_plugin import pytest_
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.broken_servers.all_bugs import BUGS
 from tests.broken_servers.bugs_vanished import NO_ROOM
-from tests.conformance.forked_server import PATIENCE_SECONDS, Running, is_closed, read, reset
+from tests.conformance.forked_server import TIMEOUT_SECONDS, Running, is_closed, read, reset
 
 pytestmark = pytest.mark.once
 
@@ -167,7 +167,7 @@ def test_only_quit_releases_a_slot(name: str, start: Start) -> None:
             assert server.ask(b"x\r\n") == UNKNOWN
         for _ in range(2):
             with server.connect() as sock:
-                assert read(sock, PATIENCE_SECONDS) == last_words
+                assert read(sock, TIMEOUT_SECONDS) == last_words
 
 
 def test_sequential_server_is_correct_until_a_client_disconnects(start: Start) -> None:
@@ -202,7 +202,7 @@ def test_spins_after_a_client_has_disconnected(name: str, start: Start) -> None:
         before = server.cpu_seconds()
         with server.connect() as leaver:
             assert server_is_heard(leaver)
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while server.cpu_seconds() < before + 0.2:
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -259,7 +259,7 @@ def test_reports_a_bare_lf_only_after_a_cr_lf(name: str, start: Start) -> None:
         sock.sendall(b"quit\n")
         assert not is_closed(sock)
         sock.sendall(b"\r\n")
-        assert read(sock, PATIENCE_SECONDS) == b"100 BAD EOL\r\n"
+        assert read(sock, TIMEOUT_SECONDS) == b"100 BAD EOL\r\n"
 
 
 @pytest.mark.parametrize("name", STALE)
@@ -291,4 +291,4 @@ def test_student_one_file_has_five_mistakes(start: Start, tmp_path: Path) -> Non
         b"get_file_listing\r\n": b"0 OK\r\ntext.txt\r\n\r\n",
     }
     with start("student-five-bugs") as server:
-        assert {said: server.ask(said) for said in answers} == answers
+        assert {sent: server.ask(sent) for sent in answers} == answers

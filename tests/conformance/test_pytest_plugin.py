@@ -197,10 +197,10 @@ def test_reports_an_invalid_option_in_one_line(
 ) -> None:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     done = pytester.runpytest_inprocess("-p", "conformance.pytest_plugin", "--pyargs", "conformance", *arguments)
-    said = f"{done.stdout}\n{done.stderr}"
+    output = f"{done.stdout}\n{done.stderr}"
     assert done.ret not in {0, 1}
-    assert words in said
-    assert "Traceback" not in said
+    assert words in output
+    assert "Traceback" not in output
 
 
 def test_imports_and_changes_nothing_unless_enabled(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from tests.conformance.test_cli import CORRECT, ROOT, conformance, events
 pytestmark = pytest.mark.once
 
 FEW = ("-t", "framing.lf-only", "-t", "slices.whole*", "-t", "listings.empty*", "--size", "100K")
-PATIENCE_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 
 
 class Socks(socketserver.StreamRequestHandler):
@@ -38,12 +38,12 @@ class Socks(socketserver.StreamRequestHandler):
         name = self.rfile.read(self.rfile.read(1)[0] if kind == 3 else 4)
         self.names.append(name)
         port = int.from_bytes(self.rfile.read(2), "big")
-        with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as onward:
+        with socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS) as onward:
             self.wfile.write(b"\5\0\0\1\0\0\0\0\0\0")
             back = threading.Thread(target=self.carry, args=(onward, self.connection))
             back.start()
             self.carry(self.connection, onward)
-            back.join(PATIENCE_SECONDS)
+            back.join(TIMEOUT_SECONDS)
 
     @staticmethod
     def carry(source: socket.socket, target: socket.socket) -> None:
@@ -66,7 +66,7 @@ def proxy() -> Iterator[tuple[str, list[bytes]]]:
         thread.start()
         yield f"socks5h://127.0.0.1:{server.server_address[1]}", names
         server.shutdown()
-        thread.join(PATIENCE_SECONDS)
+        thread.join(TIMEOUT_SECONDS)
 
 
 @pytest.mark.parametrize(("shown", "listened"), [("[::1]", "::1"), ("localhost", "127.0.0.1")])
@@ -178,7 +178,7 @@ def test_interrupted_run_says_so_and_leaves_no_process(
         await_(lambda: not results or recording.exists())
         await_(lambda: not results or recording.read_text("utf-8").count('"type": "result"') >= results)
         running.send_signal(number)
-        out, err = running.communicate(timeout=PATIENCE_SECONDS)
+        out, err = running.communicate(timeout=TIMEOUT_SECONDS)
     assert running.returncode == 3, (out, err)
     assert b"interrupted" in out + err
     assert b"Traceback" not in err

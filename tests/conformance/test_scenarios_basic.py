@@ -28,7 +28,7 @@ FILES = {"text": (b"text.txt", TEXT), "one": (b"one", b"!"), "empty": (b"empty",
 CONTENTS = dict(FILES.values())
 ALL = catalogue()
 CHAPTERS = ("replies", "commands", "listings", "metadata", "slices", "arguments")
-PATIENCE_SECONDS = 1.0
+TIMEOUT_SECONDS = 1.0
 OK, MALFORMED, UNKNOWN, INVALID, MISSING, PAST = (b"%d TEXT\r\n" % code for code in (0, 101, 200, 201, 202, 203))
 
 Answer = Callable[[bytes], bytes]
@@ -91,10 +91,10 @@ def serve(listener: socket.socket, reply_to: Answer) -> None:
             return
         with client, contextlib.suppress(OSError):  # a client may leave before its reply is out
             client.settimeout(10.0)
-            converse(client, reply_to)
+            serve_client(client, reply_to)
 
 
-def converse(client: socket.socket, reply_to: Answer) -> None:
+def serve_client(client: socket.socket, reply_to: Answer) -> None:
     """Answer one client up to quit, a fatal status or its end."""
     with client.makefile("rb") as lines:
         while line := lines.readline():
@@ -113,10 +113,10 @@ def context_with(
     fixtures: Fixtures,
     *,
     dialect: str = "2026",
-    timeout_seconds: float = PATIENCE_SECONDS,
+    timeout_seconds: float = TIMEOUT_SECONDS,
     scenario_id: str = "",
 ) -> Iterator[ScenarioContext]:
-    """Give a stage on which a server stands: a function that serves on a listener until that is closed."""
+    """Provide the context of a scenario, with a server: a function that serves on a listener until that is closed."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
         thread = threading.Thread(target=serve, args=(listener,), daemon=True)
@@ -137,7 +137,7 @@ def context_with(
 
 
 def context_for(reply_to: Answer, scenario_id: str) -> contextlib.AbstractContextManager[ScenarioContext]:
-    """Give a stage on which a server of this table stands."""
+    """Provide the context of a scenario, with a scripted server."""
     files = {key: Fixture(key, name, len(data), InMemory(data)) for key, (name, data) in FILES.items()}
     fixtures = RemoteFixtures(files, knows_all=True)
     return context_with(lambda listener: serve(listener, reply_to), fixtures, scenario_id=scenario_id)

@@ -66,7 +66,7 @@ class Files(Fixtures):
 def context_of(
     reply_to: Answer, fixtures: Fixtures, dialect: str = "2026", timeout_seconds: float = 0.4
 ) -> contextlib.AbstractContextManager[ScenarioContext]:
-    """Give a stage on which a server of a table stands."""
+    """Provide the context of a scenario, with a scripted server."""
     return context_with(
         lambda listener: serve(listener, reply_to), fixtures, dialect=dialect, timeout_seconds=timeout_seconds
     )
@@ -85,7 +85,7 @@ def play(scenario_id: str, reply_to: Answer, dialect: str = "2026", fixtures: Fi
 
 
 def listing_too(reply: bytes, sizes: bytes = OK + b"4096\r\n") -> Answer:
-    """List what cannot be read too, tell a size of it, and refuse slices of it."""
+    """Also list unreadable files, with sizes, and reject slices of them."""
     return but(
         get_file_listing=OK + b"".join(name + b"\r\n" for name in (*CONTENTS, *EXTRAS.values())) + b"\r\n",
         **{f"get_metadata {name.decode()}": sizes for name in EXTRAS.values()},

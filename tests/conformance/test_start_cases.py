@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.forked_server import PATIENCE_SECONDS, read
+from tests.conformance.forked_server import TIMEOUT_SECONDS, read
 
 pytestmark = pytest.mark.once
 
@@ -23,18 +23,18 @@ def test_server_that_ignores_its_option_serves_its_own_directory(tmp_path: Path)
     command = [sys.executable, str(STARTS / "own_folder" / "server.py"), "-p", str(address[1]), "-d", str(tmp_path)]
     with subprocess.Popen(command, cwd=tmp_path) as process:
         try:
-            said = b"get_metadata wanted.txt\r\nget_slice notes.txt 0 14\r\nquit\r\n"
+            commands = b"get_metadata wanted.txt\r\nget_slice notes.txt 0 14\r\nquit\r\n"
             with connect(address) as sock:
-                sock.sendall(said)
+                sock.sendall(commands)
                 notes = base64.b64encode(b"the only notes")
-                assert read(sock, PATIENCE_SECONDS) == b"202 FILE NOT FOUND\r\n0 OK\r\n%b\r\n0 OK\r\n" % notes
+                assert read(sock, TIMEOUT_SECONDS) == b"202 FILE NOT FOUND\r\n0 OK\r\n%b\r\n0 OK\r\n" % notes
         finally:
             process.kill()
 
 
 def connect(address: tuple[str, int]) -> socket.socket:
     """Return a connection to a server that is about to listen."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     sock = socket.socket()
     while sock.connect_ex(address):
         sock.close()

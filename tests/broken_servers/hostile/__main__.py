@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tests.broken_servers import running
 from tests.broken_servers.commands import Commands, Parts
-from tests.broken_servers.hostile.conversations import HOSTILE, serve
 from tests.broken_servers.hostile.directories import SWAPPING, Attacker
+from tests.broken_servers.hostile.handlers import HOSTILE, serve
 from tests.broken_servers.hostile.processes import MISUSES
 from tests.broken_servers.style_threads import Threads
 

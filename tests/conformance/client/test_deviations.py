@@ -56,7 +56,7 @@ KNOWN: dict[str, str] = {
     "echo": "each command line is echoed",
     "prompt": "follows each reply",
 }
-"""What is said of each planted deviation; those of the same mistake in two styles stand beside each other."""
+"""The text of each planted deviation; the same mistake in two styles is in adjacent lines."""
 
 
 def judged(name: str) -> Run:
@@ -82,7 +82,7 @@ def check_reported_once(run: Run) -> None:
 
 SECOND_STYLES = ("-loop", "-streams", "-sequential", "-threads")
 EXECUTES_MORE = "it executes what must not be executed, which several requirements forbid"
-MET_IN_SEVERAL_WAYS = {
+WITH_SEVERAL_FORMS = {
     "fatal-stays-open": EXECUTES_MORE,
     "quit-stays-open": EXECUTES_MORE,
 }
@@ -94,7 +94,7 @@ MET_IN_SEVERAL_WAYS = {
     [
         pytest.param(name, marks=pytest.mark.long) if name.endswith(SECOND_STYLES) else name
         for name in KNOWN
-        if name not in MET_IN_SEVERAL_WAYS
+        if name not in WITH_SEVERAL_FORMS
     ],
 )
 def test_deviation_is_reported_at_the_start_and_fails_one_scenario(name: str) -> None:
@@ -124,7 +124,7 @@ def test_deviation_is_reported_under_its_requirement(name: str, select: str) -> 
     assert run.with_verdict("blocked") == [row for row in alike if row != failed]
 
 
-@pytest.mark.parametrize("name", MET_IN_SEVERAL_WAYS)
+@pytest.mark.parametrize("name", WITH_SEVERAL_FORMS)
 def test_deviation_with_several_forms_is_reported(name: str) -> None:
     select = ("replies.goes*", "replies.closes-101", "commands.quit", "slices.whole-t*", "metadata.size-of-[teb]*")
     run = judge(name, *select, "clients.two-at-once")

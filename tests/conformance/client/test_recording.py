@@ -10,7 +10,7 @@ from conformance.model.verdicts import Verdict
 from conformance.reports.ndjson import line
 
 MOST_BYTES = 1 << 20
-"""What a line of NDJSON may have; README.md says so."""
+"""The maximum length of a line of NDJSON, as in README.md."""
 
 
 @pytest.mark.parametrize(

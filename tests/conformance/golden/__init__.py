@@ -1,6 +1,6 @@
-"""A fixed run, with every verdict and everything that is hard to write down, and what each report makes of it.
+"""A fixed run, with every verdict and everything that is hard to format, and the report of it in each format.
 
-`python -m tests.conformance.golden` writes the files anew; what it changes belongs into the review.
+`python -m tests.conformance.golden` writes the files; review what it changes.
 """
 
 import io
@@ -19,7 +19,7 @@ from conformance.reports.terminal import TerminalReport
 
 DIRECTORY = Path(__file__).parent
 HOSTILE = "".join(map(chr, range(256))) + "]]>&<script>alert(1)</script>\ufffe\ud800"
-"""What a server may say, and a report has to carry: each byte, and what ends or opens things in XML and HTML."""
+"""What a server may send, and a report has to show: each byte, and what ends or opens things in XML and HTML."""
 
 _TALK: list[dict[str, object]] = [
     {"at": 0.0001, "peer": 1, "what": "connected"},

@@ -1,4 +1,4 @@
-"""Writes the golden files anew."""
+"""Write the golden files."""
 
 from tests.conformance.golden import DIRECTORY, REPORTS, rendered
 

@@ -1,7 +1,7 @@
 """Likely causes are reported only for the mistakes that they describe.
 
-For each cause that was told wrongly once there are two small servers here: the one of which it is not true, and the one
-of which it is.
+For each cause that was once reported wrongly there are two small servers here: one that it is not true of, and one that
+it is.
 """
 
 import base64
@@ -37,23 +37,23 @@ from tests.conformance.test_scenarios_basic import (
     answer,
     but,
     context_with,
-    converse,
+    serve_client,
 )
 from tests.conformance.test_scenarios_judging import Files
 
 pytestmark = pytest.mark.once
 
 ALL = catalogue()
-PATIENCE_SECONDS = 0.5
+TIMEOUT_SECONDS = 0.5
 Handler = Callable[[socket.socket], None]
 """Serves one client on its socket."""
 
 
 def lines(reply_to: Answer) -> Handler:
-    """Serve a client line by line, in a right way."""
+    """Serve a client line by line, correctly."""
 
     def handle(client: socket.socket) -> None:
-        converse(client, reply_to)
+        serve_client(client, reply_to)
 
     return handle
 
@@ -77,26 +77,26 @@ def accept(listener: socket.socket, handle: Handler) -> None:
 def context_of(
     handle: Handler, fixtures: Fixtures | None = None, dialect: str = "2026"
 ) -> contextlib.AbstractContextManager[ScenarioContext]:
-    """Give a stage on which a server stands that serves clients so."""
+    """Provide the context of a scenario, with a server that handles clients so."""
     return context_with(
         lambda listener: accept(listener, handle),
         fixtures or Files(Path("/srv/hftp/served")),
         dialect=dialect,
-        timeout_seconds=PATIENCE_SECONDS,
+        timeout_seconds=TIMEOUT_SECONDS,
     )
 
 
-def told(scenario_id: str, handle: Handler | Answer, fixtures: Fixtures | None = None) -> str:
-    """Return the cause that is told of a failure; fail the test if there is no failure."""
+def likely_cause(scenario_id: str, handle: Handler | Answer, fixtures: Fixtures | None = None) -> str:
+    """Return the likely cause of a failure; fail the test if there is no failure."""
     handler = handle if handle.__name__ == "handle" else lines(cast("Answer", handle))
     with context_of(cast("Handler", handler), fixtures) as context:
         with pytest.raises(Failure) as failed:
             ALL[scenario_id].play(context)
-        moments = len(context.record.events)
+        before = len(context.record.events)
         context.close()
-        parted = len(context.record.events)
+        closed = len(context.record.events)
         text = likely(ALL[scenario_id], failed.value, context)
-        assert len(context.record.events) == parted >= moments
+        assert len(context.record.events) == closed >= before
         return text
 
 
@@ -140,16 +140,16 @@ def digits(word: bytes) -> int:
 
 @pytest.mark.parametrize("slug", ["2-64-offset", "2-32-and-1-size", "2-63-offset", "2-64-and-1-size"])
 def test_missing_range_check_is_not_reported_as_wrapping(slug: str) -> None:
-    assert "not checked: OFFSET + SIZE" in told(f"arguments.{slug}", slices(nothing))
+    assert "not checked: OFFSET + SIZE" in likely_cause(f"arguments.{slug}", slices(nothing))
     wrapping = slices(whole, lambda word: int(word) & 0xFFFF_FFFF)
     if "2-63" not in slug:
-        assert "wraps" in told(f"arguments.{slug}", wrapping)
+        assert "wraps" in likely_cause(f"arguments.{slug}", wrapping)
 
 
 def test_overflow_is_reported_only_if_the_range_is_checked() -> None:
     overflowing = slices(lambda offset, size, length: (offset + size) % (1 << 32) <= length)
-    assert "overflows" in told("arguments.sum-2-32-from-1", overflowing)
-    assert "range is not checked" in told("arguments.sum-2-32-from-1", slices(nothing))
+    assert "overflows" in likely_cause("arguments.sum-2-32-from-1", overflowing)
+    assert "range is not checked" in likely_cause("arguments.sum-2-32-from-1", slices(nothing))
 
 
 def test_distinguishes_wrong_range_checks() -> None:
@@ -160,12 +160,12 @@ def test_distinguishes_wrong_range_checks() -> None:
         return offset <= length
 
     for slug in ("by-size", "by-offset", "by-one"):
-        assert "off by one" in told(f"slices.past-end-{slug}", slices(off_by_one))
-        assert "SIZE is not checked" in told(f"slices.past-end-{slug}", slices(nothing))
-    assert "SIZE is not checked" in told("slices.past-end-by-size", slices(offset_alone))
-    assert "SIZE is not checked" in told("slices.past-end-much", slices(offset_alone))
-    assert "range is not checked" in told("slices.past-end-far", slices(nothing))
-    assert told("slices.past-end-by-size", but(get_slice=INVALID)) == ""
+        assert "off by one" in likely_cause(f"slices.past-end-{slug}", slices(off_by_one))
+        assert "SIZE is not checked" in likely_cause(f"slices.past-end-{slug}", slices(nothing))
+    assert "SIZE is not checked" in likely_cause("slices.past-end-by-size", slices(offset_alone))
+    assert "SIZE is not checked" in likely_cause("slices.past-end-much", slices(offset_alone))
+    assert "range is not checked" in likely_cause("slices.past-end-far", slices(nothing))
+    assert likely_cause("slices.past-end-by-size", but(get_slice=INVALID)) == ""
 
 
 def test_distinguishes_wrong_number_conversions() -> None:
@@ -174,13 +174,13 @@ def test_distinguishes_wrong_number_conversions() -> None:
         return int(found[0]) if found and found[0] else 0
 
     floating = slices(whole, lambda word: int(float(word)))
-    assert "floating point" in told("arguments.fraction-offset", floating)
-    assert "atoi" in told("arguments.fraction-offset", slices(whole, atoi))
-    assert "underscores" in told("arguments.underscore-size", slices(whole, int))
-    assert "atoi" in told("arguments.underscore-size", slices(whole, atoi))
-    assert "hexadecimal" in told("arguments.hexadecimal-digit-size", slices(whole, lambda word: int(word, 16)))
-    assert "returns 0" in told("arguments.hexadecimal-digit-size", slices(whole, atoi))
-    assert told("arguments.fraction-offset", but(**{"1.0": MISSING})) == ""
+    assert "floating point" in likely_cause("arguments.fraction-offset", floating)
+    assert "atoi" in likely_cause("arguments.fraction-offset", slices(whole, atoi))
+    assert "underscores" in likely_cause("arguments.underscore-size", slices(whole, int))
+    assert "atoi" in likely_cause("arguments.underscore-size", slices(whole, atoi))
+    assert "hexadecimal" in likely_cause("arguments.hexadecimal-digit-size", slices(whole, lambda word: int(word, 16)))
+    assert "returns 0" in likely_cause("arguments.hexadecimal-digit-size", slices(whole, atoi))
+    assert likely_cause("arguments.fraction-offset", but(**{"1.0": MISSING})) == ""
 
 
 def test_distinguishes_a_close_after_a_reply_from_no_reply() -> None:
@@ -188,7 +188,7 @@ def test_distinguishes_a_close_after_a_reply_from_no_reply() -> None:
         return b"1" + answer(line)[1:] if b"+" in line else answer(line)  # 101: the client is closed after it
 
     def handle(client: socket.socket) -> None:
-        converse(client, lambda line: b"" if b"+" in line else answer(line))
+        serve_client(client, lambda line: b"" if b"+" in line else answer(line))
 
     def drops(client: socket.socket) -> None:
         line = client.recv(4096)
@@ -196,9 +196,9 @@ def test_distinguishes_a_close_after_a_reply_from_no_reply() -> None:
             client.sendall(answer(line[:-2]))
 
     drops.__name__ = "handle"
-    assert "without a reply" in told("arguments.plus-offset", drops)
-    assert told("arguments.plus-offset", closes) == ""
-    assert told("arguments.plus-offset", handle) == ""
+    assert "without a reply" in likely_cause("arguments.plus-offset", drops)
+    assert likely_cause("arguments.plus-offset", closes) == ""
+    assert likely_cause("arguments.plus-offset", handle) == ""
 
 
 # --- Files that change -------------------------------------------------------------------------------
@@ -260,26 +260,26 @@ class Directory:
 def test_current_sizes_are_not_reported_as_cached(served: LocalFixtures) -> None:
     careless = Directory(served.directory)
     careless.checks_range = False
-    assert told("metadata.grown", careless, served) == ""
+    assert likely_cause("metadata.grown", careless, served) == ""
     keeping = Directory(served.directory)
     keeping.sizes_once = {}
-    assert "sizes are cached" in told("metadata.grown", keeping, served)
+    assert "sizes are cached" in likely_cause("metadata.grown", keeping, served)
     blind = Directory(served.directory)
     blind.names_once = blind.names()
-    assert "looked up only once, at startup" in told("metadata.grown", blind, served)
+    assert "looked up only once, at startup" in likely_cause("metadata.grown", blind, served)
 
 
 def test_distinguishes_a_stale_listing_from_an_incomplete_one(served: LocalFixtures) -> None:
     blind = Directory(served.directory)
     blind.names_once = blind.names()
-    assert "once, at startup" in told("listings.fresh", blind, served)
+    assert "once, at startup" in likely_cause("listings.fresh", blind, served)
 
     class Choosy(Directory):
         def names(self) -> list[str]:
             return [name for name in super().names() if "fresh" not in name]
 
-    assert "once, at startup" not in told("listings.fresh", Choosy(served.directory), served)
-    assert told("listings.files-1000", blind, served).endswith("new files are not listed")
+    assert "once, at startup" not in likely_cause("listings.fresh", Choosy(served.directory), served)
+    assert likely_cause("listings.files-1000", blind, served).endswith("new files are not listed")
 
 
 def test_trailing_spaces_in_a_listing_are_not_reported_as_a_glob(served: LocalFixtures) -> None:
@@ -291,8 +291,8 @@ def test_trailing_spaces_in_a_listing_are_not_reported_as_a_glob(served: LocalFi
         def listed(self) -> list[str]:
             return [path.name for path in self.directory.glob("*.*") if path.is_file()]
 
-    assert "glob" not in told("listings.has-no-extension", Spaced(served.directory), served)
-    assert "glob" in told("listings.has-no-extension", Globbed(served.directory), served)
+    assert "glob" not in likely_cause("listings.has-no-extension", Spaced(served.directory), served)
+    assert "glob" in likely_cause("listings.has-no-extension", Globbed(served.directory), served)
 
 
 # --- Lines and replies -------------------------------------------------------------------------------
@@ -311,8 +311,8 @@ one_recv.__name__ = "handle"
 
 @pytest.mark.parametrize("scenario_id", ["framing.byte-by-byte", "framing.pipelining"])
 def test_reports_one_recv_per_command(scenario_id: str) -> None:
-    assert "each recv()" in told(scenario_id, one_recv)
-    assert told(scenario_id, lambda line: b"" if line.startswith(b"get") else answer(line)) == ""
+    assert "each recv()" in likely_cause(scenario_id, one_recv)
+    assert likely_cause(scenario_id, lambda line: b"" if line.startswith(b"get") else answer(line)) == ""
 
 
 def test_distinguishes_bare_lf_line_ends_from_stripped_lines() -> None:
@@ -334,20 +334,20 @@ def test_distinguishes_bare_lf_line_ends_from_stripped_lines() -> None:
             pass
 
     waits.__name__ = drops.__name__ = "handle"
-    assert "a bare LF ends a line" in told("framing.lf-only", handle)
-    assert "searches only for CR LF" in told("framing.lf-only", waits)
-    assert "removes a LF" in told("framing.lf-first", waits)
-    assert told("framing.lf-only", drops) == ""
+    assert "a bare LF ends a line" in likely_cause("framing.lf-only", handle)
+    assert "searches only for CR LF" in likely_cause("framing.lf-only", waits)
+    assert "removes a LF" in likely_cause("framing.lf-first", waits)
+    assert likely_cause("framing.lf-only", drops) == ""
 
 
 def test_distinguishes_a_lone_cr_line_end_from_other_second_replies() -> None:
-    assert "splitlines()" in told("framing.lone-cr", lambda line: b"".join(map(answer, line.split(b"\r"))))
-    doubled = told("framing.lone-cr", lambda line: answer(line) + OK if b"\r" in line else answer(line))
+    assert "splitlines()" in likely_cause("framing.lone-cr", lambda line: b"".join(map(answer, line.split(b"\r"))))
+    doubled = likely_cause("framing.lone-cr", lambda line: answer(line) + OK if b"\r" in line else answer(line))
     assert doubled == OUT_OF_STEP
 
 
 def test_distinguishes_a_skipped_empty_line_from_a_hang() -> None:
-    assert "skipped" in told("framing.empty-line", lambda line: b"" if not line else answer(line))
+    assert "skipped" in likely_cause("framing.empty-line", lambda line: b"" if not line else answer(line))
     hung = threading.Event()
 
     def hangs(line: bytes) -> bytes:
@@ -355,7 +355,7 @@ def test_distinguishes_a_skipped_empty_line_from_a_hang() -> None:
             hung.set()
         return b"" if hung.is_set() else answer(line)
 
-    assert told("framing.empty-line", hangs) == ""
+    assert likely_cause("framing.empty-line", hangs) == ""
 
 
 def closing(after: Callable[[bytes], bool]) -> Handler:
@@ -372,32 +372,32 @@ def closing(after: Callable[[bytes], bool]) -> Handler:
 
 
 def test_distinguishes_a_close_after_errors_from_one_after_every_reply() -> None:
-    assert "after every error" in told("replies.goes-on-200", closing(lambda reply: not reply.startswith(b"0")))
-    assert "after every reply" in told("replies.goes-on-200", closing(lambda _reply: True))
+    assert "after every error" in likely_cause("replies.goes-on-200", closing(lambda reply: not reply.startswith(b"0")))
+    assert "after every reply" in likely_cause("replies.goes-on-200", closing(lambda _reply: True))
 
 
 def test_reports_what_follows_an_error() -> None:
-    assert "followed by an empty line" in told("replies.alone-202", but(**{"no-such": MISSING + b"\r\n"}))
-    assert told("commands.missing-metadata", but(**{"no-such": MISSING + OK})) == OUT_OF_STEP
-    assert "a second one" in told("replies.alone-202", but(**{"no-such": MISSING + OK}))
-    assert told("replies.alone-202", but(**{"no-such": b"NO SUCH FILE\r\n"})) == ""
+    assert "followed by an empty line" in likely_cause("replies.alone-202", but(**{"no-such": MISSING + b"\r\n"}))
+    assert likely_cause("commands.missing-metadata", but(**{"no-such": MISSING + OK})) == OUT_OF_STEP
+    assert "a second one" in likely_cause("replies.alone-202", but(**{"no-such": MISSING + OK}))
+    assert likely_cause("replies.alone-202", but(**{"no-such": b"NO SUCH FILE\r\n"})) == ""
 
 
 def test_distinguishes_prefix_matching_from_a_wrong_code() -> None:
     by_start = but(get_metadatax=OK + b"16\r\n")
-    assert "startswith" in told("commands.suffix-of-metadata", by_start)
+    assert "startswith" in likely_cause("commands.suffix-of-metadata", by_start)
     wrong_code = lambda line: INVALID if answer(line) == UNKNOWN else answer(line)  # noqa: E731
-    assert told("commands.suffix-of-metadata", wrong_code) == ""
+    assert likely_cause("commands.suffix-of-metadata", wrong_code) == ""
 
 
 def test_order_of_checks_is_reported_only_if_the_form_is_checked() -> None:
     file_first = but(**{"get_slice hftp-conformance": MISSING})
-    assert "looked up before" in told("commands.offset-before-file", file_first)
+    assert "looked up before" in likely_cause("commands.offset-before-file", file_first)
 
     def lenient(line: bytes) -> bytes:
         return answer(re.sub(rb" x\b", b" 0", line))
 
-    assert told("commands.offset-before-file", lenient) == ""
+    assert likely_cause("commands.offset-before-file", lenient) == ""
 
 
 def test_distinguishes_a_path_escape_by_nul() -> None:
@@ -407,35 +407,35 @@ def test_distinguishes_a_path_escape_by_nul() -> None:
     def joined(line: bytes) -> bytes:
         return OK + b"7\r\n" if line.startswith(b"get_metadata") and b".." in line else answer(line)
 
-    assert "NUL" in told("paths.nul", cut)
-    assert "joined" in told("paths.nul", joined)
+    assert "NUL" in likely_cause("paths.nul", cut)
+    assert "joined" in likely_cause("paths.nul", joined)
 
 
 def test_distinguishes_a_greeting_from_a_wrong_reply_to_quit() -> None:
     def handle(client: socket.socket) -> None:
         client.sendall(b"220 Hello\r\n")
-        converse(client, answer)
+        serve_client(client, answer)
 
-    assert "greeting" in told("replies.client-first", handle)
-    assert told("replies.client-first", but(quit=UNKNOWN)) == ""
+    assert "greeting" in likely_cause("replies.client-first", handle)
+    assert likely_cause("replies.client-first", but(quit=UNKNOWN)) == ""
 
 
 def test_distinguishes_two_replies_to_quit_from_what_follows_it() -> None:
-    assert "more than one reply" in told("commands.quit-pipelined", but(quit=OK + OK))
+    assert "more than one reply" in likely_cause("commands.quit-pipelined", but(quit=OK + OK))
 
     def executes(client: socket.socket) -> None:
         data = client.recv(4096)
         client.sendall(b"".join(answer(line) for line in data.split(b"\r\n")[:-1]))
 
     executes.__name__ = "handle"
-    assert "commands after quit" in told("commands.quit-pipelined", executes)
-    assert "an empty line follows" in told("commands.quit", but(quit=OK + b"\r\n"))
+    assert "commands after quit" in likely_cause("commands.quit-pipelined", executes)
+    assert "an empty line follows" in likely_cause("commands.quit", but(quit=OK + b"\r\n"))
 
 
 def test_distinguishes_converted_line_ends_from_other_wrong_bytes() -> None:
     binary = but(**{"get_slice b 0": OK + b"CgAKAA==\r\n"})
-    assert "line ends are converted" in told("slices.whole-binary", binary)
-    assert told("slices.whole-binary", but(**{"get_slice b 0": OK + b"CQAJAA==\r\n"})) == ""
+    assert "line ends are converted" in likely_cause("slices.whole-binary", binary)
+    assert likely_cause("slices.whole-binary", but(**{"get_slice b 0": OK + b"CQAJAA==\r\n"})) == ""
 
 
 # --- No cause is better than a wrong one -------------------------------------------------------------
@@ -470,15 +470,15 @@ def test_echo_server_has_no_other_likely_cause() -> None:
     assert {text for text in found.values() if text} <= {"the status line does not start with the code"}, found
 
 
-# --- How causes are told -----------------------------------------------------------------------------
+# --- How causes are reported -----------------------------------------------------------------------------
 
 
 def test_sends_at_most_two_control_requests_within_one_timeout() -> None:
-    asked = []
+    requests = []
 
     def silent(line: bytes) -> bytes:
         if line == b"get_metadata":
-            asked.append(line)
+            requests.append(line)
         return b""
 
     chapter = Chapter()
@@ -487,8 +487,8 @@ def test_sends_at_most_two_control_requests_within_one_timeout() -> None:
     with context_of(lines(silent)) as context:
         began = monotonic()
         assert likely(scenario, Failure(Kind.TIMEOUT, "0 OK", "nothing"), context) == "last"
-        assert monotonic() - began < 2.0 * PATIENCE_SECONDS
-    assert len(asked) == 2
+        assert monotonic() - began < 2.0 * TIMEOUT_SECONDS
+    assert len(requests) == 2
 
 
 def test_failing_control_request_does_not_raise() -> None:
@@ -532,13 +532,13 @@ def test_every_cause_is_well_formed_and_explained() -> None:
     for row in ALL:
         for kind in Kind:
             causes = row.causes.of(kind)
-            assert all(cause.condition for cause in causes[:-1]), f"{row.id}: no cause after a certain one is ever told"
+            assert all(cause.condition for cause in causes[:-1]), f"{row.id}: causes after an unconditional one"
             for cause in causes:
                 check(cause, keys, f"{row.id}: {cause.text}")
 
 
 def check(cause: Cause, keys: set[str], where: str) -> None:
-    """Require that a cause can be told and explained."""
+    """Require that a cause can be reported and explained."""
     assert cause.text.strip(), where
     assert not cause.text.endswith("."), where
     assert len(cause.text) < 200, where

@@ -104,10 +104,10 @@ def test_command_line_reports_an_invalid_file_and_exits_with_2(
     with pytest.raises(SystemExit) as ended:
         main([command, str(path), *(["no.such"] if command == "replay" else [])])
     assert ended.value.code == 2
-    said = capfd.readouterr()
-    assert said.out == ""
-    assert said.err.startswith(f"conformance: {path}, line {NO_RUNS[name][1]}: ")
-    assert said.err.count("\n") == 1
+    output = capfd.readouterr()
+    assert output.out == ""
+    assert output.err.startswith(f"conformance: {path}, line {NO_RUNS[name][1]}: ")
+    assert output.err.count("\n") == 1
 
 
 def test_reports_an_unreadable_file_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

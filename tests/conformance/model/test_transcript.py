@@ -19,8 +19,8 @@ TEXT = Fixture("text", b"a.txt", 5, InMemory(b"Hello"))
 
 @contextlib.contextmanager
 def answering(reply: bytes, *, closes: bool = True) -> Iterator[tuple[ScenarioContext, bytearray]]:
-    """Give a stage whose server says one thing, and what it hears."""
-    heard = bytearray()
+    """Provide the context of a scenario whose server sends one reply, and what the server receives."""
+    received = bytearray()
     sockets: list[socket.socket] = []
 
     def dial(timeout_seconds: float, _buffer: int) -> socket.socket:
@@ -36,21 +36,21 @@ def answering(reply: bytes, *, closes: bool = True) -> Iterator[tuple[ScenarioCo
         RunContext(dial, RemoteFixtures({"text": TEXT}, knows_all=True), "2019", 0.3), is_crowded=False
     )
     try:
-        yield context, heard
+        yield context, received
     finally:
         context.close()
         for sock in sockets:
             sock.settimeout(5)
             with contextlib.suppress(ConnectionError):
                 while data := sock.recv(65536):
-                    heard += data
+                    received += data
             sock.close()
 
 
 def play(text: str, reply: bytes, *, closes: bool = True) -> bytes:
-    with answering(reply, closes=closes) as (context, heard):
+    with answering(reply, closes=closes) as (context, received):
         Transcript(text)(context)
-    return bytes(heard).removesuffix(b"quit\r\n")  # that of a client that leaves
+    return bytes(received).removesuffix(b"quit\r\n")  # that of a client that leaves
 
 
 def failure(text: str, reply: bytes, *, closes: bool = True) -> Failure:

@@ -95,11 +95,11 @@ def test_survives_a_server_that_sends_endlessly(name: str) -> None:
 
 
 def test_reports_a_server_that_is_not_running(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        port = nobody.getsockname()[1]
-    asked = Options(address=f"127.0.0.1:{port}", fixtures=tmp_path / "served", select=FEW, large_bytes=LARGE_BYTES)
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    options = Options(address=f"127.0.0.1:{port}", fixtures=tmp_path / "served", select=FEW, large_bytes=LARGE_BYTES)
     with pytest.raises(ServerStartError, match=f"cannot connect to 127.0.0.1:{port}: Connection refused; start"):
-        run(asked, launch=launch)
+        run(options, launch=launch)
 
 
 # --- Dialects ---------------------------------------------------------------------------------------
@@ -152,11 +152,11 @@ class Spy(Threads):
         super().__init__(commands)
         self.lines: dict[int, list[bytes]] = {}
 
-    def converse(self, sock: socket.socket) -> None:
+    def serve_client(self, sock: socket.socket) -> None:
         """Begin to listen."""
         self.lines[id(sock)] = []
         self.kept = [*getattr(self, "kept", []), sock]  # so that no id is there twice
-        super().converse(sock)
+        super().serve_client(sock)
 
     def answer(self, sock: socket.socket, raw: bytes) -> bool:
         """Keep a line."""
@@ -166,7 +166,7 @@ class Spy(Threads):
 
 @contextmanager
 def spying(directory: Path, dialect: str) -> Iterator[tuple[Spy, int]]:
-    """Give a server that knows what it was asked, and its port."""
+    """Provide a server that records what it was sent, and its port."""
     spy = Spy(Commands(directory, dialect))
     listener = spy.listen("127.0.0.1", 0)
     thread = threading.Thread(target=serve_until_closed, args=(spy, listener), daemon=True)
@@ -191,8 +191,8 @@ def serve_until_closed(spy: Spy, listener: socket.socket) -> None:
 def test_ends_each_connection_with_quit(dialect: str, tmp_path: Path) -> None:
     directory = tmp_path / "served"
     with spying(directory, dialect) as (spy, port):
-        asked = Options(address=f"127.0.0.1:{port}", fixtures=directory, large_bytes=LARGE_BYTES)
-        with Environment(asked) as environment, make_runner(asked, environment, lambda _event: None):
+        options = Options(address=f"127.0.0.1:{port}", fixtures=directory, large_bytes=LARGE_BYTES)
+        with Environment(options) as environment, make_runner(options, environment, lambda _event: None):
             pass
     connections = list(spy.lines.values())
     assert len(connections) > 10
@@ -206,11 +206,11 @@ def test_ends_each_connection_with_quit(dialect: str, tmp_path: Path) -> None:
 
 def test_reports_a_server_of_another_directory_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "own.txt").write_bytes(b"Own.")
-    asked = make_options("correct-threads", *FEW, serve=f"correct-threads -p {{port}} -d {tmp_path}", cwd="")
+    options = make_options("correct-threads", *FEW, serve=f"correct-threads -p {{port}} -d {tmp_path}", cwd="")
     with (
-        Environment(asked, forking.launch) as environment,
+        Environment(options, forking.launch) as environment,
         pytest.raises(ServerStartError, match=r"does not serve .*own\.txt") as caught,
-        make_runner(asked, environment, lambda _event: None),
+        make_runner(options, environment, lambda _event: None),
     ):
         pass
     assert "\n" not in str(caught.value)

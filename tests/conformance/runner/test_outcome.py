@@ -62,10 +62,13 @@ def test_run_holds_no_events_of_failed_scenarios() -> None:
         context.probe()
         raise_failure("nothing")
 
-    asked = make_options("correct-threads", "mine")
+    options = make_options("correct-threads", "mine")
     known = Catalogue([catalogue()["framing.one-command"], Scenario("mine.failing", "HFTP-3.6", failing, "Fails")])
     events = Events()
-    with Environment(asked, forking.launch) as environment, Runner(asked, known, events.append, environment) as runner:
+    with (
+        Environment(options, forking.launch) as environment,
+        Runner(options, known, events.append, environment) as runner,
+    ):
         assert runner.run().exit == 1
     assert len(events) == 4
     kept = weakref.ref(events)

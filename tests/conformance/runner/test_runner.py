@@ -22,36 +22,36 @@ from conformance.model.scenario import Chapter
 chapter = Chapter()
 hurried, shaken = [], []
 
-@chapter.play("mine.hasty", "HFTP-3.6", "Times out once")
-def hasty(stage):
+@chapter.play("mine.slow", "HFTP-3.6", "Times out once")
+def slow(context):
     if not hurried:
         hurried.append(1)
         raise Failure(Kind.TIMEOUT, "an answer", "nothing")
 
 @chapter.play("mine.shaky", "HFTP-3.6", "Fails once, beside others")
-def shaky(stage):
+def shaky(context):
     if not shaken:
         shaken.append(1)
         raise Failure(Kind.BODY, "this", "that")
 
 @chapter.play("mine.wrong", "HFTP-3.6", "Fails")
-def wrong(stage):
+def wrong(context):
     raise Failure(Kind.BODY, "this", "that")
 
 @chapter.play("mine.should", "HFTP-3.2", "Warns")
-def should(stage):
+def should(context):
     raise Failure(Kind.BODY, "this", "that")
 
 @chapter.play("mine.depending", "HFTP-3.6", "Depends", depends=["mine.wrong"])
-def depending(stage):
+def depending(context):
     raise AssertionError
 
 @chapter.play("mine.lacking", "HFTP-3.6", "Lacks a file", needs=["no-such-file"])
-def lacking(stage):
+def lacking(context):
     raise AssertionError
 
 @chapter.play("mine.not-offered", "HFTP-3.6", "Is not offered")
-def not_offered(stage):
+def not_offered(context):
     raise Unsupported("not offered")
 """
 
@@ -76,7 +76,7 @@ def test_each_outcome_has_its_verdict(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(SCENARIOS, encoding="ascii")
     assert verdicts(CORRECT, tmp_path, "--scenarios", str(file), "-t", "mine") == {
-        "mine.hasty": ("pass", ""),
+        "mine.slow": ("pass", ""),
         "mine.shaky": ("flaky", ""),
         "mine.wrong": ("fail", "body"),
         "mine.should": ("warn", "body"),

@@ -72,8 +72,8 @@ def test_unconfirmed_kind_has_no_short_timeouts_to_repeat() -> None:
     assert not Timeouts(1.0).refute(KIND)
 
 
-def in_vain(found: Run) -> list[float]:
-    """Return how long was waited for each scenario that timed out."""
+def timeouts_of(found: Run) -> list[float]:
+    """Return how long each scenario waited that timed out."""
     results = [result for result in found.results.values() if result.kind == "timeout"]
     return [float(result.got.split("within ")[1].split()[0]) for result in results]
 
@@ -82,7 +82,7 @@ def test_only_samples_of_a_kind_get_the_full_timeout() -> None:
     found = judge_command(f"{MODULE} silent-past-the-end", PAST_END, "slices.whole-text", "commands.unknown", jobs=1)
     assert set(found.with_verdict("pass")) == {"slices.whole-text", "commands.unknown"}
     assert found.with_verdict("flaky", "incomplete", "error") == []
-    waits = in_vain(found)
+    waits = timeouts_of(found)
     assert waits.count(max(waits)) < len(waits)
     assert max(waits) >= FULL_SECONDS
     assert found.end.exit == 1
@@ -133,5 +133,5 @@ def test_silence_fails_and_other_failures_do_not_depend_on_timeouts(jobs: int) -
     rows = [Scenario(f"mine.silent-{number}", "HFTP-3.6", silent, "Is silent") for number in range(6)]
     found = own(*rows, Scenario("mine.wrong", "HFTP-3.6", wrong, "Is wrong"), jobs=jobs)
     assert set(found.with_verdict("fail")) == {"mine.wrong", *(row.id for row in rows)}
-    waits = sorted(in_vain(found))
+    waits = sorted(timeouts_of(found))
     assert waits[0] < FULL_SECONDS <= waits[-1]

@@ -51,7 +51,7 @@ listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 while True:
     client, _ = listener.accept()
     print("accepted", flush=True)
-    while True:  # one client after the other, each until it says quit
+    while True:  # one client after the other, each until it sends quit
         line = client.recv(100)
         if line:
             client.sendall(b"0 OK\\r\\n")
@@ -74,7 +74,7 @@ with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as listener:
     listener.accept()[0].recv(1)
 time.sleep(600)
 """
-PATIENCE_SECONDS = 20.0
+TIMEOUT_SECONDS = 20.0
 
 
 def is_alive(process: int) -> bool:
@@ -85,14 +85,14 @@ def is_alive(process: int) -> bool:
 
 
 def wait_until_gone(process: int) -> bool:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while is_alive(process) and time.monotonic() < deadline:
         time.sleep(0.02)
     return not is_alive(process)
 
 
 def read_number(path: Path) -> int:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not (path.exists() and path.read_text(encoding="ascii")):
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -161,7 +161,7 @@ def test_does_not_wait_for_a_server_that_has_exited(
         started = time.monotonic()
         with pytest.raises(ConnectionRefusedError):
             target.dial(1.0)
-        assert time.monotonic() - started < PATIENCE_SECONDS / 2
+        assert time.monotonic() - started < TIMEOUT_SECONDS / 2
         assert not target.is_listening
 
 
@@ -212,26 +212,26 @@ def test_ignores_an_older_process_that_starts_to_listen(tmp_path: Path, monkeypa
 @pytest.fixture
 def long_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let servers have more time to start than a test may take."""
-    monkeypatch.setattr("conformance.target.managed_server.START_SECONDS", 100 * PATIENCE_SECONDS)
+    monkeypatch.setattr("conformance.target.managed_server.START_SECONDS", 100 * TIMEOUT_SECONDS)
 
 
-@pytest.mark.timeout(PATIENCE_SECONDS)
+@pytest.mark.timeout(TIMEOUT_SECONDS)
 @pytest.mark.usefixtures("long_start")
 def test_reports_a_server_that_ignores_its_port(tmp_path: Path, scripted: Callable[..., Start]) -> None:
     command = scripted(LISTENS).command.replace("{port}", f"{free_port()} 0 127.0.0.1 {{port}}")
     start = Start(command, timeout_scale=0.1)
-    told = r"does not listen on 127.0.0.1:\d+; it listens on 127.0.0.1:\d+ instead: does it ignore \{port\}\?"
-    with pytest.raises(ServerStartError, match=told), ManagedServer(None, start, directory=tmp_path):
+    expected = r"does not listen on 127.0.0.1:\d+; it listens on 127.0.0.1:\d+ instead: does it ignore \{port\}\?"
+    with pytest.raises(ServerStartError, match=expected), ManagedServer(None, start, directory=tmp_path):
         pass
 
 
-@pytest.mark.timeout(PATIENCE_SECONDS)
+@pytest.mark.timeout(TIMEOUT_SECONDS)
 @pytest.mark.usefixtures("long_start")
 def test_reports_a_server_on_another_host(tmp_path: Path, scripted: Callable[..., Start]) -> None:
     address = Address("127.0.0.1", free_port())
     start = scripted(LISTENS, "0", "127.0.0.2", timeout_scale=0.1)
-    told = rf"it listens on 127.0.0.2:{address.port} instead: give 127.0.0.2:{address.port} as the address"
-    with pytest.raises(ServerStartError, match=told), ManagedServer(address, start, directory=tmp_path):
+    expected = rf"it listens on 127.0.0.2:{address.port} instead: give 127.0.0.2:{address.port} as the address"
+    with pytest.raises(ServerStartError, match=expected), ManagedServer(address, start, directory=tmp_path):
         pass
 
 
@@ -259,7 +259,7 @@ def test_detects_a_server_that_stops_listening(tmp_path: Path, scripted: Callabl
     with ManagedServer(None, scripted(STOPS_LISTENING), directory=tmp_path) as target:
         assert target.queue_length() == 0
         target.dial(1.0).close()
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while target.is_listening:
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -273,7 +273,7 @@ def test_shows_processor_time_without_traffic(tmp_path: Path, scripted: Callable
         ask(target)
         before = target.cpu_seconds()
         assert before is not None
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while (target.cpu_seconds() or 0) < before + 0.2:
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -378,7 +378,7 @@ def test_killed_suite_leaves_no_process(tmp_path: Path, number: signal.Signals) 
     )
     daemon = read_number(pid_file)
     suite.send_signal(number)
-    suite.wait(PATIENCE_SECONDS)
+    suite.wait(TIMEOUT_SECONDS)
     assert wait_until_gone(daemon)
 
 

@@ -65,7 +65,7 @@ def complaint(start: Start, directory: Path, address: Address | None = None) -> 
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "expected"),
     [
         (
             "make: ./server {port}",
@@ -129,27 +129,27 @@ def complaint(start: Start, directory: Path, address: Address | None = None) -> 
         ("nowhere: ./nothing {port}", "--cwd: no such directory: "),
     ],
 )
-def test_explains_a_program_that_does_not_start(project: Path, command: str, told: str) -> None:
+def test_explains_a_program_that_does_not_start(project: Path, command: str, expected: str) -> None:
     folder, _, command = command.partition(": ")
     program = command.split()[0]
     if program.islower() and "/" not in program and program != "server-program" and not shutil.which(program):
         pytest.skip(f"there is no {program}")
     if program == "java" and " Needs" in command:
         os.system(f"cd {project}/java/classes && javac *.java && rm Absent.class")
-    told = told.replace("PYTHON", sys.executable).replace("NODE", shutil.which("node") or "")
-    told = told.replace("JAVA", shutil.which("java") or "")
+    expected = expected.replace("PYTHON", sys.executable).replace("NODE", shutil.which("node") or "")
+    expected = expected.replace("JAVA", shutil.which("java") or "")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         command = command.replace("TAKEN", str(taken.getsockname()[1])).replace("PYTHON", INTERPRETER)
         message = complaint(Start(command, str(project / folder)), project)
-    assert told in message
+    assert expected in message
 
 
 def test_names_the_process_that_uses_the_port(project: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = Address("127.0.0.1", taken.getsockname()[1])
         start = Start(f"{INTERPRETER} fixed.py {{port}}", str(project / "python"))
-        told = rf"{address} is taken by .*process {os.getpid()}: end it, or choose another port"
-        assert re.search(told, complaint(start, project, address))
+        expected = rf"{address} is taken by .*process {os.getpid()}: end it, or choose another port"
+        assert re.search(expected, complaint(start, project, address))
 
 
 RECORDED = [
@@ -207,11 +207,11 @@ RECORDED = [
 ]
 
 
-@pytest.mark.parametrize(("output", "told"), RECORDED)
-def test_explains_recorded_output(tmp_path: Path, output: str, told: str) -> None:
+@pytest.mark.parametrize(("output", "expected"), RECORDED)
+def test_explains_recorded_output(tmp_path: Path, output: str, expected: str) -> None:
     address = Address("127.0.0.1", free_port())
     failed = FailedStart("./server -p 1", ["./server", "-p", "1"], tmp_path, address, output, 1)
-    assert told in failed.explain()
+    assert expected in failed.explain()
     assert failed.is_address_in_use == ("ddress already in use" in output)
 
 

@@ -1,4 +1,4 @@
-"""Servers that are no servers: each does one thing to every client, whatever it asks."""
+"""Hostile servers: each does the same to every client, whatever it sends."""
 
 import contextlib
 import itertools
@@ -10,14 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-Play = Callable[[socket.socket], None]
-HOSTILE: dict[str, Play] = {}
+Handler = Callable[[socket.socket], None]
+HOSTILE: dict[str, Handler] = {}
 
 
-def hostile(play: Play) -> Play:
-    """Register what is done to each client; the docstring says what it is."""
-    HOSTILE[play.__name__.replace("_", "-")] = play
-    return play
+def hostile(handler: Handler) -> Handler:
+    """Register a handler of clients; its docstring describes it."""
+    HOSTILE[handler.__name__.replace("_", "-")] = handler
+    return handler
 
 
 def send_for_ever(sock: socket.socket, parts: Iterable[bytes], pause_seconds: float = 0.0) -> None:
@@ -54,13 +54,13 @@ def reset_at_command(sock: socket.socket) -> None:
 
 @hostile
 def silent(sock: socket.socket) -> None:
-    """Accept, read, and never say anything."""
+    """Accept, read, and never send anything."""
     read_for_ever(sock)
 
 
 @hostile
 def deaf(sock: socket.socket) -> None:
-    """Accept, and neither read nor say anything."""
+    """Accept, and neither read nor send anything."""
     while sock.recv(1, socket.MSG_PEEK):
         time.sleep(0.2)
 
@@ -191,14 +191,14 @@ def leaves_after_three(sock: socket.socket) -> None:
 LEAVING = itertools.count(1)
 
 
-def serve(play: Play, listener: socket.socket) -> None:
-    """Play with each client in a thread of its own, until one of them ends the process."""
+def serve(handler: Handler, listener: socket.socket) -> None:
+    """Handle each client in a thread of its own, until one of them ends the process."""
     is_over = threading.Event()
 
     def attend(sock: socket.socket) -> None:
         with sock, contextlib.suppress(OSError):
             try:
-                play(sock)
+                handler(sock)
             except SystemExit:
                 is_over.set()
 
