@@ -21,7 +21,7 @@ SILENCE_SECONDS = 0.15
 
 
 class Running:
-    """A forked server, to which nothing has connected yet."""
+    """A forked server without connections so far."""
 
     def __init__(self, name: str, directory: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="hftp-kinds-") as scratch:

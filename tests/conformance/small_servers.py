@@ -38,7 +38,7 @@ class SometimesExtraLine(Commands):
 
 
 class EndsInTheNextBatch(Commands):
-    """A NUL is answered rightly, and ends the process when others have long been served."""
+    """A NUL is answered correctly, and ends the process some time later."""
 
     def reply(self, raw: bytes) -> tuple[Parts, bool]:
         """End later."""
@@ -48,7 +48,7 @@ class EndsInTheNextBatch(Commands):
 
 
 class ChangingForms(Commands):
-    """A status line has a number of its own in the place of the space, another one each time."""
+    """The space of a status line is replaced by a number, another one each time."""
 
     numbers = itertools.count(1)
 
@@ -85,7 +85,7 @@ class NeverHelps(Commands):
 
 
 class SilentPastTheEnd(Commands):
-    """What goes past the end of a file is never answered."""
+    """A slice past the end of a file is never answered."""
 
     def check_range(self, offset: int, size: int, file_size: int) -> None:
         """Hang where the range is wrong."""

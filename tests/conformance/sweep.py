@@ -33,7 +33,7 @@ _M_ARENA_MAX = -8
 
 
 class Judged(NamedTuple):
-    """How one server fared in one run."""
+    """The result of one server in one run."""
 
     seconds: float
     counts: dict[str, int]

@@ -57,7 +57,7 @@ FOREIGN = ANY % b"201|202"
 
 
 class Running:
-    """A server in a process of its own."""
+    """A server in its own process."""
 
     def __init__(self, words: list[str], directory: Path, scratch: Path, dialect: str) -> None:
         port_file = scratch / "port"

@@ -28,7 +28,7 @@ MOST_KIB = 300 << 10
 
 
 class Run(NamedTuple):
-    """How it ended."""
+    """How a run ended."""
 
     end: RunEnd
     seconds: float

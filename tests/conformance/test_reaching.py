@@ -27,7 +27,7 @@ TIMEOUT_SECONDS = 30.0
 
 
 class Socks(socketserver.StreamRequestHandler):
-    """A SOCKS5 proxy of one command, that resolves all names to the loopback address, and remembers them."""
+    """A minimal SOCKS5 proxy that resolves all names to the loopback address, and records them."""
 
     names: list[bytes]
 
@@ -57,7 +57,7 @@ class Socks(socketserver.StreamRequestHandler):
 
 @contextmanager
 def proxy() -> Iterator[tuple[str, list[bytes]]]:
-    """Give the URL of a proxy, and the names that it was asked for."""
+    """Provide the URL of a proxy, and the names that it resolved."""
     names: list[bytes] = []
     handler = type("Remembering", (Socks,), {"names": names})
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:

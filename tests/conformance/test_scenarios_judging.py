@@ -273,7 +273,7 @@ def test_serving_others_afterwards_is_a_must(scenario_id: str) -> None:
 
 
 class Emptied(Files):
-    """A directory that is empty while it is asked for."""
+    """A directory that is empty while its path is read."""
 
     @contextlib.contextmanager
     def emptied(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Every option works, by environment too; bad use is one clear line and no traceback."""
+"""Every option works, also from the environment; invalid use is one clear line without a traceback."""
 
 import json
 import os
@@ -105,7 +105,7 @@ BAD_USE = {
 
 @pytest.mark.usefixtures("log")
 @pytest.mark.parametrize(("arguments", "status", "message"), BAD_USE.values(), ids=BAD_USE)
-def test_bad_use_is_one_clear_line(
+def test_reports_invalid_use_in_one_line(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], status: int, message: str
 ) -> None:
     usual = [] if "-d" in arguments else ["-d", str(tmp_path)]
@@ -118,7 +118,7 @@ def test_bad_use_is_one_clear_line(
     assert message in line
 
 
-def test_a_taken_port_is_one_clear_line(directory: Path) -> None:
+def test_reports_a_port_in_use_in_one_line(directory: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run("-d", str(directory), "-p", str(port))
@@ -133,7 +133,7 @@ def test_a_taken_port_is_one_clear_line(directory: Path) -> None:
     ("name", "value"),
     [("ENGINE", "steam"), ("PORT", "http"), ("DIALECT", "1066"), ("VERBOSE", "very"), ("HIDDEN", "perhaps")],
 )
-def test_bad_use_by_environment_is_one_clear_line(
+def test_reports_an_invalid_environment_variable_in_one_line(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(f"GREENSERVER_{name}", value)
@@ -143,7 +143,7 @@ def test_bad_use_by_environment_is_one_clear_line(
     assert f"It was set by GREENSERVER_{name}." in line
 
 
-def test_a_port_that_is_for_root_is_refused_with_a_way_out() -> None:
+def test_reports_a_privileged_port_with_a_remedy() -> None:
     if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text(encoding="ascii")) <= 80:
         pytest.skip("every user may listen on port 80 here")
     done = subprocess.run(
@@ -162,13 +162,13 @@ def test_a_port_that_is_for_root_is_refused_with_a_way_out() -> None:
     )
 
 
-def test_bad_use_of_the_program_has_no_traceback() -> None:
+def test_invalid_use_of_the_program_has_no_traceback() -> None:
     done = run("--engine", "steam")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_giving_up_is_a_failure_without_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_abort_exits_silently_with_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
     def give_up(*_: object, **__: object) -> None:
         raise click.Abort
 
@@ -180,20 +180,20 @@ def test_giving_up_is_a_failure_without_words(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
-def test_help_tells_every_option(capsys: pytest.CaptureFixture[str], option: str) -> None:
+def test_help_lists_every_option(capsys: pytest.CaptureFixture[str], option: str) -> None:
     assert exit_of(option) == 0
-    told = capsys.readouterr().out
+    help_text = capsys.readouterr().out
     for each in cli.serve.params:
-        assert max(each.opts) in told
-    assert "GREENSERVER_PORT" in told
+        assert max(each.opts) in help_text
+    assert "GREENSERVER_PORT" in help_text
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_of("--version") == 0
     assert capsys.readouterr().out == f"greenserver {__version__}\n"
 
 
-def test_the_first_line_says_where_what_and_how_to_try_it_and_the_port_file_says_the_port(
+def test_first_line_shows_address_directory_and_example_and_port_file_has_the_port(
     start: Start, directory: Path, engine: str
 ) -> None:
     server = start(directory, "--engine", engine)
@@ -206,7 +206,7 @@ def test_the_first_line_says_where_what_and_how_to_try_it_and_the_port_file_says
     assert server.log().splitlines()[-1].endswith(f"INFO    stopped address=127.0.0.1:{server.port}")
 
 
-def test_the_default_directory_is_the_current_one_and_the_default_engine_gevents(tmp_path: Path) -> None:
+def test_defaults_to_the_current_directory_and_gevent(tmp_path: Path) -> None:
     (tmp_path / "here").write_bytes(b"abc")
     with subprocess.Popen(
         [sys.executable, "-m", "greenserver", "-p", "0"],
@@ -228,7 +228,7 @@ def test_the_default_directory_is_the_current_one_and_the_default_engine_gevents
             assert process.wait(20) == 0
 
 
-def test_every_option_can_be_given_by_environment(start: Start, tmp_path: Path, directory: Path) -> None:
+def test_environment_sets_every_option(start: Start, tmp_path: Path, directory: Path) -> None:
     environment = {
         "GREENSERVER_ENGINE": "selectors",
         "GREENSERVER_DIALECT": "2019",
@@ -247,21 +247,25 @@ def test_every_option_can_be_given_by_environment(start: Start, tmp_path: Path, 
     assert "cannot serve /nowhere" in done.stderr
 
 
-def test_the_command_line_wins_over_the_environment(start: Start, directory: Path) -> None:
+def test_command_line_overrides_the_environment(start: Start, directory: Path) -> None:
     server = start(directory, "--dialect", "2018", environment={"GREENSERVER_DIALECT": "2016"})
     assert server.ask(b"get_slice one 0 1\r\n") == OK + b"1"
 
 
-@pytest.mark.parametrize(("options", "is_told"), [((), True), (("-v",), True), (("-q",), False), (("-qq",), False)])
-def test_quiet_is_quiet(start: Start, directory: Path, options: tuple[str, ...], is_told: bool) -> None:
+@pytest.mark.parametrize(
+    ("options", "logs_commands"), [((), True), (("-v",), True), (("-q",), False), (("-qq",), False)]
+)
+def test_quiet_lowers_the_log_level(
+    start: Start, directory: Path, options: tuple[str, ...], logs_commands: bool
+) -> None:
     server = start(directory, "--engine", "sequential", *options)
     server.ask(b"quit\r\n")
     assert server.stop() == 0
-    assert ("command" in server.log()) == is_told
+    assert ("command" in server.log()) == logs_commands
     assert ("WARNING" in server.log()) == (options != ("-qq",))
 
 
-def test_ipv6_is_served(start: Start, directory: Path) -> None:
+def test_serves_ipv6(start: Start, directory: Path) -> None:
     server = start(directory, "--engine", "selectors", "--address", "::1")
     with Client(socket.create_connection(("::1", server.port), 20)) as client:
         client.send(b"get_metadata one\r\nquit\r\n")
@@ -271,12 +275,12 @@ def test_ipv6_is_served(start: Start, directory: Path) -> None:
     assert "client=[::1]:" in server.log()
 
 
-def test_the_wildcard_address_is_tried_on_this_machine(directory: Path) -> None:
+def test_example_for_a_wildcard_address_uses_the_loopback_address(directory: Path) -> None:
     with greenserver.Server(directory, address="0.0.0.0", port=0) as server:
         assert cli.introduction(server.host, server.port, Settings()).endswith(f"nc 127.0.0.1 {server.port}")
 
 
-def test_a_stopped_server_can_be_started_again_on_its_port(start: Start, directory: Path) -> None:
+def test_restarts_on_the_same_port(start: Start, directory: Path) -> None:
     first = start(directory, "--engine", "threads")
     with first.connect() as client:
         client.send(b"get_metadata one\r\n")

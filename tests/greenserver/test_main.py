@@ -15,7 +15,7 @@ def run_program() -> None:
     program.main()
 
 
-def test_main_runs_the_command_line_with_monkey_patching(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_main_patches_before_it_runs_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[object] = []
     monkeypatch.setattr(cli, "main", lambda **settings: given.append(settings))
     run_program()
@@ -34,7 +34,7 @@ def test_main_runs_the_command_line_with_monkey_patching(monkeypatch: pytest.Mon
         (["--engine=threads", "--engine", "sequential"], ("", ""), "sequential"),
     ],
 )
-def test_the_engine_is_known_before_anything_is_imported_that_it_may_need_patched(
+def test_finds_the_engine_before_importing_anything_to_be_patched(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], other_sources: tuple[str, str], engine: str
 ) -> None:
     environment, file = other_sources

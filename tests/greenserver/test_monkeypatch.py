@@ -1,4 +1,4 @@
-"""Only the engine of greenlets patches, and whoever starts the program finds all of it patched in time."""
+"""Only the gevent engine monkey-patches, completely and before anything else is imported."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_only_gevent_patches(engine: str, is_patched: bool) -> None:
     assert output_of(_SCRIPT, engine) == (f"{is_patched}\n", "")
 
 
-def test_patching_looks_for_no_plugins_and_loads_no_more_than_it_needs() -> None:
+def test_patching_looks_for_no_plugins_and_loads_only_what_it_needs() -> None:
     script = (
         # On Python 3.10 platform, which click and gevent need, brings subprocess.
         "import platform, sys, uuid; before = set(sys.modules); "
@@ -37,7 +37,7 @@ def test_patching_looks_for_no_plugins_and_loads_no_more_than_it_needs() -> None
     assert output_of(script) == ("[] [True, True, True, True]\n", "")
 
 
-def test_whoever_speaks_no_tls_and_resolves_no_name_does_not_wait_for_what_does() -> None:
+def test_does_not_load_ssl_and_resolver_without_need() -> None:
     script = (
         "import sys; from greenserver.monkeypatch import patch_for; patch_for('gevent'); "
         "from greenserver import Server, engines; import greenserver.service.process; engines.load('gevent'); "
@@ -47,7 +47,7 @@ def test_whoever_speaks_no_tls_and_resolves_no_name_does_not_wait_for_what_does(
     assert output_of(script) == ("set()\n", "")
 
 
-def test_a_process_can_be_started_once_greenlets_run() -> None:
+def test_subprocess_works_while_greenlets_run() -> None:
     script = (
         "from greenserver.monkeypatch import patch_for; patch_for('gevent'); import gevent, subprocess, sys; "
         "gevent.sleep(); print(subprocess.run([sys.executable, '-c', ''], timeout=30).returncode)"
@@ -55,6 +55,6 @@ def test_a_process_can_be_started_once_greenlets_run() -> None:
     assert output_of(script) == ("0\n", "")
 
 
-def test_the_command_line_is_known_without_a_socket() -> None:
+def test_parses_the_command_line_without_importing_sockets() -> None:
     script = "import sys, greenserver.cli; print({'socket', 'ssl', 'gevent', 'logging'} & set(sys.modules))"
     assert output_of(script) == ("set()\n", "")

@@ -175,7 +175,7 @@ def test_admin_process_ends_with_a_killed_server(watched: Server) -> None:
 def test_needs_no_file_for_metrics_and_readiness(
     start: Start, directory: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    """Where there is none, none can be removed, replaced or filled up: not by who cleans the temporary directory."""
+    """A file could be removed, replaced or filled up, for example by a cleaner of the temporary directory."""
     nowhere = dict.fromkeys(("TMPDIR", "RUNTIME_DIRECTORY"), str(tmp_path / "nowhere"))
     server = start(directory, "--admin", "127.0.0.1:0", *options, environment=nowhere)
     server.ask(b"get_metadata one\r\n")

@@ -85,7 +85,7 @@ def test_full_page_raises_and_keeps_its_numbers(memory: SharedMemory) -> None:
 
 
 def test_reader_sees_each_number_exactly_once(memory: SharedMemory) -> None:
-    """A process that ends is moved to the ended ones while others read: half of the move must not be seen."""
+    """The counts of an ended process are moved during a read; the reader must not see half of that."""
     seen = SharedMemory(memory.fileno())
     number = memory.allot()
     count(memory, number, kept=1, held=1)
@@ -133,7 +133,7 @@ def test_reader_gives_up_after_a_while(memory: SharedMemory, monkeypatch: pytest
 
 
 def test_lack_of_memory_raises_before_the_first_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To write where there is no memory would be a SIGBUS."""
+    """A write without memory would raise SIGBUS."""
     mounting = ["mount", "-t", "tmpfs", "-o", f"size={4 * PAGE_BYTES}", "tmpfs", str(tmp_path)]
     if subprocess.run(mounting, capture_output=True, check=False).returncode:
         pytest.skip("only root can mount a disk")

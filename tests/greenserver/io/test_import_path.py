@@ -88,7 +88,7 @@ def test_other_commands_import_nothing_from_the_served_directory(trap: Path, arg
 
 @pytest.mark.parametrize("how", ["-m", "PYTHONPATH"])
 def test_ignores_the_current_directory_on_the_path(trap: Path, how: str) -> None:
-    """What an interpreter looks for by itself it finds there before this program can prevent it."""
+    """Modules that the interpreter imports by itself are loaded before the program can prevent it."""
     for name in BY_THE_INTERPRETER:
         (trap / f"{name}.py").unlink()
     for name in ("socket", "select", "selectors", "threading"):  # runpy and site may import these

@@ -78,7 +78,7 @@ def missing() -> str:
 
 
 class Machine:
-    """A systemd of its own, which has the units and the configuration."""
+    """A separate systemd with the units and the configuration."""
 
     def __init__(self, process: int) -> None:
         self._enter = ["nsenter", "--target", str(process), "--mount", "--net", "--pid"]

@@ -1,4 +1,4 @@
-"""A worker reports that it is ready, and its exit status output whether another start may help."""
+"""A worker reports that it is ready, and its exit status shows whether another start may help."""
 
 import os
 import re

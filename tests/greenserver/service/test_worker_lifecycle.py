@@ -46,7 +46,7 @@ print(f"{output}, exit {code}, same mask: {is_same}, signals of the parent: {pol
 
 
 class Watched(WorkerProcess):
-    """A worker that is no process: its signals are kept."""
+    """A worker without a process, which records its signals."""
 
     def __init__(self) -> None:
         reader, self.writer = os.pipe()
