@@ -36,11 +36,11 @@ _TRACEBACK: Final = f"python -X dev -m {PROGRAM} shows where"
 
 
 class _OutputClosedError(Exception):
-    """Nobody reads the standard output any more."""
+    """The reader of the standard output is gone."""
 
 
 class Commands(click.Group):
-    """Commands that end plainly if nobody reads their output; click would exit with 1, which means not conformant."""
+    """Commands that end without an error at a closed pipe; click would exit with 1, which means not conformant."""
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  (as in click)
         """Run the command; raise _OutputClosedError."""

@@ -180,7 +180,7 @@ def _serve(settings: Settings, arguments: Sequence[str], prepare: Callable[[str]
             host = strip_brackets(settings.address)
         try:
             print_line(introduction(host, port, settings))
-        except OSError:  # serve, even if nobody can read where
+        except OSError:  # serve, even if the address cannot be printed
             give_up_output()
         _warn(findings)
 

@@ -1,1 +1,1 @@
-"""Likely causes of failures, by chapter, and the control questions that tell them apart."""
+"""Likely causes of failures, by chapter, and the control requests that distinguish them."""

@@ -1,4 +1,4 @@
-"""Control questions: tell apart mistakes that cause the same failure.
+"""Control requests: distinguish mistakes that cause the same failure.
 
 Each function gets its own scenario context and returns whether the condition in its docstring holds; an exception
 means that it does not.
@@ -73,7 +73,7 @@ NUMBERS_ARE_CHECKED: Final = """
 
 
 def accepts(offset: str, size: str) -> str:
-    """Return the control question whether a slice with this OFFSET and SIZE is answered with 0."""
+    """Return a control request: whether a slice with this OFFSET and SIZE is answered with 0."""
     return f"""
     C: get_slice {{text}} {offset} {size}
     S: 0 *
@@ -81,7 +81,7 @@ def accepts(offset: str, size: str) -> str:
 
 
 def refuses(offset: str, size: str, code: int = 203) -> str:
-    """Return the control question whether a slice with this OFFSET and SIZE is answered with `code`."""
+    """Return a control request: whether a slice with this OFFSET and SIZE is answered with `code`."""
     return f"""
     C: get_slice {{text}} {offset} {size}
     S: {code} *
@@ -172,7 +172,7 @@ def _names(context: ScenarioContext) -> list[bytes]:
 
 
 def _size(context: ScenarioContext) -> int | None:
-    """Return the size that the server reports for the file of the control question; None if it is not found."""
+    """Return the size that the server reports for the file of the control request; None if it is not found."""
     client = context.connect()
     client.send_line(b"get_metadata " + _NEW)
     size = client.size() if client.status(0, 202).code == 0 else None

@@ -19,7 +19,7 @@ from conformance.model.transcript import Transcript
 if TYPE_CHECKING:
     from conformance.model.scenario import Scenario
 
-QUESTIONS: Final = 2
+MAX_CONTROLS: Final = 2
 """Maximum number of control requests per failure."""
 _WAITS: Final = 0.15
 """The timeout of a control request, as a fraction of the scenario's: no verdict depends on it."""
@@ -143,12 +143,12 @@ def likely(scenario: "Scenario", failure: Failure, context: ScenarioContext) -> 
 
     The failure's own cause takes precedence over those of the scenario, except for those about the next reply.
 
-    Sends at most QUESTIONS control requests, on new, unrecorded connections, for about one timeout of the context in
+    Sends at most MAX_CONTROLS control requests, on new, unrecorded connections, for about one timeout of the context in
     all. Never raises. Call it while the server runs and nothing else changes the directory: a control request may add
     a file to it temporarily.
     """
     _close(context)
-    questions = 0
+    sent = 0
     deadline = monotonic() + context.timeout_seconds
     for cause in scenario.causes.of(failure.kind):
         if (failure.cause and not cause.is_about_next) or not cause.fits(failure):
@@ -156,8 +156,8 @@ def likely(scenario: "Scenario", failure: Failure, context: ScenarioContext) -> 
         if cause.control is not None:
             known = context.run_context.controls
             if cause.control not in known:
-                questions += 1
-                if questions > QUESTIONS:
+                sent += 1
+                if sent > MAX_CONTROLS:
                     continue
                 known[cause.control] = cause.holds(_control_context(context, deadline))
             if not known[cause.control]:

@@ -28,7 +28,7 @@ class Reports:
         self._is_over = True
 
     def __call__(self, event: Event) -> None:
-        """Show and write an event; raise ReportError, or BrokenPipeError if nobody reads and there are no files."""
+        """Show and write an event; raise ReportError, or BrokenPipeError at a closed pipe if there are no files."""
         self.write(event)
         if self._terminal is not None:
             try:
@@ -81,7 +81,7 @@ def reports(ndjson: str | None, written: dict[str, str | None], *, is_verbose: b
     from conformance.reports.terminal import TerminalReport  # noqa: PLC0415
 
     class Piped(Console):
-        """A console that leaves it to its caller what happens if nobody reads any more."""
+        """A console whose caller handles a closed pipe."""
 
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError

@@ -36,7 +36,7 @@ def timeout_seconds(round_trip_seconds: float, scale: float) -> float:
 
 
 def run_seconds(scenarios: int, scale: float) -> float:
-    """Return the default deadline in seconds of a run of so many scenarios: many times what they usually take."""
+    """Return the default deadline of a run in seconds: many times what this number of scenarios usually takes."""
     return (RUN_SECONDS + SCENARIO_SECONDS * scenarios) * max(1.0, scale)
 
 

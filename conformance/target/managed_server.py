@@ -195,7 +195,7 @@ class ManagedServer:
         output.mark_start()
         self._watch = ListenerWatch(self.address, is_direct=not self._proxy)
         if self._watch.note_earlier():
-            message = f"--serve: {self.address} is taken by {self._watch.holder()}: end it, or choose another port"
+            message = f"--serve: {self.address} is in use by {self._watch.holder()}: stop it, or choose another port"
             raise AddressInUseError(message)
         suite, self._guard_pipe = os.pipe()
         try:

@@ -24,7 +24,7 @@ _numbers = itertools.count(1)
 
 
 class Remains:
-    """The processes of one start of a server, whoever their parents are."""
+    """The processes of one start of a server, whatever their parents are."""
 
     def __init__(self) -> None:
         self._name = f"{os.getpid()}-{next(_numbers)}"

@@ -187,7 +187,7 @@ def _in_use(failed: FailedStart, match: "re.Match[str]") -> str:
     """Explain that the address is in use, by a process or by sockets in TIME_WAIT, or that a different port is."""
     del match
     if failed.holder:
-        return f"{failed.address} is taken by {failed.holder}: end it, or choose another port"
+        return f"{failed.address} is in use by {failed.holder}: stop it, or choose another port"
     if not failed.address.path and can_bind(failed.address.port, resolve(failed.address)):
         return f"the server's port is taken, but {failed.address} is free: does it ignore {{port}}?"
     return (

@@ -34,11 +34,11 @@ def replay(
     transcript: list[WireEntry],
     dial: Callable[[float, int], socket.socket],
     timeout_seconds: float,
-    tell: Callable[[str], None],
+    write_line: Callable[[str], None],
     *,
     deadline: float,
 ) -> None:
-    """Send the recorded bytes, and read as many as were received; pass a line to `tell` for each step and difference.
+    """Send the recorded bytes, and read as many as were received; call `write_line` for each step and difference.
 
     Raises ReplayError for a payload that was too long to be recorded.
     """
@@ -47,11 +47,11 @@ def replay(
     for entry in transcript:
         number, what = entry.peer, entry.what
         if what == "connected":
-            tell(f"{number} connects")
+            write_line(f"{number} connects")
             try:
                 peers[number] = RawConnection(dial, record, number, timeout_seconds=timeout_seconds, deadline=deadline)
             except (Failure, Incomplete) as failure:
-                tell(f"{number} S: {failure}")
+                write_line(f"{number} S: {failure}")
                 return
             continue
         peer = peers.get(number)
@@ -59,14 +59,14 @@ def replay(
             continue
         if what == "sent":
             data = payload(entry)
-            tell(f"{number} C: {escape(data)}")
+            write_line(f"{number} C: {escape(data)}")
             peer.send(data)
         elif what == "received":
-            _receive(peer, entry, tell)
+            _receive(peer, entry, write_line)
         elif what == "end":
-            _receive_end(peer, tell)
+            _receive_end(peer, write_line)
         elif what in {"half-closed", "reset", "closed"}:
-            tell(f"{number} C: <{what}>")
+            write_line(f"{number} C: <{what}>")
             {"half-closed": peer.half_close, "reset": peer.reset, "closed": peer.close}[what]()
     for peer in peers.values():
         peer.close()
@@ -96,7 +96,7 @@ def _damaged(entry: WireEntry, why: str) -> ReplayError:
     )
 
 
-def _receive(peer: RawConnection, entry: WireEntry, tell: Callable[[str], None]) -> None:
+def _receive(peer: RawConnection, entry: WireEntry, write_line: Callable[[str], None]) -> None:
     size = entry.size or 0
     head, got = b"", 0
     try:
@@ -104,19 +104,19 @@ def _receive(peer: RawConnection, entry: WireEntry, tell: Callable[[str], None])
             head += piece[: 2048 - len(head)]
             got += len(piece)
     except (Failure, Incomplete) as failure:
-        tell(f"{peer.number} S: {escape(head, got)}; then {_got(failure)} (recorded: {size} bytes)")
+        write_line(f"{peer.number} S: {escape(head, got)}; then {_got(failure)} (recorded: {size} bytes)")
         return
     before = (entry.data or entry.head or "").encode("latin-1")
     differs = "" if head.startswith(before) else f" (recorded: {escape(before, size)})"
-    tell(f"{peer.number} S: {escape(head, got)}{differs}")
+    write_line(f"{peer.number} S: {escape(head, got)}{differs}")
 
 
-def _receive_end(peer: RawConnection, tell: Callable[[str], None]) -> None:
+def _receive_end(peer: RawConnection, write_line: Callable[[str], None]) -> None:
     try:
         peer.read_end()
-        tell(f"{peer.number} S: <close>")
+        write_line(f"{peer.number} S: <close>")
     except (Failure, Incomplete) as failure:
-        tell(f"{peer.number} S: {_got(failure)} (recorded: the end of the stream)")
+        write_line(f"{peer.number} S: {_got(failure)} (recorded: the end of the stream)")
 
 
 def _got(failure: Failure | Incomplete) -> str:

@@ -126,7 +126,7 @@ def reject_plain_text(sock: socket.socket) -> None:
 
 
 def linger(sock: socket.socket, seconds: float) -> Steps[None]:
-    """Shut down sending, then discard input until EOF, for at most so many seconds.
+    """Shut down sending, then discard input until EOF, for at most `seconds`.
 
     Closing a socket with unread input sends a reset, which can destroy the last reply before the client reads it
     (https://www.rfc-editor.org/rfc/rfc9293#section-3.6.1).

@@ -56,7 +56,7 @@ def load(name: str) -> Serve:
 def run_or_abort(connections: Collection[Connection], run: Callable[[float], object], grace_seconds: float) -> None:
     """Let connections that are asked to end do so within the grace period, then abort the rest.
 
-    `connections` holds the open ones; ``run(seconds)`` runs them for at most so many seconds, or until none is left.
+    `connections` holds the open ones; ``run(seconds)`` runs them for at most `seconds`, or until none is left.
     """
     run(grace_seconds)
     for connection in tuple(connections):

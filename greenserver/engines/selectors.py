@@ -84,7 +84,7 @@ class _Loop:
             self._turn(min(seconds, SWEEP_SECONDS))
 
     def _turn(self, seconds: float) -> None:
-        """Wait for at most so many seconds; resume what is ready, then what has to end or is past its deadline."""
+        """Wait for at most `seconds`; resume what is ready, then what has to end or is past its deadline."""
         if self._ending:
             seconds = 0.0
         if self._pauses:

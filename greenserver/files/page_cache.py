@@ -24,7 +24,7 @@ _LOOK_UP: Final = struct.pack("=QQQ", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 
 def is_name_cached(directory: int, name: str) -> bool:
     """Return whether the kernel can look up a name in a directory without I/O (RESOLVE_CACHED of openat2(2)).
 
-    Return False where that cannot be told: Linux before 5.12, openat2 forbidden, or no way to call it.
+    Return False where that is unknown: Linux before 5.12, openat2 forbidden, or no way to call it.
     """
     if c_library.SYSCALL is None:
         return False

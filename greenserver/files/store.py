@@ -46,7 +46,7 @@ _EFFECTIVE: Final = os.access in os.supports_effective_ids
 class FileStore:
     """The regular files of one directory, without subdirectories, whose names the protocol can express.
 
-    Names in calls consist of `limits.NAME_CHARACTERS`; the protocol has no other. Every call looks the file up anew,
+    Names in calls consist of `limits.NAME_CHARACTERS`; the protocol has no other. Every call looks up the file again,
     relative to a descriptor of the directory: the store never joins paths, and caches nothing.
 
     Raise OSError if the directory does not exist or is not a directory.

@@ -1,4 +1,4 @@
-"""Count the files of a directory that can be served, to tell an operator at start what may have been overlooked."""
+"""Count the files of a directory that can be served, to warn an operator at start of what may have been overlooked."""
 
 import os
 import re

@@ -15,5 +15,7 @@ def keep_large_blocks() -> bool:
     By default glibc adjusts its thresholds to what was freed before, and they may not suit the chunks of a slice:
     https://man7.org/linux/man-pages/man3/mallopt.3.html.
     """
-    tell = c_library.find("mallopt")
-    return tell is not None and bool(tell(_MMAP_THRESHOLD, KEPT_BLOCK_BYTES) and tell(_TRIM_THRESHOLD, KEPT_BYTES))
+    mallopt = c_library.find("mallopt")
+    return mallopt is not None and bool(
+        mallopt(_MMAP_THRESHOLD, KEPT_BLOCK_BYTES) and mallopt(_TRIM_THRESHOLD, KEPT_BYTES)
+    )

@@ -161,7 +161,7 @@ class ShutdownEvent:
             self.wake()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for at most so many seconds, and return whether the event is set or a wakeup came."""
+        """Wait for at most `seconds`, and return whether the event is set or a wakeup came."""
         return bool(poll(self.fileno(), READ, seconds))
 
     def close(self) -> None:

@@ -39,7 +39,7 @@ _removers: dict[int, RawSocket] = {}
 
 
 def open_socket(path: Path) -> socket.socket:
-    """Return a socket that listens on a path, in place of one that nobody listens on any more.
+    """Return a socket that listens on a path, in place of a stale one.
 
     Raise OSError if a server listens there, or something else has the name.
     """

@@ -123,7 +123,7 @@ def read_and_check(old: Settings, reread: Reread) -> tuple[Settings, list[str]]:
 
 
 def _answer(call: Callable[[], object], pipe: int) -> NoReturn:
-    """Send the result of a call, or a description of what it raised, and exit; also if nobody waits for it any more."""
+    """Send the result of a call, or a description of what it raised, and exit; also if the parent is gone."""
     try:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, 2 * TRIAL_SECONDS)

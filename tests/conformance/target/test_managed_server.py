@@ -187,7 +187,7 @@ def test_rejects_a_port_in_use_before_the_start(tmp_path: Path, host: str) -> No
     with socket.create_server((host, 0), reuse_port=True) as listener:
         address = Address("127.0.0.1", listener.getsockname()[1])
         start = Start(f"touch {tmp_path}/started", timeout_scale=0.1)
-        taken = rf"{address} is taken by .*process {os.getpid()}: end it, or choose another port"
+        taken = rf"{address} is in use by .*process {os.getpid()}: stop it, or choose another port"
         with pytest.raises(ServerStartError, match=taken), ManagedServer(address, start, directory=tmp_path):
             pass
     assert list(tmp_path.iterdir()) == []

@@ -148,7 +148,7 @@ def test_names_the_process_that_uses_the_port(project: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = Address("127.0.0.1", taken.getsockname()[1])
         start = Start(f"{INTERPRETER} fixed.py {{port}}", str(project / "python"))
-        expected = rf"{address} is taken by .*process {os.getpid()}: end it, or choose another port"
+        expected = rf"{address} is in use by .*process {os.getpid()}: stop it, or choose another port"
         assert re.search(expected, complaint(start, project, address))
 
 
