@@ -24,7 +24,7 @@ class Running:
     """A forked server without connections so far."""
 
     def __init__(self, name: str, directory: Path) -> None:
-        with tempfile.TemporaryDirectory(prefix="hftp-kinds-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="hftp-forked-") as scratch:
             port_file = Path(scratch) / "port"
             words = [name, "-p", "0", "--port-file", str(port_file), "-d", str(directory)]
             suite, self._pipe = os.pipe()

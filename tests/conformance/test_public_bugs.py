@@ -137,7 +137,7 @@ PATIENT = ("lone-lf-waits-loop", "lone-lf-waits-streams")
 STALE = ("listing-read-at-start", "listing-read-at-start-loop", "student-five-other-bugs")
 
 
-def test_tests_each_kind() -> None:
+def test_tests_each_bug() -> None:
     tested = {*SPEAKING, *EMPTY_LISTINGS, *LIMITS, *DEAF, *SPINNING, *EXITING, *CROWDED, *RESET, *SLOW, *PATIENT}
     tested |= {*STALE, "deaf-to-the-end", "student-five-bugs"}
     assert {name for name, bug in BUGS.items() if bug.module in MODULES} - tested == set()
