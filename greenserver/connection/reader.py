@@ -57,7 +57,7 @@ class Reader:
         self._whole_bytes = min(granted.line_bytes, WHOLE_LINE_BYTES)
         self._line_since, self._line_bytes = 0.0, 0  # start and length of the partial line; 0 between lines
         self._receive_raw: Callable[[int], bytes] = sock.recv
-        self._recv = self._receive_first
+        self._recv: Callable[[int], bytes] = self._receive_first
 
     def use(self, channel: "SecureChannel") -> None:
         """Receive through TLS from now on, first what has come with the handshake."""
