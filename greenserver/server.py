@@ -21,6 +21,7 @@ from greenserver.net.listening import close_listener, open_listener
 from greenserver.protocol.dialects import DEFAULT_DIALECT, DIALECTS
 from greenserver.telemetry.log import report
 from greenserver.telemetry.metrics import SILENT, Metrics
+from greenserver.telemetry.shortage import is_shortage, report_shortage
 
 if TYPE_CHECKING:
     import ssl
@@ -173,7 +174,10 @@ class Server:
         except DrainingError:  # the server has stopped
             pass
         except Exception as error:  # noqa: BLE001  (one client less, and no more)
-            report(_log, logging.ERROR, "connection failed", client=client, error=error)
+            if is_shortage(error):
+                report_shortage("connection", client=client)
+            else:
+                report(_log, logging.ERROR, "connection failed", client=client, error=error)
         sock.close()
         return None
 
@@ -193,6 +197,10 @@ class Server:
         if self._last_call is None:
             self._last_call = LastCall(self._listener)
         return not self._last_call.is_over()
+
+    def has_room(self) -> bool:
+        """Return whether there is memory for another client; otherwise it waits, unless the server has to stop."""
+        return self._stop.is_set or self._limiter.has_room()
 
     def drain(self) -> None:
         """Ask all connections to close after the reply in progress."""

@@ -96,6 +96,14 @@ KEPT_BYTES: Final = 4096 * KIB
 """Maximum free memory that a process keeps so (M_TRIM_THRESHOLD, mallopt(3)). Mapping new pages for each chunk takes
 a seventh of the time of a base64 slice."""
 
+THREAD_STACK_BYTES: Final = 512 * KIB
+"""Address space of a thread's stack. The default is 8 MiB (RLIMIT_STACK); a TLS handshake and tracebacks in the log
+take 20 KiB."""
+
+HEADROOM_BYTES: Final = 2 * MIB
+"""Address space that must be left, where it is limited, for another client to be accepted. The interpreter takes it in
+steps of 1 MiB, and some of its own allocations end the process when they fail."""
+
 POOLED_BUFFERS: Final = 8
 """Buffers of `CHUNK_BYTES` that are kept for reuse. One is in use at a time, more only if several threads read."""
 

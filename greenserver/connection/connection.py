@@ -8,13 +8,14 @@ cannot monopolize the server.
 import contextlib
 import socket
 from time import monotonic
+from typing import Final
 
 from greenserver.config import limits
 from greenserver.connection import handshake
 from greenserver.connection.flow_control import TooSlowError
 from greenserver.connection.reader import Reader
 from greenserver.connection.responder import Responder, Unfinished
-from greenserver.connection.serving_config import ServingConfig
+from greenserver.connection.serving_config import DrainingError, ServingConfig
 from greenserver.connection.state import BUSY, CLOSED, CLOSING, HANDSHAKE, IDLE, State, transition
 from greenserver.connection.writer import Writer
 from greenserver.io.wait import (
@@ -33,6 +34,9 @@ from greenserver.protocol.commands import split
 from greenserver.protocol.responses import Response
 from greenserver.protocol.status import OK, Status
 from greenserver.telemetry.access_log import AccessLog
+from greenserver.telemetry.shortage import OUT_OF_MEMORY, is_shortage
+
+INTERNAL_ERROR: Final = "internal error"
 
 
 class Connection:
@@ -47,7 +51,6 @@ class Connection:
 
     def __init__(self, sock: socket.socket, config: ServingConfig, client: str = "", *, may_block: bool = True) -> None:
         handshake.prepare(sock)
-        config.group.join()
         self.socket = sock
         self.wait: Waiter = wait_blocking
         """How `handle` and `read_buffer` wait."""
@@ -62,10 +65,33 @@ class Connection:
         self._slot = config.limiter.acquire(config.limits)
         self.is_dropped = self._slot.admission is Admission.DROPPED
         """Whether serving the connection only rejects it, at once."""
+        try:
+            config.group.join()
+        except DrainingError:
+            self._slot.release()
+            raise
 
     def handle(self) -> None:
-        """Serve the client until the connection ends."""
-        run_to_completion(self.steps(), self.socket, self.wait)
+        """Serve the client until the connection ends. Raise nothing."""
+        try:
+            run_to_completion(self.steps(), self.socket, self.wait)
+        except Exception as error:  # noqa: BLE001  (of the wait; ends this connection, and no other)
+            self.fail(error)
+
+    def reject(self, reason: str) -> None:
+        """Tell the client that the server has no room for it, and close; for an engine that cannot serve it.
+
+        This takes at most `LINGER_QUIET_SECONDS`, if the client does not close.
+        """
+        try:
+            self.config.limiter.report_no_resources(self._access_log.client, reason)
+            if self.config.tls is None:
+                handshake.reject_plain_text(self.socket)
+            run_to_completion(handshake.linger(self.socket, limits.LINGER_QUIET_SECONDS), self.socket, self.wait)
+        except Exception as error:  # noqa: BLE001  (as in `handle`)
+            self.fail(error)
+        finally:
+            self.abandon()
 
     def steps(self) -> Steps[None]:
         """Serve the client until the connection ends, one wait at a time. Raise nothing."""
@@ -75,10 +101,15 @@ class Connection:
         except GeneratorExit:
             pass
         except Exception as error:  # noqa: BLE001  (ends this connection, and no other)
-            outcome = "internal error"
+            outcome = OUT_OF_MEMORY if is_shortage(error) else INTERNAL_ERROR
             self._access_log.crashed(error)
         finally:
             self.abandon(outcome, limit)
+
+    def fail(self, error: Exception) -> None:
+        """End the connection because of an unexpected exception of its engine."""
+        self._access_log.crashed(error)
+        self.abandon(OUT_OF_MEMORY if is_shortage(error) else INTERNAL_ERROR)
 
     def read_buffer(self) -> str:
         r"""Receive one complete command, and return it without its line end.
@@ -145,6 +176,8 @@ class Connection:
         except handshake.HandshakeError as error:
             self.config.limiter.report_failed_handshake(error.kind, self._access_log.client, error)
         except OSError as error:
+            if is_shortage(error):
+                raise
             return error.strerror or str(error), ""
         return "closed", ""
 

@@ -29,6 +29,9 @@ class ConnectionFactory(Protocol):
     def has_queued(self) -> bool:
         """Return whether to go on accepting after a stop."""
 
+    def has_room(self) -> bool:
+        """Return whether there is memory for another client. If not, accept none, and ask again after a pause."""
+
     def drain(self) -> None:
         """Ask all connections to end after the reply in progress."""
 

@@ -1,5 +1,6 @@
 """Serve each connection in a greenlet, with gevent's StreamServer."""
 
+import contextlib
 import logging
 import socket
 from functools import partial
@@ -26,13 +27,17 @@ from greenserver.files.thread_pool import ThreadPool
 from greenserver.io.wait import KEEP_WAITING, LATE, NEVER, NOTHING, READ, READY, Job, ShutdownEvent, Wait
 from greenserver.net.drain import LOOK_SECONDS
 from greenserver.net.listening import (
+    ACCEPT_ERRORS,
+    always,
     close_listener,
     describe_peer,
     is_client_gone,
     report_accepted,
     report_failed_accept,
+    require_room,
 )
 from greenserver.telemetry.log import report
+from greenserver.telemetry.shortage import is_shortage, report_shortage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,26 +65,27 @@ def serve(listener: socket.socket, server: ConnectionFactory, stop: ShutdownEven
     waits = _Waits(granted.file_threads)
 
     def handle(sock: socket.socket, address: object) -> None:
-        plain = _PlainSocket(fileno=sock.detach())
+        plain = _PlainSocket(fileno=sock.fileno())
+        sock.detach()
         connection = server.connect(plain, describe_peer(address), may_block=False)
         if connection is None:
             return
-        connections.add(connection)
-        wait = connection.wait = _HubWait(connection, waits)
         try:
-            connection.handle()
+            connections.add(connection)
+            with contextlib.closing(_HubWait(connection, waits)) as connection.wait:
+                connection.handle()
+        except MemoryError as error:
+            connection.fail(error)
         finally:
-            wait.close()
             connections.discard(connection)
 
     # Not the Group itself: StreamServer would take it for a pool, and ask it for each client whether it is full.
     spawn: Any = greenlets.spawn
     acceptor = _Listener(listener, handle, spawn=spawn)
+    acceptor.has_room = server.has_room
     acceptor.start()
     while not stop.is_set:
-        gevent.socket.wait_read(stop.fileno())
-        stop.absorb()
-        waits.end_drained()
+        _absorb(stop, waits)
     while server.has_queued():
         gevent.sleep(LOOK_SECONDS)
     acceptor.stop_accepting()
@@ -92,30 +98,60 @@ def serve(listener: socket.socket, server: ConnectionFactory, stop: ShutdownEven
     waits.close()
 
 
+def _absorb(stop: ShutdownEvent, waits: "_Waits") -> None:
+    """Wait for a wakeup, and resume the connections that are asked to end."""
+    try:
+        gevent.socket.wait_read(stop.fileno())
+        stop.absorb()
+        waits.end_drained()
+    except MemoryError:
+        report_shortage("event loop")
+
+
 def _log_uncaught(_context: object, _kind: object, error: BaseException | None, _trace: object) -> None:
-    report(_log, logging.ERROR, "uncaught error in a greenlet", error=error)
+    if is_shortage(error):
+        report_shortage("greenlet")  # which had not yet begun: its client is cut
+    else:
+        report(_log, logging.ERROR, "uncaught error in a greenlet", error=error)
 
 
 class _Listener(StreamServer):
     """A StreamServer that logs and pauses when accept fails for lack of descriptors or memory."""
 
     max_accept = ACCEPT_BURST  # gevent's default of 100 can use up all descriptors before the first client is counted
+    min_delay = -1  # no pause of gevent's own when a greenlet cannot be started: without memory it would never end
+
+    has_room: "Callable[[], bool]" = staticmethod(always)
+    """Asked before each accept."""
 
     def do_read(self) -> tuple[gevent.socket.socket, Any] | None:  # type: ignore[override]  # stub: never None
         try:
+            require_room(self.has_room)
             accepted = super().do_read()
-        except OSError as error:
+        except ACCEPT_ERRORS as error:
             if not is_client_gone(error):
+                self._pause()
                 report_failed_accept(error)
-                self.stop_accepting()
-                gevent.spawn_later(ACCEPT_PAUSE_SECONDS, self._resume)
             return None
         report_accepted()
         return accepted
 
+    def start(self) -> None:
+        self._pauses = self.loop.timer(ACCEPT_PAUSE_SECONDS, ACCEPT_PAUSE_SECONDS)  # now: later there may be no memory
+        super().start()
+
+    def close(self) -> None:
+        super().close()
+        self._pauses.close()
+
+    def _pause(self) -> None:
+        self._pauses.start(self._resume)
+        self.stop_accepting()
+
     def _resume(self) -> None:
         if self.started:
-            self.start_accepting()
+            self.start_accepting()  # or else once more after another pause
+        self._pauses.stop()
 
 
 class _Waits:

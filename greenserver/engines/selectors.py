@@ -1,6 +1,7 @@
 """Serve all connections in one thread, with an event loop on one selector."""
 
 import _thread
+import contextlib
 import heapq
 import selectors
 from collections import deque
@@ -16,7 +17,8 @@ from greenserver.engines import ConnectionFactory, run_or_abort
 from greenserver.files.thread_pool import ThreadPool
 from greenserver.io.wait import KEEP_WAITING, LATE, NEVER, NOTHING, READY, ShutdownEvent, Steps, Wait
 from greenserver.net.drain import LOOK_SECONDS
-from greenserver.net.listening import accept, close_listener
+from greenserver.net.listening import ACCEPT_ERRORS, accept, close_listener
+from greenserver.telemetry.shortage import report_shortage
 
 _LISTENER: Final = "listener"
 _FILES: Final = "files"
@@ -67,7 +69,7 @@ class _Loop:
     def serve(self, stop: ShutdownEvent, grace_seconds: float) -> None:
         while not stop.is_set:
             self._listen()
-            self._turn(SWEEP_SECONDS)
+            self._turn(SWEEP_SECONDS if self._is_listening else ACCEPT_PAUSE_SECONDS)
         self._selector.unregister(stop.fileno())
         while self._server.has_queued():
             self._listen()
@@ -85,6 +87,12 @@ class _Loop:
 
     def _turn(self, seconds: float) -> None:
         """Wait for at most `seconds`; resume what is ready, then what has to end or is past its deadline."""
+        try:
+            self._take_turn(seconds)
+        except MemoryError:  # what is left is found again in the next turn
+            report_shortage("event loop")
+
+    def _take_turn(self, seconds: float) -> None:
         if self._ending:
             seconds = 0.0
         if self._pauses:
@@ -138,33 +146,47 @@ class _Loop:
 
     def _accept(self) -> None:
         try:
-            accepted = accept(self._listener)
-        except OSError:
+            accepted = accept(self._listener, self._server.has_room)
+        except ACCEPT_ERRORS:
             self._ignore_listener()
             self._accept_from = monotonic() + ACCEPT_PAUSE_SECONDS
             return
         if accepted is not None:
             connection = self._server.connect(*accepted, may_block=False)
             if connection is not None:
-                self._suspended[connection] = suspended = _Suspended(connection)
-                self._resume(suspended, None)
+                self._begin(connection)
+
+    def _begin(self, connection: Connection) -> None:
+        try:
+            self._suspended[connection] = suspended = _Suspended(connection)
+        except MemoryError as error:
+            connection.fail(error)
+        else:
+            self._resume(suspended, None)
 
     def _resume(self, suspended: _Suspended, outcome: object) -> None:
         """Run a connection until its next wait; the outcome of its first one is None."""
         try:
-            wait = suspended.steps.send(outcome)
+            suspended.asked = wait = suspended.steps.send(outcome)
+            if wait.events != suspended.events:
+                self._watch(suspended, wait.events)
+            if wait.events == NOTHING:
+                self._pause(suspended, wait)
         except StopIteration:
-            # Closing the socket removed it from the kernel's epoll set; this removes it from the selector's map.
-            if suspended.events:
+            self._forget(suspended)
+        except Exception as error:  # noqa: BLE001  (no memory for it in the selector; ends this connection, and no other)
+            suspended.connection.fail(error)
+            suspended.steps.close()
+            self._forget(suspended)
+
+    def _forget(self, suspended: _Suspended) -> None:
+        """Drop a connection that has ended."""
+        # Closing the socket removed it from the kernel's epoll set; this removes it from the selector's map.
+        if suspended.events:
+            with contextlib.suppress(KeyError):  # it could not be watched
                 self._selector.unregister(suspended.descriptor)
-            suspended.asked = NEVER
-            del self._suspended[suspended.connection]
-            return
-        suspended.asked = wait
-        if wait.events != suspended.events:
-            self._watch(suspended, wait.events)
-        if wait.events == NOTHING:
-            self._pause(suspended, wait)
+        suspended.asked = NEVER
+        self._suspended.pop(suspended.connection, None)
 
     def _watch(self, suspended: _Suspended, events: int) -> None:
         if events == NOTHING:

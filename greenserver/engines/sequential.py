@@ -13,7 +13,7 @@ from greenserver.net.listening import accept_until
 
 def serve(listener: socket.socket, server: ConnectionFactory, stop: ShutdownEvent, granted: Limits = DEFAULTS) -> None:
     """Serve clients one after another until the shutdown event is set."""
-    for sock, client in accept_until(stop, listener, server.has_queued):
+    for sock, client in accept_until(stop, listener, server.has_queued, server.has_room):
         connection = server.connect(sock, client)
         if connection is not None:
             connection.wait = _StoppableWait(connection, server, stop, granted.grace_seconds)

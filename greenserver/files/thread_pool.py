@@ -54,7 +54,11 @@ class ThreadPool:
         waiting = self._waiting.get(work)
         if waiting is None:
             self._waiting[work] = [done]
-            self._asked.put(work)
+            try:
+                self._asked.put(work)
+            except MemoryError:
+                del self._waiting[work]  # nothing would ever call back who joins it
+                raise
         else:
             waiting.append(done)
 

@@ -1,5 +1,6 @@
 """Functions of the C library, where this interpreter can call them."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -30,6 +31,13 @@ def find(name: str, *, keeps_gil: bool = False) -> Function | None:
         return None
     found: Function | None = getattr(library, name, None)
     return found
+
+
+def load(library: str) -> None:
+    """Load a library of the C library's that it may need later, when there may be no memory for it."""
+    if _ctypes is not None:
+        with contextlib.suppress(OSError):  # another C library, which does without
+            _ctypes.CDLL(library)
 
 
 def error_number() -> int:

@@ -8,6 +8,7 @@ from threading import Lock
 from typing import Final
 
 from greenserver.config import limits
+from greenserver.io import address_space
 from greenserver.io.descriptors import count_open
 from greenserver.telemetry.log import report
 from greenserver.telemetry.metrics import SILENT, Metrics
@@ -22,6 +23,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 FULL: Final = "full"
 CLIENT: Final = "client"
 PROXY: Final = "proxy"
+RESOURCES: Final = "resources"
 
 
 class Admission(Enum):
@@ -44,6 +46,7 @@ class ConnectionLimiter:
         self._metrics = metrics
         self._lock = Lock()
         self._capacity: int | None = None
+        self._is_memory_limited = False
         self._connections = 0
         self._rejected = 0
         self._per_client: dict[str, int] = {}
@@ -57,29 +60,39 @@ class ConnectionLimiter:
             PROXY: ThrottledWarning(
                 "rejecting connections: not from a trusted proxy", "rejected connections: not from a trusted proxy"
             ),
+            RESOURCES: ThrottledWarning(
+                "rejecting connections: no thread or memory left", "rejected connections: no thread or memory left"
+            ),
         }
 
     def measure_capacity(self) -> None:
-        """Lower the maximums to what RLIMIT_NOFILE allows. Call it before the first client is accepted."""
+        """Lower the maximums to what RLIMIT_NOFILE allows, and find out whether memory is limited.
+
+        Call it before the first client is accepted.
+        """
         self._capacity = descriptor_capacity()
+        self._is_memory_limited = address_space.is_limited()
+
+    def has_room(self) -> bool:
+        """Return whether there is memory for another connection: always for the only one, so that some are served."""
+        return not self._is_memory_limited or not self._connections or address_space.has_headroom()
 
     def acquire(self, granted: limits.Limits) -> "Slot":
         """Return a slot for a new connection, which says whether it is accepted."""
         max_connections, max_rejected = maximums(granted.max_connections, self._capacity)
+        slot = Slot(self, granted.max_connections_per_client)  # before it is counted: there may be no memory for it
         with self._lock:
             if self._connections < max_connections:
                 self._connections += 1
-                admission = Admission.ACCEPTED
+                slot.admission = slot.held = Admission.ACCEPTED
             elif self._rejected < max_rejected:
                 self._rejected += 1
-                admission = Admission.REJECTED
-            else:
-                admission = Admission.DROPPED
-        if admission is Admission.ACCEPTED:
+                slot.admission = slot.held = Admission.REJECTED
+        if slot.admission is Admission.ACCEPTED:
             self._warnings[FULL].is_not_seen()
         else:
             self._reject(FULL, max_connections=max_connections)
-        return Slot(self, admission, granted.max_connections_per_client)
+        return slot
 
     def acquire_client(self, name: str, most: int) -> bool:
         """Count a connection of a client; return False if it has too many."""
@@ -112,20 +125,25 @@ class ConnectionLimiter:
         else:
             report(_log, logging.INFO, "connection rejected", client=client, reason=str(error), kind=kind)
 
-    def _reject(self, reason: str, **facts: object) -> None:
-        self._metrics.refused(reason)
-        self._warnings[reason].happens(**facts)
+    def report_no_resources(self, client: str, reason: str) -> None:
+        """Count and log a connection that the engine has no thread or memory for."""
+        self._reject(RESOURCES, client=client, reason=reason)
+
+    def _reject(self, kind: str, **facts: object) -> None:
+        self._metrics.refused(kind)
+        self._warnings[kind].happens(**facts)
 
 
 class Slot:
     """What one connection holds of a limiter."""
 
-    __slots__ = ("_held", "_limiter", "_max_per_client", "_name", "admission")
+    __slots__ = ("_limiter", "_max_per_client", "_name", "admission", "held")
 
-    def __init__(self, limiter: ConnectionLimiter, admission: Admission, max_per_client: int) -> None:
-        self.admission = admission
+    def __init__(self, limiter: ConnectionLimiter, max_per_client: int) -> None:
+        self.admission = Admission.DROPPED
         """Also says whether the limit per client lets the connection in, once `acquire_client` was called."""
-        self._held = admission
+        self.held = Admission.DROPPED
+        """What the limiter has counted."""
         self._limiter = limiter
         self._max_per_client = max_per_client
         self._name = ""
@@ -141,8 +159,9 @@ class Slot:
 
     def release(self) -> None:
         """Release the slot; do nothing on a second call."""
-        self._limiter.release(self._held, self._name)
-        self._held, self._name = Admission.DROPPED, ""
+        held, name = self.held, self._name
+        self.held, self._name = Admission.DROPPED, ""
+        self._limiter.release(held, name)
 
 
 def descriptor_capacity() -> int | None:

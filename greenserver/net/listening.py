@@ -1,5 +1,6 @@
 """Open and close listening sockets, and accept from them."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -17,6 +18,8 @@ from greenserver.telemetry.throttle import ThrottledWarning
 _failing = ThrottledWarning(
     "accept failed; retrying", "accept failed for a while"
 )  # descriptors and memory are the process's or the system's: one warning for all servers in it
+
+ACCEPT_ERRORS: Final = (OSError, MemoryError)
 
 _CLIENT_GONE = frozenset({errno.EAGAIN, errno.ECONNABORTED, errno.EINTR, errno.EPROTO})
 
@@ -62,14 +65,20 @@ def _interface(number: int) -> str:
         return str(number)
 
 
-def accept(listener: socket.socket) -> tuple[socket.socket, str] | None:
+def always() -> bool:
+    """Return True: there is always room."""
+    return True
+
+
+def accept(listener: socket.socket, has_room: Callable[[], bool] = always) -> tuple[socket.socket, str] | None:
     """Accept a client, and return its socket and address; None if it disconnected or none is queued.
 
-    Raise OSError if the system has no descriptor or memory for it; pause before the next call.
+    Raise one of `ACCEPT_ERRORS` if there is no descriptor or memory for it; pause before the next call.
     """
     try:
+        require_room(has_room)
         client, address = listener.accept()
-    except OSError as error:
+    except ACCEPT_ERRORS as error:
         if is_client_gone(error):
             return None
         report_failed_accept(error)
@@ -78,37 +87,47 @@ def accept(listener: socket.socket) -> tuple[socket.socket, str] | None:
     return client, describe_peer(address)
 
 
+def require_room(has_room: Callable[[], bool]) -> None:
+    """Raise OSError, as accept(2) does, if there is no memory for another client: it waits in the accept queue."""
+    if not has_room():
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+
 def accept_until(
-    stop: ShutdownEvent, listener: socket.socket, has_queued: Callable[[], bool]
+    stop: ShutdownEvent,
+    listener: socket.socket,
+    has_queued: Callable[[], bool],
+    has_room: Callable[[], bool] = always,
 ) -> Iterator[tuple[socket.socket, str]]:
     """Accept and yield clients until the shutdown event is set, and then as long as `has_queued` says so."""
     while not stop.is_set or has_queued():
-        if stop.is_set:
-            ready = poll(listener.fileno(), READ, LOOK_SECONDS)
-        else:
-            ready = poll(listener.fileno(), READ, limits.IDLE_SECONDS, stop)
-        if listener.fileno() not in ready:
-            continue
         try:
-            accepted = accept(listener)
-        except OSError:
-            stop.wait(limits.ACCEPT_PAUSE_SECONDS)
+            if stop.is_set:
+                ready = poll(listener.fileno(), READ, LOOK_SECONDS)
+            else:
+                ready = poll(listener.fileno(), READ, limits.IDLE_SECONDS, stop)
+            if listener.fileno() not in ready:
+                continue
+            accepted = accept(listener, has_room)
+        except ACCEPT_ERRORS:
+            with contextlib.suppress(MemoryError):
+                stop.wait(limits.ACCEPT_PAUSE_SECONDS)
             continue
         if accepted is not None:
             yield accepted
 
 
-def is_client_gone(error: OSError) -> bool:
+def is_client_gone(error: Exception) -> bool:
     """Return whether accept failed because of the client, not for lack of descriptors or memory.
 
     accept(2) passes on network errors of the new connection: https://man7.org/linux/man-pages/man2/accept.2.html.
     """
-    return error.errno in _CLIENT_GONE
+    return isinstance(error, OSError) and error.errno in _CLIENT_GONE
 
 
 def report_failed_accept(error: Exception) -> None:
     """Log a failed accept, rate-limited."""
-    _failing.happens(reason=getattr(error, "strerror", None) or str(error))
+    _failing.happens(reason=getattr(error, "strerror", None) or str(error) or os.strerror(errno.ENOMEM))
 
 
 def report_accepted() -> None:

@@ -85,11 +85,11 @@ def _watched(stack: contextlib.ExitStack, settings: Settings) -> "tuple[Admin | 
 def make_server(settings: Settings, listener: socket.socket | None, metrics: Metrics) -> Server:
     """Return a server for the settings, which opens its own listener unless it is given one.
 
-    Also set the allocator to keep freed memory for later chunks.
+    Also set how this process allocates memory.
 
     Raise OSError with a readable message if a certificate or a key is unusable.
     """
-    allocator.keep_large_blocks()
+    allocator.configure()
     return Server(
         settings.directory,
         address=settings.address,

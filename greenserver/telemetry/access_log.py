@@ -5,6 +5,7 @@ from time import monotonic
 
 from greenserver.telemetry.log import report, shown
 from greenserver.telemetry.metrics import SILENT, Metrics
+from greenserver.telemetry.shortage import is_shortage, report_plenty, report_shortage
 
 _log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ class AccessLog:
 
     def connected(self) -> None:
         """Record that the connection is now served."""
+        report_plenty()
         self._metrics.connected()
         report(_log, logging.INFO, "connected", client=self.client)
 
@@ -41,18 +43,26 @@ class AccessLog:
     def failed(self, line: bytes, error: Exception) -> None:
         """Record a command that failed in the server; with its traceback, unless the system refused something."""
         facts = {"client": self.client, "command": shown(line)}
-        if isinstance(error, OSError):
+        if is_shortage(error):
+            report_shortage("command", **facts)
+        elif isinstance(error, OSError):
             report(_log, logging.ERROR, "command failed", error=None, **facts, reason=error.strerror or str(error))
         else:
             report(_log, logging.ERROR, "command failed", error=error, **facts)
 
     def cut(self, position: int, cause: BaseException | None) -> None:
         """Record a reply that was aborted, after `position` bytes of its body."""
-        report(_log, logging.ERROR, "reply aborted", client=self.client, position=position, error=cause)
+        if is_shortage(cause):
+            report_shortage("reply", client=self.client, position=position)
+        else:
+            report(_log, logging.ERROR, "reply aborted", client=self.client, position=position, error=cause)
 
     def crashed(self, error: Exception) -> None:
         """Record an unexpected exception, which ends the connection."""
-        report(_log, logging.ERROR, "connection failed", client=self.client, error=error)
+        if is_shortage(error):
+            report_shortage("connection", client=self.client)
+        else:
+            report(_log, logging.ERROR, "connection failed", client=self.client, error=error)
 
     def stalled(self, limit: str) -> None:
         """Record which limit the client was too slow for."""

@@ -38,9 +38,10 @@ _FACTS: Final = "facts"  # the attribute of a log record that holds the fields o
 
 
 def report(log: logging.Logger, level: int, event: str, *, error: BaseException | None = None, **facts: object) -> None:
-    """Log an event with its fields, and the traceback of an error."""
-    if log.isEnabledFor(level):
-        log.log(level, event, extra={_FACTS: facts}, exc_info=error)
+    """Log an event with its fields, and the traceback of an error; do nothing if there is no memory for that."""
+    with contextlib.suppress(MemoryError):
+        if log.isEnabledFor(level):
+            log.log(level, event, extra={_FACTS: facts}, exc_info=error)
 
 
 def configure(form: str, level: int) -> None:

@@ -16,7 +16,7 @@ class Metrics:
         """Count a connection that `connected` counted as closed, with its outcome (a short phrase) and duration."""
 
     def refused(self, reason: str) -> None:
-        """Count a rejected connection: "full", "client", "tls" or "proxy"."""
+        """Count a rejected connection: "full", "client", "tls", "proxy" or "resources"."""
 
     def stalled(self, what: str) -> None:
         """Count a connection that was closed for being too slow: "idle", "line", "write" or "handshake"."""

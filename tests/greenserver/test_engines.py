@@ -89,20 +89,29 @@ def test_an_engine_serves_in_the_current_process(directory: Path, engine: str) -
         assert not serving.is_alive()
 
 
-def test_a_connection_is_closed_if_no_thread_can_be_started(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    events: list[ShutdownEvent] = []
+def test_a_client_is_told_if_no_thread_can_be_started(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening(directory) as (server, listener, stop):
 
-    class NoThread:
-        def __init__(self, **_: object) -> None:
-            events[0].set()
-
-        def start(self) -> None:
+        def start_no_thread(*_: object) -> None:
+            stop.set()
             message = "can't start new thread"
             raise RuntimeError(message)
 
-    monkeypatch.setattr(threads, "Thread", NoThread)
+        monkeypatch.setattr(threads, "start_new_thread", start_no_thread)
+        with Client(socket.create_connection(listener.getsockname(), 20)) as client:
+            client.send(b"get_metadata one\r\n")
+            client.end()
+            threads.serve(listener, server, stop)
+            assert client.rest() == b"199 INTERNAL SERVER ERROR\r\n"
+
+
+def test_a_thread_that_cannot_begin_gives_its_connection_back(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with listening(directory) as (server, listener, stop):
-        events.append(stop)
+
+        def start_without_memory(*_: object) -> None:
+            stop.set()  # and the first call of the thread fails
+
+        monkeypatch.setattr(threads, "start_new_thread", start_without_memory)
         with Client(socket.create_connection(listener.getsockname(), 20)) as client:
             threads.serve(listener, server, stop)
             assert client.rest() == b""

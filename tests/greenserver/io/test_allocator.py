@@ -9,9 +9,9 @@ from tests.greenserver.serving import run_script
 _FAULTS = """
 import resource, sys
 from greenserver.config.limits import KEPT_BLOCK_BYTES, KEPT_BYTES
-from greenserver.io.allocator import keep_large_blocks
+from greenserver.io.allocator import configure
 
-print(keep_large_blocks() if sys.argv[1] == "keep" else None)
+print(configure() if sys.argv[1] == "keep" else None)
 size = KEPT_BLOCK_BYTES * 7 // 8
 count = KEPT_BYTES // KEPT_BLOCK_BYTES
 for turn in range(40):

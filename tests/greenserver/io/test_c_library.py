@@ -92,6 +92,6 @@ def test_static_interpreter_has_no_functions() -> None:
     done = run_script(
         f"import ctypes\n{refuse}\nctypes.PyDLL = ctypes.CDLL = refuse\n"
         "from greenserver.io import allocator, c_library\n"
-        "print(c_library.SYSCALL, allocator.keep_large_blocks())"
+        "print(c_library.SYSCALL, allocator.configure())"
     )
     assert (done.stdout, done.stderr) == ("None False\n", "")
