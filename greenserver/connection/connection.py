@@ -103,6 +103,7 @@ class Connection:
         except Exception as error:  # noqa: BLE001  (ends this connection, and no other)
             outcome = OUT_OF_MEMORY if is_shortage(error) else INTERNAL_ERROR
             self._access_log.crashed(error)
+            error.__traceback__ = None  # its frames, or their callers, refer to it in turn: all would be kept
         finally:
             self.abandon(outcome, limit)
 
@@ -151,6 +152,8 @@ class Connection:
             return
         was_served = self.state is not HANDSHAKE and self._slot.admission is Admission.ACCEPTED
         self._become(CLOSED)
+        self.wait = wait_blocking  # one of an engine refers to the connection
+        self._reader.close()
         try:
             self.socket.close()
             if was_served:
@@ -178,6 +181,7 @@ class Connection:
         except OSError as error:
             if is_shortage(error):
                 raise
+            error.__traceback__ = None  # as in `steps`
             return error.strerror or str(error), ""
         return "closed", ""
 
@@ -242,7 +246,10 @@ class Connection:
             if outcome is LATE:
                 raise TooSlowError("idle" if reader.lines.is_at_start else "line")
             if isinstance(outcome, Exception):
-                raise outcome
+                try:
+                    raise outcome
+                finally:
+                    del outcome  # no reference cycle of an exception and this frame
             if outcome is not READY:
                 return outcome if isinstance(outcome, Unfinished) else not reader.is_at_end
             if self.config.group.is_draining:

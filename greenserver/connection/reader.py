@@ -72,6 +72,10 @@ class Reader:
         self._recv = self._receive_raw
         return data
 
+    def close(self) -> None:
+        """Receive no more: before the first time, the reader refers to itself."""
+        self._recv = self._receive_raw
+
     def receive(self) -> bytes:
         """Receive once, less while several clients are active; return empty bytes at EOF.
 

@@ -237,7 +237,7 @@ class _Flow:
         """
         try:
             is_in_memory = self.send_part()
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             return error.with_traceback(None)  # its frames hold a chunk
         except Exception as error:  # noqa: BLE001  (the generator raises it)
             return error
