@@ -120,6 +120,10 @@ is writable."""
 READ_ATTEMPTS: Final = 5
 """How often a small slice is read while its file is written to, before that is an error."""
 
+SETTLED_NANOSECONDS: Final = 20_000_000
+"""A file that was changed within this time may be in the middle of a write, or change again unnoticed: the clock of a
+file system ticks every 10 ms at most (CONFIG_HZ)."""
+
 TEXT_CHUNK_BYTES: Final = 32 * KIB
 """Bytes of a listing that are sent at a time."""
 

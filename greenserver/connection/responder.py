@@ -7,7 +7,7 @@ from greenserver.config.limits import COALESCE_BYTES
 from greenserver.connection.reader import Reader
 from greenserver.connection.serving_config import ServingConfig
 from greenserver.connection.writer import BrokenOffError, Writer
-from greenserver.files.store import FoundFiles, NeedsDiskError
+from greenserver.files.needs_disk import FoundFiles, NeedsDiskError
 from greenserver.io.wait import KEEP_WAITING, Job, Steps, Wait
 from greenserver.protocol.commands import Reply, status_of
 from greenserver.protocol.dialects import Request

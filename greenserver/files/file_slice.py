@@ -2,7 +2,10 @@
 
 import errno
 import os
+from time import time_ns
 from typing import Final
+
+from greenserver.config.limits import SETTLED_NANOSECONDS
 
 _READ_NOW: Final[int | None] = getattr(os, "RWF_NOWAIT", None)  # not with a C library that has no preadv2()
 _NOT_NOW: Final = frozenset({errno.EAGAIN, errno.EOPNOTSUPP, errno.ENOSYS})
@@ -16,31 +19,41 @@ class FileChangedError(Exception):
     """A file was truncated or written to while it was being sent."""
 
 
-Version = tuple[int, int]
-
-
-def version_of(found: os.stat_result) -> Version:
-    """Return a value that changes when a file is written to, but not when it is renamed or removed."""
-    return found.st_mtime_ns, found.st_size
-
-
 class FileSlice:
     """The bytes [offset, offset + size) of an open file.
 
     All are of one version of the file: the read that completes the slice fails if the file was written to since it
-    was opened.
+    was opened. `opened` is what fstat(2) said then, `directory` and `name` are where it was found.
     """
 
-    __slots__ = ("_descriptor", "_is_cached", "_offset", "_version", "size")
+    __slots__ = ("_descriptor", "_directory", "_is_cached", "_name", "_offset", "_opened", "size")
 
-    def __init__(
-        self, descriptor: int, offset: int, size: int, *, version: Version | None = None, is_cached: bool = False
+    def __init__(  # noqa: PLR0913, PLR0917  (what a store knows of a file; keywords would take time)
+        self,
+        descriptor: int,
+        offset: int,
+        size: int,
+        opened: os.stat_result,
+        directory: int,
+        name: str,
+        *,
+        is_cached: bool = False,
     ) -> None:
         self._descriptor = descriptor
         self._offset = offset
-        self._version = version
+        self._opened = opened
+        self._directory = directory
+        self._name = name
         self._is_cached = is_cached
         self.size = size
+
+    def is_settled(self) -> bool:
+        """Return whether the file had been left alone for a while when it was opened.
+
+        Otherwise a write may be under way, or the next one be in the same tick of the clock, and the times of the file
+        do not tell: the kernel sets them when a write begins (https://docs.kernel.org/filesystems/multigrain-ts.html).
+        """
+        return not -SETTLED_NANOSECONDS < time_ns() - self._opened.st_ctime_ns < SETTLED_NANOSECONDS
 
     def read(self, position: int, count: int, *, may_block: bool = True) -> bytearray:
         """Return `count` bytes from a position in the slice, or all that are left; see `read_into`."""
@@ -50,9 +63,10 @@ class FileSlice:
 
     def read_whole(self, *, may_block: bool = True) -> tuple[bytearray, bool]:
         """Return all bytes of the slice, and whether the file was left alone meanwhile; raise as `read_into` does."""
+        is_settled = self.is_settled()
         data = bytearray(self.size)
         self._read(memoryview(data), self._offset, may_block=may_block)
-        return data, self._is_unchanged()
+        return data, is_settled and self._is_unchanged()
 
     def read_into(self, buffer: memoryview, position: int, *, may_block: bool = True) -> memoryview:
         """Fill a buffer from a position in the slice, or with all that is left; return the filled part.
@@ -106,4 +120,23 @@ class FileSlice:
             raise WouldBlockError
 
     def _is_unchanged(self) -> bool:
-        return self._version is None or version_of(os.fstat(self._descriptor)) == self._version
+        before, now = self._opened, os.fstat(self._descriptor)
+        if now.st_mtime_ns != before.st_mtime_ns or now.st_size != before.st_size:
+            return False
+        return now.st_ctime_ns == before.st_ctime_ns or self._is_elsewhere(now)
+
+    def _is_elsewhere(self, now: os.stat_result) -> bool:
+        """Return whether something but a write explains the last change: other names, owners or permissions.
+
+        If nothing does, the file may have been written to, and its modification time put back.
+        """
+        before = self._opened
+        if (now.st_nlink, now.st_mode, now.st_uid, now.st_gid) != (
+            *(before.st_nlink, before.st_mode, before.st_uid, before.st_gid),
+        ):
+            return True
+        try:
+            named = os.lstat(self._name, dir_fd=self._directory)
+        except OSError:
+            return True  # it was moved
+        return (named.st_dev, named.st_ino) != (now.st_dev, now.st_ino)

@@ -1,16 +1,19 @@
 """Serve the files of one directory: list, measure and open them."""
 
+import contextlib
 import errno
 import os
 import re
 import stat
+from _queue import Empty, SimpleQueue  # the C class: it blocks real threads, even if `queue` is monkey-patched
 from collections.abc import Iterator
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from greenserver.config import limits
-from greenserver.files.file_slice import FileChangedError, FileSlice, WouldBlockError, version_of
+from greenserver.files.file_slice import FileChangedError, FileSlice, WouldBlockError
+from greenserver.files.needs_disk import NeedsDiskError
 from greenserver.files.page_cache import file_system_of, is_all_in_memory, is_name_cached, keeps_names
 from greenserver.files.single_flight import Flight, SingleFlight
 from greenserver.io.wait import FOREVER, Job
@@ -135,29 +138,43 @@ class FileStore:
             raise _not_served(name)
 
     def read(self, name: str, offset: int, size: int, *, may_block: bool = True) -> bytearray:
-        """Read a part of a file, again if the file is written to meanwhile, until two readings agree.
+        """Read a part of a file, again after a pause if the file is being written to, until two readings agree.
 
-        Raise as `slice` does, FileChangedError if they never do, and WouldBlockError if reading would wait for a disk
-        and `may_block` is false.
+        Raise as `slice` does, also WouldBlockError if reading would wait for a disk and `may_block` is false.
         """
-        before = None
+        before = None  # of another attempt
         for _ in range(limits.READ_ATTEMPTS):
-            part = self.slice(name, offset, size)
+            part = self._open(name, offset, size)
             try:
                 data, is_unchanged = part.read_whole(may_block=may_block)
             finally:
                 part.close()
             if is_unchanged or data == before:
                 return data
+            if not may_block:
+                raise WouldBlockError
             before = data
-        message = "the file is being written to"
-        raise FileChangedError(message)
+            _sleep(limits.SETTLED_NANOSECONDS / 1e9)
+        raise _being_written()
 
-    def slice(self, name: str, offset: int, size: int) -> FileSlice:
-        """Open a part of a file; the caller closes it.
+    def slice(self, name: str, offset: int, size: int, *, may_block: bool = True) -> FileSlice:
+        """Open a part of a file; the caller closes it. Wait while the file is being written to.
 
-        Raise OSError as `size` does, and EOFError if the part extends past the end of the file.
+        Raise OSError as `size` does, and EOFError if the part extends past the end of the file; FileChangedError if
+        the file is written to all the time, or WouldBlockError at once if `may_block` is false.
         """
+        for _ in range(limits.READ_ATTEMPTS):
+            part = self._open(name, offset, size)
+            if part.is_settled():
+                return part
+            part.close()
+            if not may_block:
+                raise WouldBlockError
+            _sleep(limits.SETTLED_NANOSECONDS / 1e9)
+        raise _being_written()
+
+    def _open(self, name: str, offset: int, size: int) -> FileSlice:
+        """Open a part of a file, as `slice` does, at once."""
         self.size(name)  # avoids opening a device or a FIFO, except in a race
         try:
             descriptor = os.open(name, _OPEN_FILE, dir_fd=self.descriptor)
@@ -170,7 +187,7 @@ class FileStore:
             if offset + size > found.st_size:
                 message = f"{name} has {found.st_size} bytes"
                 raise EOFError(message)  # noqa: TRY301  (as above)
-            return FileSlice(descriptor, offset, size, version=version_of(found), is_cached=self._is_all_in_memory)
+            return FileSlice(descriptor, offset, size, found, self.descriptor, name, is_cached=self._is_all_in_memory)
         except BaseException:
             os.close(descriptor)
             raise
@@ -251,7 +268,10 @@ class FilesInMemory:
     def slice(self, name: str, offset: int, size: int) -> FileSlice:
         """Open a part of a file; see `FileStore.slice`."""
         if self._is_known(name):
-            return self._store.slice(name, offset, size)
+            try:
+                return self._store.slice(name, offset, size, may_block=False)
+            except WouldBlockError:
+                pass
         raise NeedsDiskError(Job(partial(self._store.slice, name, offset, size)))
 
     def _is_known(self, name: str) -> bool:
@@ -266,39 +286,14 @@ class FilesInMemory:
         return True
 
 
-class NeedsDiskError(Exception):
-    """The answer is not in memory, or that is unknown. `job` finds it, in a thread that may block."""
-
-    def __init__(self, job: Job[object]) -> None:
-        super().__init__()
-        self.job = job
+def _being_written() -> FileChangedError:
+    return FileChangedError("the file is being written to")
 
 
-class FoundFiles:
-    """Answers one call with the result of the job that it needed, or raises what the job raised."""
-
-    def __init__(self, job: Job[object]) -> None:
-        self._job = job
-        self.stale_at = FOREVER
-
-    def refresh(self, _now: float) -> None:
-        """Do nothing, for `Files`."""
-
-    def listing(self) -> bytes:
-        """Return or raise the result of `FileStore.listing`."""
-        return cast("Job[bytes]", self._job).result()
-
-    def size(self, _name: str) -> int:
-        """Return or raise the result of `FileStore.size`."""
-        return cast("Job[int]", self._job).result()
-
-    def read(self, _name: str, _offset: int, _size: int) -> bytearray:
-        """Return or raise the result of `FileStore.read`."""
-        return cast("Job[bytearray]", self._job).result()
-
-    def slice(self, _name: str, _offset: int, _size: int) -> FileSlice:
-        """Return or raise the result of `FileStore.slice`."""
-        return cast("Job[FileSlice]", self._job).result()
+def _sleep(seconds: float) -> None:
+    """Block this thread; `time.sleep` may be monkey-patched."""
+    with contextlib.suppress(Empty):
+        SimpleQueue().get(timeout=seconds)
 
 
 def _not_served(name: str) -> FileNotFoundError:

@@ -167,6 +167,12 @@ def overwrite(path: Path) -> None:
         file.write(bytes(len(CONTENT)))
 
 
+def overwrite_and_put_its_time_back(path: Path) -> None:
+    times = path.stat()
+    overwrite(path)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
 def rewrite_the_end(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(-10, os.SEEK_END)
@@ -188,7 +194,14 @@ def delete(path: Path) -> None:
     path.unlink()
 
 
-CORRUPTING = (truncate, shorten_by_a_byte, overwrite, rewrite_the_end, truncate_and_restore_its_length)
+CORRUPTING = (
+    truncate,
+    shorten_by_a_byte,
+    overwrite,
+    overwrite_and_put_its_time_back,
+    rewrite_the_end,
+    truncate_and_restore_its_length,
+)
 HARMLESS = (replace, delete)
 
 FORMS = {

@@ -2,12 +2,11 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from greenserver.files.store import FileStore, FoundFiles, NeedsDiskError
 from tests.greenserver.launching import EVENT_LOOP_ENGINES, LaunchedServer
 from tests.greenserver.serving import TIMEOUT_SECONDS, no_leaks
 
@@ -112,26 +111,3 @@ def test_others_are_served_while_many_clients_request_a_long_listing(tmp_path: P
         assert b"\r\nfile-new\r\n" in server.ask(b"get_file_listing\r\n"), "no listing is older than its request"
     finally:
         server.close()
-
-
-def test_a_file_that_is_not_in_memory_becomes_a_job(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"0123456789")
-    with FileStore(tmp_path) as store:
-        files = store.in_memory
-        with pytest.raises(NeedsDiskError) as raised:
-            files.listing()
-        raised.value.job()
-        assert FoundFiles(raised.value.job).listing() == b"file\r\n"
-        assert files.size("file") == 10
-        requests: tuple[Callable[[str], object], ...] = (
-            files.size,
-            lambda name: files.read(name, 0, 1),
-            lambda name: files.slice(name, 0, 1),
-        )
-        for number, request in enumerate(requests):
-            with pytest.raises(NeedsDiskError) as raised:
-                request(f"never-asked-for-{number}")
-            raised.value.job()
-            found = FoundFiles(raised.value.job)
-            with pytest.raises(FileNotFoundError):
-                found.size(f"never-asked-for-{number}")

@@ -14,7 +14,7 @@ from greenserver.io import c_library
 
 def read_from_memory(descriptor: int, offset: int) -> bytearray:
     """Read four bytes without waiting for a disk."""
-    return FileSlice(descriptor, offset, 4).read(0, 4, may_block=False)
+    return FileSlice(descriptor, offset, 4, os.fstat(descriptor), -1, "").read(0, 4, may_block=False)
 
 
 def test_a_file_that_was_just_written_is_in_memory_and_one_that_nobody_looked_up_is_not(tmp_path: Path) -> None:
