@@ -124,6 +124,10 @@ SETTLED_NANOSECONDS: Final = 20_000_000
 """A file that was changed within this time may be in the middle of a write, or change again unnoticed: the clock of a
 file system ticks every 10 ms at most (CONFIG_HZ)."""
 
+LISTINGS_BYTES: Final = 32 * MIB
+"""Memory of the listings that slow clients are still sent, beside the last one, while the directory changes: eight of
+100,000 files, if they have no names in common, and any number if some files came and went."""
+
 TEXT_CHUNK_BYTES: Final = 32 * KIB
 """Bytes of a listing that are sent at a time."""
 

@@ -54,7 +54,7 @@ class _Threads:
             connection.reject(str(error) or "no memory for a thread")
 
     def join(self, seconds: float) -> None:
-        """Wait for the threads to end, for at most so many seconds."""
+        """Wait for the threads to end, for at most `seconds`."""
         with self._ended:
             self._ended.wait_for(lambda: not self.connections, seconds)
 

@@ -3,6 +3,7 @@
 from typing import cast
 
 from greenserver.files.file_slice import FileSlice
+from greenserver.files.listing import Listing
 from greenserver.io.wait import FOREVER, Job
 
 
@@ -24,9 +25,9 @@ class FoundFiles:
     def refresh(self, _now: float) -> None:
         """Do nothing, for `Files`."""
 
-    def listing(self) -> bytes:
+    def listing(self) -> Listing:
         """Return or raise the result of `FileStore.listing`."""
-        return cast("Job[bytes]", self._job).result()
+        return cast("Job[Listing]", self._job).result()
 
     def size(self, _name: str) -> int:
         """Return or raise the result of `FileStore.size`."""

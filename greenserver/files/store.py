@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from greenserver.config import limits
 from greenserver.files.file_slice import FileChangedError, FileSlice, WouldBlockError
+from greenserver.files.listing import Listing, Listings
 from greenserver.files.needs_disk import NeedsDiskError
 from greenserver.files.page_cache import file_system_of, is_all_in_memory, is_name_cached, keeps_names
 from greenserver.files.single_flight import Flight, SingleFlight
@@ -63,8 +64,8 @@ class FileStore:
         """Type of the file system; "" if unknown."""
         self._hidden = hidden
         self._is_all_in_memory = is_all_in_memory(self.file_system)
-        self._listings = SingleFlight(self._list)
-        self._last_listing = b""
+        listings = Listings()
+        self._listings = SingleFlight(lambda: listings.make(self.names()))
         self.in_memory = FilesInMemory(self)
         """The same files, for a thread that must not wait for a disk."""
 
@@ -95,7 +96,7 @@ class FileStore:
         """
         return (entry.name for entry in self._files() if self._is_shown(entry.name))
 
-    def listing(self) -> bytes:
+    def listing(self) -> Listing:
         """Return the names of the files that can be fetched now, each with CR LF, in no particular order.
 
         Concurrent calls share one run and its result (single flight).
@@ -106,7 +107,7 @@ class FileStore:
         flight()
         return flight.result()
 
-    def join_listing(self) -> Flight[bytes]:
+    def join_listing(self) -> Flight[Listing]:
         """Return the next run of the listing, for a thread that may block."""
         return self._listings.join()
 
@@ -192,13 +193,6 @@ class FileStore:
             os.close(descriptor)
             raise
 
-    def _list(self) -> bytes:
-        listing = "".join(f"{name}\r\n" for name in self.names()).encode("ascii")
-        # Keep one copy of equal listings, which all slow clients share.
-        if listing != self._last_listing:
-            self._last_listing = listing
-        return self._last_listing
-
     def _files(self) -> Iterator["os.DirEntry[str]"]:
         """Yield the readable regular files of the directory."""
         # A new descriptor each time: duplicates of one would share its position.
@@ -246,7 +240,7 @@ class FilesInMemory:
         self._known.clear()
         self.stale_at = now + self._known_seconds
 
-    def listing(self) -> bytes:
+    def listing(self) -> Listing:
         """Raise NeedsDiskError: reading a directory may always wait."""
         raise NeedsDiskError(self._store.join_listing())
 

@@ -12,7 +12,7 @@ from greenserver.config import limits
 from greenserver.protocol.responses import EOL, OK_NUMBER, Lines, Response
 from greenserver.protocol.slice_encodings import SliceForm
 from greenserver.protocol.status import OK, OK_LINE, CommandError, Status
-from greenserver.protocol.store import Files
+from greenserver.protocol.store import Files, Text
 
 Reply: TypeAlias = bytes | Response
 """The bytes of a short reply with status OK, or a response."""
@@ -49,7 +49,7 @@ class Command:
 
 def get_file_listing(_language: Language, _arguments: Sequence[str]) -> Run:
     """Reply with the names of the files that can be fetched."""
-    return lambda files: _lines(files.listing())
+    return lambda files: _listing(files.listing())
 
 
 def get_metadata(_language: Language, arguments: Sequence[str]) -> Run:
@@ -72,7 +72,7 @@ def get_slice(language: Language, arguments: Sequence[str]) -> Run:
 def show_help(language: Language, _arguments: Sequence[str]) -> Run:
     """Reply with the names of the commands."""
     names = "".join(f"{name}\r\n" for name in language.commands).encode("ascii")
-    return lambda _files: _lines(names)
+    return lambda _files: OK_LINE + names + EOL
 
 
 def leave(_language: Language, _arguments: Sequence[str]) -> Run:
@@ -127,8 +127,8 @@ def status_of(error: Exception) -> Status:
     return Status.OFFSET_EXCEEDS_FILE_SIZE if isinstance(error, EOFError) else Status.INTERNAL_SERVER_ERROR
 
 
-def _lines(text: bytes) -> Reply:
-    """Reply with lines of text, each with its CR LF, and an empty line."""
-    if len(text) <= limits.SMALL_SLICE_BYTES:
-        return OK_LINE + text + EOL
+def _listing(text: Text) -> Reply:
+    """Reply with lines of text, and an empty line."""
+    if text.size <= limits.SMALL_SLICE_BYTES:
+        return OK_LINE + text.whole() + EOL
     return Response(OK, body=Lines(text))

@@ -10,6 +10,7 @@ from mmap import mmap
 
 from greenserver.config import limits
 from greenserver.protocol.status import OK_LINE, Status
+from greenserver.protocol.store import Text
 
 EOL = b"\r\n"
 
@@ -51,13 +52,13 @@ class Body(ABC):
 class Lines(Body):
     """Text lines with their CR LF, then an empty line. The text may be large, and shared by several connections."""
 
-    __slots__ = ("_data",)
+    __slots__ = ("_text",)
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
+    def __init__(self, text: Text) -> None:
+        self._text = text
 
     def chunk(self, position: int, buffer: memoryview | None = None, *, may_block: bool = True) -> Data:  # noqa: ARG002  (in memory)
-        return self._data[position : position + limits.TEXT_CHUNK_BYTES] or EOL[position - len(self._data) :]
+        return self._text.read(position, limits.TEXT_CHUNK_BYTES) or EOL[position - self._text.size :]
 
 
 class Response:

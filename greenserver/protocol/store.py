@@ -21,6 +21,18 @@ class Source(Protocol):
         """Release the source."""
 
 
+class Text(Protocol):
+    """Lines of text, each with its CR LF."""
+
+    size: int
+
+    def whole(self) -> bytes:
+        """Return all of it."""
+
+    def read(self, position: int, count: int, /) -> bytes:
+        """Return at most `count` bytes from a position, and none at the end only. Raise if it is no longer kept."""
+
+
 class Files(Protocol):
     """A file store, as commands use it. Names consist of `limits.NAME_CHARACTERS`."""
 
@@ -30,7 +42,7 @@ class Files(Protocol):
     def refresh(self, now: float, /) -> None:
         """Forget what was true for a while: the clock has reached `stale_at`."""
 
-    def listing(self) -> bytes:
+    def listing(self) -> Text:
         """Return the names of the files that can be fetched now, each with CR LF, in no particular order."""
 
     def size(self, name: str, /) -> int:

@@ -18,7 +18,7 @@ def test_a_file_that_is_not_in_memory_becomes_a_job(tmp_path: Path) -> None:
         with pytest.raises(NeedsDiskError) as raised:
             files.listing()
         raised.value.job()
-        assert FoundFiles(raised.value.job).listing() == b"file\r\n"
+        assert FoundFiles(raised.value.job).listing().whole() == b"file\r\n"
         assert files.size("file") == 10
         requests: tuple[Request, ...] = (
             files.size,

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from greenserver.config import limits
+from greenserver.files.listing import Listings
 from greenserver.protocol.responses import Body, Lines, Response
 from greenserver.protocol.status import Status
 
@@ -21,9 +22,8 @@ def read_partially(body: Body, chance: random.Random, lengths: tuple[int, ...]) 
 @pytest.mark.parametrize("lengths", [(1 << 30,), (1, 2, 3000)], ids=str)
 def test_a_listing_has_one_name_per_line_and_ends_with_an_empty_line(count: int, lengths: tuple[int, ...]) -> None:
     names = [f"file-{number}" for number in range(count)]
-    lines = "".join(f"{name}\r\n" for name in names).encode()
     expected = "".join(f"{name}\r\n" for name in [*names, ""]).encode()
-    assert read_partially(Lines(lines), random.Random(count), lengths) == expected
+    assert read_partially(Lines(Listings().make(names)), random.Random(count), lengths) == expected
 
 
 @pytest.mark.parametrize("status", Status)
