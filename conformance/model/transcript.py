@@ -1,4 +1,4 @@
-r"""Parse and run transcripts: scenarios in the C:/S: notation of protocol texts.
+r"""Compile and run transcripts: scenarios in the C:/S: notation of protocol texts.
 
 One step per line, in order; blank lines and lines that start with # are ignored::
 
@@ -22,215 +22,271 @@ One step per line, in order; blank lines and lines that start with # are ignored
 
 In all of them `{text}` is the name of the fixture `text` and `{text.size}` its size; `{text.size+1}`, `{text.size-1}`
 and `{text.size//2}` compute. So a transcript works with any suitable file, and declares the files that it needs.
+
+The text is compiled once, into steps; a run fills in the names and sizes, and calls one step after the other.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from textwrap import dedent
 from typing import Final
 
+from conformance.client.client import Client
 from conformance.client.recording import escape
 from conformance.failures import Failure, Kind
+from conformance.fixtures.base import Fixture
 from conformance.model.context import ScenarioContext
 
-_TEMPLATE: Final = re.compile(r"\{([a-z][a-z-]*)(?:\.(size)(?:(\+|-|//)(\d+))?)?\}")
+_REFERENCE: Final = re.compile(r"\{([a-z][a-z-]*)(?:\.(size)(?:(\+|-|//)(\d+))?)?\}")
 _CODES: Final = re.compile(r"(\d+(?:\|\d+)*) \*")
-_BODY: Final = re.compile(r"<(listing|size|slice)(?: (\S+))?(?: (\S+) (\S+))?(?: (raw))?>")
+_SIZE: Final = re.compile(r"<size (\S+)>")
+_SLICE: Final = re.compile(r"<slice (\S+) (\S+) (\S+)(?: (raw))?>")
 _COMPUTE: Final[dict[str, Callable[[int, int], int]]] = {
     "+": int.__add__,
     "-": int.__sub__,
     "//": int.__floordiv__,
 }
+_EMPTY_LINE: Final = "an empty line"
 
 
 class TranscriptError(ValueError):
     """A transcript is malformed; the message is one line."""
 
 
-@dataclass(frozen=True)
-class Step:
-    """One line of a transcript: an action (`verb`) and its text."""
-
-    verb: str
-    text: str
-    line: str
-    """The line as written."""
-
-
 class Transcript:
-    """A parsed transcript; calling it runs it."""
+    """A compiled transcript; calling it runs it."""
 
     def __init__(self, text: str) -> None:
         self.text = dedent(text).strip("\n")
-        self.steps = tuple(_steps(self.text))
-        self.fixtures = frozenset(_fixtures(self.steps))
+        compiler = _Compiler()
+        for line in self.text.splitlines():
+            compiler.add(line)
+        self._steps = compiler.finish()
+        self._sizes = tuple(compiler.sizes.items())
+        self.fixtures = frozenset(compiler.fixtures)
         """The keys of the fixtures that it needs."""
 
     def __call__(self, context: ScenarioContext) -> None:
         """Run it on one connection at a time."""
-        _Run(context, self.fixtures).run(self.steps)
+        fixtures = dict(zip(self.fixtures, map(context.fixtures.get, self.fixtures), strict=True))
+        values = {}
+        for key, fixture in fixtures.items():
+            values[key] = fixture.name.decode("latin-1")
+        for reference, (key, compute, number) in self._sizes:
+            values[reference] = str(compute(fixtures[key].size, number))
+        run = _Run(context, fixtures, values, context.connect())
+        for step in self._steps:
+            step(run)
 
     def __str__(self) -> str:
         return self.text
 
 
-def _steps(text: str) -> list[Step]:
-    steps = []
-    for line in text.splitlines():
+# --- The steps of a run -------------------------------------------------------------------------------
+
+
+@dataclass
+class _Run:
+    """One run of a transcript: what its steps act on."""
+
+    context: ScenarioContext
+    fixtures: Mapping[str, Fixture]
+    values: Mapping[str, str]
+    """What the references stand for; the texts of steps are templates for `%`."""
+    client: Client
+
+
+_Step = Callable[[_Run], None]
+
+
+def _send(text: str, run: _Run) -> None:
+    run.client.send((text % run.values).encode("latin-1"))
+
+
+def _send_bytewise(text: str, run: _Run) -> None:
+    run.client.send_bytewise((text % run.values).encode("latin-1"))
+
+
+def _status(codes: tuple[int, ...], run: _Run) -> None:
+    status = run.client.status(*codes)
+    if len(codes) > 1:
+        run.context.observe(f"answered {status}")
+
+
+def _line(text: str, run: _Run) -> None:
+    wanted = text % run.values
+    line = run.client.line(wanted or _EMPTY_LINE)
+    if line.decode("latin-1") != wanted:
+        raise _other_line(wanted, line)
+
+
+def _line_like(text: str, run: _Run) -> None:
+    wanted = text % run.values
+    line = run.client.line(wanted)
+    if not re.fullmatch(re.escape(wanted).replace(r"\*", ".*"), line.decode("latin-1"), re.DOTALL):
+        raise _other_line(wanted, line)
+
+
+def _other_line(wanted: str, line: bytes) -> Failure:
+    return Failure(Kind.BODY, wanted or _EMPTY_LINE, escape(line) or _EMPTY_LINE)
+
+
+def _exact(text: str, run: _Run) -> None:
+    wanted = (text % run.values).encode("latin-1")
+    got = run.client.read(len(wanted), escape(wanted))
+    if got != wanted:
+        raise Failure(Kind.BODY, escape(wanted), escape(got))
+
+
+def _listing(run: _Run) -> None:
+    run.client.listing()
+
+
+def _size(key: str, run: _Run) -> None:
+    size, got = run.fixtures[key].size, run.client.size()
+    if got != size:
+        raise Failure(Kind.BODY, f"the size {size}", str(got))
+
+
+def _slice(key: str, offset: str, size: str, form: str, run: _Run) -> None:
+    run.client.slice(run.fixtures[key].content, int(offset % run.values), int(size % run.values), form)
+
+
+def _half_close(run: _Run) -> None:
+    run.client.half_close()
+
+
+def _reset(run: _Run) -> None:
+    run.client.reset()
+
+
+def _reconnect(run: _Run) -> None:
+    run.client.close()
+    run.client = run.context.connect()
+
+
+def _close(run: _Run) -> None:
+    run.client.read_end()
+
+
+def _in_step(run: _Run) -> None:
+    run.client.in_step()
+
+
+_VERBS: Final[Mapping[str, _Step]] = {
+    "<half-close>": _half_close,
+    "<reset>": _reset,
+    "<reconnect>": _reconnect,
+    "<close>": _close,
+    "<in step>": _in_step,
+}
+_SENDING: Final = {"<bytewise>": True, "<whole>": False}
+"""What sets whether the following bytes are sent one by one."""
+_MARKERS: Final = ("C:", "S:", "C|", "S|")
+
+
+# --- From the text to steps ----------------------------------------------------------------------------
+
+
+class _Compiler:
+    """Compiles the lines of a transcript into steps, and collects what they refer to."""
+
+    def __init__(self) -> None:
+        self.fixtures: set[str] = set()
+        self.sizes: dict[str, tuple[str, Callable[[int, int], int], int]] = {}
+        """By reference: the key of a fixture, and what is computed from its size and a number."""
+        self._steps: list[_Step] = []
+        self._unsent = ""  # consecutive lines, to be sent together
+        self._sends = False
+        self._is_bytewise = False
+
+    def add(self, line: str) -> None:
+        """Compile a line; raise TranscriptError."""
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
-            continue
+            return
         marker, rest = stripped[:2], line.lstrip()[2:].removeprefix(" ")
-        if marker in _MARKERS:
-            verb, text_of_step = _MARKERS[marker], rest
-            if marker == "S:" and _CODES.fullmatch(rest):
-                verb, text_of_step = "status", rest.removesuffix(" *")
-            elif marker == "S:" and _BODY.fullmatch(rest):
-                verb = "body"
-            elif marker == "S:" and rest.startswith("<"):
-                message = f"unknown reply: {rest}"
-                raise TranscriptError(message)
-            elif marker.endswith("|"):
-                _exact_bytes(rest)
-        elif stripped in _VERBS:
-            verb, text_of_step = stripped.strip("<>"), ""
+        if marker == "C:":
+            self._send(self._template(rest) + "\r\n")
+        elif marker == "C|":
+            self._send(self._template(rest, is_escaped=True))
         else:
-            message = f"neither C:, S:, C|, S| nor one of {' '.join(sorted(_VERBS))}: {stripped}"
+            self._send_pending()
+            if marker == "S:":
+                self._steps.append(self._reply(rest))
+            elif marker == "S|":
+                self._steps.append(partial(_exact, self._template(rest, is_escaped=True)))
+            elif stripped in _VERBS:
+                self._steps.append(_VERBS[stripped])
+            elif stripped in _SENDING:
+                self._is_bytewise = _SENDING[stripped]
+            else:
+                known = sorted((*_VERBS, *_SENDING))
+                message = f"neither {', '.join(_MARKERS)} nor one of {' '.join(known)}: {stripped}"
+                raise TranscriptError(message)
+
+    def finish(self) -> tuple[_Step, ...]:
+        """Return the steps; raise TranscriptError if the client sends nothing."""
+        self._send_pending()
+        if not self._sends:
+            message = "a transcript in which the client sends nothing"
             raise TranscriptError(message)
-        steps.append(Step(verb, text_of_step, stripped))
-    if not any(step.verb in _SENDING for step in steps):
-        message = "a transcript in which the client sends nothing"
-        raise TranscriptError(message)
-    return steps
+        return tuple(self._steps)
+
+    def _send(self, text: str) -> None:
+        self._sends = True
+        if self._is_bytewise:
+            self._steps.append(partial(_send_bytewise, text))
+        else:
+            self._unsent += text
+
+    def _send_pending(self) -> None:
+        """Add a step that sends the pending lines in one piece."""
+        if self._unsent:
+            self._steps.append(partial(_send, self._unsent))
+            self._unsent = ""
+
+    def _reply(self, text: str) -> _Step:
+        """Return the step that requires a part of a reply."""
+        if found := _CODES.fullmatch(text):
+            return partial(_status, tuple(map(int, found[1].split("|"))))
+        if text == "<listing>":
+            return _listing
+        if found := _SIZE.fullmatch(text):
+            self.fixtures.add(found[1])
+            return partial(_size, found[1])
+        if found := _SLICE.fullmatch(text):
+            key, offset, size, form = found.groups()
+            self.fixtures.add(key)
+            return partial(_slice, key, self._template(offset), self._template(size), form or "")
+        if text.startswith("<"):
+            message = f"unknown reply: {text}"
+            raise TranscriptError(message)
+        return partial(_line_like if "*" in text else _line, self._template(text))
+
+    def _template(self, text: str, *, is_escaped: bool = False) -> str:
+        """Return a text as a template for `%`, without its escapes; note what it refers to."""
+        template, position = "", 0
+        for found in _REFERENCE.finditer(text):
+            key, size, operator, number = found.groups()
+            reference = found[0][1:-1]
+            self.fixtures.add(key)
+            if size:
+                self.sizes[reference] = (key, _COMPUTE[operator or "+"], int(number or 0))
+            template += f"{_literal(text[position : found.start()], is_escaped=is_escaped)}%({reference})s"
+            position = found.end()
+        return template + _literal(text[position:], is_escaped=is_escaped)
 
 
-def _fixtures(steps: Sequence[Step]) -> set[str]:
-    found = {key for step in steps for key, *_ in _TEMPLATE.findall(step.text)}
-    for step in steps:
-        body = _BODY.fullmatch(step.text) if step.verb == "body" else None
-        if body is not None and body[2]:
-            found.add(body[2])
-    return found
-
-
-def _exact_bytes(text: str) -> bytes:
+def _literal(text: str, *, is_escaped: bool) -> str:
+    """Return a text without references as a template, one character per byte; raise TranscriptError."""
     try:
-        return text.encode("latin-1").decode("unicode_escape").encode("latin-1")
+        data = text.encode("latin-1")
+        if is_escaped:
+            data = data.decode("unicode_escape").encode("latin-1")
     except UnicodeError as error:
         message = f"invalid bytes: {text}"
         raise TranscriptError(message) from error
-
-
-class _Run:
-    """One run of a transcript."""
-
-    def __init__(self, context: ScenarioContext, fixtures: Iterable[str]) -> None:
-        self._context = context
-        self._fixtures = {key: context.fixture(key) for key in fixtures}
-        self._client = context.connect()
-        self._is_bytewise = False
-        self._unsent = b""  # consecutive lines, to be sent together
-
-    def run(self, steps: Sequence[Step]) -> None:
-        for step in steps:
-            if self._unsent and step.verb not in _SENDING:
-                self._send_pending()
-            text = self._filled(step.text) if "{" in step.text else step.text
-            getattr(self, _METHODS[step.verb])(text)
-        if self._unsent:
-            self._send_pending()
-
-    def _send_pending(self) -> None:
-        """Send the pending lines in one piece."""
-        data, self._unsent = self._unsent, b""
-        self._client.send(data)
-
-    def _filled(self, text: str) -> str:
-        """Substitute names and sizes of fixtures."""
-
-        def value(found: re.Match[str]) -> str:
-            fixture = self._fixtures[found[1]]
-            if not found[2]:
-                return fixture.name.decode("latin-1")
-            return str(_COMPUTE[found[3]](fixture.size, int(found[4])) if found[3] else fixture.size)
-
-        return _TEMPLATE.sub(value, text)
-
-    def _send_bytes(self, data: bytes) -> None:
-        if self._is_bytewise:
-            self._client.send_bytewise(data)
-        else:
-            self._unsent += data
-
-    def send_line(self, text: str) -> None:
-        self._send_bytes(text.encode("latin-1") + b"\r\n")
-
-    def send(self, text: str) -> None:
-        self._send_bytes(_exact_bytes(text))
-
-    def status(self, text: str) -> None:
-        status = self._client.status(*map(int, text.split("|")))
-        if "|" in text:
-            self._context.observe(f"answered {status}")
-
-    def line(self, text: str) -> None:
-        line = self._client.line(text or "an empty line")
-        pattern = re.escape(text).replace(r"\*", ".*")
-        if not re.fullmatch(pattern, line.decode("latin-1"), re.DOTALL):
-            raise Failure(Kind.BODY, text or "an empty line", escape(line) or "an empty line")
-
-    def exact(self, text: str) -> None:
-        wanted = _exact_bytes(text)
-        got = self._client.read(len(wanted), escape(wanted))
-        if got != wanted:
-            raise Failure(Kind.BODY, escape(wanted), escape(got))
-
-    def body(self, text: str) -> None:
-        found = _BODY.fullmatch(text)
-        assert found is not None, text  # noqa: S101  (the parser checked it)
-        kind, key, offset, size, form = found.groups()
-        if kind == "listing":
-            self._client.listing()
-            return
-        fixture = self._fixtures[key]
-        if kind == "size":
-            got = self._client.size()
-            if got != fixture.size:
-                raise Failure(Kind.BODY, f"the size {fixture.size}", str(got))
-            return
-        self._client.slice(fixture.content, int(offset), int(size), form or "")
-
-    def bytewise(self, _text: str) -> None:
-        self._is_bytewise = True
-
-    def whole(self, _text: str) -> None:
-        self._is_bytewise = False
-
-    def half_close(self, _text: str) -> None:
-        self._client.half_close()
-
-    def reset(self, _text: str) -> None:
-        self._client.reset()
-
-    def reconnect(self, _text: str) -> None:
-        self._client.close()
-        self._client = self._context.connect()
-
-    def close(self, _text: str) -> None:
-        self._client.read_end("the end of the stream")
-
-    def in_step(self, _text: str) -> None:
-        self._client.in_step()
-
-
-_SENDING: Final = frozenset({"send-line", "send"})
-_MARKERS: Final = {"C:": "send-line", "C|": "send", "S:": "line", "S|": "exact"}
-_METHODS: Final = {
-    verb: verb.replace("-", "_").replace(" ", "_")
-    for verb in (
-        *("send-line", "send", "status", "line", "exact", "body", "bytewise", "whole"),
-        *("half-close", "reset", "reconnect", "close", "in step"),
-    )
-}
-_VERBS: Final = {f"<{verb}>" for verb in ("bytewise", "whole", "half-close", "reset", "reconnect", "close", "in step")}
+    return data.decode("latin-1").replace("%", "%%")

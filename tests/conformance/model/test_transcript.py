@@ -69,6 +69,37 @@ def test_sends_lines_and_exact_bytes() -> None:
     assert play(text, b"") == b"get_metadata a.txt\r\nqui\nt\0\\\r\n5 6 4 2\r\n"
 
 
+def test_sends_percent_signs_as_written() -> None:
+    text = """
+        C: 100% {text} %s %(text)s %%
+        C| %d\\x25{text}\\r\\n
+    """
+    assert play(text, b"") == b"100% a.txt %s %(text)s %%\r\n%d%a.txt\r\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "packets"),
+    [
+        ("C: a\nC| b\n# c\n\nC: d", ["a\r\nbd\r\n"]),
+        ("C: a\n<whole>\nC: b", ["a\r\n", "b\r\n"]),
+        ("C: a\n<bytewise>\nC| bc\n<whole>\nC: d", ["a\r\n", "b", "c", "d\r\n"]),
+        ("C: a\nS: 0 *\nC: b", ["a\r\n", "b\r\n"]),
+    ],
+)
+def test_sends_consecutive_lines_in_one_packet(text: str, packets: list[str]) -> None:
+    with answering(b"0 OK\r\n") as (context, _):
+        Transcript(text)(context)
+        assert [entry.data for entry in context.record.describe() if entry.what == "sent"] == packets
+
+
+def test_runs_with_the_files_of_each_server() -> None:
+    transcript = Transcript("C: get_metadata {text}\nS: 0 *\nS: {text.size+1}")
+    for size in (5, 6):
+        with answering(b"0 OK\r\n%d\r\n" % (size + 1)) as (context, _):
+            context.fixtures = RemoteFixtures({"text": Fixture("text", b"b", size)}, knows_all=True)
+            transcript(context)
+
+
 def test_derives_the_needed_fixtures_from_the_text() -> None:
     text = "C: get_slice {text} 0 1\nS: <size one>\nS: <slice binary 0 {large.size}>"
     assert Transcript(text).fixtures == {"text", "one", "binary", "large"}
@@ -84,6 +115,10 @@ def test_derives_the_needed_fixtures_from_the_text() -> None:
         ("S: 0 *\nS: <slice text 1 3>", b"0 OK\r\nZWxs\r\n"),
         ("S: 0 *\nS: <listing>", b"0 OK\r\na.txt\r\nb\r\n\r\n"),
         ("S: 0 *\nS: *.txt", b"0 OK\r\na.txt\r\n"),
+        ("S: 0 *\nS: {text}*{text.size}", b"0 OK\r\na.txt has 5\r\n"),
+        ("S: 0 *\nS: 100%", b"0 OK\r\n100%\r\n"),
+        ("S: 0 *\nS:", b"0 OK\r\n\r\n"),
+        ("S: 0 *\nS: <slice text {text.size-1} 1>", b"0 OK\r\nbw==\r\n"),
         ("S| 0\\x20OK\\r\\n", b"0 OK\r\n"),
         ("S: 100 *\n<in step>", b"100 BAD EOL\r\n"),
         ("S: 202 *\n<in step>", b"202 NO\r\n200 NO\r\n0 OK\r\n"),
@@ -103,6 +138,7 @@ def test_accepts_a_correct_reply(expected: str, reply: bytes) -> None:
         ("S: 203 *", b"", Kind.CLOSED),
         ("S: 203 *", b"203 N", Kind.CLOSED),
         ("S: 0 *\nS: 5", b"0 OK\r\n6\r\n", Kind.BODY),
+        ("S: 0 *\nS: a.*", b"0 OK\r\nabc\r\n", Kind.BODY),
         ("S: 0 *\nS: <size text>", b"0 OK\r\n05\r\n", Kind.MALFORMED),
         ("S: 0 *\nS: <size text>", b"0 OK\r\n4\r\n", Kind.BODY),
         ("S: 0 *\nS: <slice text 1 3>", b"0 OK\r\nSGVs\r\n", Kind.BODY),
@@ -134,6 +170,11 @@ def test_observes_which_of_several_valid_replies_was_sent() -> None:
         ("C: x\nhello", "neither C:"),
         ("C: x\n<leave>", "neither C:"),
         ("C: x\nS: <slices>", "unknown reply"),
+        ("C: x\nS: <listing text>", "unknown reply"),
+        ("C: x\nS: <size>", "unknown reply"),
+        ("C: x\nS: <slice text 0>", "unknown reply"),
+        ("C: \u20ac", "invalid bytes"),
+        ("C: x\nS: \u20ac", "invalid bytes"),
         ("C| \\xg", "invalid bytes"),
     ],
 )
