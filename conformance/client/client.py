@@ -34,6 +34,8 @@ _PACE_MARGIN: Final = 2.0
 """By what factor the estimated time must exceed the remaining time."""
 STATUS_LINE: Final = re.compile(rb"(0|[1-9][0-9]*)(?:( )(.*))?", re.DOTALL)
 _SIZE: Final = re.compile(rb"0|[1-9][0-9]{0,18}")
+_NAMED: Final = {code: f"{code} {name}" for code, name in CODES.items()}
+"""Codes with their names, for display."""
 OUT_OF_STEP: Final = "the next command got a reply that is not its own: more or less than one reply was sent before"
 
 
@@ -56,7 +58,7 @@ def _names_its_command(read: _Read) -> _Read:
         try:
             return read(client, *arguments, **more)
         except Failure as failure:
-            failure.asked = failure.asked or client.asked
+            client.name_command(failure)
             raise
 
     return cast("_Read", read_and_name)
@@ -109,13 +111,17 @@ class Client(RawConnection):
         line = self._lines[self._replies - 1] + b"\r\n"
         return f"{escape(line)} (command {self._replies} of {len(self._lines)})"
 
+    def name_command(self, failure: Failure) -> Failure:
+        """Add to a failure which command got the reply, and return it."""
+        failure.asked = failure.asked or self.asked
+        return failure
+
     def expect_again(self) -> None:
         """Expect the next status line for the command whose reply timed out."""
         self._replies -= 1
 
     # --- Replies ---------------------------------------------------------------------------------
 
-    @_names_its_command
     def status(self, *codes: int, cause: str = "") -> Status:
         """Read a status line, and require one of the codes; without codes, any that the protocol defines.
 
@@ -124,10 +130,14 @@ class Client(RawConnection):
         self._replies += 1
         if self._replies > PACE_REPLIES:
             self._check_pace()
-        expected = _named(codes)
-        self.latest = status = self._read_status(codes, expected)
+        expected = " or ".join(map(_NAMED.get, codes, map(str, codes))) or ANY_STATUS
+        try:
+            self.latest = status = self._read_status(codes, expected)
+        except Failure as failure:
+            self.name_command(failure)
+            raise
         if status.code not in (codes or CODES):
-            raise Failure(Kind.STATUS, expected, str(status), cause)
+            raise self.name_command(Failure(Kind.STATUS, expected, str(status), cause))
         return status
 
     def status_line(self, expected: str) -> bytes:
@@ -275,11 +285,6 @@ def malformed(line: bytes, expected: str) -> Failure:
     """Return the failure of a line that is no status line."""
     wanted = expected if expected == ANY_STATUS else f"{expected} in a status line"
     return Failure(Kind.MALFORMED, f"{wanted} (CODE SP TEXT CR LF)", escape(line))
-
-
-@functools.cache
-def _named(codes: tuple[int, ...]) -> str:
-    return " or ".join(f"{code} {CODES.get(code, '')}".rstrip() for code in codes) or ANY_STATUS
 
 
 def _compare(content: Content, position: int, piece: bytes) -> None:

@@ -29,10 +29,6 @@ Dial = Callable[[float, int], socket.socket]
 """Connects a socket, given a timeout in seconds and a receive buffer in bytes (0: the default)."""
 
 
-class EndedError(Exception):
-    """EOF, or the connection was reset."""
-
-
 class Connection:
     """One connection to a server.
 
@@ -124,8 +120,7 @@ class Connection:
         if not happened:
             raise TimeoutError
         if wants_input and happened[0][1] & select.POLLIN:
-            with contextlib.suppress(EndedError):
-                self._take(self._socket.recv(RECEIVE_BYTES))
+            self._take(self._socket.recv(RECEIVE_BYTES))
 
     def send_bytewise(self, data: bytes) -> None:
         """Send bytes one by one, each after the server has read the previous one, where that can be observed."""
@@ -202,33 +197,46 @@ class Connection:
         """Received bytes that are not read yet."""
         return bytes(self._received)
 
-    def _receive_raw(self, expected: str, kind: Kind) -> None:
+    def _receive(self, expected: str, kind: Kind) -> bool:
+        """Receive more; return False at EOF, or if the connection was reset.
+
+        Raises Failure of this kind after a timeout, or Incomplete.
+        """
         if self._ending:
-            raise EndedError
+            return False
         started = monotonic()
+        left = min(self.deadline - started, self.timeout_seconds)
+        if left <= 0:
+            raise self._timed_out(expected, kind)
         try:
-            self._socket.settimeout(self._left())
+            self._socket.settimeout(left)
             data = self._socket.recv(RECEIVE_BYTES)
-            self.slowest_seconds = max(self.slowest_seconds, monotonic() - started)
         except TimeoutError:
-            if self._is_too_slow():
-                raise Incomplete(TOO_SLOW) from None
-            self.is_silent = True
-            self._record.note(self.number, "silence", f"{self.timeout_seconds:.1f} s")
-            after = f" after {escape(bytes(self._received))}" if self._received else ""
-            raise Failure(kind, expected, f"nothing within {self.timeout_seconds:.1f} s{after}") from None
+            raise self._timed_out(expected, kind) from None
         except OSError as error:
             self._ending = "reset"
             self._record.note(self.number, "reset by server", error.strerror or str(error))
-            raise EndedError from None
-        self._take(data)
+            return False
+        self.slowest_seconds = max(self.slowest_seconds, monotonic() - started)
+        return self._take(data)
 
-    def _take(self, data: bytes) -> None:
+    def _timed_out(self, expected: str, kind: Kind) -> Failure | Incomplete:
+        """Return what a wait that timed out raises."""
+        now = monotonic()
+        if now >= self.deadline and now - self._last_data < self.timeout_seconds:  # data still arrives
+            return Incomplete(TOO_SLOW)
+        self.is_silent = True
+        self._record.note(self.number, "silence", f"{self.timeout_seconds:.1f} s")
+        after = f" after {escape(bytes(self._received))}" if self._received else ""
+        return Failure(kind, expected, f"nothing within {self.timeout_seconds:.1f} s{after}")
+
+    def _take(self, data: bytes) -> bool:
+        """Record and keep what was received; return False at EOF."""
         if not data:
             self._ending = "end"
             self.has_left = False
             self._record.note(self.number, "end")
-            raise EndedError
+            return False
         if _QUICKACK is not None and self._socket.family is not socket.AF_UNIX:
             # Acknowledge at once (tcp(7)): Nagle's algorithm may delay the rest of a reply until then.
             with contextlib.suppress(OSError):
@@ -237,11 +245,7 @@ class Connection:
         self._last_data = monotonic()
         self._record.payload(self.number, "received", data)
         self._received += data
-
-    def _is_too_slow(self) -> bool:
-        """Return whether the deadline has passed while data still arrives."""
-        now = monotonic()
-        return now >= self.deadline and now - self._last_data < self.timeout_seconds
+        return True
 
     def _left(self) -> float:
         """Return how long the next wait may take, in seconds; raise TimeoutError at the deadline."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Final
 
-from conformance.client.connection import Connection, Dial, EndedError
+from conformance.client.connection import Connection, Dial
 from conformance.client.recording import escape
 from conformance.failures import Failure, Incomplete, Kind
 
@@ -36,7 +36,8 @@ class RawConnection(Connection):
                 )
             if monotonic() > last:
                 raise Failure(Kind.TIMEOUT, expected, f"an unterminated line: {escape(bytes(self._received))}")
-            self._receive(expected)
+            if not self._receive(expected, Kind.TIMEOUT):
+                raise self._ended(expected)
         line = bytes(self._received[: found + 1])
         del self._received[: found + 1]
         self.is_line_bare = not line.endswith(b"\r\n")
@@ -48,8 +49,8 @@ class RawConnection(Connection):
         """Yield the next `size` bytes in pieces of any length; raise Failure if fewer arrive."""
         left = size
         while left:
-            if not self._received:
-                self._receive(expected)
+            if not self._received and not self._receive(expected, Kind.TIMEOUT):
+                raise self._ended(expected)
             piece = bytes(self._received[:left])
             del self._received[:left]
             left -= len(piece)
@@ -77,17 +78,15 @@ class RawConnection(Connection):
             del self._received[: len(piece)]
             if piece:
                 yield piece
-            self._receive(expected)
+            if not self._receive(expected, Kind.TIMEOUT):
+                raise self._ended(expected)
 
     def read_end(self, expected: str = "the end of the stream") -> None:
         """Require that the server closes without sending more; a RST counts as an end.
 
         Raises Failure: extra (bytes arrived), open (neither bytes nor EOF before the timeout).
         """
-        if not self._received and not self._ending:
-            with contextlib.suppress(EndedError):
-                self._receive_raw(expected, Kind.OPEN)
-        if self._received:
+        if self._received or self._receive(expected, Kind.OPEN):
             raise Failure(Kind.EXTRA, expected, escape(bytes(self._received)))
 
     def is_quiet(self, seconds: float) -> bool:
@@ -99,9 +98,10 @@ class RawConnection(Connection):
     def read_rest(self, most: int = 1 << 20) -> bytes:
         """Read to EOF, and return the bytes; raise Failure if there is no EOF or more than `most` bytes."""
         expected = "the end of the stream"
-        with contextlib.suppress(EndedError):
-            while len(self._received) <= most:
-                self._receive_raw(expected, Kind.OPEN)
+        while len(self._received) <= most:
+            if not self._receive(expected, Kind.OPEN):
+                break
+        else:
             raise Failure(Kind.TOO_MUCH, expected, f"more than {most} bytes")
         data = bytes(self._received)
         self._received.clear()
@@ -121,10 +121,9 @@ class RawConnection(Connection):
                 ending = "too-much"
                 break
             try:
-                self._receive_raw("", Kind.OPEN)
-            except EndedError:
-                ending = self._ending
-                break
+                if not self._receive("", Kind.OPEN):
+                    ending = self._ending
+                    break
             except (Failure, Incomplete):
                 ending = "silence"
                 break
@@ -134,18 +133,16 @@ class RawConnection(Connection):
 
     def wait(self) -> None:
         """Discard input until EOF, a reset or a timeout."""
-        with contextlib.suppress(EndedError, Failure, Incomplete):
-            while True:
+        self._received.clear()
+        with contextlib.suppress(Failure, Incomplete):
+            while self._receive("", Kind.OPEN):
                 self._received.clear()
-                self._receive_raw("", Kind.OPEN)
 
-    def _receive(self, expected: str) -> None:
-        try:
-            self._receive_raw(expected, Kind.TIMEOUT)
-        except EndedError:
-            how = "the end of the stream" if self._ending == "end" else "a connection reset"
-            after = f" after {escape(bytes(self._received))}" if self._received else ""
-            raise Failure(Kind.CLOSED if self._ending == "end" else Kind.RESET, expected, how + after) from None
+    def _ended(self, expected: str) -> Failure:
+        """Return the failure of a stream that ended where something is expected."""
+        how = "the end of the stream" if self._ending == "end" else "a connection reset"
+        after = f" after {escape(bytes(self._received))}" if self._received else ""
+        return Failure(Kind.CLOSED if self._ending == "end" else Kind.RESET, expected, how + after)
 
 
 __all__ = ["Dial", "RawConnection"]

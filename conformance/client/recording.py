@@ -56,7 +56,7 @@ class Payload:
 
     __slots__ = ("_hash", "_is_sent", "_packer", "_tail", "_tail_bytes", "_whole_bytes", "head", "packed", "size")
 
-    def __init__(self, *, is_sent: bool, whole_bytes: int = WHOLE_BYTES) -> None:
+    def __init__(self, data: bytes, *, is_sent: bool, whole_bytes: int = WHOLE_BYTES) -> None:
         self.size = 0
         self._whole_bytes = whole_bytes
         self._tail_bytes = min(TAIL_BYTES, whole_bytes)
@@ -66,6 +66,10 @@ class Payload:
         self._hash: hashlib._Hash | None = None
         self._is_sent = is_sent
         self._packer: zlib._Compress | None = None
+        if len(data) <= whole_bytes:
+            self.size, self.head = len(data), data
+        else:
+            self.add(data)
 
     def add(self, data: bytes) -> None:
         """Add bytes."""
@@ -133,16 +137,20 @@ class Recording:
     connections: int = 0
     """How many connections were made."""
     _started: float = field(default_factory=monotonic)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
     _latest: dict[int, WireEvent] = field(default_factory=dict)
     _received: int = 0
 
-    def note(self, peer: int, what: str, note: str = "") -> None:
+    def note(self, peer: int, what: str, note: str = "", *, payload: Payload | None = None) -> None:
         """Record an event on a connection."""
-        event = WireEvent(monotonic() - self._started, peer, what, note=note)
         with self._lock:
+            event = WireEvent(monotonic() - self._started, peer, what, payload, note)
+            self._latest[peer] = event
             self.connections += what == "connected"
-            self._add(event)
+            if len(self.events) < MOST_EVENTS:
+                self.events.append(event)
+            else:
+                self.dropped += 1
 
     def payload(self, peer: int, what: str, data: bytes, *, is_apart: bool = False) -> None:
         """Record bytes that were `sent` or `received`; append them to the previous event if it is alike.
@@ -152,24 +160,15 @@ class Recording:
         with self._lock:
             latest = self._latest.get(peer)
             if is_apart or latest is None or latest.what != what or latest.payload is None:
-                payload = self._new_payload(what)
-                self._add(WireEvent(monotonic() - self._started, peer, what, payload))
+                is_full = what == "received" and self._received >= RECEIVED_BYTES
+                payload = Payload(data, is_sent=what == "sent", whole_bytes=0 if is_full else WHOLE_BYTES)
+                before = 0
+                self.note(peer, what, payload=payload)
             else:
                 payload = latest.payload
-            before = len(payload.head)
-            payload.add(data)
+                before = len(payload.head)
+                payload.add(data)
             self._received += (len(payload.head) - before) * (what == "received")
-
-    def _new_payload(self, what: str) -> Payload:
-        is_full = what == "received" and self._received >= RECEIVED_BYTES
-        return Payload(is_sent=what == "sent", whole_bytes=0 if is_full else WHOLE_BYTES)
-
-    def _add(self, event: WireEvent) -> None:
-        self._latest[event.peer] = event
-        if len(self.events) < MOST_EVENTS:
-            self.events.append(event)
-        else:
-            self.dropped += 1
 
     def describe(self) -> list[WireEntry]:
         """Return the events for a report."""

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from conformance.client.client import LINE_BYTES, STATUS_LINE, Client, malformed
-from conformance.client.connection import EndedError
 from conformance.client.deviations import Deviation, Deviations, Form
 from conformance.client.status import CODES, FATAL, Status
 from conformance.failures import Failure, Incomplete, Kind
@@ -162,9 +161,9 @@ class TolerantClient(Client):
         if known is None or self._replies > len(self._lines) or self._lines[self._replies - 1] != b"quit":
             return False
         self._skip_due()
-        with contextlib.suppress(EndedError, Failure, Incomplete):
+        with contextlib.suppress(Failure, Incomplete):
             if not self._received:
-                self._receive_raw("", Kind.OPEN)
+                self._receive("", Kind.OPEN)
         if not self._ending or self._received:
             return False
         self._tolerated.add(known[1])
@@ -206,9 +205,10 @@ class TolerantClient(Client):
 
     def _drop(self, data: bytes) -> bool:
         """Drop bytes if they are next in the stream; return whether they were. Waits for enough bytes to decide."""
-        with contextlib.suppress(EndedError, Failure, Incomplete):
+        with contextlib.suppress(Failure, Incomplete):
             while len(self._received) < len(data) and data.startswith(bytes(self._received)):
-                self._receive_raw("", Kind.OPEN)
+                if not self._receive("", Kind.OPEN):
+                    break
         is_there = self._received.startswith(data)
         if is_there:
             del self._received[: len(data)]
@@ -219,9 +219,10 @@ class TolerantClient(Client):
 
         Waits for its end; a line of more than `most` bytes is never dropped.
         """
-        with contextlib.suppress(EndedError, Failure, Incomplete):
+        with contextlib.suppress(Failure, Incomplete):
             while b"\n" not in self._received and len(self._received) <= most:
-                self._receive_raw("", Kind.OPEN)
+                if not self._receive("", Kind.OPEN):
+                    break
         line, end, _ = bytes(self._received[: most + 2]).partition(b"\r\n")
         if not end or not is_it(line):
             return False

@@ -124,13 +124,16 @@ class ScenarioContext:
     def connect(self, *, timeout_seconds: float | None = None, receive_buffer_bytes: int = 0) -> Client:
         """Connect a client; raise Failure if the server does not accept it, Unsupported if that exceeds its limit."""
         if not self._is_crowded:
-            self.close()
+            if self._clients:
+                self.close()
         elif not self._judges_crowds and 0 < self.run_context.capacity <= sum(
             not client.is_over for client in self._clients
         ):
             message = f"the server serves {self.run_context.capacity} clients at once, but this scenario needs more"
             raise Unsupported(message)
-        self._await_room()
+        backlog = self.run_context.backlog
+        if backlog is not None and backlog < _LONG_BACKLOG:
+            self._await_room(backlog)
         client = self._make_client(
             self.run_context.dial,
             self.record,
@@ -143,11 +146,8 @@ class ScenarioContext:
         self._clients.append(client)
         return client
 
-    def _await_room(self) -> None:
+    def _await_room(self, backlog: int) -> None:
         """Wait if the accept queue is over half full: if it is full, the kernel drops a SYN, which costs 1 s."""
-        backlog = self.run_context.backlog
-        if backlog is None or backlog >= _LONG_BACKLOG:
-            return
         length = self.run_context.queue_length()
         if length is not None and length > backlog // 2:
             self.await_accepted()
