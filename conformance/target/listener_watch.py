@@ -8,7 +8,7 @@ from typing import Final
 
 from conformance.client.address import Address
 from conformance.target.process_tree import OwnedListener, ProcessTree, is_supported, owner_of
-from conformance.target.sockets import Listener, is_local, listeners
+from conformance.target.sockets import Listener, is_local, is_open, listeners
 
 UNSEEN_SECONDS: Final = 1.0
 """How long only the server's own processes are watched before another process's socket may count as the server's."""
@@ -56,15 +56,14 @@ class ListenerWatch:
             self._found = [OwnedListener(listener) for listener in listeners(self._address)]
         return bool(self._found)
 
-    def _is_found_open(self) -> bool:
-        """Return whether a process that is known still has a socket that was found."""
-        return self.tree is not None and any(owned.is_open for owned in self._found)
-
     @property
     def is_listening(self) -> bool:
         """Whether the server listens; True where that is unknown."""
-        if self.is_unknown or self._is_found_open():
+        if self.is_unknown:
             return True
+        for owned in self._found:
+            if is_open(owned.listener) if self.tree is None else owned.is_open:
+                return True
         was_seen = bool(self._found)
         if self.find():
             return True
@@ -74,8 +73,8 @@ class ListenerWatch:
         """Return the server's listening sockets as they are now; empty where they cannot be observed."""
         if self.is_unknown:
             return []
-        if not self._is_found_open():
-            self.find()
+        if self.tree is None or not self.is_listening:
+            self.find()  # a server that runs already may have opened more
         inodes = {owned.listener.inode for owned in self._found}
         return [listener for listener in self._at_address() if listener.inode in inodes]
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv6Address, ip_address
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -102,12 +103,27 @@ def tcp_listeners(port: int = 0, process: int | None = None) -> list[Listener]:
     """Return the TCP sockets that listen on a port, at any host; 0 means any port."""
     found: list[Listener] = []
     for family, name in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
-        request = _INET_REQUEST.pack(family, socket.IPPROTO_TCP, 1 << _TCP_LISTEN, port.to_bytes(2, "big"))
+        request = _tcp_request(family, port)
         try:
             found += map(_inet_listener, _dump(request))
         except OSError:
             found += _read_tcp(Path(f"/proc/{process or 'self'}/net/{name}"))
     return [listener for listener in found if port in {0, listener.port}]
+
+
+def is_open(listener: Listener) -> bool:
+    """Return whether a TCP socket still listens, by one request for its port.
+
+    False where one request does not tell: of Unix sockets, of IPv6 sockets with an IPv4 address, and without netlink.
+    """
+    if listener.path:
+        return False
+    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+    try:
+        replies = _dump(_tcp_request(family, listener.port))
+    except OSError:
+        return False
+    return listener.inode in map(itemgetter(-1), map(_INET_REPLY.unpack_from, replies))
 
 
 def unix_listeners(process: int | None = None) -> list[Listener]:
@@ -180,6 +196,11 @@ def _file_of(path: str) -> tuple[int, int]:
     except OSError:
         return (-1, -1)
     return status.st_ino & 0xFFFFFFFF, os.major(status.st_dev) << _MINOR_BITS | os.minor(status.st_dev)
+
+
+def _tcp_request(family: int, port: int) -> bytes:
+    """Return a request for the sockets that listen on a port; 0 means any port."""
+    return _INET_REQUEST.pack(family, socket.IPPROTO_TCP, 1 << _TCP_LISTEN, port.to_bytes(2, "big"))
 
 
 def _dump(request: bytes) -> list[bytes]:

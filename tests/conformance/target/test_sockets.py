@@ -16,7 +16,7 @@ import pytest
 from conformance.client.address import Address
 from conformance.target import process_tree, sockets
 from conformance.target.process_tree import ProcessTree
-from conformance.target.sockets import can_bind, free_port, is_local, listeners, tcp_listeners
+from conformance.target.sockets import can_bind, free_port, is_local, is_open, listeners, tcp_listeners
 
 pytestmark = pytest.mark.once
 
@@ -103,6 +103,18 @@ def test_ipv6_wildcard_accepts_ipv4_unless_v6only(only_v6: int, reached: list[st
         listener.listen()
         port = listener.getsockname()[1]
         assert [host for host in ("127.0.0.1", "::1") if listeners(Address(host, port))] == reached
+
+
+@pytest.mark.parametrize(
+    ("host", "is_seen"), [("127.0.0.1", True), ("0.0.0.0", True), ("::1", True), ("::ffff:127.0.0.1", False)]
+)
+def test_one_request_tells_whether_a_socket_still_listens(source: str, host: str, is_seen: bool) -> None:
+    with ExitStack() as stack:
+        port = listen(stack, host)
+        (found,) = tcp_listeners(port)
+        assert is_open(found) == (is_seen and source == "netlink")
+    with socket.create_server(("127.0.0.1", port)):
+        assert not is_open(found)  # another one at the same port
 
 
 @pytest.mark.usefixtures("source")
