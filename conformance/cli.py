@@ -172,14 +172,14 @@ def list_(*, select: tuple[str, ...], dialect: str, requirements: bool, scenario
     found = catalogue(scenarios)
     if requirements:
         for rule in specification():
-            click.echo(f"{rule.id:<10} {rule.level_for(dialect):<6} {rule.chapter}.{rule.slug}: {rule.text}")
+            click.echo(f"{rule.id:<10} {rule.levels[dialect]:<6} {rule.chapter}.{rule.slug}: {rule.text}")
         return Exit.CONFORMANT
     check_patterns(found, select)
     chosen = [row for row in found if not select or any(matches(row, pattern, dialect) for pattern in select)]
     width = max(len(row.id) for row in chosen)
     for row in chosen:
         where = "" if row.applies_to(dialect) else f" (not in {dialect})"
-        click.echo(printable(f"{row.id:<{width}} {row.requirement:<10} {row.level_for(dialect):<6} {row.title}{where}"))
+        click.echo(printable(f"{row.id:<{width}} {row.requirement:<10} {row.levels[dialect]:<6} {row.title}{where}"))
     return Exit.CONFORMANT
 
 

@@ -47,7 +47,7 @@ class Scenario:
     dialects: tuple[str, ...] = ()
     """The dialects that it applies to; empty for those of its requirement."""
     needs: frozenset[str] = frozenset()
-    """CONCURRENCY, `fixtures.base.QUALITIES`, and keys of fixtures."""
+    """CONCURRENCY, `fixtures.base.QUALITIES`, and keys of fixtures; those of a transcript are added."""
     isolation: str = SHARED
     timeouts: float = 10.0
     """Its time limit, in multiples of one timeout."""
@@ -59,6 +59,10 @@ class Scenario:
     """Overrides the requirement's level; empty to keep it."""
     level_in: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Overrides the level in some dialects; takes precedence over `level`."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.play, Transcript):
+            object.__setattr__(self, "needs", self.needs | self.play.fixtures)
 
     @cached_property
     def chapter(self) -> str:
@@ -75,18 +79,15 @@ class Scenario:
         """The transcript, if the scenario is one."""
         return self.play if isinstance(self.play, Transcript) else None
 
-    def level_for(self, dialect: str) -> str:
-        """Return its level in a dialect."""
-        return self.level_in.get(dialect) or self.level or self.row.level_for(dialect)
+    @cached_property
+    def levels(self) -> Mapping[str, str]:
+        """Its level in each dialect."""
+        own = dict.fromkeys(DIALECTS, self.level) if self.level else {}
+        return {**self.row.levels, **own, **self.level_in}
 
     def applies_to(self, dialect: str) -> bool:
         """Return whether it applies to a dialect."""
         return dialect in self.row.dialects and (not self.dialects or dialect in self.dialects)
-
-    @cached_property
-    def all_needs(self) -> frozenset[str]:
-        """Its needs, including the fixtures of its transcript."""
-        return self.needs if (transcript := self.transcript) is None else self.needs | transcript.fixtures
 
 
 class Catalogue:
@@ -191,7 +192,7 @@ def _check(scenario: Scenario) -> None:
         (scenario.isolation not in ISOLATIONS, f"the isolation is one of {', '.join(ISOLATIONS)}"),
         (not set(scenario.dialects) <= set(DIALECTS), f"a dialect is one of {', '.join(DIALECTS)}"),
         (
-            not {scenario.level, *scenario.level_in.values()} <= {"", *LEVELS},
+            not {scenario.level or LEVELS[0], *scenario.level_in.values()} <= set(LEVELS),
             "the level is MUST, SHOULD, MAY or CHOICE",
         ),
         (not set(scenario.level_in) <= set(DIALECTS), f"a dialect is one of {', '.join(DIALECTS)}"),

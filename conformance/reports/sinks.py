@@ -29,7 +29,8 @@ class Reports:
 
     def __call__(self, event: Event) -> None:
         """Show and write an event; raise ReportError, or BrokenPipeError at a closed pipe if there are no files."""
-        self.write(event)
+        if self._ndjson is not None or self._written:
+            self.write(event)
         if self._terminal is not None:
             try:
                 self._terminal(event)

@@ -44,11 +44,6 @@ class Executor:
         """Return the batch size for the isolation of a scenario."""
         return self._batch_sizes[scenario.isolation]
 
-    @property
-    def pending(self) -> set[str]:
-        """The ids of scenarios that have run, but whose outcome is not final."""
-        return self._held.keys() | self._retries.pending
-
     def run(self, batch: Sequence[Scenario], jobs: int = 1, *, may_wait: bool = False) -> list[Outcome]:
         """Run a batch, and return the outcomes that are now final.
 
@@ -59,23 +54,24 @@ class Executor:
             self._health.restart_if_used()
         is_disturbed = self._retries.are_clients_disturbed
         outcomes = self._run_once(batch, 1 if is_disturbed else jobs)
-        has_failed = any(outcome is None or outcome.failure is not None for outcome in outcomes)
+        done = [outcome for outcome in outcomes if outcome is not None and outcome.failure is None]
+        has_failed = len(done) < len(batch)
         state = self._look_after(batch, has_failed=has_failed)
-        self._adapt_batch_size(batch[0].isolation, state)
-        # Where clients disturb each other, the previous one may still be connected.
-        has_company = (jobs > 1 and len(batch) > 1) or is_disturbed
-        # A scenario that ran alone on a healthy server failed by itself, unless the server exited.
-        is_own = len(batch) == 1 and has_failed and state is not State.ENDED
-        is_lost = state in LOST and not is_own
-        found = self._run_again(batch, outcomes, has_company=has_company, is_lost=is_lost, may_wait=may_wait)
-        if state is State.EXHAUSTED:
-            self._expect_exhaustion()
-        has_culprit = any(outcome.is_gone for outcome in found.values())
-        if state is State.ENDED or (state is State.WEDGED and not has_culprit):
-            self._blame(found, state, has_culprit=has_culprit)
-        held = {name: outcome for name, outcome in found.items() if may_wait and outcome.may_end_later}
-        released = [*self._held.values(), *(outcome for name, outcome in found.items() if name not in held)]
-        self._held = held
+        if has_failed or state is not State.WELL:
+            # Where clients disturb each other, the previous one may still be connected.
+            has_company = (jobs > 1 and len(batch) > 1) or is_disturbed
+            # A scenario that ran alone on a healthy server failed by itself, unless the server exited.
+            is_own = len(batch) == 1 and has_failed and state is not State.ENDED
+            is_lost = state in LOST and not is_own
+            found = self._run_again(batch, outcomes, has_company=has_company, is_lost=is_lost, may_wait=may_wait)
+            self._respond_to(state, batch[0].isolation, found)
+            done = list(found.values())
+        released, self._held = list(self._held.values()), {}
+        for outcome in done:
+            if may_wait and outcome.may_end_later:
+                self._held[outcome.scenario.id] = outcome
+            else:
+                released.append(outcome)
         return released
 
     def finish(self, *, is_interrupted: bool = False) -> list[Outcome]:
@@ -98,7 +94,7 @@ class Executor:
         if self._health.given_up:
             return [not_run(row, Verdict.BLOCKED, self._health.given_up) for row in batch]
         if jobs == 1 or len(batch) == 1:
-            return [self._play_and_look(row) for row in batch]
+            return [self._play(row, is_alone=True) for row in batch]
         with ThreadPoolExecutor(jobs, thread_name_prefix="scenario") as pool:
             try:
                 # Start the slowest first, so that none is left running alone at the end.
@@ -109,14 +105,8 @@ class Executor:
                 raise
         return [found[row.id] for row in batch]
 
-    def _play_and_look(self, scenario: Scenario) -> Outcome | None:
-        """Run a scenario; after a timeout, make sure that the server still replies."""
-        outcome = self._play(scenario, is_alone=True)
-        if outcome is not None and outcome.is_timeout:
-            self._health.look(is_thorough=True)
-        return outcome
-
     def _play(self, scenario: Scenario, *, is_alone: bool = False) -> Outcome | None:
+        """Run a scenario; if it is alone, and timed out, make sure that the server still replies."""
         if not self._health.server.is_listening:
             return None
         run_context = self._health.run_context
@@ -124,6 +114,8 @@ class Executor:
         outcome = play(scenario, run_context, factor, is_alone=is_alone)
         if outcome.failure is None:
             self._timeouts.answered(outcome.slowest_seconds)
+        elif is_alone and outcome.is_timeout:
+            self._health.look(is_thorough=True)
         return outcome
 
     def _look_after(self, batch: Sequence[Scenario], *, has_failed: bool) -> State:
@@ -132,11 +124,6 @@ class Executor:
             return self._health.look(is_thorough=True)
         sleep(PAUSE_SECONDS / 2)  # a server that is up after that has very likely survived
         return self._health.look(is_thorough=False)
-
-    def _adapt_batch_size(self, isolation: str, state: State) -> None:
-        """Run scenarios that must be alone one by one, once a batch of them has harmed the server."""
-        if (state in LOST and isolation != SHARED) or (state is not State.WELL and isolation == DESTRUCTIVE):
-            self._batch_sizes[isolation] = 1
 
     # --- Again -----------------------------------------------------------------------------------
 
@@ -159,6 +146,19 @@ class Executor:
             else:
                 found |= self._retries.run(row, outcome, is_lost=is_lost, may_wait=may_wait, has_company=has_company)
         return found
+
+    def _respond_to(self, state: State, isolation: str, found: dict[str, Outcome]) -> None:
+        """Make later batches smaller, and find culprits among the outcomes, as the server's state after a batch asks.
+
+        Scenarios that must be alone run one by one, once a batch of them has harmed the server.
+        """
+        if (state in LOST and isolation != SHARED) or (state is not State.WELL and isolation == DESTRUCTIVE):
+            self._batch_sizes[isolation] = 1
+        if state is State.EXHAUSTED:
+            self._expect_exhaustion()
+        has_culprit = any(outcome.is_gone for outcome in found.values())
+        if state is State.ENDED or (state is State.WEDGED and not has_culprit):
+            self._blame(found, state, has_culprit=has_culprit)
 
     def _blame(self, found: dict[str, Outcome], state: State, *, has_culprit: bool) -> None:
         """Find the scenarios that made the server end or wedge though they passed, or note that there are none.

@@ -69,7 +69,7 @@ class Outcome:
     def result(self, dialect: str, reproduce: Sequence[str]) -> Result:
         """Return the result to report; `reproduce` holds command lines that reproduce it."""
         scenario, failure = self.scenario, self.failure
-        level = scenario.level_for(dialect)
+        level = scenario.levels[dialect]
         verdict = self.verdict or (
             VERDICT_OF_SUCCESS[level] if failure is None else verdict_of_failure(level, failure.kind)
         )

@@ -33,7 +33,7 @@ def play(
         return not_run(scenario, Verdict.BLOCKED, TOO_LONG)
     context = ScenarioContext(
         run_context,
-        is_crowded=CONCURRENCY in scenario.all_needs,
+        is_crowded=CONCURRENCY in scenario.needs,
         scenario_id=scenario.id,
         wait_factor=wait_factor,
         deviations=deviations,

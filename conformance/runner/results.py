@@ -43,10 +43,6 @@ class Results:
         """Return the result of a scenario; raise KeyError."""
         return self._rows[identifier]
 
-    def ids(self) -> set[str]:
-        """Return the ids of the scenarios that have a result."""
-        return set(self._rows)
-
     def has_failed(self, identifier: str) -> bool:
         """Return whether a scenario has a result that blocks those that depend on it."""
         return identifier in self._rows and self._rows[identifier].verdict not in _FIT

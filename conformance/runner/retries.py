@@ -25,16 +25,8 @@ class Retries:
         self._timeouts = timeouts
         self._deferred: dict[TimeoutKind, dict[str, Outcome]] = {}  # by a short timeout of a kind that is confirmed
         self._disturbed: dict[str, Outcome] = {}  # failed beside others, passed alone
-
-    @property
-    def pending(self) -> set[str]:
-        """The ids of the scenarios whose outcomes are kept back."""
-        return self._disturbed.keys() | {name for rows in self._deferred.values() for name in rows}
-
-    @property
-    def are_clients_disturbed(self) -> bool:
+        self.are_clients_disturbed = False
         """Whether clients disturb each other; then scenarios run one at a time."""
-        return len(self._disturbed) >= _DISTURBED
 
     def run(
         self, scenario: Scenario, first: Outcome | None, *, is_lost: bool, may_wait: bool, has_company: bool
@@ -59,6 +51,7 @@ class Retries:
                 found[name] = replace(self._play_alone(other.scenario), attempts=2)
         if has_company and may_wait and found[scenario.id].verdict is Verdict.FLAKY:
             self._disturbed[scenario.id] = found.pop(scenario.id)
+            self.are_clients_disturbed = len(self._disturbed) >= _DISTURBED
         return found
 
     def finish(self) -> list[Outcome]:

@@ -185,9 +185,9 @@ class Runner:
         while left:
             size = self._executor.size_of_batch(left[0])
             kind, depth = left[0].isolation, self._depths[left[0].id]
-            yield [row for row in left[:size] if row.isolation == kind and self._depths[row.id] == depth]
-            done = self._results.ids() | self._executor.pending
-            left = [row for row in left if row.id not in done]
+            batch = [row for row in left[:size] if row.isolation == kind and self._depths[row.id] == depth]
+            del left[: len(batch)]
+            yield batch
 
     @property
     def _jobs(self) -> int:
@@ -228,16 +228,16 @@ class Runner:
         """Return the outcome of a scenario that cannot run, or has run as the smoke test and failed."""
         if scenario.id == SMOKE_TEST and self._smoke_test.failure is not None:
             return self._smoke_test
-        if reason := self._environment.harm or self._health.given_up:
+        if reason := next(iter(self._environment.findings.harm), self._health.given_up):
             return not_run(scenario, Verdict.BLOCKED, reason)
         for name in scenario.depends:
             if self._results.has_failed(name):
                 return not_run(scenario, Verdict.BLOCKED, f"{name} did not pass")
         facts = self._health.run_context
-        if CONCURRENCY in scenario.all_needs and not facts.is_concurrent:
+        if CONCURRENCY in scenario.needs and not facts.is_concurrent:
             return not_run(scenario, Verdict.UNSUPPORTED, "the server serves one client at a time")
         try:
-            facts.fixtures.require(scenario.all_needs - {CONCURRENCY})
+            facts.fixtures.require(scenario.needs - {CONCURRENCY})
         except Incomplete as why:
             return not_run(scenario, Verdict.INCOMPLETE, str(why))
         return None

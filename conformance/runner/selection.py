@@ -68,7 +68,7 @@ def check_patterns(scenarios: Iterable[Scenario], patterns: Iterable[str]) -> No
 def _words(scenario: Scenario, dialects: Iterable[str]) -> set[str]:
     """Return the words of a scenario that a pattern may match."""
     row = scenario.row
-    return {scenario.id, scenario.chapter, row.id, row.chapter, *map(scenario.level_for, dialects)}
+    return {scenario.id, scenario.chapter, row.id, row.chapter, *map(scenario.levels.__getitem__, dialects)}
 
 
 def _meant(patterns: Sequence[str], scenarios: Iterable[Scenario], dialects: Sequence[str]) -> dict[str, set[str]]:

@@ -42,9 +42,10 @@ class Requirement:
     untestable: str = ""
     """Why no scenario tests it; empty if some do."""
 
-    def level_for(self, dialect: str) -> str:
-        """Return the level in a dialect."""
-        return (self.level_in or {}).get(dialect, self.level)
+    @cached_property
+    def levels(self) -> Mapping[str, str]:
+        """The level in each dialect."""
+        return {**dict.fromkeys(DIALECTS, self.level), **(self.level_in or {})}
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ class Environment:
         self._options = options
         self._launch = launch
         self._stack = contextlib.ExitStack()
-        self._findings = Findings()
+        self.findings = Findings()
+        """What was found in its directory so far."""
 
     def __enter__(self) -> "Self":
         try:
@@ -51,16 +52,11 @@ class Environment:
         """End the server, remove the files, and return what stood in the way of that; a second call does nothing."""
         with uninterrupted():
             self._stack.close()
-        return self._findings
+        return self.findings
 
     def _close(self, server: ManagedServer) -> None:
         server.close()
-        self._findings.left += server.notes
-
-    @property
-    def harm(self) -> str:
-        """What the server did to its directory, in a sentence; empty if nothing."""
-        return next(iter(self._findings.harm), "")
+        self.findings.left += server.notes
 
     def _make(self) -> None:
         options = self._options
@@ -70,7 +66,7 @@ class Environment:
         directory = options.fixtures
         since = None
         if directory is None and options.serve and ("{dir}" in options.serve or address is None):
-            private, since = self._stack.enter_context(_private_directory(self._findings))
+            private, since = self._stack.enter_context(_private_directory(self.findings))
             directory = private / "served"
         if directory is not None:
             reads_everything = os.geteuid() == 0 and not options.serve
@@ -79,7 +75,7 @@ class Environment:
                 options.seed,
                 options.large_bytes,
                 reads_everything=reads_everything,
-                findings=self._findings,
+                findings=self.findings,
                 private_since=since,
             )
             self._stack.callback(self.fixtures.remove)

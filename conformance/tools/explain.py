@@ -41,8 +41,7 @@ def _scenario(scenario: Scenario) -> str:
         f"{scenario.id}: {scenario.title}",
         f"tests {row.id}, {_levels(scenario.level or row.level, level_in, scenario.dialects or row.dialects)}",
         f"  {row.text}",
-        f"isolation: {scenario.isolation}"
-        + (f"; needs {', '.join(sorted(scenario.all_needs))}" if scenario.all_needs else ""),
+        f"isolation: {scenario.isolation}" + (f"; needs {', '.join(sorted(scenario.needs))}" if scenario.needs else ""),
     ]
     if scenario.depends:
         lines.append(f"depends on {', '.join(scenario.depends)}")

@@ -48,7 +48,7 @@ Finds = dict[str, str]
 def make_options(name: str, dialect: str, select: Iterable[str] = (), *, is_quick: bool = False) -> Options:
     """Return the options for a broken server: with smaller files and shorter timeouts than by default."""
     select = tuple(select)
-    needs_large = not select or any("large" in SCENARIOS[row].all_needs for row in select)
+    needs_large = not select or any("large" in SCENARIOS[row].needs for row in select)
     return Options(
         serve=shlex.join([name, "-p", "{port}", "-d", "{dir}", "--dialect", dialect]),
         dialect=dialect,

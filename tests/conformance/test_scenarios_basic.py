@@ -158,7 +158,7 @@ def ours() -> list[str]:
     return [
         row.id
         for row in ALL
-        if row.chapter in CHAPTERS and row.all_needs <= FILES.keys() | {"own-files"} and row.applies_to("2026")
+        if row.chapter in CHAPTERS and row.needs <= FILES.keys() | {"own-files"} and row.applies_to("2026")
     ]
 
 

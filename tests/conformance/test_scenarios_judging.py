@@ -106,7 +106,7 @@ def test_finds_a_size_that_disagrees_with_slices(wrong: bytes) -> None:
 
 
 def test_close_after_199_has_the_level_of_the_199() -> None:
-    levels = [ALL["replies.closes-199"].level_for(dialect) for dialect in DIALECTS]
+    levels = [ALL["replies.closes-199"].levels[dialect] for dialect in DIALECTS]
     assert levels == ["MUST", "SHOULD", "SHOULD", "SHOULD"]
     assert "MUST, SHOULD in 2019, SHOULD in 2018, SHOULD in 2016" in explained("replies.closes-199", ALL)
 
@@ -134,7 +134,7 @@ def test_status_199_for_spaces_fails_a_should() -> None:
     assert play("framing.only-spaces", to_spaces(FATAL)) == ""
     assert play("framing.odd-lines-no-199", to_spaces(FATAL)) == "status"
     assert play("framing.odd-lines-no-199", to_cr(FATAL)) == "status"
-    assert {ALL["framing.odd-lines-no-199"].level_for(dialect) for dialect in DIALECTS} == {"SHOULD"}
+    assert {ALL["framing.odd-lines-no-199"].levels[dialect] for dialect in DIALECTS} == {"SHOULD"}
 
 
 def test_finds_two_replies_to_a_line_with_a_cr() -> None:
@@ -247,7 +247,7 @@ def test_before_2026_any_status_passes_for_an_unreadable_file(scenario_id: str) 
     for dialect in ("2019", "2018", "2016"):
         for reply in (FATAL, MALFORMED, INVALID, MISSING, PAST, OK + b"4096\r\n"):
             assert play(scenario_id, of_names(reply), dialect) == ""
-        assert ALL[scenario_id].level_for(dialect) == "SHOULD"
+        assert ALL[scenario_id].levels[dialect] == "SHOULD"
     assert play(scenario_id, of_names(b""), "2019") == "timeout"
     assert play(scenario_id, of_names(OK + b"4096\r\n")) == "status"
 
@@ -260,7 +260,7 @@ def test_in_2026_an_unreadable_file_must_be_199(scenario_id: str) -> None:
 
 @pytest.mark.parametrize("scenario_id", ["commands.unreadable-survived", "metadata.directory-survived"])
 def test_serving_others_afterwards_is_a_must(scenario_id: str) -> None:
-    assert {ALL[scenario_id].level_for(dialect) for dialect in DIALECTS} == {"MUST"}
+    assert {ALL[scenario_id].levels[dialect] for dialect in DIALECTS} == {"MUST"}
     for reply in (b"", FATAL, OK):
         assert play(scenario_id, of_names(reply), "2019") == ""
     dead = threading.Event()

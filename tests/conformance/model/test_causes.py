@@ -451,8 +451,8 @@ SHARED_IDS = [
     if row.isolation == "shared"
     and row.applies_to("2026")
     and not {"clients", "crowds"} & {row.chapter}
-    and row.all_needs <= {"text", "one", "empty", "binary", "own-files"}
-    and row.level_for("2026") in {"MUST", "SHOULD"}
+    and row.needs <= {"text", "one", "empty", "binary", "own-files"}
+    and row.levels["2026"] in {"MUST", "SHOULD"}
 ]
 
 

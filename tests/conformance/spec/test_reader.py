@@ -17,7 +17,7 @@ def test_every_must_and_should_has_a_scenario_or_a_reason(dialect: str) -> None:
         row.id
         for row in specification()
         if dialect in row.dialects
-        and row.level_for(dialect) in {"MUST", "SHOULD"}
+        and row.levels[dialect] in {"MUST", "SHOULD"}
         and row.id not in tested
         and not row.untestable
     ]
@@ -26,7 +26,7 @@ def test_every_must_and_should_has_a_scenario_or_a_reason(dialect: str) -> None:
 
 def test_level_depends_on_the_dialect() -> None:
     row = specification()["HFTP-1.3"]
-    assert [row.level_for(dialect) for dialect in DIALECTS] == ["MUST", "SHOULD", "SHOULD", "SHOULD"]
+    assert [row.levels[dialect] for dialect in DIALECTS] == ["MUST", "SHOULD", "SHOULD", "SHOULD"]
 
 
 @pytest.mark.parametrize(
