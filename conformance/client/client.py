@@ -4,7 +4,6 @@ import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any, Final, TypeVar, cast
 
 from conformance.client.bodies import READERS
@@ -78,8 +77,8 @@ class Client(RawConnection):
 
     def __init__(self, *arguments: Any, **more: Any) -> None:  # noqa: ANN401  (those of Connection)
         self._lines: list[bytes] = []
-        self._began = monotonic()
         super().__init__(*arguments, **more)
+        self._began = self.clock()
 
     # --- Commands --------------------------------------------------------------------------------
 
@@ -260,7 +259,7 @@ class Client(RawConnection):
     def _check_pace(self) -> None:
         """Raise Incomplete if replies arrive too slowly for the last one to arrive before the deadline."""
         done = self._replies - 1
-        now = monotonic()
+        now = self.clock()
         seconds = now - self._began
         if seconds < PACE_SECONDS:
             return

@@ -5,7 +5,7 @@ import errno
 import select
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import monotonic, sleep
 from typing import Final
 
@@ -29,10 +29,14 @@ Dial = Callable[[float, int], socket.socket]
 """Connects a socket, given a timeout in seconds and a receive buffer in bytes (0: the default)."""
 
 
+Clock = Callable[[], float]
+"""Returns a time in seconds; like `monotonic`, or standing still while the machine keeps the server from running."""
+
+
 class Connection:
     """One connection to a server.
 
-    Each wait ends after `timeout_seconds` without a byte, and every wait ends at `deadline`, a time of `monotonic`.
+    Each wait ends after `timeout_seconds` without a byte, and every wait ends at `deadline`, by the `clock`.
     Errors raise `Failure`, except in `send`: what the server sent before the error is to be read first.
     """
 
@@ -45,6 +49,7 @@ class Connection:
         timeout_seconds: float,
         deadline: float,
         receive_buffer_bytes: int = 0,
+        clock: Clock = monotonic,
     ) -> None:
         self.number = number
         self.timeout_seconds = timeout_seconds
@@ -58,6 +63,7 @@ class Connection:
         self._is_unread = False  # whether the last wait for the server to read timed out
         self.has_left = False
         """Whether this side closed, half-closed or reset the connection before the server closed it."""
+        self.clock = clock
         self._dial = dial
         self._last_data = 0.0  # when data last arrived
         self._receive_buffer_bytes = receive_buffer_bytes
@@ -70,7 +76,7 @@ class Connection:
         self._ending = ""  # how the stream ended: "end" or "reset"
         self._is_sending_broken = False
         try:
-            self._socket = self._dial(self.timeout_seconds, self._receive_buffer_bytes)
+            self._socket = self._dialled()
         except TimeoutError:
             self._record.note(self.number, "refused", "timed out")
             raise Failure(Kind.TIMEOUT, "a connection", f"none within {self.timeout_seconds:.1f} s") from None
@@ -82,6 +88,13 @@ class Connection:
                 raise Incomplete(message) from None
             raise Failure(Kind.REFUSED, "a connection", reason) from None
         self._record.note(self.number, "connected")
+
+    def _dialled(self) -> socket.socket:
+        """Return a connected socket; raise OSError."""
+        for seconds in self._waits(self.clock() + self.timeout_seconds):
+            with contextlib.suppress(TimeoutError):
+                return self._dial(seconds, self._receive_buffer_bytes)
+        raise TimeoutError
 
     # --- Sending ---------------------------------------------------------------------------------
 
@@ -97,7 +110,7 @@ class Connection:
         try:
             self._socket.settimeout(0)
             while view:
-                self._left()  # send() may never block
+                self._check_deadline()  # send() may never block
                 try:
                     count = self._socket.send(view[:RECEIVE_BYTES])
                 except BlockingIOError:
@@ -116,8 +129,10 @@ class Connection:
         poll = select.poll()
         wants_input = not self._ending and len(self._received) < READ_AHEAD_BYTES
         poll.register(self._socket, select.POLLOUT | (select.POLLIN if wants_input else 0))
-        happened = poll.poll(self._left() * 1000)
-        if not happened:
+        for seconds in self._waits(self._end_of_wait()):
+            if happened := poll.poll(seconds * 1000):
+                break
+        else:
             raise TimeoutError
         if wants_input and happened[0][1] & select.POLLIN:
             self._take(self._socket.recv(RECEIVE_BYTES))
@@ -133,8 +148,8 @@ class Connection:
 
         After one timeout, the following waits take 1 ms.
         """
-        until = monotonic() + (_POLL_SECONDS if self._is_unread else _READ_SECONDS)
-        while (is_unread := self._holds_unread()) and monotonic() < until:
+        until = self.clock() + (_POLL_SECONDS if self._is_unread else _READ_SECONDS)
+        while (is_unread := self._holds_unread()) and self.clock() < until:
             sleep(_POLL_SECONDS)
         self._is_unread = is_unread
 
@@ -148,8 +163,8 @@ class Connection:
 
         Where that cannot be observed, wait for `unknown_seconds`.
         """
-        until = monotonic() + min(self.timeout_seconds, max(0.0, self.deadline - monotonic()))
-        while (other := peer(self._socket)) is not None and monotonic() < until:
+        until = self._end_of_wait()
+        while (other := peer(self._socket)) is not None and self.clock() < until:
             if not other.is_open and not other.unread_bytes:
                 return
             sleep(_POLL_SECONDS)
@@ -204,29 +219,33 @@ class Connection:
         """
         if self._ending:
             return False
-        started = monotonic()
-        left = min(self.deadline - started, self.timeout_seconds)
-        if left <= 0:
-            raise self._timed_out(expected, kind)
+        clock = self.clock
+        began, now = monotonic(), clock()
+        started, until = now, min(self.deadline, now + self.timeout_seconds)
         try:
-            self._socket.settimeout(left)
-            data = self._socket.recv(RECEIVE_BYTES)
-        except TimeoutError:
-            raise self._timed_out(expected, kind) from None
+            while (left := until - now) > 0:
+                self._socket.settimeout(max(left, _POLL_SECONDS))
+                try:
+                    data = self._socket.recv(RECEIVE_BYTES)
+                    break
+                except TimeoutError:
+                    now = clock()  # it may have stood still meanwhile
+            else:
+                raise self._timed_out(expected, kind, monotonic() - began)
         except OSError as error:
             self._ending = "reset"
             self._record.note(self.number, "reset by server", error.strerror or str(error))
             return False
-        self.slowest_seconds = max(self.slowest_seconds, monotonic() - started)
+        self.slowest_seconds = max(self.slowest_seconds, clock() - started)
         return self._take(data)
 
-    def _timed_out(self, expected: str, kind: Kind) -> Failure | Incomplete:
-        """Return what a wait that timed out raises."""
-        now = monotonic()
+    def _timed_out(self, expected: str, kind: Kind, seconds: float) -> Failure | Incomplete:
+        """Return what a wait of so many seconds that timed out raises."""
+        now = self.clock()
         if now >= self.deadline and now - self._last_data < self.timeout_seconds:  # data still arrives
             return Incomplete(TOO_SLOW)
         self.is_silent = True
-        self._record.note(self.number, "silence", f"{self.timeout_seconds:.1f} s")
+        self._record.note(self.number, "silence", self._silence(seconds))
         after = f" after {escape(bytes(self._received))}" if self._received else ""
         return Failure(kind, expected, f"nothing within {self.timeout_seconds:.1f} s{after}")
 
@@ -242,14 +261,29 @@ class Connection:
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         self.is_silent = False
-        self._last_data = monotonic()
+        self._last_data = self.clock()
         self._record.payload(self.number, "received", data)
         self._received += data
         return True
 
-    def _left(self) -> float:
-        """Return how long the next wait may take, in seconds; raise TimeoutError at the deadline."""
-        left = self.deadline - monotonic()
-        if left <= 0:
+    def _silence(self, seconds: float) -> str:
+        """Return how long the server was silent, for display; longer than one timeout if the machine was busy."""
+        busy = seconds - self.timeout_seconds
+        withheld = f", and {busy:.1f} s that a busy machine withheld" if busy > self.timeout_seconds / 4 else ""
+        return f"{self.timeout_seconds:.1f} s{withheld}"
+
+    # --- Waits -----------------------------------------------------------------------------------
+
+    def _check_deadline(self) -> None:
+        """Raise TimeoutError at the deadline."""
+        if self.clock() >= self.deadline:
             raise TimeoutError
-        return min(left, self.timeout_seconds)
+
+    def _end_of_wait(self) -> float:
+        """Return when a wait that begins now ends."""
+        return min(self.deadline, self.clock() + self.timeout_seconds)
+
+    def _waits(self, until: float) -> Iterator[float]:
+        """Yield how long to wait, in seconds, until a time of the clock: again if it stood still meanwhile."""
+        while (left := until - self.clock()) > 0:
+            yield max(left, _POLL_SECONDS)

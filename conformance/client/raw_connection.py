@@ -3,10 +3,9 @@
 import contextlib
 import select
 from collections.abc import Callable, Iterator
-from time import monotonic
 from typing import Final
 
-from conformance.client.connection import Connection, Dial
+from conformance.client.connection import Clock, Connection, Dial
 from conformance.client.recording import escape
 from conformance.failures import Failure, Incomplete, Kind
 
@@ -27,14 +26,14 @@ class RawConnection(Connection):
         Raises Failure: timeout, closed, reset, malformed (a LF without CR), too-much.
         """
         position = 0
-        last = monotonic() + LINE_TIMEOUTS * self.timeout_seconds
+        last = self.clock() + LINE_TIMEOUTS * self.timeout_seconds
         while (found := self._received.find(b"\n", position)) < 0:
             position = len(self._received)
             if position > most:
                 raise Failure(
                     Kind.TOO_MUCH, expected, f"a line of more than {most} bytes: {escape(bytes(self._received))}"
                 )
-            if monotonic() > last:
+            if self.clock() > last:
                 raise Failure(Kind.TIMEOUT, expected, f"an unterminated line: {escape(bytes(self._received))}")
             if not self._receive(expected, Kind.TIMEOUT):
                 raise self._ended(expected)
@@ -93,7 +92,8 @@ class RawConnection(Connection):
         """Return whether the connection stays open without data for some seconds."""
         if self._received or self.is_over:
             return False
-        return not select.select([self._socket], [], [], seconds)[0]
+        waits = self._waits(self.clock() + seconds)
+        return not any(select.select([self._socket], [], [], left)[0] for left in waits)
 
     def read_rest(self, most: int = 1 << 20) -> bytes:
         """Read to EOF, and return the bytes; raise Failure if there is no EOF or more than `most` bytes."""
@@ -114,10 +114,10 @@ class RawConnection(Connection):
 
         Limited to `most` bytes and, in all, `seconds` or by default three timeouts.
         """
-        until = monotonic() + (seconds or COLLECTED_TIMEOUTS * self.timeout_seconds)
+        until = self.clock() + (seconds or COLLECTED_TIMEOUTS * self.timeout_seconds)
         ending = "enough"
         while not is_enough(bytes(self._received)):
-            if len(self._received) > most or monotonic() > until:
+            if len(self._received) > most or self.clock() > until:
                 ending = "too-much"
                 break
             try:
@@ -145,4 +145,4 @@ class RawConnection(Connection):
         return Failure(Kind.CLOSED if self._ending == "end" else Kind.RESET, expected, how + after)
 
 
-__all__ = ["Dial", "RawConnection"]
+__all__ = ["Clock", "Dial", "RawConnection"]

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from conformance.failures import Failure, Kind
@@ -149,7 +148,7 @@ def likely(scenario: "Scenario", failure: Failure, context: ScenarioContext) -> 
     """
     _close(context)
     sent = 0
-    deadline = monotonic() + context.timeout_seconds
+    deadline = context.clock() + context.timeout_seconds
     for cause in scenario.causes.of(failure.kind):
         if (failure.cause and not cause.is_about_next) or not cause.fits(failure):
             continue

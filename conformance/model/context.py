@@ -11,7 +11,7 @@ from typing import Final
 
 from conformance.client.client import CLOSING_SECONDS, UNKNOWN, Client, Status
 from conformance.client.deviations import NO_DEVIATIONS, Deviation, Deviations
-from conformance.client.raw_connection import Dial
+from conformance.client.raw_connection import Clock, Dial
 from conformance.client.recording import Recording
 from conformance.client.tolerant import TolerantClient
 from conformance.failures import Failure, Kind, Unsupported
@@ -55,6 +55,8 @@ class RunContext:
     """The backlog of the listening socket; None if unknown."""
     queue_length: Callable[[], int | None] = lambda: None
     """Returns the current length of the accept queue; None if unknown."""
+    clock: Clock = monotonic
+    """Measures all waits for the server; it stands still while the machine keeps the server from running."""
     await_idle: Callable[[], bool] = lambda: False
     """Waits while the server is busy, where that can be observed; returns whether it was."""
     controls: dict[object, bool] = field(default_factory=dict, compare=False)
@@ -94,7 +96,8 @@ class ScenarioContext:
         """The known deviations that made a difference."""
         self.slowest_seconds = 0.0
         """The longest wait that ended with data."""
-        self.deadline = monotonic() + run_context.timeout_seconds * max(
+        self.clock = run_context.clock
+        self.deadline = self.clock() + run_context.timeout_seconds * max(
             SCENARIO_TIMEOUTS * max(1.0, wait_factor), timeouts
         )
         self.leaves_open = False
@@ -117,7 +120,7 @@ class ScenarioContext:
 
     def allow(self, timeouts: float) -> None:
         """Extend the deadline to at least this many timeouts from now, for large transfers."""
-        self.deadline = max(self.deadline, monotonic() + timeouts * self.run_context.timeout_seconds)
+        self.deadline = max(self.deadline, self.clock() + timeouts * self.run_context.timeout_seconds)
         for client in self._clients:
             client.deadline = self.deadline
 
@@ -141,6 +144,7 @@ class ScenarioContext:
             timeout_seconds=self.timeout_seconds if timeout_seconds is None else timeout_seconds,
             deadline=self.deadline,
             receive_buffer_bytes=receive_buffer_bytes,
+            clock=self.clock,
         )
         client.dialect = self.dialect
         self._clients.append(client)
@@ -163,8 +167,8 @@ class ScenarioContext:
 
         Return False if it is not empty after one timeout.
         """
-        until = min(self.deadline, monotonic() + self.timeout_seconds)
-        while (length := self.run_context.queue_length()) and monotonic() < until:
+        until = min(self.deadline, self.clock() + self.timeout_seconds)
+        while (length := self.run_context.queue_length()) and self.clock() < until:
             sleep(_QUEUE_SECONDS)
         if length is None:
             sleep(self.run_context.round_trip_seconds + PAUSE_SECONDS)
@@ -224,9 +228,9 @@ class ScenarioContext:
             self.slowest_seconds = max(self.slowest_seconds, client.slowest_seconds)
             if client.send_quit():
                 leaving.append(client)
-        until = monotonic() + CLOSING_SECONDS
+        until = self.clock() + CLOSING_SECONDS
         for client in leaving:
-            left = max(0.001, until - monotonic())
+            left = max(0.001, until - self.clock())
             client.timeout_seconds = min(client.timeout_seconds, left)
             client.collect(lambda _data: False, seconds=left)
         for client in self._clients:

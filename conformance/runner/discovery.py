@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import Final
 
 from conformance.client.client import UNKNOWN, Client
@@ -22,6 +21,7 @@ from conformance.model.context import RunContext
 from conformance.model.scenario import Scenario
 from conformance.runner.outcome import WIRE_FAILURES, Outcome
 from conformance.runner.play import play
+from conformance.runner.round_trip import measure
 from conformance.runner.timeouts import Timeouts, timeout_seconds
 from conformance.spec.dialects import DIALECTS
 from conformance.target.environment import Environment
@@ -33,7 +33,6 @@ from conformance.target.remote_fixtures import RemoteFixtures, find
 
 ASSUMED_DIALECT: Final = "2019"
 """Dialect of a server without help whose slices are ambiguous."""
-_MEASUREMENTS: Final = 3
 _AT_ONCE: Final = 12
 """How many simultaneous clients are tried; only the crowd scenarios need more."""
 _BLOCKED_SECONDS: Final = 1.0
@@ -66,6 +65,7 @@ def discover(options: Options, environment: Environment, smoke_test: Scenario, t
         fixtures=environment.fixtures or RemoteFixtures({}, knows_all=False),
         dialect=DIALECTS[0] if options.dialect == "auto" else options.dialect,
         timeout_seconds=timeout_seconds(0.0, options.timeout_scale),
+        clock=server.clock,
         seed=options.seed,
         clients=options.clients,
         backlog=server.backlog,
@@ -119,7 +119,7 @@ class _Search:
     def run(self) -> str:
         """Run all steps; return what the dialect was inferred from, or nothing if it was given."""
         with self._step():
-            self._measure()
+            measure(self._health, self._timeouts)
         with self._step():
             self._count_clients()
         if self._environment.fixtures is None:
@@ -155,23 +155,6 @@ class _Search:
 
     def _update(self, **facts: object) -> None:
         self._health.run_context = replace(self._health.run_context, **facts)  # type: ignore[arg-type]
-
-    def _measure(self) -> None:
-        """Measure the round trip of a command, from sending it to its reply: the median of three."""
-        found = []
-        with self._health.connecting(_ALONE) as connect:
-            for _ in range(_MEASUREMENTS):
-                client = connect()
-                started = monotonic()
-                client.send_line(UNKNOWN)
-                _, ending = client.collect(lambda data: b"\n" in data)
-                if ending == "too-much":
-                    raise Failure(Kind.TOO_MUCH, "a reply", "data without a line end")
-                found.append(monotonic() - started)
-                client.quit_and_close()
-        seconds = sorted(found)[len(found) // 2]
-        self._timeouts.answered(max(found))
-        self._update(round_trip_seconds=seconds, timeout_seconds=timeout_seconds(seconds, self._options.timeout_scale))
 
     def _find_files(self) -> None:
         with self._health.connecting() as connect:

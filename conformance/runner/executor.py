@@ -7,7 +7,6 @@ ones does, the culprit is searched among those that passed.
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from time import sleep
 from typing import Final
 
 from conformance.failures import Kind
@@ -80,7 +79,7 @@ class Executor:
         Unless the run is interrupted, first pause, and check whether the server exits after the last batch.
         """
         if self._held and not self._health.given_up and not is_interrupted:
-            sleep(_SETTLING_SECONDS)
+            self._health.server.clock.sleep(_SETTLING_SECONDS)
             if not self._health.server.is_listening:
                 self._health.recover()
                 self._blame({}, State.ENDED, has_culprit=False)
@@ -122,7 +121,7 @@ class Executor:
         """Return the server's health after a batch, and restart it unless it is well."""
         if len(batch) > 1 or batch[0].isolation == DESTRUCTIVE or has_failed:
             return self._health.look(is_thorough=True)
-        sleep(PAUSE_SECONDS / 2)  # a server that is up after that has very likely survived
+        self._health.server.clock.sleep(PAUSE_SECONDS / 2)  # a server that is up after that has very likely survived
         return self._health.look(is_thorough=False)
 
     # --- Again -----------------------------------------------------------------------------------

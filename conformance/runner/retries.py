@@ -7,6 +7,7 @@ from conformance.model.scenario import DESTRUCTIVE, Scenario
 from conformance.model.verdicts import Verdict
 from conformance.runner.outcome import Outcome, not_run
 from conformance.runner.play import play
+from conformance.runner.round_trip import measure_again
 from conformance.runner.timeouts import TimeoutKind, Timeouts
 from conformance.target.health import HealthMonitor, State
 
@@ -74,6 +75,7 @@ class Retries:
                 health.restart_if_used()
             if health.has_given_up():
                 return not_run(scenario, Verdict.BLOCKED, health.given_up)
+            measure_again(health, self._timeouts)
             was_fresh = health.server.is_fresh
             outcome = play(scenario, health.run_context, is_alone=True)
             state = health.look(is_thorough=scenario.isolation == DESTRUCTIVE or outcome.failure is not None)

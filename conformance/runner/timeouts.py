@@ -58,6 +58,10 @@ class Timeouts:
         self._known: dict[TimeoutKind, _Known] = {}
         self._lock = threading.Lock()
 
+    def full_seconds(self, round_trip_seconds: float) -> float:
+        """Return the full timeout in seconds."""
+        return timeout_seconds(round_trip_seconds, self._scale)
+
     def answered(self, seconds: float) -> None:
         """Record the longest wait of a scenario that passed."""
         with self._lock:

@@ -1,6 +1,5 @@
 """Long names, long lines and endless input."""
 
-from time import monotonic
 from typing import Final
 
 from conformance.client.client import UNKNOWN, Client, replies
@@ -193,9 +192,9 @@ def _require_survival(context: ScenarioContext) -> None:
 
 def _flood(context: ScenarioContext, client: Client, block: bytes, most: int) -> None:
     """Send a block repeatedly until the server replies or closes, or the limit of bytes or time is reached."""
-    deadline = monotonic() + _FLOOD_PATIENCES * context.timeout_seconds
+    deadline = context.clock() + _FLOOD_PATIENCES * context.timeout_seconds
     sent = 0
-    while sent < most and monotonic() < deadline and not client.unread:
+    while sent < most and context.clock() < deadline and not client.unread:
         if not client.send(block, is_apart=not sent):
             return
         sent += len(block)

@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from enum import Enum
-from time import monotonic, sleep
 from typing import Final
 
 from conformance.client.client import UNKNOWN, Client
@@ -93,8 +92,8 @@ class HealthMonitor:
     def check(self, pause_seconds: float = 0.0, wait_factor: float = 1.0) -> State:
         """Return the server's health, after a pause of `pause_seconds` in which it may exit."""
         before = self.server.cpu_seconds() if pause_seconds else None
-        started = monotonic()
-        sleep(pause_seconds)
+        started = self.server.clock()
+        self.server.clock.sleep(pause_seconds)
         if not self.server.is_listening:
             return State.ENDED
         if not self._replies(wait_factor):
@@ -125,26 +124,26 @@ class HealthMonitor:
     def await_idle(self) -> bool:
         """Wait while the server is busy, for a limited time; return whether it was, where that can be observed."""
         seconds = SPIN_SECONDS / 4 if self._has_spun else BUSY_SECONDS * self._scale
-        until = monotonic() + seconds
+        until = self.server.clock() + seconds
         was_working = False
-        while self.server.is_listening and monotonic() < until and self._uses_now(_WORKING):
+        while self.server.is_listening and self.server.clock() < until and self._uses_now(_WORKING):
             was_working = True
         return was_working
 
     def _uses_now(self, part: float) -> bool:
-        before, started = self.server.cpu_seconds(), monotonic()
-        sleep(_LOOK_SECONDS)
+        before, started = self.server.cpu_seconds(), self.server.clock()
+        self.server.clock.sleep(_LOOK_SECONDS)
         return before is not None and self._uses(part, before, started)
 
     def _uses(self, part: float, before: float, since: float) -> bool:
         """Return whether the server's CPU share since a time exceeds `part`."""
         now = self.server.cpu_seconds()
-        return now is not None and now - before > part * (monotonic() - since)
+        return now is not None and now - before > part * (self.server.clock() - since)
 
     def _spins(self) -> bool:
         """Return whether the server keeps using a CPU while no client is connected."""
-        until = monotonic() + (SPIN_SECONDS / 4 if self._has_spun else SPIN_SECONDS)
-        while monotonic() < until:
+        until = self.server.clock() + (SPIN_SECONDS / 4 if self._has_spun else SPIN_SECONDS)
+        while self.server.clock() < until:
             if not self._uses_now(_SPINNING):
                 return False
         self._has_spun = True

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Final
 
 from conformance.client.address import Address
-from conformance.target.process_tree import OwnedListener, ProcessTree, is_supported, owner_of
+from conformance.target.process_tree import OwnedListener, ProcessTree, is_supported, owner_of, process_of
 from conformance.target.sockets import Listener, is_local, is_open, listeners
 
 UNSEEN_SECONDS: Final = 1.0
@@ -30,6 +30,7 @@ class ListenerWatch:
         self._is_direct = is_direct
         self._earlier: frozenset[int] = frozenset()
         self._found: list[OwnedListener] = []
+        self._found_process: int | None = None
 
     @cached_property
     def is_local(self) -> bool:
@@ -104,6 +105,16 @@ class ListenerWatch:
         """Return the process that listens at the address, for display; empty if there is none."""
         found = self._at_address()
         return (owner_of(found[0]) or "another process") if found else ""
+
+    def processes(self) -> list[int]:
+        """Return the server's processes; for one that ran before, what listens at the address, and its descendants."""
+        if self.tree is not None:
+            return self.tree.processes()
+        if self._found_process is None:
+            found = self._at_address() if self.is_local else []
+            self._found_process = process_of(found[0]) if found else 0
+        root = self._found_process
+        return [root, *ProcessTree(root).processes()] if root else []
 
     def _newcomers(self) -> list[Listener]:
         """Return what listens at the address since the start, unless its process is older than the server."""

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 from conformance.client.address import Address, dial
 from conformance.target.launcher import Launch, Process, launch
 from conformance.target.listener_watch import UNSEEN_SECONDS, ListenerWatch
+from conformance.target.machine_clock import MachineClock
 from conformance.target.output import ServerOutput
+from conformance.target.run_delay import RunDelay
 from conformance.target.sockets import can_bind, free_port, resolve
 from conformance.target.start_errors import FailedStart
 
@@ -76,6 +78,8 @@ class ManagedServer:
         self._lock = threading.Lock()
         self._retry_refused_until = 0.0
         self.address = address or Address("127.0.0.1", 0)
+        self.clock = MachineClock()
+        """Measures all waits for the server."""
         self._watch = ListenerWatch(self.address, is_direct=not proxy)
         self.starts = 0
         """The number of starts."""
@@ -85,7 +89,10 @@ class ManagedServer:
         """What the server did to those that watch it, for a report."""
 
     def begin(self) -> None:
-        """Start the server, if there is a `start`, without waiting until it is ready; raise ServerStartError."""
+        """Start the clock and, if there is a `start`, the server, but do not wait for it; raise ServerStartError."""
+        if self._start is None:
+            self.clock.watch(RunDelay(self._watch.processes).look)
+        self.clock.start()
         if self._start is not None and self._output is None:
             self._output = ServerOutput()
             with self._lock:
@@ -146,7 +153,7 @@ class ManagedServer:
         Where it is unknown whether the server listens, the first call after a start retries until it does.
         """
         self.is_fresh = False
-        while monotonic() < self._retry_refused_until and self.is_running:
+        while self.clock() < self._retry_refused_until and self.is_running:
             with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):
                 sock = dial(self.address, timeout_seconds, self._proxy, receive_buffer_bytes)
                 self._retry_refused_until = 0.0
@@ -187,6 +194,7 @@ class ManagedServer:
         if self._output is not None:
             self._output.close()
             self._output = None
+        self.clock.close()
 
     def _spawn(self, start: Start, output: ServerOutput) -> None:
         if self._is_port_free_to_choose:
@@ -208,6 +216,7 @@ class ManagedServer:
         finally:
             os.close(suite)
         self._watch.follow(self._process.pid)
+        self.clock.watch(RunDelay(self._watch.processes).look)
         self.starts += 1
         self.is_fresh = True
 
@@ -231,11 +240,11 @@ class ManagedServer:
 
         Where that is unknown, `dial` waits instead.
         """
-        begun = monotonic()
+        begun = self.clock()
         deadline = begun + START_SECONDS * max(1.0, start.timeout_scale)
         next_look = begun + min(UNSEEN_SECONDS, START_SECONDS * max(1.0, start.timeout_scale) / 2)
         elsewhere_until = deadline
-        while (now := monotonic()) < min(deadline, elsewhere_until):
+        while (now := self.clock()) < min(deadline, elsewhere_until):
             if self._watch.find():
                 return
             if not self.is_running:

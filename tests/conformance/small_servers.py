@@ -7,6 +7,7 @@ import itertools
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,10 @@ HUNG_SECONDS = 30.0
 BUSY_SECONDS = 2.5
 LATE_SECONDS = 0.12
 """Later than the suite waits after a batch, and sooner than it waits after the last one, or to find who did it."""
+
+
+LATE_CLIENT_SECONDS = 1.5
+"""Longer than a second client is waited for, if the timeouts are scaled as in these tests."""
 
 
 class SometimesExtraLine(Commands):
@@ -174,6 +179,28 @@ class CappedAtTwelve(CappedAtOne):
     word = b"come back later\r\n"
 
 
+class LateSecondClient(Threads):
+    """The first client that comes beside another one is served a while later."""
+
+    def __init__(self, commands: Commands) -> None:
+        super().__init__(commands)
+        self.connected = self.late = 0
+
+    def start(self, sock: socket.socket) -> None:
+        """Wait, once."""
+        self.connected += 1
+        if self.connected < 2 or self.late:
+            super().start(sock)
+            return
+        self.late += 1
+        threading.Timer(LATE_CLIENT_SECONDS, super().start, [sock]).start()
+
+    def end(self, sock: socket.socket) -> None:
+        """Count those that are there."""
+        self.connected -= 1
+        super().end(sock)
+
+
 _COMMANDS: dict[str, type[Commands]] = {
     "sometimes-extra-line": SometimesExtraLine,
     "ends-in-the-next-batch": EndsInTheNextBatch,
@@ -190,6 +217,7 @@ _STYLES: dict[str, type[Style]] = {
     "capped-at-1": CappedAtOne,
     "capped-at-5": CappedAtFive,
     "capped-at-12": CappedAtTwelve,
+    "late-second-client": LateSecondClient,
 }
 NAMES = {name: kind.__doc__ or "" for name, kind in {**_COMMANDS, **_STYLES}.items()}
 

@@ -11,6 +11,7 @@ import pytest
 from conformance.config import Options
 from conformance.target.environment import Environment
 from conformance.target.managed_server import ServerStartError, launch
+from conformance.target.run_delay import RunDelay
 from tests.broken_servers import forking
 from tests.broken_servers.commands import DIALECTS, Commands
 from tests.broken_servers.odd_servers import ODD
@@ -47,6 +48,13 @@ def test_restarts_a_server_exhausted_by_vanished_clients(name: str) -> None:
     assert found.with_verdict("blocked", "incomplete", "error") == []
     assert set(FEW) <= set(found.with_verdict("pass"))
     assert all(name.startswith("clients.") for name in found.with_verdict("fail", "warn"))
+
+
+@pytest.mark.parametrize("is_busy", [True, False])
+def test_waits_longer_for_a_second_client_on_a_busy_machine(is_busy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RunDelay, "look", lambda _delay: float(is_busy))
+    found = judge_command(f"{MODULE} late-second-client", "framing.one-command", dialect="2026")
+    assert found.start.is_concurrent == is_busy
 
 
 @pytest.mark.parametrize("most", [1, 5, 12])

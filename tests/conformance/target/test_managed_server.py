@@ -17,6 +17,7 @@ import pytest
 
 from conformance.client.address import Address, AddressError, dial, parse_address
 from conformance.target import remains
+from conformance.target.listener_watch import ListenerWatch
 from conformance.target.managed_server import Launch, ManagedServer, Process, ServerStartError, Start, launch
 from conformance.target.sockets import free_port
 from tests import INTERPRETER
@@ -265,6 +266,15 @@ def test_detects_a_server_that_stops_listening(tmp_path: Path, scripted: Callabl
             time.sleep(0.02)
         assert target.is_running
         assert target.queue_length() is None
+
+
+def test_finds_the_processes_of_a_server_that_runs_already(tmp_path: Path) -> None:
+    with ManagedServer(None, Start(SERVER, str(ROOT)), directory=tmp_path) as target:
+        processes = ListenerWatch(target.address).processes()
+        assert processes
+        for process in processes:
+            assert "correct_server" in Path(f"/proc/{process}/cmdline").read_text(encoding="ascii")
+    assert ListenerWatch(target.address).processes() == []
 
 
 def test_shows_processor_time_without_traffic(tmp_path: Path, scripted: Callable[..., Start]) -> None:
