@@ -105,8 +105,10 @@ OUTCOMES |= dict.fromkeys(("unsupported", "incomplete", "blocked"), "skipped")
     [
         (CORRECT, [], {"pass", "info"}),
         (BROKEN.format(name="path-joined"), [], {"pass", "info", "fail", "warn"}),
-        (BROKEN.format(name="link-followed"), [], {"pass", "info", "warn"}),
-        (BROKEN.format(name="correct-sequential"), [], {"pass", "info", "unsupported"}),
+        pytest.param(BROKEN.format(name="link-followed"), [], {"pass", "info", "warn"}, marks=pytest.mark.long),
+        pytest.param(
+            BROKEN.format(name="correct-sequential"), [], {"pass", "info", "unsupported"}, marks=pytest.mark.long
+        ),
         (BROKEN.format(name="directory-crashes"), ["-p", "xdist", "-n", "2"], {"pass", "info", "fail", "unsupported"}),
     ],
     ids=["correct", "fails", "warns", "sequential", "two workers"],
