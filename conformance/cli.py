@@ -202,9 +202,9 @@ def fixtures() -> None:
 @_options_of_run["seed"]
 @_options_of_run["size"]
 def write(*, directory: Path, seed: int, large_bytes: int) -> int:
-    """Write the files into DIR, for a server elsewhere; runs recognise them by name, size and content."""
+    """Write the files into DIR, for a server elsewhere; runs with the same --seed recognise them."""
     names = write_for_others(directory, seed, large_bytes)
-    click.echo(printable(f"{directory}: {len(names)} files, seed {seed}"))
+    click.echo(printable(f"{directory}: {len(names)} files; judge the server that serves them with --seed {seed}"))
     return Exit.CONFORMANT
 
 

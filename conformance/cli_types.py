@@ -1,10 +1,13 @@
 """Convert command-line arguments to numbers, for click and argparse; raise ValueError with a one-line message."""
 
+import secrets
 from collections.abc import Callable
 from typing import Final
 
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _MAXIMUM_DIGITS: Final = 15
+_SEEDS: Final = 1 << 32
+"""How many seeds are drawn from; others can be given."""
 
 
 def integer(text: str) -> int:
@@ -54,6 +57,11 @@ def scale(text: str) -> float:
 def seconds(text: str) -> int:
     """Return a number of seconds; 0 for `auto`."""
     return 0 if text == "auto" else integer_between(1, 1_000_000)(text)
+
+
+def seed(text: str) -> int:
+    """Return a seed; another one each time for `random`."""
+    return secrets.randbelow(_SEEDS) if text == "random" else integer(text)
 
 
 def jobs(text: str) -> int:

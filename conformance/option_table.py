@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from conformance.cli_types import integer, integer_between, jobs, scale, seconds, size
+from conformance.cli_types import integer_between, jobs, scale, seconds, seed, size
 from conformance.spec.dialects import DIALECTS
 
 
@@ -54,7 +54,14 @@ RUN_OPTIONS: Final = (
     ),
     RunOption("skip", "PATTERN", "Skip matching scenarios. Repeatable.", "skip", is_repeatable=True, selects=True),
     RunOption("baseline", "FILE", "Known failures (TOML).", "baseline", Path, selects=True, in_pytest=False),
-    RunOption("seed", "N", "Seed of file contents and random choices.", "seed", integer),
+    RunOption(
+        "seed",
+        "N",
+        "Seed of the files, of unknown commands and of random choices; the same seed repeats a run.",
+        "seed",
+        seed,
+        shown_default="random",
+    ),
     RunOption("size", "SIZE", "Size of the large file.", "large_bytes", size, shown_default="32M"),
     RunOption("clients", "N", "Number of clients in a crowd, 2 to 20000.", "clients", integer_between(2, 20000)),
     RunOption(

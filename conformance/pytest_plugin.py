@@ -89,8 +89,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Show which server is tested."""
-    return [printable(f"hftp: {config.stash[_SESSION_RUNNER].options.target}")] if _is_asked(config) else []
+    """Show which server is tested, and the seed."""
+    options = config.stash[_SESSION_RUNNER].options if _is_asked(config) else None
+    return [printable(f"hftp: {options.target}, seed {options.seed}")] if options is not None else []
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -147,9 +148,12 @@ def _check_platform() -> None:
 
 def _options(config: pytest.Config) -> "Options":
     """Return the options; raise UsageError with a one-line message."""
-    from conformance.client.address import AddressError, check_proxy, parse_address  # noqa: PLC0415  (see above)
+    from conformance.cli_types import seed  # noqa: PLC0415  (see above)
+    from conformance.client.address import AddressError, check_proxy, parse_address  # noqa: PLC0415
     from conformance.config import Options  # noqa: PLC0415
 
+    if config.getoption("hftp_seed") is None:
+        config.option.hftp_seed = seed("random")  # here, so that the workers of pytest-xdist get the same one
     given: dict[str, Any] = {"address": config.getoption("hftp") or ""}
     for option in RUN_OPTIONS:
         if option.in_pytest and (value := config.getoption(f"hftp_{option.name.replace('-', '_')}")) is not None:

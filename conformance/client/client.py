@@ -13,6 +13,7 @@ from conformance.client.recording import escape
 from conformance.client.status import CODES, FATAL, Status
 from conformance.failures import Failure, Incomplete, Kind
 from conformance.fixtures.content import Content
+from conformance.fixtures.words import Words
 
 LISTED_NAMES: Final = 200_000
 """The longest listing to read; the largest that the suite creates has 10,000 names."""
@@ -20,8 +21,6 @@ LISTED_BYTES: Final = 32 << 20
 """The largest listing to read, in bytes of its names; the largest that the suite creates has 0.2 MiB."""
 ANY_STATUS: Final = "a status line"
 """What is expected where any code will do."""
-UNKNOWN: Final = b"hftp_conformance_probe"
-"""A command that no server implements."""
 CLOSING_SECONDS: Final = 0.3
 """How long a client waits for EOF after quit, which shows that the server has released it."""
 LINE_BYTES: Final = 200
@@ -66,10 +65,12 @@ def _names_its_command(read: _Read) -> _Read:
 class Client(RawConnection):
     """A connection that sends commands and reads replies; `dialect` decides the form of a slice.
 
-    It keeps the sent command lines, and which of them have been answered. `latest` is the last status line read.
+    `words` has the unknown command of the run, and `latest` is the last status line read. The client keeps the sent
+    command lines, and which of them have been answered.
     """
 
     dialect: str = "2026"
+    words: Words = Words()
     latest: Status | None = None
     _replies: int = 0  # status lines requested so far
     _begun: bytes = b""  # the start of an unfinished line
@@ -203,7 +204,7 @@ class Client(RawConnection):
             self.read_end("the end of the stream after a fatal status")
             self.close()
             return self.latest
-        self.send_line(UNKNOWN)
+        self.send_line(self.words.unknown)
         latest = self.status(200, 201, 202, cause=OUT_OF_STEP)
         self.finish()
         return latest
@@ -303,7 +304,6 @@ __all__ = [
     "CODES",
     "FATAL",
     "OUT_OF_STEP",
-    "UNKNOWN",
     "Client",
     "Slice",
     "Status",

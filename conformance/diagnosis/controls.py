@@ -10,13 +10,12 @@ from typing import Final
 
 import pybase64
 
-from conformance.client.client import UNKNOWN, Client
+from conformance.client.client import Client
 from conformance.failures import Failure, Kind
 from conformance.model.context import ScenarioContext
 
-PROBE: Final = UNKNOWN.decode()
-MISSING: Final = "hftp-conformance-no-such-file"
-_NEW: Final = b"hftp-conformance-control.txt"
+PROBE: Final = "{unknown}"
+MISSING: Final = "{missing}"
 
 # --- Transcripts -------------------------------------------------------------------------------------
 
@@ -59,7 +58,7 @@ WHOLE_TEXT_WORKS: Final = """
     S: <slice text 0 {text.size}>
     """
 UNKNOWN_IS_200: Final = """
-    C: frobnicate
+    C: {unknown-word}
     S: 200 *
     """
 MISSING_IS_202: Final = f"""
@@ -107,13 +106,13 @@ def takes_each_recv_for_a_command(context: ScenarioContext) -> bool:
 def loses_the_second_of_two(context: ScenarioContext) -> bool:
     """Tell whether only the first of two commands in one packet gets a reply, though each does in its own packet."""
     client = context.connect()
-    client.send_line(PROBE)
+    client.send_line(context.words.unknown)
     client.status(200)
-    client.send_line(PROBE)
+    client.send_line(context.words.unknown)
     client.status(200)
     client.close()
     client = context.connect()
-    client.send(f"{PROBE}\r\n{PROBE}\r\n".encode())
+    client.send(b"%b\r\n" % context.words.unknown * 2)
     client.status(200)
     return _is_silent(client)
 
@@ -171,10 +170,15 @@ def _names(context: ScenarioContext) -> list[bytes]:
     return names
 
 
+def _new(context: ScenarioContext) -> bytes:
+    """Return the name of the file that a control question adds."""
+    return context.words.name("control")
+
+
 def _size(context: ScenarioContext) -> int | None:
     """Return the size that the server reports for the file of the control request; None if it is not found."""
     client = context.connect()
-    client.send_line(b"get_metadata " + _NEW)
+    client.send_line(b"get_metadata " + _new(context))
     size = client.size() if client.status(0, 202).code == 0 else None
     client.close()
     return size
@@ -182,8 +186,8 @@ def _size(context: ScenarioContext) -> int | None:
 
 def lists_no_new_files(context: ScenarioContext) -> bool:
     """Tell whether a newly added file is missing from a listing on a new connection."""
-    with context.fixtures.added({_NEW: b"1"}):
-        return _NEW not in _names(context)
+    with context.fixtures.added({_new(context): b"1"}):
+        return _new(context) not in _names(context)
 
 
 def lists_new_files(context: ScenarioContext) -> bool:
@@ -193,25 +197,25 @@ def lists_new_files(context: ScenarioContext) -> bool:
 
 def finds_no_new_files(context: ScenarioContext) -> bool:
     """Tell whether a newly added file is not found on a new connection."""
-    with context.fixtures.added({_NEW: b"1"}):
+    with context.fixtures.added({_new(context): b"1"}):
         return _size(context) is None
 
 
 def keeps_sizes(context: ScenarioContext) -> bool:
     """Tell whether get_metadata on a new connection still returns the old size of a file that has grown."""
-    with context.fixtures.added({_NEW: b"1"}):
+    with context.fixtures.added({_new(context): b"1"}):
         if _size(context) != 1:
             return False
-        with context.fixtures.added({_NEW: b"22"}):
+        with context.fixtures.added({_new(context): b"22"}):
             return _size(context) == 1
 
 
 def follows_growth(context: ScenarioContext) -> bool:
     """Tell whether get_metadata returns the new size of a file that has grown."""
-    with context.fixtures.added({_NEW: b"1"}):
+    with context.fixtures.added({_new(context): b"1"}):
         if _size(context) != 1:
             return False
-        with context.fixtures.added({_NEW: b"22"}):
+        with context.fixtures.added({_new(context): b"22"}):
             return _size(context) == 2  # noqa: PLR2004  (its two bytes)
 
 

@@ -5,17 +5,19 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from time import monotonic, sleep
 from typing import Final
 
-from conformance.client.client import CLOSING_SECONDS, UNKNOWN, Client, Status
+from conformance.client.client import CLOSING_SECONDS, Client, Status
 from conformance.client.deviations import NO_DEVIATIONS, Deviation, Deviations
 from conformance.client.raw_connection import Clock, Dial
 from conformance.client.recording import Recording
 from conformance.client.tolerant import TolerantClient
 from conformance.failures import Failure, Kind, Unsupported
 from conformance.fixtures.base import Fixture, Fixtures
+from conformance.fixtures.words import Words
+from conformance.model.templates import filled
 
 SCENARIO_TIMEOUTS: Final = 10.0
 """Default time limit of a scenario, in multiples of one timeout."""
@@ -64,6 +66,11 @@ class RunContext:
     deviations: Deviations = NO_DEVIATIONS
     """The known deviations; the clients of most scenarios expect them."""
 
+    @cached_property
+    def words(self) -> Words:
+        """The words of the run, from its seed."""
+        return Words(self.seed)
+
 
 class ScenarioContext:
     """The context of one run of a scenario.
@@ -88,6 +95,7 @@ class ScenarioContext:
         self.run_context = run_context
         self.fixtures = run_context.fixtures
         self.dialect = run_context.dialect
+        self.words = run_context.words
         self.timeout_seconds = run_context.timeout_seconds * wait_factor
         self.record = Recording()
         self.random = random.Random(f"{run_context.seed} {scenario_id}")  # noqa: S311  (no secret)
@@ -118,6 +126,10 @@ class ScenarioContext:
         """Return a file that the server holds; raise Incomplete."""
         return self.fixtures.get(key)
 
+    def filled(self, text: str) -> str:
+        """Return a text with the names and sizes of files, and the words of the run, as in transcripts."""
+        return filled(text, self.fixture, self.words)
+
     def allow(self, timeouts: float) -> None:
         """Extend the deadline to at least this many timeouts from now, for large transfers."""
         self.deadline = max(self.deadline, self.clock() + timeouts * self.run_context.timeout_seconds)
@@ -147,6 +159,7 @@ class ScenarioContext:
             clock=self.clock,
         )
         client.dialect = self.dialect
+        client.words = self.words
         self._clients.append(client)
         return client
 
@@ -185,7 +198,7 @@ class ScenarioContext:
     def probe(self) -> None:
         """Require that a new client gets a reply, in whatever form: the server is alive."""
         client = self.connect()
-        client.send_line(UNKNOWN)
+        client.send_line(self.words.unknown)
         try:
             self._status_of_probe(client)
         except Failure as failure:

@@ -22,6 +22,8 @@ One step per line, in order; blank lines and lines that start with # are ignored
 
 In all of them `{text}` is the name of the fixture `text` and `{text.size}` its size; `{text.size+1}`, `{text.size-1}`
 and `{text.size//2}` compute. So a transcript works with any suitable file, and declares the files that it needs.
+`{unknown}` and `{unknown-word}` are commands that no server has, and `{missing}` is the name of no file; they are drawn
+from the seed of the run.
 
 The text is compiled once, into steps; a run fills in the names and sizes, and calls one step after the other.
 """
@@ -38,16 +40,11 @@ from conformance.client.recording import escape
 from conformance.failures import Failure, Kind
 from conformance.fixtures.base import Fixture
 from conformance.model.context import ScenarioContext
+from conformance.model.templates import COMPUTE, REFERENCE, WORDS
 
-_REFERENCE: Final = re.compile(r"\{([a-z][a-z-]*)(?:\.(size)(?:(\+|-|//)(\d+))?)?\}")
 _CODES: Final = re.compile(r"(\d+(?:\|\d+)*) \*")
 _SIZE: Final = re.compile(r"<size (\S+)>")
 _SLICE: Final = re.compile(r"<slice (\S+) (\S+) (\S+)(?: (raw))?>")
-_COMPUTE: Final[dict[str, Callable[[int, int], int]]] = {
-    "+": int.__add__,
-    "-": int.__sub__,
-    "//": int.__floordiv__,
-}
 _EMPTY_LINE: Final = "an empty line"
 
 
@@ -65,13 +62,14 @@ class Transcript:
             compiler.add(line)
         self._steps = compiler.finish()
         self._sizes = tuple(compiler.sizes.items())
+        self._words = tuple(compiler.words)
         self.fixtures = frozenset(compiler.fixtures)
         """The keys of the fixtures that it needs."""
 
     def __call__(self, context: ScenarioContext) -> None:
         """Run it on one connection at a time."""
         fixtures = dict(zip(self.fixtures, map(context.fixtures.get, self.fixtures), strict=True))
-        values = {}
+        values = {key: WORDS[key](context.words).decode() for key in self._words}
         for key, fixture in fixtures.items():
             values[key] = fixture.name.decode("latin-1")
         for reference, (key, compute, number) in self._sizes:
@@ -195,6 +193,7 @@ class _Compiler:
 
     def __init__(self) -> None:
         self.fixtures: set[str] = set()
+        self.words: set[str] = set()
         self.sizes: dict[str, tuple[str, Callable[[int, int], int], int]] = {}
         """By reference: the key of a fixture, and what is computed from its size and a number."""
         self._steps: list[_Step] = []
@@ -269,12 +268,12 @@ class _Compiler:
     def _template(self, text: str, *, is_escaped: bool = False) -> str:
         """Return a text as a template for `%`, without its escapes; note what it refers to."""
         template, position = "", 0
-        for found in _REFERENCE.finditer(text):
+        for found in REFERENCE.finditer(text):
             key, size, operator, number = found.groups()
             reference = found[0][1:-1]
-            self.fixtures.add(key)
+            (self.words if key in WORDS else self.fixtures).add(key)
             if size:
-                self.sizes[reference] = (key, _COMPUTE[operator or "+"], int(number or 0))
+                self.sizes[reference] = (key, COMPUTE[operator or "+"], int(number or 0))
             template += f"{_literal(text[position : found.start()], is_escaped=is_escaped)}%({reference})s"
             position = found.end()
         return template + _literal(text[position:], is_escaped=is_escaped)

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from conformance.client.client import UNKNOWN, Client
+from conformance.client.client import Client
 from conformance.client.deviations import Deviations
 from conformance.client.recording import escape
 from conformance.config import Options
@@ -163,7 +163,7 @@ class _Search:
     def _ask(self) -> None:
         """Learn the deviations and, unless it is given, the dialect."""
         with self._health.connecting() as connect:
-            probe = self._probe = Probe(connect)
+            probe = self._probe = Probe(connect, self._health.run_context.words)
             probe.refusal = self._refusal
             if not probe.begin():
                 self._basis = "nothing: the server does not answer quit"
@@ -234,7 +234,7 @@ class _Search:
             far = _ROUND_TRIPS * self._health.run_context.round_trip_seconds
             near = _BLOCKED_SECONDS * self._options.timeout_scale
             client.timeout_seconds = min(client.timeout_seconds, near + far)
-        client.send_line(UNKNOWN)
+        client.send_line(client.words.unknown)
         data, ending = client.collect(lambda data: b"\n" in data)
         line = data.partition(b"\n")[0]
         self._first_line = self._first_line or line

@@ -4,7 +4,6 @@ import contextlib
 from dataclasses import replace
 from typing import Final
 
-from conformance.client.client import UNKNOWN
 from conformance.failures import Failure, Incomplete, Kind
 from conformance.runner.timeouts import Timeouts
 from conformance.target.health import HealthMonitor
@@ -41,7 +40,7 @@ def _round_trip(connect: Connect) -> tuple[float, bool]:
     """Return the seconds until a reply, or until there is none, and whether there is one; raise Failure, Incomplete."""
     client = connect()
     started = client.clock()
-    client.send_line(UNKNOWN)
+    client.send_line(client.words.unknown)
     _, ending = client.collect(lambda data: b"\n" in data)
     if ending == "too-much":
         raise Failure(Kind.TOO_MUCH, "a reply", "data without a line end")

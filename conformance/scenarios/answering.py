@@ -7,7 +7,7 @@ Scenarios about something more serious than the form of a reply skip such replie
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeVar
 
-from conformance.client.client import CODES, UNKNOWN, Client, Status
+from conformance.client.client import CODES, Client, Status
 from conformance.client.recording import escape
 from conformance.failures import Failure, Incomplete, Kind
 from conformance.model.scenario import ScenarioContext
@@ -129,7 +129,7 @@ def require_readable(client: Client, *codes: int) -> Status:
 
 def require_served(client: Client) -> None:
     """Require that a client gets a reply to a command, in any form; raise Failure."""
-    client.send_line(UNKNOWN)
+    client.send_line(client.words.unknown)
     try:
         client.status(200, 201, 202)
     except Failure as failure:

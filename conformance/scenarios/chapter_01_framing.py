@@ -11,7 +11,7 @@ from conformance.model.scenario import Cause, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
 
-_UNKNOWN = "hftp_conformance_probe"
+_UNKNOWN = "{unknown}"
 
 
 @chapter.play(
@@ -34,7 +34,7 @@ _UNKNOWN = "hftp_conformance_probe"
 def one_command(context: ScenarioContext) -> None:
     """Send an unknown command; if it succeeds, send two more invalid ones."""
     client = context.connect()
-    for command in (_UNKNOWN, "get_metadata", "get_slice"):
+    for command in (context.words.unknown, b"get_metadata", b"get_slice"):
         client.send_line(command)
         if client.status().code:
             return
@@ -83,8 +83,8 @@ def cr_lf_apart(context: ScenarioContext) -> None:
     """
     client = context.connect()
     rest = b"\r\n"
-    for command, status in ((_UNKNOWN, 200), ("get_metadata", 201), ("quit", 0)):
-        client.send(command.encode() + rest[:1])
+    for command, status in ((context.words.unknown, 200), (b"get_metadata", 201), (b"quit", 0)):
+        client.send(command + rest[:1])
         context.pause()
         client.await_read()
         client.send(rest[1:])
@@ -101,8 +101,9 @@ def cr_lf_apart(context: ScenarioContext) -> None:
 def cr_lf_apart_pipelined(context: ScenarioContext) -> None:
     """Split pipelined commands into packets between CR and LF."""
     client = context.connect()
-    for piece in (f"{_UNKNOWN}\r", f"\n{_UNKNOWN}\r", "\nget_metadata\r", "\nquit\r", "\n"):
-        client.send(piece.encode())
+    unknown = context.words.unknown
+    for piece in (unknown + b"\r", b"\n%b\r" % unknown, b"\nget_metadata\r", b"\nquit\r", b"\n"):
+        client.send(piece)
         context.pause()
         client.await_read()
     replies(client, (200, 200, 201, 0))
@@ -115,7 +116,7 @@ def cr_lf_apart_pipelined(context: ScenarioContext) -> None:
 def pieces(context: ScenarioContext) -> None:
     """Send the same commands in pieces of each length from 2 to 7, and of random lengths."""
     text = context.fixture("text")
-    sent = b"%b\r\nget_metadata %b\r\nget_metadata\r\n%b\r\nquit\r\n" % (_UNKNOWN.encode(), text.name, b"x" * 40)
+    sent = b"%b\r\nget_metadata %b\r\nget_metadata\r\n%b\r\nquit\r\n" % (context.words.unknown, text.name, b"x" * 40)
     cuts = [list(range(size, len(sent), size)) for size in range(2, 8)]
     cuts += [sorted(context.random.sample(range(1, len(sent)), 12)) for _ in range(4)]
     for cut in cuts:
@@ -242,9 +243,9 @@ def deep_pipelining(context: ScenarioContext) -> None:
     """Send four kinds of commands in random order, and read every reply."""
     text = context.fixture("text")
     kinds = {
-        200: _UNKNOWN.encode(),
+        200: context.words.unknown,
         201: b"get_metadata",
-        202: b"get_metadata hftp-conformance-no-such-file",
+        202: b"get_metadata " + context.words.missing,
         0: b"get_metadata " + text.name,
     }
     order = context.random.choices(list(kinds), k=1000)

@@ -12,7 +12,7 @@ from conformance.scenarios.answering import readable_answers, require_readable
 
 chapter = Chapter()
 
-_UNKNOWN = "hftp_conformance_probe"
+_UNKNOWN = "{unknown}"
 
 chapter.transcript(
     "framing.empty-line",
@@ -60,16 +60,12 @@ _ODD_LINES: Final = (
 """Slug, line, description, the requirement that leaves the status open, and the codes that it allows."""
 
 
-def _filled(context: ScenarioContext, line: str) -> bytes:
-    return line.replace("{text}", context.fixture("text").name.decode("latin-1")).encode("latin-1")
-
-
 def _add_odd_line(slug: str, line: str, what: str, requirement: str, choice: tuple[int, ...]) -> None:
     """Add two scenarios: which status the line gets (a choice), and that it gets one reply (not a choice)."""
 
     def play(context: ScenarioContext, codes: tuple[int, ...]) -> None:
         client = context.connect()
-        client.send_line(_filled(context, line))
+        client.send_line(context.filled(line))
         status = client.status(*codes)
         context.observe(f"answered {status}")
         if status.code == 0:
@@ -110,7 +106,7 @@ def odd_lines_no_199(context: ScenarioContext) -> None:
     for row in _ODD_LINES:
         if 100 not in row[4]:  # noqa: PLR2004  (a code of the protocol)
             continue
-        for line, _, status in readable_answers(context, [_filled(context, row[1])]):
+        for line, _, status in readable_answers(context, [context.filled(row[1]).encode()]):
             if status.code == 199:  # noqa: PLR2004  (a code of the protocol)
                 raise Failure(Kind.STATUS, f"100, 101, 200 or 201 for {escape(line)}", str(status))
 

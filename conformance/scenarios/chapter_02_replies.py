@@ -6,7 +6,7 @@ Each command uses its own connection, so that an error in one reply does not aff
 import re
 from typing import Final
 
-from conformance.client.client import CODES, UNKNOWN
+from conformance.client.client import CODES
 from conformance.client.recording import escape
 from conformance.diagnosis import lines as causes
 from conformance.failures import Failure
@@ -14,8 +14,8 @@ from conformance.model.scenario import Cause, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
 
-_MISSING: Final = "hftp-conformance-no-such-file"
-_UNKNOWN: Final = UNKNOWN.decode()
+_MISSING: Final = "{missing}"
+_UNKNOWN: Final = "{unknown}"
 
 _ASKED: Final = (
     ("get_file_listing", "get_file_listing"),
@@ -35,11 +35,10 @@ def _first_lines(context: ScenarioContext) -> list[tuple[str, bytes]]:
     found = []
     asked = list(_ASKED)
     if context.fixtures.has("text"):
-        text = context.fixture("text")
-        asked.insert(-1, ("a slice past the end", f"get_slice {text.name.decode('latin-1')} {text.size} 1"))
+        asked.insert(-1, ("a slice past the end", "get_slice {text} {text.size} 1"))
     for what, command in asked:
         client = context.connect()
-        client.send_line(command)
+        client.send_line(context.filled(command))
         found.append((what, client.status_line("a status line")))
     return found
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from conformance.client.client import UNKNOWN, Client
+from conformance.client.client import Client
 from conformance.client.recording import escape
 from conformance.diagnosis import controls
 from conformance.diagnosis import lines as causes
@@ -11,8 +11,8 @@ from conformance.model.scenario import Cause, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
 
-_MISSING: Final = "hftp-conformance-no-such-file"
-_UNKNOWN: Final = UNKNOWN.decode()
+_MISSING: Final = "{missing}"
+_UNKNOWN: Final = "{unknown}"
 
 chapter.transcript(
     "replies.closes-100",
@@ -133,7 +133,7 @@ def goes_on_long(context: ScenarioContext) -> None:
     """Cause three kinds of non-fatal errors thirty times each, each after the previous reply."""
     text = context.fixture("text")
     client = context.connect()
-    commands = (UNKNOWN, b"get_metadata", b"get_slice %b %d 1" % (text.name, text.size))
+    commands = (context.words.unknown, b"get_metadata", b"get_slice %b %d 1" % (text.name, text.size))
     for line in commands * 30:
         client.send_line(line)
         client.status(200, 201, 202, 203)
@@ -144,8 +144,12 @@ def goes_on_long(context: ScenarioContext) -> None:
     client.finish()
 
 
-_UNREAD: Final = (f"get_metadata {_MISSING}\r\n").encode()
 _SIZES_KIB: Final = (64, 1024, 4096)
+
+
+def _unread(context: ScenarioContext) -> bytes:
+    """Return a command that is sent many times."""
+    return b"get_metadata %b\r\n" % context.words.missing
 
 
 def _add_arrival(slug: str, first: bytes, code: int, what: str, dialects: tuple[str, ...] = ()) -> None:
@@ -162,7 +166,8 @@ def _add_arrival(slug: str, first: bytes, code: int, what: str, dialects: tuple[
         def arrives(context: ScenarioContext, kib: int = kib) -> None:
             """Send everything as fast as the connection accepts it; a failed send is not a failure."""
             client = context.connect()
-            client.send(first + _UNREAD * (kib * 1024 // len(_UNREAD)))
+            unread = _unread(context)
+            client.send(first + unread * (kib * 1024 // len(unread)))
             client.status(code)
             client.read_end(f"the end of the stream after {code}")
 
@@ -176,7 +181,8 @@ def _ask_much(context: ScenarioContext, last: bytes) -> tuple[Client, int]:
     """Request more replies than fit into the client's buffer, then send the last command and more input."""
     client = context.connect(receive_buffer_bytes=4096)
     count = 800
-    client.send(_UNREAD * count + last + _UNREAD * 8192)
+    unread = _unread(context)
+    client.send(unread * count + last + unread * 8192)
     context.await_closed(client)
     return client, count
 

@@ -9,7 +9,8 @@ from conformance.scenarios.answering import COMMANDS, survive
 
 chapter = Chapter()
 
-_MISSING: Final = "hftp-conformance-no-such-file"
+_MISSING: Final = "{missing}"
+_UNKNOWN: Final = "{unknown-word}"
 
 # --- Unknown commands --------------------------------------------------------------------------------
 
@@ -17,10 +18,10 @@ _WHOLE: Final = "the whole command has to be compared"
 _BY_START: Final = f"{_WHOLE}: startswith() also accepts longer words"
 _BY_PREFIX: Final = f"{_WHOLE}: the beginning of a command is accepted"
 _UNKNOWN_LINES: Final = (
-    ("unknown", "frobnicate", "An unknown command", ""),
-    ("unknown-with-arguments", "frobnicate a b c d e", "An unknown command with many arguments", ""),
-    ("unknown-with-file", "frobnicate {text}", "An unknown command with a file name", ""),
-    ("unknown-with-missing-file", f"frobnicate {_MISSING}", "An unknown command with the name of a missing file", ""),
+    ("unknown", "{unknown-word}", "An unknown command", ""),
+    ("unknown-with-arguments", "{unknown-word} a b c d e", "An unknown command with many arguments", ""),
+    ("unknown-with-file", "{unknown-word} {text}", "An unknown command with a file name", ""),
+    ("unknown-with-missing-file", f"{_UNKNOWN} {_MISSING}", "An unknown command with the name of a missing file", ""),
     ("unknown-with-slice", "get_slices {text} 0 1", "get_slices", _BY_START),
     ("suffix-of-metadata", "get_metadatax {text}", "get_metadatax", _BY_START),
     ("suffix-of-listing", "get_file_listings", "get_file_listings", _BY_START),
@@ -142,7 +143,7 @@ for _slug, _line, _what, _needs in (
 # --- The order of the checks -------------------------------------------------------------------------
 
 _ORDERS: Final = (
-    ("unknown-before-all", f"frobnicate {_MISSING} x -1", 200, "An unknown command with invalid arguments"),
+    ("unknown-before-all", f"{_UNKNOWN} {_MISSING} x -1", 200, "An unknown command with invalid arguments"),
     ("offset-before-file", f"get_slice {_MISSING} x 1", 201, "A missing file and an invalid OFFSET"),
     ("size-before-file", f"get_slice {_MISSING} 0 x", 201, "A missing file and an invalid SIZE"),
     ("negative-before-file", f"get_slice {_MISSING} -1 1", 201, "A missing file and a negative OFFSET"),

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from conformance.client.client import CODES, UNKNOWN
+from conformance.client.client import CODES
 from conformance.client.recording import escape
 from conformance.diagnosis import commands as causes
 from conformance.failures import Failure
@@ -10,7 +10,6 @@ from conformance.model.scenario import Cause, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
 
-_MISSING: Final = "hftp-conformance-no-such-file"
 _HELP_IS_KNOWN: Final = """
     C: help
     S: 0 *
@@ -105,7 +104,7 @@ chapter.transcript(
 @chapter.play("commands.more", "HFTP-3.9", "Whether the server knows the additions of 2026: help and raw slices")
 def more(context: ScenarioContext) -> None:
     """Send help, and request a raw slice of a missing file."""
-    for command in (b"help", b"get_slice %b 0 1 raw" % _MISSING.encode(), UNKNOWN):
+    for command in (b"help", b"get_slice %b 0 1 raw" % context.words.missing, context.words.unknown):
         client = context.connect()
         client.send_line(command)
         context.observe(f"{escape(command)}: {client.status()}")

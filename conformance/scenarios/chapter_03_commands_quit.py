@@ -8,7 +8,7 @@ from conformance.model.scenario import Cause, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
 
-_MISSING: Final = "hftp-conformance-no-such-file"
+_MISSING: Final = "{missing}"
 _CUT_OFF: Final = Cause(
     "quit closes the connection before the previous slice is sent completely",
     control="""
@@ -55,7 +55,7 @@ chapter.transcript(
     "HFTP-3.6",
     "Commands after quit in the same packet are not executed",
     """
-    C| quit\\r\\nget_file_listing\\r\\nget_metadata {text}\\r\\nfrobnicate\\r\\n
+    C| quit\\r\\nget_file_listing\\r\\nget_metadata {text}\\r\\n{unknown-word}\\r\\n
     S: 0 *
     <close>
     """,
@@ -79,7 +79,7 @@ chapter.transcript(
     "HFTP-3.6",
     "A bad line end after quit is ignored",
     """
-    C| quit\\r\\nfrobnicate\\nquit\\r\\n
+    C| quit\\r\\n{unknown-word}\\nquit\\r\\n
     S: 0 *
     <close>
     """,
@@ -136,7 +136,7 @@ def quit_behind_many(context: ScenarioContext) -> None:
     """Request more replies than a small buffer holds, and read them after the server has closed."""
     client = context.connect(receive_buffer_bytes=4096)
     count = 800
-    client.send(f"get_metadata {_MISSING}\r\n".encode() * count + b"quit\r\n")
+    client.send(b"get_metadata %b\r\n" % context.words.missing * count + b"quit\r\n")
     context.await_closed(client)
     for _ in range(count):
         client.status(202)

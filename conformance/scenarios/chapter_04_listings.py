@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from conformance.client.client import UNKNOWN, Client
+from conformance.client.client import Client
 from conformance.client.recording import escape
 from conformance.diagnosis import files as causes
 from conformance.failures import Failure, Incomplete
@@ -86,7 +86,7 @@ def empty_directory(context: ScenarioContext) -> None:
         client = context.connect()
         if names := list_files(client):
             raise Failure(Kind.BODY, "no names", f"{len(names)}, the first: {escape(names[0])}")
-        client.send_line(UNKNOWN)
+        client.send_line(context.words.unknown)
         try:
             client.status(200, 201, 202)
         except Failure as failure:
@@ -107,11 +107,12 @@ def empty_directory(context: ScenarioContext) -> None:
 )
 def one_file(context: ScenarioContext) -> None:
     """Leave only one file in the directory for a while."""
-    with context.fixtures.emptied(), context.fixtures.added({b"alone.txt": b"alone"}):
+    name = context.words.name("alone")
+    with context.fixtures.emptied(), context.fixtures.added({name: b"alone"}):
         client = context.connect()
         names = list_files(client)
-        if names != [b"alone.txt"]:
-            raise Failure(Kind.BODY, "only alone.txt", escape(b", ".join(names)))
+        if names != [name]:
+            raise Failure(Kind.BODY, f"only {name.decode()}", escape(b", ".join(names)))
         client.in_step()
 
 
@@ -203,7 +204,7 @@ def _put(served: Directory, name: bytes, original: bytes) -> None:
         served.write(name, [b"."])
 
 
-def _add_many(slug: str, title: str, names: list[bytes]) -> None:
+def _add_many(slug: str, title: str, number: int, suffix: str, size: int = 0) -> None:
     """Add a scenario: all of many files are listed."""
 
     @chapter.play(
@@ -217,6 +218,7 @@ def _add_many(slug: str, title: str, names: list[bytes]) -> None:
     )
     def many(context: ScenarioContext) -> None:
         """Add them, compare the listing with them, and remove them."""
+        names = [context.words.name(slug, suffix % row).ljust(size, b"x") for row in range(number)]
         with _many_files(context, names):
             client = context.connect()
             listed = list_files(client)
@@ -230,13 +232,9 @@ def _add_many(slug: str, title: str, names: list[bytes]) -> None:
             client.in_step()
 
 
-_add_many("files-1000", "All 1,000 files are listed", [b"hftp-many-%04d.txt" % number for number in range(1000)])
-_add_many("files-10000", "All 10,000 files are listed", [b"hftp-many-%05d.txt" % number for number in range(10_000)])
-_add_many(
-    "files-200-long",
-    "All 200 files with names of 255 bytes are listed",
-    [(b"hftp-long-%03d-" % number).ljust(255, b"x") for number in range(200)],
-)
+_add_many("files-1000", "All 1,000 files are listed", 1000, "-%04d.txt")
+_add_many("files-10000", "All 10,000 files are listed", 10_000, "-%05d.txt")
+_add_many("files-200-long", "All 200 files with names of 255 bytes are listed", 200, "-%03d-", 255)
 
 # --- Changes -----------------------------------------------------------------------------------------
 
@@ -251,7 +249,7 @@ _add_many(
 )
 def fresh(context: ScenarioContext) -> None:
     """Add and remove a file between listings on one connection, and check on another one, too."""
-    name = b"hftp-conformance-fresh.txt"
+    name = context.words.name("fresh")
     client = context.connect()
     for _ in range(2):
         if name in list_files(client):

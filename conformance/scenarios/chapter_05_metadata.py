@@ -59,7 +59,7 @@ chapter.transcript(
     """
     C: get_metadata {text}
     C: get_metadata {one}
-    C: get_metadata hftp-conformance-no-such-file
+    C: get_metadata {missing}
     C: get_metadata {text}
     S: 0 *
     S: <size text>
@@ -153,8 +153,6 @@ def _agrees(client: Client, name: bytes) -> bool:
     return True
 
 
-_CHANGING: Final = b"hftp-conformance-changing.txt"
-
 for _slug, _what, _before, _after in (
     ("grown", "grew", b"short", b"a good deal longer than it was"),
     ("shrunk", "shrank", b"a good deal longer than it will be", b"short"),
@@ -173,19 +171,20 @@ for _slug, _what, _before, _after in (
     )
     def changed(context: ScenarioContext, before: bytes = _before, after: bytes = _after) -> None:
         """Change the file between two requests on one connection, and check on another one, too."""
-        with context.fixtures.added({_CHANGING: before}):
+        name = context.words.name("changing")
+        with context.fixtures.added({name: before}):
             client = context.connect()
-            _check(client, before)
-            with context.fixtures.added({_CHANGING: after}):
-                _check(client, after)
-                _check(context.connect(), after)
+            _check(client, name, before)
+            with context.fixtures.added({name: after}):
+                _check(client, name, after)
+                _check(context.connect(), name, after)
 
-    def _check(client: Client, data: bytes) -> None:
+    def _check(client: Client, name: bytes, data: bytes) -> None:
         """Compare size, content and end with those of the file."""
-        if (size := _size_of(client, _CHANGING)) != len(data):
+        if (size := _size_of(client, name)) != len(data):
             raise Failure(Kind.BODY, f"the size {len(data)} after the change", str(size))
-        fetch(client, _CHANGING, 0, len(data), InMemory(data))
-        client.send_line(b"get_slice %b 0 %d" % (_CHANGING, len(data) + 1))
+        fetch(client, name, 0, len(data), InMemory(data))
+        client.send_line(b"get_slice %b 0 %d" % (name, len(data) + 1))
         client.status(203)
 
 
@@ -199,15 +198,16 @@ for _slug, _what, _before, _after in (
 )
 def replaced(context: ScenarioContext) -> None:
     """Rename another file to its name, as editors and installers do."""
-    other = _CHANGING + b".new"
-    with context.fixtures.added({_CHANGING: b"the old one", other: b"the new one, which is longer"}):
+    name = context.words.name("changing")
+    other = name + b".new"
+    with context.fixtures.added({name: b"the old one", other: b"the new one, which is longer"}):
         client = context.connect()
-        if (size := _size_of(client, _CHANGING)) != len(b"the old one"):
+        if (size := _size_of(client, name)) != len(b"the old one"):
             raise Failure(Kind.BODY, "the size 11", str(size))
-        context.fixtures.served.rename(other, _CHANGING)
-        if (size := _size_of(client, _CHANGING)) != len(b"the new one, which is longer"):
+        context.fixtures.served.rename(other, name)
+        if (size := _size_of(client, name)) != len(b"the new one, which is longer"):
             raise Failure(Kind.BODY, "the size 28 after the change", str(size))
-        fetch(client, _CHANGING, 0, 28, InMemory(b"the new one, which is longer"))
+        fetch(client, name, 0, 28, InMemory(b"the new one, which is longer"))
         client.finish()
 
 
@@ -221,13 +221,14 @@ def replaced(context: ScenarioContext) -> None:
 )
 def removed(context: ScenarioContext) -> None:
     """Request a file before it exists, while it exists, and afterwards."""
+    name = context.words.name("changing")
     client = context.connect()
     for _ in range(2):
-        client.send_line(b"get_metadata " + _CHANGING)
+        client.send_line(b"get_metadata " + name)
         client.status(202)
-        with context.fixtures.added({_CHANGING: b"here"}):
-            if (size := _size_of(client, _CHANGING)) != len(b"here"):
+        with context.fixtures.added({name: b"here"}):
+            if (size := _size_of(client, name)) != len(b"here"):
                 raise Failure(Kind.BODY, "the size 4", str(size))
-    client.send_line(b"get_slice %b 0 1" % _CHANGING)
+    client.send_line(b"get_slice %b 0 1" % name)
     client.status(202)
     client.finish()

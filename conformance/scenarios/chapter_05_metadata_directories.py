@@ -41,7 +41,7 @@ def directory_survived(context: ScenarioContext) -> None:
 )
 def fifo(context: ScenarioContext) -> None:
     """Create a FIFO in the directory, and request its size and a byte of it; any reply without a byte passes."""
-    served, name = context.fixtures.served, b"hftp-conformance-fifo"
+    served, name = context.fixtures.served, context.words.name("fifo", "")
     served.make_fifo(name)
     try:
         client = context.connect()

@@ -149,7 +149,7 @@ _add_form("plain", "HFTP-6.10", "A slice as plain bytes", "", causes.PLAIN)
 _add_form("fragments", "HFTP-6.11", "A slice in fragments", "", causes.FRAGMENTS)
 
 for _slug, _line, _code in (
-    ("missing", "hftp-conformance-no-such-file 0 1", "202"),
+    ("missing", "{missing} 0 1", "202"),
     ("past-end", "{text} {text.size} 1", "203"),
     ("number", "{text} 0 x", "201"),
 ):

@@ -22,7 +22,6 @@ chapter = Chapter()
 
 _REFUSALS: Final = "an error status (201, 202 or 101)"
 _SHOWN_BYTES: Final = 40
-_MISSING: Final = b"hftp-conformance-no-such-file"
 
 
 def require_refusal(context: ScenarioContext, names: Iterable[bytes], commands: Sequence[bytes] = COMMANDS) -> None:
@@ -41,7 +40,8 @@ def require_refusals(context: ScenarioContext, lines: Iterable[bytes]) -> None:
 
 def _require_distinction(context: ScenarioContext, line: bytes) -> None:
     """Raise Incomplete if a missing file is also answered with 0: then a 0 does not prove that a file was found."""
-    control = next(command for command in COMMANDS[::-1] if command.startswith(line[: line.find(b" ")])) % _MISSING
+    command = next(command for command in COMMANDS[::-1] if command.startswith(line[: line.find(b" ")]))
+    control = command % context.words.missing
     for _, _, status in readable_answers(context, [control]):
         if status.code == 0:
             message = f"the server also answers {escape(control)} with 0, although that file does not exist"
@@ -78,7 +78,7 @@ _ESCAPES: Final[tuple[tuple[str, str, _Names], ...]] = (
         "Two dots after a valid name",
         lambda secret, _at, inside: [
             inside + b"/../../" + secret,
-            b"no-such-directory/../../" + secret,
+            inside + b"-missing/../../" + secret,
             b"a/b/../../../" + secret,
         ],
     ),

@@ -30,7 +30,7 @@ def link_out(context: ScenarioContext) -> None:
 def link_chain(context: ScenarioContext) -> None:
     """Create such links for a while, and request files through them."""
     secret, served = secret_of(context).name, context.fixtures.served
-    chain, above = b"hftp-link-to-link", b"hftp-link-above"
+    chain, above = context.words.name("link to a link", ""), context.words.name("link above", "")
     link = context.fixture("link-outside").name
     with (
         made(served, chain, lambda: served.link(chain, link)),

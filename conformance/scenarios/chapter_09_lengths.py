@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from conformance.client.client import UNKNOWN, Client, replies
+from conformance.client.client import Client, replies
 from conformance.diagnosis import lines as causes
 from conformance.model.scenario import DESTRUCTIVE, Chapter, Kind, ScenarioContext
 from conformance.scenarios.answering import require_readable, require_served
@@ -73,7 +73,7 @@ for _slug, _size, _what in _LONGER:
 )
 def name_in_pieces(context: ScenarioContext) -> None:
     """Send it in pieces of random lengths, with two more commands in the last piece."""
-    sent = b"get_metadata " + b"p" * (8 * KIB) + b"\r\n" + UNKNOWN + b"\r\nquit\r\n"
+    sent = b"get_metadata " + b"p" * (8 * KIB) + b"\r\n" + context.words.unknown + b"\r\nquit\r\n"
     cuts = sorted(context.random.sample(range(1, 8 * KIB), 99))
     client = context.connect()
     for start, end in zip([0, *cuts], [*cuts, len(sent)], strict=True):
@@ -91,7 +91,7 @@ def name_in_pieces(context: ScenarioContext) -> None:
 )
 def names_pipelined(context: ScenarioContext) -> None:
     """Send about 100 names of up to 8 KiB, mixed with two other kinds of commands."""
-    lines = {200: UNKNOWN, 201: b"get_metadata"}
+    lines = {200: context.words.unknown, 201: b"get_metadata"}
     order = context.random.choices((200, 201, 202), (1, 1, 2), k=200)
     commands = (lines.get(code) or b"get_metadata " + b"n" * context.random.randint(256, 8 * KIB) for code in order)
     client = context.connect()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from conformance.client.client import UNKNOWN, Client, fetch
+from conformance.client.client import Client, fetch
 from conformance.diagnosis import controls
 from conformance.failures import Failure
 from conformance.model.causes import Cause, CauseSpec
@@ -41,7 +41,7 @@ def together(works: Sequence[Callable[[], None]], workers: int = 0) -> None:
 
 def exchange(client: Client) -> None:
     """Send one command and require its reply."""
-    client.send_line(UNKNOWN)
+    client.send_line(client.words.unknown)
     client.status(200)
 
 
@@ -61,7 +61,7 @@ def two_at_once(context: ScenarioContext) -> None:
     first, second = context.connect(), context.connect()
     for _ in range(5):
         first.send_line(b"get_metadata " + text.name)
-        second.send_line(b"get_metadata hftp-conformance-no-such-file")
+        second.send_line(b"get_metadata " + context.words.missing)
         second.status(202)
         first.status(0)
         if (size := first.size()) != text.size:
@@ -122,9 +122,9 @@ def errors_of_others(context: ScenarioContext) -> None:
     text = context.fixture("text")
     for line, code in (
         (b"get_slice %b %d 1" % (text.name, text.size), 203),
-        (b"get_metadata hftp-conformance-no-such-file", 202),
+        (b"get_metadata " + context.words.missing, 202),
         (b"get_slice %b x y" % text.name, 201),
-        (UNKNOWN, 200),
+        (context.words.unknown, 200),
     ):
         client = context.connect()
         client.send_line(line)
@@ -163,12 +163,17 @@ def idle(context: ScenarioContext) -> None:
 )
 def mid_line(context: ScenarioContext) -> None:
     """Send parts of lines, require that another client is served, and end the lines in reverse order."""
-    begun = (b"get_me", b"get_metadata ", b"hftp_conformance_pro", b"get_metadata\r")
+    unknown, missing = context.words.unknown, context.words.missing
+    begun = (b"get_me", b"get_metadata ", unknown[:-2], b"get_metadata\r")
     clients = [(context.connect(), begin) for begin in begun]
     for client, begin in clients:
         client.send(begin)
     context.probe()
-    ends = {b"get_me": (b"tadata\r\n", 201), begun[1]: (b"no-such\r\n", 202), begun[2]: (b"be\r\n", 200)}
+    ends = {
+        b"get_me": (b"tadata\r\n", 201),
+        begun[1]: (missing + b"\r\n", 202),
+        begun[2]: (unknown[-2:] + b"\r\n", 200),
+    }
     for client, begin in reversed(clients):
         end, code = ends.get(begin, (b"\n", 201))
         client.send(end)
@@ -185,7 +190,7 @@ def mid_line(context: ScenarioContext) -> None:
 )
 def half_closed(context: ScenarioContext) -> None:
     """Half-close at once, in the middle of a line and after a command; require that another client is served."""
-    for begin in (b"", b"get_meta", UNKNOWN + b"\r\n"):
+    for begin in (b"", b"get_meta", context.words.unknown + b"\r\n"):
         client = context.connect()
         client.send(begin)
         client.half_close()

@@ -3,7 +3,7 @@
 import resource
 from typing import Final
 
-from conformance.client.client import UNKNOWN, Client
+from conformance.client.client import Client
 from conformance.failures import Incomplete
 from conformance.model.causes import Cause, CauseSpec
 from conformance.model.scenario import DESTRUCTIVE, Chapter, Kind, ScenarioContext
@@ -67,7 +67,7 @@ def many(context: ScenarioContext) -> None:
     clients = _crowd(context, context.clients)
     for _ in range(2):
         for client in clients:
-            client.send_line(UNKNOWN)
+            client.send_line(client.words.unknown)
         for client in clients:
             client.status(200)
     context.probe()
@@ -107,7 +107,7 @@ def burst(context: ScenarioContext) -> None:
     def work() -> None:
         client = context.connect(timeout_seconds=2 * context.timeout_seconds)
         clients.append(client)
-        client.send_line(UNKNOWN)
+        client.send_line(client.words.unknown)
 
     while len(clients) < context.clients:
         together([work] * min(context.wave, _DIALLERS, context.clients - len(clients)))
@@ -185,7 +185,7 @@ def many_files(context: ScenarioContext) -> None:
 # --- Clients that disconnect -------------------------------------------------------------------------
 
 
-def _add_departure(slug: str, what: str, begin: bytes, *, is_reset: bool, times: int = 20) -> None:
+def _add_departure(slug: str, what: str, begin: str, *, is_reset: bool, times: int = 20) -> None:
     @chapter.play(
         f"clients.{slug}",
         "HFTP-10.5",
@@ -197,7 +197,7 @@ def _add_departure(slug: str, what: str, begin: bytes, *, is_reset: bool, times:
     def survived(context: ScenarioContext) -> None:
         for _ in range(times or context.clients):
             client = context.connect()
-            client.send(begin)
+            client.send(context.filled(begin).encode())
             if is_reset:
                 client.reset()
             else:
@@ -208,13 +208,13 @@ def _add_departure(slug: str, what: str, begin: bytes, *, is_reset: bool, times:
 
 
 for _slug, _what, _begin, _is_reset, _times in (
-    ("leave-at-once", "Clients that connect and close", b"", False, 0),
-    ("reset-at-once", "Clients that connect and reset", b"", True, 20),
-    ("leave-mid-line", "Clients that close in the middle of a line", b"get_meta", False, 20),
-    ("reset-mid-line", "Clients that reset in the middle of a line", b"get_meta", True, 20),
-    ("leave-unread", "Clients that close before they get a reply", UNKNOWN + b"\r\n", False, 0),
-    ("reset-unread", "Clients that reset before they get a reply", (UNKNOWN + b"\r\n") * 200, True, 20),
-    ("leave-after-fatal", "Clients that close after a bad line end", b"a\nb\r\n" * 2000, False, 20),
+    ("leave-at-once", "Clients that connect and close", "", False, 0),
+    ("reset-at-once", "Clients that connect and reset", "", True, 20),
+    ("leave-mid-line", "Clients that close in the middle of a line", "get_meta", False, 20),
+    ("reset-mid-line", "Clients that reset in the middle of a line", "get_meta", True, 20),
+    ("leave-unread", "Clients that close before they get a reply", "{unknown}\r\n", False, 0),
+    ("reset-unread", "Clients that reset before they get a reply", "{unknown}\r\n" * 200, True, 20),
+    ("leave-after-fatal", "Clients that close after a bad line end", "a\nb\r\n" * 2000, False, 20),
 ):
     _add_departure(_slug, _what, _begin, is_reset=_is_reset, times=_times)
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from functools import partial
 
-from conformance.client.client import UNKNOWN, Client, fetch
+from conformance.client.client import Client, fetch
 from conformance.failures import Failure
 from conformance.fixtures.base import Fixture
 from conformance.model.scenario import EXCLUSIVE, Chapter, Kind, ScenarioContext
@@ -22,7 +22,8 @@ chapter = Chapter()
 )
 def lines_by_turns(context: ScenarioContext) -> None:
     """Let eight clients send lines of the same length, alternately one byte each."""
-    lines = {200: b"hftp_conformance_abc", 201: b"get_slice a bbb cccc", 202: b"get_metadata zzz.zzz"}
+    unknown, missing = context.words.unknown[:20], context.words.missing[:7]
+    lines = {200: unknown, 201: b"get_slice a bbb cccc", 202: b"get_metadata " + missing}
     codes = [context.random.choice(list(lines)) for _ in range(8)]
     clients = [context.connect() for _ in codes]
     whole = [lines[code] + b"\r\n" for code in codes]
@@ -99,7 +100,12 @@ def same_file(context: ScenarioContext) -> None:
 def busy_commands(context: ScenarioContext) -> None:
     """Let each pipeline four kinds of commands in random order, and check the order of the replies."""
     text = context.fixture("text")
-    lines = {200: UNKNOWN, 201: b"get_metadata", 202: b"get_metadata no-such", 0: b"get_metadata " + text.name}
+    lines = {
+        200: context.words.unknown,
+        201: b"get_metadata",
+        202: b"get_metadata " + context.words.missing,
+        0: b"get_metadata " + text.name,
+    }
 
     def work(client: Client, order: Sequence[int]) -> None:
         client.send(b"".join(lines[code] + b"\r\n" for code in order))

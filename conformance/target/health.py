@@ -6,7 +6,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import Final
 
-from conformance.client.client import UNKNOWN, Client
+from conformance.client.client import Client
 from conformance.failures import Failure, Incomplete
 from conformance.model.context import RunContext, ScenarioContext
 from conformance.target.managed_server import ManagedServer, ServerStartError
@@ -203,7 +203,7 @@ class HealthMonitor:
 
 def exchange(client: Client) -> None:
     """Send one command and quit; raise Failure if the command gets no reply."""
-    client.send_line(UNKNOWN)
+    client.send_line(client.words.unknown)
     client.status()
     client.send_line("quit")
     with contextlib.suppress(Failure):

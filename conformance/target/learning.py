@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from conformance.client.bodies import INSTEAD
-from conformance.client.client import CODES, FATAL, UNKNOWN
+from conformance.client.client import CODES, FATAL
 from conformance.fixtures.base import Fixture
 from conformance.target.findings import Findings
-from conformance.target.probe import MISSING, STATUS, Answer, Probe, SliceSample, slice_forms
+from conformance.target.probe import STATUS, Answer, Probe, SliceSample, slice_forms
 
 _LONGEST_EXTRA_BYTES: Final = 200
 _TIMES: Final = 3
@@ -48,10 +48,11 @@ class DeviationLearner:
 
     def _questions(self) -> dict[int, list[bytes]]:
         """Return requests by the error that answers them; the first one of each is always sent."""
+        words = self._probe.words
         questions = {
-            200: [UNKNOWN, b"frobnicate a b"],
+            200: [words.unknown, words.unknown_word + b" a b"],
             201: [b"get_metadata", b"get_slice", b"get_file_listing now"],
-            202: [b"get_metadata " + MISSING, b"get_slice %b 0 1" % MISSING],
+            202: [b"get_metadata " + words.missing, b"get_slice %b 0 1" % words.missing],
             100: [b"qui\nt", b"get_meta\ndata"],
         }
         if self._dialect == "2026":

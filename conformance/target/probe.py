@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from conformance.client.bodies import decode
-from conformance.client.client import FATAL, UNKNOWN, Client
+from conformance.client.client import FATAL, Client
 from conformance.client.recording import escape
 from conformance.failures import Failure, Kind
 from conformance.fixtures.content import Content
+from conformance.fixtures.words import Words
 
 Connect = Callable[[], Client]
 """Connects a new client, without closing earlier ones; raises Failure."""
 
-MISSING: Final = b"hftp-conformance-no-such-file"
 STATUS: Final = re.compile(rb"(0|[1-9][0-9]*)( [^\r\n]*)?\r\n")
 DIALECT_FORMS: Final = ("2019", "2018", "2016")
 """The forms of a slice that distinguish dialects."""
@@ -63,8 +63,9 @@ class Answer:
 class Probe:
     """Sends commands; knows the server's reply to quit, its greeting, and whether it echoes."""
 
-    def __init__(self, connect: Connect) -> None:
+    def __init__(self, connect: Connect, words: Words) -> None:
         self._connect = connect
+        self.words = words
         self._has_been_silent = False
         self.refusal = b""
         """The line that the server sends to clients over its limit, if there is one."""
@@ -83,9 +84,9 @@ class Probe:
         """Learn the reply to quit, the greeting and the echo; return whether the server replies at all."""
         raw, ending, _ = self._exchange(b"quit")
         again, _, _ = self._exchange(b"quit")
-        other, _, _ = self._exchange(UNKNOWN, then_quit=True)
+        other, _, _ = self._exchange(self.words.unknown, then_quit=True)
         first, second = _lines(raw), _lines(other)
-        if first and second and first[0].strip() == b"quit" and second[0].strip() == UNKNOWN:
+        if first and second and first[0].strip() == b"quit" and second[0].strip() == self.words.unknown:
             self.echoes = True
         elif _is_greeted(first, second):
             self.greeting = first[0]

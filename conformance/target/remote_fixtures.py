@@ -1,7 +1,7 @@
 """Discover the files of a server: those of `conformance fixtures write`, or others that can replace them."""
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from conformance.client.client import Client, Slice, fetch
@@ -24,7 +24,10 @@ class RemoteFixtures(Fixtures):
     def get(self, key: str) -> Fixture:
         """Return a file; raise Incomplete if there is none for the key."""
         if key not in self._files:
-            message = f"the server has no file for {key!r} (conformance fixtures write DIR creates the files)"
+            message = (
+                f"the server has no file for {key!r}"
+                " (conformance fixtures write DIR creates the files, and names the --seed of the run)"
+            )
             raise Incomplete(message)
         return self._files[key]
 
@@ -35,7 +38,7 @@ def find(connect: Callable[[], Client], seed: int, large_bytes: int = LARGE_BYTE
     Files of `conformance fixtures write` are recognised by their names and sizes, and by the content of one of them.
     Among other files, suitable ones are chosen, and the server's replies about them are checked for consistency.
     """
-    sizes = _sizes(connect)
+    sizes = _sizes(connect, {row.name for row in plan(seed).values()})
     written = {key: row for key, row in plan(seed, large_bytes).items() if sizes.get(row.name) == row.size}
     if {"text", "one", "binary"} <= set(written) and _holds(connect, written["binary"]):
         if (large := plan(seed)["large"]).name in sizes and "large" not in written:
@@ -49,14 +52,13 @@ _LOOKED_AT: Final = 64
 """For how many names of an unknown listing the size is requested."""
 
 
-def _sizes(connect: Callable[[], Client]) -> dict[bytes, int]:
-    """Return the sizes of listed files; those up to the first failure, if there is one."""
+def _sizes(connect: Callable[[], Client], ours: Collection[bytes]) -> dict[bytes, int]:
+    """Return the sizes of listed files, `ours` first; those up to the first failure, if there is one."""
     sizes: dict[bytes, int] = {}
     with contextlib.suppress(Failure), contextlib.closing(connect()) as client:
         client.send_line("get_file_listing")
         client.status(0)
         names = [name for name in client.listing() if SERVABLE.fullmatch(name)]
-        ours = {row.name for row in plan(0).values()}
         for name in sorted(names, key=lambda name: (name not in ours, name))[:_LOOKED_AT]:
             client.send_line(b"get_metadata " + name)
             if client.status().code == 0:

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from conformance import cli, cli_types, pytest_plugin
-from conformance.config import Options
+from conformance.config import FIXED_SEED, Options
 from conformance.option_table import RUN_OPTIONS, RunOption
 
 COMMAND_LINE_ONLY = {"baseline", "jobs"}
@@ -89,7 +89,16 @@ def test_both_convert_values_alike(option: RunOption) -> None:
 @each_option
 def test_default_is_that_of_options(option: RunOption) -> None:
     context = cli.commands.commands["run"].make_context("run", [])
-    assert context.params[option.field] == getattr(Options(), option.field)
+    assert context.params[option.field] == getattr(Options(), option.field) or option.name == "seed"
+
+
+def test_a_seed_is_drawn_for_each_run_but_programs_get_a_fixed_one() -> None:
+    run = cli.commands.commands["run"]
+    seeds = {run.make_context("run", []).params["seed"] for _ in range(3)}
+    assert len(seeds) == 3
+    assert Options().seed == FIXED_SEED
+    assert cli_types.seed("random") != cli_types.seed("random")
+    assert "[default: random]" in " ".join(run.get_help(run.make_context("run", [])).split())
 
 
 def test_reproduces_a_run_with_non_default_options() -> None:
@@ -99,7 +108,7 @@ def test_reproduces_a_run_with_non_default_options() -> None:
         "conformance run --serve 'a b' --cwd 'a b' --fixtures x --proxy 'a b' --dialect 2018 --seed 7 --size 65536 "
         "--clients 8 --timeout-scale 2.0 --scenarios 'a b' --scenarios 'a b' -t x"
     )
-    assert Options(address="127.0.0.1:9").command() == "conformance run 127.0.0.1:9"
+    assert Options(address="127.0.0.1:9").command() == f"conformance run 127.0.0.1:9 --seed {FIXED_SEED}"
 
 
 @pytest.mark.parametrize(

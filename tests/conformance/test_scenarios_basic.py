@@ -17,6 +17,7 @@ from conformance.failures import Failure, Kind
 from conformance.fixtures.base import Fixture, Fixtures
 from conformance.fixtures.content import InMemory
 from conformance.fixtures.local import LocalFixtures
+from conformance.fixtures.words import Words
 from conformance.model.context import RunContext, ScenarioContext
 from conformance.scenarios import catalogue
 from conformance.scenarios.chapter_04_listings import _many_files
@@ -27,6 +28,8 @@ TEXT = b"Hello,\r\nstudents"
 FILES = {"text": (b"text.txt", TEXT), "one": (b"one", b"!"), "empty": (b"empty", b""), "binary": (b"b", b"\r\n\0" * 20)}
 CONTENTS = dict(FILES.values())
 ALL = catalogue()
+WORDS = Words()
+"""Of the seed that a context has by default."""
 CHAPTERS = ("replies", "commands", "listings", "metadata", "slices", "arguments")
 TIMEOUT_SECONDS = 1.0
 OK, MALFORMED, UNKNOWN, INVALID, MISSING, PAST = (b"%d TEXT\r\n" % code for code in (0, 101, 200, 201, 202, 203))
@@ -206,8 +209,8 @@ WRONG = (
     ("replies.has-text", but(quit=b"0 \r\n"), "malformed"),
     ("replies.alone-202", but(get_metadata=MISSING + b"\r\n"), "malformed"),
     ("replies.alone-raw", but(get_slice=MISSING + b"Content-Length: 1\r\n"), "malformed"),
-    ("replies.goes-on-200", but(hftp_conformance_probe=MALFORMED), "status"),
-    ("commands.unknown", but(frobnicate=INVALID), "status"),
+    ("replies.goes-on-200", but(**{WORDS.unknown.decode(): MALFORMED}), "status"),
+    ("commands.unknown", but(**{WORDS.unknown_word.decode(): INVALID}), "status"),
     ("commands.names-of-methods", but(close=OK), "status"),
     ("commands.upper-case-quit", but(QUIT=OK), "status"),
     ("commands.slice-4", but(get_slice=lambda line: answer(b" ".join(line.split(b" ")[:4]))), "status"),

@@ -37,7 +37,20 @@ _SIZE = ("--size", "2M", "--clients", "60")
 def run_suite(configuration: str, options: Sequence[str]) -> "subprocess.CompletedProcess[str]":
     """Run the suite against a server of this configuration."""
     serve = f"{INTERPRETER} {CONFIGURATIONS[configuration]}"
-    command = [sys.executable, "-m", "conformance", "run", "-j", "2", "--fail-on", "should", "--dialect", "2026"]
+    command = [
+        sys.executable,
+        "-m",
+        "conformance",
+        "run",
+        "-j",
+        "2",
+        "--fail-on",
+        "should",
+        "--dialect",
+        "2026",
+        "--seed",
+        "2008",
+    ]
     return subprocess.run(
         [*command, *_SIZE, "--cwd", str(ROOT), "--serve", serve, *options],
         cwd=ROOT,

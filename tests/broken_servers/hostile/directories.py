@@ -12,12 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from conformance.config import FIXED_SEED
+from conformance.fixtures.words import Words
 from tests.broken_servers.commands import Commands, Parts
 
 Attack = Callable[[Path, Path], None]
 ATTACKS: dict[str, Attack] = {}
-PLANTED = (b"alone.txt", b"hftp-conformance-fresh.txt", b"hftp-many-0000.txt", b"hftp-many-0001.txt")
-"""Names that scenarios add."""
+_WORDS = Words(FIXED_SEED)
+PLANTED = (
+    *map(_WORDS.name, ("alone", "fresh")),
+    *(_WORDS.name("files-1000", f"-000{number}.txt") for number in (0, 1)),
+)
+"""Names that scenarios add, at the seed with which these servers are judged."""
 
 
 def attack(function: Attack) -> Attack:
@@ -51,8 +57,9 @@ def move_in(directory: Path, victim: Path) -> None:
 @attack
 def link_subdirectory(directory: Path, victim: Path) -> None:
     """Replace the subdirectory by a link."""
-    (directory / "subdirectory").rename(directory.parent / "moved")
-    (directory / "subdirectory").symlink_to(victim)
+    subdirectory = next(path for path in directory.iterdir() if path.is_dir())
+    subdirectory.rename(directory.parent / "moved")
+    subdirectory.symlink_to(victim)
 
 
 @attack
@@ -84,7 +91,7 @@ def remove_all(directory: Path, _victim: Path) -> None:
 @attack
 def take_permissions(directory: Path, _victim: Path) -> None:
     """Remove some files, and all permissions of the directory."""
-    (directory / "text.txt").unlink(missing_ok=True)
+    next(directory.glob("*.txt")).unlink()
     directory.chmod(0)
 
 
@@ -108,7 +115,7 @@ class Attacker(Commands):
         with contextlib.suppress(OSError):
             found = set(os.listdir(self.directory))
             self._reach("at-listing")
-            if not found - {"alone.txt"}:
+            if not found - {os.fsdecode(_WORDS.name("alone"))}:
                 self._reach("at-empty")
             elif found - self._usual:
                 self._reach("at-added")

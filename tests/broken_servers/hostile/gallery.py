@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+from conformance.config import FIXED_SEED
 from tests.broken_servers.hostile.__main__ import NAMES
 from tests.broken_servers.hostile.victim import Victim
 
@@ -27,7 +28,7 @@ MOST_MIB = 300
 MOST_DISK_MIB = 200
 _TOGETHER = 4
 _LOOK_SECONDS = 0.1
-_OPTIONS = ("--size", "64K", "--clients", "10", "--timeout-scale", "0.2")
+_OPTIONS = ("--seed", str(FIXED_SEED), "--size", "64K", "--clients", "10", "--timeout-scale", "0.2")
 PARDONED = {
     "slow",
     "leave-daemons-at-listing",

@@ -4,7 +4,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from conformance.fixtures.base import EXTRAS, plan
+from conformance.config import FIXED_SEED
+from conformance.fixtures.base import extras, plan
 from tests.broken_servers.hostile.directories import PLANTED
 
 
@@ -13,9 +14,11 @@ class Victim:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        (path / "subdirectory").mkdir(parents=True)
-        names = {*(row.name for row in plan(1).values()), *EXTRAS.values(), *PLANTED, b".profile", b"inner.txt"}
-        for name in names - {EXTRAS["subdirectory"]}:
+        others = extras(FIXED_SEED)
+        (path / os.fsdecode(others["subdirectory"])).mkdir(parents=True)
+        inner = others["inner"].rpartition(b"/")[2]
+        names = {*(row.name for row in plan(FIXED_SEED).values()), *others.values(), *PLANTED, b".profile", inner}
+        for name in names - {others["subdirectory"]}:
             (path / os.fsdecode(name)).write_bytes(b"dear: " + name)
         self._descriptor = os.open(path, os.O_RDONLY)
         self._before = self._contents()

@@ -6,6 +6,7 @@ it is.
 
 import base64
 import contextlib
+import os
 import re
 import socket
 import threading
@@ -18,7 +19,7 @@ import pytest
 
 from conformance.client.client import OUT_OF_STEP
 from conformance.failures import CAUSES, Failure, Incomplete, Kind
-from conformance.fixtures.base import EXTRAS, Fixtures, plan
+from conformance.fixtures.base import Fixtures, extras, plan
 from conformance.fixtures.local import LocalFixtures
 from conformance.model.causes import Cause, Causes, likely
 from conformance.model.context import ScenarioContext
@@ -33,6 +34,7 @@ from tests.conformance.test_scenarios_basic import (
     OK,
     PAST,
     UNKNOWN,
+    WORDS,
     Answer,
     answer,
     but,
@@ -45,6 +47,7 @@ pytestmark = pytest.mark.once
 
 ALL = catalogue()
 TIMEOUT_SECONDS = 0.5
+NO_FILE = WORDS.missing.decode()
 Handler = Callable[[socket.socket], None]
 """Serves one client on its socket."""
 
@@ -276,7 +279,7 @@ def test_distinguishes_a_stale_listing_from_an_incomplete_one(served: LocalFixtu
 
     class Choosy(Directory):
         def names(self) -> list[str]:
-            return [name for name in super().names() if "fresh" not in name]
+            return [name for name in super().names() if name != os.fsdecode(WORDS.name("fresh"))]
 
     assert "once, at startup" not in likely_cause("listings.fresh", Choosy(served.directory), served)
     assert likely_cause("listings.files-1000", blind, served).endswith("new files are not listed")
@@ -377,10 +380,10 @@ def test_distinguishes_a_close_after_errors_from_one_after_every_reply() -> None
 
 
 def test_reports_what_follows_an_error() -> None:
-    assert "followed by an empty line" in likely_cause("replies.alone-202", but(**{"no-such": MISSING + b"\r\n"}))
-    assert likely_cause("commands.missing-metadata", but(**{"no-such": MISSING + OK})) == OUT_OF_STEP
-    assert "a second one" in likely_cause("replies.alone-202", but(**{"no-such": MISSING + OK}))
-    assert likely_cause("replies.alone-202", but(**{"no-such": b"NO SUCH FILE\r\n"})) == ""
+    assert "followed by an empty line" in likely_cause("replies.alone-202", but(**{NO_FILE: MISSING + b"\r\n"}))
+    assert likely_cause("commands.missing-metadata", but(**{NO_FILE: MISSING + OK})) == OUT_OF_STEP
+    assert "a second one" in likely_cause("replies.alone-202", but(**{NO_FILE: MISSING + OK}))
+    assert likely_cause("replies.alone-202", but(**{NO_FILE: b"NO SUCH FILE\r\n"})) == ""
 
 
 def test_distinguishes_prefix_matching_from_a_wrong_code() -> None:
@@ -391,7 +394,7 @@ def test_distinguishes_prefix_matching_from_a_wrong_code() -> None:
 
 
 def test_order_of_checks_is_reported_only_if_the_form_is_checked() -> None:
-    file_first = but(**{"get_slice hftp-conformance": MISSING})
+    file_first = but(**{f"get_slice {NO_FILE}": MISSING})
     assert "looked up before" in likely_cause("commands.offset-before-file", file_first)
 
     def lenient(line: bytes) -> bytes:
@@ -528,7 +531,7 @@ def test_rejects_a_key_that_is_not_a_kind() -> None:
 
 
 def test_every_cause_is_well_formed_and_explained() -> None:
-    keys = {*plan(1), *EXTRAS}
+    keys = {*plan(1), *extras(1)}
     for row in ALL:
         for kind in Kind:
             causes = row.causes.of(kind)
