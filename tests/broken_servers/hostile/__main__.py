@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.broken_servers import running
 from tests.broken_servers.commands import Commands, Parts
+from tests.broken_servers.hostile.cheats import CHEATS
 from tests.broken_servers.hostile.directories import SWAPPING, Attacker
 from tests.broken_servers.hostile.handlers import HOSTILE, serve
 from tests.broken_servers.hostile.processes import MISUSES
@@ -26,16 +27,17 @@ ATTACKING = SWAPPING | {f"{name}-at-listing": (function, "at-listing") for name,
 NAMES = {name: play.__doc__ or "" for name, play in HOSTILE.items()} | {
     name: f"{attack.__doc__} ({moment})" for name, (attack, moment) in ATTACKING.items()
 }
-NAMES["slow"] = Slow.__doc__ or ""
+ALTERED = {"slow": Slow} | CHEATS
+NAMES |= {name: commands.__doc__ or "" for name, commands in ALTERED.items()}
 
 
 def prepare(name: str, directory: Path, dialect: str) -> tuple[Callable[[str, int], socket.socket], running.Serve]:
     """Return how a hostile server listens and serves."""
     if name in HOSTILE:
         return running.listen, lambda listener: serve(HOSTILE[name], listener)
-    if name == "slow":
-        slow = Threads(Slow(directory, dialect))
-        return slow.listen, slow.serve
+    if name in ALTERED:
+        altered = Threads(ALTERED[name](directory, dialect))
+        return altered.listen, altered.serve
     attacker = Attacker(directory, dialect, *ATTACKING[name])
     server = Threads(attacker)
 
