@@ -13,7 +13,7 @@ import click
 from conformance import __version__
 from conformance.cli_errors import Commands, ended
 from conformance.client.address import check_proxy, dial, parse_address
-from conformance.config import PROGRAM, Options
+from conformance.config import DIALECT_MISSING, PROGRAM, Options
 from conformance.fixtures.local import write_for_others
 from conformance.model.events import LINE_BYTES, Event, EventError, RunEnd, read_events
 from conformance.model.verdicts import Exit
@@ -80,6 +80,8 @@ class _Type(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
 def _option_of_run(option: RunOption) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Return the decorator that adds an option of the table to a command."""
     default = getattr(Options, option.field)
+    if option.is_flag:
+        return click.option(f"--{option.name}", option.field, is_flag=True, help=option.help)
     return click.option(
         *([f"-{option.short}"] if option.short else []),
         f"--{option.name}",
@@ -133,6 +135,8 @@ def _check_target(options: Options) -> None:
     elif "{port}" not in options.serve:
         message = "--serve needs {port} in the command, or HOST:PORT as an argument"
         raise click.UsageError(message)
+    if options.is_dialect_missing:
+        raise click.UsageError(DIALECT_MISSING)
     if options.cwd and not options.serve:
         message = "--cwd is only used with --serve, but there is no --serve"
         raise click.UsageError(message)

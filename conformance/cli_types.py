@@ -1,5 +1,6 @@
 """Convert command-line arguments to numbers, for click and argparse; raise ValueError with a one-line message."""
 
+import argparse
 import secrets
 from collections.abc import Callable
 from typing import Final
@@ -67,3 +68,15 @@ def seed(text: str) -> int:
 def jobs(text: str) -> int:
     """Return how many scenarios to run at a time; 0 for `auto`."""
     return 0 if text == "auto" else integer_between(1, 64)(text)
+
+
+def for_argparse(convert: Callable[[str], object]) -> Callable[[str], object]:
+    """Wrap a converter for argparse, which shows the message of an ArgumentTypeError only."""
+
+    def converted(text: str) -> object:
+        try:
+            return convert(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return converted

@@ -8,6 +8,8 @@ from conformance.fixtures.base import LARGE_BYTES
 from conformance.option_table import RUN_OPTIONS
 
 PROGRAM = "conformance"
+DIALECT_MISSING = "the dialect is not given: pass --dialect (without --strict-dialect it is inferred from the server)"
+"""What to say if `Options.is_dialect_missing`."""
 FIXED_SEED = 2008
 """The seed of programs that set none; the command line and pytest draw one for each run."""
 DEFAULT_CLIENTS = 200
@@ -25,6 +27,8 @@ class Options:
     fixtures: Path | None = None
     proxy: str = ""
     dialect: str = "auto"
+    strict_dialect: bool = False
+    """Whether `dialect` has to be given."""
     select: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     baseline: Path | None = None
@@ -43,6 +47,11 @@ class Options:
     def target(self) -> str:
         """Return the address or command of the server, for display."""
         return self.address or self.serve
+
+    @property
+    def is_dialect_missing(self) -> bool:
+        """Return whether the dialect has to be given, and is not."""
+        return self.strict_dialect and self.dialect == "auto"
 
     @property
     def patterns(self) -> list[str]:

@@ -26,6 +26,7 @@ class RunOption(NamedTuple):
     shown_default: str = ""
     """The default as the help shows it, where that is not `str` of the value."""
     is_repeatable: bool = False
+    is_flag: bool = False
     selects: bool = False
     """Whether it selects scenarios or affects the verdict, rather than how the server is started and reached."""
     in_pytest: bool = True
@@ -39,9 +40,17 @@ RUN_OPTIONS: Final = (
     RunOption(
         "dialect",
         "DIALECT",
-        "The dialect to test; auto asks the server.",
+        "The dialect to test; auto infers it from the server.",
         "dialect",
         choices=("auto", *DIALECTS),
+    ),
+    RunOption(
+        "strict-dialect",
+        "",
+        "Refuse to infer the dialect: --dialect must be given.",
+        "strict_dialect",
+        is_flag=True,
+        selects=True,
     ),
     RunOption(
         "test",

@@ -11,17 +11,17 @@ pytest imports this module wherever the suite is installed, on every platform. T
 exist on POSIX only, are imported when --hftp or --hftp-serve is given.
 """
 
-import argparse
 import contextlib
 import os
 import tempfile
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from conformance.cli_types import for_argparse
 from conformance.option_table import RUN_OPTIONS
 from conformance.printable import printable
 
@@ -56,27 +56,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("hftp", "conformance of HFTP servers (pytest --pyargs conformance ...)")
     group.addoption("--hftp", metavar="HOST:PORT", help="Test the server at HOST:PORT, [V6]:PORT or unix:PATH.")
     for option in RUN_OPTIONS:
-        if option.in_pytest:
+        if option.is_flag:
+            group.addoption(f"--hftp-{option.name}", action="store_true", default=None, help=option.help)
+        elif option.in_pytest:
             group.addoption(
                 f"--hftp-{option.name}",
                 metavar=None if option.choices else option.metavar,
-                type=_argument(option.convert),
+                type=for_argparse(option.convert),
                 choices=option.choices or None,
                 action="append" if option.is_repeatable else "store",
                 help=option.help,
             )
-
-
-def _argument(convert: Callable[[str], object]) -> Callable[[str], object]:
-    """Wrap a converter for argparse, which shows the message of an ArgumentTypeError only."""
-
-    def converted(text: str) -> object:
-        try:
-            return convert(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return converted
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -150,7 +140,7 @@ def _options(config: pytest.Config) -> "Options":
     """Return the options; raise UsageError with a one-line message."""
     from conformance.cli_types import seed  # noqa: PLC0415  (see above)
     from conformance.client.address import AddressError, check_proxy, parse_address  # noqa: PLC0415
-    from conformance.config import Options  # noqa: PLC0415
+    from conformance.config import DIALECT_MISSING, Options  # noqa: PLC0415
 
     if config.getoption("hftp_seed") is None:
         config.option.hftp_seed = seed("random")  # here, so that the workers of pytest-xdist get the same one
@@ -167,6 +157,7 @@ def _options(config: pytest.Config) -> "Options":
             raise pytest.UsageError(str(error)) from error
     is_shared = hasattr(config, "workerinput") or bool(getattr(config.option, "numprocesses", None))
     for is_wrong, what in (
+        (options.is_dialect_missing, DIALECT_MISSING),
         (not options.address and "{port}" not in options.serve, "--hftp-serve needs {port}, or --hftp as well"),
         (
             is_shared and bool(options.fixtures or (options.address and options.serve)),

@@ -108,6 +108,8 @@ class RunEnd(msgspec.Struct, frozen=True, tag_field="type", tag="run-end"):
     """Problems of the run as a whole, such as unexpected passes and unused entries of the baseline."""
     output: str = ""
     """The tail of the server's output, if the suite started it."""
+    would_fail: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    """If the dialect was inferred: by other dialects, ids of further scenarios that would fail, and maybe more do."""
 
 
 Event = RunStart | ScenarioStart | Result | RunEnd

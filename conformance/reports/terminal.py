@@ -153,7 +153,7 @@ class TerminalReport:
                 print_(_text((f"  {line.rstrip()}", "dim")), soft_wrap=True)
         style, sentence = _SENTENCES.get(Exit(end.exit), ("", str(end.exit)))
         counts = ", ".join(f"{count} {name}" for name, count in end.counts.items())
-        sentence += judged_as(self._start)
+        sentence += judged_as(self._start, end)
         print_(
             _text((sentence, style), f" ({counts or 'no scenario ran'}; {end.seconds:.1f} s)"),
             soft_wrap=True,

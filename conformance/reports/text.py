@@ -28,16 +28,23 @@ OUTCOMES: Final[Mapping[int, str]] = MappingProxyType(
     }
 )
 GIVEN: Final = "--dialect"
-KNOWS_HELP: Final = "it knows help"
-"""Bases of a dialect that leave no doubt."""
+"""The basis of a dialect that was not inferred."""
 CUT_SHORT: Final = "cut short: the recording has no end, and the remaining scenarios did not run"
 
 
-def judged_as(start: RunStart | None) -> str:
-    """Return a note about the dialect if it is not certain; empty otherwise."""
-    if start is None or not start.dialect_basis or start.dialect_basis in {GIVEN, KNOWS_HELP}:
+def judged_as(start: RunStart | None, end: RunEnd | None) -> str:
+    """Return a note about an inferred dialect, and what another one would say; empty if the dialect was given."""
+    if start is None or not start.dialect_basis or start.dialect_basis == GIVEN:
         return ""
-    return f", judged as {start.dialect}: {start.dialect_basis} (choose another one with --dialect)"
+    others = "".join(f"; {text}" for text in would_fail(end))
+    return f", judged as {start.dialect}: {start.dialect_basis}{others}"
+
+
+def would_fail(end: RunEnd | None) -> Iterator[str]:
+    """Yield what other dialects would say of the server, at least."""
+    for dialect, scenarios in (end.would_fail if end is not None else {}).items():
+        which = "one more scenario" if len(scenarios) == 1 else f"{len(scenarios)} more scenarios"
+        yield f"as {dialect} at least {which} would fail: --dialect {dialect}"
 
 
 @dataclass
@@ -53,7 +60,7 @@ class Run:
         """The outcome as a phrase."""
         if self.end is None:
             return CUT_SHORT
-        return OUTCOMES.get(self.end.exit, f"exit status {self.end.exit}") + judged_as(self.start)
+        return OUTCOMES.get(self.end.exit, f"exit status {self.end.exit}") + judged_as(self.start, self.end)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -65,6 +72,7 @@ class Run:
             "seed": str(start.seed),
             "dialect": start.dialect,
             "dialect basis": start.dialect_basis,
+            "other dialects": "; ".join(would_fail(self.end)),
             "deviations": "; ".join(start.deviations),
             "target": start.target,
             "fixtures": start.fixtures,

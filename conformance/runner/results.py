@@ -1,6 +1,6 @@
 """The results of a run: each is judged, checked against the baseline, emitted and counted here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from time import monotonic
 from typing import Final
@@ -47,6 +47,10 @@ class Results:
         """Return whether a scenario has a result that blocks those that depend on it."""
         return identifier in self._rows and self._rows[identifier].verdict not in _FIT
 
+    def is_failure(self, identifier: str) -> bool:
+        """Return whether a scenario has failed."""
+        return identifier in self._rows and self._rows[identifier].verdict is Verdict.FAIL
+
     def begin(self, start: RunStart, address: Address) -> None:
         """Emit the start of the run, against a server at an address."""
         self._dialect = start.dialect
@@ -75,11 +79,13 @@ class Results:
         *,
         fails: bool,
         is_faulty: bool = False,
+        would_fail: Mapping[str, list[str]] | None = None,
     ) -> RunEnd:
         """Emit and return the end of the run, from the results so far.
 
         `problems` are reasons why scenarios are missing, and `server_problems` what no single scenario causes; the
-        run `fails` whatever the results are, or the suite `is_faulty`. `output` is the tail of the server's output.
+        run `fails` whatever the results are, or the suite `is_faulty`. `output` is the tail of the server's output, and
+        `would_fail` what would fail in other dialects.
         """
         verdicts = [result.verdict for result in self._rows.values() if not result.known]
         counts = {verdict.value: verdicts.count(verdict) for verdict in Verdict if verdict in verdicts}
@@ -96,6 +102,7 @@ class Results:
             seconds=round(monotonic() - self._started, 3),
             problems=[*problems, *misfits, *server_problems],
             output=output,
+            would_fail=dict(would_fail or {}),
         )
         self._sink(end)
         return end

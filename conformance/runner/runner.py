@@ -14,6 +14,7 @@ from conformance.model.verdicts import Verdict
 from conformance.runner.discovery import discover
 from conformance.runner.executor import Executor
 from conformance.runner.known_deviations import KnownDeviations
+from conformance.runner.other_dialect import NEWEST, failing, stricter
 from conformance.runner.outcome import Outcome, not_run
 from conformance.runner.results import Results, now
 from conformance.runner.selection import SelectionError, check_patterns, select
@@ -135,7 +136,22 @@ class Runner:
             problems.append("interrupted: the remaining scenarios did not run")
         for outcome in self._executor.finish(is_interrupted=bool(problems)):
             self._conclude(outcome)
-        return self.end(problems)
+        try:
+            would_fail = [] if problems else self._failing_in_newest()
+        except KeyboardInterrupt:
+            would_fail = []
+        return self.end(problems, would_fail)
+
+    def _failing_in_newest(self) -> list[str]:
+        """Return the ids of scenarios that pass, and would fail in the newest dialect, if an older one was inferred."""
+        options, dialect = self.options, self._health.run_context.dialect
+        if options.dialect != "auto" or dialect == NEWEST:
+            return []
+        found = [row for row in stricter(self.catalogue, dialect) if not self._results.is_failure(row.id)]
+        with contextlib.suppress(SelectionError):  # what was selected has no scenario in that dialect
+            found, _ = select(found, options.select, options.skip, NEWEST)
+            return failing(sorted(found, key=self._depth), self._health, self._obstacle, options.fail_on)
+        return []
 
     def judge(self, scenario: Scenario) -> Result:
         """Run one scenario, emit its events, and return the result."""
@@ -145,8 +161,11 @@ class Runner:
             self._run_batch([scenario])
         return self._results[scenario.id]
 
-    def end(self, problems: Sequence[str] = ()) -> RunEnd:
-        """End the server, remove the files, and emit and return the end of the run, from the results so far."""
+    def end(self, problems: Sequence[str] = (), would_fail: Sequence[str] = ()) -> RunEnd:
+        """End the server, remove the files, and emit and return the end of the run, from the results so far.
+
+        `would_fail` are the scenarios that would fail in the newest dialect.
+        """
         output, findings = self._health.server.output(), self._environment.end()
         return self._results.end(
             problems,
@@ -155,6 +174,7 @@ class Runner:
             output,
             fails=bool(findings.harm) or self._health.ends >= _ENDS,
             is_faulty=bool(findings.faults),
+            would_fail={NEWEST: list(would_fail)} if would_fail else {},
         )
 
     def in_order(self) -> list[Scenario]:

@@ -99,6 +99,7 @@ def test_server_that_never_replies_passes_nothing(tmp_path: Path) -> None:
         (["127.0.0.1:1", "-j", "0"], "not in the range"),
         (["127.0.0.1:1", "--dialect", "2017"], "is not one of"),
         (["127.0.0.1:1", "--dialekt", "2019"], "No such option"),
+        (["127.0.0.1:1", "--strict-dialect"], "the dialect is not given: pass --dialect"),
         (["--serve", "x {port}", "--cwd", "/no/such"], "no such directory"),
         (["--serve", "true"], "needs {port}"),
         (["--serve", "/no/such {port}"], "cannot run /no/such"),

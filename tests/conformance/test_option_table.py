@@ -75,9 +75,9 @@ def test_both_have_the_names_and_help_of_the_table(option: RunOption) -> None:
 
 @each_option
 def test_both_convert_values_alike(option: RunOption) -> None:
-    word, value = example(option)
+    word, value = ("", True) if option.is_flag else example(option)
     expected = (value, value) if option.is_repeatable else value
-    words = [f"--{option.name}", word] * (2 if option.is_repeatable else 1)
+    words = [f"--{option.name}", *([] if option.is_flag else [word])] * (2 if option.is_repeatable else 1)
     context = cli.commands.commands["run"].make_context("run", list(words))
     assert context.params[option.field] == expected
     if option.in_pytest:

@@ -183,6 +183,7 @@ def test_server_that_never_replies_passes_nothing(tmp_path: Path) -> None:
         (["--hftp-serve", "true"], "--hftp-serve needs {port}"),
         (["--hftp", "host:port"], "host:port"),
         (["--hftp", "127.0.0.1:9", "--hftp-dialect", "1999"], "--hftp-dialect: invalid choice: '1999'"),
+        (["--hftp", "127.0.0.1:9", "--hftp-strict-dialect"], "the dialect is not given"),
         (["--hftp", "127.0.0.1:9", "--hftp-proxy", "ftp://x"], "is not a proxy"),
         (["--hftp", "127.0.0.1:9", "--hftp-clients", "1"], "--hftp-clients: 1 is not in the range from 2 to 20000"),
         (["--hftp", "127.0.0.1:9", "--hftp-size", "0"], "--hftp-size: '0' is not a size"),
