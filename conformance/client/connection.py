@@ -20,6 +20,8 @@ READ_AHEAD_BYTES: Final = 1 << 23
 TOO_SLOW: Final = "the server replies, but too slowly for the time limit (raise it with --timeout-scale)"
 _READ_SECONDS: Final = 0.1
 """Maximum wait for the server to read what was sent."""
+NOT_READ: Final = "weaker evidence: the server left a piece unread for 0.1 s, and may have received several at once"
+NOT_OBSERVED: Final = "weaker evidence: whether the server reads piece by piece cannot be observed here"
 _POLL_SECONDS: Final = 0.001
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)  # Linux only; see tcp(7)
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -61,6 +63,10 @@ class Connection:
         self.is_silent = False
         """Whether the last wait timed out."""
         self._is_unread = False  # whether the last wait for the server to read timed out
+        self.evidence_note = ""
+        """Why it is not certain that the server received pieces one by one; empty if it is."""
+        self.round_trip_seconds = 0.0
+        """How far pieces are sent apart, where the server's reads cannot be observed."""
         self.has_left = False
         """Whether this side closed, half-closed or reset the connection before the server closed it."""
         self.clock = clock
@@ -146,17 +152,23 @@ class Connection:
     def await_read(self) -> None:
         """Wait up to 0.1 s until the server has read what was sent, so that later bytes arrive in a separate recv().
 
-        After one timeout, the following waits take 1 ms.
+        After one timeout, the following waits take 1 ms. Where that cannot be observed, wait for a round trip. Either
+        leaves an `evidence_note`.
         """
         until = self.clock() + (_POLL_SECONDS if self._is_unread else _READ_SECONDS)
         while (is_unread := self._holds_unread()) and self.clock() < until:
             sleep(_POLL_SECONDS)
-        self._is_unread = is_unread
+        self._is_unread = bool(is_unread)
+        if is_unread:
+            self.evidence_note = NOT_READ
+        elif is_unread is None:
+            self.evidence_note = NOT_OBSERVED
+            sleep(min(max(_POLL_SECONDS, self.round_trip_seconds), _READ_SECONDS))
 
-    def _holds_unread(self) -> bool:
-        """Return whether the server has input that it has not read; False if unknown."""
+    def _holds_unread(self) -> bool | None:
+        """Return whether the server has input that it has not read; None if unknown."""
         other = peer(self._socket)
-        return other is not None and other.unread_bytes > 0
+        return None if other is None else other.unread_bytes > 0
 
     def await_closed(self, *, unknown_seconds: float) -> None:
         """Wait up to one timeout, without reading, until the server has closed and will read nothing more.

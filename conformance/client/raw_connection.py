@@ -1,8 +1,12 @@
 """A connection that reads lines, blocks and EOF, each with a timeout."""
 
 import contextlib
+import fcntl
 import select
+import sys
+import termios
 from collections.abc import Callable, Iterator
+from time import sleep
 from typing import Final
 
 from conformance.client.connection import Clock, Connection, Dial
@@ -13,6 +17,8 @@ LINE_TIMEOUTS: Final = 2.0
 """Maximum time for a line that arrives in parts, in multiples of one timeout."""
 COLLECTED_BYTES: Final = 1 << 16
 COLLECTED_TIMEOUTS: Final = 3.0
+_FILLED_SECONDS: Final = 0.1
+"""Once nothing has arrived for so long, the buffers are full, or all has been sent."""
 LINE_BYTES: Final = 1 << 16
 """Maximum length of a line, except for base64, which is read in pieces."""
 
@@ -94,6 +100,19 @@ class RawConnection(Connection):
             return False
         waits = self._waits(self.clock() + seconds)
         return not any(select.select([self._socket], [], [], left)[0] for left in waits)
+
+    def await_filled(self) -> None:
+        """Wait up to one timeout, without reading, until the buffers on the way are full: no more bytes arrive."""
+        arrived, since = 0, self.clock()
+        until = self._end_of_wait()
+        while (now := self.clock()) < until and not (arrived and now - since > _FILLED_SECONDS):
+            if (waiting := self._waiting_bytes()) != arrived:
+                arrived, since = waiting, now
+            sleep(_FILLED_SECONDS / 20)
+
+    def _waiting_bytes(self) -> int:
+        """Return how many bytes have arrived and are not received; see FIONREAD in ioctl_tty(2)."""
+        return int.from_bytes(fcntl.ioctl(self._socket, termios.FIONREAD, bytes(4)), sys.byteorder)
 
     def read_rest(self, most: int = 1 << 20) -> bytes:
         """Read to EOF, and return the bytes; raise Failure if there is no EOF or more than `most` bytes."""

@@ -98,7 +98,7 @@ def takes_each_recv_for_a_command(context: ScenarioContext) -> bool:
     client.close()
     client = context.connect()
     client.send(b"get_meta")
-    context.pause()
+    client.await_read()
     client.send(b"data\r\n")
     return _fails(lambda: client.status(201))
 

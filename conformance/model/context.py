@@ -160,6 +160,7 @@ class ScenarioContext:
         )
         client.dialect = self.dialect
         client.words = self.words
+        client.round_trip_seconds = self.run_context.round_trip_seconds
         self._clients.append(client)
         return client
 
@@ -218,7 +219,7 @@ class ScenarioContext:
         return client.status(200, 201, 202)
 
     def pause(self) -> None:
-        """Pause briefly, so that sent bytes likely arrive in a separate packet; no verdict may depend on it."""
+        """Pause briefly; no verdict may depend on it. `Client.await_read` waits until the server has read."""
         sleep(PAUSE_SECONDS)
 
     def await_closed(self, client: Client) -> None:
@@ -239,6 +240,8 @@ class ScenarioContext:
         for client in self._clients:
             self.leaves_open |= client.has_left and not client.has_quit
             self.slowest_seconds = max(self.slowest_seconds, client.slowest_seconds)
+            if client.evidence_note and client.evidence_note not in self.seen:
+                self.observe(client.evidence_note)
             if client.send_quit():
                 leaving.append(client)
         until = self.clock() + CLOSING_SECONDS

@@ -77,15 +77,11 @@ chapter.transcript(
 
 @chapter.play("framing.cr-lf-apart", "HFTP-1.1", "CR and LF may arrive in different packets", causes=causes.IN_PIECES)
 def cr_lf_apart(context: ScenarioContext) -> None:
-    """Send each command up to its CR, let the server read it, then send the LF and wait for the reply.
-
-    A pause makes it likely that the server reads the packets separately; the verdict does not depend on it.
-    """
+    """Send each command up to its CR, let the server read it, then send the LF and wait for the reply."""
     client = context.connect()
     rest = b"\r\n"
     for command, status in ((context.words.unknown, 200), (b"get_metadata", 201), (b"quit", 0)):
         client.send(command + rest[:1])
-        context.pause()
         client.await_read()
         client.send(rest[1:])
         client.status(status)
@@ -104,7 +100,6 @@ def cr_lf_apart_pipelined(context: ScenarioContext) -> None:
     unknown = context.words.unknown
     for piece in (unknown + b"\r", b"\n%b\r" % unknown, b"\nget_metadata\r", b"\nquit\r", b"\n"):
         client.send(piece)
-        context.pause()
         client.await_read()
     replies(client, (200, 200, 201, 0))
     client.read_end("the end of the stream after quit")

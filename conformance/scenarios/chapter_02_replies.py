@@ -111,7 +111,7 @@ def texts(context: ScenarioContext) -> None:
 def client_first(context: ScenarioContext) -> None:
     """Give a greeting time to arrive, then require that the reply to quit is the only data received."""
     client = context.connect()
-    context.pause()
+    context.await_accepted()
     client.send_line("quit")
     client.status(0)
     client.read_end("the end of the stream after quit")

@@ -40,8 +40,7 @@ def large_read_late(context: ScenarioContext) -> None:
     size = min(file.size, 12 << 20)
     client = context.connect(receive_buffer_bytes=65_536)
     client.send_line(b"get_slice %b 0 %d" % (file.name, size))
-    for _ in range(30):
-        context.pause()
+    client.await_filled()
     client.read_ahead()
     client.status(0)
     client.slice(file.content, 0, size)

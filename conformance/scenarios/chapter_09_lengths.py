@@ -173,6 +173,7 @@ def others_meanwhile(context: ScenarioContext) -> None:
     """Stop in the middle of the line, require that another client is served, and end the line."""
     slow = context.connect()
     slow.send(b"get_metadata " + b"n" * MIB)
+    slow.await_read()
     require_served(context.connect())
     slow.send_line(b"n")
     slow.status()

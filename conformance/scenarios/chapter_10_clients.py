@@ -100,6 +100,7 @@ def fatal_of_one(context: ScenarioContext) -> None:
     first, second, third = (context.connect() for _ in range(3))
     exchange(first)
     second.send(b"get_meta")
+    second.await_read()
     third.send(b"qui\nt\r\n")
     third.status(100)
     third.read_end("the end of the stream after 100")
@@ -168,6 +169,7 @@ def mid_line(context: ScenarioContext) -> None:
     clients = [(context.connect(), begin) for begin in begun]
     for client, begin in clients:
         client.send(begin)
+        client.await_read()
     context.probe()
     ends = {
         b"get_me": (b"tadata\r\n", 201),
@@ -193,6 +195,7 @@ def half_closed(context: ScenarioContext) -> None:
     for begin in (b"", b"get_meta", context.words.unknown + b"\r\n"):
         client = context.connect()
         client.send(begin)
+        client.await_read()
         client.half_close()
     context.probe()
 

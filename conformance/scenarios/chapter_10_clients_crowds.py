@@ -198,6 +198,8 @@ def _add_departure(slug: str, what: str, begin: str, *, is_reset: bool, times: i
         for _ in range(times or context.clients):
             client = context.connect()
             client.send(context.filled(begin).encode())
+            if begin and "\n" not in begin:
+                client.await_read()
             if is_reset:
                 client.reset()
             else:

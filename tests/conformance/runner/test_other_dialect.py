@@ -4,7 +4,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from conformance.model.events import RunEnd, RunStart
+from conformance.model.events import Event, RunEnd, RunStart
 from conformance.model.verdicts import Exit
 from conformance.reports.html import html
 from conformance.reports.junit import junit
@@ -48,7 +48,7 @@ def test_a_note_names_the_dialect_and_what_another_one_would_say() -> None:
 
 
 def test_every_report_has_the_note() -> None:
-    events = [START, WOULD_FAIL]
+    events: list[Event] = [START, WOULD_FAIL]
     assert NOTE[2:] in html(events)
     other = "as 2026 at least 2 more scenarios would fail: --dialect 2026"
     properties = ET.fromstring(junit(events)).iter("property")
