@@ -1,6 +1,5 @@
 """How a command ends: the exit status, and for an error one line on the standard error stream that says what to do."""
 
-import errno
 import io
 import sys
 from collections.abc import Callable
@@ -10,6 +9,7 @@ import click
 
 from conformance.client.address import AddressError
 from conformance.config import PROGRAM
+from conformance.fixtures.disk import FULL
 from conformance.fixtures.local import FixturesError
 from conformance.model.events import EventError
 from conformance.model.scenario import ScenarioError
@@ -91,7 +91,7 @@ def _explained(error: Exception) -> str:
 
 
 def _is_out_of_space(error: BaseException | None) -> bool:
-    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return isinstance(error, OSError) and error.errno in FULL
 
 
 def _complain(text: str) -> None:

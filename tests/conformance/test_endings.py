@@ -102,18 +102,18 @@ def test_full_disk_is_a_fault_of_the_suite(kind: str, tmp_path: Path) -> None:
         assert events(tmp_path / "run.ndjson")[-1]["type"] == "run-end"
 
 
-def test_full_disk_keeps_the_old_report(tmp_path: Path) -> None:
-    reports, command = tmp_path / "disk", shlex.join(["run", *SERVE, "-t", "framing", *files(tmp_path / "disk")])
-    reports.mkdir()
-    script = f"""
-mount -t tmpfs -o size=40k none {reports} || exit 77
-echo an old report > {reports}/run.html
-{shlex.quote(sys.executable)} -m conformance {command}
-echo $? > {tmp_path}/status
-cp {reports}/run.* {tmp_path}
-"""
+def on_small_disk(disk: Path, kib: int, script: str) -> "subprocess.CompletedProcess[str]":
+    """Run a script of the shell with a small disk in a directory that it makes; skip where none can be mounted."""
+    disk.mkdir()
     done = subprocess.run(
-        ["unshare", "--map-root-user", "--mount", "sh", "-c", script],
+        [
+            "unshare",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            f"mount -t tmpfs -o size={kib}k none {disk} || exit 77\n{script}",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -121,6 +121,37 @@ cp {reports}/run.* {tmp_path}
     )
     if done.returncode == 77 or "unshare" in done.stderr:
         pytest.skip("this user may not mount anything")
+    return done
+
+
+def test_disk_filled_by_the_server_is_a_failure(tmp_path: Path) -> None:
+    filling = f"{INTERPRETER} -m tests.broken_servers.hostile fill-directory-at-listing -p {{port}} -d {{dir}}"
+    words = [
+        "run",
+        "--serve",
+        filling,
+        "--fixtures",
+        f"{tmp_path}/disk/served",
+        "--size",
+        "64K",
+        "-t",
+        "listings.fresh",
+    ]
+    script = f"HFTP_VICTIM=. {shlex.quote(sys.executable)} -m conformance {shlex.join(words)}"
+    done = on_small_disk(tmp_path / "disk", 3000, script)
+    assert "the disk is full" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 1
+
+
+def test_full_disk_keeps_the_old_report(tmp_path: Path) -> None:
+    reports, command = tmp_path / "disk", shlex.join(["run", *SERVE, "-t", "framing", *files(tmp_path / "disk")])
+    script = f"""
+echo an old report > {reports}/run.html
+{shlex.quote(sys.executable)} -m conformance {command}
+echo $? > {tmp_path}/status
+cp {reports}/run.* {tmp_path}
+"""
+    done = on_small_disk(reports, 40, script)
     assert (tmp_path / "status").read_text("ascii") == "4\n"
     assert re.search(r"cannot write .*/run\.(ndjson|junit): No space left on device\n$", one_line(done))
     assert (tmp_path / "run.html").read_text("utf-8") == OLD or "</html>" in (tmp_path / "run.html").read_text("utf-8")
