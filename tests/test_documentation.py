@@ -24,6 +24,7 @@ from sybil.parsers.markdown import CodeBlockParser
 
 from conformance import cli as conformance_cli
 from conformance import pytest_plugin
+from conformance.config import FIXED_SEED
 from conformance.model.events import SCHEMA
 from conformance.model.verdicts import MEANINGS, Exit, Verdict
 from conformance.runner.selection import read_baseline
@@ -145,7 +146,7 @@ def run_failure(example: Example) -> None:
     """Judge the server of the README's pictures: the report has the lines of the example."""
     scenario = re.match(r"FAIL (\S+):", example.parsed)
     assert scenario is not None
-    command = f"conformance run --serve 'python3 server.py -p {{port}} -d {{dir}}' -t {scenario[1]}"
+    command = f"conformance run --serve 'python3 server.py -p {{port}} -d {{dir}}' --seed {FIXED_SEED} -t {scenario[1]}"
     printed = pictures.run(command, example.namespace["scratch"])
     assert example.parsed.strip() in printed
 

@@ -26,7 +26,7 @@ def stricter(scenarios: Iterable[Scenario], dialect: str) -> list[Scenario]:
         for row in scenarios
         if row.applies_to(NEWEST)
         and row.isolation != DESTRUCTIVE
-        and (not row.applies_to(dialect) or row.level_for(dialect) != row.level_for(NEWEST))
+        and (not row.applies_to(dialect) or row.levels[dialect] != row.levels[NEWEST])
     ]
 
 
@@ -40,7 +40,7 @@ def failing(
     failed: list[str] = []
     counted = {Verdict.FAIL, Verdict.WARN} if fail_on == "should" else {Verdict.FAIL}
     for scenario in scenarios:
-        is_counted = verdict_of_failure(scenario.level_for(NEWEST), Kind.STATUS) in counted
+        is_counted = verdict_of_failure(scenario.levels[NEWEST], Kind.STATUS) in counted
         if not is_counted or set(scenario.depends) & set(failed) or obstacle(scenario) is not None:
             continue
         outcome = play(scenario, replace(health.run_context, dialect=NEWEST))

@@ -8,7 +8,7 @@ from conformance.fixtures.base import extras, plan
 from conformance.fixtures.words import Words
 from conformance.model.events import Result
 from tests.broken_servers.hostile.cheats import CHEATS, KNOWN_SEED
-from tests.conformance.sessions import Run, judge, judge_command
+from tests.conformance.in_process import Run, judge, judge_command
 
 pytestmark = pytest.mark.once
 

@@ -9,7 +9,7 @@ from conformance.model.verdicts import Exit
 from conformance.reports.html import html
 from conformance.reports.junit import junit
 from conformance.reports.text import judged_as
-from tests.conformance.sessions import Run, judge
+from tests.conformance.in_process import Run, judge
 
 pytestmark = pytest.mark.once
 
