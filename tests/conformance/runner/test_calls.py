@@ -47,7 +47,7 @@ class Way(NamedTuple):
     """How often the next one is in another module."""
 
 
-MOST = Way(calls=115, modules=23, changes=72)
+MOST = Way(calls=124, modules=23, changes=72)
 
 
 def way(action: Callable[[], None]) -> Way:
