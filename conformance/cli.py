@@ -15,6 +15,7 @@ from conformance.cli_errors import Commands, ended
 from conformance.client.address import check_proxy, dial, parse_address
 from conformance.config import DIALECT_MISSING, PROGRAM, Options
 from conformance.fixtures.local import write_for_others
+from conformance.model.activity import Activity
 from conformance.model.events import LINE_BYTES, Event, EventError, RunEnd, read_events
 from conformance.model.verdicts import Exit
 from conformance.option_table import RUN_OPTIONS, RunOption
@@ -23,7 +24,7 @@ from conformance.reports.files import ReportFile
 from conformance.reports.sinks import WRITTEN, rendered, reports
 from conformance.reports.text import CUT_SHORT
 from conformance.runner.results import unstarted
-from conformance.runner.runner import Runner
+from conformance.runner.runner import SMOKE_TEST, Runner
 from conformance.runner.selection import check_patterns, matches
 from conformance.runner.timeouts import timeout_seconds
 from conformance.scenarios import catalogue
@@ -32,7 +33,9 @@ from conformance.spec.reader import specification
 from conformance.target.environment import Environment
 from conformance.target.managed_server import ServerStartError
 from conformance.tools.explain import explained
+from conformance.tools.live_view import PAUSE_SECONDS, LiveView
 from conformance.tools.replay import find_result, replay
+from conformance.tools.try_scenario import find_scenario, try_scenario
 
 REPLAY_SECONDS: Final = 120.0
 
@@ -98,30 +101,37 @@ def _option_of_run(option: RunOption) -> Callable[[Callable[..., int]], Callable
 _options_of_run: Final = {option.name: _option_of_run(option) for option in RUN_OPTIONS}
 
 
-def _run_options(function: Callable[..., int]) -> Callable[..., int]:
-    for decorate in reversed(_options_of_run.values()):
-        function = decorate(function)
-    return function
+def _run_options(*, selects: bool) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Return the decorator that adds all options of the table, or those that concern the server only."""
+
+    def decorate(function: Callable[..., int]) -> Callable[..., int]:
+        for option in reversed(RUN_OPTIONS):
+            if selects or not option.selects:
+                function = _options_of_run[option.name](function)
+        return function
+
+    return decorate
 
 
 @commands.command()
 @click.argument("address", metavar="[HOST:PORT]", default="")
-@_run_options
+@_run_options(selects=True)
 @click.option("-v", "--verbose", is_flag=True, help="Show every scenario.")
 @_file_options
 def run(*, verbose: bool, ndjson: str | None, junit: str | None, html: str | None, **given: Any) -> int:  # noqa: ANN401  (fields of Options)
     """Test the server at HOST:PORT, [V6]:PORT or unix:PATH, or the one that --serve starts."""
     options = Options(**given)
     _check_target(options)
-    with reports(ndjson, {"junit": junit, "html": html}, is_verbose=verbose) as sink, _ended_by_signals():
+    activity, written = Activity(), {"junit": junit, "html": html}
+    with reports(ndjson, written, is_verbose=verbose, activity=activity) as sink, _ended_by_signals():
         try:
-            with (
-                Environment(options) as environment,  # the server starts while the catalogue is loaded
+            with (  # the server starts while the catalogue is loaded
+                Environment(options, activity=activity) as environment,
                 Runner(options, catalogue(options.scenarios), sink, environment) as runner,
             ):
                 return runner.run().exit
         except ServerStartError as error:
-            for event in unstarted(options, str(error)):
+            for event in unstarted(options, str(error), error.output):
                 sink.write(event)
             raise
 
@@ -164,6 +174,28 @@ def _ended_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@commands.command("try")
+@click.argument("identifier", metavar="ID")
+@click.argument("address", metavar="[HOST:PORT]", default="")
+@_run_options(selects=False)
+@click.option(
+    "--pause",
+    default=PAUSE_SECONDS,
+    metavar="SECONDS",
+    type=click.FloatRange(0, 5),
+    help="Wait so long before sending.",
+)
+def try_(*, identifier: str, pause: float, **given: Any) -> int:  # noqa: ANN401  (fields of Options)
+    """Play one scenario slowly, show what happens, and leave the server that --serve starts running until Ctrl-C."""
+    options = Options(**given)
+    _check_target(options)
+    scenarios = catalogue(options.scenarios)
+    scenario = find_scenario(scenarios, identifier)
+    view = LiveView(lambda line: click.echo(printable(line, keep="\t")), pause)
+    with _ended_by_signals():
+        return try_scenario(options, Environment(options), scenario, scenarios[SMOKE_TEST], view)
 
 
 @commands.command("list")

@@ -2,7 +2,7 @@
 
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
 import click
@@ -65,7 +65,7 @@ def ended(command: Callable[[], object]) -> NoReturn:
         _complain(f"{error.format_message()} (see {PROGRAM} --help)")
         sys.exit(Exit.USAGE)
     except USAGE_ERRORS as error:
-        _complain(str(error))
+        _complain(str(error), getattr(error, "output", ()))
         sys.exit(Exit.SUITE_FAULT if _is_out_of_space(error.__cause__) else Exit.USAGE)
     except click.Abort:
         _complain("interrupted")
@@ -94,5 +94,8 @@ def _is_out_of_space(error: BaseException | None) -> bool:
     return isinstance(error, OSError) and error.errno in FULL
 
 
-def _complain(text: str) -> None:
+def _complain(text: str, output: Sequence[str] = ()) -> None:
+    """Print a message in one line, and what the server printed, if that belongs to it."""
     click.echo(printable(f"{PROGRAM}: {' '.join(text.split())}"), err=True)
+    for line in output:
+        click.echo(printable(f"  {line}", keep="\t"), err=True)

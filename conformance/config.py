@@ -54,14 +54,15 @@ class Options:
         return self.strict_dialect and self.dialect == "auto"
 
     @property
-    def patterns(self) -> list[str]:
-        """Return the command-line arguments that select the same scenarios."""
+    def run_command(self) -> str:
+        """Return the command line that repeats the run with the same scenarios."""
         words = [word for pattern in self.select for word in ("-t", pattern)]
-        return words + [word for pattern in self.skip for word in ("--skip", pattern)]
+        words += [word for pattern in self.skip for word in ("--skip", pattern)]
+        return " ".join([self.command("run"), *([shlex.join(words)] if words else [])])
 
-    def command(self, *more: str) -> str:
-        """Return the command line that repeats the run, with more arguments appended."""
-        words = [PROGRAM, "run"]
+    def command(self, name: str, *first: str) -> str:
+        """Return the command line of a command with these arguments against the same server, with the same options."""
+        words = [PROGRAM, name, *first]
         words += [self.address] if self.address else []
         default = Options()
         for option in RUN_OPTIONS:
@@ -69,4 +70,4 @@ class Options:
             if not option.selects and (value != getattr(default, option.field) or option.name == "seed"):
                 for one in value if option.is_repeatable else [value]:
                     words += [f"--{option.name}", str(one)]
-        return shlex.join([*words, *more])
+        return shlex.join(words)

@@ -259,7 +259,7 @@ class ScenarioCollector(pytest.Directory):
         try:
             runner = self.config.stash[_SESSION_RUNNER].runner()
         except USAGE_ERRORS as error:
-            raise self.CollectError(printable(str(error))) from error
+            raise self.CollectError("\n  ".join(map(printable, [str(error), *getattr(error, "output", ())]))) from error
         for scenario in runner.in_order():
             yield ScenarioItem.from_parent(self, name=scenario.id, scenario=scenario)
 

@@ -5,8 +5,10 @@ import contextlib
 import functools
 import importlib.util
 import json
+import os
 import re
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -145,10 +147,36 @@ def run_session(example: Example) -> None:
 def run_failure(example: Example) -> None:
     """Judge the server of the README's pictures: the report has the lines of the example."""
     scenario = re.match(r"FAIL (\S+):", example.parsed)
-    assert scenario is not None
+    if scenario is None:
+        run_try(example)
+        return
     command = f"conformance run --serve 'python3 server.py -p {{port}} -d {{dir}}' --seed {FIXED_SEED} -t {scenario[1]}"
     printed = pictures.run(command, example.namespace["scratch"])
     assert example.parsed.strip() in printed
+
+
+def run_try(example: Example) -> None:
+    """Try a scenario on that server: all lines of the example are told, but for times, the port and the directory."""
+    scratch: Path = example.namespace["scratch"]
+    (scratch / "server.py").write_text(pictures.SERVER, encoding="ascii")
+    server = f"{shlex.quote(sys.executable)} server.py -p {{port}} -d {{dir}}"
+    words = ["try", example.parsed.partition(":")[0], "--serve", server]
+    with subprocess.Popen(
+        [sys.executable, "-m", "conformance", *words],
+        cwd=scratch,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        told = [""]
+        for line in process.stdout:
+            told.append(line)
+            if line.startswith("Ctrl-C"):
+                break
+        process.send_signal(signal.SIGINT)
+    changing = re.compile(r"^ +[0-9.]+|(?<=127\.0\.0\.1[: ])[0-9]+|(?<=directory  ).*", re.MULTILINE)
+    assert changing.sub("", "".join(told)) == changing.sub("", example.parsed)
 
 
 def read_toml(example: Example) -> None:

@@ -112,6 +112,8 @@ class Connection:
         """
         if self._is_sending_broken:
             return False
+        if is_apart and self._record.before_sending is not None:
+            self._record.before_sending()
         view = memoryview(data)
         try:
             self._socket.settimeout(0)
@@ -234,6 +236,7 @@ class Connection:
         clock = self.clock
         began, now = monotonic(), clock()
         started, until = now, min(self.deadline, now + self.timeout_seconds)
+        self._record.waiting = began, expected
         try:
             while (left := until - now) > 0:
                 self._socket.settimeout(max(left, _POLL_SECONDS))
@@ -248,6 +251,8 @@ class Connection:
             self._ending = "reset"
             self._record.note(self.number, "reset by server", error.strerror or str(error))
             return False
+        finally:
+            self._record.waiting = None
         self.slowest_seconds = max(self.slowest_seconds, clock() - started)
         return self._take(data)
 

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import threading
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Annotated, Any, Final
@@ -128,7 +129,7 @@ class WireEvent:
     note: str = ""
 
 
-@dataclass
+@dataclass(eq=False)
 class Recording:
     """The events of one scenario; thread-safe."""
 
@@ -136,6 +137,10 @@ class Recording:
     dropped: int = 0
     connections: int = 0
     """How many connections were made."""
+    waiting: tuple[float, str] | None = None
+    """Since when, by `monotonic`, a client has been waiting, and for what; of several clients the last one."""
+    before_sending: Callable[[], None] | None = None
+    """Called before each piece that is sent by itself."""
     _started: float = field(default_factory=monotonic)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _latest: dict[int, WireEvent] = field(default_factory=dict)
@@ -180,6 +185,11 @@ class Recording:
         if self.dropped:
             found.append(WireEntry(found[-1].at, 0, "note", note=f"{self.dropped} moments more"))
         return found
+
+    def events_of(self, *what: str) -> list[WireEvent]:
+        """Return the events of some kinds."""
+        with self._lock:
+            return [event for event in self.events if event.what in what]
 
     def last_sent(self) -> str:
         """Return the last sent payload, for display."""

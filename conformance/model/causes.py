@@ -7,10 +7,11 @@ request, sent on a new connection, whose reply distinguishes one bug from anothe
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from conformance.client.recording import Recording
 from conformance.failures import Failure, Kind
 from conformance.model.context import ScenarioContext
 from conformance.model.transcript import Transcript
@@ -175,7 +176,8 @@ def _close(context: ScenarioContext) -> None:
 
 def _control_context(context: ScenarioContext, deadline: float) -> ScenarioContext:
     """Return a context for a control request, whose recording is discarded."""
-    found = ScenarioContext(context.run_context, is_crowded=True, scenario_id="control")
+    run_context = replace(context.run_context, new_recording=Recording)
+    found = ScenarioContext(run_context, is_crowded=True, scenario_id="control")
     found.timeout_seconds = context.timeout_seconds * _WAITS
     found.deadline = deadline
     return found

@@ -18,6 +18,7 @@ from conformance.failures import Failure, Kind, Unsupported
 from conformance.fixtures.base import Fixture, Fixtures
 from conformance.fixtures.words import Words
 from conformance.model.templates import filled
+from conformance.model.activity import Activity
 
 SCENARIO_TIMEOUTS: Final = 10.0
 """Default time limit of a scenario, in multiples of one timeout."""
@@ -61,6 +62,12 @@ class RunContext:
     """Measures all waits for the server; it stands still while the machine keeps the server from running."""
     await_idle: Callable[[], bool] = lambda: False
     """Waits while the server is busy, where that can be observed; returns whether it was."""
+    listen: Callable[[], Callable[[float], str]] = lambda: lambda _seconds: ""
+    """Begins to listen to what the server prints, and returns a function that returns what it has printed since, after
+    a wait of some seconds until it begins."""
+    activity: Activity = field(default_factory=Activity, compare=False)
+    """Where a status line sees what is waited for."""
+    new_recording: Callable[[], Recording] = Recording
     controls: dict[object, bool] = field(default_factory=dict, compare=False)
     """The results of the control requests so far, by request."""
     deviations: Deviations = NO_DEVIATIONS
@@ -97,7 +104,7 @@ class ScenarioContext:
         self.dialect = run_context.dialect
         self.words = run_context.words
         self.timeout_seconds = run_context.timeout_seconds * wait_factor
-        self.record = Recording()
+        self.record = run_context.new_recording()
         self.random = random.Random(f"{run_context.seed} {scenario_id}")  # noqa: S311  (no secret)
         self.seen: list[str] = []
         self.tolerated: set[Deviation] = set()

@@ -95,6 +95,10 @@ class Result(msgspec.Struct, frozen=True, tag_field="type", tag="result"):
     """The reason in the baseline, if this failure is known."""
     transcript: list[WireEntry] = msgspec.field(default_factory=list)
     """The recorded traffic."""
+    output: str = ""
+    """What the server printed meanwhile, if the scenario failed; the middle is left out if it is long."""
+    output_note: str = ""
+    """What to know about the output: that others ran meanwhile, or that the scenario provokes the error in it."""
 
 
 class RunEnd(msgspec.Struct, frozen=True, tag_field="type", tag="run-end"):

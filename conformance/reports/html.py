@@ -13,7 +13,7 @@ from markupsafe import Markup
 from conformance.model.events import Event, Result
 from conformance.model.verdicts import MEANINGS, Exit, Verdict
 from conformance.printable import printable_lines
-from conformance.reports.text import Run, explanation, gathered, traffic
+from conformance.reports.text import Run, explanation, gathered, printed, printed_error, traffic
 from conformance.spec.reader import specification
 
 KNOWN: Final = "known"
@@ -120,6 +120,8 @@ ENVIRONMENT.globals |= {
     "meanings": MEANINGS,
     "literal": _LITERAL,
     "explanation": explanation,
+    "printed": printed,
+    "printed_error": printed_error,
     "verdict_of": _verdict,
     "wire_of": _wire,
 }

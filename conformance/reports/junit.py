@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 from conformance.model.events import Event, Result, RunEnd
 from conformance.model.verdicts import MEANINGS, Exit, Verdict
 from conformance.printable import printable_lines
-from conformance.reports.text import Run, gathered, in_full
+from conformance.reports.text import PRINTED, Run, gathered, in_full, printed
 
 SUITE: Final = "hftp-conformance"
 
@@ -89,7 +89,9 @@ def _case(result: Result, *, fails_on_warning: bool) -> tuple[ET.Element, str]:
             type=printable_lines(result.kind or verdict.value),
             message=printable_lines(f"{result.title}: {expected}"),
         )
-        found.text = printable_lines(in_full(result))
+        found.text = printable_lines(in_full(result, with_output=False))
+        if printed(result):
+            _say(case, "system-out", "\n".join([PRINTED, *printed(result)]))
     elif verdict is not Verdict.PASS or result.got:
         _say(case, "system-out", f"{verdict.value}: {MEANINGS[verdict].sentence}\n{in_full(result)}")
     return case, kind

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from conformance.model.activity import Activity
 from conformance.model.events import Event, RunEnd
 from conformance.reports.files import ReportError, ReportFile, drop_output
 from conformance.reports.ndjson import line
@@ -60,8 +61,13 @@ class Reports:
         if not self._is_over:
             self._write_whole()
 
+    def open_terminal(self) -> None:
+        """Begin the status line, if there is to be one."""
+        if self._terminal is not None:
+            self._terminal.open()
+
     def close_terminal(self) -> None:
-        """End the progress display."""
+        """End the status line."""
         if self._terminal is not None:
             with contextlib.suppress(OSError):
                 self._terminal.close()
@@ -72,9 +78,12 @@ class Reports:
 
 
 @contextlib.contextmanager
-def reports(ndjson: str | None, written: dict[str, str | None], *, is_verbose: bool) -> Iterator[Reports]:
+def reports(
+    ndjson: str | None, written: dict[str, str | None], *, is_verbose: bool, activity: Activity | None = None
+) -> Iterator[Reports]:
     """Yield a sink for all requested reports; those of the whole stream are written at the end of a run.
 
+    With an `activity`, a status line shows on a terminal what is waited for.
     The terminal report is imported here: rich takes 50 ms to import, and most commands do not need it.
     """
     from rich.console import Console  # noqa: PLC0415
@@ -95,11 +104,12 @@ def reports(ndjson: str | None, written: dict[str, str | None], *, is_verbose: b
             return file
 
         sink = Reports(
-            TerminalReport(Piped(highlight=False), is_verbose=is_verbose),
+            TerminalReport(Piped(highlight=False), is_verbose=is_verbose, activity=activity),
             opened(ndjson) if ndjson is not None else None,
             {name: opened(path) for name, path in written.items() if path is not None},
         )
         stack.callback(sink.close_terminal)
+        sink.open_terminal()
         try:
             yield sink
         finally:

@@ -1,19 +1,18 @@
 """The terminal report: progress, explained failures, and a summary that fits on one screen."""
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from conformance.model.activity import Activity
 from conformance.model.events import Event, Result, RunEnd, RunStart
 from conformance.model.verdicts import MEANINGS, Exit, Verdict
 from conformance.printable import printable
-from conformance.reports.text import judged_as
-
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+from conformance.reports.status_line import StatusLine
+from conformance.reports.text import judged_as, printed, printed_error
 
 EXPLAINED: Final = (Verdict.FAIL, Verdict.ERROR, Verdict.WARN, Verdict.FLAKY)
 """The verdicts that are explained in full, the most serious first."""
@@ -41,14 +40,13 @@ def _text(*parts: str | tuple[str, str]) -> Text:
 class TerminalReport:
     """A sink that prints; `is_verbose` shows every scenario, with what was observed where the server has a choice."""
 
-    def __init__(self, console: Console, *, is_verbose: bool = False) -> None:
+    def __init__(self, console: Console, *, is_verbose: bool = False, activity: Activity | None = None) -> None:
         self._console = console
         self._is_verbose = is_verbose
         self._results: list[Result] = []
         self._explained = 0
         self._start: RunStart | None = None
-        self._progress: Progress | None = None
-        self._task: TaskID
+        self._status = StatusLine(console, activity) if activity is not None else None
 
     def __call__(self, event: Event) -> None:
         """Print an event."""
@@ -60,11 +58,15 @@ class TerminalReport:
             self.close()
             self._finish(event)
 
+    def open(self) -> None:
+        """Begin the status line, if there is to be one."""
+        if self._status is not None:
+            self._status.start()
+
     def close(self) -> None:
-        """End the progress display."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        """End the status line."""
+        if self._status is not None:
+            self._status.stop()
 
     def _begin(self, start: RunStart) -> None:
         self._start = start
@@ -81,27 +83,14 @@ class TerminalReport:
         self._console.print(_text((start.target, "bold"), facts), soft_wrap=True)
         for text in start.deviations:
             self._console.print(_text(("always: ", "yellow"), text), soft_wrap=True)
-        if self._console.is_terminal:
-            self._show_progress(start.selected)
-
-    def _show_progress(self, total: int) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415  (takes a while)
-
-        self._progress = Progress(
-            TextColumn("{task.description:<34}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            console=self._console,
-            transient=True,
-        )
-        self._progress.start()
-        self._task = self._progress.add_task("", total=total)
+        if self._status is not None:
+            self._status.total = start.selected
 
     def _take(self, result: Result) -> None:
         self._results.append(result)
-        if self._progress is not None:
-            self._progress.update(self._task, advance=1, description=printable(result.scenario[:34]))
         verdict = Verdict(result.verdict)
+        if self._status is not None:
+            self._status.count(verdict, is_known=bool(result.known))
         if verdict in EXPLAINED and not result.known:
             self._explained += 1
             if self._explained <= _IN_FULL or self._is_verbose:
@@ -127,7 +116,11 @@ class TerminalReport:
         rows.append(("got", result.got))
         if result.cause:
             rows.append(("likely", result.cause))
+        if not self._is_verbose and (error := printed_error(result)):
+            rows.append(("printed", error))
         rows += [("again", command) for command in result.reproduce]
+        if self._is_verbose:
+            rows += [("" if number else "printed", line) for number, line in enumerate(printed(result))]
         for name, value in rows:
             self._console.print(_text((f"  {name:<9} ", "dim"), value), soft_wrap=True)
 
@@ -147,7 +140,7 @@ class TerminalReport:
         if end.problems:
             for problem in end.problems:
                 print_(_text((f"  {problem}", "yellow")), soft_wrap=True)
-        if end.output.strip() and end.exit not in {Exit.CONFORMANT, Exit.INCOMPLETE}:
+        if end.output.strip() and self._needs_output(end):
             print_("the server's output ends with:", style="dim")
             for line in end.output.strip().splitlines()[-5:]:
                 print_(_text((f"  {line.rstrip()}", "dim")), soft_wrap=True)
@@ -158,6 +151,12 @@ class TerminalReport:
             _text((sentence, style), f" ({counts or 'no scenario ran'}; {end.seconds:.1f} s)"),
             soft_wrap=True,
         )
+
+    def _needs_output(self, end: RunEnd) -> bool:
+        """Return whether the end of the server's output may explain what no scenario's output does."""
+        if end.exit in {Exit.CONFORMANT, Exit.INCOMPLETE}:
+            return False
+        return not any(result.output for result in self._results)
 
     def _table(self) -> Table:
         """Return the counts by chapter."""

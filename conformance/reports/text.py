@@ -7,6 +7,7 @@ from typing import Final
 
 from conformance.client.recording import WireEntry, escape
 from conformance.model.events import Event, Result, RunEnd, RunStart
+from conformance.model.tracebacks import error_line
 from conformance.model.verdicts import Exit
 from conformance.printable import printable
 
@@ -29,6 +30,7 @@ OUTCOMES: Final[Mapping[int, str]] = MappingProxyType(
 )
 GIVEN: Final = "--dialect"
 """The basis of a dialect that was not inferred."""
+PRINTED: Final = "the server printed:"
 CUT_SHORT: Final = "cut short: the recording has no end, and the remaining scenarios did not run"
 
 
@@ -113,10 +115,23 @@ def explanation(result: Result) -> Iterator[tuple[str, str]]:
         yield "again", command
 
 
-def in_full(result: Result) -> str:
-    """Return the explanation of a result and the recorded traffic, in printable lines."""
+def printed(result: Result) -> list[str]:
+    """Return the lines that the server printed during a scenario, and what to know about them; empty if none."""
+    lines = result.output.rstrip().split("\n") if result.output.strip() else []
+    return [*lines, *([f"({result.output_note})"] if result.output_note else [])] if lines else []
+
+
+def printed_error(result: Result) -> str:
+    """Return the error that the server printed during a scenario, and what to know about it; empty if there is none."""
+    error = error_line(result.output)
+    return f"{error} ({result.output_note})" if error and result.output_note else error
+
+
+def in_full(result: Result, *, with_output: bool = True) -> str:
+    """Return the explanation of a result, the recorded traffic and the server's output, in printable lines."""
     lines = [f"{name:<9} {value}" for name, value in explanation(result)]
     lines += ["", *(f"{mark} {text}" for mark, text in traffic(result.transcript))] if result.transcript else []
+    lines += ["", PRINTED, *(f"  {line}" for line in printed(result))] if with_output and printed(result) else []
     return "\n".join(map(printable, lines))
 
 

@@ -20,50 +20,60 @@ def blamed(suspects: Iterable[Outcome], health: HealthMonitor) -> list[Outcome]:
     """
     known = {outcome.scenario.id: outcome for outcome in suspects}
     culprits = find_culprits([outcome.scenario for outcome in known.values()], health)
-    found = [known[scenario.id] for scenario in culprits]
-    return [replace(outcome.gone(), attempts=outcome.attempts + 1) for outcome in found]
+    return [
+        replace(
+            known[last.scenario.id].gone(),
+            attempts=known[last.scenario.id].attempts + 1,
+            output=last.printed(0.0),
+            is_output_own=True,
+        )
+        for last in culprits
+    ]
 
 
-def find_culprits(suspects: Sequence[Scenario], health: HealthMonitor) -> list[Scenario]:
-    """Return the scenarios that each end the server alone; empty if only several together do, or if it does not recur.
+def find_culprits(suspects: Sequence[Scenario], health: HealthMonitor) -> list[Outcome]:
+    """Return the outcomes, alone, of the scenarios that each end the server.
+
+    Empty if only several together do, or if it does not recur.
 
     Afterwards the server is freshly started, or given up.
     """
-    left, found = list(suspects), []
+    left: list[Scenario] = list(suspects)
+    found: list[Outcome] = []
     for _ in suspects:
         if not left or (lost := _lost_after(left, health)) is None:
             break
-        culprit = _narrowed(left[:lost], health)
+        culprit = _narrowed(left[: len(lost)], health)
         if culprit is None:
             break
         found.append(culprit)
-        left.remove(culprit)
+        left.remove(culprit.scenario)
     if not health.given_up:
         health.recover()
     return found
 
 
-def _narrowed(rows: Sequence[Scenario], health: HealthMonitor) -> Scenario | None:
-    """Return the one scenario of a sequence that ends the server, by bisection; None if it takes several."""
+def _narrowed(rows: Sequence[Scenario], health: HealthMonitor) -> Outcome | None:
+    """Return the outcome of the one scenario that ends the server, by bisection; None if it takes several."""
     while len(rows) > 1:
         half = len(rows) // 2
         for part in (rows[half:], rows[:half]):  # the later ones are more likely
             if (lost := _lost_after(part, health)) is not None:
-                rows = part[:lost]
+                rows = part[: len(lost)]
                 break
         else:
             return None
-    if not rows or _lost_after(rows, health) is None:
-        return None
-    return rows[0]
+    lost = _lost_after(rows, health) if rows else None
+    return lost[-1] if lost else None
 
 
-def _lost_after(rows: Sequence[Scenario], health: HealthMonitor) -> int | None:
-    """Run scenarios in sequence on a fresh server; return after how many the server is lost, or None."""
+def _lost_after(rows: Sequence[Scenario], health: HealthMonitor) -> list[Outcome] | None:
+    """Run scenarios in sequence on a fresh server; return the outcomes of those after which it is lost, or None."""
     if health.given_up or not health.recover():
         return None
-    for number, row in enumerate(rows, 1):
-        play(row, health.run_context)
+    played = []
+    for row in rows:
+        played.append(play(row, health.run_context))
         if not health.server.is_listening:
-            return number
-    return len(rows) if health.check(_EXIT_SECONDS) in {State.ENDED, State.WEDGED} else None
+            return played
+    return played if health.check(_EXIT_SECONDS) in {State.ENDED, State.WEDGED} else None

@@ -70,6 +70,8 @@ def discover(options: Options, environment: Environment, smoke_test: Scenario, t
         clients=options.clients,
         backlog=server.backlog,
         queue_length=server.queue_length,
+        listen=server.listen,
+        activity=environment.activity,
     )
     health = HealthMonitor(server, run_context, options.timeout_scale, timeouts.short_factor)
     first = _play_smoke_test(health, smoke_test)

@@ -1,6 +1,6 @@
 """How one run of a scenario ended: its outcome, the verdict on it, and the result that reports it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -9,10 +9,13 @@ from conformance.client.recording import Recording
 from conformance.failures import CAUSES, Failure, Kind
 from conformance.model.events import Result
 from conformance.model.scenario import Scenario
+from conformance.model.tracebacks import error_line, is_disconnect
 from conformance.model.verdicts import MEANINGS, VERDICT_OF_SUCCESS, Verdict, verdict_of_failure
 
 WIRE_FAILURES: Final = frozenset({Kind.TIMEOUT, Kind.REFUSED, Kind.CLOSED, Kind.RESET, Kind.OPEN})
 """Failures after which the server may be down."""
+PROVOKED: Final = "the scenario provokes this error: its client leaves early, which a server has to survive"
+SHARED_OUTPUT: Final = "printed while it ran, and others beside it"
 TIMEOUTS: Final = frozenset({Kind.TIMEOUT, Kind.OPEN})
 
 
@@ -37,6 +40,14 @@ class Outcome:
     """Whether a client closed without quit before the server closed."""
     slowest_seconds: float = 0.0
     """The longest wait that ended with data."""
+    moments: int = 0
+    """How many events had been recorded when it failed, or in all; what follows is how the clients left."""
+    output: str = ""
+    """What the server had printed when it failed."""
+    is_output_own: bool = True
+    """Whether no other scenario ran meanwhile."""
+    printed: Callable[[float], str] = lambda _seconds: ""
+    """Returns what the server has printed since the scenario began, until the server was started again."""
 
     @property
     def has_passed(self) -> bool:
@@ -90,7 +101,21 @@ class Outcome:
             seconds=round(self.seconds, 4),
             attempts=self.attempts,
             transcript=self.record.describe(),
+            output=self.output if MEANINGS[verdict].has_run else "",
+            output_note=self._output_note() if MEANINGS[verdict].has_run else "",
         )
+
+    def _output_note(self) -> str:
+        if not self.output:
+            return ""
+        if self.leaves_early and is_disconnect(error_line(self.output)):
+            return PROVOKED
+        return "" if self.is_output_own else SHARED_OUTPUT
+
+    @property
+    def leaves_early(self) -> bool:
+        """Whether a client reset, half-closed or closed its connection, as the scenario wants it."""
+        return self.leaves_open or bool(self.record.events_of("reset", "half-closed"))
 
     # --- What other runs add to it ---------------------------------------------------------------
 
@@ -99,11 +124,14 @@ class Outcome:
         got = str(self.failure.got) if self.failure else "the right reply"
         expected = self.failure.expected if self.failure else "the server to go on serving clients"
         failure = Failure(Kind.GONE, expected, f"{got}; afterwards the server serves no client")
-        return replace(self, failure=failure, verdict=None, is_short=False)
+        return replace(self, failure=failure, verdict=None, is_short=False, output=self.printed(0.0))
 
-    def flaky(self, first: Failure) -> "Outcome":
+    def flaky(self, first: "Outcome") -> "Outcome":
         """Return it as that of a scenario that passed after a first failure that nothing explains."""
-        return replace(self, verdict=Verdict.FLAKY, reason=f"first: {first}")
+        reason = f"first: {first.failure}"
+        return replace(
+            self, verdict=Verdict.FLAKY, reason=reason, output=first.output, is_output_own=first.is_output_own
+        )
 
     def passed_alone(self) -> "Outcome":
         """Return a flaky one as passed, with its first failure as an observation: clients interfere with each other."""

@@ -9,9 +9,10 @@ from conformance.model.causes import likely
 from conformance.model.context import RunContext, ScenarioContext
 from conformance.model.scenario import CONCURRENCY, Scenario
 from conformance.model.verdicts import Verdict
-from conformance.runner.outcome import Outcome, not_run
+from conformance.runner.outcome import WIRE_FAILURES, Outcome, not_run
 
 TOO_LONG: Final = "the run has taken too long; --max-seconds gives it more time"
+_PRINTING_SECONDS: Final = 0.05
 _CLIENTS: Final = "HFTP-10."
 _CROWDS: Final = "HFTP-10.4"
 
@@ -40,12 +41,16 @@ def play(
         judges_crowds=scenario.requirement == _CROWDS,
         timeouts=scenario.timeouts,
     )
+    run_context.activity.playing[context.record] = scenario.id
     started = monotonic()
-    failure, verdict, reason = None, None, ""
+    printed = run_context.listen()
+    failure, verdict, reason, output, moments = None, None, "", "", 0
     try:
         scenario.play(context)
     except Failure as why:
         failure = why.detached()
+        moments = len(context.record.events)
+        output = printed(_seconds_to_print(failure) if is_alone else 0.0)
         if is_alone:
             failure.cause = likely(scenario, failure, context)
     except Incomplete as why:
@@ -55,7 +60,9 @@ def play(
     except Exception as error:  # noqa: BLE001  (an error in a scenario is a verdict, too)
         verdict, reason = Verdict.ERROR, fault(error)
     finally:
+        moments = moments or len(context.record.events)
         context.close()
+        run_context.activity.played.add(run_context.activity.playing.pop(context.record))
     if failure is not None and _is_one_too_many(scenario, context, failure):
         failure, verdict = None, Verdict.INCOMPLETE
         reason = f"the server serves {run_context.capacity} clients at once, including disconnected ones"
@@ -71,7 +78,27 @@ def play(
         tolerated=frozenset(context.tolerated),
         leaves_open=context.leaves_open,
         slowest_seconds=context.slowest_seconds,
+        moments=moments,
+        output=output,
+        is_output_own=is_alone,
+        printed=printed,
     )
+
+
+def _seconds_to_print(failure: Failure) -> float:
+    """Return how long a server may take to print why it failed: many close the connection first."""
+    return _PRINTING_SECONDS if failure.kind in WIRE_FAILURES else 0.0
+
+
+def unplayable(scenario: Scenario, facts: RunContext) -> Outcome | None:
+    """Return the outcome of a scenario that the server, or the files, do not allow; None if it can run."""
+    if CONCURRENCY in scenario.needs and not facts.is_concurrent:
+        return not_run(scenario, Verdict.UNSUPPORTED, "the server serves one client at a time")
+    try:
+        facts.fixtures.require(scenario.needs - {CONCURRENCY})
+    except Incomplete as why:
+        return not_run(scenario, Verdict.INCOMPLETE, str(why))
+    return None
 
 
 def _is_one_too_many(scenario: Scenario, context: ScenarioContext, failure: Failure) -> bool:

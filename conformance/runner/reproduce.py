@@ -1,48 +1,75 @@
-"""Command lines that reproduce a result: with the suite and, if it is simple enough, with printf and nc."""
+"""Command lines that show a result again: `conformance try`, and printf and nc where these are certain to show it."""
 
-import shlex
 from typing import Final
 
 from conformance.client.address import Address
-from conformance.client.recording import Recording
+from conformance.client.recording import WireEvent
 from conformance.config import Options
+from conformance.model.scenario import CONCURRENCY, EXCLUSIVE
+from conformance.model.verdicts import Verdict
+from conformance.runner.outcome import Outcome
 
 PRINTF_BYTES = 400
 """Maximum length of bytes to put into a command line."""
+REPLY_BYTES = 4096
+"""Maximum length of a reply that is worth to see in a terminal."""
+_ID: Final = "ID"
+_HARMLESS: Final = frozenset({"connected", "sent", "received", "end", "reset by server", "silence"})
+"""What may happen on a connection that nc makes in the same way."""
 
 
 class Reproduction:
-    """Makes the command lines of one run, whose server is, or first was, at an address."""
+    """Makes the command lines of one run, whose server is, or first was, at an address.
 
-    def __init__(self, options: Options, address: Address) -> None:
-        self._command = options.command()
-        host = address.nc_words if options.address else f"{address.host} $PORT"  # the port of --serve changes
+    `keeps_files`: the files are still served when the user reads this; `keeps_server`: so is the address.
+    """
+
+    def __init__(self, options: Options, address: Address, *, keeps_files: bool, keeps_server: bool = False) -> None:
+        self._command = options.command("try", _ID)
+        # The port of --serve changes.
+        host = address.nc_words if options.address or keeps_server else f"{address.host} $PORT"
         self._nc = "" if options.proxy else f"nc {host}"
+        self._keeps_files = keeps_files
 
-    def command_lines(self, scenario: str, record: Recording) -> list[str]:
+    def command_lines(self, outcome: Outcome) -> list[str]:
         """Return the command lines, the shortest last."""
-        lines = [f"{self._command} {shlex.join(['-t', scenario])}"]
-        if self._nc and (text := _sent_text(record)) is not None:
-            lines.append(f"printf '{text}' | {self._nc}")
-        return lines
+        line = self.nc_line(outcome)
+        return [self._command.replace(_ID, outcome.scenario.id, 1), *([line] if line else [])]
+
+    def nc_line(self, outcome: Outcome) -> str:
+        """Return the line with nc; empty if it might not show the failure.
+
+        It does if the client sent one piece on one connection and then read, and if no file is needed that is gone.
+        """
+        scenario = outcome.scenario
+        needs_files = bool(scenario.needs - {CONCURRENCY})
+        if not self._nc or outcome.failure is None or outcome.verdict is Verdict.FLAKY:
+            return ""
+        if scenario.isolation == EXCLUSIVE or (needs_files and not self._keeps_files):
+            return ""
+        data = _only_piece(outcome)
+        return f"printf '{printf_text(data)}' | {self._nc}" if data else ""
 
 
-def _sent_text(record: Recording) -> str | None:
-    """Return the sent bytes for printf; None if there were several connections, a reset, or too many bytes."""
-    sent = b""
-    for event in record.events:
-        if event.peer > 1 or event.what == "reset":
-            return None
-        if event.what == "sent" and event.payload is not None:
-            if event.payload.size > PRINTF_BYTES:
-                return None
-            sent += event.payload.head
-    return printf_text(sent) if 0 < len(sent) <= PRINTF_BYTES and not record.dropped else None
+def _only_piece(outcome: Outcome) -> bytes:
+    """Return the bytes that a scenario sent until it failed; empty if nc would not send them alike."""
+    record = outcome.record
+    events = [event for event in record.events[: outcome.moments] if event.what != "note" or event.peer]
+    sent = [event.payload for event in events if event.what == "sent" and event.payload is not None]
+    if outcome.leaves_early or record.dropped or len(sent) != 1 or not all(map(_is_harmless, events)):
+        return b""
+    return sent[0].head if 0 < sent[0].size <= PRINTF_BYTES else b""
+
+
+def _is_harmless(event: WireEvent) -> bool:
+    size = event.payload.size if event.payload is not None and event.what == "received" else 0
+    return event.peer == 1 and event.what in _HARMLESS and size <= REPLY_BYTES
 
 
 def printf_text(data: bytes) -> str:
     """Return bytes as a single-quoted printf(1) format, with octal escapes, which all shells support."""
-    return "".join(map(_PRINTF.__getitem__, data))
+    first = "\\055" if data[:1] == b"-" else _PRINTF[data[0]] if data else ""  # not an option of printf
+    return first + "".join(map(_PRINTF.__getitem__, data[1:]))
 
 
 def _printf_of(byte: int) -> str:

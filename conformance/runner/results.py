@@ -10,6 +10,7 @@ import msgspec
 from conformance import __version__
 from conformance.client.address import Address
 from conformance.config import Options
+from conformance.fixtures.local import LocalFixtures
 from conformance.model.events import Result, RunEnd, RunStart, ScenarioStart, Sink
 from conformance.model.scenario import Scenario
 from conformance.model.verdicts import Exit, Verdict, exit_status
@@ -54,7 +55,7 @@ class Results:
     def begin(self, start: RunStart, address: Address) -> None:
         """Emit the start of the run, against a server at an address."""
         self._dialect = start.dialect
-        self._reproduction = Reproduction(self._options, address)
+        self._reproduction = Reproduction(self._options, address, keeps_files=start.fixtures != LocalFixtures.kind)
         self._sink(start)
 
     def begin_scenario(self, scenario: Scenario) -> None:
@@ -64,7 +65,7 @@ class Results:
     def add(self, outcome: Outcome) -> None:
         """Judge the final outcome of a scenario, and emit the result."""
         name = outcome.scenario.id
-        result = outcome.result(self._dialect, self._reproduction.command_lines(name, outcome.record))
+        result = outcome.result(self._dialect, self._reproduction.command_lines(outcome))
         if self._baseline is not None:
             result = msgspec.structs.replace(result, known=self._baseline.reason(result))
         self._rows[name] = result
@@ -108,8 +109,8 @@ class Results:
         return end
 
 
-def unstarted(options: Options, reason: str) -> tuple[RunStart, RunEnd]:
-    """Return the events of a run whose server did not start."""
+def unstarted(options: Options, reason: str, output: Sequence[str] = ()) -> tuple[RunStart, RunEnd]:
+    """Return the events of a run whose server did not start, with the lines of its output that show why."""
     start = RunStart(
         suite=__version__,
         catalogue="",
@@ -118,10 +119,10 @@ def unstarted(options: Options, reason: str) -> tuple[RunStart, RunEnd]:
         target=options.target,
         selected=0,
         started=now(),
-        command=options.command(*options.patterns),
+        command=options.run_command,
         fail_on=options.fail_on,
     )
-    return start, RunEnd({}, Exit.USAGE, problems=[reason])
+    return start, RunEnd({}, Exit.USAGE, problems=[reason], output="\n".join(output))
 
 
 def now() -> str:

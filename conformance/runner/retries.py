@@ -98,7 +98,7 @@ def _after(first: Outcome | None, outcome: Outcome, *, is_lost: bool) -> Outcome
     outcome = replace(outcome, attempts=2)
     if first.failure is None or is_lost or (first.is_timeout and first.is_short) or not outcome.has_passed:
         return outcome
-    return outcome.flaky(first.failure)
+    return outcome.flaky(first)
 
 
 def _timeout_kind(outcome: Outcome | None) -> TimeoutKind | None:

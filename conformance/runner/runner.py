@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Final
 
 from conformance import __version__
 from conformance.config import Options
-from conformance.failures import Incomplete
 from conformance.model.events import Result, RunEnd, RunStart, Sink
-from conformance.model.scenario import CONCURRENCY, DESTRUCTIVE, SHARED, Catalogue, Scenario
+from conformance.model.scenario import DESTRUCTIVE, SHARED, Catalogue, Scenario
 from conformance.model.verdicts import Verdict
 from conformance.runner.discovery import discover
 from conformance.runner.executor import Executor
 from conformance.runner.known_deviations import KnownDeviations
 from conformance.runner.other_dialect import NEWEST, failing, stricter
 from conformance.runner.outcome import Outcome, not_run
+from conformance.runner.play import unplayable
 from conformance.runner.results import Results, now
 from conformance.runner.selection import SelectionError, check_patterns, select
 from conformance.runner.timeouts import Timeouts, run_seconds
@@ -105,7 +105,7 @@ class Runner:
                 patience_seconds=round(facts.timeout_seconds, 3),
                 fixtures=facts.fixtures.kind,
                 started=now(),
-                command=options.command(*options.patterns),
+                command=options.run_command,
                 fail_on=options.fail_on,
                 dialect_basis=basis,
                 deviations=[row.text for row in facts.deviations.rows],
@@ -253,14 +253,7 @@ class Runner:
         for name in scenario.depends:
             if self._results.has_failed(name):
                 return not_run(scenario, Verdict.BLOCKED, f"{name} did not pass")
-        facts = self._health.run_context
-        if CONCURRENCY in scenario.needs and not facts.is_concurrent:
-            return not_run(scenario, Verdict.UNSUPPORTED, "the server serves one client at a time")
-        try:
-            facts.fixtures.require(scenario.needs - {CONCURRENCY})
-        except Incomplete as why:
-            return not_run(scenario, Verdict.INCOMPLETE, str(why))
-        return None
+        return unplayable(scenario, self._health.run_context)
 
     def _conclude(self, outcome: Outcome) -> None:
         """Add a final outcome to the results."""

@@ -14,6 +14,7 @@ from conformance.fixtures.findings import Findings
 from conformance.fixtures.interrupts import uninterrupted
 from conformance.fixtures.leftovers import remove_younger
 from conformance.fixtures.local import FixturesError, LocalFixtures
+from conformance.model.activity import Activity
 from conformance.target.managed_server import Launch, ManagedServer, Start, launch
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ class Environment:
     server: ManagedServer
     fixtures: LocalFixtures | None = None
 
-    def __init__(self, options: Options, launch: Launch = launch) -> None:
+    def __init__(self, options: Options, launch: Launch = launch, activity: Activity | None = None) -> None:
+        self.activity = activity or Activity()
         self._options = options
         self._launch = launch
         self._stack = contextlib.ExitStack()
@@ -81,7 +83,9 @@ class Environment:
             self._stack.callback(self.fixtures.remove)
             self.fixtures.write()
         start = Start(options.serve, options.cwd, options.timeout_scale, self._launch) if options.serve else None
-        self.server = ManagedServer(address, start, directory=(directory or Path()).absolute(), proxy=proxy)
+        served = (directory or Path()).absolute()
+        self.server = ManagedServer(address, start, directory=served, proxy=proxy)
+        self.server.activity = self.activity
         self._stack.callback(self._close, self.server)
         self.server.begin()
 

@@ -85,7 +85,8 @@ class HealthMonitor:
         context = ScenarioContext(self.run_context, is_crowded=True, wait_factor=wait_factor)
         context.allow(BUSY_SECONDS)
         try:
-            yield context.connect
+            with self.run_context.activity.waiting("the server to answer"):
+                yield context.connect
         finally:
             context.close()
 
@@ -125,6 +126,10 @@ class HealthMonitor:
         """Wait while the server is busy, for a limited time; return whether it was, where that can be observed."""
         seconds = SPIN_SECONDS / 4 if self._has_spun else BUSY_SECONDS * self._scale
         until = self.server.clock() + seconds
+        with self.run_context.activity.waiting("the server, which is busy"):
+            return self._await_idle(until)
+
+    def _await_idle(self, until: float) -> bool:
         was_working = False
         while self.server.is_listening and self.server.clock() < until and self._uses_now(_WORKING):
             was_working = True

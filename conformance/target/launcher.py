@@ -8,6 +8,9 @@ from typing import Protocol
 
 from conformance.target.remains import Remains
 
+UNBUFFERED = "PYTHONUNBUFFERED"
+"""Has a Python server print at once into a pipe, too, so that what it prints is told of the right scenario."""
+
 
 class Process(Protocol):
     """The process of a guard and its server: the part of `subprocess.Popen` that is used."""
@@ -39,7 +42,7 @@ class GuardedProcess:
             self._guard = subprocess.Popen(  # noqa: S603  (the user's own command)
                 [sys.executable, "-I", "-S", guard, str(suite), self._remains.cgroup, *words],
                 cwd=cwd or None,
-                env=self._remains.environment(),
+                env={UNBUFFERED: "1"} | self._remains.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -6,6 +6,7 @@ import shlex
 import socket
 import subprocess
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 from conformance.client.address import Address, dial
+from conformance.model.activity import Activity
 from conformance.target.launcher import Launch, Process, launch
 from conformance.target.listener_watch import UNSEEN_SECONDS, ListenerWatch
 from conformance.target.machine_clock import MachineClock
 from conformance.target.output import ServerOutput
 from conformance.target.run_delay import RunDelay
 from conformance.target.sockets import can_bind, free_port, resolve
-from conformance.target.start_errors import FailedStart
+from conformance.target.start_errors import AddressInUseError, FailedStart, ServerStartError
 
 __all__ = ["AddressInUseError", "Launch", "ManagedServer", "Process", "ServerStartError", "Start", "launch"]
 
@@ -35,17 +37,10 @@ TIME_WAIT_SECONDS: Final = 65.0
 Linux keeps a socket in TIME_WAIT for 60 s (TCP_TIMEWAIT_LEN in include/net/tcp.h); meanwhile a server without
 SO_REUSEADDR cannot bind its port; see socket(7).
 """
+LISTENING: Final = "the server to listen"
 STOP_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.005
 _SLOW_POLL_SECONDS: Final = 0.25
-
-
-class ServerStartError(Exception):
-    """The server cannot be started; the message says why, in one line."""
-
-
-class AddressInUseError(ServerStartError):
-    """The server could not bind its address: it is in use."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +63,7 @@ class ManagedServer:
     def __init__(
         self, address: Address | None, start: Start | None = None, *, directory: Path, proxy: str = ""
     ) -> None:
+        self.activity = Activity()
         self._start = start
         self._directory = directory
         self._proxy = proxy
@@ -102,7 +98,8 @@ class ManagedServer:
         try:
             self.begin()
             if self._start is not None:
-                self._await_listener(self._start)
+                with self.activity.waiting(LISTENING):
+                    self._await_listener(self._start)
         except BaseException:
             self.close()
             raise
@@ -175,17 +172,28 @@ class ManagedServer:
                 self._end()
                 try:
                     self._spawn(self._start, self._output)
-                    self._await_listener(self._start)
+                    with self.activity.waiting(LISTENING):
+                        self._await_listener(self._start)
                 except AddressInUseError:
                     if self._is_port_free_to_choose or monotonic() >= deadline:
                         raise
-                    self._await_free_port(deadline)
+                    with self.activity.waiting(f"{self.address} to be free again"):
+                        self._await_free_port(deadline)
                 else:
                     return
 
     def output(self) -> str:
         """Return the tail of the server's output."""
         return self._output.end() if self._output is not None else ""
+
+    def listen(self) -> Callable[[float], str]:
+        """Begin to listen to what the server prints; see `ServerOutput.listen`."""
+        return self._output.listen() if self._output is not None else lambda _seconds: ""
+
+    def tell_output(self, tell: Callable[[bytes], object]) -> None:
+        """Pass on what the server prints from now on; see `ServerOutput.tell`."""
+        if self._output is not None:
+            self._output.tell(tell)
 
     def close(self) -> None:
         """End the server, if the suite started it."""
@@ -275,14 +283,16 @@ class ManagedServer:
         """Return why the server exited before it listened."""
         failed = self._failed_start(start)
         self._end()
-        return (AddressInUseError if failed.is_address_in_use else ServerStartError)(f"--serve: {failed.explain()}")
+        kind = AddressInUseError if failed.is_address_in_use else ServerStartError
+        return kind(f"--serve: {failed.explain()}", failed.excerpt())
 
     def _not_listening(self, start: Start) -> ServerStartError:
         """Return what is known about a server that runs, but does not listen on its address."""
         other = self._watch.elsewhere()
         failed = self._failed_start(start)
         self._end()
-        return ServerStartError(f"--serve: {failed.explain_silence(other, takes_port='{port}' in start.command)}")
+        explanation = failed.explain_silence(other, takes_port="{port}" in start.command)
+        return ServerStartError(f"--serve: {explanation}", failed.excerpt())
 
     def _await_free_port(self, deadline: float) -> None:
         hosts = resolve(self.address)

@@ -1,10 +1,11 @@
-"""Read a server's output as it comes, keep its head and tail in bounded memory, and find the line with the error."""
+"""Read a server's output as it comes, and keep its head and tail in bounded memory."""
 
 import contextlib
 import os
-import re
 import select
 import threading
+from collections.abc import Callable
+from time import monotonic, sleep
 from typing import Final
 
 OUTPUT_BYTES: Final = 4096
@@ -17,12 +18,10 @@ _READ_BYTES: Final = 1 << 16
 _AT_ONCE: Final = 64
 """How often the pipe is read for one look: more than it holds, but not for ever."""
 _LONGEST_QUOTE: Final = 300
-_JAVA: Final = re.compile(r"Exception in thread |Caused by: |Error: (Unable|Could not|LinkageError|A JNI) ?")
-_ERROR: Final = re.compile(
-    r"(^|\s)(fatal )?error(\[\w+\])?:|^npm (ERR!|error) (?!code|errno|A complete)|: \*\*\* ", re.IGNORECASE
-)
-_NODE: Final = re.compile(r"(Uncaught )?\w*Error\b.*: ")
-_TRACEBACK: Final = "Traceback (most recent call last):"
+_QUIET_SECONDS: Final = 0.005
+"""After a pause of this length, a server that has begun to print has printed it all."""
+_MOST_QUIETS: Final = 20
+"""How many such pauses are waited for a server that goes on printing."""
 
 
 class ServerOutput:
@@ -36,6 +35,8 @@ class ServerOutput:
         os.set_blocking(self._source, False)
         self._closing = os.eventfd(0, os.EFD_CLOEXEC)
         self._lock = threading.Lock()
+        self._starts: list[int] = []  # the byte at which each start begins
+        self._tell: Callable[[bytes], object] = len
         self._forget()
         self._reader = threading.Thread(target=self._read, name="server-output", daemon=True)
         self._reader.start()
@@ -49,6 +50,7 @@ class ServerOutput:
         self._drain()
         with self._lock:
             self._head, self._size = b"", 0
+            self._starts.append(self._total)
 
     def end(self) -> str:
         """Return the tail of the output of all starts."""
@@ -61,11 +63,55 @@ class ServerOutput:
         with self._lock:
             head, tail = self._head, self._tail[-min(self._size, TAIL_BYTES) :] if self._size else b""
             left_out = self._size - len(head) - len(tail)
-        if left_out <= 0:
-            data = head + tail[len(head) + len(tail) - self._size :]
-        else:
-            data = b"%b\n... %d bytes ...\n%b" % (head, left_out, tail)
+        data = head + tail[-left_out:] if left_out < 0 else _joined(head, left_out, tail)
         return data.decode("utf-8", "replace")
+
+    def listen(self) -> Callable[[float], str]:
+        """Begin to listen; the function that is returned returns what the server has printed since.
+
+        It waits up to some seconds until the server begins to print, and then until it pauses. It leaves out what
+        is printed from the next start on, and the middle if that is longer than OUTPUT_BYTES.
+        """
+        self._drain()
+        begin, starts = self._total, len(self._starts)
+
+        def printed(seconds: float) -> str:
+            self._await_pause(begin, seconds)
+            with self._lock:
+                end = self._starts[starts] if len(self._starts) > starts else self._total
+                return self._between(begin, end).decode("utf-8", "replace")
+
+        return printed
+
+    def tell(self, tell: Callable[[bytes], object]) -> None:
+        """Pass on whatever the server prints from now on, as it comes; `tell` is called by one thread at a time."""
+        with self._lock:
+            self._tell = tell
+
+    def _await_pause(self, begin: int, seconds: float) -> None:
+        until = monotonic() + seconds
+        self._drain()
+        while self._total == begin and monotonic() < until:
+            sleep(_QUIET_SECONDS)
+            self._drain()
+        for _ in range(_MOST_QUIETS):
+            before = self._total
+            if before == begin:
+                return
+            sleep(_QUIET_SECONDS)
+            self._drain()
+            if self._total == before:
+                return
+
+    def _between(self, begin: int, end: int) -> bytes:
+        """Return what was printed from one byte to another, without the middle if that is long."""
+        kept_from = self._total - len(self._tail)
+        kept = self._tail[max(0, begin - kept_from) : max(0, end - kept_from)]
+        if end - begin <= len(kept) <= OUTPUT_BYTES:
+            return kept
+        head = kept[: OUTPUT_BYTES // 4] if begin >= kept_from else b""
+        tail = kept[len(head) :][-(OUTPUT_BYTES - len(head)) :]
+        return _joined(head, end - begin - len(head) - len(tail), tail)
 
     def close(self) -> None:
         """Stop reading, and forget the output."""
@@ -76,7 +122,7 @@ class ServerOutput:
         self._forget()
 
     def _forget(self) -> None:
-        self._head, self._tail, self._size = b"", b"", 0
+        self._head, self._tail, self._size, self._total = b"", b"", 0, 0
 
     def _read(self) -> None:
         poll = select.poll()
@@ -93,23 +139,12 @@ class ServerOutput:
                 self._head += data[: HEAD_BYTES - len(self._head)]
                 self._tail = (self._tail + data)[-TAIL_BYTES:]
                 self._size += len(data)
+                self._total += len(data)
+                self._tell(data)
 
 
-def decisive_line(output: str) -> str:
-    """Return the line of a server's output that best explains why it exited; empty if there is no output.
-
-    That is the last line of a Python traceback, the first of a Java one, the first `error:` line of a compiler, and
-    otherwise the last line.
-    """
-    lines = [line.rstrip() for line in output.splitlines() if line.strip()]
-    if _TRACEBACK in lines:
-        last = len(lines) - 1 - lines[::-1].index(_TRACEBACK)
-        return next((line for line in lines[last + 1 :] if not line.startswith(" ")), lines[-1])
-    for pattern in (_JAVA, _ERROR, _NODE):
-        find = pattern.search if pattern is _ERROR else pattern.match
-        if found := next((line for line in lines if find(line)), None):
-            return found.strip()
-    return lines[-1].strip() if lines else ""
+def _joined(head: bytes, left_out: int, tail: bytes) -> bytes:
+    return b"%b\n... %d bytes ...\n%b" % (head, left_out, tail) if left_out else head + tail
 
 
 def quote(line: str) -> str:

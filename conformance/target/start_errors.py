@@ -3,23 +3,41 @@
 import re
 import shlex
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from conformance.client.address import Address
-from conformance.target.output import decisive_line, one_line, quote
+from conformance.model.tracebacks import decisive_line, excerpt
+from conformance.target.output import one_line, quote
 from conformance.target.sockets import Listener, can_bind, resolve
 from conformance.target.start_files import build_hint, interpreter_of, manifest_of, shebang_of
 
 _LAST_LINES: Final = 200
 """How many lines of the output are searched for an error outside the decisive line."""
+_SHOWN_LINES: Final = 16
+_SHOWN_CHARACTERS: Final = 300
 _SIGNAL_STATUS: Final = 256
 """A guard exits with 256 - SIGNAL for a server that a signal has killed."""
 _EXCEPTION: Final = re.compile(r"Exception in thread |Caused by: |[\w.]+(Error|Exception)\b")
 _SIGNALS: Final = frozenset(int(number) for number in signal.Signals)
+
+
+class ServerStartError(Exception):
+    """The server cannot be started; the message says why, in one line.
+
+    `output` has lines that the server printed, if these say more.
+    """
+
+    def __init__(self, message: str, output: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.output = tuple(output)
+
+
+class AddressInUseError(ServerStartError):
+    """The server could not bind its address: it is in use."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +84,11 @@ class FailedStart:
             return f"{message}: {self.explain()}"
         line = decisive_line(self.output)
         return message + (f"; it printed: {quote(line)}" if line else "; it printed nothing")
+
+    def excerpt(self) -> list[str]:
+        """Return the lines of its output that show why, where they say more than the explanation."""
+        lines = [] if self._found is not None else excerpt(self.output, _SHOWN_LINES)
+        return [line[:_SHOWN_CHARACTERS] for line in lines] if len(lines) > 1 else []
 
     def _why_elsewhere(self, other: Listener, *, takes_port: bool) -> str:
         if other.port == self.address.port:

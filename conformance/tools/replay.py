@@ -3,7 +3,7 @@
 import base64
 import socket
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from conformance.client.raw_connection import RawConnection
 from conformance.client.recording import REPLAYED_BYTES, Recording, WireEntry, escape
@@ -40,7 +40,7 @@ def replay(
 ) -> None:
     """Send the recorded bytes, and read as many as were received; call `write_line` for each step and difference.
 
-    Raises ReplayError for a payload that was too long to be recorded.
+    Raises ReplayError for a payload that was too long to be recorded, and if not even the first client can connect.
     """
     peers: dict[int, RawConnection] = {}
     record = Recording()
@@ -51,6 +51,7 @@ def replay(
             try:
                 peers[number] = RawConnection(dial, record, number, timeout_seconds=timeout_seconds, deadline=deadline)
             except (Failure, Incomplete) as failure:
+                _check_connected(peers, failure)
                 write_line(f"{number} S: {failure}")
                 return
             continue
@@ -70,6 +71,13 @@ def replay(
             {"half-closed": peer.half_close, "reset": peer.reset, "closed": peer.close}[what]()
     for peer in peers.values():
         peer.close()
+
+
+def _check_connected(peers: Mapping[int, RawConnection], failure: Failure | Incomplete) -> None:
+    """Raise ReplayError if no client has connected: there is no server."""
+    if not peers:
+        message = f"cannot connect: {_got(failure)}; start the server first"
+        raise ReplayError(message) from failure
 
 
 def payload(entry: WireEntry) -> bytes:

@@ -21,6 +21,7 @@ from tests.broken_servers.style_sequential import Sequential
 from tests.broken_servers.style_threads import Threads
 
 MODULE = "tests.conformance.small_servers"
+TOO_MUCH = "a NUL is too much"
 HUNG_SECONDS = 30.0
 BUSY_SECONDS = 2.5
 LATE_SECONDS = 0.12
@@ -48,6 +49,8 @@ class EndsInTheNextBatch(Commands):
     def reply(self, raw: bytes) -> tuple[Parts, bool]:
         """End later."""
         if b"\0" in raw:
+            sys.stdout.write(f"{TOO_MUCH}\n")
+            sys.stdout.flush()
             exit_later(LATE_SECONDS)
         return super().reply(raw)
 

@@ -104,11 +104,12 @@ def test_a_seed_is_drawn_for_each_run_but_programs_get_a_fixed_one() -> None:
 def test_reproduces_a_run_with_non_default_options() -> None:
     fields = {option.field: example(option)[1] for option in RUN_OPTIONS}
     fields |= {option.field: (fields[option.field],) * 2 for option in RUN_OPTIONS if option.is_repeatable}
-    assert Options(**fields).command("-t", "x") == (
-        "conformance run --serve 'a b' --cwd 'a b' --fixtures x --proxy 'a b' --dialect 2018 --seed 7 --size 65536 "
-        "--clients 8 --timeout-scale 2.0 --scenarios 'a b' --scenarios 'a b' -t x"
+    assert Options(**fields).command("try", "x") == (
+        "conformance try x --serve 'a b' --cwd 'a b' --fixtures x --proxy 'a b' --dialect 2018 --seed 7 --size 65536 "
+        "--clients 8 --timeout-scale 2.0 --scenarios 'a b' --scenarios 'a b'"
     )
-    assert Options(address="127.0.0.1:9").command() == f"conformance run 127.0.0.1:9 --seed {FIXED_SEED}"
+    again = Options(address="127.0.0.1:9", select=("a", "b c"), skip=("d",)).run_command
+    assert again == "conformance run 127.0.0.1:9 --seed 2008 -t a -t 'b c' --skip d"
 
 
 @pytest.mark.parametrize(

@@ -103,11 +103,11 @@ def test_pages_and_recordings_are_escaped() -> None:
 def test_command_line_output_is_escaped(tmp_path: Path) -> None:
     recording = tmp_path / "run.ndjson"
     select = ("-t", "framing.one-command", "-t", "listings.*", "-t", "framing.lf-only", "--ndjson", str(recording))
-    done = conformance("run", "--serve", SERVER, *QUICK, *select)
+    done = conformance("run", "--serve", SERVER, *QUICK, *select, "-v")
     assert done.returncode == 1, done.stderr
     again = conformance("report", str(recording), "-v")
     replayed = conformance("replay", str(recording), "framing.one-command", "127.0.0.1:1")
-    shown = [done.stdout, done.stderr, again.stdout, replayed.stdout, recording.read_text("utf-8")]
+    shown = [done.stdout, done.stderr, again.stdout, replayed.stdout, replayed.stderr, recording.read_text("utf-8")]
     assert r"\x9b31m" in done.stdout
     assert acting("".join(shown)) == set()
 

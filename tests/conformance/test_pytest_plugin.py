@@ -133,7 +133,7 @@ def test_explains_a_failure_without_a_traceback(tmp_path: Path) -> None:
         "HFTP-8.1 ",
         "expected  an error status",
         "likely  ",
-        "conformance run --serve",
+        "conformance try paths.parent --serve",
         "1 C get_metadata ../hftp-s",
     ):
         assert words in done.stdout

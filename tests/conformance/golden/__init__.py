@@ -70,7 +70,9 @@ def events() -> list[Event]:
             got=HOSTILE,
             sent="qui\\nt\\r\\n",
             cause="what answers there is no HFTP server",
-            reproduce=["conformance run '[::1]:19500' -t framing.hostile", "printf 'qui\\nt\\r\\n' | nc ::1 19500"],
+            reproduce=["conformance try framing.hostile '[::1]:19500'", "printf 'qui\\nt\\r\\n' | nc ::1 19500"],
+            output=f"serving\nTraceback (most recent call last):\n  File x\nValueError: {HOSTILE}\nserving\n",
+            output_note="printed while it ran, and others beside it",
             transcript=[*_TALK, {"at": 0.1, "peer": 1, "what": "received", "bytes": 256, "data": HOSTILE[:256]}],
         ),
         *_result(

@@ -77,3 +77,45 @@ def test_close_does_not_wait_for_a_writer(output: ServerOutput) -> None:
 def resident_kib() -> int:
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def test_what_was_printed_since_a_moment_is_told_up_to_the_next_start(output: ServerOutput) -> None:
+    print_(output, "print('before')")
+    printed = output.listen()
+    assert printed(0.0) == ""
+    print_(output, "print('meanwhile')")
+    assert printed(0.0) == "meanwhile\n"
+    output.mark_start()
+    print_(output, "print('afterwards')")
+    assert printed(0.0) == "meanwhile\n"
+    since_the_start = output.listen()
+    output.mark_start()
+    print_(output, "print('in another start')")
+    assert since_the_start(0.0) == ""
+
+
+@pytest.mark.parametrize("size", [OUTPUT_BYTES, OUTPUT_BYTES + 1, TAIL_BYTES + 100])
+def test_of_much_that_was_printed_since_a_moment_the_middle_is_left_out(output: ServerOutput, size: int) -> None:
+    printed = output.listen()
+    print_(output, f"import sys; sys.stdout.write('begin' + 'x' * ({size} - 8) + 'end')")
+    found = printed(0.0)
+    assert found.endswith("end")
+    assert found.startswith("begin") == (size <= TAIL_BYTES)
+    assert (f"... {size - OUTPUT_BYTES} bytes ..." in found) == (size > OUTPUT_BYTES)
+    assert len(found) <= OUTPUT_BYTES + 30
+
+
+def test_a_server_that_has_not_printed_yet_is_waited_for(output: ServerOutput) -> None:
+    printed = output.listen()
+    writer = threading.Timer(0.05, os.write, (output.fileno(), b"late\n"))
+    writer.start()
+    assert printed(30.0) == "late\n"
+    writer.join()
+
+
+def test_what_is_printed_is_passed_on_as_it_comes(output: ServerOutput) -> None:
+    told: list[bytes] = []
+    output.tell(told.append)
+    print_(output, "print('one')")
+    output.end()
+    assert b"".join(told) == b"one\n"

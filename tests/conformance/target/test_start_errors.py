@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from conformance.cli import main
 from conformance.client.address import Address
+from conformance.model.tracebacks import decisive_line
 from conformance.target.managed_server import ManagedServer, ServerStartError, Start
-from conformance.target.output import decisive_line
 from conformance.target.sockets import free_port
 from conformance.target.start_errors import START_ERRORS, FailedStart
 from tests import INTERPRETER
+from tests.conformance.test_reaching import await_
 
 pytestmark = pytest.mark.once
 
@@ -254,3 +256,48 @@ def test_exception_takes_precedence_over_an_earlier_usage_text(tmp_path: Path) -
     output = "Usage: connect with nc\nTraceback (most recent call last):\n  x\nValueError: 2\n"
     failed = FailedStart("x", ["x"], tmp_path, Address("127.0.0.1", 1), output, 1)
     assert failed.explain() == "the server ended before it accepted a connection: ValueError: 2"
+
+
+@pytest.mark.parametrize(
+    ("output", "lines"),
+    [
+        ("loading\nTraceback (most recent call last):\n  File x\n    y\nKeyError: 'a'\nbye", 4),
+        ('log\nException in thread "main" a.B: c\n\tat d\n\tat e\nCaused by: e.F: g', 4),
+        ("\n".join(map(str, range(100))), 16),
+        ("one line", 0),
+        ("Traceback (most recent call last):\n  x\nModuleNotFoundError: No module named 'flask'", 0),
+        ("", 0),
+    ],
+)
+def test_enough_of_an_output_is_shown_where_the_line_does_not_explain_it(
+    output: str, lines: int, tmp_path: Path
+) -> None:
+    failed = FailedStart("x", ["x"], tmp_path, Address("127.0.0.1", 1), output, 1)
+    assert len(failed.excerpt()) == lines
+    assert all(line in output for line in failed.excerpt())
+
+
+def test_the_output_of_a_server_that_does_not_start_is_shown_below_the_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "server.py").write_text("def load():\n    return {}['\\x1b[31m']\n\nload()\n", "ascii")
+    report = tmp_path / "run.xml"
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--serve", f"{INTERPRETER} server.py {{port}}", f"--cwd={tmp_path}", f"--junit={report}"])
+    assert ended.value.code == 2
+    told = capfd.readouterr().err.splitlines()
+    assert told[0].endswith("the server ended before it accepted a connection: KeyError: '\\x1b[31m'")
+    assert told[1] == "  Traceback (most recent call last):"
+    assert told[-1] == "  KeyError: '\\x1b[31m'"
+    assert "in load" in report.read_text("utf-8")
+
+
+def test_what_a_python_server_prints_comes_at_once(tmp_path: Path) -> None:
+    program = "import time; print('no newline yet', end=''); time.sleep(99)"
+    start = Start(f'{INTERPRETER} -c "{program}" {{port}}')
+    server = ManagedServer(None, start, directory=tmp_path)
+    server.begin()
+    try:
+        await_(lambda: server.output() == "no newline yet")
+    finally:
+        server.close()
