@@ -1,6 +1,7 @@
-"""Runs one broken server, or one that is odd but correct.
+"""Runs one broken server, one with several bugs, or one that is odd but correct.
 
-`python -m tests.broken_servers NAME --port 0 --port-file FILE -d DIRECTORY`; `--list` shows the names.
+`python -m tests.broken_servers NAME --port 0 --port-file FILE -d DIRECTORY`; `--list` shows the names, and
+`composed.py` says how they are put together.
 """
 
 import socket
@@ -11,17 +12,18 @@ from pathlib import Path
 from tests.broken_servers import running
 from tests.broken_servers.all_bugs import BUGS, STYLES
 from tests.broken_servers.commands import DIALECTS, Commands
+from tests.broken_servers.composed import composed
 from tests.broken_servers.odd_servers import ODD
 
 
 def prepare(name: str, directory: Path, dialect: str) -> tuple[Callable[[str, int], socket.socket], running.Serve]:
     """Return how a server listens and serves."""
-    if name in BUGS:
-        server = BUGS[name].server(directory, dialect)
-    elif name in ODD:
+    if name in ODD:
         server = ODD[name].factory(directory, dialect)
-    else:
+    elif name.startswith("correct-"):
         server = STYLES[name.removeprefix("correct-")](Commands(directory, dialect))
+    else:
+        server = composed(name).server(directory, dialect)
     return server.listen, server.serve
 
 
@@ -29,7 +31,7 @@ def first_dialect(name: str) -> str:
     """Return what a server speaks unless it is told otherwise."""
     if name in ODD:
         return ODD[name].dialects[0]
-    return BUGS[name].dialects[0] if name in BUGS else DIALECTS[0]
+    return DIALECTS[0] if name.startswith("correct-") else composed(name).dialects[0]
 
 
 NAMES = (
@@ -42,7 +44,9 @@ assert len(NAMES) == len(BUGS) + len(ODD) + len(STYLES), "a name is there twice"
 
 def main(arguments: list[str]) -> int:
     """Serve by the command line; return the exit status."""
-    return running.run(arguments, NAMES, prepare, first_dialect)
+    name = next(iter(arguments), "")
+    together = {name: composed(name).sentence} if {"+", "@"} & set(name) else {}
+    return running.run(arguments, NAMES | together, prepare, first_dialect)
 
 
 if __name__ == "__main__":

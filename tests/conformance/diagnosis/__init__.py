@@ -1,0 +1,1 @@
+"""Tests of the diagnosis: its causes, its signatures, and what it makes of runs."""
