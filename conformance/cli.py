@@ -14,6 +14,7 @@ from conformance import __version__
 from conformance.cli_errors import Commands, ended
 from conformance.client.address import check_proxy, dial, parse_address
 from conformance.config import DIALECT_MISSING, PROGRAM, Options
+from conformance.diagnosis.diagnose import with_diagnosis
 from conformance.fixtures.local import write_for_others
 from conformance.model.activity import Activity
 from conformance.model.events import LINE_BYTES, Event, EventError, RunEnd, read_events
@@ -223,7 +224,7 @@ def list_(*, select: tuple[str, ...], dialect: str, requirements: bool, scenario
 @click.argument("identifier", metavar="ID")
 @_options_of_run["scenarios"]
 def explain(*, identifier: str, scenarios: tuple[str, ...]) -> int:
-    """Explain a scenario, or a requirement and how it is tested."""
+    """Explain a scenario, a requirement and how it is tested, or a cause of failures and how to mend it."""
     click.echo(printable_lines(explained(identifier, catalogue(scenarios))))
     return Exit.CONFORMANT
 
@@ -273,7 +274,7 @@ def report(
     *, recordings: tuple[Path, ...], verbose: bool, ndjson: str | None, junit: str | None, html: str | None
 ) -> int:
     """Recreate the reports of recorded runs; exit with the most serious of their statuses."""
-    events = [event for recording in recordings for event in _events(recording)]
+    events = [event for recording in recordings for event in with_diagnosis(_events(recording))]
     statuses = {Exit(event.exit) for event in events if isinstance(event, RunEnd)}
     with reports(ndjson, {}, is_verbose=verbose) as sink:
         for event in events:

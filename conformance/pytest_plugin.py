@@ -14,7 +14,6 @@ exist on POSIX only, are imported when --hftp or --hftp-serve is given.
 import contextlib
 import os
 import tempfile
-import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
 _PACKAGE: Final = Path(__file__).resolve().parent
 _LOCK: Final = "hftp_lock"
-_PROBLEMS: Final = "hftp_problems"
+_SUMMARY: Final = "hftp_summary"
 _ASKING: Final = ("hftp", "hftp_serve")
 
 
@@ -90,8 +89,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session_runner = session.config.stash[_SESSION_RUNNER]
         session_runner.close()
         if hasattr(session.config, "workeroutput"):
-            session.config.workeroutput[_PROBLEMS] = session_runner.problems
-        elif session_runner.problems and session.exitstatus == pytest.ExitCode.OK:
+            session.config.workeroutput[_SUMMARY] = session_runner.summary.recorded()
+        elif session_runner.summary.problems and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -99,13 +98,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401  (a class of pytest-xdist, which may be missing)
     """Take over what a worker of pytest-xdist has found in the end."""
     if _SESSION_RUNNER in node.config.stash:
-        node.config.stash[_SESSION_RUNNER].problems += getattr(node, "workeroutput", {}).get(_PROBLEMS, [])
+        node.config.stash[_SESSION_RUNNER].summary.take(getattr(node, "workeroutput", {}).get(_SUMMARY, {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Show what the server has done to its directory, and what could not be removed."""
-    for problem in config.stash[_SESSION_RUNNER].problems if _SESSION_RUNNER in config.stash else []:
-        terminalreporter.write_line(printable(f"hftp: {problem}"), red=True)
+    """Show what is wrong with the server, what it has done to its directory, and what could not be removed."""
+    if _SESSION_RUNNER in config.stash:
+        config.stash[_SESSION_RUNNER].summary.show(terminalreporter)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -176,13 +175,15 @@ class _SessionRunner:
     """The runner, from collection to the end of the session; the controller of pytest-xdist never starts it."""
 
     def __init__(self, config: pytest.Config) -> None:
+        from conformance.reports.pytest_summary import SessionSummary  # noqa: PLC0415  (see above)
+
+        self.summary = SessionSummary()  # of all workers of pytest-xdist, in their controller
         self.options = _options(config)
         self._lock_path: str = getattr(config, "workerinput", {}).get(_LOCK, "")
         self._is_lock_ours = False
         self._runner: Runner | None = None
         self._environment: Environment | None = None
         self._stack = contextlib.ExitStack()
-        self.problems: list[str] = []  # what was found when the files were removed
 
     def runner(self) -> "Runner":
         """Return the runner, started on first use; raise one of `cli_errors.USAGE_ERRORS`."""
@@ -193,9 +194,8 @@ class _SessionRunner:
 
             found = catalogue(self.options.scenarios)
             with self.locked(alone=True):
-                self._environment = self._stack.enter_context(Environment(self.options))
-                runner = Runner(self.options, found, lambda _event: None, self._environment)
-                self._runner = self._stack.enter_context(runner)
+                environment = self._environment = self._stack.enter_context(Environment(self.options))
+                self._runner = self._stack.enter_context(Runner(self.options, found, self.summary, environment))
         return self._runner
 
     def judge(self, scenario: "Scenario") -> "Result":
@@ -231,7 +231,7 @@ class _SessionRunner:
         """Stop the server, and remove the files."""
         self._stack.close()
         if self._environment is not None:
-            self.problems = self._environment.end().serious()
+            self.summary.problems = self._environment.end().serious()
         if self._is_lock_ours:
             Path(self._lock_path).unlink(missing_ok=True)
 
@@ -274,6 +274,7 @@ class ScenarioItem(pytest.Item):
     def runtest(self) -> None:
         """Run the scenario; raise ScenarioFailed, or skip."""
         from conformance.model.verdicts import MEANINGS, Verdict  # noqa: PLC0415  (see above)
+        from conformance.reports.pytest_summary import with_heading  # noqa: PLC0415
 
         session_runner = self.config.stash[_SESSION_RUNNER]
         result = session_runner.judge(self.scenario)
@@ -287,9 +288,9 @@ class ScenarioItem(pytest.Item):
             pytest.skip(printable(f"{verdict.value}: {result.got}"))
         is_failure = verdict in {Verdict.FAIL, Verdict.ERROR}
         if is_failure or (verdict is Verdict.WARN and session_runner.options.fail_on == "should"):
-            raise ScenarioFailed(_explained(result))
+            raise ScenarioFailed(with_heading(result))
         if verdict in {Verdict.WARN, Verdict.FLAKY}:
-            self.warn(HftpWarning(f"{verdict.value}: {_explained(result)}"))
+            self.warn(HftpWarning(f"{verdict.value}: {with_heading(result)}"))
         elif result.got:
             self.add_report_section("call", "hftp", printable(f"{result.scenario}: {result.got}") + "\n")
 
@@ -307,9 +308,3 @@ class ScenarioItem(pytest.Item):
     def reportinfo(self) -> tuple[Path, int, str]:
         """Return the heading of a failure; warnings need a line number, too."""
         return self.path, 0, printable(f"{self.scenario.id}: {self.scenario.title}")
-
-
-def _explained(result: "Result") -> str:
-    from conformance.reports.text import in_full  # noqa: PLC0415  (see above)
-
-    return f"{printable(f'{result.scenario}: {result.title}')}\n{textwrap.indent(in_full(result), '  ')}"

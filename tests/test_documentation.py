@@ -27,6 +27,7 @@ from sybil.parsers.markdown import CodeBlockParser
 from conformance import cli as conformance_cli
 from conformance import pytest_plugin
 from conformance.config import FIXED_SEED
+from conformance.diagnosis.root_causes import root_causes
 from conformance.model.events import SCHEMA
 from conformance.model.verdicts import MEANINGS, Exit, Verdict
 from conformance.runner.selection import read_baseline
@@ -145,7 +146,10 @@ def run_session(example: Example) -> None:
 
 
 def run_failure(example: Example) -> None:
-    """Judge the server of the README's pictures: the report has the lines of the example."""
+    """Judge the server of the README's pictures: the report has the lines of the example; or look at a diagnosis."""
+    if "causes explain" in example.parsed:
+        check_diagnosis(example.parsed)
+        return
     scenario = re.match(r"FAIL (\S+):", example.parsed)
     if scenario is None:
         run_try(example)
@@ -177,6 +181,17 @@ def run_try(example: Example) -> None:
         process.send_signal(signal.SIGINT)
     changing = re.compile(r"^ +[0-9.]+|(?<=127\.0\.0\.1[: ])[0-9]+|(?<=directory  ).*", re.MULTILINE)
     assert changing.sub("", "".join(told)) == changing.sub("", example.parsed)
+
+
+def check_diagnosis(text: str) -> None:
+    """Find the causes of a diagnosis, with their titles and severities, and its examples."""
+    rows = re.findall(
+        r"^  (\w+(?: \w+)?) +(\S.*)\n +\d+ scenarios, such as ([^;]+);.* explain (\S+)$", text, re.MULTILINE
+    )
+    assert len(rows) == int(text.split(maxsplit=1)[0])
+    for severity, title, scenario, cause in rows:
+        assert (severity, title) == (root_causes()[cause].severity, root_causes()[cause].title)
+        assert scenario in known_ids()
 
 
 def read_toml(example: Example) -> None:

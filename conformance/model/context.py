@@ -17,8 +17,8 @@ from conformance.client.tolerant import TolerantClient
 from conformance.failures import Failure, Kind, Unsupported
 from conformance.fixtures.base import Fixture, Fixtures
 from conformance.fixtures.words import Words
-from conformance.model.templates import filled
 from conformance.model.activity import Activity
+from conformance.model.templates import filled
 
 SCENARIO_TIMEOUTS: Final = 10.0
 """Default time limit of a scenario, in multiples of one timeout."""

@@ -7,10 +7,11 @@ The schema, version 1. Each event is a JSON object with `type` and the fields of
 | `run-start` | first, once | the server, the suite and its options, and the deselected scenarios |
 | `scenario-start` | a scenario starts | `scenario` |
 | `result` | a scenario ended, once for each | everything about it |
+| `diagnosis` | all results are there, once | what is wrong with the server, of which the failures are symptoms |
 | `run-end` | last, once; missing if the suite was killed | counts, exit status, problems |
 
-Within a version, fields may be added, but none is removed or changes its meaning. Readers ignore unknown fields, and
-check the types of the others.
+Within a version, types of events and fields may be added, but none is removed or changes its meaning. Readers ignore
+unknown fields, and check the types of the others.
 """
 
 import json
@@ -101,6 +102,40 @@ class Result(msgspec.Struct, frozen=True, tag_field="type", tag="result"):
     """What to know about the output: that others ran meanwhile, or that the scenario provokes the error in it."""
 
 
+class DiagnosedCause(msgspec.Struct, frozen=True):
+    """A mistake that the server probably has, from `conformance/diagnosis/causes.toml`."""
+
+    id: str
+    """The id of the cause."""
+    title: str
+    """What is wrong, in the words of somebody who looks at the code."""
+    severity: str
+    """security, data loss, wrong answer or style."""
+    why: str = ""
+    """Why the protocol cares."""
+    fix: str = ""
+    """How to mend it."""
+    code: dict[str, str] = msgspec.field(default_factory=dict)
+    """Code that mends it, by the name of the language."""
+    scenarios: list[str] = msgspec.field(default_factory=list)
+    """The failures that it explains."""
+    example: str = ""
+    """The one of them that shows it best."""
+
+
+class Diagnosis(msgspec.Struct, frozen=True, tag_field="type", tag="diagnosis"):
+    """The causes of the failures: the fewest that explain them; what is not certain enough is left out."""
+
+    causes: list[DiagnosedCause]
+    """The most serious first."""
+    failures: int
+    """The number of failures and warnings, except known ones."""
+    explained: int
+    """How many of them the causes explain."""
+    unexplained: list[str] = msgspec.field(default_factory=list)
+    """The others."""
+
+
 class RunEnd(msgspec.Struct, frozen=True, tag_field="type", tag="run-end"):
     """The end of a run."""
 
@@ -116,7 +151,7 @@ class RunEnd(msgspec.Struct, frozen=True, tag_field="type", tag="run-end"):
     """If the dialect was inferred: by other dialects, ids of further scenarios that would fail, and maybe more do."""
 
 
-Event = RunStart | ScenarioStart | Result | RunEnd
+Event = RunStart | ScenarioStart | Result | Diagnosis | RunEnd
 Sink = Callable[[Event], None]
 """Consumes events; never called by two threads at once."""
 

@@ -1,4 +1,4 @@
-"""The HTML report: one self-contained page with a summary, then the failures, then all results.
+"""The HTML report: one self-contained page with a summary, the causes, the failures, and all results.
 
 This module prepares the data; the markup is the template `html.jinja`, the style `html.css`.
 """
@@ -13,7 +13,7 @@ from markupsafe import Markup
 from conformance.model.events import Event, Result
 from conformance.model.verdicts import MEANINGS, Exit, Verdict
 from conformance.printable import printable_lines
-from conformance.reports.text import Run, explanation, gathered, printed, printed_error, traffic
+from conformance.reports.text import Run, explained, explanation, gathered, printed, printed_error, symptoms, traffic
 from conformance.spec.reader import specification
 
 KNOWN: Final = "known"
@@ -49,6 +49,9 @@ def _shown(run: Run, number: int) -> dict[str, object]:
         "problems": run.end.problems if run.end else [],
         "deviations": run.start.deviations,
         "counts": _counts(run.results),
+        "diagnosis": explained(run.diagnosis) if run.diagnosis else "",
+        "causes": run.diagnosis.causes if run.diagnosis else [],
+        "unexplained": len(run.diagnosis.unexplained) if run.diagnosis else 0,
         "explained": [row for verdict in _EXPLAINED for row in run.results if row.verdict == verdict and not row.known],
         "left_out": _left_out(run.results),
         "chapters": _by_chapter(run.results),
@@ -122,6 +125,7 @@ ENVIRONMENT.globals |= {
     "explanation": explanation,
     "printed": printed,
     "printed_error": printed_error,
+    "symptoms": symptoms,
     "verdict_of": _verdict,
     "wire_of": _wire,
 }

@@ -3,14 +3,14 @@
 A warning is a passed test case with a note in its output, unless the run has --fail-on should.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 from xml.etree import ElementTree as ET
 
 from conformance.model.events import Event, Result, RunEnd
 from conformance.model.verdicts import MEANINGS, Exit, Verdict
 from conformance.printable import printable_lines
-from conformance.reports.text import PRINTED, Run, gathered, in_full, printed
+from conformance.reports.text import PRINTED, Run, explained, gathered, in_full, printed
 
 SUITE: Final = "hftp-conformance"
 
@@ -34,7 +34,7 @@ def junit(events: Iterable[Event]) -> str:
 def _suite(run: Run) -> ET.Element:
     suite = ET.Element("testsuite", name=SUITE)
     properties = ET.SubElement(suite, "properties")
-    for name, value in (*run.facts.items(), ("outcome", run.outcome)):
+    for name, value in (*run.facts.items(), ("outcome", run.outcome), *_diagnosis(run)):
         ET.SubElement(properties, "property", name=name, value=printable_lines(value))
     counts = {"failure": 0, "error": 0, "skipped": 0}
     for result in run.results:
@@ -60,6 +60,14 @@ def _suite(run: Run) -> ET.Element:
     if run.end is None or run.end.problems:
         _say(suite, "system-err", "\n".join(run.end.problems if run.end else [run.outcome]))
     return suite
+
+
+def _diagnosis(run: Run) -> Iterator[tuple[str, str]]:
+    """Yield how much is explained, and each cause, as properties."""
+    if run.diagnosis is not None and run.diagnosis.causes:
+        yield "diagnosis", explained(run.diagnosis)
+        for cause in run.diagnosis.causes:
+            yield f"cause {cause.id}", f"{cause.severity}: {cause.title} ({', '.join(cause.scenarios)})"
 
 
 def _unstarted(end: RunEnd) -> ET.Element:

@@ -1,4 +1,7 @@
-"""The terminal report: progress, explained failures, and a summary that fits on one screen."""
+"""The terminal report: progress, then the causes, the failures in full, and a summary that fits on one screen.
+
+Failures are shown when all results are there, so that what is wrong stands before what it leads to.
+"""
 
 from collections import defaultdict
 from typing import Final
@@ -8,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance.model.activity import Activity
-from conformance.model.events import Event, Result, RunEnd, RunStart
+from conformance.model.events import DiagnosedCause, Diagnosis, Event, Result, RunEnd, RunStart
 from conformance.model.verdicts import MEANINGS, Exit, Verdict
 from conformance.printable import printable
 from conformance.reports.status_line import StatusLine
-from conformance.reports.text import judged_as, printed, printed_error
+from conformance.reports.text import advice, explained, judged_as, printed, printed_error, symptoms
 
 EXPLAINED: Final = (Verdict.FAIL, Verdict.ERROR, Verdict.WARN, Verdict.FLAKY)
 """The verdicts that are explained in full, the most serious first."""
@@ -21,6 +24,7 @@ _REASONS: Final = 3
 """How many reasons are shown for each verdict of scenarios that did not run."""
 _IN_FULL: Final = 20
 """How many failures are explained in full; later ones get one line each, because many failures share one cause."""
+_SEVERITIES: Final = {"security": "bold red", "data loss": "red", "wrong answer": "yellow", "style": "cyan"}
 _SENTENCES: Final = {
     Exit.CONFORMANT: ("green", "conformant"),
     Exit.NOT_CONFORMANT: ("bold red", "not conformant"),
@@ -44,7 +48,7 @@ class TerminalReport:
         self._console = console
         self._is_verbose = is_verbose
         self._results: list[Result] = []
-        self._explained = 0
+        self._unshown: list[Result] = []
         self._start: RunStart | None = None
         self._status = StatusLine(console, activity) if activity is not None else None
 
@@ -54,6 +58,8 @@ class TerminalReport:
             self._begin(event)
         elif isinstance(event, Result):
             self._take(event)
+        elif isinstance(event, Diagnosis):
+            self._show_diagnosis(event)
         elif isinstance(event, RunEnd):
             self.close()
             self._finish(event)
@@ -64,14 +70,18 @@ class TerminalReport:
             self._status.start()
 
     def close(self) -> None:
-        """End the status line."""
+        """End the status line, and show the failures of a run that was cut short."""
+        self._stop_status()
+        self._show_failures()
+
+    def _stop_status(self) -> None:
         if self._status is not None:
             self._status.stop()
 
     def _begin(self, start: RunStart) -> None:
         self._start = start
         self._results = []
-        self._explained = 0
+        self._unshown = []
         left = f", {len(start.deselected)} deselected" if start.deselected else ""
         basis = f" ({start.dialect_basis})" if start.dialect_basis else ""
         clients = "" if start.is_concurrent else ", one client at a time"
@@ -92,17 +102,44 @@ class TerminalReport:
         if self._status is not None:
             self._status.count(verdict, is_known=bool(result.known))
         if verdict in EXPLAINED and not result.known:
-            self._explained += 1
-            if self._explained <= _IN_FULL or self._is_verbose:
-                self._explain(result, verdict)
-            else:
-                self._summarize(result, verdict)
+            self._unshown.append(result)
         elif self._is_verbose:
             detail = f": {result.known or result.got}" if result.known or result.got else ""
             self._console.print(
                 _text((f"{verdict.value:<11} ", MEANINGS[verdict].style), result.scenario, (detail, "dim")),
                 soft_wrap=True,
             )
+
+    def _show_diagnosis(self, diagnosis: Diagnosis) -> None:
+        """Print the causes, two lines each, and then the failures."""
+        self._stop_status()
+        if said := explained(diagnosis):
+            self._console.print(_text((said, "bold")))
+            for cause in diagnosis.causes:
+                self._show_cause(cause)
+            left = len(diagnosis.unexplained)
+            if left:
+                self._console.print(_text((f"  {left} without a known cause", "dim")))
+            self._console.print()
+        self._show_failures()
+
+    def _show_cause(self, cause: DiagnosedCause) -> None:
+        style = _SEVERITIES.get(cause.severity, "")
+        self._console.print(_text((f"  {cause.severity:<12} ", style), (cause.title, "bold")), soft_wrap=True)
+        rest = f"{symptoms(cause)}; {advice(cause)}"
+        self._console.print(_text(f"  {'':<12} ", (rest, "dim")), soft_wrap=True)
+
+    def _show_failures(self) -> None:
+        """Print the failures that are not shown yet: some in full, further ones in one line each."""
+        for number, result in enumerate(self._unshown):
+            verdict = Verdict(result.verdict)
+            if number < _IN_FULL or self._is_verbose:
+                self._explain(result, verdict)
+                continue
+            if number == _IN_FULL:
+                self._console.print("further failures, one line each (in full: -v, --html, or -t ID)", style="dim")
+            self._summarize(result, verdict)
+        self._unshown = []
 
     def _explain(self, result: Result, verdict: Verdict) -> None:
         """Print the requirement, what was sent, expected and got, the likely cause, and how to reproduce it."""
@@ -125,8 +162,6 @@ class TerminalReport:
             self._console.print(_text((f"  {name:<9} ", "dim"), value), soft_wrap=True)
 
     def _summarize(self, result: Result, verdict: Verdict) -> None:
-        if self._explained == _IN_FULL + 1:
-            self._console.print("further failures, one line each (in full: -v, --html, or -t ID)", style="dim")
         detail = f": expected {result.expected}, got {result.got}" if result.expected else f": {result.got}"
         head = (verdict.value.upper(), MEANINGS[verdict].style)
         self._console.print(_text(head, f" {result.scenario}", detail), soft_wrap=True)

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from conformance.client.recording import WireEntry, escape
-from conformance.model.events import Event, Result, RunEnd, RunStart
+from conformance.model.events import DiagnosedCause, Diagnosis, Event, Result, RunEnd, RunStart
 from conformance.model.tracebacks import error_line
 from conformance.model.verdicts import Exit
 from conformance.printable import printable
@@ -56,6 +56,7 @@ class Run:
     start: RunStart
     results: list[Result] = field(default_factory=list)
     end: RunEnd | None = None
+    diagnosis: Diagnosis | None = None
 
     @property
     def outcome(self) -> str:
@@ -94,9 +95,41 @@ def gathered(events: Iterable[Event]) -> list[Run]:
             runs.append(Run(event))
         elif runs and isinstance(event, Result):
             runs[-1].results.append(event)
+        elif runs and isinstance(event, Diagnosis):
+            runs[-1].diagnosis = event
         elif runs and isinstance(event, RunEnd):
             runs[-1].end = event
     return runs
+
+
+def explained(diagnosis: Diagnosis) -> str:
+    """Return how many causes explain how many failures; empty if there is no cause."""
+    causes = len(diagnosis.causes)
+    if not causes:
+        return ""
+    named = "1 cause explains" if causes == 1 else f"{causes} causes explain"
+    return f"{named} {diagnosis.explained} of {diagnosis.failures} failures and warnings"
+
+
+def symptoms(cause: DiagnosedCause) -> str:
+    """Return what shows a cause: how many scenarios, and the best of them."""
+    count = len(cause.scenarios)
+    return cause.example if count == 1 else f"{count} scenarios, such as {cause.example}"
+
+
+def in_short(diagnosis: Diagnosis) -> list[str]:
+    """Return the causes in lines of plain text; none if there is no cause."""
+    if not diagnosis.causes:
+        return []
+    lines = [explained(diagnosis)]
+    for cause in diagnosis.causes:
+        lines += [f"  {cause.severity:<12} {cause.title}", f"  {'':<12} {symptoms(cause)}; {advice(cause)}"]
+    return lines
+
+
+def advice(cause: DiagnosedCause) -> str:
+    """Return where to read how to mend a cause."""
+    return f"how to mend it: conformance explain {cause.id}"
 
 
 def explanation(result: Result) -> Iterator[tuple[str, str]]:

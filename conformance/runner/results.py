@@ -1,4 +1,4 @@
-"""The results of a run: each is judged, checked against the baseline, emitted and counted here."""
+"""The results of a run: each is judged, checked against the baseline, emitted and counted here, and then diagnosed."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
@@ -10,6 +10,7 @@ import msgspec
 from conformance import __version__
 from conformance.client.address import Address
 from conformance.config import Options
+from conformance.diagnosis.diagnose import diagnose
 from conformance.fixtures.local import LocalFixtures
 from conformance.model.events import Result, RunEnd, RunStart, ScenarioStart, Sink
 from conformance.model.scenario import Scenario
@@ -35,6 +36,7 @@ class Results:
         self._baseline = read_baseline(options.baseline) if options.baseline else None
         self._started = monotonic()
         self._dialect = ""
+        self._deviations: list[str] = []
         self._reproduction: Reproduction
 
     def __contains__(self, identifier: str) -> bool:
@@ -55,6 +57,7 @@ class Results:
     def begin(self, start: RunStart, address: Address) -> None:
         """Emit the start of the run, against a server at an address."""
         self._dialect = start.dialect
+        self._deviations = start.deviations
         self._reproduction = Reproduction(self._options, address, keeps_files=start.fixtures != LocalFixtures.kind)
         self._sink(start)
 
@@ -82,7 +85,7 @@ class Results:
         is_faulty: bool = False,
         would_fail: Mapping[str, list[str]] | None = None,
     ) -> RunEnd:
-        """Emit and return the end of the run, from the results so far.
+        """Emit the diagnosis and the end of the run, from the results so far, and return the end.
 
         `problems` are reasons why scenarios are missing, and `server_problems` what no single scenario causes; the
         run `fails` whatever the results are, or the suite `is_faulty`. `output` is the tail of the server's output, and
@@ -105,6 +108,7 @@ class Results:
             output=output,
             would_fail=dict(would_fail or {}),
         )
+        self._sink(diagnose(self._rows.values(), self._deviations))
         self._sink(end)
         return end
 

@@ -1,22 +1,28 @@
-"""Explain scenarios and requirements, without a server."""
+"""Explain scenarios, requirements and causes of failures, without a server."""
 
 from collections.abc import Sequence
 from typing import Any
 
+from conformance.diagnosis.root_causes import RootCause, root_causes
 from conformance.model.scenario import Catalogue, Scenario
 from conformance.runner.selection import SelectionError, like
 from conformance.spec.reader import Requirement, specification
 
 
 def explained(identifier: str, scenarios: Catalogue) -> str:
-    """Explain a scenario, or a requirement and the scenarios that test it; raise SelectionError."""
+    """Explain a scenario, a cause, or a requirement and the scenarios that test it; raise SelectionError."""
     if identifier in scenarios:
         return _scenario(scenarios[identifier])
+    if identifier in root_causes():
+        return _cause(root_causes()[identifier])
     try:
         row = specification()[identifier]
     except KeyError:
-        known = [*(scenario.id for scenario in scenarios), *(row.id for row in specification())]
-        message = f"{identifier!r} is neither a scenario nor a requirement{like(identifier, known)} (conformance list)"
+        known = [*(scenario.id for scenario in scenarios), *(row.id for row in specification()), *root_causes()]
+        message = (
+            f"{identifier!r} is neither a scenario nor a requirement nor a cause{like(identifier, known)}"
+            " (conformance list)"
+        )
         raise SelectionError(message) from None
     return _requirement(row, [scenario for scenario in scenarios if scenario.requirement == row.id])
 
@@ -26,6 +32,13 @@ def _requirement(row: Requirement, tested: Sequence[Scenario]) -> str:
     lines += [f"  {scenario.id}: {scenario.title}" for scenario in tested]
     if not tested:
         lines.append(f"  not tested: {row.untestable or 'there is no scenario yet'}")
+    return "\n".join(lines)
+
+
+def _cause(cause: RootCause) -> str:
+    lines = [f"{cause.id}, {cause.severity}: {cause.title}", f"  why   {cause.why}", f"  mend  {cause.fix}"]
+    for language, code in cause.code.items():
+        lines += ["", f"  {language}:", *(f"    {line}".rstrip() for line in code.splitlines())]
     return "\n".join(lines)
 
 

@@ -2,7 +2,8 @@
 
 `python -m tests.conformance.sweep` shows for each planted bug the seconds and the verdicts, and for all of them the
 median, the 90th percentile and the worst. `--runs 3` compares the verdicts of several runs, `--load 2` keeps so many
-processors busy meanwhile, and names choose some servers of the kill matrix, of the odd ones, or `correct-...`.
+processors busy meanwhile, and names choose some servers of the kill matrix, of the odd ones, `correct-...`, or servers
+that are put together from bugs (`tests/broken_servers/composed.py`).
 """
 
 import argparse
@@ -18,13 +19,15 @@ from time import monotonic
 from typing import NamedTuple
 
 from conformance.config import Options
-from conformance.model.events import Event, Result
+from conformance.diagnosis.diagnose import symptom
+from conformance.model.events import Event, Result, RunStart
 from conformance.runner.runner import Runner
 from conformance.scenarios import catalogue
 from conformance.target.environment import Environment
 from tests.broken_servers import forking
 from tests.broken_servers.__main__ import NAMES, first_dialect
 from tests.broken_servers.all_bugs import BUGS
+from tests.broken_servers.composed import ComposedError, composed
 from tests.conformance.repetitions import Verdicts, differences, load
 
 SCENARIOS = catalogue()
@@ -39,12 +42,17 @@ class Judged(NamedTuple):
     counts: dict[str, int]
     verdicts: Verdicts
     exit: int
+    symptoms: dict[str, str]
+    """How scenarios failed, as the diagnosis sees it."""
+    deviations: list[str]
+    """The constant deviations that were found."""
 
 
-def judge(name: str) -> Judged:
-    """Judge a server with the options that a user has by default, and its dialect."""
+def judge(name: str, select: Iterable[str] = ()) -> Judged:
+    """Judge a server with the options that a user has by default, and its dialect; by some scenarios, or by all."""
     dialect = first_dialect(name)
-    options = Options(serve=shlex.join([name, "-p", "{port}", "-d", "{dir}", "--dialect", dialect]), dialect=dialect)
+    serve = shlex.join([name, "-p", "{port}", "-d", "{dir}", "--dialect", dialect])
+    options = Options(serve=serve, dialect=dialect, select=tuple(select))
     events: list[Event] = []
     began = monotonic()
     with (
@@ -54,7 +62,9 @@ def judge(name: str) -> Judged:
         end = runner.run()
     results = [event for event in events if isinstance(event, Result)]
     verdicts = {result.scenario: (result.verdict.value, result.kind) for result in results}
-    return Judged(monotonic() - began, end.counts, verdicts, end.exit)
+    symptoms = {result.scenario: symptom(result) for result in results if result.kind}
+    start = next(event for event in events if isinstance(event, RunStart))
+    return Judged(monotonic() - began, end.counts, verdicts, end.exit, symptoms, start.deviations)
 
 
 def share_memory() -> None:
@@ -86,8 +96,10 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="where to write a line for each server and run")
     arguments = parser.parse_args()
     share_memory()
-    if unknown := sorted(set(arguments.names) - set(NAMES)):
-        parser.error(f"no such server: {', '.join(unknown)}")
+    try:
+        _ = [composed(name) for name in arguments.names if name not in NAMES]
+    except ComposedError as error:
+        parser.error(str(error))
     names = arguments.names or list(BUGS)
     first: dict[str, Judged] = {}
     changed: list[str] = []

@@ -121,6 +121,7 @@ def test_pytest_and_command_line_have_the_same_verdicts(
     by_pytest = verdicts_of_pytest(tmp_path)
     assert {name: verdict for name, (verdict, _) in by_pytest.items()} == by_command_line, done.stdout
     assert set(by_command_line.values()) == expected
+    assert ("hftp diagnosis" in done.stdout) == bool(expected & {"fail", "warn"})
     assert all(outcome == OUTCOMES[verdict] for verdict, outcome in by_pytest.values())
     assert done.returncode == ("fail" in expected), done.stdout
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.broken_servers.all_bugs import BUGS, STYLES
 from tests.broken_servers.composed import ComposedError, composed, style_of
-from tests.conformance import sessions
+from tests.conformance import in_process
 
 
 def test_a_bug_alone_is_itself() -> None:
@@ -42,5 +42,5 @@ def test_what_does_not_go_together_is_refused(name: str, reason: str) -> None:
 @pytest.mark.once
 def test_a_server_of_two_bugs_has_both() -> None:
     name = "number-by-int+quit-ignores-arguments@forks"
-    run = sessions.judge(name, "arguments.plus-offset", "commands.quit-with-argument-goes-on", "framing.one-command")
+    run = in_process.judge(name, "arguments.plus-offset", "commands.quit-with-argument-goes-on", "framing.one-command")
     assert len(run.with_verdict("fail", "warn")) == 2

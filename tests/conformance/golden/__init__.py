@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from conformance.model.events import Event, Result, RunEnd, RunStart, ScenarioStart
+from conformance.model.events import DiagnosedCause, Diagnosis, Event, Result, RunEnd, RunStart, ScenarioStart
 from conformance.model.verdicts import Exit
 from conformance.reports.html import html
 from conformance.reports.junit import junit
@@ -98,6 +98,23 @@ def events() -> list[Event]:
         *_result("paths.parent", "HFTP-8.1", "MUST", "incomplete", got="needs a file outside the served directory"),
         *_result("your-own.scenario", "HFTP-2.2", "MUST", "error", got="KeyError: 'x' at your_own.py:7"),
         *_result("slices.random", "HFTP-6.2", "MUST", "flaky", attempts=2, got="first: expected 0 OK, got nothing"),
+        Diagnosis(
+            causes=[
+                DiagnosedCause(
+                    id="lf-ends-a-line",
+                    title="A bare LF ends a command",
+                    severity="wrong answer",
+                    why="A line ends in CR LF.",
+                    fix=f"Look for {HOSTILE}",
+                    code={"Python": "if line < 3:\n    return", "C": "return a && b;"},
+                    scenarios=["framing.hostile"],
+                    example="framing.hostile",
+                )
+            ],
+            failures=2,
+            explained=1,
+            unexplained=["lengths.huge-name"],
+        ),
         RunEnd(
             counts={"pass": 1, "fail": 1, "warn": 1, "info": 1, "unsupported": 1, "blocked": 1, "incomplete": 1}
             | {"error": 1, "flaky": 1, "known": 1},

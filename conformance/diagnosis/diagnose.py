@@ -1,0 +1,313 @@
+"""From the results of a run to the smallest set of causes that explains its failures.
+
+A weighted set cover: each signature (one server that had a certain bug) gains for every failure that it predicted, more
+if the kind of failure is right, too, and pays for every scenario that it predicted to fail and that passed. Each cause
+costs something, so that one that explains nothing new is left out. What did not run counts neither way. The best set is
+found greedily and then improved one cause at a time; where few signatures come into question, all sets are tried.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Final
+
+from conformance.diagnosis.root_causes import SEVERITIES, RootCause, root_causes
+from conformance.diagnosis.signatures import Signature, signatures
+from conformance.failures import Kind
+from conformance.model.events import DiagnosedCause, Diagnosis, Event, Result, RunEnd, RunStart
+from conformance.model.verdicts import Verdict
+
+FAILED: Final = frozenset({Verdict.FAIL, Verdict.WARN})
+"""The verdicts that are to be explained."""
+
+# --- Weights, chosen by `python -m tests.conformance.evaluate_diagnosis` ------------------------------
+
+SAME_KIND: Final = 6.5
+SIMILAR_KIND: Final = 5.0
+OTHER_CODE: Final = 3.0
+"""Of a failure with another status code than predicted."""
+OTHER_KIND: Final = 3.0
+SAME_REQUIREMENT: Final = 1.0
+"""Of a failure that the signature says nothing about, if it predicts failures of the same requirement."""
+SAME_DEVIATION: Final = 4.0
+"""Of a constant deviation in the same words; less of one in similar words."""
+OTHER_DEVIATION: Final = 4.0
+"""Of a signature with a constant deviation where none like it was found."""
+SIMILAR_WORDS: Final = 0.5
+"""The least share of words that similar texts have in common."""
+NOTICED: Final = 1.5
+"""Of a prediction about a choice, right or wrong."""
+MISSED: Final = 4.0
+"""Of a predicted failure that did not occur."""
+COST: Final = 4.5
+"""Of a cause."""
+COMMON: Final = 1.0
+"""How much less a common one costs: more than MARGIN, so that it wins if all else is equal."""
+SHARE: Final = 0.5
+"""The least part of what a signature predicts that has to have failed."""
+OWN_SHARE: Final = 0.35
+"""The least part of the failures that a cause predicted which it has to explain better than the other causes."""
+MARGIN: Final = 0.75
+"""By how much a cause has to do better than any other in its place."""
+FEW: Final = 9
+"""Up to so many signatures all sets are tried."""
+
+_CODE: Final = re.compile(r"\d{1,3}(?!\d)")
+_SIMILAR: Final = (
+    frozenset({"closed", "reset", "gone", "refused"}),
+    frozenset({"timeout", "open"}),
+    frozenset({"status", "malformed", "body", "extra", "too-much"}),
+)
+
+
+@dataclass(frozen=True)
+class Observations:
+    """What a run has shown."""
+
+    failed: Mapping[str, str]
+    """The failures to explain, by scenario, and their symptoms."""
+    noticed: Mapping[str, str]
+    """Failures of scenarios about a choice, which need no explanation."""
+    passed: frozenset[str]
+    requirements: Mapping[str, str]
+    """The requirement of each scenario that failed."""
+    deviations: frozenset[str]
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """How a signature fits the observations."""
+
+    signature: Signature
+    gains: Mapping[str, float]
+    """By failure, and by whatever else speaks for it."""
+    missed: float
+    """What speaks against it."""
+    certain: frozenset[str]
+    """The failures that it predicted."""
+    cost: float = COST
+
+    @property
+    def score(self) -> float:
+        """Return its score as the only cause."""
+        return sum(self.gains.values()) - self.missed - self.cost
+
+
+def diagnose(
+    results: Iterable[Result],
+    deviations: Iterable[str] = (),
+    known: Sequence[Signature] | None = None,
+    causes: Mapping[str, RootCause] | None = None,
+) -> Diagnosis:
+    """Return the causes of the failures in a run, the most serious first.
+
+    `deviations` are those of `RunStart`; `known` and `causes` replace the suite's own signatures and causes.
+    """
+    rows = [result for result in results if not result.known]
+    seen = observed(rows, deviations)
+    causes = root_causes() if causes is None else causes
+    common = frozenset(cause.id for cause in causes.values() if cause.common)
+    chosen = explained(seen, signatures() if known is None else known, common)
+    levels = {result.scenario: result.verdict for result in rows}
+    found = [_described(causes[fit.signature.cause], names, levels) for fit, names in _shared(chosen)]
+    found.sort(key=lambda cause: (SEVERITIES.index(cause.severity), -len(cause.scenarios), cause.id))
+    covered = {name for cause in found for name in cause.scenarios}
+    return Diagnosis(found, len(seen.failed), len(covered), [name for name in seen.failed if name not in covered])
+
+
+def with_diagnosis(events: Iterable[Event]) -> Iterator[Event]:
+    """Yield events, and before the end of each run its diagnosis, unless it is there: earlier suites recorded none."""
+    start: RunStart | None = None
+    results: list[Result] = []
+    is_open = False
+    for event in events:
+        if is_open and results and isinstance(event, RunStart | RunEnd):
+            yield diagnose(results, start.deviations if start else ())
+        if isinstance(event, RunStart):
+            start, results, is_open = event, [], True
+        elif isinstance(event, Diagnosis | RunEnd):
+            is_open = False
+        elif isinstance(event, Result):
+            results.append(event)
+        yield event
+    if is_open and results:
+        yield diagnose(results, start.deviations if start else ())
+
+
+def observed(results: Iterable[Result], deviations: Iterable[str] = ()) -> Observations:
+    """Return what results show: what failed and what passed; whatever did not run shows nothing, nor what is flaky."""
+    failed: dict[str, str] = {}
+    noticed: dict[str, str] = {}
+    passed: set[str] = set()
+    requirements: dict[str, str] = {}
+    for result in results:
+        if result.verdict in FAILED:
+            failed[result.scenario] = symptom(result)
+            requirements[result.scenario] = result.requirement
+        elif result.verdict is Verdict.INFO and result.kind:
+            noticed[result.scenario] = symptom(result)
+        elif result.verdict in {Verdict.PASS, Verdict.INFO}:
+            passed.add(result.scenario)
+    return Observations(failed, noticed, frozenset(passed), requirements, frozenset(deviations))
+
+
+def symptom(result: Result) -> str:
+    """Return how a scenario failed: the kind of failure, and the code where that is a wrong one, as in `status 201`."""
+    code = _CODE.match(result.got) if result.kind == Kind.STATUS.value else None
+    return f"{result.kind} {code[0]}" if code else result.kind
+
+
+def explained(seen: Observations, known: Iterable[Signature], common: frozenset[str] = frozenset()) -> list[_Fit]:
+    """Return the smallest set of signatures that explains the failures best, at most one of each cause.
+
+    The causes that are `common` have an advantage.
+    """
+    found = [fit for signature in known if (fit := _fit(signature, seen)) is not None]
+    fits = [replace(fit, cost=COST - COMMON) if fit.signature.cause in common else fit for fit in found]
+    fits.sort(key=lambda fit: (-fit.score, fit.signature.cause, fit.signature.server, fit.signature.style))
+    chosen = _every_set(fits) if len(fits) <= FEW else _improved(_greedy(fits), fits)
+    clear = [fit for number, fit in enumerate(chosen) if _is_clear(number, chosen, fits)]
+    return [fit for fit, names in _shared(clear) if len(names) >= OWN_SHARE * len(fit.certain)]
+
+
+# --- One signature -----------------------------------------------------------------------------------
+
+
+def _fit(signature: Signature, seen: Observations) -> _Fit | None:
+    """Return how a signature fits; None if it explains too little of what it predicts."""
+    gains = {name: _gain(how, seen.failed[name]) for name, how in signature.failed.items() if name in seen.failed}
+    certain = frozenset(gains)
+    missed = sum(name in seen.passed for name in signature.failed)
+    if not gains or sum(gains.values()) < SHARE * SAME_KIND * (len(gains) + missed):
+        return None
+    against = MISSED * missed
+    for name in signature.failed.keys() & seen.noticed.keys():
+        gains[name] = NOTICED
+    for name in signature.noticed:
+        if name in seen.noticed or name in seen.failed:
+            gains[name] = NOTICED
+        elif name in seen.passed:
+            against += NOTICED
+    words = {text: max((_alike(text, own) for own in signature.deviations), default=0.0) for text in seen.deviations}
+    alike = {f"deviation: {text}": SAME_DEVIATION * share for text, share in words.items() if share >= SIMILAR_WORDS}
+    if signature.deviations and not alike:
+        against += OTHER_DEVIATION
+    ours = {seen.requirements[name] for name in certain}
+    guessed = {name for name in seen.failed if name not in gains and seen.requirements[name] in ours}
+    silent = signature.unknown | signature.inapplicable
+    return _Fit(signature, gains | alike | dict.fromkeys(guessed & silent, SAME_REQUIREMENT), against, certain)
+
+
+def _alike(text: str, other: str) -> float:
+    """Return the share of words that two texts have in common."""
+    words, others = set(text.split()), set(other.split())
+    return len(words & others) / len(words | others)
+
+
+def _gain(predicted: str, found: str) -> float:
+    """Return how much a failure counts that was predicted, by how alike predicted and found symptoms are."""
+    kind, _, code = predicted.partition(" ")
+    found_kind, _, found_code = found.partition(" ")
+    if kind != found_kind:
+        return SIMILAR_KIND if any({kind, found_kind} <= group for group in _SIMILAR) else OTHER_KIND
+    return OTHER_CODE if code and found_code and code != found_code else SAME_KIND
+
+
+# --- Sets of signatures ------------------------------------------------------------------------------
+
+
+def _score(fits: Iterable[_Fit]) -> float:
+    """Return how well a set explains the failures: each by the signature that explains it best."""
+    best: dict[str, float] = {}
+    total = 0.0
+    for fit in fits:
+        total -= fit.missed + fit.cost
+        for name, gain in fit.gains.items():
+            if gain > best.get(name, 0.0):
+                best[name] = gain
+    return total + sum(best.values())
+
+
+def _is_one_of_each(fits: Sequence[_Fit]) -> bool:
+    return len({fit.signature.cause for fit in fits}) == len(fits)
+
+
+def _every_set(fits: Sequence[_Fit]) -> list[_Fit]:
+    """Return the best of all sets."""
+    sets = (list(chosen) for size in range(len(fits) + 1) for chosen in combinations(fits, size))
+    return max((chosen for chosen in sets if _is_one_of_each(chosen)), key=_score)
+
+
+def _greedy(fits: Sequence[_Fit]) -> list[_Fit]:
+    """Return a set to which the best signature was added as long as one improves it."""
+    chosen: list[_Fit] = []
+    best: dict[str, float] = {}
+    while True:
+        causes = {fit.signature.cause for fit in chosen}
+        found, most = None, 0.0
+        for fit in fits:
+            if fit.signature.cause not in causes:
+                more = sum(gain - best.get(name, 0.0) for name, gain in fit.gains.items() if gain > best.get(name, 0.0))
+                if (value := more - fit.missed - fit.cost) > most:
+                    found, most = fit, value
+        if found is None:
+            return chosen
+        chosen.append(found)
+        for name, gain in found.gains.items():
+            best[name] = max(gain, best.get(name, 0.0))
+
+
+def _improved(chosen: list[_Fit], fits: Sequence[_Fit]) -> list[_Fit]:
+    """Return a set of which no signature can be left out or replaced by another one to any advantage."""
+    score = _score(chosen)
+    is_changed = True
+    while is_changed:
+        is_changed = False
+        for number in range(len(chosen)):
+            others = chosen[:number] + chosen[number + 1 :]
+            for rest in (others, *([*others, fit] for fit in fits)):
+                if _is_one_of_each(rest) and (value := _score(rest)) > score + 1e-9:
+                    chosen, score, is_changed = rest, value, True
+                    break
+            if is_changed:
+                break
+    return chosen
+
+
+def _is_clear(number: int, chosen: Sequence[_Fit], fits: Iterable[_Fit]) -> bool:
+    """Tell whether no other cause would do as well in the place of one: no cause is better than a wrong one."""
+    rest = [*chosen[:number], *chosen[number + 1 :]]
+    others = (fit for fit in fits if fit.signature.cause not in {row.signature.cause for row in chosen})
+    return all(_score([*rest, fit]) < _score(chosen) - MARGIN for fit in others)
+
+
+# --- What is said of them ----------------------------------------------------------------------------
+
+
+def _shared(chosen: Sequence[_Fit]) -> Iterator[tuple[_Fit, list[str]]]:
+    """Yield each signature with the failures that it explains better than the others do."""
+    for number, fit in enumerate(chosen):
+        yield (
+            fit,
+            [
+                name
+                for name in fit.certain
+                if number == max(range(len(chosen)), key=lambda other: (chosen[other].gains.get(name, 0.0), -other))
+            ],
+        )
+
+
+def _described(cause: RootCause, names: Iterable[str], levels: Mapping[str, Verdict]) -> DiagnosedCause:
+    """Return a cause as it is reported; the example is the failure that is quickest to understand."""
+    scenarios = [name for name in levels if name in set(names)]
+    return DiagnosedCause(
+        id=cause.id,
+        title=cause.title,
+        severity=cause.severity,
+        why=cause.why,
+        fix=cause.fix,
+        code=cause.code,
+        scenarios=scenarios,
+        example=min(scenarios, key=lambda name: (levels[name] is not Verdict.FAIL, scenarios.index(name)), default=""),
+    )
