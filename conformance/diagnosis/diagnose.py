@@ -24,8 +24,8 @@ FAILED: Final = frozenset({Verdict.FAIL, Verdict.WARN})
 # --- Weights, chosen by `python -m tests.conformance.evaluate_diagnosis` ------------------------------
 
 SAME_KIND: Final = 6.5
-SIMILAR_KIND: Final = 5.0
-OTHER_CODE: Final = 3.0
+SIMILAR_KIND: Final = 4.5
+OTHER_CODE: Final = 4.5
 """Of a failure with another status code than predicted."""
 OTHER_KIND: Final = 3.0
 SAME_REQUIREMENT: Final = 1.0
@@ -44,8 +44,10 @@ COST: Final = 4.5
 """Of a cause."""
 COMMON: Final = 1.0
 """How much less a common one costs: more than MARGIN, so that it wins if all else is equal."""
-SHARE: Final = 0.5
+SHARE: Final = 0.55
 """The least part of what a signature predicts that has to have failed."""
+MOST: Final = 0.4
+"""If a greater part of a run fails, only what explains most of the failures is named."""
 OWN_SHARE: Final = 0.35
 """The least part of the failures that a cause predicted which it has to explain better than the other causes."""
 MARGIN: Final = 0.75
@@ -164,6 +166,8 @@ def explained(seen: Observations, known: Iterable[Signature], common: frozenset[
     The causes that are `common` have an advantage.
     """
     found = [fit for signature in known if (fit := _fit(signature, seen)) is not None]
+    if len(seen.failed) > MOST * (len(seen.failed) + len(seen.passed)):  # what any cause predicts fails, by chance
+        found = [fit for fit in found if len(fit.certain) > len(seen.failed) / 2]
     fits = [replace(fit, cost=COST - COMMON) if fit.signature.cause in common else fit for fit in found]
     fits.sort(key=lambda fit: (-fit.score, fit.signature.cause, fit.signature.server, fit.signature.style))
     chosen = _every_set(fits) if len(fits) <= FEW else _improved(_greedy(fits), fits)

@@ -99,6 +99,11 @@ def test_what_no_cause_explains_is_counted_and_listed() -> None:
     assert (found.failures, found.explained, found.unexplained) == (12, 10, [NAMES[30], NAMES[31]])
 
 
+def test_if_most_of_a_run_fails_only_what_explains_most_of_it_is_named() -> None:
+    assert named(results(range(40))) == []
+    assert named(results(range(40)), A, signature("c", range(30))) == ["c"]
+
+
 def test_a_scenario_of_ones_own_is_unexplained() -> None:
     mine = Result("mine.own", "HFTP-9.9", "MUST", Verdict.FAIL, kind="status")
     assert diagnose([*results(range(10)), mine], (), (A, B), CAUSES).unexplained == ["mine.own"]
