@@ -70,7 +70,7 @@ def test_run_holds_no_events_of_failed_scenarios() -> None:
         Runner(options, known, events.append, environment) as runner,
     ):
         assert runner.run().exit == 1
-    assert len(events) == 4
+    assert len(events) == 5
     kept = weakref.ref(events)
     del events, runner, environment
     assert kept() is None
