@@ -164,7 +164,7 @@ def run_try(example: Example) -> None:
     scratch: Path = example.namespace["scratch"]
     (scratch / "server.py").write_text(pictures.SERVER, encoding="ascii")
     server = f"{shlex.quote(sys.executable)} server.py -p {{port}} -d {{dir}}"
-    words = ["try", example.parsed.partition(":")[0], "--serve", server]
+    words = ["try", example.parsed.partition(":")[0], "--serve", server, "--seed", str(FIXED_SEED)]
     with subprocess.Popen(
         [sys.executable, "-m", "conformance", *words],
         cwd=scratch,

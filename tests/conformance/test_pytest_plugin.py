@@ -135,7 +135,7 @@ def test_explains_a_failure_without_a_traceback(tmp_path: Path) -> None:
         "expected  an error status",
         "likely  ",
         "conformance try paths.parent --serve",
-        "1 C get_metadata ../hftp-s",
+        "1 C get_metadata ../",
     ):
         assert words in done.stdout
     assert "Traceback" not in done.stdout + done.stderr

@@ -97,11 +97,11 @@ def lines(found: Outcome, *, keeps_files: bool = False, **more: str) -> list[str
 
 def test_one_piece_on_one_connection_is_sent_alike_by_nc() -> None:
     assert lines(outcome(sends)) == [
-        "conformance try mine.failing --serve 'x {port}'",
+        "conformance try mine.failing --serve 'x {port}' --seed 2008",
         r"printf 'quit\n' | nc 127.0.0.1 $PORT",
     ]
     assert lines(outcome(sends), serve="", address="127.0.0.1:9") == [
-        "conformance try mine.failing 127.0.0.1:9",
+        "conformance try mine.failing 127.0.0.1:9 --seed 2008",
         r"printf 'quit\n' | nc 127.0.0.1 9",
     ]
 
@@ -126,7 +126,7 @@ def test_one_piece_on_one_connection_is_sent_alike_by_nc() -> None:
     ],
 )
 def test_what_nc_would_not_show_is_left_to_try(found: Outcome) -> None:
-    assert lines(found) == ["conformance try mine.failing --serve 'x {port}'"]
+    assert lines(found) == ["conformance try mine.failing --serve 'x {port}' --seed 2008"]
 
 
 def test_a_file_may_be_named_where_it_stays() -> None:
