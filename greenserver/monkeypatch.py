@@ -1,4 +1,8 @@
-"""Monkey-patch the standard library for gevent, before any other import."""
+"""Monkey-patch the standard library for gevent, before any other import, and find what was there before."""
+
+import importlib
+import sys
+from typing import Any
 
 from greenserver.config.settings import ENGINES
 
@@ -18,3 +22,12 @@ def patch_for(engine: str) -> None:
         # patches. That takes four fifths of the time of patching.
         events.notify_and_call_entry_points = events.notify  # type: ignore[attr-defined]  # missing in the stubs
         monkey.patch_all(os=False, signal=False, subprocess=False, ssl=False, dns=False)
+
+
+def native(module: str, name: str) -> Any:  # noqa: ANN401  (of any type)
+    """Return what the standard library has by a name, as if nothing were patched."""
+    if "gevent.monkey" in sys.modules:
+        from gevent import monkey  # noqa: PLC0415  (other engines do not load gevent)
+
+        return monkey.get_original(module, name)
+    return getattr(importlib.import_module(module), name)

@@ -6,8 +6,8 @@ from time import time_ns
 from typing import Final
 
 from greenserver.config.limits import SETTLED_NANOSECONDS
+from greenserver.io import c_library
 
-_READ_NOW: Final[int | None] = getattr(os, "RWF_NOWAIT", None)  # not with a C library that has no preadv2()
 _NOT_NOW: Final = frozenset({errno.EAGAIN, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
@@ -104,14 +104,14 @@ class FileSlice:
             filled += more
 
     def _fill_from_memory(self, buffer: memoryview, offset: int) -> None:
-        """Read from the page cache only (RWF_NOWAIT): https://man7.org/linux/man-pages/man2/readv.2.html.
+        """Read from the page cache only (RWF_NOWAIT).
 
         Raise WouldBlockError if some bytes are not cached, the file ends before them, or the system cannot tell.
         """
-        if _READ_NOW is None:
+        if c_library.NOWAIT is None:
             raise WouldBlockError
         try:
-            got = os.preadv(self._descriptor, [buffer], offset, _READ_NOW)
+            got = os.preadv(self._descriptor, [buffer], offset, c_library.NOWAIT)
         except OSError as error:
             if error.errno in _NOT_NOW:
                 raise WouldBlockError from error

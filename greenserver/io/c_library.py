@@ -1,6 +1,7 @@
-"""Functions of the C library, where this interpreter can call them."""
+"""Functions and flags of the C library that not every interpreter and system has."""
 
 import contextlib
+import os
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -48,3 +49,9 @@ def error_number() -> int:
 
 SYSCALL: Final = find("syscall", keeps_gil=True)
 """System calls that Python has no function for (syscall(2))."""
+
+NOWAIT: Final[int | None] = getattr(os, "RWF_NOWAIT", None)
+"""The flag with which `os.preadv` and `os.pwritev` do not block; None with a C library that has no preadv2(2).
+
+https://man7.org/linux/man-pages/man2/readv.2.html. Kernels and file systems may refuse it, too.
+"""

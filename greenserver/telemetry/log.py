@@ -10,6 +10,7 @@ import errno
 import json
 import logging
 import os
+import select
 import stat
 import sys
 from _socket import socket as RawSocket  # noqa: N812  (the C class, which gevent does not patch)
@@ -21,6 +22,8 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
 
 from greenserver.config import limits
+from greenserver.io import c_library
+from greenserver.monkeypatch import native
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +34,8 @@ codecs.lookup("unicode_escape")
 _FLUSH_PAUSE_SECONDS: Final = 0.01
 _GONE: Final = {errno.EBADF, errno.ECONNRESET, errno.ENOTCONN, errno.EPIPE}
 """Errors of write(2) after which nothing will ever read the log. After others, such as ENOSPC, it may go on."""
+_NO_NOWAIT: Final = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
+"""Errors of a kernel or a container that does not support `c_library.NOWAIT`."""
 
 PACKAGE: Final = "greenserver"
 """The parent of all loggers of the package."""
@@ -170,12 +175,21 @@ class _Sink:
         self._close()
 
     def _write_at_once(self, line: bytes) -> int:
-        try:
-            return os.pwritev(self._descriptor, [line], -1, os.RWF_NOWAIT)
-        except OSError as error:
-            if error.errno in {errno.EOPNOTSUPP, errno.EINVAL}:  # not supported by this kernel: block
-                return os.write(self._descriptor, line)
-            raise
+        if c_library.NOWAIT is not None:
+            try:
+                return os.pwritev(self._descriptor, [line], -1, c_library.NOWAIT)
+            except OSError as error:
+                if error.errno not in _NO_NOWAIT:
+                    raise
+        return self._write_if_ready(line)
+
+    def _write_if_ready(self, line: bytes) -> int:
+        """Write so much that a pipe that is ready takes it without blocking, unless others write to it just then."""
+        poll = native("select", "poll")()
+        poll.register(self._descriptor, select.POLLOUT)
+        if not poll.poll(0):
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return os.write(self._descriptor, line[: select.PIPE_BUF])
 
 
 class TextFormatter(logging.Formatter):

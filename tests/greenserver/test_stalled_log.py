@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from greenserver.config import limits
+from greenserver.io import c_library
 from greenserver.telemetry import log
 from tests.greenserver.launching import LaunchedServer
 from tests.greenserver.serving import ENGINES, wait_until
@@ -142,21 +143,41 @@ def test_a_socket_as_a_log_is_not_waited_for_either() -> None:
         handler.close()
 
 
+@pytest.mark.parametrize("system", ["all of it", "an old kernel", "an old C library"])
 def test_a_pipe_that_may_not_be_opened_anew_is_not_waited_for_either(
-    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch, system: str
 ) -> None:
+    fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, 1 << 16)  # a pipe of one page is ready only while it is empty
+    if system == "an old kernel":
+        monkeypatch.setattr(os, "pwritev", refuse_flag)
+    elif system == "an old C library":
+        monkeypatch.setattr(c_library, "NOWAIT", None)
+        monkeypatch.delattr(os, "pwritev")
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", refuse)
         handler = handler_on(pipe[1])
     reader = Reader(pipe[0])
-    for number in range(3 * limits.LOG_BACKLOG_LINES):
+    count = 3 * limits.LOG_BACKLOG_LINES
+    for number in range(count):
         emit(handler, str(number))
-    assert reader.events()[0]["event"] == "0"
+    emit(handler, "x" * 10_000)
+    for _ in range(200):  # as many reads of a page as it takes, several times over
+        reader.read()
+        emit(handler, str(count))
+        count += 1
     handler.close()
+    events = reader.events()
+    lost = sum(int(str(event.get("count", 0))) for event in events)
+    assert lost + sum("count" not in event for event in events) == count + 1
+    assert events[0]["event"] == "0"
 
 
 def refuse(*_: object, **__: object) -> int:
     raise PermissionError
+
+
+def refuse_flag(*_: object) -> int:
+    raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
 
 def test_a_file_as_a_log_gets_every_line(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from greenserver.files import file_slice, page_cache
+from greenserver.files import page_cache
 from greenserver.files.file_slice import FileSlice, WouldBlockError
 from greenserver.files.page_cache import file_system_of, is_all_in_memory, is_name_cached
 from greenserver.io import c_library
@@ -47,7 +47,7 @@ def test_what_the_file_system_does_not_say_is_not_cached(monkeypatch: pytest.Mon
 
 
 def test_where_nobody_says_what_is_cached_nothing_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_slice, "_READ_NOW", None)
+    monkeypatch.setattr(c_library, "NOWAIT", None)
     with pytest.raises(WouldBlockError):
         read_from_memory(0, 0)
 
