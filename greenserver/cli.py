@@ -5,8 +5,8 @@ import dataclasses
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -15,9 +15,6 @@ from greenserver.config.addresses import UNIX_PREFIX, describe, strip_brackets
 from greenserver.config.config_file import read_file
 from greenserver.config.settings import ConfigurationError, Settings, closest, parameters, settle, variable
 from greenserver.io.standard_streams import give_up_output, print_line
-
-if TYPE_CHECKING:
-    from greenserver.service.inspection import Finding
 
 PROGRAM: Final = "greenserver"
 FAILURE: Final = 1
@@ -163,7 +160,7 @@ def _check(settings: Settings) -> None:
     process.check(settings)
     reload.configure_log(settings)
     is_root = os.geteuid() == 0  # only root can look at the directory as another user
-    _warn(inspection.inspect(settings if is_root else dataclasses.replace(settings, user=None, group=None)))
+    inspection.warn(inspection.inspect(settings if is_root else dataclasses.replace(settings, user=None, group=None)))
 
 
 def _serve(settings: Settings, arguments: Sequence[str], prepare: Callable[[str], object]) -> None:
@@ -182,7 +179,7 @@ def _serve(settings: Settings, arguments: Sequence[str], prepare: Callable[[str]
             print_line(introduction(host, port, settings))
         except OSError:  # serve, even if the address cannot be printed
             give_up_output()
-        _warn(findings)
+        inspection.warn(findings)
 
     def reread() -> Settings:
         return read(arguments)
@@ -196,15 +193,6 @@ def _serve(settings: Settings, arguments: Sequence[str], prepare: Callable[[str]
         from greenserver.service import process  # noqa: PLC0415  (imports sockets, which must be patched first)
 
         process.run(settings, announce, reread)
-
-
-def _warn(findings: "Iterable[Finding]") -> None:
-    import logging  # noqa: PLC0415  (the start must be fast)
-
-    from greenserver.telemetry.log import report  # noqa: PLC0415  (imports sockets, which must be patched first)
-
-    for finding in findings:
-        report(logging.getLogger(__name__), logging.WARNING, finding.event, **finding.facts)
 
 
 def _complain(line: str) -> None:

@@ -120,7 +120,6 @@ class Server:
 
         Raise RuntimeError if the engine is gevent and sockets are not monkey-patched.
         """
-        _report_files(self.config.store)
         self._limiter.measure_capacity()
         self._run(self._listener, self, self._stop, self.config.limits)
         if not self.is_shared and self._listener.fileno() >= 0:
@@ -145,12 +144,17 @@ class Server:
         Raise OSError, with a readable message, if the directory cannot be opened, and ValueError for an unknown
         dialect. After any exception, nothing has changed.
         """
-        config = self._open(directory, options)
-        try:
-            _report_files(config.store)
-        except BaseException:
-            config.group.drain()
-            raise
+        self.apply(self.prepare(directory, **options))
+
+    def prepare(self, directory: str | os.PathLike[str], **options: "Unpack[ServingOptions]") -> ServingConfig:
+        """Return a configuration to `apply`; a caller that does not apply it drains its group.
+
+        Any thread may call it: it changes nothing, and may wait for the disk of the directory. Raise as `reload` does.
+        """
+        return self._open(directory, options)
+
+    def apply(self, config: ServingConfig) -> None:
+        """Serve new connections with a configuration of `prepare`, and close the others as `reload` does."""
         before, self.config = self.config, config
         before.group.drain()
         self._stop.wake()
@@ -214,34 +218,20 @@ class Server:
         except OSError as error:
             message = f"cannot serve {os.fspath(directory)}: {error.strerror}"
             raise OSError(message) from error
-        return ServingConfig(
-            store,
-            DIALECTS[dialect],
-            limits=options.get("limits", DEFAULTS),
-            limiter=self._limiter,
-            metrics=self._metrics,
-            tls=options.get("tls"),
-            proxy_from=options.get("proxy_from", ()),
-            group=DrainGroup(on_empty=store.close),
-        )
-
-
-def _report_files(store: FileStore) -> None:
-    """Warn once if the directory is unreadable, or has files whose names the protocol cannot express."""
-    try:
-        names = sorted(store.unservable_names())
-    except OSError as error:
-        report(_log, logging.WARNING, "directory cannot be read", reason=error.strerror)
-        return
-    if names:
-        report(
-            _log,
-            logging.WARNING,
-            "files not served: the protocol cannot express their names",
-            count=len(names),
-            example=names[0],
-            allowed="A-Z a-z 0-9 . _ -",
-        )
+        try:
+            return ServingConfig(
+                store,
+                DIALECTS[dialect],
+                limits=options.get("limits", DEFAULTS),
+                limiter=self._limiter,
+                metrics=self._metrics,
+                tls=options.get("tls"),
+                proxy_from=options.get("proxy_from", ()),
+                group=DrainGroup(on_empty=store.close),
+            )
+        except BaseException:
+            store.close()
+            raise
 
 
 def _dialect(options: ServingOptions) -> str:

@@ -5,6 +5,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable
+from select import POLLIN, poll  # as it is before patching: a reload waits in a native thread
 from typing import Any, Final
 
 import click
@@ -37,14 +38,12 @@ def _read(path: str) -> bytes:
 
     Raise OSError if it cannot be read.
     """
-    import select  # noqa: PLC0415  (must be patched first, if it is)
-
     parts: list[bytes] = []
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
         if not stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
             return file.read()  # not every event loop waits for a file, which is always readable
-        waiting = select.poll()
-        waiting.register(file.fileno(), select.POLLIN)
+        waiting = poll()
+        waiting.register(file.fileno(), POLLIN)
         while waiting.poll(limits.CONFIG_SECONDS * 1000):
             part = file.read(_PART_BYTES)
             if not part:

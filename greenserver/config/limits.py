@@ -23,8 +23,11 @@ PORT_FILE_SECONDS: Final = 10.0
 CONFIG_SECONDS: Final = 5.0
 """How long a FIFO that is to give the configuration may have nothing to read."""
 
+RELOAD_SECONDS: Final = 10.0
+"""How long a reload may take to read and check the configuration, and to open the directory."""
+
 SURVEYED_ENTRIES: Final = 10_000
-"""Entries of the directory that are looked at when the server starts, for warnings: some 50 ms."""
+"""Entries of the directory that are looked at when the server starts, and at a reload, for warnings: some 50 ms."""
 
 # --- Command lines -------------------------------------------------------------------------------
 

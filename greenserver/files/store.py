@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import re
 import stat
 from _queue import Empty, SimpleQueue  # the C class: it blocks real threads, even if `queue` is monkey-patched
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from greenserver.config import limits
+from greenserver.files.entries import is_expressible, is_readable
 from greenserver.files.file_slice import FileChangedError, FileSlice, WouldBlockError
 from greenserver.files.listing import Listing, Listings
 from greenserver.files.needs_disk import NeedsDiskError
@@ -21,8 +21,6 @@ from greenserver.io.wait import FOREVER, Job
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-_SERVABLE_NAME: Final = re.compile(f"[{limits.NAME_CHARACTERS}]+", re.ASCII)
 
 # Flags of open(2), https://man7.org/linux/man-pages/man2/open.2.html. O_NOFOLLOW: fail on a symbolic link, even one
 # created since the check. O_NONBLOCK: do not block on a FIFO. O_NOCTTY: do not acquire a controlling terminal.
@@ -42,9 +40,6 @@ _ABSENT: Final = frozenset(
 
 _FILE_FOR_ALL: Final = stat.S_IFREG | stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 _KIND_AND_READERS: Final = 0o170000 | _FILE_FOR_ALL
-
-# Check access with the effective user and group ids, as open() does, where the platform supports it.
-_EFFECTIVE: Final = os.access in os.supports_effective_ids
 
 
 class FileStore:
@@ -94,7 +89,15 @@ class FileStore:
 
         Raise OSError if the directory cannot be read.
         """
-        return (entry.name for entry in self._files() if self._is_shown(entry.name))
+        # A new descriptor each time: duplicates of one would share its position.
+        descriptor = os.open(".", _OPEN_DIRECTORY, dir_fd=self.descriptor)
+        try:
+            with os.scandir(descriptor) as entries:
+                for entry in entries:
+                    if self._is_served(entry):
+                        yield entry.name
+        finally:
+            os.close(descriptor)
 
     def listing(self) -> Listing:
         """Return the names of the files that can be fetched now, each with CR LF, in no particular order.
@@ -110,10 +113,6 @@ class FileStore:
     def join_listing(self) -> Flight[Listing]:
         """Return the next run of the listing, for a thread that may block."""
         return self._listings.join()
-
-    def unservable_names(self) -> Iterator[str]:
-        """Yield the names of files that cannot be requested, because of a character in them."""
-        return (entry.name for entry in self._files() if not _SERVABLE_NAME.fullmatch(entry.name))
 
     def size(self, name: str) -> int:
         """Return a file's length in bytes.
@@ -193,30 +192,21 @@ class FileStore:
             os.close(descriptor)
             raise
 
-    def _files(self) -> Iterator["os.DirEntry[str]"]:
-        """Yield the readable regular files of the directory."""
-        # A new descriptor each time: duplicates of one would share its position.
-        descriptor = os.open(".", _OPEN_DIRECTORY, dir_fd=self.descriptor)
-        try:
-            with os.scandir(descriptor) as entries:
-                for entry in entries:
-                    if entry.is_file(follow_symlinks=False) and self._is_readable(entry.name):
-                        yield entry
-        finally:
-            os.close(descriptor)
-
-    def _is_shown(self, name: str) -> bool:
-        return _SERVABLE_NAME.fullmatch(name) is not None and (self._hidden or not name.startswith("."))
+    def _is_served(self, entry: "os.DirEntry[str]") -> bool:
+        name = entry.name
+        return (
+            entry.is_file(follow_symlinks=False)
+            and is_expressible(name)
+            and (self._hidden or not name.startswith("."))
+            and is_readable(name, self.descriptor)
+        )
 
     def _require_readable_file(self, name: str, found: os.stat_result) -> None:
         if not stat.S_ISREG(found.st_mode):
             raise _not_served(name)
         # Only if the mode leaves a doubt: access(2) costs as much as the lookup, and open() checks again.
-        if found.st_mode & _FILE_FOR_ALL != _FILE_FOR_ALL and not self._is_readable(name):
+        if found.st_mode & _FILE_FOR_ALL != _FILE_FOR_ALL and not is_readable(name, self.descriptor):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
-
-    def _is_readable(self, name: str) -> bool:
-        return os.access(name, os.R_OK, dir_fd=self.descriptor, effective_ids=_EFFECTIVE)
 
 
 class FilesInMemory:

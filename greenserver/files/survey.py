@@ -1,14 +1,11 @@
 """Count the files of a directory that can be served, to warn an operator at start of what may have been overlooked."""
 
 import os
-import re
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from greenserver.config import limits
-
-_SERVABLE_NAME: Final = re.compile(f"[{limits.NAME_CHARACTERS}]+", re.ASCII)
-_EFFECTIVE: Final = os.access in os.supports_effective_ids
+from greenserver.files.entries import is_expressible, is_readable
 
 
 class Survey(NamedTuple):
@@ -17,11 +14,12 @@ class Survey(NamedTuple):
     served: int
     hidden: int
     """Files that are not served because their names begin with a dot."""
-    unreadable: int
-    example: str
-    """The name of an unreadable file, or ""."""
+    unreadable: list[str]
+    """Names of files that this process may not read."""
+    inexpressible: list[str]
+    """Names of files that the protocol cannot express."""
     others: int
-    """Entries that are never served: directories, links, and names that the protocol cannot express."""
+    """Entries that are never served: directories and links, for example."""
 
 
 def survey(directory: str, *, hidden: bool) -> Survey:
@@ -29,17 +27,19 @@ def survey(directory: str, *, hidden: bool) -> Survey:
 
     Raise OSError if the directory cannot be read.
     """
-    served = unseen = unreadable = others = 0
-    example = ""
+    served = unseen = others = 0
+    unreadable: list[str] = []
+    inexpressible: list[str] = []
     with os.scandir(directory) as entries:
         for entry in islice(entries, limits.SURVEYED_ENTRIES):
-            if not entry.is_file(follow_symlinks=False) or not _SERVABLE_NAME.fullmatch(entry.name):
+            if not entry.is_file(follow_symlinks=False):
                 others += 1
+            elif not is_expressible(entry.name):
+                inexpressible.append(entry.name)
             elif entry.name.startswith(".") and not hidden:
                 unseen += 1
-            elif os.access(entry.path, os.R_OK, effective_ids=_EFFECTIVE):
+            elif is_readable(entry.path):
                 served += 1
             else:
-                unreadable += 1
-                example = entry.name
-    return Survey(served, unseen, unreadable, example, others)
+                unreadable.append(entry.name)
+    return Survey(served, unseen, unreadable, inexpressible, others)

@@ -13,14 +13,14 @@ import signal
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
-from typing import Final, Generic, NoReturn, TypeVar
+from typing import Final, Generic, NamedTuple, NoReturn, TypeVar
 
+from greenserver.config import limits
 from greenserver.config.settings import Settings, kept_until_restart
+from greenserver.service.deadline import TooLateError
+from greenserver.service.inspection import Finding, inspect_as_user
 from greenserver.service.reload import Reread
 from greenserver.service.worker_lifecycle import fork
-
-TRIAL_SECONDS: Final = 10.0
-"""How long it may take to read and check a configuration."""
 
 _ANSWER_BYTES: Final = 1 << 16
 
@@ -59,11 +59,7 @@ class Trial(Generic[Read]):
         Raise OSError with a readable message: that of what it raised, or that the result has not arrived.
         """
         if not self.has_ended:
-            problem = (
-                f"checking the configuration took longer than {TRIAL_SECONDS:g} s: "
-                "do its files lie on a file system that hangs?"
-            )
-            raise OSError(problem)
+            raise TooLateError
         try:
             problem, result = pickle.loads(self._received)  # noqa: S301  (from our own child)
         except (EOFError, pickle.UnpicklingError):
@@ -81,7 +77,7 @@ class Trial(Generic[Read]):
 
     def wait(self) -> Read:
         """Wait for the result, close, and return or raise as `result` does."""
-        deadline = monotonic() + TRIAL_SECONDS
+        deadline = monotonic() + limits.RELOAD_SECONDS
         poll = select.poll()
         poll.register(self._pipe, select.POLLIN)
         try:
@@ -110,8 +106,19 @@ def check_here(settings: Settings) -> None:
     process.check(settings)
 
 
-def read_and_check(old: Settings, reread: Reread) -> tuple[Settings, list[str]]:
-    """Read the configuration again. Return it, less the changes that need a restart, and the names of their options.
+class Checked(NamedTuple):
+    """A configuration that was read again."""
+
+    settings: Settings
+    """Without the changes that need a restart."""
+    kept: list[str]
+    """The options of these changes."""
+    findings: list[Finding]
+    """What an operator should know of the directory."""
+
+
+def read_and_check(old: Settings, reread: Reread) -> Checked:
+    """Read the configuration again, and check it.
 
     Raise ConfigurationError or OSError if it is wrong. Call this only in a child process.
     """
@@ -119,14 +126,14 @@ def read_and_check(old: Settings, reread: Reread) -> tuple[Settings, list[str]]:
     if not settings.workers:
         settings, kept = dataclasses.replace(settings, workers=old.workers), [*kept, "workers"]
     check_here(settings)
-    return settings, kept
+    return Checked(settings, kept, inspect_as_user(settings))
 
 
 def _answer(call: Callable[[], object], pipe: int) -> NoReturn:
     """Send the result of a call, or a description of what it raised, and exit; also if the parent is gone."""
     try:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, 2 * TRIAL_SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, 2 * limits.RELOAD_SECONDS)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
         answer: tuple[str, object]
         try:

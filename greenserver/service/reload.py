@@ -3,13 +3,17 @@
 import _thread
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from greenserver.config import limits
 from greenserver.config.settings import Settings, kept_until_restart
+from greenserver.service.deadline import call_within
+from greenserver.service.inspection import Finding, inspect_directory, warn
 from greenserver.telemetry import log
 from greenserver.telemetry.log import report
 
 if TYPE_CHECKING:
+    from greenserver.connection.serving_config import ServingConfig
     from greenserver.server import Server, ServingOptions
 
 _log = logging.getLogger(__name__)
@@ -54,6 +58,14 @@ class Reload:
             self._asked -= answered
 
     def _reload(self) -> None:
+        prepared = call_within(limits.RELOAD_SECONDS, self._prepare, lambda late: late.config.group.drain())
+        self._server.apply(prepared.config)
+        adjust_log(prepared.settings)
+        self._settings = prepared.settings
+        report_reload(prepared.kept, prepared.findings)
+
+    def _prepare(self) -> "_Prepared":
+        """Do all that may wait for a file system, and change nothing."""
         settings, kept = kept_until_restart(self._settings, self._reread())
         if settings.workers:
             kept.append("workers")
@@ -62,10 +74,19 @@ class Reload:
             for name in _FIXED_LIMITS
             if getattr(settings.limits, name) != getattr(self._settings.limits, name)
         ]
-        self._server.reload(settings.directory, **serving_options(settings))
-        adjust_log(settings)
-        self._settings = settings
-        report_reload(kept)
+        findings = inspect_directory(settings)
+        config = self._server.prepare(settings.directory, **serving_options(settings))
+        return _Prepared(settings, kept, findings, config)
+
+
+class _Prepared(NamedTuple):
+    """A new configuration, ready to be applied."""
+
+    settings: Settings
+    kept: list[str]
+    """The options whose change needs a restart."""
+    findings: list[Finding]
+    config: "ServingConfig"
 
 
 def serving_options(settings: Settings) -> "ServingOptions":
@@ -102,11 +123,12 @@ def report_failed_reload(reason: str) -> None:
     report(_log, logging.ERROR, "reload failed; keeping the old configuration", reason=reason)
 
 
-def report_reload(kept: Sequence[str]) -> None:
-    """Log that a configuration was applied, and which changed options need a restart."""
+def report_reload(kept: Sequence[str], findings: Sequence[Finding]) -> None:
+    """Log that a configuration was applied, which changed options need a restart, and what an operator should know."""
     report(_log, logging.INFO, "configuration reloaded")
     if kept:
         report(_log, logging.WARNING, "change ignored until a restart", options=" ".join(kept))
+    warn(findings)
 
 
 def _level(settings: Settings) -> int:

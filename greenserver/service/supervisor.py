@@ -18,12 +18,13 @@ from functools import partial
 from time import sleep
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from greenserver.config import limits
 from greenserver.config.settings import Settings
 from greenserver.net.drain import close_queued, drop_new_connections, is_anybody_waiting, wait_until_empty
 from greenserver.net.listening import close_listener
 from greenserver.service import preflight, systemd
 from greenserver.service.clock import TURN_SECONDS, RunningClock
-from greenserver.service.preflight import Trial
+from greenserver.service.preflight import Checked, Trial
 from greenserver.service.reload import Reread, adjust_log, report_failed_reload, report_reload
 from greenserver.service.worker import CANNOT_SERVE, FAILED_TO_BOOT, Worker
 from greenserver.service.worker_lifecycle import MARGIN_SECONDS, State, WorkerProcess, fork
@@ -68,7 +69,7 @@ class Supervisor:
         self._pause_seconds = 0.0
         self._start_at = 0.0
         self._clock = RunningClock()
-        self._trial: Trial[tuple[Settings, list[str]]] | None = None
+        self._trial: Trial[Checked] | None = None
         self._trial_at = _NEVER
         """When to begin a trial of a new configuration or, while there is one, when to give it up."""
         self._actions: dict[int, Callable[[], None]] = {
@@ -152,25 +153,24 @@ class Supervisor:
     def _begin_trial(self) -> None:
         try:
             self._trial = Trial(partial(preflight.read_and_check, self._settings, self._reread))
-            self._trial_at = self._clock.now + preflight.TRIAL_SECONDS
+            self._trial_at = self._clock.now + limits.RELOAD_SECONDS
         except OSError as error:
             report(_log, logging.ERROR, "reload failed to start; retrying", reason=str(error))
             self._trial_at = self._clock.now + FIRST_PAUSE_SECONDS
 
-    def _end_trial(self, trial: "Trial[tuple[Settings, list[str]]]") -> None:
+    def _end_trial(self, trial: Trial[Checked]) -> None:
         """Replace all workers by workers with the new configuration, if that is valid."""
         self._drop_trial()
         try:
-            settings, kept = trial.result()
+            settings, kept, findings = trial.result()
         except OSError as error:
             report_failed_reload(str(error))
             return
         adjust_log(settings)
-        self._settings = settings
-        self._count = settings.workers
+        self._settings, self._count = settings, settings.workers
         self._generation += 1
         self._start_at = self._pause_seconds = 0.0
-        report_reload(kept)
+        report_reload(kept, findings)
 
     # --- Workers ---------------------------------------------------------------------------------
 

@@ -4,6 +4,8 @@ Used as ``python -m tests.greenserver.instrumented COUNTS-SOCKET OPTION...``. Ea
 socket is answered with one JSON object. The counting runs in a native thread, even in a monkey-patched process.
 
 With `TEST_PERMISSIONS` in the environment, file permissions apply to the server even if root runs the tests.
+With `TEST_HANGING_DIRECTORY`, opening that directory blocks while there is a file of its name and `HANGS`, as on a file
+system that has gone away, and a reload may take half a second.
 """
 
 import ctypes
@@ -12,15 +14,23 @@ import json
 import os
 import socket
 import sys
+import time
 from _thread import start_new_thread
+from pathlib import Path
 from typing import Any
 
 from greenserver.__main__ import main as run_command_line
+from greenserver.config import limits
 from greenserver.monkeypatch import patch_for
 
-__all__ = ["RealSocket", "answer_counts", "main", "patch_for"]
+__all__ = ["HANGS", "WAITS", "RealSocket", "answer_counts", "main", "patch_for"]
+
+HANGS = ".hangs"
+WAITS = ".waits"
+"""Ends the name of a file that is made when something opens the hanging directory."""
 
 RealSocket = socket.socket  # before anything patches it
+_real_sleep = time.sleep
 
 
 def count() -> dict[str, int]:
@@ -60,6 +70,21 @@ def enforce_permissions() -> None:
             raise OSError(ctypes.get_errno(), "cannot drop a capability")
 
 
+def hang_opening(directory: str) -> None:
+    """Let what opens a directory block."""
+    real_open = os.open
+
+    def open_(path: Any, *args: Any, **more: Any) -> int:  # noqa: ANN401  (as `os.open`)
+        if path == directory:
+            Path(directory + WAITS).touch()
+            while Path(directory + HANGS).exists():
+                _real_sleep(0.01)
+        return real_open(path, *args, **more)
+
+    os.open = open_
+    vars(limits)["RELOAD_SECONDS"] = 0.5
+
+
 def main() -> None:
     """Run the command line, with the counter in a thread."""
     counts = RealSocket(socket.AF_UNIX)
@@ -67,6 +92,8 @@ def main() -> None:
     counts.listen()
     if os.environ.get("TEST_PERMISSIONS"):
         enforce_permissions()
+    if hanging := os.environ.get("TEST_HANGING_DIRECTORY"):
+        hang_opening(hanging)
     start_new_thread(answer_counts, (counts,))
     gc.freeze()  # makes each count of greenlets cheaper
     run_command_line()

@@ -75,7 +75,7 @@ def test_a_replaced_store_closes_with_its_last_connection(directory: Path) -> No
     assert server.config.store.descriptor < 0
 
 
-@pytest.mark.parametrize("step", ["FileStore", "_report_files"])
+@pytest.mark.parametrize("step", ["FileStore", "ServingConfig"])
 def test_a_failed_reload_changes_nothing(directory: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     def fail(*_: object, **__: object) -> None:
         raise MemoryError

@@ -32,10 +32,6 @@ def test_hidden_files_are_listed_and_served_if_enabled(directory: Path) -> None:
         assert store.size(".hidden") == len(b"hidden")
 
 
-def test_unservable_names_are_reported(store: FileStore) -> None:
-    assert set(store.unservable_names()) == {"my file.txt", "\xf1and\xfa"}
-
-
 @pytest.mark.parametrize(
     "name",
     ["nothing", ".hidden", "folder", "fifo", "link-out", "link-in", "dangling", ".", "..", "n" * 256, "n" * 5000],

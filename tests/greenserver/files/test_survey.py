@@ -10,14 +10,16 @@ from greenserver.files.survey import Survey, survey
 
 
 def test_files_are_counted_by_whether_they_can_be_served(directory: Path) -> None:
-    assert survey(str(directory), hidden=False) == Survey(served=6, hidden=1, unreadable=0, example="", others=7)
+    found = survey(str(directory), hidden=False)
+    assert set(found.inexpressible) == {"my file.txt", "\xf1and\xfa"}
+    assert found._replace(inexpressible=[]) == Survey(served=6, hidden=1, unreadable=[], inexpressible=[], others=5)
     assert survey(str(directory), hidden=True)[:2] == (7, 0)
 
 
 def test_unreadable_files_are_counted_and_one_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "one").touch()
     monkeypatch.setattr(os, "access", lambda *_, **__: False)
-    assert survey(str(tmp_path), hidden=False) == Survey(0, 0, 1, "one", 0)
+    assert survey(str(tmp_path), hidden=False) == Survey(0, 0, ["one"], [], 0)
 
 
 def test_the_survey_of_a_large_directory_stops_at_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

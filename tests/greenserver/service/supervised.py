@@ -261,9 +261,10 @@ def main(directory: str, *times: str) -> None:
     root = ScriptedWorker.directory = Path(directory)
     for each in times:
         name, _, seconds = each.partition("=")
-        module, _, constant = name.partition(".")
-        assert hasattr(import_module(f"greenserver.service.{module}"), constant)
-        setattr(import_module(f"greenserver.service.{module}"), constant, float(seconds))
+        where, _, constant = name.partition(".")
+        module = import_module(f"greenserver.{'config' if where == 'limits' else 'service'}.{where}")
+        assert hasattr(module, constant)
+        setattr(module, constant, float(seconds))
     behaviour, engine, *_ = (*(root / "behaviour").read_text().split(), ENGINES[0])
     if behaviour == "real":
         listening.describe_peer = _hanging(listening.describe_peer, root / "hang")

@@ -25,8 +25,23 @@ def events(settings: Settings) -> list[str]:
     return [finding.event for finding in inspect(settings)]
 
 
-def test_reports_nothing_if_all_is_well(directory: Path) -> None:
-    assert inspect(Settings(directory=str(directory))) == []
+@pytest.fixture
+def well(tmp_path: Path) -> Settings:
+    """Return the settings of a server that nothing can be said against."""
+    (tmp_path / "one").touch()
+    return Settings(directory=str(tmp_path))
+
+
+def test_reports_nothing_if_all_is_well(well: Settings) -> None:
+    assert inspect(well) == []
+
+
+def test_reports_files_that_the_protocol_cannot_express(directory: Path) -> None:
+    (finding,) = inspect(Settings(directory=str(directory)))
+    assert finding == (
+        "files not served: the protocol cannot express their names",
+        {"count": 2, "example": "my file.txt", "allowed": "A-Za-z0-9._-"},
+    )
 
 
 def test_reports_a_directory_without_files_to_serve(tmp_path: Path) -> None:
@@ -43,6 +58,7 @@ def test_reports_a_directory_without_files_to_serve(tmp_path: Path) -> None:
     assert reason() == "all names begin with a dot; serve them with --hidden"
     assert events(Settings(directory=str(tmp_path), hidden=True)) == []
     (finding,) = inspect(Settings(directory=str(tmp_path / "none")))
+    assert finding.event == "directory cannot be read"
     assert finding.facts["reason"] == "No such file or directory"
 
 
@@ -59,18 +75,18 @@ def test_checks_files_as_the_user_who_will_serve_them() -> None:
     assert os.geteuid() == 0
 
 
-def test_reports_an_unknown_environment_variable(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_an_unknown_environment_variable(well: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GREENSERVER_PROT", "1")
     monkeypatch.setenv("GREENSERVER_XYZZY", "1")
-    assert inspect(Settings(directory=str(directory))) == [
+    assert inspect(well) == [
         ("environment variable ignored", {"name": "GREENSERVER_PROT", "did_you_mean": "GREENSERVER_PORT"}),
         ("environment variable ignored", {"name": "GREENSERVER_XYZZY"}),
     ]
 
 
-def test_reports_a_system_without_proc(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspection, "_PROC", directory / "none")
-    assert events(Settings(directory=str(directory))) == ["/proc is not mounted"]
+def test_reports_a_system_without_proc(well: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "_PROC", Path(well.directory) / "none")
+    assert events(well) == ["/proc is not mounted"]
 
 
 @pytest.mark.once

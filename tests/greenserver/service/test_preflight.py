@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from greenserver.config import limits
 from greenserver.config.settings import Settings
-from greenserver.service import preflight, process
+from greenserver.service import process
 from greenserver.service.preflight import Trial, check
 from tests.greenserver.serving import TIMEOUT_SECONDS, environment_without_coverage, run_script
 
@@ -49,7 +50,7 @@ def test_returns_a_result_of_any_size() -> None:
 
 
 def test_kills_a_check_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight, "TRIAL_SECONDS", 0.2)
+    monkeypatch.setattr(limits, "RELOAD_SECONDS", 0.2)
     descriptors = os.listdir("/proc/self/fd")
     trial = Trial(lambda: time.sleep(TIMEOUT_SECONDS))
     with pytest.raises(OSError, match=r"^checking the configuration took longer than 0\.2 s"):
@@ -60,7 +61,7 @@ def test_kills_a_check_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_hanging_check_ends_without_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight, "TRIAL_SECONDS", 0.2)
+    monkeypatch.setattr(limits, "RELOAD_SECONDS", 0.2)
     trial = Trial(lambda: time.sleep(TIMEOUT_SECONDS))
     assert os.waitstatus_to_exitcode(os.waitpid(-1, 0)[1]) == -signal.SIGALRM
     trial.close()

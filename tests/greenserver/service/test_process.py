@@ -13,6 +13,7 @@ from greenserver.service import process
 from greenserver.service.reload import Reload
 from greenserver.telemetry.metrics import SILENT
 from tests.greenserver.conftest import Start
+from tests.greenserver.instrumented import HANGS, WAITS
 from tests.greenserver.serving import Server, wait_until
 
 NO_FILE = b"202 FILE NOT FOUND\r\n"
@@ -109,6 +110,40 @@ def test_reload_closes_the_replaced_directory(
         reload(server, "configuration reloaded")
         assert idle.rest() == b""
     wait_until(lambda: str(directory) not in opened_by(server), "the old directory is closed, though no client comes")
+
+
+@pytest.mark.once
+def test_a_reload_that_hangs_is_given_up_and_changes_nothing(
+    start: Start, config: Path, directory: Path, tmp_path: Path, engine: str
+) -> None:
+    hung, hangs, waits = tmp_path / "hung", tmp_path / f"hung{HANGS}", tmp_path / f"hung{WAITS}"
+    hung.mkdir()
+    hangs.touch()
+    options = ("-c", str(config), "--engine", engine)
+    environment = {"TEST_HANGING_DIRECTORY": str(hung)}
+    server = start(directory, *options, is_directory_option=False, environment=environment)
+    reload(server, "configuration reloaded")
+    server.ask(b"quit\r\n")
+    before = server.counts()["descriptors"]
+    good = config.read_text()
+    config.write_text(f'directory = "{hung}"\n')
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(waits.exists, "the directory is opened")
+    assert server.ask(b"get_metadata .hidden\r\n") == b"0 OK\r\n6\r\n", "others are served meanwhile"
+    wait_until(lambda: "reload failed; keeping the old configuration" in server.log(), "it is given up")
+    assert "checking the configuration took longer than 0.5 s: do its files lie on a file system" in server.log()
+    assert server.ask(b"get_metadata .hidden\r\n") == b"0 OK\r\n6\r\n"
+    hangs.unlink()
+    wait_until(lambda: str(hung) not in opened_by(server), "what comes too late is given back")
+    wait_until(lambda: server.counts()["descriptors"] <= before, "nothing else is held")
+    config.write_text(good)
+    reload(server, "configuration reloaded")
+    hangs.touch()
+    waits.unlink()
+    config.write_text(f'directory = "{hung}"\n')
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(waits.exists, "the directory is opened")
+    assert server.stop() == 0, "nor does it hold a stop"
 
 
 def opened_by(server: Server) -> list[str]:

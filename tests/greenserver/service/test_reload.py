@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from greenserver.config.settings import Settings
+from greenserver.service.inspection import Finding
 from greenserver.service.reload import adjust_log, configure_log, report_failed_reload, report_reload
 
 
@@ -31,11 +32,12 @@ def test_sets_the_log_level(log: logging.Logger, verbose: int, quiet: int, level
 def test_logs_the_result_of_a_reload(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "greenserver"):
         report_failed_reload("because")
-        report_reload([])
-        report_reload(["port", "engine"])
+        report_reload([], [])
+        report_reload(["port", "engine"], [Finding("no file to serve", {"directory": "/srv"})])
     assert [(record.levelname, getattr(record, "facts", {})) for record in caplog.records] == [
         ("ERROR", {"reason": "because"}),
         ("INFO", {}),
         ("INFO", {}),
         ("WARNING", {"options": "port engine"}),
+        ("WARNING", {"directory": "/srv"}),
     ]

@@ -24,7 +24,7 @@ Supervise = Callable[..., Supervised]
 SOON = "supervisor.FIRST_PAUSE_SECONDS=0.1", "supervisor.LONGEST_PAUSE_SECONDS=0.2"
 LATE = "supervisor.FIRST_PAUSE_SECONDS=300", "supervisor.LONGEST_PAUSE_SECONDS=300"
 QUICK_MARGIN = "supervisor.MARGIN_SECONDS=0.3", "worker_lifecycle.MARGIN_SECONDS=0.3"
-QUICK_TRIAL = ("preflight.TRIAL_SECONDS=1",)
+QUICK_TRIAL = ("limits.RELOAD_SECONDS=1",)
 STUCK_SOON = ("worker_lifecycle.STUCK_SECONDS=1",)
 
 
