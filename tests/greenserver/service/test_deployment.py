@@ -20,6 +20,8 @@ from tests.greenserver.serving import ROOT, TIMEOUT_SECONDS, wait_until
 
 pytestmark = [pytest.mark.once, pytest.mark.measured]
 
+CONFIG = "/etc/greenserver/greenserver.toml"
+
 
 def printed(what: str) -> str:
     done = subprocess.run(
@@ -81,7 +83,7 @@ def test_systemd_verifies_the_units(tmp_path: Path) -> None:
 def test_unit_sets_nothing_that_the_file_can_set(unit: dict[str, list[str]], tmp_path: Path) -> None:
     assert not set(unit) & {"Environment", "EnvironmentFile", "PassEnvironment", "WorkingDirectory"}
     (start,) = unit["ExecStart"]
-    assert shlex.split(start)[1:] == ["--config", "/etc/greenserver/greenserver.toml"]
+    assert shlex.split(start)[1:] == ["--config", CONFIG]
     file = tmp_path / "greenserver.toml"
     file.write_text(printed("config"))
     assert read_file(str(file)) == {
@@ -150,25 +152,27 @@ def test_unit_quotes_any_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert 'two \\"words\\", 50%%/python" -I -m greenserver --config' in deployment.render("systemd")
 
 
-def test_container_serves_and_reports_its_health(tmp_path: Path) -> None:
+def test_container_serves_what_its_file_says_and_reports_its_health(tmp_path: Path) -> None:
     steps = [line.split(" ", 1) for line in printed("container").splitlines() if line and line[0] != "#"]
     assert {step for step, _ in steps} == {
         *("FROM", "COPY", "RUN", "ENV", "USER", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT")
     }
     values = dict(steps)
-    environment = dict(each.split("=", 1) for each in values["ENV"].split())
+    assert values["ENV"] == "PYTHONDONTWRITEBYTECODE=1", "no option: it would win over the file"
+    assert values["RUN"].endswith(f"greenserver deploy config > {CONFIG}")
+    entry, *options = json.loads(values["ENTRYPOINT"])
+    assert entry == "/opt/greenserver/bin/greenserver"
+    assert options == ["--config", CONFIG]
     (tmp_path / "one").write_bytes(b"1")
     port_file = tmp_path / "port"
-    admin = "127.0.0.1:0"
-    environment |= {"GREENSERVER_DIRECTORY": str(tmp_path), "GREENSERVER_PORT": "0", "GREENSERVER_ADMIN": admin}
-    (entry,) = json.loads(values["ENTRYPOINT"])
-    assert entry == "/opt/greenserver/bin/greenserver"
+    config = tmp_path / "greenserver.toml"
+    text = printed("config").replace("/srv/hftp", str(tmp_path)).replace("\nworkers", "\n# workers")
+    config.write_text(text.replace(f"port = {DEFAULT_PORT}", "port = 0").replace(":9500", ":0"))
     log = tmp_path / "log"
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "greenserver", "--port-file", str(port_file)],
+            [sys.executable, "-m", "greenserver", "--config", str(config), "--port-file", str(port_file)],
             cwd=ROOT,
-            env={**os.environ, **environment},
             stdout=subprocess.DEVNULL,
             stderr=stderr,
         )
@@ -176,9 +180,10 @@ def test_container_serves_and_reports_its_health(tmp_path: Path) -> None:
         wait_until(port_file.exists, "it listens")
         found = re.search(r"admin endpoint listening address=(\S+)", log.read_text())
         assert found is not None
+        config.write_text(config.read_text().replace("127.0.0.1:0", found[1]))
         _, probe = values["HEALTHCHECK"].split(" ", 1)
         _, *arguments = json.loads(probe)
-        arguments = [each.replace("127.0.0.1:9500", found[1]) for each in arguments]
+        arguments = [each.replace(CONFIG, str(config)) for each in arguments]
 
         def is_healthy() -> bool:
             return (
