@@ -1,11 +1,18 @@
-"""Chooses what to collect: a module of which no test would run is not even imported."""
+"""Chooses what to collect: a module without a test to run is not even imported. Lets SIGINT end what tests start."""
 
+import signal
 from pathlib import Path
 
 import pytest
 
 _MARK = "pytest.mark.once"
 """Marks whole modules, in their `pytestmark`."""
+
+
+def pytest_configure() -> None:
+    """Let SIGINT end the programs that tests start, also if a shell ignores it for all that run in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -172,13 +172,17 @@ def run_try(example: Example) -> None:
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdout is not None
-        told = [""]
-        for line in process.stdout:
-            told.append(line)
-            if line.startswith("Ctrl-C"):
-                break
-        process.send_signal(signal.SIGINT)
+        try:
+            assert process.stdout is not None
+            told = [""]
+            for line in process.stdout:
+                told.append(line)
+                if line.startswith("Ctrl-C"):
+                    break
+            process.send_signal(signal.SIGINT)
+            process.wait(SECONDS)
+        finally:
+            process.kill()
     changing = re.compile(r"^ +[0-9.]+|(?<=127\.0\.0\.1[: ])[0-9]+|(?<=directory  ).*", re.MULTILINE)
     assert changing.sub("", "".join(told)) == changing.sub("", example.parsed)
 

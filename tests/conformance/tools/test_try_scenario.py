@@ -153,18 +153,21 @@ def test_the_printed_line_works_until_ctrl_c(number: int, tmp_path: Path) -> Non
     with subprocess.Popen(
         [sys.executable, "-m", "conformance", *words], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as running:
-        assert running.stdout is not None
-        told = ""
-        while not told.endswith("removes the files.\n"):
-            line = running.stdout.readline()
-            assert line, told
-            told += line
-        again = re.findall(r"^again      (printf .*)$", told, re.MULTILINE)[0]
-        port = int(again.split()[-1])
-        printed, _ = run_line(again, tmp_path, 0)
-        assert printed == b"0 OK\r\nYQ==\r\n"
-        running.send_signal(number)
-        assert running.wait(60) == 1
+        try:
+            assert running.stdout is not None
+            told = ""
+            while not told.endswith("removes the files.\n"):
+                line = running.stdout.readline()
+                assert line, told
+                told += line
+            again = re.findall(r"^again      (printf .*)$", told, re.MULTILINE)[0]
+            port = int(again.split()[-1])
+            printed, _ = run_line(again, tmp_path, 0)
+            assert printed == b"0 OK\r\nYQ==\r\n"
+            running.send_signal(number)
+            assert running.wait(60) == 1
+        finally:
+            running.kill()
     assert not Path(DIRECTORY.findall(told)[0]).exists()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
