@@ -56,8 +56,10 @@ def move_in(directory: Path, victim: Path) -> None:
 
 @attack
 def link_subdirectory(directory: Path, victim: Path) -> None:
-    """Replace the subdirectory by a link."""
-    subdirectory = next(path for path in directory.iterdir() if path.is_dir())
+    """Replace the subdirectory by a link, if there is one."""
+    subdirectory = next((path for path in directory.iterdir() if path.is_dir()), None)
+    if subdirectory is None:
+        return
     subdirectory.rename(directory.parent / "moved")
     subdirectory.symlink_to(victim)
 
