@@ -15,7 +15,7 @@ from conformance.cli_errors import Commands, ended
 from conformance.client.address import check_proxy, dial, parse_address
 from conformance.config import DIALECT_MISSING, PROGRAM, Options
 from conformance.diagnosis.diagnose import with_diagnosis
-from conformance.fixtures.local import write_for_others
+from conformance.fixtures.local_fixtures import write_for_others
 from conformance.model.activity import Activity
 from conformance.model.events import LINE_BYTES, Event, EventError, RunEnd, read_events
 from conformance.model.verdicts import Exit

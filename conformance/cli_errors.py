@@ -10,7 +10,7 @@ import click
 from conformance.client.address import AddressError
 from conformance.config import PROGRAM
 from conformance.fixtures.disk import FULL
-from conformance.fixtures.local import FixturesError
+from conformance.fixtures.local_fixtures import FixturesError
 from conformance.model.events import EventError
 from conformance.model.scenario import ScenarioError
 from conformance.model.verdicts import Exit

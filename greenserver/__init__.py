@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from greenserver.connection.connection import Connection
     from greenserver.files.store import FileStore
-    from greenserver.protocol.dialects import DIALECTS, Dialect
+    from greenserver.protocol.dialects import DIALECTS
+    from greenserver.protocol.parser import Dialect
     from greenserver.protocol.status import CommandError, Status
     from greenserver.server import Server
 
@@ -21,7 +22,7 @@ __all__ = ["DIALECTS", "CommandError", "Connection", "Dialect", "FileStore", "Se
 _HOMES = {
     "Connection": "connection.connection",
     "DIALECTS": "protocol.dialects",
-    "Dialect": "protocol.dialects",
+    "Dialect": "protocol.parser",
     "FileStore": "files.store",
     "CommandError": "protocol.status",
     "Server": "server",

@@ -11,16 +11,16 @@ from greenserver import engines
 from greenserver.config.addresses import UNIX_PREFIX, describe
 from greenserver.config.limits import DEFAULT_PORT, DEFAULTS, Limits
 from greenserver.connection.connection import Connection
-from greenserver.connection.handshake import Network
+from greenserver.connection.proxy_protocol import Network
 from greenserver.connection.serving_config import DrainGroup, DrainingError, ServingConfig
 from greenserver.files.store import FileStore
 from greenserver.io.wait import ShutdownEvent
-from greenserver.net.drain import LastCall, close_queued, drop_new_connections
-from greenserver.net.limiter import ConnectionLimiter
+from greenserver.net.accept_queue import LastCall, close_queued, drop_new_connections
+from greenserver.net.connection_limiter import ConnectionLimiter
 from greenserver.net.listening import close_listener, open_listener
 from greenserver.protocol.dialects import DEFAULT_DIALECT, DIALECTS
 from greenserver.telemetry.log import report
-from greenserver.telemetry.metrics import SILENT, Metrics
+from greenserver.telemetry.metrics_interface import SILENT, Metrics
 from greenserver.telemetry.shortage import is_shortage, report_shortage
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from conformance.failures import Failure, Incomplete, Kind
 from conformance.fixtures.base import SERVABLE, Fixture
 from conformance.model.context import RunContext
 from conformance.model.scenario import Scenario
+from conformance.runner.dialect_detection import detect, knows_help
 from conformance.runner.outcome import WIRE_FAILURES, Outcome
 from conformance.runner.play import play
 from conformance.runner.round_trip import measure
@@ -28,11 +29,9 @@ from conformance.target.environment import Environment
 from conformance.target.health import HealthMonitor
 from conformance.target.learning import DeviationLearner
 from conformance.target.managed_server import ServerStartError
-from conformance.target.probe import Probe, likely_dialects, samples
+from conformance.target.probe import Probe, samples
 from conformance.target.remote_fixtures import RemoteFixtures, find
 
-ASSUMED_DIALECT: Final = "2019"
-"""Dialect of a server without help whose slices are ambiguous."""
 _AT_ONCE: Final = 12
 """How many simultaneous clients are tried; only the crowd scenarios need more."""
 _BLOCKED_SECONDS: Final = 1.0
@@ -174,13 +173,10 @@ class _Search:
             if text is not None:
                 self._check_directory(probe, text)
             dialect = self._options.dialect
-            if dialect == "auto" and probe.ask(b"help").code == 0:
-                dialect, self._basis = "2026", "it knows help"
+            has_help = dialect == "auto" and knows_help(probe)
             found = samples(probe, text.name, text.size, text.content) if text is not None else []
             if dialect == "auto":
-                likely = likely_dialects(found)
-                dialect = likely[0] if likely else ASSUMED_DIALECT
-                self._basis = _basis(likely)
+                dialect, self._basis = detect(found, has_help=has_help)
             self._update(dialect=dialect)
             self._learner = DeviationLearner(probe, dialect, text)
             self._learner.ask(found)
@@ -244,11 +240,3 @@ class _Search:
             self._refusal = line
             return "refusal"
         return "" if ending == "enough" else ending
-
-
-def _basis(likely: list[str]) -> str:
-    """Return what a dialect was inferred from, as a phrase."""
-    if not likely:
-        return f"nothing: it does not know help, and its slices are ambiguous; {ASSUMED_DIALECT} is assumed"
-    others = f", or {' or '.join(likely[1:])}" if len(likely) > 1 else ""
-    return f"it does not know help, and its slices are those of {likely[0]}{others}"

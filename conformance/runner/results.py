@@ -11,7 +11,7 @@ from conformance import __version__
 from conformance.client.address import Address
 from conformance.config import Options
 from conformance.diagnosis.diagnose import diagnose
-from conformance.fixtures.local import LocalFixtures
+from conformance.fixtures.local_fixtures import LocalFixtures
 from conformance.model.events import Result, RunEnd, RunStart, ScenarioStart, Sink
 from conformance.model.scenario import Scenario
 from conformance.model.verdicts import Exit, Verdict, exit_status

@@ -13,7 +13,7 @@ from conformance.model.verdicts import Verdict
 from conformance.runner.discovery import discover
 from conformance.runner.executor import Executor
 from conformance.runner.known_deviations import KnownDeviations
-from conformance.runner.other_dialect import NEWEST, failing, stricter
+from conformance.runner.newest_dialect import NEWEST, failing, stricter
 from conformance.runner.outcome import Outcome, not_run
 from conformance.runner.play import unplayable
 from conformance.runner.results import Results, now

@@ -9,8 +9,8 @@ from conformance.client.client import Client
 from conformance.client.recording import escape
 from conformance.diagnosis import files as causes
 from conformance.failures import Failure, Incomplete
-from conformance.fixtures.directory import Directory
 from conformance.fixtures.interrupts import uninterrupted
+from conformance.fixtures.safe_directory import Directory
 from conformance.model.scenario import EXCLUSIVE, Cause, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()

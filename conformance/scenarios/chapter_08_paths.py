@@ -14,7 +14,7 @@ from conformance.client.recording import escape
 from conformance.diagnosis import files as causes
 from conformance.failures import Failure, Incomplete
 from conformance.fixtures.base import Fixture
-from conformance.fixtures.directory import Directory
+from conformance.fixtures.safe_directory import Directory
 from conformance.model.scenario import EXCLUSIVE, Chapter, Kind, ScenarioContext
 from conformance.scenarios.answering import COMMANDS, readable_answers, readable_sizes
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from conformance.client.address import Address, check_names, check_proxy, parse_address
 from conformance.config import Options
-from conformance.fixtures.directory import Directory
 from conformance.fixtures.findings import Findings
 from conformance.fixtures.interrupts import uninterrupted
 from conformance.fixtures.leftovers import remove_younger
-from conformance.fixtures.local import FixturesError, LocalFixtures
+from conformance.fixtures.local_fixtures import FixturesError, LocalFixtures
+from conformance.fixtures.safe_directory import Directory
 from conformance.model.activity import Activity
 from conformance.target.managed_server import Launch, ManagedServer, Start, launch
 

@@ -5,7 +5,7 @@ Each probe sends `quit` when the first line of the reply has arrived. So the rep
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -214,13 +214,3 @@ def samples(probe: Probe, name: bytes, size: int, content: Content | None) -> li
         known = content.read(offset, length) if content is not None else None
         found.append(SliceSample(length, known, answer))
     return found
-
-
-def likely_dialects(found: Sequence[SliceSample]) -> list[str]:
-    """Return the dialects that fit the slices, the most likely one first."""
-    votes: dict[str, float] = {}
-    for sample in found:
-        if sample.answer.code == 0:
-            for dialect, after in slice_forms(sample.answer.rest, sample).items():
-                votes[dialect] = votes.get(dialect, 0) + (1.0 if not after else 0.6)
-    return sorted(votes, key=lambda dialect: (-votes[dialect], dialect != "2019"))

@@ -11,7 +11,16 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from greenserver.admin.metrics import BUCKETS_SECONDS, COUNTER, FAMILIES, HISTOGRAM, MAXIMUM, TOTAL, Family, split
+from greenserver.admin.prometheus_metrics import (
+    BUCKETS_SECONDS,
+    COUNTER,
+    FAMILIES,
+    HISTOGRAM,
+    MAXIMUM,
+    TOTAL,
+    Family,
+    split,
+)
 from greenserver.admin.shared_memory import SharedMemory
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST

@@ -1,4 +1,4 @@
-"""Every number of the server, with its unit and reason. Imports nothing of the package."""
+"""The limits of the server, each with its unit and reason. Imports nothing of the package."""
 
 from dataclasses import dataclass
 from typing import Final

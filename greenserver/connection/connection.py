@@ -29,7 +29,7 @@ from greenserver.io.wait import (
     run_to_completion,
     wait_blocking,
 )
-from greenserver.net.limiter import Admission
+from greenserver.net.connection_limiter import Admission
 from greenserver.protocol.commands import split
 from greenserver.protocol.responses import Response
 from greenserver.protocol.status import OK, Status

@@ -1,18 +1,14 @@
 """Open and close a connection: socket options, PROXY header, TLS handshake, lingering close."""
 
 import contextlib
-import ipaddress
 import socket
-from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from greenserver.config import limits
-from greenserver.config.addresses import describe
 from greenserver.connection.flow_control import TooSlowError
-from greenserver.connection.proxy_protocol import Header, HeaderError, parse
+from greenserver.connection.proxy_protocol import HeaderError, read_header
 from greenserver.io.wait import READ, Steps, Wait
-from greenserver.net.limiter import address_of
 from greenserver.protocol.status import Status
 
 if TYPE_CHECKING:
@@ -21,10 +17,8 @@ if TYPE_CHECKING:
     from greenserver.connection.serving_config import ServingConfig
     from greenserver.connection.tls import SecureChannel
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-PROXY: Final = "proxy"
-TLS: Final = "tls"
+_PROXY: Final = "proxy"
+_TLS: Final = "tls"
 _HANDSHAKE: Final = "handshake"
 
 
@@ -62,35 +56,14 @@ def establish(
     deadline = monotonic() + config.limits.handshake_seconds
     client, early, channel = peer, b"", None
     if config.proxy_from:
-        client, early = yield from read_proxy_header(sock, peer, config.proxy_from, deadline)
+        try:
+            client, early = yield from read_header(sock, peer, config.proxy_from, deadline)
+        except HeaderError as error:
+            raise HandshakeError(_PROXY, str(error)) from error
     if config.tls is not None:
         channel = secure(sock, config.tls, early)
         yield from shake_hands(channel, deadline)
     return client, early, channel
-
-
-def read_proxy_header(
-    sock: socket.socket, peer: str, proxies: Sequence[Network], deadline: float
-) -> Steps[tuple[str, bytes]]:
-    """Read a PROXY protocol header; return the client that it names, and the bytes received after it.
-
-    Raise HandshakeError if the peer is not a trusted proxy or sends no valid header, TooSlowError past the deadline.
-    """
-    address = address_of(peer)
-    if address is not None and not any(address in network for network in proxies):
-        raise HandshakeError(PROXY, "the peer is not among the trusted proxies")
-    data = b""
-    while (header := _parse(data)) is None:
-        if not (yield Wait(READ, deadline)):
-            raise TooSlowError(_HANDSHAKE)
-        try:
-            more = sock.recv(limits.HEADER_BYTES)
-        except BlockingIOError:
-            continue
-        if not more:
-            raise HandshakeError(PROXY, "the peer closed before its header was complete")
-        data += more
-    return peer if header.source is None else describe(*header.source), data[header.length :]
 
 
 def secure(sock: socket.socket, context: "ssl.SSLContext", early: bytes) -> "SecureChannel":
@@ -111,7 +84,7 @@ def shake_hands(channel: "SecureChannel", deadline: float) -> Steps[None]:
         try:
             events = channel.shake_hands()
         except ssl.SSLError as error:
-            raise HandshakeError(TLS, error.reason or str(error)) from error
+            raise HandshakeError(_TLS, error.reason or str(error)) from error
         if not events:
             return
         if monotonic() > deadline or not (yield Wait(events, deadline)):
@@ -138,10 +111,3 @@ def linger(sock: socket.socket, seconds: float) -> Steps[None]:
         with contextlib.suppress(BlockingIOError):
             if not sock.recv(limits.RECEIVE_BYTES) or monotonic() > last:
                 return
-
-
-def _parse(data: bytes) -> Header | None:
-    try:
-        return parse(data)
-    except HeaderError as error:
-        raise HandshakeError(PROXY, str(error)) from error

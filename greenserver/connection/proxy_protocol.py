@@ -1,13 +1,21 @@
-"""Parse PROXY protocol headers, versions 1 and 2.
+"""Read and parse PROXY protocol headers, versions 1 and 2.
 
 Specification: https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt, sections 2.1 (v1) and 2.2 (v2).
 """
 
 import ipaddress
+import socket
 import struct
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from greenserver.config import limits
+from greenserver.config.addresses import describe
+from greenserver.connection.flow_control import TooSlowError
+from greenserver.io.wait import READ, Steps, Wait
+from greenserver.net.connection_limiter import address_of
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _SIGNATURE_1: Final = b"PROXY "
 _LINE_BYTES_1: Final = 107  # maximum length of a v1 header, CR LF included (section 2.1)
@@ -30,7 +38,33 @@ class Header(NamedTuple):
 
 
 class HeaderError(ValueError):
-    """The connection does not begin with a valid PROXY protocol header."""
+    """The connection does not begin with a valid PROXY protocol header from a trusted proxy."""
+
+
+def read_header(
+    sock: socket.socket, peer: str, proxies: Sequence[Network], deadline: float
+) -> Steps[tuple[str, bytes]]:
+    """Read a header from a socket; return the client that it names, and the bytes received after it.
+
+    Raise HeaderError if the peer is not a trusted proxy or sends no valid header, TooSlowError past the deadline.
+    """
+    address = address_of(peer)
+    if address is not None and not any(address in network for network in proxies):
+        message = "the peer is not among the trusted proxies"
+        raise HeaderError(message)
+    data = b""
+    while (header := parse(data)) is None:
+        if not (yield Wait(READ, deadline)):
+            raise TooSlowError("handshake")  # noqa: EM101  (the name of a timeout)
+        try:
+            more = sock.recv(limits.HEADER_BYTES)
+        except BlockingIOError:
+            continue
+        if not more:
+            message = "the peer closed before its header was complete"
+            raise HeaderError(message)
+        data += more
+    return peer if header.source is None else describe(*header.source), data[header.length :]
 
 
 def parse(data: bytes) -> Header | None:

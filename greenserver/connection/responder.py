@@ -10,7 +10,7 @@ from greenserver.connection.writer import BrokenOffError, Writer
 from greenserver.files.needs_disk import FoundFiles, NeedsDiskError
 from greenserver.io.wait import KEEP_WAITING, Job, Steps, Wait
 from greenserver.protocol.commands import Reply, status_of
-from greenserver.protocol.dialects import Request
+from greenserver.protocol.parser import Request
 from greenserver.protocol.responses import Body, Response
 from greenserver.protocol.status import OK, Status
 from greenserver.protocol.store import Files

@@ -6,12 +6,12 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from greenserver.config.limits import DEFAULTS, Limits
-from greenserver.connection.handshake import Network
+from greenserver.connection.proxy_protocol import Network
 from greenserver.files.store import FileStore
 from greenserver.io.wait import ShutdownEvent
-from greenserver.net.limiter import ConnectionLimiter
-from greenserver.protocol.dialects import Dialect
-from greenserver.telemetry.metrics import SILENT, Metrics
+from greenserver.net.connection_limiter import ConnectionLimiter
+from greenserver.protocol.parser import Dialect
+from greenserver.telemetry.metrics_interface import SILENT, Metrics
 
 if TYPE_CHECKING:
     from ssl import SSLContext

@@ -25,7 +25,7 @@ from greenserver.config.limits import (
 from greenserver.engines import ConnectionFactory, run_or_abort, seconds_left
 from greenserver.files.thread_pool import ThreadPool
 from greenserver.io.wait import KEEP_WAITING, LATE, NEVER, NOTHING, READ, READY, Job, ShutdownEvent, Wait
-from greenserver.net.drain import LOOK_SECONDS
+from greenserver.net.accept_queue import LOOK_SECONDS
 from greenserver.net.listening import (
     ACCEPT_ERRORS,
     always,

@@ -16,7 +16,7 @@ from greenserver.connection.connection import Connection
 from greenserver.engines import ConnectionFactory, run_or_abort
 from greenserver.files.thread_pool import ThreadPool
 from greenserver.io.wait import KEEP_WAITING, LATE, NEVER, NOTHING, READY, ShutdownEvent, Steps, Wait
-from greenserver.net.drain import LOOK_SECONDS
+from greenserver.net.accept_queue import LOOK_SECONDS
 from greenserver.net.listening import ACCEPT_ERRORS, accept, close_listener
 from greenserver.telemetry.shortage import report_shortage
 

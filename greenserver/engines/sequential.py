@@ -7,7 +7,7 @@ from greenserver.config.limits import DEFAULTS, Limits
 from greenserver.connection.connection import Connection
 from greenserver.engines import ConnectionFactory
 from greenserver.io.wait import FOREVER, KEEP_WAITING, LATE, READY, ShutdownEvent, Wait, poll
-from greenserver.net.drain import LOOK_SECONDS
+from greenserver.net.accept_queue import LOOK_SECONDS
 from greenserver.net.listening import accept_until
 
 

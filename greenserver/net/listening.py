@@ -12,7 +12,7 @@ from greenserver.config import limits
 from greenserver.config.addresses import HIGHEST_PORT, UNIX_PREFIX, describe, strip_brackets
 from greenserver.io.wait import READ, ShutdownEvent, poll
 from greenserver.net import socket_file
-from greenserver.net.drain import LOOK_SECONDS
+from greenserver.net.accept_queue import LOOK_SECONDS
 from greenserver.telemetry.throttle import ThrottledWarning
 
 _failing = ThrottledWarning(

@@ -1,6 +1,6 @@
-"""Parse the protocol's commands: one function and one table row each.
+"""Define the protocol's commands: one function and one table row each, which `dialects` adds to those that have it.
 
-Parsing checks the syntax of all arguments, and returns what is left to do: a function of a file store.
+The function checks the syntax of all arguments, and returns what is left to do: a function of a file store.
 """
 
 import re

@@ -20,7 +20,7 @@ from greenserver.config.settings import Settings, kept_until_restart
 from greenserver.service.deadline import TooLateError
 from greenserver.service.inspection import Finding, inspect_as_user
 from greenserver.service.reload import Reread
-from greenserver.service.worker_lifecycle import fork
+from greenserver.service.worker_watchdog import fork
 
 _ANSWER_BYTES: Final = 1 << 16
 

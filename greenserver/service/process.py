@@ -20,7 +20,7 @@ from greenserver.service.reload import (
     serving_options,
 )
 from greenserver.service.signals import end_on
-from greenserver.telemetry.metrics import SILENT, Metrics
+from greenserver.telemetry.metrics_interface import SILENT, Metrics
 from greenserver.telemetry.uncaught import log_uncaught
 
 if TYPE_CHECKING:

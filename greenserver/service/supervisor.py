@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from greenserver.config import limits
 from greenserver.config.settings import Settings
-from greenserver.net.drain import close_queued, drop_new_connections, is_anybody_waiting, wait_until_empty
+from greenserver.net.accept_queue import close_queued, drop_new_connections, is_anybody_waiting, wait_until_empty
 from greenserver.net.listening import close_listener
 from greenserver.service import preflight, systemd
 from greenserver.service.clock import TURN_SECONDS, RunningClock
 from greenserver.service.preflight import Checked, Trial
 from greenserver.service.reload import Reread, adjust_log, report_failed_reload, report_reload
 from greenserver.service.worker import CANNOT_SERVE, FAILED_TO_BOOT, Worker
-from greenserver.service.worker_lifecycle import MARGIN_SECONDS, State, WorkerProcess, fork
+from greenserver.service.worker_watchdog import MARGIN_SECONDS, State, WorkerProcess, fork
 from greenserver.telemetry.log import report
 
 if TYPE_CHECKING:

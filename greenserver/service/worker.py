@@ -90,7 +90,7 @@ class Worker:
     def _serve(self) -> None:
         from greenserver.service import process  # noqa: PLC0415  (imports sockets, which must be patched first)
         from greenserver.service.heartbeat import start_heartbeat  # noqa: PLC0415  (as above)
-        from greenserver.telemetry.metrics import SILENT  # noqa: PLC0415  (as above)
+        from greenserver.telemetry.metrics_interface import SILENT  # noqa: PLC0415  (as above)
 
         settings = self._settings
         # The listener is a socket of the unpatched module. Move its descriptor to a socket of the patched one.

@@ -4,7 +4,7 @@ import logging
 from time import monotonic
 
 from greenserver.telemetry.log import report, shown
-from greenserver.telemetry.metrics import SILENT, Metrics
+from greenserver.telemetry.metrics_interface import SILENT, Metrics
 from greenserver.telemetry.shortage import is_shortage, report_plenty, report_shortage
 
 _log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ import pytest
 from conformance.failures import Failure, Kind
 from conformance.fixtures.base import Fixture, Fixtures
 from conformance.fixtures.content import InMemory
-from conformance.fixtures.local import LocalFixtures
+from conformance.fixtures.local_fixtures import LocalFixtures
 from conformance.fixtures.words import Words
 from conformance.model.context import RunContext, ScenarioContext
 from conformance.scenarios import catalogue

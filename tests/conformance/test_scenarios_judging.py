@@ -13,7 +13,7 @@ import pytest
 from conformance.failures import Failure, Incomplete
 from conformance.fixtures.base import Fixture, Fixtures
 from conformance.fixtures.content import InMemory
-from conformance.fixtures.local import LocalFixtures
+from conformance.fixtures.local_fixtures import LocalFixtures
 from conformance.model.context import ScenarioContext
 from conformance.scenarios import catalogue
 from conformance.spec.dialects import DIALECTS

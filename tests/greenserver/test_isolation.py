@@ -20,7 +20,7 @@ patch_for(engine)
 from greenserver import Server
 from greenserver.config.limits import Limits
 from greenserver.telemetry import log
-from greenserver.telemetry.metrics import Metrics
+from greenserver.telemetry.metrics_interface import Metrics
 log.configure("json", 30)
 
 class Failing(Metrics):

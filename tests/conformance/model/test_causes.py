@@ -20,7 +20,7 @@ import pytest
 from conformance.client.client import OUT_OF_STEP
 from conformance.failures import CAUSES, Failure, Incomplete, Kind
 from conformance.fixtures.base import Fixtures, extras, plan
-from conformance.fixtures.local import LocalFixtures
+from conformance.fixtures.local_fixtures import LocalFixtures
 from conformance.model.causes import Cause, Causes, likely
 from conformance.model.context import ScenarioContext
 from conformance.model.scenario import Catalogue, Chapter, ScenarioError

@@ -3,7 +3,7 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from greenserver.admin import exposition
-from greenserver.admin.metrics import COUNTER, FAMILIES, HISTOGRAM, SharedMetrics
+from greenserver.admin.prometheus_metrics import COUNTER, FAMILIES, HISTOGRAM, SharedMetrics
 from greenserver.admin.shared_memory import SharedMemory
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from greenserver.admin import process as admin_module
 from greenserver.admin.process import Admin
-from greenserver.telemetry.metrics import SILENT
+from greenserver.telemetry.metrics_interface import SILENT
 from tests.cycles.__main__ import state_of
 from tests.greenserver.conftest import Start
 from tests.greenserver.service.test_workers import wait_for_workers, workers_of

@@ -10,7 +10,7 @@ import pytest
 from greenserver.config.limits import DEFAULTS, LONG_TURN_BYTES, TURN_BYTES
 from greenserver.connection.reader import Reader
 from greenserver.telemetry.access_log import AccessLog
-from greenserver.telemetry.metrics import SILENT
+from greenserver.telemetry.metrics_interface import SILENT
 
 LIMITS = replace(DEFAULTS, idle_seconds=500.0, line_seconds=100.0, line_floor=2)
 NOISE_SECONDS = 20.0

@@ -18,7 +18,7 @@ from greenserver.connection.serving_config import ServingConfig
 from greenserver.files.store import FileStore
 from greenserver.io.wait import KEEP_WAITING, READ, READY, WRITE, Steps, Wait, poll
 from greenserver.protocol.dialects import DIALECTS
-from greenserver.telemetry.metrics import Metrics
+from greenserver.telemetry.metrics_interface import Metrics
 from tests.greenserver.oracle import OK
 from tests.greenserver.serving import TIMEOUT_SECONDS, Client
 from tests.greenserver.test_random_input import oracle_for

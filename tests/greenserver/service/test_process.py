@@ -11,7 +11,7 @@ import pytest
 from greenserver.config.settings import Settings
 from greenserver.service import process
 from greenserver.service.reload import Reload
-from greenserver.telemetry.metrics import SILENT
+from greenserver.telemetry.metrics_interface import SILENT
 from tests.greenserver.conftest import Start
 from tests.greenserver.instrumented import HANGS, WAITS
 from tests.greenserver.serving import Server, wait_until

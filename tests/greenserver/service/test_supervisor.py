@@ -23,9 +23,9 @@ Supervise = Callable[..., Supervised]
 
 SOON = "supervisor.FIRST_PAUSE_SECONDS=0.1", "supervisor.LONGEST_PAUSE_SECONDS=0.2"
 LATE = "supervisor.FIRST_PAUSE_SECONDS=300", "supervisor.LONGEST_PAUSE_SECONDS=300"
-QUICK_MARGIN = "supervisor.MARGIN_SECONDS=0.3", "worker_lifecycle.MARGIN_SECONDS=0.3"
+QUICK_MARGIN = "supervisor.MARGIN_SECONDS=0.3", "worker_watchdog.MARGIN_SECONDS=0.3"
 QUICK_TRIAL = ("limits.RELOAD_SECONDS=1",)
-STUCK_SOON = ("worker_lifecycle.STUCK_SECONDS=1",)
+STUCK_SOON = ("worker_watchdog.STUCK_SECONDS=1",)
 
 
 @pytest.fixture
@@ -327,7 +327,7 @@ def test_aborts_and_replaces_a_hanging_worker(supervise: Supervise) -> None:
 
 
 def test_replaces_only_the_worker_whose_loop_hangs(supervise: Supervise, engine: str) -> None:
-    supervised = supervise(f"real {engine}", "worker_lifecycle.STUCK_SECONDS=2.5", count=1)
+    supervised = supervise(f"real {engine}", "worker_watchdog.STUCK_SECONDS=2.5", count=1)
     with supervised.connect() as client:
         client.send(b"get_slice large 0 %d raw\r\n" % LARGE_BYTES)
         until = time.monotonic() + 4
@@ -362,7 +362,7 @@ def test_kills_and_replaces_a_worker_that_ignores_sigabrt(supervise: Supervise) 
 
 
 def test_keeps_workers_that_were_stopped_with_the_supervisor(supervise: Supervise) -> None:
-    supervised = supervise("serve", "worker_lifecycle.STUCK_SECONDS=2", count=4)
+    supervised = supervise("serve", "worker_watchdog.STUCK_SECONDS=2", count=4)
     ready = supervised.wait_for("ready", 4)
     for _ in range(2):
         os.killpg(supervised.process.pid, signal.SIGSTOP)
@@ -429,7 +429,7 @@ def test_stop_kills_draining_workers_after_their_grace_period(supervise: Supervi
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_second_sigterm_ends_the_supervisor_at_once(supervise: Supervise, number: int) -> None:
-    supervised = supervise("deaf", "worker_lifecycle.MARGIN_SECONDS=300")
+    supervised = supervise("deaf", "worker_watchdog.MARGIN_SECONDS=300")
     ready = supervised.wait_for("ready", 2)
     supervised.send(signal.SIGTERM)
     supervised.wait_for("term", 2)
@@ -442,7 +442,7 @@ def test_second_sigterm_ends_the_supervisor_at_once(supervise: Supervise, number
 
 
 def test_sigquit_ends_all_processes_at_once(supervise: Supervise) -> None:
-    supervised = supervise("deaf", "worker_lifecycle.MARGIN_SECONDS=300")
+    supervised = supervise("deaf", "worker_watchdog.MARGIN_SECONDS=300")
     ready = supervised.wait_for("ready", 2)
     with socket.create_connection(("127.0.0.1", supervised.port), TIMEOUT_SECONDS) as client:  # nobody accepts it
         assert supervised.end(signal.SIGQUIT) == 0

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.once, pytest.mark.measured]
 WORKER_EXIT = """
 import os, signal, socket, sys
 from greenserver.config.settings import Settings
-from greenserver.service.worker_lifecycle import fork
+from greenserver.service.worker_watchdog import fork
 from greenserver.service.worker import Worker
 
 with socket.create_server(("127.0.0.1", 0)) as listener:

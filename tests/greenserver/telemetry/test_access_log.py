@@ -7,7 +7,7 @@ import pytest
 
 from greenserver.protocol.status import Status
 from greenserver.telemetry.access_log import AccessLog
-from greenserver.telemetry.metrics import SILENT, Metrics
+from greenserver.telemetry.metrics_interface import SILENT, Metrics
 
 
 class RecordingMetrics(Metrics):

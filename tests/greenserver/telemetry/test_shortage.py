@@ -7,7 +7,7 @@ import pytest
 
 from greenserver.telemetry import shortage
 from greenserver.telemetry.access_log import AccessLog
-from greenserver.telemetry.metrics import SILENT
+from greenserver.telemetry.metrics_interface import SILENT
 from greenserver.telemetry.shortage import is_shortage, report_shortage
 from greenserver.telemetry.throttle import ThrottledWarning
 

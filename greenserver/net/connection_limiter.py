@@ -11,7 +11,7 @@ from greenserver.config import limits
 from greenserver.io import address_space
 from greenserver.io.descriptors import count_open
 from greenserver.telemetry.log import report
-from greenserver.telemetry.metrics import SILENT, Metrics
+from greenserver.telemetry.metrics_interface import SILENT, Metrics
 from greenserver.telemetry.throttle import ThrottledWarning
 
 _log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""The life cycle of a worker, seen by its supervisor: fork, table of states, timeouts, exit."""
+"""Watch a worker for the supervisor: fork, table of states, heartbeat and exit timeouts."""
 
 import contextlib
 import logging

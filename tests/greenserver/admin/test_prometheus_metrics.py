@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from greenserver.admin import exposition
-from greenserver.admin.metrics import SharedMetrics, is_kept
+from greenserver.admin.prometheus_metrics import SharedMetrics, is_kept
 from greenserver.admin.shared_memory import PAGE_BYTES, SharedMemory
 
 

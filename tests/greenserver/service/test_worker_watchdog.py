@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from greenserver.service import worker_lifecycle
+from greenserver.service import worker_watchdog
 from greenserver.service.heartbeat import BEAT_SECONDS
-from greenserver.service.worker_lifecycle import TRANSITIONS, Event, State, WorkerProcess, fork
+from greenserver.service.worker_watchdog import TRANSITIONS, Event, State, WorkerProcess, fork
 from tests.greenserver.serving import run_script
 
-STUCK_SECONDS = worker_lifecycle.STUCK_SECONDS
+STUCK_SECONDS = worker_watchdog.STUCK_SECONDS
 GRACE_SECONDS = 10.0
 BEGIN = 1000.0
 PID = 1234567
@@ -22,7 +22,7 @@ PID = 1234567
 
 SIGNAL_AFTER_FORK = """
 import os, select, signal
-from greenserver.service.worker_lifecycle import fork
+from greenserver.service.worker_watchdog import fork
 
 woken, wakes = os.pipe()
 os.set_blocking(wakes, False)
@@ -93,7 +93,7 @@ def test_drains_once_and_is_not_ready_again(worker: Watched) -> None:
     worker.drain(BEGIN + 1)
     assert not worker.beat(BEGIN + 2)
     assert (worker.state, worker.is_serving, worker.signals) == (State.DRAINING, False, [signal.SIGTERM])
-    assert worker.deadline == BEGIN + GRACE_SECONDS + worker_lifecycle.MARGIN_SECONDS
+    assert worker.deadline == BEGIN + GRACE_SECONDS + worker_watchdog.MARGIN_SECONDS
 
 
 def test_is_killed_once_after_its_grace_period(worker: Watched, caplog: pytest.LogCaptureFixture) -> None:
@@ -125,7 +125,7 @@ def test_silent_worker_is_aborted_and_then_killed(worker: Watched, caplog: pytes
 def test_draining_worker_has_its_whole_grace_period(worker: Watched) -> None:
     worker.beat(BEGIN)
     worker.drain(BEGIN + STUCK_SECONDS - 1)
-    assert worker.deadline == BEGIN + STUCK_SECONDS - 1 + GRACE_SECONDS + worker_lifecycle.MARGIN_SECONDS
+    assert worker.deadline == BEGIN + STUCK_SECONDS - 1 + GRACE_SECONDS + worker_watchdog.MARGIN_SECONDS
     worker.enforce(BEGIN + STUCK_SECONDS)
     assert worker.signals == [signal.SIGTERM]
 

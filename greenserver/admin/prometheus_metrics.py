@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from greenserver.admin.shared_memory import Page
 from greenserver.io.descriptors import count_open
-from greenserver.telemetry.metrics import Metrics
+from greenserver.telemetry.metrics_interface import Metrics
 
 COUNTER: Final = "counter"
 SUM: Final = "sum"

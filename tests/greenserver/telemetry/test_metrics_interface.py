@@ -1,6 +1,6 @@
 """The default metrics ignore every event."""
 
-from greenserver.telemetry.metrics import SILENT
+from greenserver.telemetry.metrics_interface import SILENT
 
 
 def test_silent_metrics_ignore_every_event() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenserver.config import limits
-from greenserver.net.limiter import (
+from greenserver.net.connection_limiter import (
     Admission,
     ConnectionLimiter,
     Slot,
@@ -17,7 +17,7 @@ from greenserver.net.limiter import (
     maximums,
     network,
 )
-from greenserver.telemetry.metrics import Metrics
+from greenserver.telemetry.metrics_interface import Metrics
 
 PURE = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 
