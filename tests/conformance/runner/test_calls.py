@@ -47,7 +47,7 @@ class Way(NamedTuple):
     """How often the next one is in another module."""
 
 
-MOST = Way(calls=124, modules=23, changes=72)
+MOST = Way(calls=112, modules=22, changes=71)
 
 
 def way(action: Callable[[], None]) -> Way:
@@ -83,12 +83,14 @@ def test_judges_a_transcript_in_few_calls(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = ManagedServer(Address(*listener.getsockname()), directory=tmp_path)
         known = RunContext(server.dial, RemoteFixtures({"text": TEXT}, knows_all=True), "2026", TIMEOUT_SECONDS)
-        executor = Executor(HealthMonitor(server, known), Timeouts(TIMEOUT_SECONDS))
+        health = HealthMonitor(server, known)
+        executor = Executor(health, Timeouts(TIMEOUT_SECONDS))
         results = Results(Options(), events.append)
         results.begin(RunStart("", "", 0, "2026", "", 1), server.address)
         client = threading.Thread(target=answer, args=(listener,))
         client.start()
         assert server.is_listening
+        assert health.run_context.words.unknown  # drawn once a run
 
         def judge() -> None:
             results.begin_scenario(scenario)
