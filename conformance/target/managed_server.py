@@ -2,12 +2,10 @@
 
 import contextlib
 import os
-import shlex
 import socket
 import subprocess
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
@@ -23,6 +21,7 @@ from conformance.target.machine_clock import MachineClock
 from conformance.target.output import ServerOutput
 from conformance.target.run_delay import RunDelay
 from conformance.target.sockets import can_bind, free_port, resolve
+from conformance.target.start_command import Start
 from conformance.target.start_errors import AddressInUseError, FailedStart, ServerStartError
 
 __all__ = ["AddressInUseError", "Launch", "ManagedServer", "Process", "ServerStartError", "Start", "launch"]
@@ -39,19 +38,9 @@ SO_REUSEADDR cannot bind its port; see socket(7).
 """
 LISTENING: Final = "the server to listen"
 STOP_SECONDS: Final = 10.0
+_PORT_TRIES: Final = 5
 _POLL_SECONDS: Final = 0.005
 _SLOW_POLL_SECONDS: Final = 0.25
-
-
-@dataclass(frozen=True)
-class Start:
-    """How to start a server."""
-
-    command: str
-    """Split into words as by a shell; {port}, {dir} and {host} are filled in."""
-    cwd: str = ""
-    timeout_scale: float = 1.0
-    launch: Launch = launch
 
 
 class ManagedServer:
@@ -97,9 +86,8 @@ class ManagedServer:
     def __enter__(self) -> "Self":
         try:
             self.begin()
-            if self._start is not None:
-                with self.activity.waiting(LISTENING):
-                    self._await_listener(self._start)
+            if self._start is not None and self._output is not None:
+                self._await_start(self._start, self._output)
         except BaseException:
             self.close()
             raise
@@ -171,9 +159,7 @@ class ManagedServer:
             while True:
                 self._end()
                 try:
-                    self._spawn(self._start, self._output)
-                    with self.activity.waiting(LISTENING):
-                        self._await_listener(self._start)
+                    self._await_start(self._start, self._output)
                 except AddressInUseError:
                     if self._is_port_free_to_choose or monotonic() >= deadline:
                         raise
@@ -207,7 +193,7 @@ class ManagedServer:
     def _spawn(self, start: Start, output: ServerOutput) -> None:
         if self._is_port_free_to_choose:
             self.address = Address("127.0.0.1", free_port())
-        words = self._words(start)
+        words = start.words(self.address, self._directory)
         output.mark_start()
         self._watch = ListenerWatch(self.address, is_direct=not self._proxy)
         if self._watch.note_earlier():
@@ -228,20 +214,22 @@ class ManagedServer:
         self.starts += 1
         self.is_fresh = True
 
-    def _words(self, start: Start) -> list[str]:
-        """Return the arguments of the server's command line; raise ServerStartError."""
-        fields = {"{port}": str(self.address.port), "{dir}": str(self._directory), "{host}": self.address.host}
-        try:
-            words = shlex.split(start.command)
-        except ValueError as error:
-            message = f"--serve: {error}: {start.command}"
-            raise ServerStartError(message) from error
-        for name, value in fields.items():
-            words = [word.replace(name, value) for word in words]
-        if not words:
-            message = "--serve: an empty command"
-            raise ServerStartError(message)
-        return words
+    def _await_start(self, start: Start, output: ServerOutput) -> None:
+        """Start the server unless it was, and wait until it listens; raise ServerStartError.
+
+        If another program takes the port that the suite has chosen, choose another.
+        """
+        tries = _PORT_TRIES if self._is_port_free_to_choose else 1
+        while True:
+            tries -= 1
+            try:
+                if self._process is None:
+                    self._spawn(start, output)
+                with self.activity.waiting(LISTENING):
+                    return self._await_listener(start)
+            except AddressInUseError:
+                if not tries:
+                    raise
 
     def _await_listener(self, start: Start) -> None:
         """Wait until the server listens, without connecting to it; raise ServerStartError.
@@ -271,7 +259,7 @@ class ManagedServer:
     def _failed_start(self, start: Start) -> FailedStart:
         return FailedStart(
             command=start.command,
-            words=self._words(start),
+            words=start.words(self.address, self._directory),
             directory=Path(start.cwd or "."),
             address=self.address,
             output=self._output.of_this_start() if self._output is not None else "",

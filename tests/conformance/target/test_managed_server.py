@@ -75,6 +75,19 @@ with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as listener:
     listener.accept()[0].recv(1)
 time.sleep(600)
 """
+OUTRUN = """
+import os, socket, sys, time
+port, tries = int(sys.argv[1]), int(sys.argv[2])
+with open("starts", "a+") as starts:
+    starts.write(f"{port}\\n")
+    starts.seek(0)
+    count = len(starts.readlines())
+if count <= tries:  # another program was faster
+    print("OSError: [Errno 98] Address already in use")
+    sys.exit(1)
+listener = socket.create_server(("127.0.0.1", port))
+time.sleep(600)
+"""
 TIMEOUT_SECONDS = 20.0
 
 
@@ -181,6 +194,25 @@ def test_accepts_a_server_that_another_process_runs(tmp_path: Path, scripted: Ca
         assert target.is_listening
         assert target.backlog is None
         target.dial(1.0).close()
+
+
+def test_chooses_another_port_if_another_program_has_taken_it_meanwhile(tmp_path: Path) -> None:
+    start = Start(shlex.join([INTERPRETER, "-c", OUTRUN, "{port}", "2"]), cwd=str(tmp_path))
+    with ManagedServer(None, start, directory=tmp_path) as server:
+        ports = (tmp_path / "starts").read_text().split()
+        assert ports[-1] == str(server.address.port)
+        assert len(set(ports)) == len(ports) == 3
+        server.dial(TIMEOUT_SECONDS).close()
+
+
+def test_gives_up_if_every_port_seems_to_be_taken(tmp_path: Path) -> None:
+    start = Start(shlex.join([INTERPRETER, "-c", OUTRUN, "{port}", "1000"]), cwd=str(tmp_path))
+    with (
+        pytest.raises(ServerStartError, match="Address already in use"),
+        ManagedServer(None, start, directory=tmp_path),
+    ):
+        pass
+    assert len((tmp_path / "starts").read_text().split()) == 5
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])

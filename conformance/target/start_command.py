@@ -1,0 +1,35 @@
+"""The command of --serve: its arguments, with the port and the directory filled in, and how it is run."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from conformance.client.address import Address
+from conformance.target.launcher import Launch, launch
+from conformance.target.start_errors import ServerStartError
+
+
+@dataclass(frozen=True)
+class Start:
+    """How to start a server."""
+
+    command: str
+    """Split into words as by a shell; {port}, {dir} and {host} are filled in."""
+    cwd: str = ""
+    timeout_scale: float = 1.0
+    launch: Launch = launch
+
+    def words(self, address: Address, directory: Path) -> list[str]:
+        """Return the arguments of the command line; raise ServerStartError."""
+        try:
+            words = shlex.split(self.command)
+        except ValueError as error:
+            message = f"--serve: {error}: {self.command}"
+            raise ServerStartError(message) from error
+        fields = {"{port}": str(address.port), "{dir}": str(directory), "{host}": address.host}
+        for name, value in fields.items():
+            words = [word.replace(name, value) for word in words]
+        if not words:
+            message = "--serve: an empty command"
+            raise ServerStartError(message)
+        return words
