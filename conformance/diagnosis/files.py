@@ -250,6 +250,10 @@ COMPARED_AS_TEXT: Final[dict[Kind, CauseSpec]] = {
     ]
 }
 LINKS: Final[dict[Kind, CauseSpec]] = {Kind.STATUS: "symbolic links are followed wherever they lead"}
+REFUSED_SILENTLY: Final[dict[Kind, CauseSpec]] = {
+    **unanswered("an error closes the connection without a reply: catch it and answer 201 or 202"),
+    Kind.GONE: "such a name crashes the server: catch the error and answer 201 or 202",
+}
 NAME_REFUSED: Final[dict[Kind, CauseSpec]] = {
     Kind.STATUS: Cause("the name is refused, although it has only valid characters", codes=(101, 201))
 }

@@ -29,6 +29,7 @@ CHAPTERS: Final = (
     "chapter_08_paths",
     "chapter_08_paths_links",
     "chapter_08_paths_names",
+    "chapter_08_paths_answered",
     "chapter_09_lengths",
     "chapter_10_clients",
     "chapter_10_clients_mixing",

@@ -29,6 +29,8 @@ PREREQUISITES: Final[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = (
     (("metadata.rewritten", "metadata.replaced", "paths.alphabet", "paths.no-extension", "paths.odd-names"), _SIZE),
     (("paths.case", "lengths.longest-name", "clients.busy-commands", "slices.empty-pipelined"), _SIZE),
     (("listings.then-others", "replies.goes-on-long"), _SIZE),
+    # A server that does not answer for any file that is missing says nothing about these names.
+    (("paths.slash-answered", "paths.characters-answered", "paths.link-answered"), ("commands.missing-metadata",)),
     # Slices of many sizes, to many clients, or read late or slowly need short slices to be correct.
     (("slices.border-*", "slices.random", "slices.overlapping", "slices.adjacent", "slices.two-files"), _SHORT),
     (("slices.consistent", "slices.last-of-*", "slices.large*", "slices.pipelined", "slices.raw-large"), _SHORT),

@@ -103,7 +103,7 @@ class DotFileCrashes(Commands):
         return super().check_name(name)
 
 
-@plant("link-crashes", "HFTP-8.4")
+@plant("link-crashes", "HFTP-8.8")
 class LinkCrashes(Commands):
     """O_NOFOLLOW makes open() fail for a link; the error is not one of those that are caught, and the thread dies."""
 
@@ -114,7 +114,7 @@ class LinkCrashes(Commands):
         return super().open(name)
 
 
-@plant("slash-crashes", "HFTP-8.5", style=Streams)
+@plant("slash-crashes", "HFTP-8.8", style=Streams)
 class SlashCrashes(Commands):
     """A name with a slash is a ValueError that ends the connection without a status line."""
 
@@ -125,7 +125,7 @@ class SlashCrashes(Commands):
         return super().check_name(name)
 
 
-@plant("names-asserted", "HFTP-8.7")
+@plant("names-asserted", "HFTP-8.8")
 class NamesAsserted(Commands):
     """The characters of a name are asserted, and a failed assertion ends the thread without a status line."""
 
