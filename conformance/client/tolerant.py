@@ -38,7 +38,7 @@ class TolerantClient(Client):
         """Read a status line, and return it with the code that the server means."""
         if self.latest is not None and self.latest.closes:
             self._resend()
-        if 0 in (codes or CODES) and self._ends_silently():
+        if 0 in (codes or CODES) and self._ends_silently(expected):
             self._reply = "quit"
             return Status(0, SILENT_QUIT)
         self._skip_due()
@@ -54,7 +54,7 @@ class TolerantClient(Client):
     def status_line(self, expected: str) -> bytes:
         """Read the first line of a reply verbatim, with known deviations undone; raise Failure."""
         self._replies += 1
-        if self._ends_silently():
+        if self._ends_silently(expected):
             return SILENT_QUIT
         line = self._read_first_line(expected)
         known = self._find(Form.STATUS_LINE, line.decode("latin-1"))
@@ -155,15 +155,17 @@ class TolerantClient(Client):
         """Send quit unrecorded; return whether the server is expected to close."""
         return super().send_quit() and not self._deviations.find(Form.STAYS_OPEN, "quit")
 
-    def _ends_silently(self) -> bool:
-        """Return whether the server closes after quit without a reply, as a known deviation."""
+    def _ends_silently(self, expected: str) -> bool:
+        """Return whether the server closes after quit without a reply, as a known deviation.
+
+        Raise Failure if it does neither in time: what it does later is not the fault that is known.
+        """
         known = self._deviations.find(Form.SILENT, "quit")
         if known is None or self._replies > len(self._lines) or self._lines[self._replies - 1] != b"quit":
             return False
         self._skip_due()
-        with contextlib.suppress(Failure, Incomplete):
-            if not self._received:
-                self._receive("", Kind.OPEN)
+        if not self._received:
+            self._receive(expected, Kind.TIMEOUT)
         if not self._ending or self._received:
             return False
         self._tolerated.add(known[1])

@@ -8,8 +8,10 @@ from time import monotonic, sleep
 import pytest
 
 from conformance.client.client import Client
+from conformance.client.deviations import Deviation, Deviations, Form
 from conformance.client.raw_connection import RawConnection
 from conformance.client.recording import Recording
+from conformance.client.tolerant import TolerantClient
 from conformance.failures import Failure, Kind
 
 pytestmark = pytest.mark.once
@@ -152,4 +154,37 @@ def test_is_quiet_follows_the_clock(listener: socket.socket) -> None:
     assert not client.is_quiet(SHORT_SECONDS)
     late.join()
     server.close()
+    client.close()
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_an_end_that_comes_late_is_a_timeout_where_it_is_expected_instead_of_a_reply(
+    listener: socket.socket, *, is_late: bool
+) -> None:
+    silent = Deviation("HFTP-3.6", "quit has no reply", Form.SILENT, {"quit": b""})
+    tolerated: set[Deviation] = set()
+    timeout_seconds = SHORT_SECONDS if is_late else 60.0
+    client = TolerantClient(
+        Deviations([silent]),
+        tolerated,
+        lambda seconds, _: socket.create_connection(listener.getsockname(), seconds),
+        Recording(),
+        1,
+        timeout_seconds=timeout_seconds,
+        deadline=monotonic() + 60.0,
+    )
+    server, _ = listener.accept()
+    with server:
+        client.send_line("quit")
+        if is_late:
+            late = threading.Timer(1.5 * SHORT_SECONDS, server.shutdown, [socket.SHUT_WR])
+            late.start()
+            with pytest.raises(Failure) as raised:
+                client.status(0)
+            assert raised.value.kind is Kind.TIMEOUT
+            late.join()
+        else:
+            server.shutdown(socket.SHUT_WR)
+            assert client.status(0).code == 0
+            assert tolerated == {silent}
     client.close()
