@@ -148,9 +148,14 @@ def _check_target(options: Options) -> None:
         raise click.UsageError(message)
     if options.is_dialect_missing:
         raise click.UsageError(DIALECT_MISSING)
-    if options.cwd and not options.serve:
-        message = "--cwd is only used with --serve, but there is no --serve"
-        raise click.UsageError(message)
+    for name, value in {
+        "cwd": options.cwd,
+        "sandbox": options.is_sandboxed,
+        "sandbox-read": options.sandbox_read,
+    }.items():
+        if value and not options.serve:
+            message = f"--{name} is only used with --serve, but there is no --serve"
+            raise click.UsageError(message)
     if options.cwd and not Path(options.cwd).is_dir():
         message = f"--cwd {options.cwd}: no such directory"
         raise click.UsageError(message)

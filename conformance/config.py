@@ -24,6 +24,10 @@ class Options:
     serve: str = ""
     """The command that starts the server."""
     cwd: str = ""
+    sandbox: str = "off"
+    """How to confine the server that `serve` starts: off, auto, namespaces or landlock."""
+    sandbox_read: tuple[str, ...] = ()
+    """What a server in a sandbox may read besides."""
     fixtures: Path | None = None
     proxy: str = ""
     dialect: str = "auto"
@@ -47,6 +51,11 @@ class Options:
     def target(self) -> str:
         """Return the address or command of the server, for display."""
         return self.address or self.serve
+
+    @property
+    def is_sandboxed(self) -> bool:
+        """Return whether the server that `serve` starts is to be confined."""
+        return self.sandbox != "off"
 
     @property
     def is_dialect_missing(self) -> bool:

@@ -35,6 +35,20 @@ class RunOption(NamedTuple):
 RUN_OPTIONS: Final = (
     RunOption("serve", "CMD", "Start the server with this command; {port}, {dir} and {host} are filled in.", "serve"),
     RunOption("cwd", "DIR", "Start the server in this directory.", "cwd"),
+    RunOption(
+        "sandbox",
+        "MODE",
+        "Confine the server of --serve: auto takes the best that this machine allows.",
+        "sandbox",
+        choices=("off", "auto", "namespaces", "landlock"),
+    ),
+    RunOption(
+        "sandbox-read",
+        "PATH",
+        "Let a server in a sandbox read this, besides its folder and programs. Repeatable.",
+        "sandbox_read",
+        is_repeatable=True,
+    ),
     RunOption("fixtures", "DIR", "The served directory, if it is local.", "fixtures", Path),
     RunOption("proxy", "URL", "Connect through a SOCKS proxy: socks5h://HOST:PORT.", "proxy"),
     RunOption(

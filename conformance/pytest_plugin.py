@@ -157,6 +157,7 @@ def _options(config: pytest.Config) -> "Options":
     is_shared = hasattr(config, "workerinput") or bool(getattr(config.option, "numprocesses", None))
     for is_wrong, what in (
         (options.is_dialect_missing, DIALECT_MISSING),
+        (options.is_sandboxed and not options.serve, "--hftp-sandbox is only used with --hftp-serve"),
         (not options.address and "{port}" not in options.serve, "--hftp-serve needs {port}, or --hftp as well"),
         (
             is_shared and bool(options.fixtures or (options.address and options.serve)),

@@ -8,6 +8,8 @@ from ipaddress import IPv6Address
 from typing import Any
 from urllib.parse import urlsplit
 
+from conformance.client.network_namespace import OpenSocket
+
 DEFAULT_PORT = 19500
 _UNIX = "unix:"
 _LARGEST_PORT = 65535
@@ -104,11 +106,17 @@ def check_names(address: Address, proxy: str = "") -> None:
         raise AddressError(message) from error
 
 
-def dial(address: Address, timeout_seconds: float, proxy: str = "", receive_buffer_bytes: int = 0) -> socket.socket:
+def dial(
+    address: Address,
+    timeout_seconds: float,
+    proxy: str = "",
+    receive_buffer_bytes: int = 0,
+    open_socket: OpenSocket = socket.socket,
+) -> socket.socket:
     """Return a connected socket.
 
     `proxy` is a socks5h:// URL; the proxy resolves names, as Tor requires. `receive_buffer_bytes` sets SO_RCVBUF, which
-    limits how far the kernel reads ahead. Raises OSError.
+    limits how far the kernel reads ahead. `open_socket` opens it, maybe in another network namespace. Raises OSError.
     """
     if address.path:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -117,7 +125,7 @@ def dial(address: Address, timeout_seconds: float, proxy: str = "", receive_buff
         return _dial_through(proxy, address, timeout_seconds)
     failure: OSError = OSError(f"{address.host}: no address")
     for family, kind, protocol, _, destination in _resolved(address.host, address.port):
-        sock = socket.socket(family, kind, protocol)
+        sock = open_socket(family, kind, protocol)
         if receive_buffer_bytes:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from typing import Final, NamedTuple
 
 from conformance.client.netlink import HEADER, NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY
+from conformance.client.network_namespace import OpenSocket, opener_of
 
 _NLM_F_REQUEST: Final = 1
 _SECONDS: Final = 0.2
@@ -49,7 +50,7 @@ def peer(connection: socket.socket) -> Peer | None:
     with contextlib.suppress(OSError, ValueError, struct.error):
         if not str(other[0]).startswith(_LOCAL):
             return None
-        data = _look_up(connection.family, other, own)
+        data = _look_up(opener_of(connection), connection.family, other, own)
         kind = HEADER.unpack_from(data)[1]
         if kind == SOCK_DIAG_BY_FAMILY:
             unread = int(struct.unpack_from("=I", data, _QUEUE_AT)[0])
@@ -59,12 +60,12 @@ def peer(connection: socket.socket) -> Peer | None:
     return None
 
 
-def _look_up(family: int, source: Sequence[object], destination: Sequence[object]) -> bytes:
+def _look_up(open_socket: OpenSocket, family: int, source: Sequence[object], destination: Sequence[object]) -> bytes:
     """Return the kernel's reply about the socket with these addresses; raise OSError or ValueError."""
     hosts = [ip_address(str(address[0])).packed.ljust(16, b"\0") for address in (source, destination)]
     ports = [int(str(address[1])).to_bytes(2, "big") for address in (source, destination)]
     request = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0xFFFFFFFF, *ports, *hosts, 0, b"\xff" * 8)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as sock:
+    with open_socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as sock:
         sock.settimeout(_SECONDS)
         size = HEADER.size + len(request)
         sock.send(HEADER.pack(size, SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 0, 0) + request)

@@ -59,6 +59,8 @@ class RunStart(msgspec.Struct, frozen=True, tag_field="type", tag="run-start"):
     """What the dialect was inferred from, or that it was given."""
     deviations: list[str] = msgspec.field(default_factory=list)
     """The constant deviations: each is reported once, and expected by all other scenarios."""
+    sandbox: str = ""
+    """The protections that were in force while the server ran; empty if there were none."""
     schema: str = SCHEMA
 
 

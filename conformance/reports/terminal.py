@@ -91,6 +91,8 @@ class TerminalReport:
             f"catalogue {start.catalogue[:12]}, seed {start.seed}"
         )
         self._console.print(_text((start.target, "bold"), facts), soft_wrap=True)
+        if start.sandbox:
+            self._console.print(_text(("sandbox: ", "dim"), start.sandbox), soft_wrap=True)
         for text in start.deviations:
             self._console.print(_text(("always: ", "yellow"), text), soft_wrap=True)
         if self._status is not None:

@@ -78,6 +78,7 @@ class Run:
             "other dialects": "; ".join(would_fail(self.end)),
             "deviations": "; ".join(start.deviations),
             "target": start.target,
+            "sandbox": start.sandbox,
             "fixtures": start.fixtures,
             "concurrent": "yes" if start.is_concurrent else "no",
             "selected": str(start.selected),

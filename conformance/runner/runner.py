@@ -109,6 +109,7 @@ class Runner:
                 fail_on=options.fail_on,
                 dialect_basis=basis,
                 deviations=[row.text for row in facts.deviations.rows],
+                sandbox=str(self._environment.sandbox or ""),
             ),
             address,
         )

@@ -16,6 +16,9 @@ from conformance.fixtures.local_fixtures import FixturesError, LocalFixtures
 from conformance.fixtures.safe_directory import Directory
 from conformance.model.activity import Activity
 from conformance.target.managed_server import Launch, ManagedServer, Start, launch
+from conformance.target.sandbox.limits import limits_for
+from conformance.target.sandbox.sandbox import Sandbox, SandboxError, choose
+from conformance.target.sockets import is_loopback
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -30,6 +33,7 @@ class Environment:
 
     server: ManagedServer
     fixtures: LocalFixtures | None = None
+    sandbox: Sandbox | None = None
 
     def __init__(self, options: Options, launch: Launch = launch, activity: Activity | None = None) -> None:
         self.activity = activity or Activity()
@@ -60,6 +64,17 @@ class Environment:
         server.close()
         self.findings.left += server.notes
 
+    def _make_sandbox(self, address: Address | None, served: str) -> Sandbox | None:
+        """Return the sandbox of the server, if there is to be one; raise SandboxError."""
+        options = self._options
+        if not options.is_sandboxed:
+            return None
+        if options.proxy or (address is not None and not is_loopback(address)):
+            message = "--sandbox needs a server at 127.0.0.1 or [::1], without --proxy: it has a network of its own"
+            raise SandboxError(message)
+        limits = limits_for(options.clients)
+        return choose(options.sandbox, str(Path(options.cwd).absolute()), served, limits, options.sandbox_read)
+
     def _make(self) -> None:
         options = self._options
         address = parse_address(options.address) if options.address else None
@@ -82,8 +97,11 @@ class Environment:
             )
             self._stack.callback(self.fixtures.remove)
             self.fixtures.write()
-        start = Start(options.serve, options.cwd, options.timeout_scale, self._launch) if options.serve else None
         served = (directory or Path()).absolute()
+        start = None
+        if options.serve:
+            self.sandbox = self._make_sandbox(address, str(served) if directory is not None else "")
+            start = Start(options.serve, options.cwd, options.timeout_scale, self._launch, self.sandbox)
         self.server = ManagedServer(address, start, directory=served, proxy=proxy)
         self.server.activity = self.activity
         self._stack.callback(self._close, self.server)

@@ -24,15 +24,16 @@ CAP_DAC_READ_SEARCH = 2
 _GRACE_SECONDS = 1.0
 _ROUNDS = 50
 _CANNOT_RUN = 127
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
 def main(arguments: list[str]) -> int:
     """Run the command until it exits or the suite closes the pipe; return its exit status."""
-    _enter(arguments[1])
+    enter_cgroup(arguments[1])
     return watch(int(arguments[0]), lambda: _become(arguments[2:]))
 
 
-def _enter(cgroup: str) -> None:
+def enter_cgroup(cgroup: str) -> None:
     """Enter a cgroup, if there is one, with all that is started from here on."""
     if not cgroup:
         return
@@ -43,34 +44,38 @@ def _enter(cgroup: str) -> None:
         pass
 
 
+def become_subreaper() -> None:
+    """Take over all orphans of this process, and ignore signals: only the pipe ends the guard."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def watch(suite: int, run: Callable[[], None]) -> int:
     """Run a function in a child process until it exits or the suite closes the pipe; return its exit status."""
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # only the pipe ends the guard
+    become_subreaper()
     child = os.fork()
     if child == 0:
         try:
-            _come_of_age(suite, prctl)
+            come_of_age(suite)
             run()
         finally:
             os._exit(_CANNOT_RUN)
     status = _wait(child, suite)
-    _end_all(child)
+    end_all(child)
     return status
 
 
-def _come_of_age(suite: int, prctl: "ctypes._FuncPointer") -> None:
+def come_of_age(suite: int) -> None:
     """Set up the child: default signals, own process group, SIGKILL when the guard dies, reduced capabilities."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     os.close(suite)
     os.setpgid(0, 0)
-    prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    _prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.geteuid() == 0:
         for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
-            prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+            _prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
 
 
 def _become(command: list[str]) -> None:
@@ -87,17 +92,17 @@ def _wait(child: int, suite: int) -> int:
     if descriptor in ready:
         _, status = os.waitpid(child, 0)
         return os.waitstatus_to_exitcode(status) & 0xFF
-    _send(os.killpg, child, signal.SIGTERM)
+    send(os.killpg, child, signal.SIGTERM)
     select.select([descriptor], [], [], _GRACE_SECONDS)
     return 0
 
 
-def _end_all(group: int) -> None:
+def end_all(group: int) -> None:
     """Kill the process group and orphans, until there are no children."""
     for _ in range(_ROUNDS):
-        _send(os.killpg, group, signal.SIGKILL)
+        send(os.killpg, group, signal.SIGKILL)
         for child in _children():
-            _send(os.kill, child, signal.SIGKILL)
+            send(os.kill, child, signal.SIGKILL)
         try:
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass
@@ -106,7 +111,7 @@ def _end_all(group: int) -> None:
         time.sleep(0.01)
 
 
-def _send(kill: Callable[[int, int], None], whom: int, number: int) -> None:
+def send(kill: Callable[[int, int], None], whom: int, number: int) -> None:
     """Send a signal, unless the process or group is gone or may not be signalled."""
     try:  # noqa: SIM105  (contextlib takes a while to import)
         kill(whom, number)

@@ -1,5 +1,6 @@
 """Start a server's process under a guard that kills all of it at the end."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -36,25 +37,36 @@ class GuardedProcess:
     """A guard, and what is left of its server if the guard was killed."""
 
     def __init__(self, words: Sequence[str], cwd: str, suite: int, output: int) -> None:
-        self._remains = Remains()
         guard = str(Path(__file__).with_name("guard.py"))
+        self._start(lambda cgroup: [guard, str(suite), cgroup, *words], cwd, output, (suite,), dict(os.environ))
+
+    def _start(
+        self,
+        arguments: Callable[[str], list[str]],
+        cwd: str,
+        output: int,
+        passed: tuple[int, ...],
+        environment: dict[str, str],
+    ) -> None:
+        """Start a guard: a program with arguments, given its cgroup, that inherits some descriptors; raise OSError."""
+        self.notes: list[str] = []
+        """What the server did to those that watch it, for a report."""
+        self._remains = Remains()
         try:
             self._guard = subprocess.Popen(  # noqa: S603  (the user's own command)
-                [sys.executable, "-I", "-S", guard, str(suite), self._remains.cgroup, *words],
+                [sys.executable, "-I", "-S", *arguments(self._remains.cgroup)],
                 cwd=cwd or None,
-                env={UNBUFFERED: "1"} | self._remains.environment(),
+                env={UNBUFFERED: "1"} | environment | self._remains.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                pass_fds=(suite,),
+                pass_fds=passed,
                 start_new_session=True,
             )
         except OSError:
             self._remains.close()
             raise
         self.pid = self._guard.pid
-        self.note = ""
-        """What was found when the guard had been killed, for a report."""
 
     def poll(self) -> int | None:
         """Return the exit status; None while the guard runs."""
@@ -64,7 +76,8 @@ class GuardedProcess:
         """Wait for the guard to exit, and end what it has left; raise TimeoutExpired."""
         status = self._guard.wait(timeout)
         if status < 0 and (left := self._remains.end()):
-            self.note = f"the server killed its guard; what it left was ended ({left} found {self._remains.means})"
+            means = self._remains.means
+            self.notes.append(f"the server killed its guard; what it left was ended ({left} found {means})")
         self._remains.close()
         return status
 

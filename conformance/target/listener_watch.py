@@ -3,10 +3,12 @@
 A check that connects and closes would block a sequential server that does not notice EOF, for all later clients.
 """
 
+import socket
 from functools import cached_property
 from typing import Final
 
 from conformance.client.address import Address
+from conformance.client.network_namespace import OpenSocket
 from conformance.target.process_tree import OwnedListener, ProcessTree, is_supported, owner_of, process_of
 from conformance.target.sockets import Listener, is_local, is_open, listeners
 
@@ -29,6 +31,8 @@ class ListenerWatch:
         self._address = address
         self._is_direct = is_direct
         self._earlier: frozenset[int] = frozenset()
+        self._root: int | None = None
+        self._open_socket: OpenSocket = socket.socket
         self._found: list[OwnedListener] = []
         self._found_process: int | None = None
 
@@ -38,13 +42,18 @@ class ListenerWatch:
         return self._is_direct and is_local(self._address)
 
     def note_earlier(self) -> bool:
-        """Record what listens at the address before the server starts; return whether something does."""
+        """Record what listens at the address before the server starts; return whether something does.
+
+        Leave it out for a server that gets a network of its own.
+        """
         self._earlier = frozenset(listener.inode for listener in self._at_address())
         return bool(self._earlier)
 
-    def follow(self, root: int) -> None:
-        """Watch the descendants of the process `root`."""
-        self.tree = ProcessTree(root) if is_supported() else None
+    def follow(self, root: int, open_socket: OpenSocket = socket.socket) -> None:
+        """Watch the descendants of the process `root`; `open_socket` opens sockets in their network namespace."""
+        self._open_socket = open_socket
+        self._root = None if open_socket is socket.socket else root
+        self.tree = ProcessTree(root, open_socket) if is_supported() else None
         self.is_unknown = False
 
     def find(self) -> bool:
@@ -63,7 +72,7 @@ class ListenerWatch:
         if self.is_unknown:
             return True
         for owned in self._found:
-            if is_open(owned.listener) if self.tree is None else owned.is_open:
+            if is_open(owned.listener, self._open_socket) if self.tree is None else owned.is_open:
                 return True
         was_seen = bool(self._found)
         if self.find():
@@ -123,4 +132,4 @@ class ListenerWatch:
 
     def _at_address(self) -> list[Listener]:
         """Return what listens at the address; empty behind a proxy, which resolves names itself."""
-        return listeners(self._address) if self._is_direct else []
+        return listeners(self._address, self._root, self._open_socket) if self._is_direct else []

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from conformance.client.network_namespace import OpenSocket
+
 from conformance.client.address import Address, dial
 from conformance.model.activity import Activity
 from conformance.target.launcher import Launch, Process, launch
@@ -58,6 +60,7 @@ class ManagedServer:
         self._proxy = proxy
         self._is_port_free_to_choose = address is None
         self._process: Process | None = None
+        self._open_socket: OpenSocket = socket.socket
         self._guard_pipe = -1  # the suite's end; closing it ends the server
         self._output: ServerOutput | None = None
         self._lock = threading.Lock()
@@ -140,11 +143,14 @@ class ManagedServer:
         self.is_fresh = False
         while self.clock() < self._retry_refused_until and self.is_running:
             with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):
-                sock = dial(self.address, timeout_seconds, self._proxy, receive_buffer_bytes)
+                sock = self._dial(timeout_seconds, receive_buffer_bytes)
                 self._retry_refused_until = 0.0
                 return sock
             sleep(_POLL_SECONDS)
-        return dial(self.address, timeout_seconds, self._proxy, receive_buffer_bytes)
+        return self._dial(timeout_seconds, receive_buffer_bytes)
+
+    def _dial(self, timeout_seconds: float, receive_buffer_bytes: int) -> socket.socket:
+        return dial(self.address, timeout_seconds, self._proxy, receive_buffer_bytes, self._open_socket)
 
     def restart(self) -> None:
         """End the server if it runs, start it, and wait until it listens; raise ServerStartError.
@@ -196,12 +202,16 @@ class ManagedServer:
         words = start.words(self.address, self._directory)
         output.mark_start()
         self._watch = ListenerWatch(self.address, is_direct=not self._proxy)
-        if self._watch.note_earlier():
+        if not start.has_own_network and self._watch.note_earlier():
             message = f"--serve: {self.address} is in use by {self._watch.holder()}: stop it, or choose another port"
             raise AddressInUseError(message)
         suite, self._guard_pipe = os.pipe()
         try:
-            self._process = start.launch(words, start.cwd, suite, output.fileno())
+            if start.sandbox is not None:
+                confined = start.sandbox.launch(words, suite, output.fileno(), self.address.port)
+                self._process, self._open_socket = confined, confined.open_socket
+            else:
+                self._process = start.launch(words, start.cwd, suite, output.fileno())
         except OSError as error:
             message = f"--serve: {error.strerror}: {start.cwd or start.command}"
             if start.cwd and not Path(start.cwd).is_dir():
@@ -209,7 +219,7 @@ class ManagedServer:
             raise ServerStartError(message) from error
         finally:
             os.close(suite)
-        self._watch.follow(self._process.pid)
+        self._watch.follow(self._process.pid, self._open_socket)
         self.clock.watch(RunDelay(self._watch.processes).look)
         self.starts += 1
         self.is_fresh = True
@@ -299,6 +309,6 @@ class ManagedServer:
             if self._process.poll() is None:
                 self._process.kill()
                 self._process.wait()
-            if (note := getattr(self._process, "note", "")) and note not in self.notes:
-                self.notes.append(note)
+            notes: list[str] = getattr(self._process, "notes", [])
+            self.notes += [note for note in notes if note not in self.notes]
             self._process = None

@@ -6,6 +6,7 @@ tree. The guard's own time does not count.
 
 import contextlib
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from conformance.client.address import Address
+from conformance.client.network_namespace import OpenSocket
 from conformance.target.sockets import Listener, listeners, tcp_listeners, unix_listeners
 
 _MOST_PROCESSES: Final = 10_000
@@ -51,10 +53,11 @@ class OwnedListener:
 
 
 class ProcessTree:
-    """The processes below a root."""
+    """The processes below a root; `open_socket` opens sockets in their network namespace."""
 
-    def __init__(self, root: int) -> None:
+    def __init__(self, root: int, open_socket: OpenSocket = socket.socket) -> None:
         self._root = root
+        self._open_socket = open_socket
 
     def processes(self) -> list[int]:
         """Return the process ids of the descendants of the root."""
@@ -70,13 +73,13 @@ class ProcessTree:
         If the descriptors of a process are unreadable, any such socket counts as the tree's, except those with an
         inode in `earlier`, which listened before the tree existed.
         """
-        candidates = listeners(address, self._root)
+        candidates = listeners(address, self._root, self._open_socket)
         return self._own(candidates, earlier) if candidates else []
 
     def other_listeners(self, address: Address) -> list[Listener]:
         """Return the tree's listening sockets that do not accept connections to an address."""
-        wanted = {listener.inode for listener in listeners(address, self._root)}
-        found = [*tcp_listeners(0, self._root), *unix_listeners(self._root)]
+        wanted = {listener.inode for listener in listeners(address, self._root, self._open_socket)}
+        found = tcp_listeners(0, self._root, self._open_socket) + unix_listeners(self._root, self._open_socket)
         candidates = [listener for listener in found if listener.inode not in wanted]
         return [owned.listener for owned in self._own(candidates, frozenset()) if owned.is_owner_known]
 

@@ -37,8 +37,8 @@ class Remains:
         return "by their cgroup" if self.cgroup else "by a mark in their environment"
 
     def environment(self) -> dict[str, str]:
-        """Return the environment to start the server in."""
-        return dict(os.environ) if self.cgroup else os.environ | {MARK: self._name}
+        """Return what marks a server by its environment, where that is necessary."""
+        return {} if self.cgroup else {MARK: self._name}
 
     def end(self) -> int:
         """Kill the processes that are there, and return how many there were; call it when the guard has exited."""

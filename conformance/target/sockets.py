@@ -22,6 +22,7 @@ from typing import Final
 
 from conformance.client.address import Address
 from conformance.client.netlink import HEADER, NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY
+from conformance.client.network_namespace import OpenSocket
 
 _PORTS: Final = range(10_000, 32_768)
 """Ports for servers: below Linux's default ephemeral ports (net.ipv4.ip_local_port_range in ip(7))."""
@@ -92,26 +93,29 @@ class Listener:
         return self.host in hosts
 
 
-def listeners(address: Address, process: int | None = None) -> list[Listener]:
-    """Return the sockets that accept connections to an address; /proc is read in the network namespace of `process`."""
+def listeners(address: Address, process: int | None = None, open_socket: OpenSocket = socket.socket) -> list[Listener]:
+    """Return the sockets that accept connections to an address.
+
+    `open_socket` opens netlink sockets in a network namespace; /proc is read in that of `process`.
+    """
     hosts = resolve(address)
-    found = unix_listeners(process) if address.path else tcp_listeners(address.port, process)
+    found = unix_listeners(process, open_socket) if address.path else tcp_listeners(address.port, process, open_socket)
     return [listener for listener in found if listener.accepts(address, hosts)]
 
 
-def tcp_listeners(port: int = 0, process: int | None = None) -> list[Listener]:
+def tcp_listeners(port: int = 0, process: int | None = None, open_socket: OpenSocket = socket.socket) -> list[Listener]:
     """Return the TCP sockets that listen on a port, at any host; 0 means any port."""
     found: list[Listener] = []
     for family, name in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
         request = _tcp_request(family, port)
         try:
-            found += map(_inet_listener, _dump(request))
+            found += map(_inet_listener, _dump(request, open_socket))
         except OSError:
             found += _read_tcp(Path(f"/proc/{process or 'self'}/net/{name}"))
     return [listener for listener in found if port in {0, listener.port}]
 
 
-def is_open(listener: Listener) -> bool:
+def is_open(listener: Listener, open_socket: OpenSocket = socket.socket) -> bool:
     """Return whether a TCP socket still listens, by one request for its port.
 
     False where one request does not tell: of Unix sockets, of IPv6 sockets with an IPv4 address, and without netlink.
@@ -120,17 +124,17 @@ def is_open(listener: Listener) -> bool:
         return False
     family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
     try:
-        replies = _dump(_tcp_request(family, listener.port))
+        replies = _dump(_tcp_request(family, listener.port), open_socket)
     except OSError:
         return False
     return listener.inode in map(itemgetter(-1), map(_INET_REPLY.unpack_from, replies))
 
 
-def unix_listeners(process: int | None = None) -> list[Listener]:
+def unix_listeners(process: int | None = None, open_socket: OpenSocket = socket.socket) -> list[Listener]:
     """Return the listening Unix sockets that have a name."""
     request = _UNIX_REQUEST.pack(socket.AF_UNIX, 1 << _TCP_LISTEN, 0, _UNIX_SHOW)
     try:
-        found = list(map(_unix_listener, _dump(request)))
+        found = list(map(_unix_listener, _dump(request, open_socket)))
     except OSError:
         found = list(_read_unix(Path(f"/proc/{process or 'self'}/net/unix")))
     return [listener for listener in found if listener.path]
@@ -156,6 +160,12 @@ def is_local(address: Address) -> bool:
             sock.bind((host, 0))
             return True
     return False
+
+
+def is_loopback(address: Address) -> bool:
+    """Return whether an address is one of this machine's loopback interface, by TCP."""
+    hosts = resolve(address)
+    return bool(hosts) and all(ip_address(host).is_loopback for host in hosts)
 
 
 def can_bind(port: int, hosts: frozenset[str]) -> bool:
@@ -203,13 +213,13 @@ def _tcp_request(family: int, port: int) -> bytes:
     return _INET_REQUEST.pack(family, socket.IPPROTO_TCP, 1 << _TCP_LISTEN, port.to_bytes(2, "big"))
 
 
-def _dump(request: bytes) -> list[bytes]:
+def _dump(request: bytes, open_socket: OpenSocket) -> list[bytes]:
     """Send a dump request, and return the replies; raise OSError."""
     if sys.platform != "linux":
         message = "no netlink"
         raise OSError(message)
     found: list[bytes] = []
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as sock:
+    with open_socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as sock:
         sock.settimeout(_NETLINK_SECONDS)
         size = HEADER.size + len(request)
         sock.send(HEADER.pack(size, SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST_DUMP, 0, 0) + request)

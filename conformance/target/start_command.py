@@ -1,4 +1,4 @@
-"""The command of --serve: its arguments, with the port and the directory filled in, and how it is run."""
+"""The command of --serve: its arguments, with the port and directory filled in, how it is run, and what confines it."""
 
 import shlex
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from conformance.client.address import Address
 from conformance.target.launcher import Launch, launch
+from conformance.target.sandbox.sandbox import Sandbox
 from conformance.target.start_errors import ServerStartError
 
 
@@ -18,15 +19,22 @@ class Start:
     cwd: str = ""
     timeout_scale: float = 1.0
     launch: Launch = launch
+    sandbox: Sandbox | None = None
+    """Where there is one, it starts the server instead of `launch`."""
+
+    @property
+    def has_own_network(self) -> bool:
+        """Whether the server has a network of its own, in which nothing listened before."""
+        return self.sandbox is not None and self.sandbox.has_network
 
     def words(self, address: Address, directory: Path) -> list[str]:
         """Return the arguments of the command line; raise ServerStartError."""
+        fields = {"{port}": str(address.port), "{dir}": str(directory), "{host}": address.host}
         try:
             words = shlex.split(self.command)
         except ValueError as error:
             message = f"--serve: {error}: {self.command}"
             raise ServerStartError(message) from error
-        fields = {"{port}": str(address.port), "{dir}": str(directory), "{host}": address.host}
         for name, value in fields.items():
             words = [word.replace(name, value) for word in words]
         if not words:
