@@ -99,8 +99,7 @@ class _Confined:
                 os._exit(self._become_server())
             finally:
                 os._exit(_CANNOT_RUN)
-        os.close(request["telling"])
-        return namespaces.reap_until(server)
+        return namespaces.reap_until(server, self._usage.look_inside)
 
     def _become_server(self) -> int:
         request, command = self._request, self._request["command"]
@@ -126,6 +125,8 @@ class _Confined:
             ready, _, _ = select.select([self._suite, ended, *asked], [], [], self._usage.pause_seconds)
             if ended in ready:
                 _, status = os.waitpid(child, 0)
+                if not self._asked:
+                    self._usage.look(os.getpid())
                 code = os.waitstatus_to_exitcode(status)
                 self._usage.end(code & 0xFF)
                 return code & 0xFF
@@ -134,7 +135,7 @@ class _Confined:
             if asked and asked[0] in ready and not _hand_over(asked[0]):
                 asked = []
             if self._usage.is_excessive(child):
-                return _CANNOT_RUN
+                return -signal.SIGKILL & 0xFF
         self._usage.look(child)
         guard.send(os.killpg, child, signal.SIGTERM)
         select.select([ended], [], [], _GRACE_SECONDS)

@@ -10,9 +10,12 @@ import os
 import signal
 import socket
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from conformance.target.sandbox import kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _NAMESPACES = kernel.CLONE_NEWUSER | kernel.CLONE_NEWNET | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC
 NOBODY = 65534
@@ -188,11 +191,15 @@ def _mount_processes() -> bool:
     return True
 
 
-def reap_until(server: int) -> int:
-    """Be process 1: wait for every process, until the server exits; return its exit status."""
+def reap_until(server: int, at_end: "Callable[[], None]") -> int:
+    """Be process 1: wait for every process, until the server exits; return its exit status.
+
+    `at_end` is called when it has exited, and what it has started is still there.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)  # which process 1 never receives from its own namespace
     while True:
         process, status = os.waitpid(-1, 0)
         if process == server:
+            at_end()
             return os.waitstatus_to_exitcode(status) & 0xFF

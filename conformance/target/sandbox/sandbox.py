@@ -155,7 +155,7 @@ class ConfinedProcess(GuardedProcess):
         """Return what the guard said first; empty if it said nothing in time."""
         poll = select.poll()
         poll.register(self._telling, select.POLLIN)
-        while not self._facts and poll.poll(_SECONDS * 1000) and self._listen():
+        while self._listen() or (not self._facts and poll.poll(_SECONDS * 1000) and self._listen()):
             pass
         return self._facts
 
@@ -187,7 +187,7 @@ class ConfinedProcess(GuardedProcess):
             with contextlib.suppress(ValueError):
                 fact = json.loads(line)
                 if "note" in fact:
-                    self.notes.append(str(fact["note"]))
+                    self.notes += [fact["note"]] if fact["note"] not in self.notes else []
                 else:
                     self._facts |= fact
         return bool(data)

@@ -16,6 +16,8 @@ _NEARLY = 0.95
 _SIGXCPU = 24
 _SIGXFSZ = 25
 _MOST_PROCESSES = 20_000
+_OURS = 1
+"""Process 1 of a process namespace."""
 
 
 class Usage:
@@ -35,7 +37,8 @@ class Usage:
     def is_excessive(self, child: int) -> bool:
         """Return whether the server, a child of this process, uses so much that it has to be ended; look now and then.
 
-        Only memory is measured to end it: the kernel limits everything else.
+        Only memory is measured to end it, and processes where the kernel does not limit them (those of root without a
+        namespace): the kernel limits everything else.
         """
         if time.monotonic() < self._next:
             return False
@@ -44,25 +47,34 @@ class Usage:
     def look(self, child: int) -> bool:
         """Look now; see `is_excessive`."""
         began = time.monotonic()
-        processes = _descendants(child)
-        threads = 0
-        resident = 0
-        for process in processes:
-            resident += _resident_bytes(process)
-            threads += _threads(process)
-        if threads >= _NEARLY * self._limits["processes"]:
-            self._tell(f"the server had {self._limits['processes']} processes and threads, which is all that it may")
-        if self._has_own_files and _is_full(child):
-            size = self._limits["written_bytes"] // _MIB
-            self._tell(f"the server wrote {size} MiB of files, which is all that it may")
-        most = self._limits["memory_bytes"]
-        is_excessive = resident > most and _proportional(processes) > most
-        if is_excessive:
-            self._tell(f"the server used more than {most // _MIB} MiB of memory, and was ended")
+        root = f"/proc/{child}/root" if self._has_own_files else ""
+        is_excessive = self._judge(_processes_in(f"{root}/proc") if root else [], root, child)
         took = time.monotonic() - began
         self.pause_seconds = max(_PAUSE_SECONDS, took / _SHARE)
         self._next = time.monotonic() + self.pause_seconds
         return is_excessive
+
+    def look_inside(self) -> None:
+        """Look a last time, as process 1: the server has exited, and what it started is still there."""
+        self._judge(_processes_in("/proc"), "", os.getpid())
+
+    def _judge(self, processes: "list[str]", root: str, child: int) -> bool:
+        """Tell which limits are reached; return whether the server has to be ended."""
+        processes = processes or [f"/proc/{process}" for process in _descendants(child)]
+        threads = sum(map(_threads, processes))
+        resident = sum(map(_resident_bytes, processes))
+        may, most = self._limits["processes"], self._limits["memory_bytes"]
+        if threads > may + _OURS:
+            self._tell(f"the server had more than {may} processes and threads, and was ended")
+        elif threads >= _NEARLY * may:
+            self._tell(f"the server had {may} processes and threads, which is all that it may")
+        if self._has_own_files and _is_full(f"{root}/dev/shm"):  # noqa: S108  (of the sandbox)
+            size = self._limits["written_bytes"] // _MIB
+            self._tell(f"the server wrote {size} MiB of files, which is all that it may")
+        has_too_much = resident > most and _proportional(processes) > most
+        if has_too_much:
+            self._tell(f"the server used more than {most // _MIB} MiB of memory, and was ended")
+        return has_too_much or threads > may + _OURS
 
     def end(self, status: int) -> None:
         """Tell whether the kernel has ended the server because of a limit."""
@@ -75,6 +87,14 @@ class Usage:
         if note not in self._said:
             self._said.add(note)
             self._say({"note": note})
+
+
+def _processes_in(directory: str) -> "list[str]":
+    """Return the processes of a mount of proc(5), as directories; empty if there is none."""
+    try:
+        return [f"{directory}/{name}" for name in os.listdir(directory) if name.isdigit()]
+    except OSError:
+        return []
 
 
 def _descendants(child: int) -> "list[int]":
@@ -100,35 +120,35 @@ def threads_of_user() -> int:
                 is_own = os.stat(f"/proc/{name}").st_uid == user
             except OSError:
                 continue
-            total += _threads(int(name)) if is_own else 0
+            total += _threads(f"/proc/{name}") if is_own else 0
     return total
 
 
-def _threads(process: int) -> int:
-    fields = _read(f"/proc/{process}/stat").rpartition(") ")[2].split()
+def _threads(process: str) -> int:
+    fields = _read(f"{process}/stat").rpartition(") ")[2].split()
     return int(fields[17]) if len(fields) > 17 else 0  # noqa: PLR2004  (num_threads in proc(5))
 
 
-def _resident_bytes(process: int) -> int:
+def _resident_bytes(process: str) -> int:
     """Return the resident memory that is not of files; pages that a fork shares count once for each process."""
-    words = _read(f"/proc/{process}/statm").split()
+    words = _read(f"{process}/statm").split()
     return (int(words[1]) - int(words[2])) * _PAGE_BYTES if words else 0
 
 
-def _proportional(processes: "list[int]") -> int:
+def _proportional(processes: "list[str]") -> int:
     """Return the memory of all processes, where what several share counts once."""
     total = 0
     for process in processes:
-        rollup = _read(f"/proc/{process}/smaps_rollup")
+        rollup = _read(f"{process}/smaps_rollup")
         line = next((line for line in rollup.splitlines() if line.startswith("Pss_Anon:")), None)
         total += int(line.split()[1]) << 10 if line is not None else _resident_bytes(process)
     return total
 
 
-def _is_full(child: int) -> bool:
+def _is_full(place: str) -> bool:
     """Return whether the file system in memory that the server writes to is full."""
     try:
-        facts = os.statvfs(f"/proc/{child}/root/dev/shm")
+        facts = os.statvfs(place)
     except OSError:
         return False
     return 0 <= facts.f_bavail * facts.f_frsize < _PAGE_BYTES * 16 or not facts.f_ffree

@@ -11,6 +11,7 @@ from tests.broken_servers.commands import Commands, Parts
 from tests.broken_servers.hostile.cheats import CHEATS
 from tests.broken_servers.hostile.directories import SWAPPING, Attacker
 from tests.broken_servers.hostile.handlers import HOSTILE, serve
+from tests.broken_servers.hostile.intruders import INTRUDERS
 from tests.broken_servers.hostile.processes import MISUSES
 from tests.broken_servers.style_threads import Threads
 
@@ -23,7 +24,9 @@ class Slow(Commands):
         return super().reply(raw)
 
 
-ATTACKING = SWAPPING | {f"{name}-at-listing": (function, "at-listing") for name, function in MISUSES.items()}
+INTRUDING = {f"{name}-at-listing": (function, "at-listing") for name, function in INTRUDERS.items()}
+MISUSING = {f"{name}-at-listing": (function, "at-listing") for name, function in MISUSES.items()}
+ATTACKING = SWAPPING | MISUSING | INTRUDING
 NAMES = {name: play.__doc__ or "" for name, play in HOSTILE.items()} | {
     name: f"{attack.__doc__} ({moment})" for name, (attack, moment) in ATTACKING.items()
 }

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from conformance.config import FIXED_SEED
-from tests.broken_servers.hostile.__main__ import NAMES
+from tests.broken_servers.hostile.__main__ import INTRUDING, NAMES
+from tests.broken_servers.hostile.intruders import LIMITED
 from tests.broken_servers.hostile.victim import Victim
 
 ROOT = Path(__file__).parents[3]
@@ -35,8 +36,12 @@ PARDONED = {
     "print-gigabyte-at-listing",
     "fill-directory-at-listing",
     "link-subdirectory-at-empty",
+    *(
+        f"{name}-at-listing"
+        for name in ("read-dear", "write-dear", "write-log", "remount", "kill-others", "fill-disk", "connect-to-host")
+    ),
 }
-"""Servers that need not fail: they answer rightly, and leave what the suite made as it is."""
+"""Servers that need not fail: they answer rightly, and leave what the suite made as it is, or a sandbox stops them."""
 
 
 class Row(NamedTuple):
@@ -84,7 +89,10 @@ def _judge(name: str, place: Path) -> Row:
     temporary, reports = place / "tmp", place / "reports"
     temporary.mkdir()
     reports.mkdir()
-    serve = shlex.join([sys.executable, "-m", "tests.broken_servers.hostile", name, "-p", "{port}", "-d", "{dir}"])
+    variables = ["env", f"HFTP_VICTIM={victim.path}", *([f"{LIMITED}=1"] if name in INTRUDING else [])]
+    hostile = [sys.executable, "-m", "tests.broken_servers.hostile", name, "-p", "{port}", "-d", "{dir}"]
+    serve = shlex.join([*variables, *hostile])
+    options = [*_OPTIONS, *(["--sandbox", "auto"] if name in INTRUDING else [])]
     files = [f"--{kind}={reports}/run.{kind}" for kind in ("ndjson", "junit", "html")]
     peak = [0]
     is_over = threading.Event()
@@ -92,7 +100,18 @@ def _judge(name: str, place: Path) -> Row:
     began = time.monotonic()
     with tempfile.TemporaryFile() as output:
         suite = subprocess.Popen(
-            [sys.executable, "-m", "conformance", "run", "--serve", serve, "--cwd", str(ROOT), *_OPTIONS, *files],
+            [
+                sys.executable,
+                "-m",
+                "conformance",
+                "run",
+                "--serve",
+                serve,
+                "--cwd",
+                str(ROOT),
+                *options,
+                *files,
+            ],
             cwd=ROOT,
             env=os.environ | {"TMPDIR": str(temporary), "HFTP_VICTIM": str(victim.path)},
             stdout=output,

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from conformance.client.address import Address
+from conformance.client.network_namespace import OpenSocket
 from conformance.target import process_tree, sockets
 from conformance.target.process_tree import ProcessTree
 from conformance.target.sockets import can_bind, free_port, is_local, is_open, listeners, tcp_listeners
@@ -43,7 +44,7 @@ def source(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     """Where sockets are read from: netlink, or /proc where that is refused."""
     if request.param == "/proc":
 
-        def refuse(_request: bytes) -> Iterator[bytes]:
+        def refuse(_request: bytes, _open_socket: OpenSocket) -> Iterator[bytes]:
             raise PermissionError
 
         monkeypatch.setattr(sockets, "_dump", refuse)
