@@ -21,14 +21,23 @@ _HARMLESS: Final = frozenset({"connected", "sent", "received", "end", "reset by 
 class Reproduction:
     """Makes the command lines of one run, whose server is, or first was, at an address.
 
-    `keeps_files`: the files are still served when the user reads this; `keeps_server`: so is the address.
+    `keeps_files`: the files are still served when the user reads this; `keeps_server`: so is the address. `entering` is
+    a command that runs nc in the server's network.
     """
 
-    def __init__(self, options: Options, address: Address, *, keeps_files: bool, keeps_server: bool = False) -> None:
+    def __init__(
+        self,
+        options: Options,
+        address: Address,
+        *,
+        keeps_files: bool,
+        keeps_server: bool = False,
+        entering: str = "",
+    ) -> None:
         self._command = options.command("try", _ID)
         # The port of --serve changes.
         host = address.nc_words if options.address or keeps_server else f"{address.host} $PORT"
-        self._nc = "" if options.proxy else f"nc {host}"
+        self._nc = "" if options.proxy else f"{entering} nc {host}".strip()
         self._keeps_files = keeps_files
 
     def command_lines(self, outcome: Outcome) -> list[str]:

@@ -120,6 +120,11 @@ class ManagedServer:
         return self.is_running and self._watch.is_listening
 
     @property
+    def entering(self) -> str:
+        """The command that runs another one in the server's network; empty if that is the suite's."""
+        return str(getattr(self._process, "entering", ""))
+
+    @property
     def backlog(self) -> int | None:
         """The server's backlog for listen(2), capped by net.core.somaxconn; None where unknown."""
         return self._watch.backlog

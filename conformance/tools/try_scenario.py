@@ -49,6 +49,8 @@ def try_scenario(
     """Play a scenario and show it, line by line; return the exit status that a run of this scenario would have."""
     with environment:
         with environment.server:
+            if environment.sandbox is not None:
+                view.tell(f"sandbox: {environment.sandbox}")
             found = discover(options, environment, smoke_test, Timeouts(options.timeout_scale))
             attempt = _Attempt(options, environment, found.health, view)
             verdict = attempt.show(scenario, smoke_test)
@@ -149,7 +151,11 @@ class _Attempt:
         exited = not server.is_running
         keeps_server = self._restarted()
         reproduction = Reproduction(
-            self._options, server.address, keeps_files=True, keeps_server=bool(self._options.serve)
+            self._options,
+            server.address,
+            keeps_files=True,
+            keeps_server=bool(self._options.serve),
+            entering=server.entering,
         )
         self._nc_line = reproduction.nc_line(outcome) if keeps_server else ""
         result = outcome.result(self._health.run_context.dialect, [])
@@ -183,7 +189,8 @@ class _Attempt:
         self._tell(f"address    {address}")
         if fixtures is not None:
             self._tell(f"directory  {fixtures.directory}")
-        self._tell(f"again      {self._nc_line}" if self._nc_line else f"talk       nc -C {address.nc_words}")
+        talk = f"{self._health.server.entering} nc -C {address.nc_words}".strip()
+        self._tell(f"again      {self._nc_line}" if self._nc_line else f"talk       {talk}")
         ends = "ends the server, and removes the files" if self._options.serve else "removes the files"
         self._tell(f"Ctrl-C {ends}.")
         self._view.begin()

@@ -151,6 +151,11 @@ class ConfinedProcess(GuardedProcess):
         """What opens sockets in the server's network."""
         return self.network.open if self.network is not None else socket.socket
 
+    @property
+    def entering(self) -> str:
+        """The command that runs another one in the server's network (nsenter(1)); empty if that is the suite's."""
+        return f"nsenter -t {self.pid} -U -n --preserve-credentials" if self.network is not None else ""
+
     def facts(self) -> dict[str, Any]:
         """Return what the guard said first; empty if it said nothing in time."""
         poll = select.poll()

@@ -77,7 +77,7 @@ def read_dear(_directory: Path, victim: Path) -> None:
 @intruder
 def write_dear(directory: Path, victim: Path) -> None:
     """Write to what is dear, and to the served directory."""
-    for path in (victim / "intruder", victim.parent / "intruder", directory / "intruder"):
+    for path in (victim / "intruder", directory / "intruder"):
         with contextlib.suppress(OSError):
             path.write_bytes(b"was here")
             tell(f"reached {path}")
