@@ -2,6 +2,9 @@
 
 import json
 import shlex
+import shutil
+import signal
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -137,6 +140,29 @@ def test_pytest_confines_the_server(tmp_path: Path) -> None:
     confined = [f"--hftp-cwd={ROOT}", "--hftp-sandbox=auto", "--hftp-skip=paths"]
     done = pytest_(tmp_path, *asked(CORRECT, *confined))
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.skipif(shutil.which("nsenter") is None, reason="nsenter (util-linux) is not installed")
+def test_server_that_was_tried_is_reached_by_the_line_that_is_printed() -> None:
+    needs(NAMESPACES)
+    words = ["try", "framing.one-command", "--serve", CORRECT, "--cwd", str(ROOT), "--sandbox", "namespaces"]
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "conformance", *words, "--pause", "0"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as tried:
+        assert tried.stdout is not None
+        talk = next(line for line in tried.stdout if line.startswith("talk"))
+        *entering, nc, _, host, port = talk.split()[1:]
+        assert nc == "nc"
+        script = f"import socket; s = socket.create_connection(({host!r}, {port})); s.sendall(b'quit\\r\\n')"
+        said = subprocess.run(
+            [*entering, sys.executable, "-c", f"{script}; print(s.recv(9))"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        tried.send_signal(signal.SIGINT)
+        tried.wait(60)
+    assert said.stdout.startswith("b'0 "), said.stderr
 
 
 @pytest.mark.parametrize(

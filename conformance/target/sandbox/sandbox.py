@@ -25,6 +25,8 @@ MODES: Final = (OFF, AUTO, NAMESPACES, LANDLOCK)
 _GUARD: Final = str(Path(__file__).with_name("confined_guard.py"))
 _SECONDS: Final = 10.0
 _MOST_BYTES: Final = 1 << 16
+_READABLE: Final = 0o005
+"""The bits of the mode of a directory that everybody may list and enter."""
 _PASSED_ON: Final = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TERM", "VIRTUAL_ENV"),
@@ -218,6 +220,7 @@ def choose(mode: str, folder: str, served: str, limits: Limits, readable: tuple[
         sandbox = Sandbox(kind, folder, served, limits, readable)
         reason = _try(sandbox)
         if not reason:
+            _check_rights(sandbox)
             return sandbox
         reasons.append(f"{kind}: {reason}")
     advice = "see `conformance run --help`, or run the suite without --sandbox in a virtual machine or a container"
@@ -229,6 +232,20 @@ def _check_folder(folder: str) -> None:
     home = os.path.realpath(Path.home())
     if is_below(home, os.path.realpath(folder)):
         message = f"--sandbox: the server would see all of {home}: give it a folder of its own (--cwd)"
+        raise SandboxError(message)
+
+
+def _check_rights(sandbox: Sandbox) -> None:
+    """Raise SandboxError if a suite of root has made files that the user of the server may not read."""
+    user, _ = server_user(sandbox.folder)
+    if sandbox.mode == LANDLOCK or user == os.geteuid() or not sandbox.served:
+        return
+    facts = os.stat(sandbox.served)
+    if facts.st_uid != user and facts.st_mode & _READABLE != _READABLE:
+        message = (
+            f"--sandbox: the suite runs as root, but the server as user {user}, who may not read {sandbox.served}: "
+            "set `umask 022`, or run the suite as another user"
+        )
         raise SandboxError(message)
 
 

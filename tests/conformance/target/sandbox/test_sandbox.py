@@ -244,3 +244,11 @@ def test_takes_landlock_where_there_are_no_namespaces(tmp_path: Path, monkeypatc
     assert found is not None
     assert found.mode == LANDLOCK
     assert str(found).startswith(f"Landlock {landlock.version()}: it reads its folder")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only a suite of root starts servers as another user")
+def test_says_if_another_user_may_not_read_the_served_files(places: dict[str, Path]) -> None:
+    confined(NAMESPACES, places["own"], places["served"])
+    places["served"].chmod(0o700)
+    with pytest.raises(SandboxError, match=r"who may not read .*/served: set `umask 022`"):
+        choose(NAMESPACES, str(places["own"]), str(places["served"]), LIMITS)
