@@ -61,7 +61,7 @@ def places(tmp_path: Path) -> dict[str, Path]:
     found = {name: tmp_path / name for name in ("own", "served", "home")}
     for path in found.values():
         path.mkdir()
-        path.chmod(0o755)
+        path.chmod(0o777)  # so that nothing but the sandbox is in the way
         (path / "file").write_text(path.name, encoding="ascii")
     return found
 
