@@ -18,7 +18,7 @@ REPORTS = {"verbose", "ndjson", "junit", "html"}
 """Options of `conformance run` that are no part of `Options`."""
 VALUES = {"fixtures": ("x", Path("x")), "large_bytes": ("64K", 64 << 10), "seed": ("7", 7), "clients": ("8", 8)}
 VALUES |= {"jobs": ("3", 3), "timeout_scale": ("2", 2.0), "fail_on": ("should", "should"), "dialect": ("2018", "2018")}
-VALUES |= {"max_seconds": ("60", 60)}
+VALUES |= {"max_seconds": ("60", 60), "sandbox": ("auto", "auto")}
 VALUES |= {"baseline": ("known.toml", Path("known.toml"))}
 
 each_option = pytest.mark.parametrize("option", [pytest.param(option, id=option.name) for option in RUN_OPTIONS])
@@ -105,7 +105,8 @@ def test_reproduces_a_run_with_non_default_options() -> None:
     fields = {option.field: example(option)[1] for option in RUN_OPTIONS}
     fields |= {option.field: (fields[option.field],) * 2 for option in RUN_OPTIONS if option.is_repeatable}
     assert Options(**fields).command("try", "x") == (
-        "conformance try x --serve 'a b' --cwd 'a b' --fixtures x --proxy 'a b' --dialect 2018 --seed 7 --size 65536 "
+        "conformance try x --serve 'a b' --cwd 'a b' --sandbox auto --sandbox-read 'a b' "
+        "--sandbox-read 'a b' --fixtures x --proxy 'a b' --dialect 2018 --seed 7 --size 65536 "
         "--clients 8 --timeout-scale 2.0 --scenarios 'a b' --scenarios 'a b'"
     )
     again = Options(address="127.0.0.1:9", select=("a", "b c"), skip=("d",)).run_command
