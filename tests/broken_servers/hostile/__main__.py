@@ -2,6 +2,7 @@
 
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from tests.broken_servers import running
 from tests.broken_servers.commands import Commands, Parts
 from tests.broken_servers.hostile.cheats import CHEATS
-from tests.broken_servers.hostile.directories import SWAPPING, Attacker
+from tests.broken_servers.hostile.directories import SWAPPING, Attack, Attacker
 from tests.broken_servers.hostile.handlers import HOSTILE, serve
 from tests.broken_servers.hostile.intruders import INTRUDERS
 from tests.broken_servers.hostile.processes import MISUSES
@@ -22,6 +23,18 @@ class Slow(Commands):
     def reply(self, raw: bytes) -> tuple[Parts, bool]:
         time.sleep(0.1)
         return super().reply(raw)
+
+
+class Intruder(Attacker):
+    """Answer no listing while it attacks."""
+
+    def __init__(self, directory: Path, dialect: str, attack: Attack, moment: str) -> None:
+        super().__init__(directory, dialect, attack, moment)
+        self._lock = threading.Lock()
+
+    def get_file_listing(self, arguments: list[bytes]) -> Parts:
+        with self._lock:
+            return super().get_file_listing(arguments)
 
 
 INTRUDING = {f"{name}-at-listing": (function, "at-listing") for name, function in INTRUDERS.items()}
@@ -41,7 +54,7 @@ def prepare(name: str, directory: Path, dialect: str) -> tuple[Callable[[str, in
     if name in ALTERED:
         altered = Threads(ALTERED[name](directory, dialect))
         return altered.listen, altered.serve
-    attacker = Attacker(directory, dialect, *ATTACKING[name])
+    attacker = (Intruder if name in INTRUDING else Attacker)(directory, dialect, *ATTACKING[name])
     server = Threads(attacker)
 
     def listen(host: str, port: int) -> socket.socket:
