@@ -19,6 +19,8 @@ from greenserver.net.accept_queue import LastCall, close_queued, drop_new_connec
 from greenserver.net.connection_limiter import ConnectionLimiter
 from greenserver.net.listening import close_listener, open_listener
 from greenserver.protocol.dialects import DEFAULT_DIALECT, DIALECTS
+from greenserver.telemetry.access_log import COMMANDS, CONTENTS
+from greenserver.telemetry.line_limiter import LineLimiter
 from greenserver.telemetry.log import report
 from greenserver.telemetry.metrics_interface import SILENT, Metrics
 from greenserver.telemetry.shortage import is_shortage, report_shortage
@@ -44,6 +46,8 @@ class ServingOptions(TypedDict, total=False):
     """Makes the port accept TLS only."""
     proxy_from: Sequence[Network]
     """Requires a PROXY protocol header, from one of these networks, on every connection."""
+    access_log: str
+    """What is logged of connections: one of `access_log.CONTENTS`; the default is each command."""
 
 
 class Server:
@@ -53,8 +57,8 @@ class Server:
     Instead, `listener` is a listening socket, which other processes may share.
     `engine` is one of `engines.ENGINES`; `metrics` receives metrics; for more, see `ServingOptions`.
 
-    The constructor raises ValueError for an unknown engine or dialect. Entering raises OSError, with a readable
-    message, if the directory cannot be opened or the address cannot be listened on.
+    The constructor raises ValueError for an unknown engine, dialect or access log. Entering raises OSError, with a
+    readable message, if the directory cannot be opened or the address cannot be listened on.
     """
 
     def __init__(  # noqa: PLR0913  (keyword-only settings with defaults)
@@ -69,7 +73,7 @@ class Server:
         **options: "Unpack[ServingOptions]",
     ) -> None:
         _require("engine", engine, engines.ENGINES)
-        _dialect(options)
+        _check(options)
         self.engine = engine
         self.is_shared = listener is not None
         self._directory = directory
@@ -81,6 +85,7 @@ class Server:
 
     def __enter__(self) -> "Self":
         self._limiter = ConnectionLimiter(self._metrics)
+        self._line_limiter = LineLimiter()
         self._last_call: LastCall | None = None
         self.config = self._open(self._directory, self._options)
         try:
@@ -124,6 +129,7 @@ class Server:
         self._run(self._listener, self, self._stop, self.config.limits)
         if not self.is_shared and self._listener.fileno() >= 0:
             close_queued(self._listener)  # left by an engine that serves one client at a time
+        self._line_limiter.flush()
         report(_log, logging.INFO, "stopped", address=self.address)
 
     def stop(self) -> None:
@@ -142,7 +148,7 @@ class Server:
         """Serve new connections with a new configuration, and close the present ones after the reply in progress.
 
         Raise OSError, with a readable message, if the directory cannot be opened, and ValueError for an unknown
-        dialect. After any exception, nothing has changed.
+        dialect or access log. After any exception, nothing has changed.
         """
         self.apply(self.prepare(directory, **options))
 
@@ -212,7 +218,7 @@ class Server:
 
     def _open(self, directory: str | os.PathLike[str], options: ServingOptions) -> ServingConfig:
         """Return the configuration that options ask for. Raise ValueError or OSError, with a readable message."""
-        dialect = _dialect(options)
+        _check(options)
         try:
             store = FileStore(directory, hidden=options.get("hidden", False))
         except OSError as error:
@@ -221,10 +227,12 @@ class Server:
         try:
             return ServingConfig(
                 store,
-                DIALECTS[dialect],
+                DIALECTS[options.get("dialect", DEFAULT_DIALECT)],
                 limits=options.get("limits", DEFAULTS),
                 limiter=self._limiter,
                 metrics=self._metrics,
+                access_log=options.get("access_log", COMMANDS),
+                line_limiter=self._line_limiter,
                 tls=options.get("tls"),
                 proxy_from=options.get("proxy_from", ()),
                 group=DrainGroup(on_empty=store.close),
@@ -234,11 +242,10 @@ class Server:
             raise
 
 
-def _dialect(options: ServingOptions) -> str:
-    """Return the name of a dialect. Raise ValueError if there is none of this name."""
-    name = options.get("dialect", DEFAULT_DIALECT)
-    _require("dialect", name, DIALECTS)
-    return name
+def _check(options: ServingOptions) -> None:
+    """Raise ValueError for an unknown dialect or access log."""
+    _require("dialect", options.get("dialect", DEFAULT_DIALECT), DIALECTS)
+    _require("access log", options.get("access_log", COMMANDS), CONTENTS)
 
 
 def _require(what: str, name: str, known: object) -> None:

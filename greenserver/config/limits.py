@@ -196,6 +196,15 @@ LOG_BACKLOG_LINES: Final = 1000
 LOG_FLUSH_SECONDS: Final = 1.0
 """How long the process waits on exit for the buffered lines to be read."""
 
+LOG_BURST_SECONDS: Final = 10
+"""A client that was silent may cause as many lines at once as its rate allows in this time."""
+
+LOG_SUMMARY_SECONDS: Final = 1.0
+"""How often the number of lines that were left out is logged."""
+
+LOGGED_CLIENTS: Final = 1024
+"""Clients whose lines are counted, in some 300 bytes each. Beyond that those silent for longest are forgotten."""
+
 LOGGED_COMMAND_CHARACTERS: Final = 200
 """Characters of a command that a log line shows, so that a line fits into one atomic write to a pipe (PIPE_BUF,
 pipe(7))."""
@@ -249,6 +258,9 @@ class Limits:
 
     rate: int = 0
     """Maximum rate of sending to one connection, in bytes per second, or 0."""
+
+    log_rate: int = 100
+    """Maximum lines of the access log per second and client address (IPv6: per /64 network), or 0."""
 
     file_threads: int = 8
     """Threads that read data that is not in memory, for engines that serve many clients in one thread."""

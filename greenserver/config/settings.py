@@ -31,11 +31,12 @@ from greenserver.config.option_types import (
 if TYPE_CHECKING:
     from greenserver.config.option_types import Network
 
-# Repeats the keys of the tables of engines, dialects and log formats: no module that uses sockets may be
+# Repeats the keys of the tables of engines, dialects and logs: no module that uses sockets may be
 # imported before the engine is known. A test compares them.
 ENGINES: Final = ("gevent", "threads", "selectors", "sequential")
 DIALECTS: Final = ("2026", "2019", "2018", "2016")
 LOG_FORMATS: Final = ("text", "json")
+ACCESS_LOGS: Final = ("commands", "downloads", "none")
 
 _LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 
@@ -94,6 +95,12 @@ class Settings:
     dialect: str = _row(DIALECTS[0], choice(DIALECTS), "Version of the protocol, by year.", can_reload=True)
     hidden: bool = _row(False, FLAG, "Also serve files whose names begin with a dot.", can_reload=True)  # noqa: FBT003  (a default)
     log_format: str = _row("text", choice(LOG_FORMATS), "Format of the log on stderr.", can_reload=True)
+    access_log: str = _row(
+        "commands",
+        choice(ACCESS_LOGS),
+        "Log every connection and command, one line per download, or none.",
+        can_reload=True,
+    )
     verbose: int = _row(0, COUNT, "Log more.", letter="v", can_reload=True)
     quiet: int = _row(0, COUNT, "Log only warnings; twice, only errors.", letter="q", can_reload=True)
     tls_cert: str | None = _row(
@@ -172,6 +179,7 @@ _LIMITS: Final = {
     "linger_seconds": (1, "How long to read and discard input after the last reply."),
     "grace_seconds": (1, "How long replies in progress may take after a stop."),
     "rate": (0, "Maximum rate of sending per connection, in bytes per second; 0: unlimited."),
+    "log_rate": (0, "Maximum log lines per second about one client address (IPv6: per /64); 0: unlimited."),
     "file_threads": (1, "Threads that read files that are not in memory."),
 }
 """The minimum (of whole numbers) and the help text of each limit."""

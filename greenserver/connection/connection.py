@@ -56,7 +56,13 @@ class Connection:
         """How `handle` and `read_buffer` wait."""
         self.config = config
         self.state = HANDSHAKE
-        self._access_log = AccessLog(client, config.metrics)
+        self._access_log = AccessLog(
+            client,
+            config.metrics,
+            content=config.access_log,
+            limiter=config.line_limiter,
+            rate=config.limits.log_rate,
+        )
         self._reader = Reader(sock, config.limits, self._access_log)
         self._writer = Writer(sock, config.limits)
         self._responder = Responder(config, self._reader, self._writer, self._access_log, may_block=may_block)
@@ -157,7 +163,7 @@ class Connection:
         try:
             self.socket.close()
             if was_served:
-                self._access_log.disconnected(outcome, limit)
+                self._access_log.disconnected(outcome, limit, len(self._writer.replies))
         except Exception as error:  # noqa: BLE001  (as in `steps`)
             self._access_log.crashed(error)
         finally:
@@ -177,7 +183,8 @@ class Connection:
                 self._writer.channel.send_close_notify()
             return "timed out", error.what
         except handshake.HandshakeError as error:
-            self.config.limiter.report_failed_handshake(error.kind, self._access_log.client, error)
+            if not self.config.limiter.count_failed_handshake(error.kind, self._access_log.client, error):
+                self._access_log.rejected(error.kind, str(error))
         except OSError as error:
             if is_shortage(error):
                 raise
@@ -189,7 +196,8 @@ class Connection:
         """Read the PROXY header and do the TLS handshake, if there are any; then accept or reject the client."""
         config, access_log = self.config, self._access_log
         if (config.proxy_from or config.tls is not None) and not self.is_dropped:
-            access_log.client, early, channel = yield from handshake.establish(self.socket, access_log.client, config)
+            client, early, channel = yield from handshake.establish(self.socket, access_log.client, config)
+            access_log.identify(client, {} if channel is None else channel.facts())
             if channel is not None:
                 self._writer.use(channel)
                 self._reader.use(channel)

@@ -13,7 +13,7 @@ from greenserver.config import limits
 from greenserver.config.addresses import describe
 from greenserver.connection.flow_control import TooSlowError
 from greenserver.io.wait import READ, Steps, Wait
-from greenserver.net.connection_limiter import address_of
+from greenserver.telemetry.client_names import address_of
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

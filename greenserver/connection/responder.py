@@ -117,7 +117,7 @@ class Responder:
                 status, reply = reply.status, reply.status.line
             replies += reply
             if is_wanted:
-                self._access_log.answered(request.line, request.command, status, len(reply), monotonic() - began)
+                self._access_log.answered(request, status, len(reply), monotonic() - began)
         return None
 
     def finish(self, unfinished: Unfinished) -> Steps[bool]:
@@ -139,21 +139,26 @@ class Responder:
             status, size, goes_on = reply.status, len(reply.status.line), not reply.closes
             writer.replies += status.line
             if reply.body is not None:
-                sent, goes_on = yield from self._stream(reply.body)
-                size += sent
+                is_sent = yield from self._stream(reply.body, request, began)
+                return is_sent and goes_on
         if self._is_wanted:
-            self._access_log.answered(request.line, request.command, status, size, monotonic() - began)
+            self._access_log.answered(request, status, size, monotonic() - began)
         return goes_on
 
-    def _stream(self, body: Body) -> Steps[tuple[int, bool]]:
-        """Send a body, and close it. Return how many bytes of it were sent, and whether that is all of it."""
+    def _stream(self, body: Body, request: Request, began: float) -> Steps[bool]:
+        """Send a body, and close it. Return whether all of it was sent; log the request in any case."""
+        writer, is_sent = self._writer, False
         try:
-            return (yield from self._writer.stream(body, may_block=self._may_block)), True
+            yield from writer.stream(body, may_block=self._may_block)
+            is_sent = True
         except BrokenOffError as cut:  # the status line is sent: closing early is the only way to signal the error
-            self._access_log.cut(cut.position, cut.__cause__)
-            return cut.position, False
+            self._access_log.cut(writer.streamed, cut.__cause__)
         finally:
             body.close()
+            if self._is_wanted:
+                size, seconds = len(OK.line) + writer.streamed, monotonic() - began
+                self._access_log.answered(request, OK, size, seconds, is_complete=is_sent)
+        return is_sent
 
     def run(self, request: Request, files: Files) -> Reply:
         """Run a request that does not have to wait; every failure is a reply too."""

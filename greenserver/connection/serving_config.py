@@ -11,6 +11,8 @@ from greenserver.files.store import FileStore
 from greenserver.io.wait import ShutdownEvent
 from greenserver.net.connection_limiter import ConnectionLimiter
 from greenserver.protocol.parser import Dialect
+from greenserver.telemetry.access_log import COMMANDS
+from greenserver.telemetry.line_limiter import LineLimiter
 from greenserver.telemetry.metrics_interface import SILENT, Metrics
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ class ServingConfig:
 
     With `tls`, connections are encrypted. With `proxy_from`, each must begin with a PROXY protocol header, sent by a
     peer in one of these networks (or on a unix socket); the header replaces the client's address.
+    `access_log` is one of `access_log.CONTENTS`.
     """
 
     store: FileStore
@@ -86,6 +89,8 @@ class ServingConfig:
     limits: Limits = DEFAULTS
     limiter: ConnectionLimiter = field(default_factory=ConnectionLimiter)
     metrics: Metrics = SILENT
+    access_log: str = COMMANDS
+    line_limiter: LineLimiter = field(default_factory=LineLimiter)
     tls: "SSLContext | None" = None
     proxy_from: Sequence[Network] = ()
     group: DrainGroup = field(default_factory=DrainGroup)

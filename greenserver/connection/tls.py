@@ -8,12 +8,22 @@ import contextlib
 import socket
 import ssl
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from greenserver.config import limits
 from greenserver.io.wait import READ, WRITE
 
 _MAX_HELD_BYTES: Final = 16 * limits.RECORD_BYTES  # maximum unsent TLS data for a peer that does not read
+
+# https://www.rfc-editor.org/rfc/rfc4514#section-3
+_SHORT_NAMES: Final = {
+    "commonName": "CN",
+    "organizationName": "O",
+    "organizationalUnitName": "OU",
+    "localityName": "L",
+    "stateOrProvinceName": "ST",
+    "countryName": "C",
+}
 
 
 def server_context(certificate: str, key: str, client_ca: str | None = None) -> ssl.SSLContext:
@@ -103,6 +113,14 @@ class SecureChannel:
         self._barren_bytes = 0
         return data
 
+    def facts(self) -> dict[str, str]:
+        """Return what a finished handshake has agreed on, as fields of the log."""
+        cipher, certificate = self._tls.cipher(), self._tls.getpeercert()
+        facts = {"tls": self._tls.version() or "", "cipher": cipher[0] if cipher else ""}
+        if certificate:
+            facts["certificate"] = _subject(certificate)[: limits.LOGGED_COMMAND_CHARACTERS]
+        return facts
+
     def _read(self, count: int) -> bytes | None:
         """Return the data of the records received so far; empty bytes at EOF, None if there is none."""
         parts: list[bytes] = []
@@ -167,6 +185,12 @@ class SecureChannel:
         else:
             self._incoming.write_eof()
         return len(data)
+
+
+def _subject(certificate: Any) -> str:  # noqa: ANN401  (nested tuples, see `ssl.SSLSocket.getpeercert`)
+    """Return the subject of a certificate in the order of its parts, such as ``CN=client 7,O=Example``."""
+    parts = [part for parts in certificate.get("subject", ()) for part in parts]
+    return ",".join(f"{_SHORT_NAMES.get(name, name)}={value}" for name, value in parts)
 
 
 def _require_readable(path: str) -> None:

@@ -53,11 +53,7 @@ class _PooledBuffer:
 
 
 class BrokenOffError(Exception):
-    """Reading a body failed after `position` bytes of it were sent or buffered."""
-
-    def __init__(self, position: int) -> None:
-        super().__init__(position)
-        self.position = position
+    """Reading a body failed after `Writer.streamed` bytes of it were sent or buffered."""
 
 
 class Writer:
@@ -76,11 +72,14 @@ class Writer:
         "channel",
         "is_plain",
         "replies",
+        "streamed",
     )
 
     def __init__(self, sock: socket.socket, granted: Limits) -> None:
         self.replies = bytearray()
         """Buffered, not yet sent."""
+        self.streamed = 0
+        """Bytes of the last large body that were sent or buffered."""
         self._socket = sock
         self._granted = granted
         self.channel: SecureChannel | None = None
@@ -139,8 +138,8 @@ class Writer:
                 while not (yield Wait(WRITE, progress.deadline)):
                     progress.look()
 
-    def stream(self, body: Body, *, may_block: bool) -> Steps[int]:
-        """Send the buffered replies and a large body, and return the body's length in bytes. Raise BrokenOffError.
+    def stream(self, body: Body, *, may_block: bool) -> Steps[None]:
+        """Send the buffered replies and a large body. Raise BrokenOffError.
 
         Each chunk is read when the socket is writable, so that a stalled client costs no memory.
         """
@@ -160,11 +159,10 @@ class Writer:
                 finally:
                     del outcome  # no reference cycle of an exception and this frame: it would keep the chunk alive
             elif not flow.send_part():
-                chunk = yield from self._chunk_from_disk(body, flow.position)
+                chunk = yield from self._chunk_from_disk(body)
                 progress.goes_on()
                 flow.send(chunk)
                 del chunk  # a suspended generator would keep it alive: 256 KiB for each stalled client
-        return flow.position
 
     def share(self) -> int:
         """Return the size of the next read in bytes: smaller if another client was served since, for fairness."""
@@ -194,13 +192,13 @@ class Writer:
         del replies[:sent]
         return of_part
 
-    def _chunk_from_disk(self, body: Body, position: int) -> Steps[Data]:
-        work = Job(lambda: body.chunk(position, new_buffer()[: self._chunk_bytes]))
+    def _chunk_from_disk(self, body: Body) -> Steps[Data]:
+        work = Job(lambda: body.chunk(self.streamed, new_buffer()[: self._chunk_bytes]))
         yield Wait.for_job(work)
         try:
             return work.result()
         except Exception as error:
-            raise BrokenOffError(position) from error
+            raise BrokenOffError from error
 
     @staticmethod
     def _pause(bucket: TokenBucket, progress: StallDetector) -> Steps[None]:
@@ -218,17 +216,17 @@ class Writer:
 
 
 class _Flow:
-    """The transfer of one large body: its position, and how it continues."""
+    """The transfer of one large body: how it continues from `Writer.streamed`, and whether it is complete."""
 
-    __slots__ = ("_body", "_may_block", "_progress", "_writer", "is_complete", "position")
+    __slots__ = ("_body", "_may_block", "_progress", "_writer", "is_complete")
 
     def __init__(self, writer: Writer, body: Body, progress: StallDetector, *, may_block: bool) -> None:
         self._writer = writer
         self._body = body
         self._progress = progress
         self._may_block = may_block
-        self.position = 0
         self.is_complete = False
+        writer.streamed = 0
 
     def go_on(self, wait: Wait) -> object:
         """Send a chunk, and keep waiting; hand on an exception, and leave to the generator what it must do itself.
@@ -248,7 +246,7 @@ class _Flow:
         """Send a chunk, and return whether it was in memory. Raise BrokenOffError."""
         writer = self._writer
         with _PooledBuffer() as buffer:
-            chunk = _chunk_in_memory(self._body, self.position, buffer[: writer.share()], may_block=self._may_block)
+            chunk = _chunk_in_memory(self._body, writer.streamed, buffer[: writer.share()], may_block=self._may_block)
             if chunk is None:
                 return False
             self.send(chunk)
@@ -257,7 +255,7 @@ class _Flow:
     def send(self, chunk: Data) -> None:
         """Send as much of a chunk as possible; an empty chunk is the end of the body."""
         if chunk:
-            self.position += self._writer.send_with_replies(chunk, self._progress)
+            self._writer.streamed += self._writer.send_with_replies(chunk, self._progress)
         else:
             self.is_complete = True
 
@@ -269,4 +267,4 @@ def _chunk_in_memory(body: Body, position: int, buffer: memoryview, *, may_block
     except WouldBlockError:
         return None
     except Exception as error:
-        raise BrokenOffError(position) from error
+        raise BrokenOffError from error

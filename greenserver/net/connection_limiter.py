@@ -1,7 +1,5 @@
 """Limit the number of connections, in all and per client. The counts outlive a reload of the limits."""
 
-import ipaddress
-import logging
 import resource
 from enum import Enum
 from threading import Lock
@@ -10,15 +8,9 @@ from typing import Final
 from greenserver.config import limits
 from greenserver.io import address_space
 from greenserver.io.descriptors import count_open
-from greenserver.telemetry.log import report
+from greenserver.telemetry.client_names import network
 from greenserver.telemetry.metrics_interface import SILENT, Metrics
 from greenserver.telemetry.throttle import ThrottledWarning
-
-_log = logging.getLogger(__name__)
-
-_IPV6_PREFIX: Final = 64  # the smallest network that a provider assigns to one customer
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 FULL: Final = "full"
 CLIENT: Final = "client"
@@ -117,13 +109,13 @@ class ConnectionLimiter:
                 if not self._per_client[name]:
                     del self._per_client[name]
 
-    def report_failed_handshake(self, kind: str, client: str, error: Exception) -> None:
-        """Count and log a failed handshake."""
+    def count_failed_handshake(self, kind: str, client: str, error: Exception) -> bool:
+        """Count a failed handshake. Return whether it is logged: what a misconfigured proxy causes, rate-limited."""
         self._metrics.refused(kind)
-        if kind in self._warnings:  # a misconfigured proxy, not a port scanner
-            self._warnings[kind].happens(client=client, reason=str(error))
-        else:
-            report(_log, logging.INFO, "connection rejected", client=client, reason=str(error), kind=kind)
+        if kind not in self._warnings:
+            return False  # a port scanner, for example
+        self._warnings[kind].happens(client=client, reason=str(error))
+        return True
 
     def report_no_resources(self, client: str, reason: str) -> None:
         """Count and log a connection that the engine has no thread or memory for."""
@@ -180,23 +172,3 @@ def maximums(wanted: int, capacity: int | None) -> tuple[int, int]:
     if capacity is None or wanted + limits.MAX_REJECTED // 2 <= capacity:
         return wanted, limits.MAX_REJECTED
     return min(wanted, capacity), limits.FEW_REJECTED
-
-
-def address_of(client: str) -> Address | None:
-    """Parse the IP address from a client's name in the log; return None for a unix socket."""
-    host = client.rpartition(":")[0].strip("[]").partition("%")[0]
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    return address.ipv4_mapped or address if isinstance(address, ipaddress.IPv6Address) else address
-
-
-def network(client: str) -> str:
-    """Return what counts as one client: an IPv4 address, also behind 6to4, an IPv6 /64, or a unix socket."""
-    address = address_of(client)
-    if isinstance(address, ipaddress.IPv6Address):
-        address = address.sixtofour or address
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((address.packed, _IPV6_PREFIX), strict=False))
-    return client if address is None else str(address)

@@ -1,12 +1,13 @@
 """Define the protocol's commands: one function and one table row each, which `dialects` adds to those that have it.
 
-The function checks the syntax of all arguments, and returns what is left to do: a function of a file store.
+The function checks the syntax of all arguments, and returns what is left to do, a function of a file store, and the
+file that it is about.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from greenserver.config import limits
 from greenserver.protocol.responses import EOL, OK_NUMBER, Lines, Response
@@ -22,6 +23,22 @@ Run: TypeAlias = Callable[[Files], Reply]
 
 Raises what the store raises, see `status_of`, or WouldBlockError if the store does not wait for a disk.
 """
+
+
+class Target(NamedTuple):
+    """The file that a request names and, if it asks for a part of it, which."""
+
+    file: str
+    offset: int | None = None
+    size: int | None = None
+
+
+class Parsed(NamedTuple):
+    """What the arguments of a command mean."""
+
+    run: Run
+    target: Target | None = None
+
 
 _NAME: Final = re.compile(f"[{limits.NAME_CHARACTERS}]+", re.ASCII)
 
@@ -44,40 +61,41 @@ class Command:
 
     name: str
     arguments: range
-    parse: Callable[[Language, Sequence[str]], Run]
+    parse: Callable[[Language, Sequence[str]], Parsed]
 
 
-def get_file_listing(_language: Language, _arguments: Sequence[str]) -> Run:
+def get_file_listing(_language: Language, _arguments: Sequence[str]) -> Parsed:
     """Reply with the names of the files that can be fetched."""
-    return lambda files: _listing(files.listing())
+    return Parsed(lambda files: _listing(files.listing()))
 
 
-def get_metadata(_language: Language, arguments: Sequence[str]) -> Run:
+def get_metadata(_language: Language, arguments: Sequence[str]) -> Parsed:
     """Reply with a file's length in bytes."""
     name = parse_name(arguments[0])
-    return lambda files: OK_NUMBER % files.size(name)
+    return Parsed(lambda files: OK_NUMBER % files.size(name), Target(name))
 
 
-def get_slice(language: Language, arguments: Sequence[str]) -> Run:
+def get_slice(language: Language, arguments: Sequence[str]) -> Parsed:
     """Reply with a part of a file."""
     form = language.slice_forms.get("".join(arguments[3:]))
     if form is None:
         raise CommandError(Status.INVALID_ARGUMENTS_FOR_COMMAND)
     name, offset, size = parse_name(arguments[0]), parse_number(arguments[1]), parse_number(arguments[2])
+    target = Target(name, offset, size)
     if size <= limits.SMALL_SLICE_BYTES:
-        return lambda files: form.whole(files.read(name, offset, size))
-    return lambda files: Response(OK, body=form(files.slice(name, offset, size)))
+        return Parsed(lambda files: form.whole(files.read(name, offset, size)), target)
+    return Parsed(lambda files: Response(OK, body=form(files.slice(name, offset, size))), target)
 
 
-def show_help(language: Language, _arguments: Sequence[str]) -> Run:
+def show_help(language: Language, _arguments: Sequence[str]) -> Parsed:
     """Reply with the names of the commands."""
     names = "".join(f"{name}\r\n" for name in language.commands).encode("ascii")
-    return lambda _files: OK_LINE + names + EOL
+    return Parsed(lambda _files: OK_LINE + names + EOL)
 
 
-def leave(_language: Language, _arguments: Sequence[str]) -> Run:
+def leave(_language: Language, _arguments: Sequence[str]) -> Parsed:
     """Reply OK and close the connection."""
-    return lambda _files: Response(OK, closes=True)
+    return Parsed(lambda _files: Response(OK, closes=True))
 
 
 GET_FILE_LISTING = Command("get_file_listing", range(1), get_file_listing)

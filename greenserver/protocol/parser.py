@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from greenserver.config.limits import KNOWN_COMMANDS, KNOWN_LINE_BYTES
-from greenserver.protocol.commands import Command, Language, Reply, Run, split
+from greenserver.protocol.commands import Command, Language, Reply, Run, Target, split
 from greenserver.protocol.responses import EOL
 from greenserver.protocol.slice_encodings import SliceForm
 from greenserver.protocol.status import CommandError, Status
@@ -20,6 +20,8 @@ class Request(NamedTuple):
     """The command's name; "" if the dialect has no such command."""
     run: Run
     """Answers the request. For a line with an error it raises CommandError."""
+    target: Target | None = None
+    """The file that it names; None if it names none, or has an error."""
 
 
 class Dialect:
@@ -43,7 +45,7 @@ class Dialect:
                 raise CommandError(Status.NO_SUCH_COMMAND)  # noqa: TRY301  (as above)
             if len(arguments) not in command.arguments:
                 raise CommandError(Status.INVALID_ARGUMENTS_FOR_COMMAND)  # noqa: TRY301  (as above)
-            return Request(line, name, command.parse(self._language, arguments))
+            return Request(line, name, *command.parse(self._language, arguments))
         except CommandError as error:
             return Request(line, name, _Failure(error.status))
 

@@ -105,6 +105,7 @@ def serving_options(settings: Settings) -> "ServingOptions":
         "limits": settings.limits,
         "tls": secure,
         "proxy_from": settings.trusted_proxies,
+        "access_log": settings.access_log,
     }
 
 

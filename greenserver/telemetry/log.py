@@ -10,6 +10,7 @@ import errno
 import json
 import logging
 import os
+import re
 import select
 import stat
 import sys
@@ -39,6 +40,9 @@ _NO_NOWAIT: Final = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
 
 PACKAGE: Final = "greenserver"
 """The parent of all loggers of the package."""
+_PLAIN: Final = re.compile(r"[!#-<>-\[\]-~]+")
+"""What needs no quotes in the text format: printable ASCII without the space, quotes, equals signs and backslashes."""
+
 _FACTS: Final = "facts"  # the attribute of a log record that holds the fields of the event
 
 
@@ -56,6 +60,7 @@ def configure(form: str, level: int) -> None:
     for each in before:
         each.close()
     package.propagate = False
+    logging.logThreads = False  # no line names its thread, and `threading` would keep an object for each that logs
     adjust(form, level)
 
 
@@ -239,5 +244,6 @@ def _time(record: logging.LogRecord) -> str:
 
 def _quoted(value: object) -> str:
     text = str(value)
-    plain = text.isascii() and text.isprintable() and text and not set(text) & set(' "=\\')
-    return text if plain else json.dumps(text)
+    if isinstance(value, (int, float)):
+        return text.lower()  # true and false, as in JSON
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)

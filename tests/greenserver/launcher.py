@@ -59,7 +59,8 @@ def main() -> None:
         port=0,
         engine=settings["engine"],
         dialect=settings.get("dialect", "2026"),
-        limits=replace(DEFAULTS, **settings.get("limits", {})),
+        limits=replace(DEFAULTS, **{"log_rate": 0, **settings.get("limits", {})}),
+        access_log=settings.get("access_log", "commands"),
         tls=server_context(*settings["tls"]) if settings.get("tls") else None,
         proxy_from=[ipaddress.ip_network(network) for network in settings.get("proxy_from", ())],
     ) as server:

@@ -24,7 +24,8 @@ Launch = Callable[..., "LaunchedServer"]
 class LaunchedServer(Server):
     """A `greenserver.Server` in a separate process, with its log as JSON in a file.
 
-    `limits` are fields of `greenserver.config.limits.Limits`; `tls` is certificate, key and client authority;
+    `limits` are fields of `greenserver.config.limits.Limits`, of which the log is not limited unless they say so;
+    `access_log` is what it tells of connections; `tls` is certificate, key and client authority;
     `descriptors` is RLIMIT_NOFILE; while the file `hang` exists, reads of files named hung* block; `strace`
     are options of strace, under which the server then runs; `stderr` is a descriptor that replaces the log file.
     """

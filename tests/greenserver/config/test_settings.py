@@ -13,7 +13,7 @@ from greenserver.config import settings
 from greenserver.config.limits import Limits
 from greenserver.config.settings import ConfigurationError, Settings
 from greenserver.protocol import dialects
-from greenserver.telemetry import log
+from greenserver.telemetry import access_log, log
 from tests.greenserver.serving import ROOT
 
 
@@ -26,6 +26,7 @@ def test_choices_match_the_engines_and_dialects() -> None:
     assert tuple(engines.ENGINES) == settings.ENGINES
     assert tuple(dialects.DIALECTS) == settings.DIALECTS
     assert tuple(log.FORMATTERS) == settings.LOG_FORMATS
+    assert tuple(access_log.CONTENTS) == settings.ACCESS_LOGS
 
 
 def test_table_has_every_setting_and_limit_once() -> None:

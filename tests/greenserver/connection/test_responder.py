@@ -3,26 +3,32 @@
 import contextlib
 import itertools
 import logging
+import os
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from types import FrameType
 from typing import Any
 
 import pytest
 
+import greenserver
 from greenserver.config.limits import DEFAULTS
 from greenserver.connection.connection import Connection
 from greenserver.connection.serving_config import ServingConfig
 from greenserver.files.store import FileStore
 from greenserver.io.wait import KEEP_WAITING, READ, READY, WRITE, Steps, Wait, poll
 from greenserver.protocol.dialects import DIALECTS
+from greenserver.telemetry.log import LineHandler, TextFormatter
 from greenserver.telemetry.metrics_interface import Metrics
 from tests.greenserver.oracle import OK
 from tests.greenserver.serving import TIMEOUT_SECONDS, Client
 from tests.greenserver.test_random_input import oracle_for
 
+SERVER = f"{Path(greenserver.__file__).parent}/"
 ASK_ONE = b"get_metadata one\r\n"
 SIZE_OF_ONE = OK + b"1\r\n"
 MAX_WAITS = 1000
@@ -281,6 +287,35 @@ def test_commands_on_the_fast_path_are_counted_and_logged(directory: Path, caplo
     assert metrics.commands == [("get_metadata", 0, len(SIZE_OF_ONE))] * 3
     assert metrics.received_bytes == 3 * len(ASK_ONE)
     assert [record.message for record in caplog.records].count("command") == 3
+
+
+@pytest.mark.parametrize(("level", "most_calls", "most_modules"), [(logging.WARNING, 24, 9), (logging.INFO, 64, 13)])
+def test_a_small_slice_takes_few_calls(
+    directory: Path, log: logging.Logger, level: int, most_calls: int, most_modules: int
+) -> None:
+    """Count the calls of the server's functions, as a profiler sees them; to log a command takes twice as many."""
+    called: list[str] = []
+
+    def profile(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(SERVER):
+            called.append(frame.f_code.co_filename)
+
+    with Path(os.devnull).open("wb") as null, contextlib.ExitStack() as stack:
+        handler = LineHandler(null.fileno())
+        handler.setFormatter(TextFormatter())
+        log.addHandler(handler)
+        log.setLevel(level)
+        driven = stack.enter_context(driving(directory))  # it finds out which lines are wanted
+        before = sys.getprofile()
+        for profiled in (before, before, profile):  # it is parsed, and found in memory, before
+            driven.client.send(b"get_slice text.txt 0 9\r\n")
+            sys.setprofile(profiled)
+            must_resume = driven.run_fast_path()
+            sys.setprofile(before)
+            assert not must_resume
+            assert driven.client.line() + driven.client.line() == OK + b"SGVsbG8sIEhG\r\n"
+    assert 15 < len(called) <= most_calls, called
+    assert len(set(called)) <= most_modules, set(called)
 
 
 def test_read_buffer_returns_a_command_without_answering_it(directory: Path) -> None:

@@ -168,6 +168,37 @@ def test_a_client_without_the_required_certificate_is_rejected(
 
 @each_engine
 @each_version
+def test_the_access_log_tells_what_tls_has_agreed_on(  # noqa: PLR0913, PLR0917  (fixtures)
+    launch: Launch,
+    engine: str,
+    authority: trustme.CA,
+    certificate: tuple[str, str],
+    authority_file: str,
+    version: ssl.TLSVersion,
+) -> None:
+    server = launch(engine, tls=[*certificate, authority_file], proxy_from=["127.0.0.0/8"])
+    context = client_context(authority)
+    context.minimum_version = context.maximum_version = version
+    authority.issue_cert(common_name="pupil 7", organization_name="A, B").configure_cert(context)
+    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as sock:
+        proxy = f"127.0.0.1:{sock.getsockname()[1]}"
+        sock.sendall(b"PROXY TCP4 192.0.2.9 127.0.0.1 4712 19500\r\n")
+        with context.wrap_socket(sock, server_hostname="localhost") as secure:
+            agreed = {"tls": secure.version(), "cipher": (secure.cipher() or [""])[0]}
+            client = Client(secure)
+            client.send(b"get_slice one 0 1\r\nquit\r\n")
+            assert client.rest() == b"0 OK\r\nMQ==\r\n0 OK\r\n"
+    wait_until(lambda: "disconnected" in server.log(), "the disconnection is logged")
+    who = {"client": "192.0.2.9:4712", "proxy": proxy, **agreed, "certificate": "O=A, B,OU=Testing cert,CN=pupil 7"}
+    events = server.events_named("connected", "command", "disconnected")
+    assert len(events) == 4
+    for event in events:
+        assert {name: event[name] for name in event if name in who} | {"certificate": ""} == who | {"certificate": ""}
+        assert {"O=A, B", "CN=pupil 7"} < {*event["certificate"].replace(",O", ";O").replace(",C", ";C").split(";")}
+
+
+@each_engine
+@each_version
 def test_tls_1_2_and_1_3_are_supported(
     tls_servers: Callable[[str], LaunchedServer], engine: str, authority: trustme.CA, version: ssl.TLSVersion
 ) -> None:

@@ -12,10 +12,8 @@ from greenserver.net.connection_limiter import (
     Admission,
     ConnectionLimiter,
     Slot,
-    address_of,
     descriptor_capacity,
     maximums,
-    network,
 )
 from greenserver.telemetry.metrics_interface import Metrics
 
@@ -115,22 +113,6 @@ def test_counts_return_to_zero(events: list[str], most: int, share: int) -> None
         slot.release()
     fresh = [at.slot() for _ in range(most)]
     assert sum(map(is_accepted, fresh)) == min(most, share or most)
-
-
-@pytest.mark.parametrize(
-    ("client", "name"),
-    [
-        ("192.0.2.1:19500", "192.0.2.1"),
-        ("[2001:db8:1:2:3:4:5:6]:1", "2001:db8:1:2::/64"),
-        ("[::ffff:192.0.2.1]:1", "192.0.2.1"),
-        ("[fe80::1%eth0]:1", "fe80::/64"),
-        ("[2002:c000:201::7]:1", "192.0.2.1"),
-        ("unix", "unix"),
-    ],
-)
-def test_groups_addresses_into_clients(client: str, name: str) -> None:
-    assert network(client) == name
-    assert (address_of(client) is None) == (client == "unix")
 
 
 def test_accepts_no_more_connections_than_descriptors_allow(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ LANGUAGE = Language({command.name: command for command in COMMANDS}, {"": PlainS
 def run(command: Command, store: FileStore, *arguments: str) -> Reply:
     """Return the reply to a command."""
     assert len(arguments) in command.arguments
-    return command.parse(LANGUAGE, arguments)(store)
+    return command.parse(LANGUAGE, arguments).run(store)
 
 
 def body_of(reply: Reply) -> bytes:
@@ -56,7 +56,7 @@ def test_a_failed_listing_raises_before_anything_is_sent(store: FileStore, monke
 
     monkeypatch.setattr(store, "listing", listing)
     with pytest.raises(OSError):
-        GET_FILE_LISTING.parse(LANGUAGE, ())(store)
+        GET_FILE_LISTING.parse(LANGUAGE, ()).run(store)
 
 
 def test_commands_return_their_replies(store: FileStore) -> None:
