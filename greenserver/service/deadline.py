@@ -1,7 +1,7 @@
 """Call a function in a native thread, and wait for its result for a limited time."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TypeVar
 
 from greenserver.config import limits
@@ -19,6 +19,45 @@ class TooLateError(OSError):
             f"checking the configuration took longer than {limits.RELOAD_SECONDS:g} s: "
             "do its files lie on a file system that hangs?"
         )
+
+
+class StillHangsError(OSError):
+    """A configuration was not read and checked, since that hangs already."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "an earlier reload still waits for its files: free the file system that hangs, or name another one"
+        )
+
+
+class Calls:
+    """Makes calls as `call_within` does, but none that hangs since an earlier time: each would block a thread more."""
+
+    def __init__(self) -> None:
+        self._running: set[Hashable] = set()
+
+    def within(
+        self, seconds: float, what: Hashable, call: Callable[[], Result], discard: Callable[[Result], object]
+    ) -> Result:
+        """Return what a call returns; `what` it does tells it from others.
+
+        Raise what `call_within` raises, and StillHangsError if a call that does the same is running.
+        """
+        if what in self._running:
+            raise StillHangsError
+
+        def run() -> Result:
+            try:
+                return call()
+            finally:
+                self._running.discard(what)
+
+        self._running.add(what)
+        try:
+            return call_within(seconds, run, discard)
+        except RuntimeError:
+            self._running.discard(what)  # no thread was started
+            raise
 
 
 def call_within(seconds: float, call: Callable[[], Result], discard: Callable[[Result], object]) -> Result:

@@ -3,11 +3,12 @@
 import _thread
 import logging
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from greenserver.config import limits
 from greenserver.config.settings import Settings, kept_until_restart
-from greenserver.service.deadline import call_within
+from greenserver.service.deadline import Calls
 from greenserver.service.inspection import Finding, inspect_directory, warn
 from greenserver.telemetry import log
 from greenserver.telemetry.log import report
@@ -37,6 +38,7 @@ class Reload:
         self._settings = settings
         self._reread = reread
         self._asked = 0
+        self._calls = Calls()
 
     def ask(self) -> None:
         """Request a reload."""
@@ -58,15 +60,23 @@ class Reload:
             self._asked -= answered
 
     def _reload(self) -> None:
-        prepared = call_within(limits.RELOAD_SECONDS, self._prepare, lambda late: late.config.group.drain())
+        deadline = monotonic() + limits.RELOAD_SECONDS
+        settings = self._calls.within(limits.RELOAD_SECONDS, "read", self._reread, lambda _late: None)
+        # A corrected configuration is tried while another one hangs.
+        prepared = self._calls.within(
+            deadline - monotonic(),
+            settings,
+            lambda: self._prepare(settings),
+            lambda late: late.config.group.drain(),
+        )
         self._server.apply(prepared.config)
         adjust_log(prepared.settings)
         self._settings = prepared.settings
         report_reload(prepared.kept, prepared.findings)
 
-    def _prepare(self) -> "_Prepared":
-        """Do all that may wait for a file system, and change nothing."""
-        settings, kept = kept_until_restart(self._settings, self._reread())
+    def _prepare(self, wanted: Settings) -> "_Prepared":
+        """Do all else that may wait for a file system, and change nothing."""
+        settings, kept = kept_until_restart(self._settings, wanted)
         if settings.workers:
             kept.append("workers")
         kept += [

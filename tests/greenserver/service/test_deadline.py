@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from greenserver.service.deadline import TooLateError, call_within
+from greenserver.service.deadline import Calls, StillHangsError, TooLateError, call_within
 from tests.greenserver.serving import TIMEOUT_SECONDS, wait_until
 
 
@@ -58,3 +58,40 @@ def test_no_room_for_a_thread_is_an_error_that_holds_nothing(monkeypatch: pytest
     monkeypatch.setattr("_thread.start_new_thread", refuse)
     with pytest.raises(RuntimeError, match="can't start new thread"):
         call_within(TIMEOUT_SECONDS, lambda: None, fail)
+
+
+def test_a_call_that_hangs_is_not_made_again_until_it_returns() -> None:
+    release = threading.Event()
+    made: list[str] = []
+
+    def hang() -> str:
+        made.append("made")
+        release.wait(TIMEOUT_SECONDS)
+        return "late"
+
+    calls = Calls()
+    with pytest.raises(TooLateError):
+        calls.within(0.01, "one", hang, made.append)
+    for _ in range(5):
+        with pytest.raises(StillHangsError, match="still waits"):
+            calls.within(TIMEOUT_SECONDS, "one", hang, made.append)
+    assert calls.within(TIMEOUT_SECONDS, "another", lambda: 5, fail) == 5
+    release.set()
+    wait_until(lambda: made == ["made", "late"], "it returns")
+    assert calls.within(TIMEOUT_SECONDS, "one", lambda: 6, fail) == 6
+    with pytest.raises(LookupError):
+        calls.within(TIMEOUT_SECONDS, "one", fail, fail)
+    assert calls.within(TIMEOUT_SECONDS, "one", lambda: 7, fail) == 7
+
+
+def test_a_call_for_which_there_was_no_thread_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        message = "can't start new thread"
+        raise RuntimeError(message)
+
+    calls = Calls()
+    with monkeypatch.context() as patched:
+        patched.setattr("_thread.start_new_thread", refuse)
+        with pytest.raises(RuntimeError):
+            calls.within(TIMEOUT_SECONDS, "one", fail, fail)
+    assert calls.within(TIMEOUT_SECONDS, "one", lambda: 7, fail) == 7
