@@ -127,6 +127,10 @@ SETTLED_NANOSECONDS: Final = 20_000_000
 """A file that was changed within this time may be in the middle of a write, or change again unnoticed: the clock of a
 file system ticks every 10 ms at most (CONFIG_HZ)."""
 
+WRITE_NANOSECONDS: Final = 1_000_000_000
+"""The same for a thread that cannot wait until no write is under way: a single write may take so long, if the machine
+is busy or much is written at once."""
+
 LISTINGS_BYTES: Final = 32 * MIB
 """Memory of the listings that slow clients are still sent, beside the last one, while the directory changes: eight of
 100,000 files, if they have no names in common, and any number if some files came and went."""

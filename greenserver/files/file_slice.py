@@ -1,11 +1,12 @@
 """Read a part of an open file; the only reads of file contents."""
 
+import contextlib
 import errno
 import os
 from time import time_ns
 from typing import Final
 
-from greenserver.config.limits import SETTLED_NANOSECONDS
+from greenserver.config.limits import SETTLED_NANOSECONDS, WRITE_NANOSECONDS
 from greenserver.io import c_library
 
 _NOT_NOW: Final = frozenset({errno.EAGAIN, errno.EOPNOTSUPP, errno.ENOSYS})
@@ -17,6 +18,16 @@ class WouldBlockError(Exception):
 
 class FileChangedError(Exception):
     """A file was truncated or written to while it was being sent."""
+
+
+def wait_for_writer(descriptor: int, offset: int) -> None:
+    """Block until no write(2) to a file is under way, where its file system can do that.
+
+    To look for data takes the lock of the file that a write holds: on ext4, btrfs, f2fs and tmpfs (`ext4_llseek` in
+    https://github.com/torvalds/linux/blob/master/fs/ext4/file.c, for example). On XFS each read does.
+    """
+    with contextlib.suppress(OSError, OverflowError):  # no data from there on, or nothing can look for it
+        os.lseek(descriptor, offset, os.SEEK_DATA)
 
 
 class FileSlice:
@@ -47,13 +58,20 @@ class FileSlice:
         self._is_cached = is_cached
         self.size = size
 
-    def is_settled(self) -> bool:
+    @property
+    def file_size(self) -> int:
+        """The length of the file in bytes, when it was opened."""
+        return self._opened.st_size
+
+    def is_settled(self, *, may_block: bool = True) -> bool:
         """Return whether the file had been left alone for a while when it was opened.
 
-        Otherwise a write may be under way, or the next one be in the same tick of the clock, and the times of the file
-        do not tell: the kernel sets them when a write begins (https://docs.kernel.org/filesystems/multigrain-ts.html).
+        Otherwise the next write may be in the same tick of the clock, and the times of the file do not tell
+        (https://docs.kernel.org/filesystems/multigrain-ts.html). The kernel sets them when a write begins: unless
+        `may_block`, which lets `wait_for_writer` be called, it may be under way much longer.
         """
-        return not -SETTLED_NANOSECONDS < time_ns() - self._opened.st_ctime_ns < SETTLED_NANOSECONDS
+        least = SETTLED_NANOSECONDS if may_block else WRITE_NANOSECONDS
+        return not -least < time_ns() - self._opened.st_ctime_ns < least
 
     def read(self, position: int, count: int, *, may_block: bool = True) -> bytearray:
         """Return `count` bytes from a position in the slice, or all that are left; see `read_into`."""
@@ -63,7 +81,7 @@ class FileSlice:
 
     def read_whole(self, *, may_block: bool = True) -> tuple[bytearray, bool]:
         """Return all bytes of the slice, and whether the file was left alone meanwhile; raise as `read_into` does."""
-        is_settled = self.is_settled()
+        is_settled = self.is_settled(may_block=may_block)
         data = bytearray(self.size)
         self._read(memoryview(data), self._offset, may_block=may_block)
         return data, is_settled and self._is_unchanged()

@@ -11,8 +11,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from greenserver.config import limits
-from greenserver.files.entries import is_expressible, is_readable
-from greenserver.files.file_slice import FileChangedError, FileSlice, WouldBlockError
+from greenserver.files.entries import ReadableFiles, is_expressible, is_readable
+from greenserver.files.exact_names import ExactNames
+from greenserver.files.file_slice import FileChangedError, FileSlice, WouldBlockError, wait_for_writer
 from greenserver.files.listing import Listing, Listings
 from greenserver.files.needs_disk import NeedsDiskError
 from greenserver.files.page_cache import file_system_of, is_all_in_memory, is_name_cached, keeps_names
@@ -38,9 +39,6 @@ _ABSENT: Final = frozenset(
     }
 )
 
-_FILE_FOR_ALL: Final = stat.S_IFREG | stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
-_KIND_AND_READERS: Final = 0o170000 | _FILE_FOR_ALL
-
 
 class FileStore:
     """The regular files of one directory, without subdirectories, whose names the protocol can express.
@@ -59,6 +57,10 @@ class FileStore:
         """Type of the file system; "" if unknown."""
         self._hidden = hidden
         self._is_all_in_memory = is_all_in_memory(self.file_system)
+        is_kept = self._is_all_in_memory or keeps_names(self.file_system)
+        self._readable = ReadableFiles(is_kept=is_kept)
+        self._readable_files = self._readable.known
+        self.exact_names = ExactNames(self.descriptor)
         listings = Listings()
         self._listings = SingleFlight(lambda: listings.make(self.names()))
         self.in_memory = FilesInMemory(self)
@@ -128,8 +130,12 @@ class FileStore:
             found = os.lstat(name, dir_fd=self.descriptor)
         except OSError as error:
             raise _as_served(error) from error
-        if found.st_mode & _KIND_AND_READERS != _FILE_FOR_ALL:
-            self._require_readable_file(name, found)
+        if self._readable_files.get(name) != (found.st_dev, found.st_ino, found.st_ctime_ns):  # see `version`
+            if not stat.S_ISREG(found.st_mode):
+                raise _not_served(name)
+            self._readable.require(self.descriptor, name, found)
+        if self.exact_names.must_check and not self.exact_names.has(self.descriptor, name):
+            raise _not_served(name)
         return found.st_size
 
     def require_served(self, name: str) -> None:
@@ -138,49 +144,63 @@ class FileStore:
             raise _not_served(name)
 
     def read(self, name: str, offset: int, size: int, *, may_block: bool = True) -> bytearray:
-        """Read a part of a file, again after a pause if the file is being written to, until two readings agree.
+        """Read a part of a file; while the file is being written to, again after a pause.
 
-        Raise as `slice` does, also WouldBlockError if reading would wait for a disk and `may_block` is false.
+        Return what was read while the file was left alone, or twice in the same way while it only grew.
+        Raise as `slice` does.
         """
-        before = None  # of another attempt
-        for _ in range(limits.READ_ATTEMPTS):
-            part = self._open(name, offset, size)
+        before, size_before = bytearray(), 0
+        for part in self._attempts(name, offset, size, may_block=may_block):
             try:
                 data, is_unchanged = part.read_whole(may_block=may_block)
             finally:
                 part.close()
-            if is_unchanged or data == before:
+            # The size must have grown: a writer of many contents in place makes the same mixture twice.
+            if is_unchanged or (data == before and part.file_size > size_before > 0):
                 return data
-            if not may_block:
-                raise WouldBlockError
-            before = data
-            _sleep(limits.SETTLED_NANOSECONDS / 1e9)
-        raise _being_written()
+            before, size_before = data, part.file_size
+        raise AssertionError  # `_attempts` raises
 
     def slice(self, name: str, offset: int, size: int, *, may_block: bool = True) -> FileSlice:
-        """Open a part of a file; the caller closes it. Wait while the file is being written to.
+        """Open a part of a file; the caller closes it. Wait while the file is being written to, or has a lease.
 
-        Raise OSError as `size` does, and EOFError if the part extends past the end of the file; FileChangedError if
-        the file is written to all the time, or WouldBlockError at once if `may_block` is false.
+        Raise OSError as `size` does, also if a lease is not given back, and EOFError if the part extends past the end
+        of the file; FileChangedError if the file is written to all the time. Raise WouldBlockError instead of waiting
+        if `may_block` is false.
         """
-        for _ in range(limits.READ_ATTEMPTS):
-            part = self._open(name, offset, size)
-            if part.is_settled():
+        for part in self._attempts(name, offset, size, may_block=may_block):
+            if part.is_settled(may_block=may_block):
                 return part
             part.close()
-            if not may_block:
-                raise WouldBlockError
-            _sleep(limits.SETTLED_NANOSECONDS / 1e9)
-        raise _being_written()
+        raise AssertionError  # as in `read`
 
-    def _open(self, name: str, offset: int, size: int) -> FileSlice:
-        """Open a part of a file, as `slice` does, at once."""
+    def _attempts(self, name: str, offset: int, size: int, *, may_block: bool) -> Iterator[FileSlice]:
+        """Open a part of a file several times, with pauses. Raise as `slice` does; FileChangedError after the last."""
+        failure: Exception = FileChangedError("the file is being written to")
+        for number in range(limits.READ_ATTEMPTS):
+            if number:
+                if not may_block:
+                    raise WouldBlockError
+                _sleep(limits.SETTLED_NANOSECONDS / 1e9)
+            try:
+                part = self._open(name, offset, size, may_block=may_block)
+            except BlockingIOError as error:
+                # Another process has a lease, which this has asked back: https://man7.org/linux/man-pages/man2/fcntl.2.html
+                failure = error
+            else:
+                yield part
+        raise failure
+
+    def _open(self, name: str, offset: int, size: int, *, may_block: bool) -> FileSlice:
+        """Open a part of a file, as `slice` does, once no write is under way if `may_block`."""
         self.size(name)  # avoids opening a device or a FIFO, except in a race
         try:
             descriptor = os.open(name, _OPEN_FILE, dir_fd=self.descriptor)
         except OSError as error:
             raise _as_served(error) from error
         try:
+            if may_block:
+                wait_for_writer(descriptor, offset)
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
                 raise _not_served(name)  # noqa: TRY301  (the descriptor is closed in one place)
@@ -200,13 +220,6 @@ class FileStore:
             and (self._hidden or not name.startswith("."))
             and is_readable(name, self.descriptor)
         )
-
-    def _require_readable_file(self, name: str, found: os.stat_result) -> None:
-        if not stat.S_ISREG(found.st_mode):
-            raise _not_served(name)
-        # Only if the mode leaves a doubt: access(2) costs as much as the lookup, and open() checks again.
-        if found.st_mode & _FILE_FOR_ALL != _FILE_FOR_ALL and not is_readable(name, self.descriptor):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
 
 
 class FilesInMemory:
@@ -263,15 +276,13 @@ class FilesInMemory:
         if name in self._known:
             return True
         self._store.require_served(name)
+        if self._store.exact_names.must_check:
+            return False
         if not self._is_all_in_memory and not is_name_cached(self._store.descriptor, name):
             return False
         if self._known_seconds and len(self._known) < limits.KNOWN_NAMES:
             self._known.add(name)
         return True
-
-
-def _being_written() -> FileChangedError:
-    return FileChangedError("the file is being written to")
 
 
 def _sleep(seconds: float) -> None:

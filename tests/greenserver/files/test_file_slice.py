@@ -1,19 +1,25 @@
 """A slice is read completely, from one version of its file, or not at all."""
 
+import contextlib
+import itertools
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from greenserver.config.limits import SETTLED_NANOSECONDS
+from greenserver.config.limits import SETTLED_NANOSECONDS, WRITE_NANOSECONDS
 from greenserver.files import file_slice
 from greenserver.files import store as store_module
 from greenserver.files.file_slice import FileChangedError, WouldBlockError
 from greenserver.files.store import FileStore
 from tests.greenserver.conftest import LARGE, TEXT
+from tests.greenserver.serving import wait_until
 
 
 @pytest.mark.parametrize(("offset", "size"), [(0, 41), (0, 0), (41, 0), (40, 1), (3, 7)])
@@ -165,18 +171,168 @@ def test_a_file_that_has_just_been_written_to_is_left_alone_for_a_while(
                 store.slice("file", 0, 10)
 
 
-def test_two_readings_of_a_file_that_is_written_to_have_to_agree(
+WRITER = """
+import os, sys, time
+file, kind = os.open(sys.argv[1], os.O_WRONLY), sys.argv[2]
+contents = [letter * 40_000 for letter in (b"A", b"B")]
+print(flush=True)
+end = time.monotonic() + 60
+number = 0
+while time.monotonic() < end:
+    number += 1
+    if kind == "replace":
+        os.pwrite(file, contents[number % 2], 0)
+    else:
+        os.pwrite(file, b"C" * 100, 40_000 + 100 * number)
+        time.sleep(0.002)
+"""
+
+
+@contextlib.contextmanager
+def written_to(path: Path, kind: str) -> Iterator[None]:
+    """Have another process write to a file all the time: replace its contents in place, or append to it."""
+    path.write_bytes(b"A" * 40_000)
+    command = [sys.executable, "-c", WRITER, str(path), kind]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        try:
+            yield
+        finally:
+            writer.kill()
+
+
+def outcome(store: FileStore) -> str:
+    try:
+        return "whole" if len(set(store.read("file", 0, 40_000))) == 1 else "mixed"
+    except FileChangedError:
+        return "refused"
+
+
+@pytest.mark.once
+def test_no_mixture_is_read_beside_a_writer_that_never_pauses(tmp_path: Path) -> None:
+    """On a busy machine the writer is interrupted within a write, long after the kernel has set the file's times."""
+    with FileStore(tmp_path) as store, written_to(tmp_path / "file", "replace"):
+        outcomes = Counter(outcome(store) for _ in range(30))
+    assert not outcomes["mixed"], outcomes
+
+
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("call", ["read", "slice"])
+def test_a_write_that_is_under_way_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """Simulate a write that began long ago, and ends while the file is locked for the look for data."""
+    file = tmp_path / "file"
+    file.write_bytes(b"0123456789")
+    real_lseek = os.lseek
+
+    def end_write(*arguments: int) -> int:
+        file.write_bytes(b"ABCDEFGHIJ")
+        return real_lseek(*arguments)
+
+    with FileStore(tmp_path) as store:
+        monkeypatch.setattr(os, "lseek", end_write)
+        found = getattr(store, call)("file", 0, 10)
+        if call == "slice":
+            part, found = found, found.read(0, 10)
+            part.close()
+        assert found == b"ABCDEFGHIJ"
+
+
+def test_a_thread_that_cannot_wait_leaves_a_young_file_to_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"0123456789")
+    began = (tmp_path / "file").stat().st_ctime_ns
+    with FileStore(tmp_path) as store:
+        monkeypatch.setattr(os, "lseek", pytest.fail)  # it may block
+        monkeypatch.setattr(file_slice, "time_ns", lambda: began + WRITE_NANOSECONDS - 1)
+        for call in (store.read, store.slice):
+            with pytest.raises(WouldBlockError):
+                call("file", 0, 10, may_block=False)
+        monkeypatch.setattr(file_slice, "time_ns", lambda: began + WRITE_NANOSECONDS + 1)
+        store.slice("file", 0, 10, may_block=False).close()
+
+
+@pytest.mark.once
+def test_a_file_that_grows_all_the_time_is_read(tmp_path: Path) -> None:
+    with FileStore(tmp_path) as store, written_to(tmp_path / "file", "append"):
+        for _ in range(5):
+            assert store.read("file", 0, 40_000) == b"A" * 40_000
+
+
+@pytest.mark.parametrize("grows", [False, True])
+def test_two_readings_that_agree_count_only_while_the_file_grows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, grows: bool
 ) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"0123456789")
     monkeypatch.setattr(file_slice, "time_ns", lambda: file.stat().st_ctime_ns)
-    real_preadv, contents = os.preadv, iter([b"AAAAABBBBB", b"BBBBBBBBBB"])
+    real_preadv, numbers = os.preadv, itertools.count()
 
     def write_then_read(*arguments: Any) -> int:  # noqa: ANN401  (the arguments of preadv)
-        file.write_bytes(next(contents, b"BBBBBBBBBB"))
+        file.write_bytes((b"AAAAABBBBB" if next(numbers) else b"BBBBBBBBBB") + b"+" * next(numbers) * grows)
         return real_preadv(*arguments)
 
     with FileStore(tmp_path) as store:
         monkeypatch.setattr(os, "preadv", write_then_read)
-        assert store.read("file", 0, 10) == b"BBBBBBBBBB"
+        if grows:
+            assert store.read("file", 0, 10) == b"AAAAABBBBB"
+            assert next(numbers) == 6, "the third agrees with the second"
+        else:
+            with pytest.raises(FileChangedError):
+                store.read("file", 0, 10)
+
+
+LEASE = """
+import fcntl, os, signal, sys, time
+file = os.open(sys.argv[1], os.O_RDWR)
+seconds = float(sys.argv[2])
+
+def give_back(*_):
+    time.sleep(seconds)
+    fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+
+signal.signal(signal.SIGIO, give_back)
+fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("call", ["read", "slice"])
+@pytest.mark.parametrize("seconds", [0.01, 1000.0])
+def test_a_lease_is_asked_back_and_waited_for_a_little(tmp_path: Path, seconds: float, call: str) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"0123456789")
+    time.sleep(2 * SETTLED_NANOSECONDS / 1e9)
+    command = [sys.executable, "-c", LEASE, str(file), str(seconds)]
+    with (
+        FileStore(tmp_path) as store,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as holder,
+    ):
+        assert holder.stdout is not None
+        assert holder.stderr is not None
+        try:
+            if not holder.stdout.readline():
+                pytest.skip(f"no leases here: {holder.stderr.read().decode()[-200:]}")
+            assert store.size("file") == 10
+            with pytest.raises(WouldBlockError):
+                getattr(store, call)("file", 0, 10, may_block=False)
+            if seconds > 1:
+                with pytest.raises(BlockingIOError):
+                    getattr(store, call)("file", 0, 10)
+            else:
+                wait_until(lambda: succeeds(store, call), "the lease is given back")
+        finally:
+            holder.kill()
+
+
+def succeeds(store: FileStore, call: str) -> bool:
+    try:
+        found = getattr(store, call)("file", 0, 10)
+    except BlockingIOError:
+        return False
+    if call == "slice":
+        found.close()
+    return True
