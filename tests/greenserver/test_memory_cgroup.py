@@ -1,6 +1,7 @@
 """Ordinary clients do not make a server exceed a small limit of memory of a container, on every engine."""
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -106,13 +107,20 @@ def test_a_worker_that_the_kernel_kills_is_replaced(start_within: Callable[..., 
     server = start_within("--engine", "threads", "--workers", "1")
     (worker,) = wait_for_workers(server, 1)
     Path(f"/proc/{worker}/oom_score_adj").write_text("1000", encoding="ascii")  # the first to be killed
+
+    def lift() -> None:
+        wait_until(lambda: cgroup.kills() > 0, "the kernel kills it")
+        cgroup.limit(LIMIT_BYTES)  # before it kills another
+
+    lifting = threading.Thread(target=lift)
     cgroup.limit(cgroup.used() + (1 << 20))
+    lifting.start()
     for _ in range(20):
         crowd(server, CLIENTS)
-        if cgroup.kills():
+        if not lifting.is_alive():
             break
+    lifting.join()
     assert cgroup.kills()
-    cgroup.limit(LIMIT_BYTES)
     wait_until(lambda: worker not in workers_of(server), "it is gone")
     assert crowd(server, CLIENTS) == {"whole": CLIENTS}
     assert server.process.poll() is None

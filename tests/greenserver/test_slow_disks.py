@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from greenserver.config.limits import WRITE_NANOSECONDS
 from tests.greenserver.launching import EVENT_LOOP_ENGINES, LaunchedServer
 from tests.greenserver.serving import TIMEOUT_SECONDS, no_leaks
 
@@ -20,13 +21,18 @@ class HangingDisk:
     """A server whose reads of files named hung* block until `release`."""
 
     def __init__(self, tmp_path: Path, engine: str, **settings: object) -> None:
-        files = tmp_path / "files"
+        files = self._files = tmp_path / "files"
         files.mkdir()
         (files / "warm.txt").write_bytes(b"warm")
         (files / "hung.bin").write_bytes(HUNG)
         self._hang = tmp_path / "hang"
         self._hang.touch()
         self.server = LaunchedServer(files, tmp_path / "server", engine, hang=str(self._hang), **settings)  # type: ignore[arg-type]
+
+    def settle(self) -> None:
+        """Wait until no file is so new that a slice of it has to be read where a read may block."""
+        newest = max(path.stat().st_ctime_ns for path in self._files.iterdir())
+        time.sleep(max(0.0, (newest + WRITE_NANOSECONDS - time.time_ns()) / 1e9 + 0.05))
 
     def release(self) -> None:
         """Let the reads continue."""
@@ -44,6 +50,7 @@ def disk(tmp_path: Path, engine: str) -> Iterator[HangingDisk]:
 @each_event_loop_engine
 def test_cached_files_are_served_while_a_disk_hangs(disk: HangingDisk) -> None:
     server = disk.server
+    disk.settle()
     with contextlib.ExitStack() as stack:
         waiting = [stack.enter_context(server.connect()) for _ in range(30)]  # several times the number of threads
         for client in waiting:
