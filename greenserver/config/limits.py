@@ -216,6 +216,11 @@ pipe(7))."""
 LOGGED_TRACEBACK_CHARACTERS: Final = 2500
 """The last characters of a traceback that a log line shows, for the same reason."""
 
+# --- The client ------------------------------------------------------------------------------------
+
+CLIENT_BUFFER_BYTES: Final = 256 * KIB
+"""What a client receives at once from each connection: more does not make it faster."""
+
 # --- Limits that an operator can set -------------------------------------------------------------
 
 
