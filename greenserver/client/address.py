@@ -44,6 +44,8 @@ def parse_address(text: str) -> Address:
             message = f"{UNIX_PREFIX} needs the path of a socket"
             raise AddressError(message)
         return Address(path=path)
+    if not text.isprintable():
+        raise _wrong(text)
     scheme, separator, rest = text.partition("://")
     if not separator:
         scheme, rest = "hftp", text

@@ -1,11 +1,9 @@
 """The command line of `hftp`: parse, run a command, print, and set the exit status."""
 
 import re
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final, NoReturn, TypeVar
 
 import click
@@ -17,7 +15,6 @@ from greenserver.client.client import Client
 from greenserver.client.errors import AddressError, Exit, HftpError, LocalError
 from greenserver.client.options import Options
 from greenserver.client.output import PROGRAM, Output, complain
-from greenserver.io import allocator
 from greenserver.io.standard_streams import give_up_output
 from greenserver.protocol.slice_decodings import FORMS
 
@@ -31,8 +28,6 @@ _MOST_SUMS_BYTES: Final = 64 << 20
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit, see `Exit`."""
-    allocator.configure()
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         hftp.main(arguments, prog_name=PROGRAM, standalone_mode=False)
     except click.ClickException as error:
@@ -46,10 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         complain(f"cannot write to standard output: {error.strerror}")
         sys.exit(Exit.LOCAL)
     sys.exit(Exit.DONE)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _end(status: int) -> NoReturn:

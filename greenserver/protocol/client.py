@@ -24,7 +24,7 @@ _LINE_BYTES: Final = limits.WHOLE_LINE_BYTES
 """Longest line of a reply that is no data."""
 _FATAL: Final = range(100, 200)
 _FAILED: Final = range(100, 300)
-_REQUEST: Final = re.compile(r"[!-~]+(?: [!-~]+)*")
+_NAME: Final = re.compile(r"[!-~]+")
 
 
 # --- Requests --------------------------------------------------------------------------------------
@@ -143,12 +143,11 @@ class ClientConnection:
 
     def send(self, request: Request) -> bytes:
         """Return the bytes that ask for something. Raise ValueError for a name that cannot be asked for."""
-        words = request.words
-        if not _REQUEST.fullmatch(words):
-            message = f"{getattr(request, 'name', words)!r} cannot be asked for: spaces and letters outside ASCII"
+        if isinstance(request, (Metadata, Slice)) and not _NAME.fullmatch(request.name):
+            message = f"{request.name!a} cannot be asked for: a name has no spaces, and ASCII only"
             raise ValueError(message)
         self._requests.append(request)
-        return words.encode("ascii") + b"\r\n"
+        return request.words.encode("ascii") + b"\r\n"
 
     @property
     def awaited(self) -> int:

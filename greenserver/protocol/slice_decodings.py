@@ -71,13 +71,15 @@ class MeasuredDecoder(PlainDecoder):
 class Base64Decoder(Decoder):
     """Base64 on one line, the form of 2019, or on several that can each be decoded alone, which 2026 permits."""
 
+    _is_line_begun = False
+
     def decode(self, received: memoryview) -> tuple[Decoded, int]:
         if not self.left:
             return self._end(received)
         awaited = (self.left + 2) // 3 * 4
         count = min(len(received), awaited) & ~3
         if not count:
-            return (b"", 0) if len(received) < min(4, awaited) else self._line(received)
+            return self._line(received) if received[: len(_EOL)] == _EOL else (b"", 0)
         try:
             data = pybase64.b64decode(received[:count], validate=True)
         except binascii.Error:
@@ -85,6 +87,7 @@ class Base64Decoder(Decoder):
         if len(data) != (self.left if count == awaited else count // 4 * 3):  # padding: a line ends here
             return self._line(received)
         self.left -= len(data)
+        self._is_line_begun = True
         return data, count
 
     def _end(self, received: memoryview) -> tuple[Decoded, int]:
@@ -110,12 +113,13 @@ class Base64Decoder(Decoder):
             data = pybase64.b64decode(line, validate=True)
         except binascii.Error:
             raise self._malformed(text) from None
-        if end and not data:
+        if end and not (data or self._is_line_begun):
             message = f"a base64 slice ends {self.left} bytes too early"
             raise RemoteProtocolError(message)
         if len(data) > self.left or (not end and len(data) != len(line) // 4 * 3):
             raise self._malformed(text)
         self.left -= len(data)
+        self._is_line_begun = not end
         self.is_finished = bool(end) and not self.left
         return data, len(line) + len(end)
 
