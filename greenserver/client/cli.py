@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         complain(f"{' '.join(error.format_message().split())} (see {PROGRAM} --help)")
         sys.exit(Exit.USAGE)
     except (click.Abort, KeyboardInterrupt):
-        complain("interrupted; what was fetched is kept for the next time")
+        complain("interrupted")
         _end(Exit.INTERRUPTED)
     except OSError as error:  # of --help and --version, which click prints
         give_up_output()
@@ -148,6 +148,9 @@ def _run(  # noqa: PLR0913, PLR0917  (what a command has)
         output.error(error)
     except commands.EndedError:
         pass
+    except KeyboardInterrupt:
+        complain("interrupted; what was fetched is kept for the next time")
+        _end(Exit.INTERRUPTED)
     try:
         output.flush()
     except LocalError as error:

@@ -52,9 +52,14 @@ class Client:
 
     def names(self) -> Iterator[str]:
         """Yield the names of the listing. They are what the server sent, which may be anything."""
+        for names in self.name_batches():
+            yield from (name.decode("utf-8", "surrogateescape") for name in names)
+
+    def name_batches(self) -> Iterator[list[bytes]]:
+        """Yield the names as they arrive, as bytes."""
         for event in self._perform(self.session.names()):
             if isinstance(event, Names):
-                yield from (name.decode("utf-8", "surrogateescape") for name in event.names)
+                yield event.names
 
     def stream(self, name: str, offset: int = 0, size: int | None = None) -> Iterator[bytes]:
         """Yield the bytes of a file, or of a part of it, as they arrive."""

@@ -1,6 +1,5 @@
 """What each command of `hftp` does, with a client and an output."""
 
-import itertools
 import os
 import sys
 import tempfile
@@ -24,7 +23,6 @@ from greenserver.client.progress import TransferProgress
 
 Answer = TypeVar("Answer")
 
-_BATCH: Final = 1000
 _MEMORY_BYTES: Final = 1 << 20
 """How much of a listing is held in memory while it is worked on."""
 _ENDING: Final = frozenset({Exit.UNREACHABLE, Exit.LOCAL, Exit.USAGE})
@@ -56,7 +54,7 @@ class Wanted(NamedTuple):
         if self.file is not None:
             return self.file
         if not is_safe(name):
-            message = "not a name for a file here; choose one with --output"
+            message = "not a safe name for a file; `hftp get --output FILE` gives it another one"
             raise RemoteProtocolError(message)
         return self.folder / name
 
@@ -71,13 +69,12 @@ class Wanted(NamedTuple):
 
 def ls(job: Job, *, is_long: bool) -> None:
     """Print the names of the files, in the order of the server, or those that are given."""
-    names = iter(job.names) if job.names else job.client.names()
     if job.names or is_long:
-        for name in names if job.names else _spooled(names):
+        for name in job.names or _spooled(job.client):
             _each(job, name, lambda name: _print_size(job, name, is_long=is_long))
         return
-    while batch := list(itertools.islice(names, _BATCH)):
-        job.output.results([(name, {"name": name}) for name in batch])
+    for batch in job.client.name_batches():
+        job.output.names([name.decode("utf-8", "surrogateescape") for name in batch])
 
 
 def _print_size(job: Job, name: str, *, is_long: bool) -> None:
@@ -131,13 +128,13 @@ def mirror(job: Job, wanted: Wanted, *, is_forced: bool) -> None:
         _download(job, name, wanted, progress)
 
     with TransferProgress(is_wanted=not (job.output.is_quiet or job.output.is_json)) as progress:
-        for name in job.names or _spooled(job.client.names()):
+        for name in job.names or _spooled(job.client):
             _each(job, name, fetch)
 
 
 def verify(job: Job, wanted: Wanted) -> None:
     """Compare what the server sends with the files here, or with a list of digests."""
-    for name in job.names or wanted.digests or _spooled(job.client.names()):
+    for name in job.names or wanted.digests or _spooled(job.client):
         _each(job, name, lambda name: _verify(job, name, wanted))
 
 
@@ -223,12 +220,12 @@ class EndedError(Exception):
     """The error was reported, and the command cannot go on."""
 
 
-def _spooled(names: Iterator[str]) -> Iterator[str]:
+def _spooled(client: Client) -> Iterator[str]:
     """Yield names once the whole listing is there, of which only the first part is in memory."""
     with tempfile.SpooledTemporaryFile(_MEMORY_BYTES, mode="w+b") as spool:
         try:
-            for name in names:
-                spool.write(name.encode("utf-8", "surrogateescape") + b"\n")
+            for batch in client.name_batches():
+                spool.write(b"\n".join(batch) + b"\n")
             spool.seek(0)
             while line := spool.readline():
                 yield line[:-1].decode("utf-8", "surrogateescape")

@@ -3,17 +3,18 @@
 import contextlib
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from greenserver.client.errors import Exit, HftpError, LocalError, exit_status
+from greenserver.config.limits import NAME_BYTES
 from greenserver.io.standard_streams import print_line
 
 PROGRAM: Final = "hftp"
+_SHOWN_CHARACTERS: Final = 60
+"""Of a name that is longer than any file's."""
 _MOST_ERRORS: Final = 10
 """How many errors of one exit status are printed one by one."""
-
-Fields = Mapping[str, object]
 
 
 class Output:
@@ -27,13 +28,18 @@ class Output:
 
     def result(self, text: str, **fields: object) -> None:
         """Print a result: the text, or the fields as JSON. Raise LocalError if standard output takes nothing."""
-        self.results([(text, fields)])
-
-    def results(self, rows: Iterable[tuple[str, Fields]]) -> None:
-        """Print several results at once."""
-        lines = [json.dumps(fields) if self.is_json else shown(text) for text, fields in rows]
         with explaining_output():
-            sys.stdout.write("".join(f"{line}\n" for line in lines))
+            sys.stdout.write(f"{json.dumps(fields) if self.is_json else shown(text)}\n")
+
+    def names(self, names: list[str]) -> None:
+        """Print a part of a listing."""
+        if self.is_json:
+            lines = [json.dumps({"name": name}) for name in names]
+        else:
+            text = "".join(names)
+            lines = names if text.isascii() and text.isprintable() else [*map(shown, names)]
+        with explaining_output():
+            sys.stdout.write("\n".join(lines) + "\n")
 
     def note(self, text: str, **fields: object) -> None:
         """Print a result that is only for those who want to know."""
@@ -50,7 +56,8 @@ class Output:
             with contextlib.suppress(LocalError):  # standard output may be what failed
                 self.result("", **where, error=str(error), exit=int(status))
         if count <= _MOST_ERRORS:
-            complain(str(error) if name is None else f"{name}: {error}")
+            cut = name if name is None or len(name) <= NAME_BYTES else f"{name[:_SHOWN_CHARACTERS]}..."
+            complain(str(error) if name is None else f"{cut}: {error}")
 
     def flush(self) -> None:
         """Write what is buffered, and how many errors were not printed. Raise LocalError."""

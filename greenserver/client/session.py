@@ -19,6 +19,7 @@ from greenserver.client.options import Options
 from greenserver.protocol.client import (
     ClientConnection,
     Data,
+    Done,
     Event,
     Help,
     ListFiles,
@@ -30,7 +31,7 @@ from greenserver.protocol.client import (
     Size,
     Slice,
 )
-from greenserver.protocol.slice_decodings import BASE64, DECODERS, FORMS, RAW, UnknownDecoder
+from greenserver.protocol.slice_decodings import BASE64, DECODERS, FORMS, PLAIN, RAW, UnknownDecoder
 from greenserver.protocol.status import Status
 
 Result = TypeVar("Result")
@@ -102,10 +103,10 @@ class Session:
         is_beyond = False
         while position < end:
             try:
-                if not self.form:
-                    self.form = yield from self._find_form(name)
                 if not self._is_open or self._confirmed != (name, size):
                     yield from self._confirm(name, size)
+                if not self.form:
+                    self.form = yield from self.find_form(name)
                 yield from self._begin(Slice(name, position, end - position, DECODERS[self.form]))
                 while isinstance(event := (yield from self._next()), Data):
                     position += len(event.data)
@@ -136,7 +137,11 @@ class Session:
     @property
     def _is_open(self) -> bool:
         """Whether there is a connection on which no reply is missing."""
-        return self._wire is not None and not self._wire.awaited
+        return self._wire is not None and not self._is_awaiting
+
+    @property
+    def _is_awaiting(self) -> bool:
+        return self._wire is not None and self._wire.awaited > 0
 
     def _begin(self, *requests: Request) -> Steps[None]:
         """Send requests, on a new connection unless there is one."""
@@ -218,19 +223,26 @@ class Session:
             return False  # nor does a server that an unknown command ends
         return True
 
-    def _find_form(self, name: str) -> Steps[str]:
+    def find_form(self, name: str) -> Steps[str]:
         """Return the form of slices of a server: by `help`, else by a slice of one byte."""
         if (yield from self._knows_help()):
             return RAW if self.options.is_raw_wanted else BASE64
         yield from self._begin(Slice(name, 0, 1, UnknownDecoder), Quit())
+        form = ""
         try:
-            while True:
-                yield from self._next()
+            while not (form and form != PLAIN):  # bytes alone are that if the reply to `quit` follows them
+                event = yield from self._next()
+                if form and isinstance(event, Done) and not self._is_awaiting:
+                    break
                 decoder = self._wire.decoder if self._wire else None
                 if isinstance(decoder, UnknownDecoder) and decoder.is_finished:
-                    return decoder.form
+                    form = decoder.form
+        except (*_LOST, RefusedError):
+            if not form:
+                raise
         finally:
             self._wire = None  # the server closes it, or should
+        return form
 
     # --- Retries -------------------------------------------------------------------------------------
 

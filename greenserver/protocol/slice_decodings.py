@@ -79,7 +79,7 @@ class Base64Decoder(Decoder):
         awaited = (self.left + 2) // 3 * 4
         count = min(len(received), awaited) & ~3
         if not count:
-            return self._line(received) if received[: len(_EOL)] == _EOL else (b"", 0)
+            return self._line(received) if bytes(received[: len(_EOL)]) == _EOL else (b"", 0)
         try:
             data = pybase64.b64decode(received[:count], validate=True)
         except binascii.Error:

@@ -23,13 +23,14 @@ from greenserver.client.operations import Pause
 from tests.greenserver.client.scripted import Peer, one_file, serving, slice_of
 from tests.greenserver.conftest import LARGE, SERVED, TEXT, ServerFor, Start
 
+USUAL = Options()
 QUICK = Options(timeout_seconds=0.3, retries=0)
 
 
 class Sync:
     """The synchronous client, asked for one thing."""
 
-    def __init__(self, options: Options = package.Options()) -> None:
+    def __init__(self, options: Options = USUAL) -> None:
         self.options = options
 
     def names(self, address: str) -> list[str]:

@@ -76,7 +76,7 @@ def test_tls_with_certificates_on_both_sides(ask: Ask, launch: Launch, tmp_path:
 @each_way
 def test_a_server_that_speaks_no_tls(ask: Ask) -> None:
     with serving(one_file(b"")) as address, pytest.raises(HftpError, match="cannot connect: "):
-        ask(f"hftps://{address}", Options(timeout_seconds=5))
+        ask(f"hftps://{address}", Options(timeout_seconds=0.5))
 
 
 @each_way
