@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tests.greenserver.client.program import measured
 from tests.greenserver.client.scripted import Handler, Peer, one_file, serving, slice_of
 
 CONTENT: Final = b"0123456789abcdef" * 65536
@@ -23,15 +24,6 @@ LIMIT_KIB: Final = 64 << 10
 SECONDS: Final = 60.0
 _FLOOD: Final = b"A" * (1 << 20)
 _TIMES: Final = ("--timeout", "1", "--retries", "1")
-_PROGRAM: Final = """
-import atexit, re, sys
-from pathlib import Path
-told = Path(sys.argv.pop(1))
-peak = re.compile(r"VmHWM:\\s+(\\d+)")  # of wait4(2) it would be that of whoever started this process
-atexit.register(lambda: told.write_text(peak.search(Path("/proc/self/status").read_text())[1]))
-from greenserver.client.__main__ import main
-main()
-"""
 
 
 class Case(NamedTuple):
@@ -226,7 +218,7 @@ def run(name: str, folder: Path) -> Ending:
     with serving(case.handler()) as address:
         began = time.monotonic()
         with subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, str(told), command, address, *words, *_TIMES],
+            measured(told, command, address, *words, *_TIMES),
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
             stdin=subprocess.DEVNULL,
