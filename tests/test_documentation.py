@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import functools
+import hashlib
 import importlib.util
 import json
 import os
@@ -35,6 +36,8 @@ from conformance.scenarios import catalogue
 from conformance.spec.reader import specification
 from greenserver import DIALECTS, Server, Status
 from greenserver import cli as greenserver_cli
+from greenserver.client import cli as client_cli
+from greenserver.client.errors import Exit as ClientExit
 from greenserver.config.limits import DEFAULT_PORT
 from greenserver.config.settings import ENGINES
 from tests import pictures
@@ -48,7 +51,11 @@ OF_SUITE: Final = ROOT / "conformance" / "README.md"
 WITH_EXAMPLES: Final = (README, OF_SERVER, OF_SUITE, ROOT / "SECURITY.md", ROOT / "tests" / "benchmarks" / "README.md")
 GOLDEN: Final = ROOT / "tests" / "conformance" / "golden" / "run.ndjson"
 DOCUMENTS: Final = sorted({*ROOT.glob("*.md"), *WITH_EXAMPLES})
-PROGRAMS: Final = {"conformance": conformance_cli.commands, "greenserver": greenserver_cli.serve}
+PROGRAMS: Final = {
+    "conformance": conformance_cli.commands,
+    "greenserver": greenserver_cli.serve,
+    "hftp": client_cli.hftp,
+}
 README_WORDS: Final = 1200
 IMAGE_BYTES: Final = 150_000
 SECONDS: Final = 20
@@ -78,10 +85,10 @@ def commands_in(block: str) -> Iterator[list[str]]:
 def check_command(words: Sequence[str], scratch: Path) -> None:
     """Have the program that is meant parse its words; fail for a program that no test checks."""
     match [Path(words[0]).name, *words[1:]]:
-        case [("conformance" | "greenserver") as program, *rest]:
+        case [("conformance" | "greenserver" | "hftp") as program, *rest]:
             for recording in filter(re.compile(r".+\.ndjson").fullmatch, rest):
                 (scratch / recording).touch()
-            assert set(filter(AN_ID.fullmatch, rest)) <= known_ids()
+            assert program == "hftp" or set(filter(AN_ID.fullmatch, rest)) <= known_ids()
             PROGRAMS[program].main(rest, prog_name=program, standalone_mode=False)
         case ["uvx", "--from", ".", *rest]:
             check_command(rest, scratch)
@@ -121,6 +128,9 @@ def run_python(example: Example) -> None:
         assert ast.dump(ast.parse(example.parsed)) == ast.dump(ast.Module(nodes, []))
         return
     scratch: Path = example.namespace["scratch"]
+    if "greenserver.client" in example.parsed:
+        run_client(example.parsed, scratch)
+        return
     (scratch / "public").mkdir()
     (scratch / "public" / "hello.txt").write_bytes(HELLO)
     with subprocess.Popen(
@@ -132,6 +142,22 @@ def run_python(example: Example) -> None:
             assert ask(address, ["get_metadata hello.txt", "quit"]) == ["0 OK", "14", "0 OK"]
         finally:
             process.kill()
+
+
+def run_client(program: str, scratch: Path) -> None:
+    """Run a program that fetches a file from a server."""
+    served, here = scratch / "served", scratch / "here"
+    served.mkdir()
+    here.mkdir()
+    (served / "hello.txt").write_bytes(HELLO)
+    with serving(served) as address:
+        words = [sys.executable, "-c", program.replace(f"127.0.0.1:{DEFAULT_PORT}", address)]
+        done = subprocess.run(words, cwd=here, capture_output=True, text=True, timeout=SECONDS, check=True)
+    expected = [repr(HELLO)]
+    if "download" in program:
+        expected = ["['hello.txt']", repr(HELLO[7:12]), hashlib.sha256(HELLO).hexdigest()]
+        assert (here / "copy.txt").read_bytes() == HELLO
+    assert done.stdout.splitlines() == expected
 
 
 def run_session(example: Example) -> None:
@@ -269,7 +295,10 @@ def test_every_block_of_code_has_a_language_that_is_run() -> None:
 @pytest.mark.usefixtures("programs")
 def test_a_command_in_a_sentence_is_right(document: Path, tmp_path: Path) -> None:
     for code in re.findall(r"`([^`\n]+)`", document.read_text(encoding="utf-8")):
-        if re.match(r"conformance [a-z]|greenserver [a-z-]|tox run -e |python -m ", code) and "..." not in code:
+        if (
+            re.match(r"conformance [a-z]|greenserver [a-z-]|hftp [a-z]|tox run -e |python -m ", code)
+            and "..." not in code
+        ):
             with contextlib.suppress(click.MissingParameter):  # a sentence need not name what a command takes
                 check_command(shlex.split(code), tmp_path)
 
@@ -351,6 +380,30 @@ def test_the_table_of_the_servers_options_is_complete_and_its_defaults_are_right
         value = usual[parameter.name]
         is_count = isinstance(parameter, click.Option) and parameter.count
         assert default.strip("`") == ("off" if is_count and not value else escape(value)), option
+
+
+def test_the_tables_of_the_clients_options_and_commands_are_complete_and_defaults_are_right() -> None:
+    commands = client_cli.hftp.commands
+    assert [code.split(" ")[1] for code in firsts(OF_SERVER, "hftp command")] == list(commands)
+    parameters = {
+        option: each
+        for command in (client_cli.hftp, *commands.values())
+        for each in command.params
+        if isinstance(each, click.Option)
+        for option in each.opts
+    }
+    rows = tables(OF_SERVER)["hftp option"]
+    assert set().union(*(names(row[0]) for row in rows)) == set(parameters) | EXTRA_OPTIONS
+    for option, default, _meaning in rows:
+        parameter = parameters.get(next(iter(names(option))))
+        if parameter is not None and parameter.name != "version":
+            value = parameter.get_default(click.Context(client_cli.hftp))
+            is_unset = not isinstance(value, (int, float, str, Path))  # click has a word of its own for that
+            assert default.strip("`") == ("off" if parameter.is_flag else "" if is_unset else escape(value)), option
+
+
+def test_the_exit_statuses_of_the_client_are_listed() -> None:
+    assert [int(row[0]) for row in tables(OF_SERVER)["hftp exit status"]] == [status.value for status in ClientExit]
 
 
 def test_the_table_of_the_suites_options_is_complete_and_its_defaults_are_right() -> None:
