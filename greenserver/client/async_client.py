@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from greenserver.client.address import Address, parse_address
 from greenserver.client.dial import dial_plain, greet
@@ -166,8 +166,6 @@ class AsyncClient:
                 continue
             try:
                 answer = await self._do(step)
-            except asyncio.TimeoutError as error:
-                failure = TimeoutError(str(error) or "timed out")  # until Python 3.11 it was another one
             except Exception as error:  # noqa: BLE001  (the steps decide about it)
                 failure = error
 
@@ -175,22 +173,22 @@ class AsyncClient:
         streams = self._streams
         timeout_seconds = self.options.timeout_seconds
         if isinstance(operation, Receive) and streams is not None:
-            data = await asyncio.wait_for(streams[0].read(len(operation.buffer)), operation.seconds)
+            data = await _within(operation.seconds, streams[0].read(len(operation.buffer)))
             operation.buffer[: len(data)] = data
             return len(data)
         if isinstance(operation, Send) and streams is not None:
             streams[1].write(operation.data)
-            await asyncio.wait_for(streams[1].drain(), timeout_seconds)
+            await _within(timeout_seconds, streams[1].drain())
         elif isinstance(operation, Pause):
             await asyncio.sleep(operation.seconds)
         elif isinstance(operation, (Open, Close)):
             self._streams = None
             if streams is not None:
                 streams[1].close()
-                with contextlib.suppress(OSError, asyncio.TimeoutError):
-                    await asyncio.wait_for(streams[1].wait_closed(), timeout_seconds)
+                with contextlib.suppress(OSError):
+                    await _within(timeout_seconds, streams[1].wait_closed())
             if isinstance(operation, Open):
-                self._streams = await asyncio.wait_for(self._open(), timeout_seconds)
+                self._streams = await _within(timeout_seconds, self._open())
         return 0
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -214,7 +212,27 @@ async def _in_thread(function: Callable[..., Made], *arguments: object) -> Made:
         return await asyncio.shield(called)
     except asyncio.CancelledError:
         await asyncio.wait([called])
+        called.exception()  # nobody wants to know any more
         raise
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, Made]) -> Made:
+    """Await something for a limited time. Raise TimeoutError.
+
+    Until Python 3.12, `asyncio.wait_for` forgets a cancellation that comes together with the result.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait([task], timeout=seconds)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+        _ = task.cancelled() or task.exception()  # which is known then, whoever is cancelled
+    if task.cancelled():
+        message = "timed out"
+        raise TimeoutError(message)
+    return task.result()
 
 
 class _Helper:

@@ -20,7 +20,7 @@ from greenserver.client.operations import Pause
 from tests.greenserver.client.scripted import Peer, one_file, serving, slice_of
 from tests.greenserver.conftest import SERVED, TEXT, ServerFor
 from tests.greenserver.launching import strace_command
-from tests.greenserver.serving import ROOT, TIMEOUT_SECONDS, wait_until
+from tests.greenserver.serving import ROOT, TIMEOUT_SECONDS, environment_without_coverage, wait_until
 
 TEXT_SHA256 = hashlib.sha256(TEXT).hexdigest()
 
@@ -59,8 +59,9 @@ def address(server_for: ServerFor) -> str:
 def start(*words: object, under: tuple[str, ...] = (), **options: object) -> "subprocess.Popen[bytes]":
     """Run a command line in a process of its own."""
     command = [*strace_command(under), sys.executable, "-m", "greenserver.client", *map(str, words)]
+    environment = environment_without_coverage() if under else os.environ  # it writes to files, too
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, **streams)  # type: ignore[call-overload, no-any-return]
+    return subprocess.Popen(command, env={**environment, "PYTHONPATH": str(ROOT)}, **streams)  # type: ignore[call-overload, no-any-return]
 
 
 def finish(process: "subprocess.Popen[bytes]") -> tuple[int, str]:
@@ -285,7 +286,6 @@ def test_a_closed_pipe_is_one_line(address: str) -> None:
 
 
 @pytest.mark.once
-@pytest.mark.measured
 def test_a_disk_that_gets_full_is_one_line(address: str, tmp_path: Path) -> None:
     full = ("-e", "trace=pwrite64", "-e", "inject=pwrite64:error=ENOSPC:when=2+")
     status, errors = finish(start("get", address, "large.bin", "-d", tmp_path, under=full))
