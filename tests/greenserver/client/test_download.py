@@ -72,9 +72,16 @@ def test_a_connection_that_is_refused_is_done_without(fetch: Fetch, tmp_path: Pa
 
 @each_way
 def test_a_connection_that_is_never_answered_is_done_without(fetch: Fetch, tmp_path: Path) -> None:
-    with serving(connections(RIGHT, Peer.wait_for_end)) as address:
+    given_up: list[bool] = []
+
+    def say_nothing(peer: Peer) -> None:
+        peer.wait_for_end()  # raises if it takes long
+        given_up.append(True)
+
+    with serving(connections(RIGHT, say_nothing)) as address:
         fetch(address, tmp_path / "file", None)
     assert (tmp_path / "file").read_bytes() == CONTENT
+    assert given_up == [True, True]
 
 
 @each_way

@@ -18,7 +18,8 @@ from greenserver.protocol.client import Data, Names
 
 SLOW = object()
 """The server says nothing until the timeout."""
-Said = bytes | OSError | object
+Said = bytes | tuple[float, bytes] | OSError | object
+"""What a server says next, perhaps after so many seconds; or what becomes of the connection."""
 
 
 class Play:
@@ -32,6 +33,7 @@ class Play:
         self.opened = 0
         self.pauses: list[float] = []
         self.delivered = b""
+        self.pause_of_caller = 0.0
 
     def call(self, steps: Steps[Result]) -> Result:
         answer: int | None = None
@@ -44,6 +46,7 @@ class Play:
             answer, failure = 0, None
             if isinstance(step, Data):
                 self.delivered += bytes(step.data)
+                self.now += self.pause_of_caller
             elif isinstance(step, Names):
                 self.delivered += b"".join(step.names)
             elif isinstance(step, Open):
@@ -63,6 +66,9 @@ class Play:
         said = self.said.pop(0) if self.said else b""
         if isinstance(said, OSError):
             return 0, said
+        if isinstance(said, tuple):
+            self.now += said[0]
+            said = said[1]
         if not isinstance(said, bytes):
             self.now += step.seconds
             return 0, TimeoutError()
@@ -152,6 +158,20 @@ def test_a_server_that_drips_is_given_up() -> None:
     play = Play(drip, retries=0, dialect="2019", timeout_seconds=3)
     with pytest.raises(StalledError, match="the server sent 10 bytes in 3 s"):
         play.call(play.session.slice("f", 0, 30000, 30000))
+
+
+def test_a_server_that_sends_a_byte_in_time_each_time_is_given_up() -> None:
+    play = Play([(1.0, b"0"), (1.0, b" "), (1.0, b"O"), (1.0, b"K"), b"\r\n1\r\n"], retries=0, timeout_seconds=3)
+    with pytest.raises(StalledError, match="the server sent 3 bytes in 3 s"):
+        play.call(play.session.size("f"))
+    assert play.now == 3
+
+
+def test_the_pauses_of_the_caller_are_not_those_of_the_server() -> None:
+    play = Play([b"0 OK\r\n4\r\n", b"0 OK\r\nA", b"B", b"C", b"D"], retries=0, dialect="2018", timeout_seconds=3)
+    play.pause_of_caller = 100
+    play.call(play.session.slice("f", 0, 4, 4))
+    assert play.delivered == b"ABCD"
 
 
 def test_a_server_that_is_only_slow_is_not_given_up() -> None:
