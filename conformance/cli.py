@@ -1,17 +1,16 @@
 """The command line of the suite: parse options, run, write reports, and exit with a status."""
 
 import contextlib
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
-from types import FrameType
 from typing import Any, Final, NoReturn
 
 import click
 
 from conformance import __version__
 from conformance.cli_errors import Commands, ended
+from conformance.cli_options import OPTIONS_OF_RUN, detail_options, ended_by_signals, run_options
 from conformance.client.address import check_proxy, dial, parse_address
 from conformance.config import DIALECT_MISSING, PROGRAM, Options
 from conformance.diagnosis.diagnose import with_diagnosis
@@ -19,11 +18,9 @@ from conformance.fixtures.local_fixtures import write_for_others
 from conformance.model.activity import Activity
 from conformance.model.events import LINE_BYTES, Event, EventError, RunEnd, read_events
 from conformance.model.verdicts import Exit
-from conformance.option_table import RUN_OPTIONS, RunOption
 from conformance.printable import printable, printable_lines
 from conformance.reports.files import ReportFile
 from conformance.reports.sinks import WRITTEN, rendered, reports
-from conformance.reports.text import CUT_SHORT
 from conformance.runner.results import unstarted
 from conformance.runner.runner import SMOKE_TEST, Runner
 from conformance.runner.selection import check_patterns, matches
@@ -64,67 +61,26 @@ def _file_options(function: Callable[..., int]) -> Callable[..., int]:
     return function
 
 
-class _Type(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
-    """A click type made from a row of the option table."""
-
-    def __init__(self, option: RunOption) -> None:
-        self.name = option.metavar
-        self._convert = option.convert
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401  (as in click)
-        """Return the value; fail with a one-line message."""
-        if not isinstance(value, str):
-            return value  # a default
-        try:
-            return self._convert(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-def _option_of_run(option: RunOption) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Return the decorator that adds an option of the table to a command."""
-    default = getattr(Options, option.field)
-    if option.is_flag:
-        return click.option(f"--{option.name}", option.field, is_flag=True, help=option.help)
-    return click.option(
-        *([f"-{option.short}"] if option.short else []),
-        f"--{option.name}",
-        option.field,
-        type=click.Choice(option.choices) if option.choices else _Type(option),
-        metavar=None if option.choices else option.metavar,
-        default=option.shown_default or default,
-        show_default=default not in {"", None, ()},
-        multiple=option.is_repeatable,
-        help=option.help,
-    )
-
-
-_options_of_run: Final = {option.name: _option_of_run(option) for option in RUN_OPTIONS}
-
-
-def _run_options(*, selects: bool) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Return the decorator that adds all options of the table, or those that concern the server only."""
-
-    def decorate(function: Callable[..., int]) -> Callable[..., int]:
-        for option in reversed(RUN_OPTIONS):
-            if selects or not option.selects:
-                function = _options_of_run[option.name](function)
-        return function
-
-    return decorate
-
-
 @commands.command()
 @click.argument("address", metavar="[HOST:PORT]", default="")
-@_run_options(selects=True)
-@click.option("-v", "--verbose", is_flag=True, help="Show every scenario.")
+@run_options(selects=True)
+@detail_options
 @_file_options
-def run(*, verbose: bool, ndjson: str | None, junit: str | None, html: str | None, **given: Any) -> int:  # noqa: ANN401  (fields of Options)
+def run(
+    *,
+    verbose: bool,
+    shows_all: bool,
+    ndjson: str | None,
+    junit: str | None,
+    html: str | None,
+    **given: Any,  # noqa: ANN401  (fields of Options)
+) -> int:
     """Test the server at HOST:PORT, [V6]:PORT or unix:PATH, or the one that --serve starts."""
     options = Options(**given)
     _check_target(options)
     activity, written = Activity(), {"junit": junit, "html": html}
-    with reports(ndjson, written, is_verbose=verbose, activity=activity) as sink, _ended_by_signals():
+    details = {"is_verbose": verbose, "shows_all": shows_all}
+    with reports(ndjson, written, **details, activity=activity) as sink, ended_by_signals():
         try:
             with (  # the server starts while the catalogue is loaded
                 Environment(options, activity=activity) as environment,
@@ -163,29 +119,10 @@ def _check_target(options: Options) -> None:
         check_proxy(options.proxy)
 
 
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Handle SIGTERM and SIGHUP like Ctrl-C, so that the server is stopped and the files are removed.
-
-    One that is ignored, as SIGHUP is under nohup(1), stays so.
-    """
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    handled = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in handled}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 @commands.command("try")
 @click.argument("identifier", metavar="ID")
 @click.argument("address", metavar="[HOST:PORT]", default="")
-@_run_options(selects=False)
+@run_options(selects=False)
 @click.option(
     "--pause",
     default=PAUSE_SECONDS,
@@ -200,7 +137,7 @@ def try_(*, identifier: str, pause: float, **given: Any) -> int:  # noqa: ANN401
     scenarios = catalogue(options.scenarios)
     scenario = find_scenario(scenarios, identifier)
     view = LiveView(lambda line: click.echo(printable(line, keep="\t")), pause)
-    with _ended_by_signals():
+    with ended_by_signals():
         return try_scenario(options, Environment(options), scenario, scenarios[SMOKE_TEST], view)
 
 
@@ -208,7 +145,7 @@ def try_(*, identifier: str, pause: float, **given: Any) -> int:  # noqa: ANN401
 @click.option("-t", "--test", "select", multiple=True, metavar="PATTERN", help="List only matching scenarios.")
 @click.option("--dialect", default=DIALECTS[0], type=click.Choice(DIALECTS), help="Show the levels of this dialect.")
 @click.option("--requirements", is_flag=True, help="List requirements instead of scenarios.")
-@_options_of_run["scenarios"]
+@OPTIONS_OF_RUN["scenarios"]
 def list_(*, select: tuple[str, ...], dialect: str, requirements: bool, scenarios: tuple[str, ...]) -> int:
     """List the scenarios, by chapter."""
     found = catalogue(scenarios)
@@ -227,7 +164,7 @@ def list_(*, select: tuple[str, ...], dialect: str, requirements: bool, scenario
 
 @commands.command()
 @click.argument("identifier", metavar="ID")
-@_options_of_run["scenarios"]
+@OPTIONS_OF_RUN["scenarios"]
 def explain(*, identifier: str, scenarios: tuple[str, ...]) -> int:
     """Explain a scenario, a requirement and how it is tested, or a cause of failures and how to mend it."""
     click.echo(printable_lines(explained(identifier, catalogue(scenarios))))
@@ -241,8 +178,8 @@ def fixtures() -> None:
 
 @fixtures.command()
 @click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
-@_options_of_run["seed"]
-@_options_of_run["size"]
+@OPTIONS_OF_RUN["seed"]
+@OPTIONS_OF_RUN["size"]
 def write(*, directory: Path, seed: int, large_bytes: int) -> int:
     """Write the files into DIR, for a server elsewhere; runs with the same --seed recognise them."""
     names = write_for_others(directory, seed, large_bytes)
@@ -254,8 +191,8 @@ def write(*, directory: Path, seed: int, large_bytes: int) -> int:
 @click.argument("recording", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="RUN.ndjson")
 @click.argument("identifier", metavar="ID")
 @click.argument("address", metavar="[HOST:PORT]", default="")
-@_options_of_run["proxy"]
-@_options_of_run["timeout-scale"]
+@OPTIONS_OF_RUN["proxy"]
+@OPTIONS_OF_RUN["timeout-scale"]
 def replay_(*, recording: Path, identifier: str, address: str, proxy: str, timeout_scale: float) -> int:
     """Replay the bytes of a recorded scenario, to the same address or another."""
     start, result = find_result(_events(recording), identifier)
@@ -273,19 +210,23 @@ def replay_(*, recording: Path, identifier: str, address: str, proxy: str, timeo
 
 @commands.command()
 @click.argument("recordings", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("-v", "--verbose", is_flag=True, help="Show every scenario.")
+@detail_options
 @_file_options
-def report(
-    *, recordings: tuple[Path, ...], verbose: bool, ndjson: str | None, junit: str | None, html: str | None
+def report(  # noqa: PLR0913  (the options of the command)
+    *,
+    recordings: tuple[Path, ...],
+    verbose: bool,
+    shows_all: bool,
+    ndjson: str | None,
+    junit: str | None,
+    html: str | None,
 ) -> int:
     """Recreate the reports of recorded runs; exit with the most serious of their statuses."""
     events = [event for recording in recordings for event in with_diagnosis(_events(recording))]
     statuses = {Exit(event.exit) for event in events if isinstance(event, RunEnd)}
-    with reports(ndjson, {}, is_verbose=verbose) as sink:
+    with reports(ndjson, {}, is_verbose=verbose, shows_all=shows_all) as sink:
         for event in events:
             sink(event)
-    if not isinstance(events[-1], RunEnd):
-        click.echo(CUT_SHORT)
     for name, path in (("junit", junit), ("html", html)):
         if path is not None:
             with contextlib.closing(ReportFile(path)) as file:

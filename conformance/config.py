@@ -1,5 +1,6 @@
 """The options of a run, in one frozen object, and the command line that repeats it."""
 
+import contextlib
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,21 @@ class Options:
     max_seconds: int = 0
     """The deadline of the run; 0 derives it from the number of scenarios."""
     fail_on: str = "must"
+    stops_at_first_cause: bool = False
+    name: str = ""
+    """The name of the server in reports, if one was given."""
     scenarios: tuple[str, ...] = ()
+
+    @property
+    def server_name(self) -> str:
+        """Return the name of the server in reports: the one that was given, its folder's, or its address."""
+        if self.name or not self.serve:
+            return self.name or self.address
+        folder = Path(self.cwd or ".")
+        with contextlib.suppress(ValueError):  # a quotation is open
+            files = (folder / word for word in shlex.split(self.serve)[1:])
+            folder = next((file.parent for file in files if file.is_file()), folder)
+        return folder.resolve().name or self.serve
 
     @property
     def target(self) -> str:

@@ -56,6 +56,11 @@ class Failure(Exception):  # noqa: N818  (an expectation that the server did not
         self.got = got
         self.cause = cause
 
+    def about(self, asked: str) -> "Failure":
+        """Return it with the command that got this reply, where others were sent after it."""
+        self.asked = asked
+        return self
+
     def detached(self) -> "Failure":
         """Return it without its traceback and context: these keep frames alive, and all that the callers hold."""
         self.__context__ = None

@@ -31,6 +31,7 @@ class RawConnection(Connection):
 
         Raises Failure: timeout, closed, reset, malformed (a LF without CR), too-much.
         """
+        self._record.reader = self.number
         position = 0
         last = self.clock() + LINE_TIMEOUTS * self.timeout_seconds
         while (found := self._received.find(b"\n", position)) < 0:
@@ -52,6 +53,7 @@ class RawConnection(Connection):
 
     def read_pieces(self, size: int, expected: str) -> Iterator[bytes]:
         """Yield the next `size` bytes in pieces of any length; raise Failure if fewer arrive."""
+        self._record.reader = self.number
         left = size
         while left:
             if not self._received and not self._receive(expected, Kind.TIMEOUT):
@@ -67,6 +69,7 @@ class RawConnection(Connection):
 
     def read_until_line_end(self, expected: str, *, allow_bare_lf: bool = False) -> Iterator[bytes]:
         """Yield a line of any length in pieces, without its CR LF; raise Failure if it has no end."""
+        self._record.reader = self.number
         while True:
             if (found := self._received.find(b"\n")) >= 0:
                 line = bytes(self._received[: found + 1])
@@ -91,6 +94,7 @@ class RawConnection(Connection):
 
         Raises Failure: extra (bytes arrived), open (neither bytes nor EOF before the timeout).
         """
+        self._record.reader = self.number
         if self._received or self._receive(expected, Kind.OPEN):
             raise Failure(Kind.EXTRA, expected, escape(bytes(self._received)))
 
@@ -116,6 +120,7 @@ class RawConnection(Connection):
 
     def read_rest(self, most: int = 1 << 20) -> bytes:
         """Read to EOF, and return the bytes; raise Failure if there is no EOF or more than `most` bytes."""
+        self._record.reader = self.number
         expected = "the end of the stream"
         while len(self._received) <= most:
             if not self._receive(expected, Kind.OPEN):
@@ -133,6 +138,7 @@ class RawConnection(Connection):
 
         Limited to `most` bytes and, in all, `seconds` or by default three timeouts.
         """
+        self._record.reader = self.number
         until = self.clock() + (seconds or COLLECTED_TIMEOUTS * self.timeout_seconds)
         ending = "enough"
         while not is_enough(bytes(self._received)):

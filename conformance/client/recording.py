@@ -24,6 +24,8 @@ MOST_EVENTS: Final = 2000
 """How many events of one scenario are kept; later ones are only counted."""
 RECEIVED_BYTES: Final = 1 << 16
 """How many bytes of what one scenario receives are kept; of later payloads only length and hash."""
+_SHOWN_BYTES: Final = 120
+"""How many bytes of a payload are shown where it stands in a sentence."""
 REPLAYED_BYTES: Final = 1 << 25
 """The longest payload that is read from a recording; what the suite sends is shorter."""
 
@@ -50,6 +52,9 @@ class WireEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     zlib: str | None = None
     """The sent payload, compressed, in base64; missing if that is too long."""
     note: str = ""
+    deviates: tuple[int, int] | None = None
+    """In the entry that fails the scenario: from which byte to which the payload is not what was expected; 0 and 0 for
+    an event, or for all of a long payload."""
 
 
 class Payload:
@@ -127,6 +132,8 @@ class WireEvent:
     """As in WireEntry."""
     payload: Payload | None = None
     note: str = ""
+    deviates: tuple[int, int] | None = None
+    """As in WireEntry."""
 
 
 @dataclass(eq=False)
@@ -139,6 +146,8 @@ class Recording:
     """How many connections were made."""
     waiting: tuple[float, str] | None = None
     """Since when, by `monotonic`, a client has been waiting, and for what; of several clients the last one."""
+    reader: int = 0
+    """The connection that was read last."""
     before_sending: Callable[[], None] | None = None
     """Called before each piece that is sent by itself."""
     _started: float = field(default_factory=monotonic)
@@ -181,7 +190,9 @@ class Recording:
         with self._lock:
             for event in self.events:
                 payload = event.payload.describe() if event.payload is not None else {}
-                found.append(WireEntry(round(event.at_seconds, 4), event.peer, event.what, note=event.note, **payload))
+                at, deviates = round(event.at_seconds, 4), event.deviates
+                entry = WireEntry(at, event.peer, event.what, note=event.note, deviates=deviates, **payload)
+                found.append(entry)
         if self.dropped:
             found.append(WireEntry(found[-1].at, 0, "note", note=f"{self.dropped} moments more"))
         return found
@@ -192,15 +203,24 @@ class Recording:
             return [event for event in self.events if event.what in what]
 
     def last_sent(self) -> str:
-        """Return the last sent payload, for display."""
+        """Return the last sent payload, for display; if it ends a line that was sent in pieces, the whole line."""
         with self._lock:
-            for event in reversed(self.events):
-                if event.what == "sent" and event.payload is not None:
-                    return escape(event.payload.head, event.payload.size)
-        return "nothing"
+            sent = [(event.peer, event.payload) for event in self.events if event.what == "sent" and event.payload]
+        if not sent:
+            return "nothing"
+        last_peer, last = sent.pop()
+        data, pieces = last.head, 1
+        while sent and len(data) < _SHOWN_BYTES:
+            peer, piece = sent.pop()
+            if peer != last_peer or piece.head.endswith(b"\n") or piece.size > _SHOWN_BYTES:
+                break
+            data, pieces = piece.head + data, pieces + 1
+        if pieces == 1:
+            return escape(last.head, last.size)
+        return f"{escape(data, most=_SHOWN_BYTES)} (in {pieces} pieces)"
 
 
-def escape(data: bytes, size: int | None = None, most: int = 120) -> str:
+def escape(data: bytes, size: int | None = None, most: int = _SHOWN_BYTES) -> str:
     r"""Return bytes for display: printable ASCII as it is, the rest as \r \n \x00, truncated to `most` bytes."""
     size = len(data) if size is None else size
     text = data[:most].decode("latin-1").encode("unicode_escape").decode()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Final
 
+from conformance.diagnosis.examples import best_example
 from conformance.diagnosis.root_causes import SEVERITIES, RootCause, root_causes
 from conformance.diagnosis.signatures import Signature, signatures
 from conformance.failures import Kind
@@ -111,8 +112,7 @@ def diagnose(
     causes = root_causes() if causes is None else causes
     common = frozenset(cause.id for cause in causes.values() if cause.common)
     chosen = explained(seen, signatures() if known is None else known, common)
-    levels = {result.scenario: result.verdict for result in rows}
-    found = [_described(causes[fit.signature.cause], names, levels) for fit, names in _shared(chosen)]
+    found = [_described(causes[fit.signature.cause], names, rows) for fit, names in _shared(chosen)]
     found.sort(key=lambda cause: (SEVERITIES.index(cause.severity), -len(cause.scenarios), cause.id))
     covered = {name for cause in found for name in cause.scenarios}
     return Diagnosis(found, len(seen.failed), len(covered), [name for name in seen.failed if name not in covered])
@@ -302,9 +302,9 @@ def _shared(chosen: Sequence[_Fit]) -> Iterator[tuple[_Fit, list[str]]]:
         )
 
 
-def _described(cause: RootCause, names: Iterable[str], levels: Mapping[str, Verdict]) -> DiagnosedCause:
-    """Return a cause as it is reported; the example is the failure that is quickest to understand."""
-    scenarios = [name for name in levels if name in set(names)]
+def _described(cause: RootCause, names: Sequence[str], rows: Iterable[Result]) -> DiagnosedCause:
+    """Return a cause as it is reported."""
+    shown_by = [row for row in rows if row.scenario in names]
     return DiagnosedCause(
         id=cause.id,
         title=cause.title,
@@ -312,6 +312,6 @@ def _described(cause: RootCause, names: Iterable[str], levels: Mapping[str, Verd
         why=cause.why,
         fix=cause.fix,
         code=cause.code,
-        scenarios=scenarios,
-        example=min(scenarios, key=lambda name: (levels[name] is not Verdict.FAIL, scenarios.index(name)), default=""),
+        scenarios=[row.scenario for row in shown_by],
+        example=best_example(shown_by),
     )

@@ -225,6 +225,11 @@ class ScenarioContext:
         client.expect_again()
         return client.status(200, 201, 202)
 
+    @property
+    def unread_bytes(self) -> int:
+        """How many bytes are received and not read yet, on the connection that was read last."""
+        return next((len(row.unread) for row in self._clients if row.number == self.record.reader), 0)
+
     def pause(self) -> None:
         """Pause briefly; no verdict may depend on it. `Client.await_read` waits until the server has read."""
         sleep(PAUSE_SECONDS)

@@ -61,6 +61,8 @@ class RunStart(msgspec.Struct, frozen=True, tag_field="type", tag="run-start"):
     """The constant deviations: each is reported once, and expected by all other scenarios."""
     sandbox: str = ""
     """The protections that were in force while the server ran; empty if there were none."""
+    name: str = ""
+    """The name of the server: the one given by --name, or that of its folder."""
     schema: str = SCHEMA
 
 

@@ -36,6 +36,7 @@ class Reports:
             try:
                 self._terminal(event)
                 if isinstance(event, RunEnd):
+                    self._terminal.close()
                     sys.stdout.flush()
             except BrokenPipeError:
                 self._terminal = None
@@ -79,7 +80,12 @@ class Reports:
 
 @contextlib.contextmanager
 def reports(
-    ndjson: str | None, written: dict[str, str | None], *, is_verbose: bool, activity: Activity | None = None
+    ndjson: str | None,
+    written: dict[str, str | None],
+    *,
+    is_verbose: bool,
+    shows_all: bool = False,
+    activity: Activity | None = None,
 ) -> Iterator[Reports]:
     """Yield a sink for all requested reports; those of the whole stream are written at the end of a run.
 
@@ -104,7 +110,7 @@ def reports(
             return file
 
         sink = Reports(
-            TerminalReport(Piped(highlight=False), is_verbose=is_verbose, activity=activity),
+            TerminalReport(Piped(highlight=False), is_verbose=is_verbose, shows_all=shows_all, activity=activity),
             opened(ndjson) if ndjson is not None else None,
             {name: opened(path) for name, path in written.items() if path is not None},
         )

@@ -1,9 +1,10 @@
-"""The terminal report: progress, then the causes, the failures in full, and a summary that fits on one screen.
+"""The terminal report: the state of the run while it goes on, and then what it comes to, on one screen.
 
-Failures are shown when all results are there, so that what is wrong stands before what it leads to.
+Details come only when they are asked for, and before the summary, which is then the last thing on the screen.
 """
 
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Final
 
 from rich.console import Console
@@ -11,58 +12,54 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance.model.activity import Activity
-from conformance.model.events import DiagnosedCause, Diagnosis, Event, Result, RunEnd, RunStart
-from conformance.model.verdicts import MEANINGS, Exit, Verdict
-from conformance.printable import printable
+from conformance.model.events import DiagnosedCause, Event, Result, RunStart
+from conformance.model.verdicts import MEANINGS, Verdict
+from conformance.reports.first_screen import NOT_RUN, first_screen, output_end, reasons
 from conformance.reports.status_line import StatusLine
-from conformance.reports.text import advice, explained, judged_as, printed, printed_error, symptoms
+from conformance.reports.styled import SEVERITIES, failure_in_full, styled
+from conformance.reports.text import EXPLAINED, Run, failures_of, gathered
 
-EXPLAINED: Final = (Verdict.FAIL, Verdict.ERROR, Verdict.WARN, Verdict.FLAKY)
-"""The verdicts that are explained in full, the most serious first."""
-MENTIONED: Final = (Verdict.UNSUPPORTED, Verdict.INCOMPLETE, Verdict.BLOCKED)
-_REASONS: Final = 3
-"""How many reasons are shown for each verdict of scenarios that did not run."""
-_IN_FULL: Final = 20
-"""How many failures are explained in full; later ones get one line each, because many failures share one cause."""
-_SEVERITIES: Final = {"security": "bold red", "data loss": "red", "wrong answer": "yellow", "style": "cyan"}
-_SENTENCES: Final = {
-    Exit.CONFORMANT: ("green", "conformant"),
-    Exit.NOT_CONFORMANT: ("bold red", "not conformant"),
-    Exit.INCOMPLETE: ("yellow", "incomplete: nothing failed, but some scenarios did not run"),
-    Exit.SUITE_FAULT: ("bold white on red", "no verdict: the suite itself failed"),
-    Exit.USAGE: ("bold red", "no verdict: the server did not start"),
-}
-
-
-def _text(*parts: str | tuple[str, str]) -> Text:
-    """Return printable text; a part is a text, or a text and its style."""
-    return Text.assemble(
-        *(printable(part) if isinstance(part, str) else (printable(part[0]), part[1]) for part in parts)
-    )
+ROWS: Final = 24
+"""How high the screen is taken to be where there is none."""
+_DIALECT: Final = "{target}: dialect {dialect} ({basis}), files {fixtures}, {clients}"
+_SUITE: Final = "suite {suite}, catalogue {catalogue}, seed {seed}; {selected} scenarios, {deselected} deselected"
+_CLIENTS: Final = {True: "several clients at once", False: "one client at a time"}
+_ALWAYS: Final = "always: "
 
 
 class TerminalReport:
-    """A sink that prints; `is_verbose` shows every scenario, with what was observed where the server has a choice."""
+    """A sink that prints, at the end of a run, a screen about it.
 
-    def __init__(self, console: Console, *, is_verbose: bool = False, activity: Activity | None = None) -> None:
+    `is_verbose` explains every cause and failure before that; `shows_all` also shows every scenario as it ends, with
+    what was observed where the server has a choice.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        *,
+        is_verbose: bool = False,
+        shows_all: bool = False,
+        activity: Activity | None = None,
+    ) -> None:
         self._console = console
-        self._is_verbose = is_verbose
-        self._results: list[Result] = []
-        self._unshown: list[Result] = []
-        self._start: RunStart | None = None
+        self._is_verbose = is_verbose or shows_all
+        self._shows_all = shows_all
+        self._events: list[Event] = []
         self._status = StatusLine(console, activity) if activity is not None else None
 
     def __call__(self, event: Event) -> None:
-        """Print an event."""
+        """Keep an event, and print what is to be seen of it at once."""
         if isinstance(event, RunStart):
-            self._begin(event)
-        elif isinstance(event, Result):
-            self._take(event)
-        elif isinstance(event, Diagnosis):
-            self._show_diagnosis(event)
-        elif isinstance(event, RunEnd):
-            self.close()
-            self._finish(event)
+            self._finish()
+            if self._status is not None:
+                self._status.total = event.selected
+        self._events.append(event)
+        if isinstance(event, Result):
+            if self._status is not None:
+                self._status.count(event.verdict, is_known=bool(event.known))
+            if self._shows_all:
+                self._show_scenario(event)
 
     def open(self) -> None:
         """Begin the status line, if there is to be one."""
@@ -70,161 +67,99 @@ class TerminalReport:
             self._status.start()
 
     def close(self) -> None:
-        """End the status line, and show the failures of a run that was cut short."""
-        self._stop_status()
-        self._show_failures()
-
-    def _stop_status(self) -> None:
+        """End the status line, and show the last run, also one that was cut short."""
         if self._status is not None:
             self._status.stop()
+        self._finish()
 
-    def _begin(self, start: RunStart) -> None:
-        self._start = start
-        self._results = []
-        self._unshown = []
-        left = f", {len(start.deselected)} deselected" if start.deselected else ""
-        basis = f" ({start.dialect_basis})" if start.dialect_basis else ""
-        clients = "" if start.is_concurrent else ", one client at a time"
-        facts = (
-            f": dialect {start.dialect}{basis}, files {start.fixtures}{clients}; "
-            f"{start.selected} scenario{'' if start.selected == 1 else 's'}{left}; suite {start.suite}, "
-            f"catalogue {start.catalogue[:12]}, seed {start.seed}"
+    def _finish(self) -> None:
+        """Print the run that the events so far make."""
+        events, self._events = self._events, []
+        for run in gathered(events):
+            if self._is_verbose:
+                self._show_details(run)
+            height = self._console.height if self._console.is_terminal else ROWS
+            for line in first_screen(run, self._console.width, height - 1):  # the last row is for the prompt
+                self._print(line)
+
+    def _print(self, line: Text) -> None:
+        self._console.print(line, soft_wrap=True)
+
+    # --- On demand -------------------------------------------------------------------------------
+
+    def _show_scenario(self, result: Result) -> None:
+        if result.verdict in EXPLAINED and not result.known:
+            return  # it is explained later
+        detail = f": {result.known or result.got}" if result.known or result.got else ""
+        head = (f"{result.verdict.value:<11} ", MEANINGS[result.verdict].style)
+        self._print(styled(head, result.scenario, (detail, "dim")))
+
+    def _show_details(self, run: Run) -> None:
+        """Print the facts of a run, its causes and failures in full, and the number of verdicts by chapter."""
+        for line in _facts(run):
+            self._print(line)
+        for cause in run.causes:
+            self._print(Text())
+            for line in _cause(cause):
+                self._print(line)
+        for result in failures_of(run):
+            self._print(Text())
+            for line in failure_in_full(result, with_output=True):
+                self._print(line)
+        if run.results:
+            self._print(Text())
+            self._console.print(_table(run))
+        for verdict in NOT_RUN:
+            for line in reasons(run, verdict):
+                self._print(line)
+        for line in output_end(run):
+            self._print(line)
+        self._print(Text())
+
+
+def _facts(run: Run) -> Iterator[Text]:
+    start = run.start
+    yield styled(
+        _DIALECT.format(
+            target=start.target,
+            dialect=start.dialect,
+            basis=start.dialect_basis,
+            fixtures=start.fixtures,
+            clients=_CLIENTS[start.is_concurrent],
         )
-        self._console.print(_text((start.target, "bold"), facts), soft_wrap=True)
-        if start.sandbox:
-            self._console.print(_text(("sandbox: ", "dim"), start.sandbox), soft_wrap=True)
-        for text in start.deviations:
-            self._console.print(_text(("always: ", "yellow"), text), soft_wrap=True)
-        if self._status is not None:
-            self._status.total = start.selected
-
-    def _take(self, result: Result) -> None:
-        self._results.append(result)
-        verdict = Verdict(result.verdict)
-        if self._status is not None:
-            self._status.count(verdict, is_known=bool(result.known))
-        if verdict in EXPLAINED and not result.known:
-            self._unshown.append(result)
-        elif self._is_verbose:
-            detail = f": {result.known or result.got}" if result.known or result.got else ""
-            self._console.print(
-                _text((f"{verdict.value:<11} ", MEANINGS[verdict].style), result.scenario, (detail, "dim")),
-                soft_wrap=True,
-            )
-
-    def _show_diagnosis(self, diagnosis: Diagnosis) -> None:
-        """Print the causes, two lines each, and then the failures."""
-        self._stop_status()
-        if said := explained(diagnosis):
-            self._console.print(_text((said, "bold")))
-            for cause in diagnosis.causes:
-                self._show_cause(cause)
-            left = len(diagnosis.unexplained)
-            if left:
-                self._console.print(_text((f"  {left} without a known cause", "dim")))
-            self._console.print()
-        self._show_failures()
-
-    def _show_cause(self, cause: DiagnosedCause) -> None:
-        style = _SEVERITIES.get(cause.severity, "")
-        self._console.print(_text((f"  {cause.severity:<12} ", style), (cause.title, "bold")), soft_wrap=True)
-        rest = f"{symptoms(cause)}; {advice(cause)}"
-        self._console.print(_text(f"  {'':<12} ", (rest, "dim")), soft_wrap=True)
-
-    def _show_failures(self) -> None:
-        """Print the failures that are not shown yet: some in full, further ones in one line each."""
-        for number, result in enumerate(self._unshown):
-            verdict = Verdict(result.verdict)
-            if number < _IN_FULL or self._is_verbose:
-                self._explain(result, verdict)
-                continue
-            if number == _IN_FULL:
-                self._console.print("further failures, one line each (in full: -v, --html, or -t ID)", style="dim")
-            self._summarize(result, verdict)
-        self._unshown = []
-
-    def _explain(self, result: Result, verdict: Verdict) -> None:
-        """Print the requirement, what was sent, expected and got, the likely cause, and how to reproduce it."""
-        head = _text((verdict.value.upper(), MEANINGS[verdict].style), f" {result.scenario}: ", (result.title, "bold"))
-        self._console.print(head, soft_wrap=True)
-        rows = [(result.requirement, f"{result.level}: {result.text}")]
-        if result.sent:
-            rows.append(("sent", result.sent))
-        if result.expected:
-            rows.append(("expected", result.expected))
-        rows.append(("got", result.got))
-        if result.cause:
-            rows.append(("likely", result.cause))
-        if not self._is_verbose and (error := printed_error(result)):
-            rows.append(("printed", error))
-        rows += [("again", command) for command in result.reproduce]
-        if self._is_verbose:
-            rows += [("" if number else "printed", line) for number, line in enumerate(printed(result))]
-        for name, value in rows:
-            self._console.print(_text((f"  {name:<9} ", "dim"), value), soft_wrap=True)
-
-    def _summarize(self, result: Result, verdict: Verdict) -> None:
-        detail = f": expected {result.expected}, got {result.got}" if result.expected else f": {result.got}"
-        head = (verdict.value.upper(), MEANINGS[verdict].style)
-        self._console.print(_text(head, f" {result.scenario}", detail), soft_wrap=True)
-
-    def _finish(self, end: RunEnd) -> None:
-        print_ = self._console.print
-        if self._results:
-            print_(self._table())
-        for verdict in MENTIONED:
-            self._mention(verdict)
-        if end.problems:
-            for problem in end.problems:
-                print_(_text((f"  {problem}", "yellow")), soft_wrap=True)
-        if end.output.strip() and self._needs_output(end):
-            print_("the server's output ends with:", style="dim")
-            for line in end.output.strip().splitlines()[-5:]:
-                print_(_text((f"  {line.rstrip()}", "dim")), soft_wrap=True)
-        style, sentence = _SENTENCES.get(Exit(end.exit), ("", str(end.exit)))
-        counts = ", ".join(f"{count} {name}" for name, count in end.counts.items())
-        sentence += judged_as(self._start, end)
-        print_(
-            _text((sentence, style), f" ({counts or 'no scenario ran'}; {end.seconds:.1f} s)"),
-            soft_wrap=True,
+    )
+    yield styled(
+        _SUITE.format(
+            suite=start.suite,
+            catalogue=start.catalogue[:12],
+            seed=start.seed,
+            selected=start.selected,
+            deselected=len(start.deselected),
         )
+    )
+    for text in start.deviations:
+        yield styled((_ALWAYS, "yellow"), text)
 
-    def _needs_output(self, end: RunEnd) -> bool:
-        """Return whether the end of the server's output may explain what no scenario's output does."""
-        if end.exit in {Exit.CONFORMANT, Exit.INCOMPLETE}:
-            return False
-        return not any(result.output for result in self._results)
 
-    def _table(self) -> Table:
-        """Return the counts by chapter."""
-        counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        for result in self._results:
-            counts[result.chapter]["known" if result.known else result.verdict] += 1
-        columns = [
-            name for name in (*[v.value for v in Verdict], "known") if any(name in row for row in counts.values())
-        ]
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        table.add_column("chapter")
-        for name in columns:
-            style = MEANINGS[Verdict(name)].style if name in {v.value for v in Verdict} else "dim"
-            table.add_column(name, justify="right", style=style)
-        for chapter, row in counts.items():
-            table.add_row(_text(chapter), *(str(row[name]) if row[name] else "" for name in columns))
-        return table
+def _cause(cause: DiagnosedCause) -> Iterator[Text]:
+    """Yield a cause in full: what is wrong, why it matters, how to mend it, and all that shows it."""
+    yield styled((f"{cause.severity} ", SEVERITIES.get(cause.severity, "")), (cause.title, "bold"), f" ({cause.id})")
+    for name, value in (("why", cause.why), ("mend", cause.fix), ("shown by", ", ".join(cause.scenarios))):
+        yield styled((f"  {name:<9} ", "dim"), value)
 
-    def _mention(self, verdict: Verdict) -> None:
-        """Print why scenarios did not run, grouped by reason."""
-        reasons: dict[str, list[str]] = defaultdict(list)
-        for result in self._results:
-            if result.verdict == verdict:
-                reasons[result.got].append(result.scenario)
-        by_count = sorted(reasons.items(), key=lambda row: -len(row[1]))
-        for reason, names in by_count[:_REASONS]:
-            which = names[0] if len(names) == 1 else f"{len(names)} scenarios, first {names[0]}"
-            self._console.print(
-                _text((verdict.value, MEANINGS[verdict].style), f" {which}: {reason}"),
-                soft_wrap=True,
-            )
-        if left := sum(len(names) for _, names in by_count[_REASONS:]):
-            others = _text((verdict.value, MEANINGS[verdict].style), f" {left} more, for other reasons (-v)")
-            self._console.print(others)
+
+def _table(run: Run) -> Table:
+    """Return the number of verdicts by chapter."""
+    counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for result in run.results:
+        counts[result.chapter]["known" if result.known else result.verdict] += 1
+    verdicts = [verdict.value for verdict in Verdict]
+    columns = [name for name in (*verdicts, "known") if any(name in row for row in counts.values())]
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("chapter")
+    for name in columns:
+        style = MEANINGS[Verdict(name)].style if name in verdicts else "dim"
+        table.add_column(name, justify="right", style=style)
+    for chapter, row in counts.items():
+        table.add_row(styled(chapter), *(str(row[name]) if row[name] else "" for name in columns))
+    return table

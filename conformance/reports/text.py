@@ -1,15 +1,18 @@
 """Texts that several reports share: outcomes, explanations, and the recorded traffic as lines."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
 from conformance.client.recording import WireEntry, escape
+from conformance.client.status import CODES
 from conformance.model.events import DiagnosedCause, Diagnosis, Event, Result, RunEnd, RunStart
 from conformance.model.tracebacks import error_line
-from conformance.model.verdicts import Exit
+from conformance.model.verdicts import Exit, Verdict
 from conformance.printable import printable
+from conformance.reports.wording import CAUSES, GOT, GOT_INSTEAD, GOT_PRINTED, ONE_CAUSE, counted
 
 MOMENTS: Final = 100
 """Maximum lines of recorded traffic per scenario in a report; the event stream has everything."""
@@ -19,7 +22,7 @@ PIECES: Final = 40
 PAYLOAD_BYTES: Final = 400
 """How many bytes of one payload a report shows."""
 
-OUTCOMES: Final[Mapping[int, str]] = MappingProxyType(
+VERDICTS: Final[Mapping[int, str]] = MappingProxyType(
     {
         Exit.CONFORMANT: "conformant",
         Exit.NOT_CONFORMANT: "not conformant",
@@ -28,6 +31,12 @@ OUTCOMES: Final[Mapping[int, str]] = MappingProxyType(
         Exit.USAGE: "no verdict: the server did not start",
     }
 )
+EXPLAINED: Final = (Verdict.FAIL, Verdict.ERROR, Verdict.WARN, Verdict.FLAKY)
+"""The verdicts that need an explanation, the most serious first."""
+_SHORTEST: Final = 20
+"""How many characters of a text are left at least if it is cut."""
+_LINE_END: Final = r"\r\n"
+_NAMED_CODE: Final = re.compile(rf"\b(\d{{1,3}}) (?:{'|'.join(CODES.values())})\b")
 GIVEN: Final = "--dialect"
 """The basis of a dialect that was not inferred."""
 PRINTED: Final = "the server printed:"
@@ -59,11 +68,21 @@ class Run:
     diagnosis: Diagnosis | None = None
 
     @property
+    def name(self) -> str:
+        """The name of the server; earlier suites recorded its address only."""
+        return self.start.name or self.start.target
+
+    @property
+    def causes(self) -> list[DiagnosedCause]:
+        """The causes of the failures."""
+        return self.diagnosis.causes if self.diagnosis is not None else []
+
+    @property
     def outcome(self) -> str:
         """The outcome as a phrase."""
         if self.end is None:
             return CUT_SHORT
-        return OUTCOMES.get(self.end.exit, f"exit status {self.end.exit}") + judged_as(self.start, self.end)
+        return VERDICTS.get(self.end.exit, f"exit status {self.end.exit}") + judged_as(self.start, self.end)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -103,13 +122,46 @@ def gathered(events: Iterable[Event]) -> list[Run]:
     return runs
 
 
-def explained(diagnosis: Diagnosis) -> str:
+def failures_of(run: Run) -> list[Result]:
+    """Return what went wrong, the most serious first, without known failures."""
+    return [row for verdict in EXPLAINED for row in run.results if row.verdict == verdict and not row.known]
+
+
+def explained(diagnosis: Diagnosis | None) -> str:
     """Return how many causes explain how many failures; empty if there is no cause."""
-    causes = len(diagnosis.causes)
-    if not causes:
+    if diagnosis is None or not diagnosis.causes:
         return ""
-    named = "1 cause explains" if causes == 1 else f"{causes} causes explain"
-    return f"{named} {diagnosis.explained} of {diagnosis.failures} failures and warnings"
+    causes, explained_, failures = len(diagnosis.causes), diagnosis.explained, diagnosis.failures
+    return counted(causes, ONE_CAUSE, CAUSES, causes=causes, explained=explained_, failures=failures)
+
+
+def at_a_glance(template: str, result: Result, room: int, **values: str) -> str:
+    """Fill a template with the id of a scenario, and what was sent, got and expected, or printed instead of a reply.
+
+    The text is as long as `room` at most: the names of status codes are left out first, then what was expected.
+    """
+    sent = result.sent.removesuffix(_LINE_END).replace(f"{_LINE_END} (", " (")
+    got, expected, printed_ = result.got, result.expected, printed_error(result)
+
+    def filled(sentence: str) -> str:
+        what = sentence.format(sent=sent, got=got, expected=expected, printed=printed_) if expected else got
+        return template.format(what=what, scenario=result.scenario, **values)
+
+    sentence = GOT_PRINTED if printed_ and not result.output_note else GOT_INSTEAD
+    if len(filled(sentence)) > room:
+        got, expected = _NAMED_CODE.sub(r"\1", got), _NAMED_CODE.sub(r"\1", expected)
+    if len(filled(sentence)) > room and sentence is GOT_INSTEAD:
+        sentence = GOT
+    printed_ = shortened(printed_, len(printed_) - (len(filled(sentence)) - room))
+    got = shortened(got, len(got) - (len(filled(sentence)) - room), _SHORTEST // 2)
+    sent = shortened(sent, len(sent) - (len(filled(sentence)) - room))
+    return shortened(filled(sentence), room, least=0)
+
+
+def shortened(text: str, most: int, least: int = _SHORTEST) -> str:
+    """Return a text of so many characters at most, but of `least` if it has as many."""
+    most = max(most, least)
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def symptoms(cause: DiagnosedCause) -> str:
@@ -159,6 +211,17 @@ def printed_error(result: Result) -> str:
     """Return the error that the server printed during a scenario, and what to know about it; empty if there is none."""
     error = error_line(result.output)
     return f"{error} ({result.output_note})" if error and result.output_note else error
+
+
+def full_rows(result: Result, *, with_output: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield the explanation of a result, and the error that the server printed, or all that it did."""
+    yield from explanation(result)
+    if not with_output:
+        if error := printed_error(result):
+            yield "printed", error
+        return
+    for number, line in enumerate(printed(result)):
+        yield "" if number else "printed", line
 
 
 def in_full(result: Result, *, with_output: bool = True) -> str:

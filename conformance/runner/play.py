@@ -4,6 +4,7 @@ from time import monotonic
 from typing import Final
 
 from conformance.client.deviations import Deviations
+from conformance.client.marking import mark
 from conformance.failures import Failure, Incomplete, Kind, Unsupported
 from conformance.model.causes import likely
 from conformance.model.context import RunContext, ScenarioContext
@@ -50,6 +51,7 @@ def play(
     except Failure as why:
         failure = why.detached()
         moments = len(context.record.events)
+        mark(context.record, failure, context.unread_bytes)
         output = printed(_seconds_to_print(failure) if is_alone else 0.0)
         if is_alone:
             failure.cause = likely(scenario, failure, context)

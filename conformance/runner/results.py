@@ -54,6 +54,12 @@ class Results:
         """Return whether a scenario has failed."""
         return identifier in self._rows and self._rows[identifier].verdict is Verdict.FAIL
 
+    def is_explained(self) -> bool:
+        """Return whether a cause is known of a MUST that failed."""
+        failed = {result.scenario for result in self._rows.values() if result.verdict is Verdict.FAIL}
+        causes = diagnose(self._rows.values(), self._deviations).causes if failed else []
+        return any(failed.intersection(cause.scenarios) for cause in causes)
+
     def begin(self, start: RunStart, address: Address) -> None:
         """Emit the start of the run, against a server at an address."""
         self._dialect = start.dialect
@@ -125,6 +131,7 @@ def unstarted(options: Options, reason: str, output: Sequence[str] = ()) -> tupl
         started=now(),
         command=options.run_command,
         fail_on=options.fail_on,
+        name=options.server_name,
     )
     return start, RunEnd({}, Exit.USAGE, problems=[reason], output="\n".join(output))
 

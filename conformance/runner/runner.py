@@ -32,6 +32,7 @@ JOBS: Final = 4
 """How many scenarios run at a time if the suite starts the server, and the server is concurrent."""
 SLOW_JOBS: Final = 16
 """How many if replies are slow, so that scenarios mostly wait."""
+STOPPED: Final = "stopped at the first cause (-x): {left} scenarios did not run"
 _SLOW_SECONDS: Final = 0.02
 _ENDS: Final = 3
 """A server that exits this often is not conformant, even if no scenario is found to cause it."""
@@ -110,6 +111,7 @@ class Runner:
                 dialect_basis=basis,
                 deviations=[row.text for row in facts.deviations.rows],
                 sandbox=str(self._environment.sandbox or ""),
+                name=options.server_name,
             ),
             address,
         )
@@ -133,10 +135,15 @@ class Runner:
             self._report_deviations()
             for batch in self._batches():
                 self._run_batch(batch, may_wait=True)
+                if self.options.stops_at_first_cause and self._results.is_explained():
+                    break
         except KeyboardInterrupt:
             problems.append("interrupted: the remaining scenarios did not run")
         for outcome in self._executor.finish(is_interrupted=bool(problems)):
             self._conclude(outcome)
+        left = sum(row.id not in self._results for row in self.scenarios)
+        if left and self.options.stops_at_first_cause and not problems:
+            problems.append(STOPPED.format(left=left))
         try:
             would_fail = [] if problems else self._failing_in_newest()
         except KeyboardInterrupt:

@@ -35,7 +35,8 @@ def require_refusals(context: ScenarioContext, lines: Iterable[bytes]) -> None:
         if status.code == 0:
             following = _following(client)
             _require_distinction(context, line)
-            raise Failure(Kind.STATUS, f"{_REFUSALS} for {escape(line)}", f"{status}, followed by {following}")
+            got = f"{status}, followed by {following}"
+            raise Failure(Kind.STATUS, f"{_REFUSALS} for {escape(line)}", got).about(escape(line + b"\r\n"))
 
 
 def _require_distinction(context: ScenarioContext, line: bytes) -> None:

@@ -12,9 +12,9 @@ from conformance import cli, cli_types, pytest_plugin
 from conformance.config import FIXED_SEED, Options
 from conformance.option_table import RUN_OPTIONS, RunOption
 
-COMMAND_LINE_ONLY = {"baseline", "jobs"}
-"""pytest has marks and pytest-xdist for them."""
-REPORTS = {"verbose", "ndjson", "junit", "html"}
+COMMAND_LINE_ONLY = {"baseline", "jobs", "exitfirst", "name"}
+"""pytest has marks, pytest-xdist and -x for them, and a report of its own."""
+REPORTS = {"verbose", "shows_all", "ndjson", "junit", "html"}
 """Options of `conformance run` that are no part of `Options`."""
 VALUES = {"fixtures": ("x", Path("x")), "large_bytes": ("64K", 64 << 10), "seed": ("7", 7), "clients": ("8", 8)}
 VALUES |= {"jobs": ("3", 3), "timeout_scale": ("2", 2.0), "fail_on": ("should", "should"), "dialect": ("2018", "2018")}

@@ -9,7 +9,8 @@ from conformance.diagnosis.root_causes import SEVERITIES, CausesError, parse, ro
 from conformance.scenarios import catalogue
 from conformance.tools.explain import explained
 
-LONGEST_TITLE = 110
+LONGEST_TITLE = 74
+"""So that it stands on one line of a terminal with 80 columns."""
 CAUSE = '[[cause]]\nid = "a"\ntitle = "b"\nseverity = "style"\nwhy = "c"\nfix = "d"\n'
 
 

@@ -5,6 +5,7 @@ import tracemalloc
 import zlib
 
 import pytest
+from msgspec.structs import replace
 
 from conformance.client.recording import REPLAYED_BYTES, Recording, WireEntry
 from conformance.tools.replay import ReplayError, payload
@@ -14,7 +15,7 @@ PACKED = base64.b64encode(zlib.compress(LONG)).decode()
 
 
 def entry(**more: str) -> WireEntry:
-    return WireEntry(0.5, 1, "sent", size=len(LONG), **more)
+    return replace(WireEntry(0.5, 1, "sent", size=len(LONG)), **more)
 
 
 @pytest.mark.parametrize("data", [b"", bytes(range(256)), LONG], ids=["nothing", "each byte", "long"])
