@@ -79,10 +79,11 @@ def _is_in(got: str, event: WireEvent, start: int, end: int) -> bool:
 def _line_in(got: str, events: list[WireEvent]) -> _Place | None:
     """Return the last received line with which the text of a failure begins."""
     for event in reversed(events):
+        data = event.payload.head if event.payload is not None else b""
         start, places = 0, []
-        for line in (event.payload.head if event.payload is not None else b"").splitlines(keepends=True):
-            places.append((event, start, start + len(line)))
-            start += len(line)
+        for line in data.split(b"\n"):
+            places.append((event, start, min(start + len(line) + 1, len(data))))
+            start += len(line) + 1
         for place in reversed(places):
             if _is_in(got, *place):
                 return place

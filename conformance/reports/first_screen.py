@@ -16,7 +16,6 @@ from conformance.reports.requirements import judged_requirements, scores
 from conformance.reports.styled import OUTCOMES, SEVERITIES, failure_in_full, height, styled
 from conformance.reports.text import (
     GIVEN,
-    VERDICTS,
     Run,
     at_a_glance,
     explained,
@@ -140,8 +139,7 @@ def _verdict(run: Run) -> Iterator[Text]:
     style = OUTCOMES.get(run.end.exit, "") if run.end else "bold yellow"
     outcome = run.outcome
     if run.end is not None and run.start.dialect_basis == GIVEN:
-        sentence = VERDICTS.get(run.end.exit, outcome)
-        outcome = wording.JUDGED_AS_GIVEN.format(outcome=sentence, dialect=run.start.dialect)
+        outcome = wording.JUDGED_AS_GIVEN.format(outcome=run.verdict, dialect=run.start.dialect)
     named = wording.NAMED.format(name=run.name, outcome=outcome)
     before, _, after = named.partition(outcome)
     yield styled((before, "bold"), (outcome, style), after)

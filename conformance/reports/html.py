@@ -1,25 +1,45 @@
-"""The HTML report: one self-contained page with a summary, the causes, the failures, and all results.
+"""The HTML report: one self-contained page with the score, the causes, the requirements, and all scenarios.
 
-This module prepares the data; the markup is the template `html.jinja`, the style `html.css`.
+This module prepares the data. The markup is in the templates of `page/`, one for each part of the page, with the style
+sheets and scripts that are put into it; a Content-Security-Policy allows those, by their hashes, and nothing else.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+import base64
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from conformance.model.events import Event, Result
-from conformance.model.verdicts import MEANINGS, Exit, Verdict
+from conformance.model.events import DiagnosedCause, Event, Result
+from conformance.model.verdicts import MEANINGS, Exit
 from conformance.printable import printable_lines
-from conformance.reports.text import Run, explained, explanation, gathered, printed, printed_error, symptoms, traffic
+from conformance.reports.conversation import conversation, excerpt
+from conformance.reports.requirements import MET, NOT_JUDGED, JudgedRequirement, judged_requirements, scores
+from conformance.reports.text import (
+    Run,
+    explained,
+    explanation,
+    failures_of,
+    gathered,
+    notes_on_dialect,
+    printed,
+    printed_error,
+)
 from conformance.spec.reader import specification
 
 KNOWN: Final = "known"
-_EXPLAINED: Final = (Verdict.FAIL, Verdict.ERROR, Verdict.WARN, Verdict.FLAKY)
-"""The verdicts that are explained in full, the most serious first."""
-_ORDER: Final = (*(verdict.value for verdict in Verdict), KNOWN)
+STYLES: Final = ("base.css", "summary.css", "cards.css", "conversation.css", "tables.css", "media.css")
+SCRIPTS: Final = ("anchors.js", "filter.js", "keyboard.js")
+OPEN_CAUSES: Final = 3
+"""How many causes are open at first."""
+LISTED: Final = 8
+"""How many failures without a cause, and reasons, are listed before a click."""
 _TONES: Final = {
     Exit.CONFORMANT: "pass",
     Exit.NOT_CONFORMANT: "fail",
@@ -28,41 +48,98 @@ _TONES: Final = {
 }
 _LITERAL: Final = frozenset({"sent", "expected", "got", "again"})
 _SHORT_HASH: Final = 12
+_PAGE: Final = Path(__file__).with_name("page")
 
 
 def html(events: Iterable[Event]) -> str:
     """Render the page of an event stream."""
-    runs = gathered(events)
-    title = f"HFTP conformance of {', '.join(run.start.target for run in runs)}" if runs else "HFTP conformance: no run"
-    page = ENVIRONMENT.get_template("html.jinja")
-    return page.render(title=title, runs=[_shown(run, number) for number, run in enumerate(runs, 1)])
+    runs = [_shown(run, number) for number, run in enumerate(gathered(events), 1)]
+    style, script = _together(STYLES), _together(SCRIPTS)
+    title = ", ".join(str(run["name"]) for run in runs)
+    return ENVIRONMENT.get_template("page.jinja").render(
+        title=title,
+        runs=runs,
+        style=Markup(style),  # noqa: S704  (our own files)
+        script=Markup(script),  # noqa: S704  (our own files)
+        policy=f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}",
+    )
 
 
-def _shown(run: Run, number: int) -> dict[str, object]:
+def _together(names: Iterable[str]) -> str:
+    """Return the text of several files."""
+    return "\n" + "\n".join((_PAGE / name).read_text(encoding="utf-8") for name in names)
+
+
+def _digest(text: str) -> str:
+    """Return the source expression of a text that stands in the page."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _shown(run: Run, number: int) -> Mapping[str, Any]:
     """Return the template's data for a run."""
-    outcome = run.outcome
+    requirements = judged_requirements(run.results, run.start.dialect)
+    covered = {name for cause in run.causes for name in cause.scenarios}
     return {
-        "target": run.start.target,
+        "name": run.name,
         "prefix": "" if number == 1 else f"run-{number}-",  # keeps ids unique on a page with several runs
-        "outcome": outcome[:1].upper() + outcome[1:],
+        "start": run.start,
+        "date": _date(run.start.started),
+        "verdict": _capitalized(run.verdict),
+        "judged_as": [f"{_capitalized(text)}." for text in notes_on_dialect(run.start, run.end)],
         "tone": _TONES.get(run.end.exit, "error") if run.end else "error",
         "problems": run.end.problems if run.end else [],
-        "deviations": run.start.deviations,
-        "counts": _counts(run.results),
-        "diagnosis": explained(run.diagnosis) if run.diagnosis else "",
-        "causes": run.diagnosis.causes if run.diagnosis else [],
-        "unexplained": len(run.diagnosis.unexplained) if run.diagnosis else 0,
-        "explained": [row for verdict in _EXPLAINED for row in run.results if row.verdict == verdict and not row.known],
+        "scores": scores(requirements),
+        "not_judged": sum(row.standing == NOT_JUDGED for row in requirements),
+        "counts": run.end.counts if run.end else {},
+        "diagnosis": explained(run.diagnosis),
+        "causes": [_cause(cause, run.results) for cause in run.causes],
+        "unexplained": [result for result in failures_of(run) if result.scenario not in covered],
         "left_out": _left_out(run.results),
+        "requirements": [_chapter(*row) for row in groupby(requirements, key=lambda row: row.chapter)],
         "chapters": _by_chapter(run.results),
+        "tested": {result.requirement for result in run.results},
         "facts": _facts(run),
         "deselected": run.start.deselected,
         "output": run.end.output if run.end else "",
     }
 
 
-def _verdict(result: Result) -> str:
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _date(started: str) -> str:
+    """Return date and time for a reader, or what was recorded if that is no date."""
+    try:
+        return datetime.fromisoformat(started).strftime("%Y-%m-%d %H:%M %Z").strip()
+    except ValueError:
+        return started
+
+
+def verdict_of(result: Result) -> str:
+    """Return the verdict, or that a failure is known."""
     return KNOWN if result.known else result.verdict.value
+
+
+def _cause(cause: DiagnosedCause, results: Sequence[Result]) -> Mapping[str, Any]:
+    """Return a cause, with the result that shows it best, and the requirements that it breaks."""
+    shown = [result for result in results if result.scenario in set(cause.scenarios)]
+    example = next((result for result in shown if result.scenario == cause.example), None)
+    return {"is": cause, "example": example, "requirements": list(dict.fromkeys(row.requirement for row in shown))}
+
+
+def _chapter(slug: str, rows: Iterable[JudgedRequirement]) -> Mapping[str, Any]:
+    """Return a chapter with its requirements, and how many of them are met."""
+    found = list(rows)
+    judged = scores(found)
+    titles = {row.slug: row.title for row in specification().chapters}
+    return {
+        "slug": slug,
+        "title": titles.get(slug, slug),
+        "rows": found,
+        "met": sum(score.met for score in judged),
+        "judged": sum(score.judged for score in judged),
+    }
 
 
 def _by_chapter(results: Sequence[Result]) -> dict[str, list[Result]]:
@@ -72,16 +149,6 @@ def _by_chapter(results: Sequence[Result]) -> dict[str, list[Result]]:
     return chapters
 
 
-def _counts(results: Sequence[Result]) -> dict[str, object]:
-    """Count the verdicts by chapter."""
-    total = Counter(map(_verdict, results))
-    return {
-        "verdicts": [name for name in _ORDER if total[name]],
-        "chapters": {chapter: Counter(map(_verdict, rows)) for chapter, rows in _by_chapter(results).items()},
-        "total": total,
-    }
-
-
 def _left_out(results: Sequence[Result]) -> dict[tuple[str, str], list[str]]:
     """Return the scenarios that did not run, by verdict and reason."""
     reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -89,12 +156,6 @@ def _left_out(results: Sequence[Result]) -> dict[tuple[str, str], list[str]]:
         if not MEANINGS[result.verdict].has_run:
             reasons[result.verdict.value, result.got].append(result.scenario)
     return reasons
-
-
-def _wire(result: Result) -> Iterator[tuple[str, str, str]]:
-    """Yield the lines of the recorded traffic: a mark, a CSS class, and the text."""
-    for mark, text in traffic(result.transcript):
-        yield mark, {"C": "c", "S": "s"}.get(mark[-1], "n"), text
 
 
 def _facts(run: Run) -> dict[str, str]:
@@ -111,7 +172,7 @@ def _printed(value: object) -> object:
 
 
 ENVIRONMENT: Final = Environment(
-    loader=PackageLoader("conformance", "reports"),
+    loader=PackageLoader("conformance", "reports/page"),
     autoescape=True,
     undefined=StrictUndefined,
     finalize=_printed,
@@ -119,13 +180,16 @@ ENVIRONMENT: Final = Environment(
     lstrip_blocks=True,
 )
 ENVIRONMENT.globals |= {
+    "MET": MET,
+    "OPEN_CAUSES": OPEN_CAUSES,
+    "LISTED": LISTED,
     "titles": {row.slug: row.title for row in specification().chapters},
     "meanings": MEANINGS,
     "literal": _LITERAL,
     "explanation": explanation,
+    "conversation": conversation,
+    "excerpt": excerpt,
     "printed": printed,
     "printed_error": printed_error,
-    "symptoms": symptoms,
-    "verdict_of": _verdict,
-    "wire_of": _wire,
+    "verdict_of": verdict_of,
 }

@@ -12,7 +12,17 @@ from conformance.model.events import DiagnosedCause, Diagnosis, Event, Result, R
 from conformance.model.tracebacks import error_line
 from conformance.model.verdicts import Exit, Verdict
 from conformance.printable import printable
-from conformance.reports.wording import CAUSES, GOT, GOT_INSTEAD, GOT_PRINTED, ONE_CAUSE, counted
+from conformance.reports.wording import (
+    CAUSES,
+    GOT,
+    GOT_INSTEAD,
+    GOT_PRINTED,
+    JUDGED_AS,
+    ONE_CAUSE,
+    ONE_WOULD_FAIL,
+    WOULD_FAIL,
+    counted,
+)
 
 MOMENTS: Final = 100
 """Maximum lines of recorded traffic per scenario in a report; the event stream has everything."""
@@ -45,17 +55,21 @@ CUT_SHORT: Final = "cut short: the recording has no end, and the remaining scena
 
 def judged_as(start: RunStart | None, end: RunEnd | None) -> str:
     """Return a note about an inferred dialect, and what another one would say; empty if the dialect was given."""
-    if start is None or not start.dialect_basis or start.dialect_basis == GIVEN:
-        return ""
-    others = "".join(f"; {text}" for text in would_fail(end))
-    return f", judged as {start.dialect}: {start.dialect_basis}{others}"
+    notes = list(notes_on_dialect(start, end))
+    return f", {'; '.join(notes)}" if notes else ""
+
+
+def notes_on_dialect(start: RunStart | None, end: RunEnd | None) -> Iterator[str]:
+    """Yield how the dialect was inferred, and what other ones would say; nothing if it was given."""
+    if start is not None and start.dialect_basis and start.dialect_basis != GIVEN:
+        yield JUDGED_AS.format(dialect=start.dialect, basis=start.dialect_basis)
+        yield from would_fail(end)
 
 
 def would_fail(end: RunEnd | None) -> Iterator[str]:
     """Yield what other dialects would say of the server, at least."""
     for dialect, scenarios in (end.would_fail if end is not None else {}).items():
-        which = "one more scenario" if len(scenarios) == 1 else f"{len(scenarios)} more scenarios"
-        yield f"as {dialect} at least {which} would fail: --dialect {dialect}"
+        yield counted(len(scenarios), ONE_WOULD_FAIL, WOULD_FAIL, dialect=dialect)
 
 
 @dataclass
@@ -78,11 +92,16 @@ class Run:
         return self.diagnosis.causes if self.diagnosis is not None else []
 
     @property
-    def outcome(self) -> str:
-        """The outcome as a phrase."""
+    def verdict(self) -> str:
+        """The verdict as a phrase."""
         if self.end is None:
             return CUT_SHORT
-        return VERDICTS.get(self.end.exit, f"exit status {self.end.exit}") + judged_as(self.start, self.end)
+        return VERDICTS.get(self.end.exit, f"exit status {self.end.exit}")
+
+    @property
+    def outcome(self) -> str:
+        """The verdict, with the dialect if that was inferred."""
+        return self.verdict + judged_as(self.start, self.end) if self.end is not None else self.verdict
 
     @property
     def facts(self) -> dict[str, str]:
