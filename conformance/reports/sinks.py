@@ -36,7 +36,6 @@ class Reports:
             try:
                 self._terminal(event)
                 if isinstance(event, RunEnd):
-                    self._terminal.close()
                     sys.stdout.flush()
             except BrokenPipeError:
                 self._terminal = None

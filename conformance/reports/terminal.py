@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance.model.activity import Activity
-from conformance.model.events import DiagnosedCause, Event, Result, RunStart
+from conformance.model.events import DiagnosedCause, Event, Result, RunEnd, RunStart
 from conformance.model.verdicts import MEANINGS, Verdict
 from conformance.reports.first_screen import NOT_RUN, first_screen, output_end, reasons
 from conformance.reports.status_line import StatusLine
@@ -55,7 +55,9 @@ class TerminalReport:
             if self._status is not None:
                 self._status.total = event.selected
         self._events.append(event)
-        if isinstance(event, Result):
+        if isinstance(event, RunEnd):
+            self.close()
+        elif isinstance(event, Result):
             if self._status is not None:
                 self._status.count(event.verdict, is_known=bool(event.known))
             if self._shows_all:

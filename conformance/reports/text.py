@@ -159,8 +159,8 @@ def at_a_glance(template: str, result: Result, room: int, **values: str) -> str:
 
     The text is as long as `room` at most: the names of status codes are left out first, then what was expected.
     """
-    sent = result.sent.removesuffix(_LINE_END).replace(f"{_LINE_END} (", " (")
-    got, expected, printed_ = result.got, result.expected, printed_error(result)
+    sent = printable(result.sent).removesuffix(_LINE_END).replace(f"{_LINE_END} (", " (")
+    got, expected, printed_ = map(printable, (result.got, result.expected, printed_error(result)))
 
     def filled(sentence: str) -> str:
         what = sentence.format(sent=sent, got=got, expected=expected, printed=printed_) if expected else got

@@ -69,7 +69,7 @@ def run_in_page(  # noqa: PLR0913  (a page and how it is shown)
     library: str = "",
     fragment: str = "",
 ) -> Any:  # noqa: ANN401  (whatever the script returns)
-    """Return what the body of an async function returns in a page, `width` pixels wide; `library` is loaded before it."""
+    """Return what the body of an async function returns in a page that is `width` pixels wide, after a `library`."""
     added = f"<script>{library}</script><script>{_RUN % script}</script></body>"
     head, _, tail = _POLICY.sub("", page).rpartition("</body>")
     (directory / "inner.html").write_text(f"{head}{added}{tail}", encoding="utf-8")

@@ -24,7 +24,7 @@ HOSTILE = "".join(map(chr, range(256))) + "]]>&<script>alert(1)</script>\ufffe\u
 _TALK: list[dict[str, object]] = [
     {"at": 0.0001, "peer": 1, "what": "connected"},
     {"at": 0.0002, "peer": 1, "what": "sent", "bytes": 30, "data": "get_slice text.txt 41 1\r\nquit\r\n"},
-    {"at": 0.0011, "peer": 1, "what": "received", "bytes": 6, "data": "0 OK\r\n"},
+    {"at": 0.0011, "peer": 1, "what": "received", "bytes": 6, "data": "0 OK\r\n", "deviates": [0, 6]},
     {"at": 0.0012, "peer": 1, "what": "reset by server", "note": "Connection reset by peer"},
     {"at": 0.0013, "peer": 0, "what": "note", "note": "answered 0 OK"},
     {"at": 0.0014, "peer": 1, "what": "closed"},
@@ -126,14 +126,19 @@ def events() -> list[Event]:
     ]
 
 
-def terminal(stream: Sequence[Event]) -> str:
-    """Return what the terminal report prints where there is no terminal."""
-    console = Console(file=io.StringIO(), width=100, color_system=None, highlight=False)
-    report = TerminalReport(console, is_verbose=True)
+def terminal(stream: Sequence[Event], *, shows_all: bool = True) -> str:
+    """Return what the terminal report prints where there is no terminal, with all details."""
+    console = Console(file=io.StringIO(), width=80, color_system=None, highlight=False)
+    report = TerminalReport(console, shows_all=shows_all)
     for event in stream:
         report(event)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+def screen(stream: Sequence[Event]) -> str:
+    """Return the first screen."""
+    return terminal(stream, shows_all=False)
 
 
 def ndjson(stream: Sequence[Event]) -> str:
@@ -144,6 +149,7 @@ def ndjson(stream: Sequence[Event]) -> str:
 REPORTS: Mapping[str, Callable[[Sequence[Event]], str]] = {
     "run.ndjson": ndjson,
     "run.txt": terminal,
+    "screen.txt": screen,
     "run.xml": junit,
     "run.html": html,
 }
