@@ -55,7 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("hftp", "conformance of HFTP servers (pytest --pyargs conformance ...)")
     group.addoption("--hftp", metavar="HOST:PORT", help="Test the server at HOST:PORT, [V6]:PORT or unix:PATH.")
     for option in RUN_OPTIONS:
-        if option.is_flag:
+        if option.is_flag and option.in_pytest:
             group.addoption(f"--hftp-{option.name}", action="store_true", default=None, help=option.help)
         elif option.in_pytest:
             group.addoption(
