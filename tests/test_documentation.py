@@ -173,6 +173,9 @@ def run_session(example: Example) -> None:
 
 def run_failure(example: Example) -> None:
     """Judge the server of the README's pictures: the report has the lines of the example; or look at a diagnosis."""
+    if example.parsed.startswith("homework:"):
+        check_first_screen(example)
+        return
     if "causes explain" in example.parsed:
         check_diagnosis(example.parsed)
         return
@@ -180,7 +183,9 @@ def run_failure(example: Example) -> None:
     if scenario is None:
         run_try(example)
         return
-    command = f"conformance run --serve 'python3 server.py -p {{port}} -d {{dir}}' --seed {FIXED_SEED} -t {scenario[1]}"
+    command = (
+        f"conformance run --serve 'python3 server.py -p {{port}} -d {{dir}}' --seed {FIXED_SEED} -t {scenario[1]} -v"
+    )
     printed = pictures.run(command, example.namespace["scratch"])
     assert example.parsed.strip() in printed
 
@@ -213,14 +218,26 @@ def run_try(example: Example) -> None:
     assert changing.sub("", "".join(told)) == changing.sub("", example.parsed)
 
 
+def check_first_screen(example: Example) -> None:
+    """Judge that server by the scenarios of its chapter: all lines but for the counts are those of the example."""
+    directory = example.namespace["scratch"] / "homework"
+    directory.mkdir(exist_ok=True)
+    command = f"conformance run --serve 'python3 server.py -p {{port}} -d {{dir}}' --seed {FIXED_SEED} -t arguments.*"
+    verdict, score, counts, *rest = pictures.run(command, directory).splitlines()
+    expected = example.parsed.splitlines()
+    numbers = re.compile(r"[0-9.]+")
+    assert [verdict, *rest][: len(expected) - 2] == [expected[0], *expected[3:]]
+    assert numbers.sub("", score) == numbers.sub("", expected[1])
+    assert numbers.sub("", counts) == numbers.sub("", expected[2])
+
+
 def check_diagnosis(text: str) -> None:
     """Find the causes of a diagnosis, with their titles and severities, and its examples."""
-    rows = re.findall(
-        r"^  (\w+(?: \w+)?) +(\S.*)\n +\d+ scenarios, such as ([^;]+);.* explain (\S+)$", text, re.MULTILINE
-    )
+    rows = re.findall(r"^ +\d+ (\S.*)\n +([a-z ]+): .*\((\S+)\)$", text, re.MULTILINE)
     assert len(rows) == int(text.split(maxsplit=1)[0])
-    for severity, title, scenario, cause in rows:
-        assert (severity, title) == (root_causes()[cause].severity, root_causes()[cause].title)
+    severities = {cause.title: cause.severity for cause in root_causes().values()}
+    for title, severity, scenario in rows:
+        assert severities[title] == severity
         assert scenario in known_ids()
 
 

@@ -173,8 +173,15 @@ def at_a_glance(template: str, result: Result, room: int, **values: str) -> str:
         sentence = GOT
     printed_ = shortened(printed_, len(printed_) - (len(filled(sentence)) - room))
     got = shortened(got, len(got) - (len(filled(sentence)) - room), _SHORTEST // 2)
-    sent = shortened(sent, len(sent) - (len(filled(sentence)) - room))
+    sent = _without_middle(sent, len(sent) - (len(filled(sentence)) - room))
     return shortened(filled(sentence), room, least=0)
+
+
+def _without_middle(text: str, most: int) -> str:
+    """Return a command of so many characters at most, but of some at least: its arguments matter as its name does."""
+    most = max(most, _SHORTEST)
+    half = (most - 3) // 2
+    return text if len(text) <= most else f"{text[: most - 3 - half]}...{text[-half:]}"
 
 
 def shortened(text: str, most: int, least: int = _SHORTEST) -> str:
