@@ -17,10 +17,14 @@ from rich.text import Text
 ROOT: Final = Path(__file__).parents[1]
 IMAGES: Final = ROOT / ".github" / "images"
 BUG: Final = "number-by-base-0"
-"""The planted bug that the documents show: two failures, each with its likely cause."""
+"""The planted bug that the documents show: one cause of two failures."""
+FIVE_BUGS: Final = "student-five-bugs"
+"""The server of the pictures, as a student hands it in."""
 COMMAND: Final = "conformance run --serve 'python3 server.py -p {port} -d {dir}' --html report.html"
-COLUMNS: Final = 118
-WINDOW: Final = "900,960"
+NAME: Final = "homework"
+"""The folder of the server, which is its name in the reports."""
+COLUMNS: Final = 80
+WINDOW: Final = "1100,1080"
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 _FONTS: Final = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 _COLOURS: Final = {
@@ -30,18 +34,19 @@ _COLOURS: Final = {
     "TTY_INTERACTIVE": "0",  # no progress bar
 }
 
-SERVER: Final = f"""
+_SERVER: Final = """
 import sys
 
 from tests.broken_servers.__main__ import main
 
-sys.exit(main(["{BUG}", *sys.argv[1:]]))
+sys.exit(main(["{bug}", *sys.argv[1:]]))
 """
+SERVER: Final = _SERVER.format(bug=BUG)
 
 
-def run(command: str, directory: Path, **environment: str) -> str:
+def run(command: str, directory: Path, bug: str = BUG, **environment: str) -> str:
     """Run `conformance` in a directory where server.py is a server with a planted bug; return its output."""
-    (directory / "server.py").write_text(SERVER, encoding="ascii")
+    (directory / "server.py").write_text(_SERVER.format(bug=bug), encoding="ascii")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     program, *words = shlex.split(command)
     done = subprocess.run(
@@ -88,8 +93,9 @@ def main() -> None:
     """Take both pictures."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        directory = Path(scratch)
-        draw_terminal(COMMAND, run(COMMAND, directory, **_COLOURS), IMAGES / "terminal.svg")
+        directory = Path(scratch) / NAME
+        directory.mkdir()
+        draw_terminal(COMMAND, run(COMMAND, directory, FIVE_BUGS, **_COLOURS), IMAGES / "terminal.svg")
         photograph(directory / "report.html", IMAGES / "report.png")
 
 

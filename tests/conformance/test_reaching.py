@@ -72,7 +72,7 @@ def proxy() -> Iterator[tuple[str, list[bytes]]]:
 @pytest.mark.parametrize(("shown", "listened"), [("[::1]", "::1"), ("localhost", "127.0.0.1")])
 def test_judges_by_ipv6_address_and_host_name(shown: str, listened: str) -> None:
     address = f"{shown}:{free_port()}"
-    done = conformance("run", address, "--serve", f"{CORRECT} -a {listened}", "--cwd", str(ROOT), *FEW)
+    done = conformance("run", address, "--serve", f"{CORRECT} -a {listened}", "--cwd", str(ROOT), *FEW, "-v")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{address}: dialect 2026 (it knows help), files local" in done.stdout
 
@@ -108,9 +108,8 @@ def test_judges_a_server_with_fixed_port_and_directory(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     port = free_port()
     wired = f"{INTERPRETER} {shlex.quote(str(ROOT))}/tests/conformance/correct_server.py -p {port} -d data"
-    done = conformance(
-        "run", f"127.0.0.1:{port}", "--serve", wired, "--cwd", str(tmp_path), "--fixtures", f"{tmp_path}/data", *FEW
-    )
+    place = ("--cwd", str(tmp_path), "--fixtures", f"{tmp_path}/data")
+    done = conformance("run", f"127.0.0.1:{port}", "--serve", wired, *place, *FEW, "-v")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "files local" in done.stdout
     assert list((tmp_path / "data").iterdir()) == []
