@@ -24,7 +24,7 @@ COMMAND: Final = "conformance run --serve 'python3 server.py -p {port} -d {dir}'
 NAME: Final = "homework"
 """The folder of the server, which is its name in the reports."""
 COLUMNS: Final = 80
-WINDOW: Final = "1100,1080"
+WINDOW: Final = "1000,860"
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 _FONTS: Final = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 _COLOURS: Final = {

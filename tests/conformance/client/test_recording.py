@@ -35,3 +35,28 @@ def test_records_length_and_hash_of_omitted_data() -> None:
     *_, sent, late = record.describe()
     assert (sent.data, late.data, late.head, late.tail, late.size) == ("?", None, "", "", 4)
     assert late.sha256 == hashlib.sha256(b"late").hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ([], "nothing"),
+        ([b"quit\r\n"], r"quit\r\n"),
+        ([b"a\r\n", *(bytes([byte]) for byte in b"quit\r\n")], r"quit\r\n (in 6 pieces)"),
+        ([b"quit\r", b"\n"], r"quit\r\n (in 2 pieces)"),
+        ([b"quit\r\n", b"a\r\n"], r"a\r\n"),
+        ([b"x" * 500, b"\r\n"], r"\r\n"),
+    ],
+)
+def test_tells_a_line_that_was_sent_in_pieces_as_a_whole(sent: list[bytes], shown: str) -> None:
+    record = Recording()
+    for data in sent:
+        record.payload(1, "sent", data, is_apart=True)
+    assert record.last_sent() == shown
+
+
+def test_tells_no_pieces_of_another_client() -> None:
+    record = Recording()
+    record.payload(2, "sent", b"qu", is_apart=True)
+    record.payload(1, "sent", b"it\r\n", is_apart=True)
+    assert record.last_sent() == r"it\r\n"
