@@ -24,6 +24,7 @@ ROWS: Final = 24
 _DIALECT: Final = "{target}: dialect {dialect} ({basis}), files {fixtures}, {clients}"
 _SUITE: Final = "suite {suite}, catalogue {catalogue}, seed {seed}; {selected} scenarios, {deselected} deselected"
 _CLIENTS: Final = {True: "several clients at once", False: "one client at a time"}
+_SANDBOX: Final = "sandbox: "
 _ALWAYS: Final = "always: "
 
 
@@ -139,6 +140,8 @@ def _facts(run: Run) -> Iterator[Text]:
             deselected=len(start.deselected),
         )
     )
+    if start.sandbox:
+        yield styled((_SANDBOX, "dim"), start.sandbox)
     for text in start.deviations:
         yield styled((_ALWAYS, "yellow"), text)
 
