@@ -57,7 +57,7 @@ class Options:
         if self.name or not self.serve:
             return self.name or self.address
         folder = Path(self.cwd or ".")
-        with contextlib.suppress(ValueError):  # a quotation is open
+        with contextlib.suppress(OSError, ValueError):  # a word is no name, or a quotation is open
             files = (folder / word for word in shlex.split(self.serve)[1:])
             folder = next((file.parent for file in files if file.is_file()), folder)
         return folder.resolve().name or self.serve

@@ -124,7 +124,7 @@ def test_honest_servers_get_the_same_verdicts(name: str) -> None:
 def test_reports_say_which_protections_were_in_force(tmp_path: Path) -> None:
     needs("auto")
     files = {kind: tmp_path / f"run.{kind}" for kind in ("ndjson", "html", "junit")}
-    words = ["run", "--serve", CORRECT, "--cwd", str(ROOT), "--sandbox", "auto", "-t", "framing.one-command"]
+    words = ["run", "--serve", CORRECT, "--cwd", str(ROOT), "--sandbox", "auto", "-v", "-t", "framing.one-command"]
     done = conformance(*words, *(f"--{kind}={path}" for kind, path in files.items()))
     assert done.returncode == 0, done.stderr
     start = json.loads(files["ndjson"].read_text("utf-8").splitlines()[0])
