@@ -1,6 +1,7 @@
 """The command line of the suite: parse options, run, write reports, and exit with a status."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
@@ -10,11 +11,13 @@ import click
 
 from conformance import __version__
 from conformance.cli_errors import Commands, ended
+from conformance.cli_language import spoken
 from conformance.cli_options import OPTIONS_OF_RUN, detail_options, ended_by_signals, run_options
 from conformance.client.address import check_proxy, dial, parse_address
 from conformance.config import DIALECT_MISSING, PROGRAM, Options
 from conformance.diagnosis.diagnose import with_diagnosis
 from conformance.fixtures.local_fixtures import write_for_others
+from conformance.language import Message, gettext, translated
 from conformance.model.activity import Activity
 from conformance.model.events import LINE_BYTES, Event, EventError, RunEnd, read_events
 from conformance.model.verdicts import Exit
@@ -40,7 +43,8 @@ REPLAY_SECONDS: Final = 120.0
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line, and exit with the run's status, or with another one and a one-line message on an error."""
-    ended(lambda: commands.main(arguments, prog_name=PROGRAM, standalone_mode=False))
+    with spoken(commands, sys.argv[1:] if arguments is None else arguments):
+        ended(lambda: commands.main(arguments, prog_name=PROGRAM, standalone_mode=False))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -95,12 +99,12 @@ def run(
 
 def _check_target(options: Options) -> None:
     if not options.address and not options.serve:
-        message = "no server given: HOST:PORT or --serve CMD"
+        message = Message("no server given: HOST:PORT or --serve CMD")
         raise click.UsageError(message)
     if options.address:
         parse_address(options.address)
     elif "{port}" not in options.serve:
-        message = "--serve needs {port} in the command, or HOST:PORT as an argument"
+        message = Message("--serve needs {port} in the command, or HOST:PORT as an argument")
         raise click.UsageError(message)
     if options.is_dialect_missing:
         raise click.UsageError(DIALECT_MISSING)
@@ -110,10 +114,10 @@ def _check_target(options: Options) -> None:
         "sandbox-read": options.sandbox_read,
     }.items():
         if value and not options.serve:
-            message = f"--{name} is only used with --serve, but there is no --serve"
+            message = Message("--{name} is only used with --serve, but there is no --serve", name=name)
             raise click.UsageError(message)
     if options.cwd and not Path(options.cwd).is_dir():
-        message = f"--cwd {options.cwd}: no such directory"
+        message = Message("--cwd {cwd}: no such directory", cwd=options.cwd)
         raise click.UsageError(message)
     if options.proxy:
         check_proxy(options.proxy)
@@ -136,7 +140,7 @@ def try_(*, identifier: str, pause: float, **given: Any) -> int:  # noqa: ANN401
     _check_target(options)
     scenarios = catalogue(options.scenarios)
     scenario = find_scenario(scenarios, identifier)
-    view = LiveView(lambda line: click.echo(printable(line, keep="\t")), pause)
+    view = LiveView(lambda line: click.echo(printable(translated(line), keep="\t")), pause)
     with ended_by_signals():
         return try_scenario(options, Environment(options), scenario, scenarios[SMOKE_TEST], view)
 
@@ -151,14 +155,17 @@ def list_(*, select: tuple[str, ...], dialect: str, requirements: bool, scenario
     found = catalogue(scenarios)
     if requirements:
         for rule in specification():
-            click.echo(f"{rule.id:<10} {rule.levels[dialect]:<6} {rule.chapter}.{rule.slug}: {rule.text}")
+            click.echo(f"{rule.id:<10} {rule.levels[dialect]:<6} {rule.chapter}.{rule.slug}: {gettext(rule.text)}")
         return Exit.CONFORMANT
     check_patterns(found, select)
     chosen = [row for row in found if not select or any(matches(row, pattern, dialect) for pattern in select)]
     width = max(len(row.id) for row in chosen)
     for row in chosen:
-        where = "" if row.applies_to(dialect) else f" (not in {dialect})"
-        click.echo(printable(f"{row.id:<{width}} {row.requirement:<10} {row.levels[dialect]:<6} {row.title}{where}"))
+        title = Message(row.title)
+        if not row.applies_to(dialect):
+            title = Message("{title} (not in {dialect})", title=title, dialect=dialect)
+        level = row.levels[dialect]
+        click.echo(printable(f"{row.id:<{width}} {row.requirement:<10} {level:<6} {translated(title)}"))
     return Exit.CONFORMANT
 
 
@@ -166,7 +173,7 @@ def list_(*, select: tuple[str, ...], dialect: str, requirements: bool, scenario
 @click.argument("identifier", metavar="ID")
 @OPTIONS_OF_RUN["scenarios"]
 def explain(*, identifier: str, scenarios: tuple[str, ...]) -> int:
-    """Explain a scenario, a requirement and how it is tested, or a cause of failures and how to mend it."""
+    """Explain a scenario, a requirement and how it is tested, a cause of failures and how to mend it, or a word."""
     click.echo(printable_lines(explained(identifier, catalogue(scenarios))))
     return Exit.CONFORMANT
 
@@ -183,7 +190,13 @@ def fixtures() -> None:
 def write(*, directory: Path, seed: int, large_bytes: int) -> int:
     """Write the files into DIR, for a server elsewhere; runs with the same --seed recognise them."""
     names = write_for_others(directory, seed, large_bytes)
-    click.echo(printable(f"{directory}: {len(names)} files; judge the server that serves them with --seed {seed}"))
+    said = gettext(
+        "{directory}: {count} files; judge the server that serves them with --seed {seed}",
+        directory=directory,
+        count=len(names),
+        seed=seed,
+    )
+    click.echo(printable(said))
     return Exit.CONFORMANT
 
 
@@ -202,7 +215,7 @@ def replay_(*, recording: Path, identifier: str, address: str, proxy: str, timeo
         result.transcript,
         lambda seconds, buffer: dial(where, seconds, through, buffer),
         timeout_seconds(0.0, timeout_scale),
-        lambda text: click.echo(printable(text)),
+        lambda text: click.echo(printable(translated(text))),
         deadline=monotonic() + REPLAY_SECONDS * timeout_scale,
     )
     return Exit.CONFORMANT
@@ -241,8 +254,8 @@ def _events(path: Path) -> Iterator[Event]:
         with path.open("rb") as file:
             yield from read_events(iter(lambda: file.readline(LINE_BYTES + 1), b""))
     except EventError as error:
-        message = f"{path}, {error}"
+        message = Message("{path}, {error}", path=path, error=error)
         raise EventError(message) from error
     except OSError as error:
-        message = f"cannot read {path}: {error.strerror}"
+        message = Message("cannot read {path}: {strerror}", path=path, strerror=error.strerror)
         raise EventError(message) from error

@@ -7,10 +7,12 @@ from typing import Any, Final, NoReturn
 
 import click
 
+from conformance.cli_language import Group
 from conformance.client.address import AddressError
 from conformance.config import PROGRAM
+from conformance.fixtures.claim import FixturesError
 from conformance.fixtures.disk import FULL
-from conformance.fixtures.local_fixtures import FixturesError
+from conformance.language import Message, translated
 from conformance.model.events import EventError
 from conformance.model.scenario import ScenarioError
 from conformance.model.verdicts import Exit
@@ -32,14 +34,14 @@ USAGE_ERRORS: Final = (
 )
 """Errors of usage: each carries a one-line message, and exits with status 2."""
 _HELP: Final = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click 8.2 or later; older ones exit themselves
-_TRACEBACK: Final = f"python -X dev -m {PROGRAM} shows where"
+_TRACEBACK: Final = f"python -X dev -m {PROGRAM}"
 
 
 class _OutputClosedError(Exception):
     """The reader of the standard output is gone."""
 
 
-class Commands(click.Group):
+class Commands(Group):
     """Commands that end without an error at a closed pipe; click would exit with 1, which means not conformant."""
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  (as in click)
@@ -62,13 +64,13 @@ def ended(command: Callable[[], object]) -> NoReturn:
         click.echo(error.format_message(), err=True)
         sys.exit(Exit.USAGE)
     except click.ClickException as error:
-        _complain(f"{error.format_message()} (see {PROGRAM} --help)")
+        _complain(Message("{error} (see {program} --help)", error=error.format_message(), program=PROGRAM))
         sys.exit(Exit.USAGE)
     except USAGE_ERRORS as error:
         _complain(str(error), getattr(error, "output", ()))
         sys.exit(Exit.SUITE_FAULT if _is_out_of_space(error.__cause__) else Exit.USAGE)
     except click.Abort:
-        _complain("interrupted")
+        _complain(Message("interrupted"))
         sys.exit(Exit.INCOMPLETE)
     except (_OutputClosedError, BrokenPipeError):
         drop_output()
@@ -86,8 +88,9 @@ def _explained(error: Exception) -> str:
     if isinstance(error, ReportError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
-        return f"cannot go on: {error.strerror}" + (f": {error.filename}" if error.filename else "")
-    return f"the suite itself failed: {fault(error)} ({_TRACEBACK})"
+        message = Message("cannot go on: {reason}", reason=error.strerror)
+        return Message("{message}: {file}", message=message, file=error.filename) if error.filename else message
+    return Message("the suite itself failed: {fault} ({command} shows where)", fault=fault(error), command=_TRACEBACK)
 
 
 def _is_out_of_space(error: BaseException | None) -> bool:
@@ -96,6 +99,6 @@ def _is_out_of_space(error: BaseException | None) -> bool:
 
 def _complain(text: str, output: Sequence[str] = ()) -> None:
     """Print a message in one line, and what the server printed, if that belongs to it."""
-    click.echo(printable(f"{PROGRAM}: {' '.join(text.split())}"), err=True)
+    click.echo(printable(f"{PROGRAM}: {' '.join(translated(text).split())}"), err=True)
     for line in output:
         click.echo(printable(f"  {line}", keep="\t"), err=True)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from conformance.config import Options
+from conformance.language import translated
 from conformance.option_table import RUN_OPTIONS, RunOption
 
 
@@ -26,7 +27,7 @@ class _Type(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
         try:
             return self._convert(value)
         except ValueError as error:
-            self.fail(str(error), param, ctx)
+            self.fail(translated(str(error)), param, ctx)
 
 
 def _option_of_run(option: RunOption) -> Callable[[Callable[..., int]], Callable[..., int]]:

@@ -5,6 +5,8 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
+from conformance.language import Message
+
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _MAXIMUM_DIGITS: Final = 15
 _SEEDS: Final = 1 << 32
@@ -16,7 +18,7 @@ def integer(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        message = f"{text!r} is not a whole number"
+        message = Message("{text} is not a whole number", text=repr(text))
         raise ValueError(message) from None
 
 
@@ -25,7 +27,7 @@ def integer_between(low: int, high: int) -> Callable[[str], int]:
 
     def bounded(text: str) -> int:
         if not low <= (number := integer(text)) <= high:
-            message = f"{text} is not in the range from {low} to {high}"
+            message = Message("{text} is not in the range from {low} to {high}", text=text, low=low, high=high)
             raise ValueError(message)
         return number
 
@@ -38,7 +40,7 @@ def size(text: str) -> int:
     if digits and digits[-1] in _UNITS:
         digits, unit = digits[:-1], digits[-1]
     if not (digits.isascii() and digits.isdigit() and len(digits) <= _MAXIMUM_DIGITS) or not int(digits):
-        message = f"{text!r} is not a size, such as 1000, 64K, 32M or 4G"
+        message = Message("{text} is not a size, such as 1000, 64K, 32M or 4G", text=repr(text))
         raise ValueError(message)
     return int(digits) * _UNITS[unit]
 
@@ -50,7 +52,7 @@ def scale(text: str) -> float:
     except ValueError:
         number = float("nan")
     if not 0.01 <= number <= 1000:  # noqa: PLR2004  (the message has the bounds; nan fails the comparison)
-        message = f"{text!r} is not a number from 0.01 to 1000"
+        message = Message("{text} is not a number from 0.01 to 1000", text=repr(text))
         raise ValueError(message)
     return number
 

@@ -6,11 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conformance.fixtures.base import LARGE_BYTES
+from conformance.language import Message
 from conformance.option_table import RUN_OPTIONS
 
 PROGRAM = "conformance"
-DIALECT_MISSING = "the dialect is not given: pass --dialect (without --strict-dialect it is inferred from the server)"
+DIALECT_MISSING = Message(
+    "the dialect is not given: pass --dialect (without --strict-dialect it is inferred from the server)"
+)
 """What to say if `Options.is_dialect_missing`."""
+NO_SERVE = Message("--hftp-sandbox is only used with --hftp-serve")
+NO_PORT = Message("--hftp-serve needs {port}, or --hftp as well")
+IS_SHARED = Message(
+    "workers of pytest-xdist cannot share a directory or an address: --hftp-serve alone gives each its own"
+)
+"""What pytest's plugin says of options that do not go together."""
 FIXED_SEED = 2008
 """The seed of programs that set none; the command line and pytest draw one for each run."""
 DEFAULT_CLIENTS = 200

@@ -5,6 +5,8 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final
 
+from conformance.language import Message
+
 
 class Kind(str, Enum):
     """How a server differs from what a scenario expects."""
@@ -24,17 +26,19 @@ class Kind(str, Enum):
 
 CAUSES: Final[Mapping[Kind, str]] = MappingProxyType(
     {
-        Kind.REFUSED: "nothing accepts connections at this address any more",
+        Kind.REFUSED: Message("nothing accepts connections at this address any more"),
         Kind.TIMEOUT: "",
-        Kind.CLOSED: "the connection is closed before the reply is complete, for example by an exception",
-        Kind.RESET: "the connection is reset before the reply is complete, for example by a close with unread input",
+        Kind.CLOSED: Message("the connection is closed before the reply is complete, for example by an exception"),
+        Kind.RESET: Message(
+            "the connection is reset before the reply is complete, for example by a close with unread input"
+        ),
         Kind.STATUS: "",
         Kind.MALFORMED: "",
         Kind.BODY: "",
-        Kind.OPEN: "the connection stays open where the server has to close it",
-        Kind.EXTRA: "the server sends more than the reply",
+        Kind.OPEN: Message("the connection stays open where the server has to close it"),
+        Kind.EXTRA: Message("the server sends more than the reply"),
         Kind.TOO_MUCH: "",
-        Kind.GONE: "the server serves no client after this scenario: its process has exited, or hangs",
+        Kind.GONE: Message("the server serves no client after this scenario: its process has exited, or hangs"),
     }
 )
 """The cause that every failure of a kind has; empty where the failure says it all."""
@@ -50,7 +54,7 @@ class Failure(Exception):  # noqa: N818  (an expectation that the server did not
     asked: str = ""
 
     def __init__(self, kind: Kind, expected: str, got: str, cause: str = "") -> None:
-        super().__init__(f"expected {expected}, got {got}")
+        super().__init__(Message("expected {expected}, got {got}", expected=expected, got=got))
         self.kind = kind
         self.expected = expected
         self.got = got

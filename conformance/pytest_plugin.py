@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from conformance.cli_types import for_argparse
+from conformance.language import LANGUAGES, Message, gettext, of_locale, translated, use
 from conformance.option_table import RUN_OPTIONS
 from conformance.printable import printable
 
@@ -54,6 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of `conformance run` that apply here."""
     group = parser.getgroup("hftp", "conformance of HFTP servers (pytest --pyargs conformance ...)")
     group.addoption("--hftp", metavar="HOST:PORT", help="Test the server at HOST:PORT, [V6]:PORT or unix:PATH.")
+    group.addoption("--hftp-lang", choices=LANGUAGES, help="Speak this language; by default, that of the locale.")
     for option in RUN_OPTIONS:
         if option.is_flag and option.in_pytest:
             group.addoption(f"--hftp-{option.name}", action="store_true", default=None, help=option.help)
@@ -72,6 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Check the options, if the plugin is active."""
     if not _is_asked(config):
         return
+    use(config.getoption("hftp_lang") or of_locale(os.environ))
     _check_platform()
     config.addinivalue_line("filterwarnings", f"always::{HftpWarning.__module__}.{HftpWarning.__qualname__}")
     config.stash[_SESSION_RUNNER] = _SessionRunner(config)
@@ -80,7 +83,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Show which server is tested, and the seed."""
     options = config.stash[_SESSION_RUNNER].options if _is_asked(config) else None
-    return [printable(f"hftp: {options.target}, seed {options.seed}")] if options is not None else []
+    said = options and gettext("hftp: {target}, seed {seed}", target=options.target, seed=options.seed)
+    return [printable(said)] if said else []
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -131,15 +135,15 @@ def _check_platform() -> None:
         import fcntl  # noqa: F401, PLC0415  (see above)
         import resource  # noqa: F401, PLC0415
     except ImportError as error:
-        message = f"--hftp and --hftp-serve need a POSIX system: this Python has no module {error.name}"
-        raise pytest.UsageError(message) from error
+        message = Message("--hftp and --hftp-serve need a POSIX system: this Python has no module {name}")
+        raise pytest.UsageError(gettext(message, name=error.name)) from error
 
 
 def _options(config: pytest.Config) -> "Options":
     """Return the options; raise UsageError with a one-line message."""
     from conformance.cli_types import seed  # noqa: PLC0415  (see above)
     from conformance.client.address import AddressError, check_proxy, parse_address  # noqa: PLC0415
-    from conformance.config import DIALECT_MISSING, Options  # noqa: PLC0415
+    from conformance.config import DIALECT_MISSING, IS_SHARED, NO_PORT, NO_SERVE, Options  # noqa: PLC0415
 
     if config.getoption("hftp_seed") is None:
         config.option.hftp_seed = seed("random")  # here, so that the workers of pytest-xdist get the same one
@@ -153,19 +157,19 @@ def _options(config: pytest.Config) -> "Options":
             _ = options.address and parse_address(options.address)
             _ = options.proxy and check_proxy(options.proxy)
         except AddressError as error:
-            raise pytest.UsageError(str(error)) from error
+            raise pytest.UsageError(translated(str(error))) from error
     is_shared = hasattr(config, "workerinput") or bool(getattr(config.option, "numprocesses", None))
     for is_wrong, what in (
         (options.is_dialect_missing, DIALECT_MISSING),
-        (options.is_sandboxed and not options.serve, "--hftp-sandbox is only used with --hftp-serve"),
-        (not options.address and "{port}" not in options.serve, "--hftp-serve needs {port}, or --hftp as well"),
+        (options.is_sandboxed and not options.serve, NO_SERVE),
+        (not options.address and "{port}" not in options.serve, NO_PORT),
         (
             is_shared and bool(options.fixtures or (options.address and options.serve)),
-            "workers of pytest-xdist cannot share a directory or an address: --hftp-serve alone gives each its own",
+            IS_SHARED,
         ),
     ):
         if is_wrong:
-            raise pytest.UsageError(what)
+            raise pytest.UsageError(translated(what))
     return options
 
 
@@ -260,7 +264,9 @@ class ScenarioCollector(pytest.Directory):
         try:
             runner = self.config.stash[_SESSION_RUNNER].runner()
         except USAGE_ERRORS as error:
-            raise self.CollectError("\n  ".join(map(printable, [str(error), *getattr(error, "output", ())]))) from error
+            raise self.CollectError(
+                "\n  ".join(map(printable, [translated(str(error)), *getattr(error, "output", ())]))
+            ) from error
         for scenario in runner.in_order():
             yield ScenarioItem.from_parent(self, name=scenario.id, scenario=scenario)
 
@@ -275,10 +281,11 @@ class ScenarioItem(pytest.Item):
     def runtest(self) -> None:
         """Run the scenario; raise ScenarioFailed, or skip."""
         from conformance.model.verdicts import MEANINGS, Verdict  # noqa: PLC0415  (see above)
+        from conformance.reports.in_language import in_language, verdict_name  # noqa: PLC0415
         from conformance.reports.pytest_summary import with_heading  # noqa: PLC0415
 
         session_runner = self.config.stash[_SESSION_RUNNER]
-        result = session_runner.judge(self.scenario)
+        result = in_language(session_runner.judge(self.scenario))
         self.user_properties += [
             ("verdict", result.verdict.value),
             ("requirement", result.requirement),
@@ -286,12 +293,12 @@ class ScenarioItem(pytest.Item):
         ]
         verdict = Verdict(result.verdict)
         if not MEANINGS[verdict].has_run:
-            pytest.skip(printable(f"{verdict.value}: {result.got}"))
+            pytest.skip(printable(f"{verdict_name(verdict)}: {result.got}"))
         is_failure = verdict in {Verdict.FAIL, Verdict.ERROR}
         if is_failure or (verdict is Verdict.WARN and session_runner.options.fail_on == "should"):
             raise ScenarioFailed(with_heading(result))
         if verdict in {Verdict.WARN, Verdict.FLAKY}:
-            self.warn(HftpWarning(f"{verdict.value}: {with_heading(result)}"))
+            self.warn(HftpWarning(f"{verdict_name(verdict)}: {with_heading(result)}"))
         elif result.got:
             self.add_report_section("call", "hftp", printable(f"{result.scenario}: {result.got}") + "\n")
 
@@ -308,4 +315,4 @@ class ScenarioItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Return the heading of a failure; warnings need a line number, too."""
-        return self.path, 0, printable(f"{self.scenario.id}: {self.scenario.title}")
+        return self.path, 0, printable(f"{self.scenario.id}: {gettext(self.scenario.title)}")

@@ -1,5 +1,6 @@
 """Chooses what to collect: a module without a test to run is not even imported. Lets SIGINT end what tests start."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -10,9 +11,10 @@ _MARK = "pytest.mark.once"
 
 
 def pytest_configure() -> None:
-    """Let SIGINT end the programs that tests start, also if a shell ignores it for all that run in the background."""
+    """Let SIGINT end the programs that tests start, also where a shell ignores it, and have them speak English."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ["LANGUAGE"] = "en"  # of all that tests start, whatever the locale
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

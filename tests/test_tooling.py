@@ -21,7 +21,7 @@ else:
 pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[1]
-TARGETS = ("run", "test", "lint", "judge", "matrix")
+TARGETS = ("run", "test", "lint", "judge", "translations", "matrix")
 PROGRAMS = {"python", "pip", "pytest", "ruff", "lint-imports", "mypy", "tox", "greenserver", "conformance"}
 """What .venv/bin has once the Makefile has filled it."""
 

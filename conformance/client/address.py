@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from conformance.client.network_namespace import OpenSocket
+from conformance.language import Message
 
 DEFAULT_PORT = 19500
 _UNIX = "unix:"
@@ -42,25 +43,33 @@ def parse_address(text: str) -> Address:
     """Parse HOST, HOST:PORT, [V6]:PORT or unix:PATH; raise AddressError."""
     if text.startswith(_UNIX):
         if not text[len(_UNIX) :]:
-            message = "unix: needs a path"
+            message = Message("unix: needs a path")
             raise AddressError(message)
         return Address(path=text[len(_UNIX) :])
     if text.startswith("["):
         host, closing, rest = text[1:].partition("]")
         if not closing or (rest and not rest.startswith(":")):
-            message = f"{text}: an IPv6 address with a port looks like [::1]:{DEFAULT_PORT}"
+            message = Message(
+                "{text}: an IPv6 address with a port looks like [::1]:{default_port}",
+                text=text,
+                default_port=DEFAULT_PORT,
+            )
             raise AddressError(message)
         port = rest[1:]
     elif text.count(":") > 1:
         if not _is_v6(text):
-            message = f"{text}: an IPv6 address with a port looks like [::1]:{DEFAULT_PORT}"
+            message = Message(
+                "{text}: an IPv6 address with a port looks like [::1]:{default_port}",
+                text=text,
+                default_port=DEFAULT_PORT,
+            )
             raise AddressError(message)
         host, port = text, ""
     else:
         host, colon, port = text.partition(":")
         port = port or colon  # a lone colon is not a valid port
     if not host or any(character.isspace() or character == "/" for character in host):
-        message = f"{text!r} is not an address: HOST:PORT, [V6]:PORT or unix:PATH"
+        message = Message("{text} is not an address: HOST:PORT, [V6]:PORT or unix:PATH", text=repr(text))
         raise AddressError(message)
     return Address(host, _port(port, text))
 
@@ -77,7 +86,9 @@ def _port(digits: str, text: str) -> int:
     if not digits:
         return DEFAULT_PORT
     if not (digits.isascii() and digits.isdigit() and 0 < int(digits[:6]) <= _LARGEST_PORT):
-        message = f"{text!r}: a port is a number from 1 to {_LARGEST_PORT}"
+        message = Message(
+            "{text}: a port is a number from 1 to {largest_port}", text=repr(text), largest_port=_LARGEST_PORT
+        )
         raise AddressError(message)
     return int(digits)
 
@@ -90,7 +101,7 @@ def check_proxy(url: str) -> str:
     except ValueError:
         is_right = False
     if not is_right:
-        message = f"{url!r} is not a proxy: socks5h://HOST:PORT"
+        message = Message("{url} is not a proxy: socks5h://HOST:PORT", url=repr(url))
         raise AddressError(message)
     return url
 
@@ -102,7 +113,7 @@ def check_names(address: Address, proxy: str = "") -> None:
         if host:
             socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        message = f"{host}: {getattr(error, 'strerror', None) or error}"
+        message = Message("{host}: {error}", host=host, error=getattr(error, "strerror", None) or error)
         raise AddressError(message) from error
 
 
@@ -123,7 +134,7 @@ def dial(
         return _connected(sock, address.path, timeout_seconds)
     if proxy:
         return _dial_through(proxy, address, timeout_seconds)
-    failure: OSError = OSError(f"{address.host}: no address")
+    failure: OSError | None = None
     for family, kind, protocol, _, destination in _resolved(address.host, address.port):
         sock = open_socket(family, kind, protocol)
         if receive_buffer_bytes:
@@ -133,7 +144,7 @@ def dial(
             return _connected(sock, destination, timeout_seconds)
         except OSError as error:
             failure = error
-    raise failure
+    raise failure or OSError(Message("{host}: no address", host=address.host))
 
 
 @functools.cache
@@ -164,7 +175,7 @@ def _dial_through(proxy: str, address: Address, timeout_seconds: float) -> socke
         plain = proxy.replace("socks5h://", "socks5://", 1)
         sock = Proxy.from_url(plain, rdns=True).connect(address.host, address.port, timeout=timeout_seconds)
     except ProxyError as error:
-        message = f"proxy error: {error}"
+        message = Message("proxy error: {error}", error=error)
         raise ConnectionRefusedError(message) from error
     sock.settimeout(timeout_seconds)
     return sock

@@ -11,6 +11,7 @@ import pybase64
 
 from conformance.client.recording import escape
 from conformance.failures import Failure, Kind
+from conformance.language import Message
 
 _LENGTH_BYTES: Final = 20
 _HEXADECIMAL: Final = 16
@@ -43,16 +44,16 @@ Reader = Callable[[Source, int], Pieces]
 
 def plain(source: Source, size: int) -> Pieces:
     """Read the bytes as they are: the form of 2018."""
-    for piece in source.read_pieces(size, f"{size} bytes of the slice"):
+    for piece in source.read_pieces(size, Message("{size} bytes of the slice", size=size)):
         yield piece, False
 
 
 def measured(source: Source, size: int) -> Pieces:
     """Read a raw slice of 2026: a Content-Length line, an empty line, and the bytes."""
     for expected in (b"Content-Length: %d" % size, b""):
-        line = source.read_line(escape(expected) or "an empty line")
+        line = source.read_line(escape(expected) or Message("an empty line"))
         if line != expected:
-            raise Failure(Kind.MALFORMED, escape(expected) or "an empty line", escape(line))
+            raise Failure(Kind.MALFORMED, escape(expected) or Message("an empty line"), escape(line))
     yield from plain(source, size)
 
 
@@ -64,7 +65,11 @@ def one_line(source: Source, size: int) -> Pieces:
         yield data, False
     yield b"", True
     if 0 < got < size:
-        raise Failure(Kind.BODY, f"{size} bytes on one line of base64", f"{got} bytes on the first line")
+        raise Failure(
+            Kind.BODY,
+            Message("{size} bytes on one line of base64", size=size),
+            Message("{got} bytes on the first line", got=got),
+        )
 
 
 def lines(source: Source, size: int, *, allow_bare_lf: bool = False) -> Pieces:
@@ -83,7 +88,7 @@ def lines(source: Source, size: int, *, allow_bare_lf: bool = False) -> Pieces:
 
 def _base64_line(source: Source, *, allow_bare_lf: bool = False) -> Iterator[bytes]:
     text = b""
-    for piece in source.read_until_line_end("a line of base64", allow_bare_lf=allow_bare_lf):
+    for piece in source.read_until_line_end(Message("a line of base64"), allow_bare_lf=allow_bare_lf):
         text += piece
         whole = max(0, len(text) - 4) // 4 * 4  # keep the last group of four: only it may be padded
         if whole:
@@ -98,7 +103,9 @@ def _decoded(text: bytes, *, is_last: bool) -> bytes:
             raise binascii.Error  # noqa: TRY301  (as the decoder raises it)
         return pybase64.b64decode(text, validate=True)
     except binascii.Error:
-        raise Failure(Kind.MALFORMED, "standard base64 with padding (RFC 4648 section 4)", escape(text[-80:])) from None
+        raise Failure(
+            Kind.MALFORMED, Message("standard base64 with padding (RFC 4648 section 4)"), escape(text[-80:])
+        ) from None
 
 
 class _Fragments(NamedTuple):
@@ -120,8 +127,12 @@ class _Fragments(NamedTuple):
                 _require(source, self.end.removeprefix(head))
                 return
             if length > left:
-                raise Failure(Kind.BODY, f"a fragment of at most {left} bytes", f"one of {length} bytes")
-            for piece in source.read_pieces(length, f"a fragment of {length} bytes"):
+                raise Failure(
+                    Kind.BODY,
+                    Message("a fragment of at most {left} bytes", left=left),
+                    Message("one of {length} bytes", length=length),
+                )
+            for piece in source.read_pieces(length, Message("a fragment of {length} bytes", length=length)):
                 yield piece, False
             _require(source, b"\r\n")
             yield b"", True
@@ -129,7 +140,7 @@ class _Fragments(NamedTuple):
 
     def _read_length(self, source: Source) -> tuple[int, bytes]:
         """Return a length, without the line-end bytes that it includes, and the bytes read so far."""
-        expected = "a fragment: LENGTH SP DATA CR LF"
+        expected = Message("a fragment: LENGTH SP DATA CR LF")
         head = b""
         while not head.endswith(b" "):
             head += source.read(1, expected)
@@ -146,9 +157,9 @@ class _Fragments(NamedTuple):
 
 
 def _require(source: Source, wanted: bytes) -> None:
-    got = source.read(len(wanted), "the CR LF that ends a fragment")
+    got = source.read(len(wanted), Message("the CR LF that ends a fragment"))
     if got != wanted:
-        raise Failure(Kind.MALFORMED, "the CR LF that ends a fragment", escape(got))
+        raise Failure(Kind.MALFORMED, Message("the CR LF that ends a fragment"), escape(got))
 
 
 # --- Forms outside every dialect ---------------------------------------------------------------------
@@ -158,14 +169,18 @@ def _text_line(decode: Callable[[bytes], bytes]) -> Reader:
     def read(source: Source, size: int) -> Pieces:
         most = _HEXADECIMAL_DIGITS * size + _SLACK_BYTES
         text = bytearray()
-        for piece in source.read_until_line_end("a line of text"):
+        for piece in source.read_until_line_end(Message("a line of text")):
             text += piece
             if len(text) > most:
-                raise Failure(Kind.TOO_MUCH, f"a line of text for {size} bytes", f"more than {most} bytes")
+                raise Failure(
+                    Kind.TOO_MUCH,
+                    Message("a line of text for {size} bytes", size=size),
+                    Message("more than {most} bytes", most=most),
+                )
         try:
             yield decode(bytes(text)), True
         except ValueError:
-            expected = "a line of text that can be decoded"
+            expected = Message("a line of text that can be decoded")
             raise Failure(Kind.MALFORMED, expected, escape(bytes(text))) from None
 
     return read
@@ -202,18 +217,18 @@ READERS: Final[Mapping[str, Reader]] = {
 """By dialect, or by the name of a form outside every dialect."""
 
 INSTEAD: Final[Mapping[str, str]] = {
-    "2019": "as a line of base64",
-    "2018": "as its bytes alone",
-    "2016": "in fragments",
-    "lines": "as several lines of base64",
-    "lines-lf": "as several lines of base64 that end in a bare LF",
-    "hexadecimal": "in hexadecimal",
-    "unpadded": "as base64 without padding",
-    "urlsafe": "as base64 in the URL-safe alphabet",
-    "fragments-hex": "in fragments whose lengths are hexadecimal",
-    "fragments-counted": "in fragments whose lengths count their CR LF, too",
-    "fragments-short-end": "in fragments, the last of which is 0 without a space",
-    "fragments-no-end": "in fragments without an empty one at the end",
+    "2019": Message("as a line of base64"),
+    "2018": Message("as its bytes alone"),
+    "2016": Message("in fragments"),
+    "lines": Message("as several lines of base64"),
+    "lines-lf": Message("as several lines of base64 that end in a bare LF"),
+    "hexadecimal": Message("in hexadecimal"),
+    "unpadded": Message("as base64 without padding"),
+    "urlsafe": Message("as base64 in the URL-safe alphabet"),
+    "fragments-hex": Message("in fragments whose lengths are hexadecimal"),
+    "fragments-counted": Message("in fragments whose lengths count their CR LF, too"),
+    "fragments-short-end": Message("in fragments, the last of which is 0 without a space"),
+    "fragments-no-end": Message("in fragments without an empty one at the end"),
 }
 """Forms that a server may send instead of its dialect's, as phrases, in the order in which they are tried."""
 

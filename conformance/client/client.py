@@ -8,19 +8,19 @@ from typing import Any, Final, TypeVar, cast
 
 from conformance.client.bodies import READERS
 from conformance.client.connection import TOO_SLOW
+from conformance.client.expectations import AFTER_FATAL, AFTER_QUIT, NAMED, OUT_OF_STEP, malformed, one_of
 from conformance.client.raw_connection import RawConnection
 from conformance.client.recording import escape
 from conformance.client.status import CODES, FATAL, Status
 from conformance.failures import Failure, Incomplete, Kind
 from conformance.fixtures.content import Content
 from conformance.fixtures.words import Words
+from conformance.language import Message
 
 LISTED_NAMES: Final = 200_000
 """The longest listing to read; the largest that the suite creates has 10,000 names."""
 LISTED_BYTES: Final = 32 << 20
 """The largest listing to read, in bytes of its names; the largest that the suite creates has 0.2 MiB."""
-ANY_STATUS: Final = "a status line"
-"""What is expected where any code will do."""
 CLOSING_SECONDS: Final = 0.3
 """How long a client waits for EOF after quit, which shows that the server has released it."""
 LINE_BYTES: Final = 200
@@ -32,9 +32,6 @@ _PACE_MARGIN: Final = 2.0
 """By what factor the estimated time must exceed the remaining time."""
 STATUS_LINE: Final = re.compile(rb"(0|[1-9][0-9]*)(?:( )(.*))?", re.DOTALL)
 _SIZE: Final = re.compile(rb"0|[1-9][0-9]{0,18}")
-_NAMED: Final = {code: f"{code} {name}" for code, name in CODES.items()}
-"""Codes with their names, for display."""
-OUT_OF_STEP: Final = "the next command got a reply that is not its own: more or less than one reply was sent before"
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,8 @@ class Client(RawConnection):
         if not 0 < self._replies < len(self._lines):
             return ""
         line = self._lines[self._replies - 1] + b"\r\n"
-        return f"{escape(line)} (command {self._replies} of {len(self._lines)})"
+        count = len(self._lines)
+        return Message("{line} (command {number} of {count})", line=escape(line), number=self._replies, count=count)
 
     def name_command(self, failure: Failure) -> Failure:
         """Add to a failure which command got the reply, and return it."""
@@ -130,7 +128,7 @@ class Client(RawConnection):
         self._replies += 1
         if self._replies > PACE_REPLIES:
             self._check_pace()
-        expected = " or ".join(map(_NAMED.get, codes, map(str, codes))) or ANY_STATUS
+        expected = NAMED.get(codes[0], str(codes[0])) if len(codes) == 1 else one_of(codes)
         try:
             self.latest = status = self._read_status(codes, expected)
         except Failure as failure:
@@ -150,19 +148,23 @@ class Client(RawConnection):
         """Read names, one per line, up to the empty line."""
         names: list[bytes] = []
         size = 0
-        while line := self._read_line_of("listing", "a name, or the empty line that ends the listing"):
+        while line := self._read_line_of("listing", Message("a name, or the empty line that ends the listing")):
             names.append(line)
             size += len(line)
             if len(names) > LISTED_NAMES or size > LISTED_BYTES:
-                got = f"more than {LISTED_NAMES} names" if size <= LISTED_BYTES else f"more than {LISTED_BYTES} bytes"
-                raise Failure(Kind.TOO_MUCH, "the end of the listing", got)
+                got = (
+                    Message("more than {count} names", count=LISTED_NAMES)
+                    if size <= LISTED_BYTES
+                    else Message("more than {most} bytes", most=LISTED_BYTES)
+                )
+                raise Failure(Kind.TOO_MUCH, Message("the end of the listing"), got)
         self._end_reply()
         return names
 
     @_names_its_command
     def size(self) -> int:
         """Read a size on a line of its own."""
-        expected = "a size: decimal digits on a line of their own"
+        expected = Message("a size: decimal digits on a line of their own")
         line = self._read_line_of("size", expected)
         if not _SIZE.fullmatch(line):
             raise Failure(Kind.MALFORMED, expected, escape(line))
@@ -189,7 +191,9 @@ class Client(RawConnection):
             position += len(piece)
             kept += piece[: (1 << 16) - len(kept)]
         if position != offset + size:
-            raise Failure(Kind.BODY, f"{size} bytes", f"{position - offset} bytes")
+            raise Failure(
+                Kind.BODY, Message("{size} bytes", size=size), Message("{size} bytes", size=position - offset)
+            )
         self._end_reply()
         return Slice(bytes(kept), lines)
 
@@ -201,7 +205,7 @@ class Client(RawConnection):
         After a fatal status, require the end of the stream instead. Returns the status line.
         """
         if self.latest is not None and self.latest.is_fatal:
-            self.read_end("the end of the stream after a fatal status")
+            self.read_end(AFTER_FATAL)
             self.close()
             return self.latest
         self.send_line(self.words.unknown)
@@ -217,7 +221,7 @@ class Client(RawConnection):
     def leave(self) -> None:
         """Require the reply to quit and EOF, and close."""
         self.status(0)
-        self.read_end("the end of the stream after quit")
+        self.read_end(AFTER_QUIT)
         self.close()  # a server that lingers would still count this client
 
     def send_quit(self) -> bool:
@@ -281,12 +285,6 @@ def replies(client: Client, codes: Sequence[int]) -> None:
         client.status(code)
 
 
-def malformed(line: bytes, expected: str) -> Failure:
-    """Return the failure of a line that is no status line."""
-    wanted = expected if expected == ANY_STATUS else f"{expected} in a status line"
-    return Failure(Kind.MALFORMED, f"{wanted} (CODE SP TEXT CR LF)", escape(line))
-
-
 def _compare(content: Content, position: int, piece: bytes) -> None:
     wanted = content.read(position, len(piece))
     if wanted == piece:
@@ -294,7 +292,11 @@ def _compare(content: Content, position: int, piece: bytes) -> None:
     at = next((i for i, (a, b) in enumerate(zip(wanted, piece, strict=False)) if a != b), min(len(wanted), len(piece)))
     raise Failure(
         Kind.BODY,
-        f"at offset {position + at} of the file: {escape(wanted[at : at + 16]) or 'its end'}",
+        Message(
+            "at offset {offset} of the file: {wanted}",
+            offset=position + at,
+            wanted=escape(wanted[at : at + 16]) or Message("its end"),
+        ),
         escape(piece[at : at + 16]),
     )
 

@@ -12,16 +12,19 @@ from typing import Final
 from conformance.client.receive_queue import peer
 from conformance.client.recording import Recording, escape
 from conformance.failures import Failure, Incomplete, Kind
+from conformance.language import Message
 
 RECEIVE_BYTES: Final = 1 << 18
 READ_AHEAD_BYTES: Final = 1 << 23
 """Maximum bytes read while sending."""
 
-TOO_SLOW: Final = "the server replies, but too slowly for the time limit (raise it with --timeout-scale)"
+TOO_SLOW: Final = Message("the server replies, but too slowly for the time limit (raise it with --timeout-scale)")
 _READ_SECONDS: Final = 0.1
 """Maximum wait for the server to read what was sent."""
-NOT_READ: Final = "weaker evidence: the server left a piece unread for 0.1 s, and may have received several at once"
-NOT_OBSERVED: Final = "weaker evidence: whether the server reads piece by piece cannot be observed here"
+NOT_READ: Final = Message(
+    "weaker evidence: the server left a piece unread for 0.1 s, and may have received several at once"
+)
+NOT_OBSERVED: Final = Message("weaker evidence: whether the server reads piece by piece cannot be observed here")
 _POLL_SECONDS: Final = 0.001
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)  # Linux only; see tcp(7)
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -84,15 +87,20 @@ class Connection:
         try:
             self._socket = self._dialled()
         except TimeoutError:
-            self._record.note(self.number, "refused", "timed out")
-            raise Failure(Kind.TIMEOUT, "a connection", f"none within {self.timeout_seconds:.1f} s") from None
+            self._record.note(self.number, "refused", Message("timed out"))
+            raise Failure(
+                Kind.TIMEOUT, Message("a connection"), Message("none within {seconds} s", seconds=self.timeout_seconds)
+            ) from None
         except OSError as error:
             reason = error.strerror or str(error)
             self._record.note(self.number, "refused", reason)
             if error.errno in _OURS:
-                message = f"this machine cannot open more connections: {reason} (raise ulimit -n, or lower --clients)"
+                message = Message(
+                    "this machine cannot open more connections: {reason} (raise ulimit -n, or lower --clients)",
+                    reason=reason,
+                )
                 raise Incomplete(message) from None
-            raise Failure(Kind.REFUSED, "a connection", reason) from None
+            raise Failure(Kind.REFUSED, Message("a connection"), reason) from None
         self._record.note(self.number, "connected")
 
     def _dialled(self) -> socket.socket:
@@ -128,7 +136,7 @@ class Connection:
                 view, is_apart = view[count:], False
         except OSError as error:  # TimeoutError included
             self._is_sending_broken = True
-            self._record.note(self.number, "note", f"sending failed: {error.strerror or error}")
+            self._record.note(self.number, "note", Message("sending failed: {error}", error=error.strerror or error))
             return False
         return True
 
@@ -263,8 +271,10 @@ class Connection:
             return Incomplete(TOO_SLOW)
         self.is_silent = True
         self._record.note(self.number, "silence", self._silence(seconds))
-        after = f" after {escape(bytes(self._received))}" if self._received else ""
-        return Failure(kind, expected, f"nothing within {self.timeout_seconds:.1f} s{after}")
+        got = Message("nothing within {seconds} s", seconds=self.timeout_seconds)
+        if self._received:
+            got = Message("{how} after {received}", how=got, received=escape(bytes(self._received)))
+        return Failure(kind, expected, got)
 
     def _take(self, data: bytes) -> bool:
         """Record and keep what was received; return False at EOF."""
@@ -286,8 +296,11 @@ class Connection:
     def _silence(self, seconds: float) -> str:
         """Return how long the server was silent, for display; longer than one timeout if the machine was busy."""
         busy = seconds - self.timeout_seconds
-        withheld = f", and {busy:.1f} s that a busy machine withheld" if busy > self.timeout_seconds / 4 else ""
-        return f"{self.timeout_seconds:.1f} s{withheld}"
+        if busy <= self.timeout_seconds / 4:
+            return Message("{seconds} s", seconds=self.timeout_seconds)
+        return Message(
+            "{seconds} s, and {busy} s that a busy machine withheld", seconds=self.timeout_seconds, busy=busy
+        )
 
     # --- Waits -----------------------------------------------------------------------------------
 

@@ -12,7 +12,9 @@ from typing import Final
 from conformance.client.connection import Clock, Connection, Dial
 from conformance.client.recording import escape
 from conformance.failures import Failure, Incomplete, Kind
+from conformance.language import Message
 
+END_OF_STREAM: Final = Message("the end of the stream")
 LINE_TIMEOUTS: Final = 2.0
 """Maximum time for a line that arrives in parts, in multiples of one timeout."""
 COLLECTED_BYTES: Final = 1 << 16
@@ -38,17 +40,31 @@ class RawConnection(Connection):
             position = len(self._received)
             if position > most:
                 raise Failure(
-                    Kind.TOO_MUCH, expected, f"a line of more than {most} bytes: {escape(bytes(self._received))}"
+                    Kind.TOO_MUCH,
+                    expected,
+                    Message(
+                        "a line of more than {most} bytes: {received}",
+                        most=most,
+                        received=escape(bytes(self._received)),
+                    ),
                 )
             if self.clock() > last:
-                raise Failure(Kind.TIMEOUT, expected, f"an unterminated line: {escape(bytes(self._received))}")
+                raise Failure(
+                    Kind.TIMEOUT,
+                    expected,
+                    Message("an unterminated line: {received}", received=escape(bytes(self._received))),
+                )
             if not self._receive(expected, Kind.TIMEOUT):
                 raise self._ended(expected)
         line = bytes(self._received[: found + 1])
         del self._received[: found + 1]
         self.is_line_bare = not line.endswith(b"\r\n")
         if self.is_line_bare and not allow_bare_lf:
-            raise Failure(Kind.MALFORMED, f"{expected}, ended by CR LF", f"{escape(line)}, ended by a bare LF")
+            raise Failure(
+                Kind.MALFORMED,
+                Message("{expected}, ended by CR LF", expected=expected),
+                Message("{line}, ended by a bare LF", line=escape(line)),
+            )
         return line[: -1 if self.is_line_bare else -2]
 
     def read_pieces(self, size: int, expected: str) -> Iterator[bytes]:
@@ -77,7 +93,9 @@ class RawConnection(Connection):
                 self.is_line_bare = not line.endswith(b"\r\n")
                 if self.is_line_bare and not allow_bare_lf:
                     raise Failure(
-                        Kind.MALFORMED, f"{expected}, ended by CR LF", f"...{escape(line[-60:])}, ended by a bare LF"
+                        Kind.MALFORMED,
+                        Message("{expected}, ended by CR LF", expected=expected),
+                        Message("...{line}, ended by a bare LF", line=escape(line[-60:])),
                     )
                 yield line[: -1 if self.is_line_bare else -2]
                 return
@@ -89,7 +107,7 @@ class RawConnection(Connection):
             if not self._receive(expected, Kind.TIMEOUT):
                 raise self._ended(expected)
 
-    def read_end(self, expected: str = "the end of the stream") -> None:
+    def read_end(self, expected: str = END_OF_STREAM) -> None:
         """Require that the server closes without sending more; a RST counts as an end.
 
         Raises Failure: extra (bytes arrived), open (neither bytes nor EOF before the timeout).
@@ -121,12 +139,12 @@ class RawConnection(Connection):
     def read_rest(self, most: int = 1 << 20) -> bytes:
         """Read to EOF, and return the bytes; raise Failure if there is no EOF or more than `most` bytes."""
         self._record.reader = self.number
-        expected = "the end of the stream"
+        expected = END_OF_STREAM
         while len(self._received) <= most:
             if not self._receive(expected, Kind.OPEN):
                 break
         else:
-            raise Failure(Kind.TOO_MUCH, expected, f"more than {most} bytes")
+            raise Failure(Kind.TOO_MUCH, expected, Message("more than {most} bytes", most=most))
         data = bytes(self._received)
         self._received.clear()
         return data
@@ -165,9 +183,10 @@ class RawConnection(Connection):
 
     def _ended(self, expected: str) -> Failure:
         """Return the failure of a stream that ended where something is expected."""
-        how = "the end of the stream" if self._ending == "end" else "a connection reset"
-        after = f" after {escape(bytes(self._received))}" if self._received else ""
-        return Failure(Kind.CLOSED if self._ending == "end" else Kind.RESET, expected, how + after)
+        how = END_OF_STREAM if self._ending == "end" else Message("a connection reset")
+        if self._received:
+            how = Message("{how} after {received}", how=how, received=escape(bytes(self._received)))
+        return Failure(Kind.CLOSED if self._ending == "end" else Kind.RESET, expected, how)
 
 
 __all__ = ["Clock", "Dial", "RawConnection"]

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from conformance.language import Message
+
 HEAD_BYTES: Final = 512
 """How many bytes of the head of a long payload are kept."""
 TAIL_BYTES: Final = 64
@@ -194,7 +196,7 @@ class Recording:
                 entry = WireEntry(at, event.peer, event.what, note=event.note, deviates=deviates, **payload)
                 found.append(entry)
         if self.dropped:
-            found.append(WireEntry(found[-1].at, 0, "note", note=f"{self.dropped} moments more"))
+            found.append(WireEntry(found[-1].at, 0, "note", note=Message("{count} moments more", count=self.dropped)))
         return found
 
     def events_of(self, *what: str) -> list[WireEvent]:
@@ -207,7 +209,7 @@ class Recording:
         with self._lock:
             sent = [(event.peer, event.payload) for event in self.events if event.what == "sent" and event.payload]
         if not sent:
-            return "nothing"
+            return Message("nothing")
         last_peer, last = sent.pop()
         data, pieces = last.head, 1
         while sent and len(data) < _SHOWN_BYTES:
@@ -217,7 +219,7 @@ class Recording:
             data, pieces = piece.head + data, pieces + 1
         if pieces == 1:
             return escape(last.head, last.size)
-        return f"{escape(data, most=_SHOWN_BYTES)} (in {pieces} pieces)"
+        return Message("{sent} (in {pieces} pieces)", sent=escape(data, most=_SHOWN_BYTES), pieces=pieces)
 
 
 def escape(data: bytes, size: int | None = None, most: int = _SHOWN_BYTES) -> str:

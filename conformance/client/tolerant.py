@@ -4,8 +4,10 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from conformance.client.client import LINE_BYTES, STATUS_LINE, Client, malformed
+from conformance.client.client import LINE_BYTES, STATUS_LINE, Client
 from conformance.client.deviations import Deviation, Deviations, Form
+from conformance.client.expectations import AFTER_QUIT, malformed
+from conformance.client.raw_connection import END_OF_STREAM
 from conformance.client.status import CODES, FATAL, Status
 from conformance.failures import Failure, Incomplete, Kind
 
@@ -132,7 +134,7 @@ class TolerantClient(Client):
 
     # --- The end of the connection ---------------------------------------------------------------
 
-    def read_end(self, expected: str = "the end of the stream", *, quiet_seconds: float = QUIET_SECONDS) -> None:
+    def read_end(self, expected: str = END_OF_STREAM, *, quiet_seconds: float = QUIET_SECONDS) -> None:
         """Require that the server closes without sending more, known deviations aside; raise Failure.
 
         A server that is known to stay open only has to stay silent for `quiet_seconds`.
@@ -148,7 +150,7 @@ class TolerantClient(Client):
     def leave(self) -> None:
         """Require the reply to quit and EOF, or at least no more bytes, and close."""
         self.status(0)
-        self.read_end("the end of the stream after quit", quiet_seconds=0.0)
+        self.read_end(AFTER_QUIT, quiet_seconds=0.0)
         self.close()
 
     def send_quit(self) -> bool:

@@ -1,6 +1,7 @@
 """Read and check `causes.toml`: what is wrong in a server's code, why it matters, and how to mend it."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +20,7 @@ SEVERITIES: Final = ("security", "data loss", "wrong answer", "style")
 LANGUAGES: Final[Mapping[str, str]] = MappingProxyType({"python": "Python", "java": "Java", "c": "C"})
 """The fields that hold code, and the names of their languages."""
 
+_COMMENT: Final = re.compile(r"(?P<mark>(?:^|(?<=\s))(?:#|//) )(?P<text>[^\n]*[^\s])", re.MULTILINE)
 _PATH: Final = Path(__file__).with_name("causes.toml")
 
 
@@ -50,6 +52,16 @@ class RootCause(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cause: list[RootCause]
+
+
+def comments(code: str) -> list[str]:
+    """Return the comments in code."""
+    return [found["text"] for found in _COMMENT.finditer(code)]
+
+
+def with_comments(code: str, translated: Callable[[str], str]) -> str:
+    """Return code with its comments in another language."""
+    return _COMMENT.sub(lambda found: f"{found['mark']}{translated(found['text'])}", code)
 
 
 @cache

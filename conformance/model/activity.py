@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
+from conformance.language import Message
+
 if TYPE_CHECKING:
     from conformance.client.recording import Recording
 
@@ -48,7 +50,7 @@ class Activity:
             waits = [*self._waits.values()]
             for record, name in [*self.playing.items()]:
                 if (wait := record.waiting) is not None:
-                    waits.append((wait[0], f"{name}: {wait[1] or 'the server'}"))
+                    waits.append((wait[0], Message("{name}: {what}", name=name, what=wait[1] or Message("the server"))))
         if not waits:
             return None
         since, what = min(waits)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from conformance.client.recording import Recording
 from conformance.failures import Failure, Kind
+from conformance.language import Message, either, joined
 from conformance.model.context import ScenarioContext
 from conformance.model.transcript import Transcript
 
@@ -78,27 +79,32 @@ class Cause:
             _close(context)
 
     @property
-    def condition(self) -> str:
-        """The conditions as a phrase; empty if there are none."""
+    def conditions(self) -> list[Message]:
+        """The conditions as phrases."""
         words = []
         if self.codes:
-            words.append(f"the answer is {' or '.join(map(str, self.codes))}")
-        words += [self.seen] * bool(self.seen)
+            words.append(Message("the answer is {codes}", codes=either(map(str, self.codes))))
+        words += [Message(self.seen)] * bool(self.seen)
         words += [_words(self.when)] * (self.when is not None)
         if isinstance(self.control, str):
             lines = (line.strip() for line in self.control.strip().splitlines())
-            words.append(f"this goes as written: {' / '.join(lines)}")
+            words.append(Message("this goes as written: {lines}", lines=" / ".join(lines)))
         elif self.control is not None:
             words.append(_words(self.control))
-        return ", and ".join(words)
+        return words
+
+    @property
+    def condition(self) -> str:
+        """The conditions as one phrase; empty if there are none."""
+        return joined(Message(", and "), self.conditions)
 
     def __str__(self) -> str:
         return f"{self.text} (if {self.condition})" if self.condition else self.text
 
 
-def _words(function: Callable[..., bool] | None) -> str:
+def _words(function: Callable[..., bool] | None) -> Message:
     """Return the first line of a docstring, `Tell whether ...`, as a condition."""
-    return (function.__doc__ or "").strip().partition("\n")[0].removeprefix("Tell whether ").rstrip(".")
+    return Message((function.__doc__ or "").strip().partition("\n")[0].removeprefix("Tell whether ").rstrip("."))
 
 
 CauseSpec = str | Cause | Sequence[str | Cause]

@@ -17,6 +17,7 @@ from conformance.client.tolerant import TolerantClient
 from conformance.failures import Failure, Kind, Unsupported
 from conformance.fixtures.base import Fixture, Fixtures
 from conformance.fixtures.words import Words
+from conformance.language import Message
 from conformance.model.activity import Activity
 from conformance.model.templates import filled
 
@@ -151,7 +152,10 @@ class ScenarioContext:
         elif not self._judges_crowds and 0 < self.run_context.capacity <= sum(
             not client.is_over for client in self._clients
         ):
-            message = f"the server serves {self.run_context.capacity} clients at once, but this scenario needs more"
+            message = Message(
+                "the server serves {capacity} clients at once, but this scenario needs more",
+                capacity=self.run_context.capacity,
+            )
             raise Unsupported(message)
         backlog = self.run_context.backlog
         if backlog is not None and backlog < _LONG_BACKLOG:

@@ -15,12 +15,13 @@ unknown fields, and check the types of the others.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
 
 from conformance.client.recording import WireEntry
+from conformance.language import Message, Recorded, from_record
 from conformance.model.verdicts import Exit, Verdict
 
 SCHEMA: Final = "hftp-conformance/1"
@@ -64,6 +65,8 @@ class RunStart(msgspec.Struct, frozen=True, tag_field="type", tag="run-start"):
     name: str = ""
     """The name of the server: the one given by --name, or that of its folder."""
     schema: str = SCHEMA
+    said: dict[str, Recorded] = msgspec.field(default_factory=dict)
+    """How to say texts of this event in another language: by the text, its template, and the values in it by name."""
 
 
 class ScenarioStart(msgspec.Struct, frozen=True, tag_field="type", tag="scenario-start"):
@@ -104,6 +107,8 @@ class Result(msgspec.Struct, frozen=True, tag_field="type", tag="result"):
     """What the server printed meanwhile, if the scenario failed; the middle is left out if it is long."""
     output_note: str = ""
     """What to know about the output: that others ran meanwhile, or that the scenario provokes the error in it."""
+    said: dict[str, Recorded] = msgspec.field(default_factory=dict)
+    """As in RunStart."""
 
 
 class DiagnosedCause(msgspec.Struct, frozen=True):
@@ -153,15 +158,17 @@ class RunEnd(msgspec.Struct, frozen=True, tag_field="type", tag="run-end"):
     """The tail of the server's output, if the suite started it."""
     would_fail: dict[str, list[str]] = msgspec.field(default_factory=dict)
     """If the dialect was inferred: by other dialects, ids of further scenarios that would fail, and maybe more do."""
+    said: dict[str, Recorded] = msgspec.field(default_factory=dict)
+    """As in RunStart."""
 
 
 Event = RunStart | ScenarioStart | Result | Diagnosis | RunEnd
 Sink = Callable[[Event], None]
 """Consumes events; never called by two threads at once."""
 
-_RECORD: Final = "give a file that `conformance run --ndjson FILE` has written"
-_DELETE: Final = "delete this line to read the others"
-_UPDATE: Final = "read the file with the suite that wrote it, or update this one"
+_RECORD: Final = Message("give a file that `conformance run --ndjson FILE` has written")
+_DELETE: Final = Message("delete this line to read the others")
+_UPDATE: Final = Message("read the file with the suite that wrote it, or update this one")
 
 
 class EventError(ValueError):
@@ -183,29 +190,58 @@ def read_events(lines: Iterable[bytes]) -> Iterator[Event]:
             is_cut = not line.endswith(b"\n") and isinstance(error, json.JSONDecodeError | UnicodeDecodeError)
             if is_cut and has_begun:
                 return
-            message = f"line {number}: {_explained(error, _DELETE if has_begun else _RECORD)}"
+            message = Message(
+                "line {number}: {error}", number=number, error=_explained(error, _DELETE if has_begun else _RECORD)
+            )
             raise EventError(message) from error
         has_begun = True
         yield event
     if not has_begun:
-        message = f"line 1: the file is empty; {_RECORD}"
+        message = Message("line 1: the file is empty; {record}", record=_RECORD)
         raise EventError(message)
 
 
 def _event(line: bytes, *, is_first: bool) -> Event:
     if len(line) > LINE_BYTES:
-        message = f"longer than {LINE_BYTES} bytes"
+        message = Message("longer than {line_bytes} bytes", line_bytes=LINE_BYTES)
         raise ValueError(message)
     # Not msgspec's decoder, which rejects lone surrogates; recorded text may contain them.
     found = json.loads(line.decode())
     if isinstance(found, dict) and found.get("type") == "run-start" and found.get("schema") != SCHEMA:
-        message = f"the schema is {found.get('schema')!r}, and this suite reads {SCHEMA!r}; {_UPDATE}"
+        message = Message(
+            "the schema is {get}, and this suite reads {schema}; {update}",
+            get=repr(found.get("schema")),
+            schema=repr(SCHEMA),
+            update=_UPDATE,
+        )
         raise EventError(message)
     event: Event = msgspec.convert(found, Event)
     if is_first and not isinstance(event, RunStart):
-        message = "a recorded run begins with `run-start`"
+        message = Message("a recorded run begins with `run-start`")
         raise ValueError(message)
-    return event
+    return _with_messages(event)
+
+
+def _with_messages(event: Event) -> Event:
+    """Return an event with its texts as messages, as far as it records how to say them in another language."""
+    if not isinstance(event, RunStart | Result | RunEnd) or not event.said:
+        return event
+    changed: dict[str, object] = {"said": {}}
+    for name in event.__struct_fields__:
+        value = getattr(event, name)
+        if isinstance(value, str):
+            changed[name] = from_record(value, event.said.get(value))
+        elif isinstance(value, list) and all(isinstance(text, str) for text in value):
+            changed[name] = [from_record(text, event.said.get(text)) for text in value]
+        elif name == "transcript":
+            changed[name] = [_with_note(entry, event.said) for entry in value]
+    return msgspec.structs.replace(event, **changed)
+
+
+def _with_note(entry: WireEntry, said: Mapping[str, Recorded]) -> WireEntry:
+    return (
+        msgspec.structs.replace(entry, note=from_record(entry.note, said[entry.note])) if entry.note in said else entry
+    )
 
 
 def _explained(error: Exception, advice: str) -> str:
@@ -214,9 +250,9 @@ def _explained(error: Exception, advice: str) -> str:
         return str(error)
     reason = f"{str(error)[:1].lower()}{str(error)[1:]}"
     if isinstance(error, UnicodeDecodeError):
-        reason = "not UTF-8"
+        reason = Message("not UTF-8")
     elif isinstance(error, json.JSONDecodeError):
-        reason = f"not a whole JSON object ({error.msg}: column {error.colno})"
+        reason = Message("not a whole JSON object ({msg}: column {colno})", msg=error.msg, colno=error.colno)
     elif isinstance(error, RecursionError):
-        reason = "JSON that is nested too deeply"
-    return f"{reason}; {advice}"
+        reason = Message("JSON that is nested too deeply")
+    return Message("{reason}; {advice}", reason=reason, advice=advice)

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from conformance.failures import Kind
+from conformance.language import Message
 from conformance.model.causes import Cause, Causes
 from conformance.model.context import Play, ScenarioContext
 from conformance.model.transcript import Transcript
@@ -102,7 +103,7 @@ class Catalogue:
         """Add a scenario; raise ScenarioError if it is invalid."""
         _check(scenario)
         if scenario.id in self._scenarios:
-            message = f"{scenario.id} is defined twice"
+            message = Message("{id} is defined twice", id=scenario.id)
             raise ScenarioError(message)
         self._scenarios[scenario.id] = scenario
 
@@ -165,18 +166,20 @@ def _scenario(identifier: str, requirement: str, play: Play, title: str, details
         if name in fields:
             words = fields[name]
             if isinstance(words, str) or not isinstance(words, Sequence | frozenset | set):
-                message = f"{identifier}: {name} is a list of words"
+                message = Message("{identifier}: {name} is a list of words", identifier=identifier, name=name)
                 raise ScenarioError(message)
             fields[name] = frozenset(words) if name == "needs" else tuple(words)
     causes = fields.get("causes", {})
     if not isinstance(causes, Mapping) or not set(causes) <= set(Kind):
-        message = f"{identifier}: causes map kinds of failures to texts, causes or lists of them"
+        message = Message(
+            "{identifier}: causes map kinds of failures to texts, causes or lists of them", identifier=identifier
+        )
         raise ScenarioError(message)
     fields["causes"] = causes if isinstance(causes, Causes) else Causes(causes)
     try:
         return Scenario(identifier, requirement, play, title, **fields)  # type: ignore[arg-type]  # _check looks
     except TypeError as error:
-        message = f"{identifier}: {error}"
+        message = Message("{identifier}: {error}", identifier=identifier, error=error)
         raise ScenarioError(message) from error
 
 
@@ -186,19 +189,28 @@ def _check(scenario: Scenario) -> None:
     except KeyError:
         levels = set()
     for is_wrong, what in (
-        (not _ID.fullmatch(scenario.id), "an id looks like chapter.what-it-shows"),
-        (not levels, f"there is no requirement {scenario.requirement}"),
-        (not scenario.title.strip(), "it has no title"),
-        (scenario.isolation not in ISOLATIONS, f"the isolation is one of {', '.join(ISOLATIONS)}"),
-        (not set(scenario.dialects) <= set(DIALECTS), f"a dialect is one of {', '.join(DIALECTS)}"),
+        (not _ID.fullmatch(scenario.id), Message("an id looks like chapter.what-it-shows")),
+        (not levels, Message("there is no requirement {requirement}", requirement=scenario.requirement)),
+        (not scenario.title.strip(), Message("it has no title")),
+        (
+            scenario.isolation not in ISOLATIONS,
+            Message("the isolation is one of {isolations}", isolations=", ".join(ISOLATIONS)),
+        ),
+        (
+            not set(scenario.dialects) <= set(DIALECTS),
+            Message("a dialect is one of {dialects}", dialects=", ".join(DIALECTS)),
+        ),
         (
             not {scenario.level or LEVELS[0], *scenario.level_in.values()} <= set(LEVELS),
-            "the level is MUST, SHOULD, MAY or CHOICE",
+            Message("the level is MUST, SHOULD, MAY or CHOICE"),
         ),
-        (not set(scenario.level_in) <= set(DIALECTS), f"a dialect is one of {', '.join(DIALECTS)}"),
+        (
+            not set(scenario.level_in) <= set(DIALECTS),
+            Message("a dialect is one of {dialects}", dialects=", ".join(DIALECTS)),
+        ),
     ):
         if is_wrong:
-            message = f"{scenario.id}: {what}"
+            message = Message("{scenario}: {what}", scenario=scenario.id, what=what)
             raise ScenarioError(message)
 
 

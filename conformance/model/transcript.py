@@ -39,13 +39,14 @@ from conformance.client.client import Client
 from conformance.client.recording import escape
 from conformance.failures import Failure, Kind
 from conformance.fixtures.base import Fixture
+from conformance.language import Message
 from conformance.model.context import ScenarioContext
 from conformance.model.templates import COMPUTE, REFERENCE, WORDS
 
 _CODES: Final = re.compile(r"(\d+(?:\|\d+)*) \*")
 _SIZE: Final = re.compile(r"<size (\S+)>")
 _SLICE: Final = re.compile(r"<slice (\S+) (\S+) (\S+)(?: (raw))?>")
-_EMPTY_LINE: Final = "an empty line"
+_EMPTY_LINE: Final = Message("an empty line")
 
 
 class TranscriptError(ValueError):
@@ -110,7 +111,7 @@ def _send_bytewise(text: str, run: _Run) -> None:
 def _status(codes: tuple[int, ...], run: _Run) -> None:
     status = run.client.status(*codes)
     if len(codes) > 1:
-        run.context.observe(f"answered {status}")
+        run.context.observe(Message("answered {status}", status=status))
 
 
 def _line(text: str, run: _Run) -> None:
@@ -145,7 +146,7 @@ def _listing(run: _Run) -> None:
 def _size(key: str, run: _Run) -> None:
     size, got = run.fixtures[key].size, run.client.size()
     if got != size:
-        raise Failure(Kind.BODY, f"the size {size}", str(got))
+        raise Failure(Kind.BODY, Message("the size {size}", size=size), str(got))
 
 
 def _slice(key: str, offset: str, size: str, form: str, run: _Run) -> None:
@@ -223,14 +224,19 @@ class _Compiler:
                 self._is_bytewise = _SENDING[stripped]
             else:
                 known = sorted((*_VERBS, *_SENDING))
-                message = f"neither {', '.join(_MARKERS)} nor one of {' '.join(known)}: {stripped}"
+                message = Message(
+                    "neither {markers} nor one of {known}: {stripped}",
+                    markers=", ".join(_MARKERS),
+                    known=" ".join(known),
+                    stripped=stripped,
+                )
                 raise TranscriptError(message)
 
     def finish(self) -> tuple[_Step, ...]:
         """Return the steps; raise TranscriptError if the client sends nothing."""
         self._send_pending()
         if not self._sends:
-            message = "a transcript in which the client sends nothing"
+            message = Message("a transcript in which the client sends nothing")
             raise TranscriptError(message)
         return tuple(self._steps)
 
@@ -261,7 +267,7 @@ class _Compiler:
             self.fixtures.add(key)
             return partial(_slice, key, self._template(offset), self._template(size), form or "")
         if text.startswith("<"):
-            message = f"unknown reply: {text}"
+            message = Message("unknown reply: {text}", text=text)
             raise TranscriptError(message)
         return partial(_line_like if "*" in text else _line, self._template(text))
 
@@ -286,6 +292,6 @@ def _literal(text: str, *, is_escaped: bool) -> str:
         if is_escaped:
             data = data.decode("unicode_escape").encode("latin-1")
     except UnicodeError as error:
-        message = f"invalid bytes: {text}"
+        message = Message("invalid bytes: {text}", text=text)
         raise TranscriptError(message) from error
     return data.decode("latin-1").replace("%", "%%")

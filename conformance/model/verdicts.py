@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from conformance.failures import Kind
+from conformance.language import Message
 
 
 class Verdict(str, Enum):
@@ -49,20 +50,26 @@ class Meaning:
 
 MEANINGS: Final = MappingProxyType(
     {
-        Verdict.PASS: Meaning("the server did what it must or should"),
-        Verdict.FAIL: Meaning("the server did not do what it must", Exit.NOT_CONFORMANT, style="bold red", mark="F"),
-        Verdict.WARN: Meaning("the server did not do what it should", style="yellow", mark="w"),
-        Verdict.INFO: Meaning("the server may do either: this is what it did", style="cyan", mark="i"),
+        Verdict.PASS: Meaning(Message("the server did what it must or should")),
+        Verdict.FAIL: Meaning(
+            Message("the server did not do what it must"), Exit.NOT_CONFORMANT, style="bold red", mark="F"
+        ),
+        Verdict.WARN: Meaning(Message("the server did not do what it should"), style="yellow", mark="w"),
+        Verdict.INFO: Meaning(Message("the server may do either: this is what it did"), style="cyan", mark="i"),
         Verdict.UNSUPPORTED: Meaning(
-            "the server does not offer it, and does not have to", has_run=False, style="magenta", mark="u"
+            Message("the server does not offer it, and does not have to"), has_run=False, style="magenta", mark="u"
         ),
         Verdict.BLOCKED: Meaning(
-            "what it depends on failed", Exit.INCOMPLETE, has_run=False, style="bright_black", mark="b"
+            Message("what it depends on failed"), Exit.INCOMPLETE, has_run=False, style="bright_black", mark="b"
         ),
-        Verdict.INCOMPLETE: Meaning("it could not run here", Exit.INCOMPLETE, has_run=False, style="blue", mark="-"),
-        Verdict.ERROR: Meaning("the suite itself failed", Exit.SUITE_FAULT, style="bold white on red", mark="E"),
+        Verdict.INCOMPLETE: Meaning(
+            Message("it could not run here"), Exit.INCOMPLETE, has_run=False, style="blue", mark="-"
+        ),
+        Verdict.ERROR: Meaning(
+            Message("the suite itself failed"), Exit.SUITE_FAULT, style="bold white on red", mark="E"
+        ),
         Verdict.FLAKY: Meaning(
-            "failed by a timeout or beside others, and passed alone", style="bright_yellow", mark="~"
+            Message("failed by a timeout or beside others, and passed alone"), style="bright_yellow", mark="~"
         ),
     }
 )

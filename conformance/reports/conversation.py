@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from conformance.client.recording import WireEntry, escape
+from conformance.language import Message, gettext, translated
 from conformance.model.events import Result
 
 CLIENT: Final = "client"
@@ -23,20 +24,20 @@ _PIECE_BYTES: Final = 8
 """Shorter payloads that follow each other are one step."""
 _PIECES: Final = 40
 _WORDS: Final = {
-    "connected": "connects",
-    "closed": "closes the connection",
-    "half-closed": "ends its half of the connection",
-    "reset": "resets the connection",
-    "end": "closes the connection",
-    "reset by server": "resets the connection",
-    "refused": "accepts no connection",
-    "silence": "sends nothing",
+    "connected": Message("connects"),
+    "closed": Message("closes the connection"),
+    "half-closed": Message("ends its half of the connection"),
+    "reset": Message("resets the connection"),
+    "end": Message("closes the connection"),
+    "reset by server": Message("resets the connection"),
+    "refused": Message("accepts no connection"),
+    "silence": Message("sends nothing"),
 }
 _BY_CLIENT: Final = frozenset({"connected", "closed", "half-closed", "reset"})
 _BY_SERVER: Final = frozenset({"end", "reset by server", "refused", "silence"})
-_MORE_STEPS: Final = "truncated; the event stream has the rest"
-_LEFT_OUT: Final = "steps that are left out here: {number}"
-_MORE_BYTES: Final = "... ({number} bytes more)"
+_MORE_STEPS: Final = Message("truncated; the event stream has the rest")
+_LEFT_OUT: Final = Message("steps that are left out here: {number}")
+_MORE_BYTES: Final = Message("... ({number} bytes more)")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def conversation(result: Result) -> list[Step]:
     steps: list[Step] = []
     for step in _joined(result.transcript):
         if len(steps) >= STEPS:
-            return [*steps, Step(step.at, EVENT, _MORE_STEPS)]
+            return [*steps, Step(step.at, EVENT, gettext(_MORE_STEPS))]
         steps.append(step if len(peers) > 1 else replace(step, peer=0))
     return steps
 
@@ -75,9 +76,9 @@ def excerpt(result: Result) -> list[Step]:
     first = max(0, end - EXCERPT)
     found = steps[first:end]
     if first:
-        found.insert(0, Step(found[0].at, EVENT, _LEFT_OUT.format(number=first)))
+        found.insert(0, Step(found[0].at, EVENT, gettext(_LEFT_OUT, number=first)))
     if end < len(steps):
-        found.append(Step(steps[end].at, EVENT, _LEFT_OUT.format(number=len(steps) - end)))
+        found.append(Step(steps[end].at, EVENT, gettext(_LEFT_OUT, number=len(steps) - end)))
     return found
 
 
@@ -105,7 +106,7 @@ def _steps(entry: WireEntry) -> Iterator[Step]:
         yield from (replace(step, at=entry.at, side=side, peer=entry.peer) for step in _lines(entry))
         return
     side = CLIENT if entry.what in _BY_CLIENT else SERVER if entry.what in _BY_SERVER else EVENT
-    word = _WORDS.get(entry.what, entry.what)
+    word = translated(_WORDS.get(entry.what, entry.what))
     text = entry.note if side == EVENT and entry.note else f"{word} ({entry.note})" if entry.note else word
     yield Step(entry.at, side, text, entry.peer, is_act=side != EVENT, deviates=entry.deviates is not None)
 
@@ -128,12 +129,12 @@ def _lines(entry: WireEntry) -> Iterator[Step]:
             skipped += len(line)
             continue
         if skipped:
-            yield Step(0.0, SERVER, _MORE_BYTES.format(number=skipped))
+            yield Step(0.0, SERVER, gettext(_MORE_BYTES, number=skipped))
             skipped = 0
         shown += 1
         yield Step(0.0, SERVER, escape(line, len(line), _LINE_BYTES), deviates=deviates)
     if skipped:
-        yield Step(0.0, SERVER, _MORE_BYTES.format(number=skipped))
+        yield Step(0.0, SERVER, gettext(_MORE_BYTES, number=skipped))
 
 
 def _cut(data: bytes, start: int, end: int) -> Iterator[bytes]:

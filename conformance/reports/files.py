@@ -9,6 +9,8 @@ from typing import Final, TextIO
 
 import click
 
+from conformance.language import Message
+
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
 
 
@@ -33,7 +35,7 @@ class ReportFile:
         try:
             self._file = self._open()
         except OSError as error:
-            message = f"cannot write {path}: {error.strerror}"
+            message = Message("cannot write {path}: {strerror}", path=path, strerror=error.strerror)
             raise click.ClickException(message) from error
 
     def _open(self) -> TextIO:

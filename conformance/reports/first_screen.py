@@ -9,9 +9,11 @@ from typing import Final
 
 from rich.text import Text
 
+from conformance.language import gettext
 from conformance.model.events import DiagnosedCause, Result
 from conformance.model.verdicts import MEANINGS, Exit, Verdict
 from conformance.reports import wording
+from conformance.reports.in_language import counted_verdict, verdict_name
 from conformance.reports.requirements import judged_requirements, scores
 from conformance.reports.styled import OUTCOMES, SEVERITIES, failure_in_full, height, styled
 from conformance.reports.text import (
@@ -87,21 +89,21 @@ class _Screen:
             lines = self._cause(cause)
             reserved = has_others + (number < len(causes) - 1)
             if number and not self._fits(lines, reserved):
-                self._add(styled((wording.MORE_CAUSES.format(number=len(causes) - number), "dim")))
+                self._add(styled((gettext(wording.MORE_CAUSES, number=len(causes) - number), "dim")))
                 return
             self._add(*lines)
 
     def _cause(self, cause: DiagnosedCause) -> list[Text]:
         """Return a cause in two lines: how many failures show it and what is wrong, then the best example."""
-        style = SEVERITIES.get(cause.severity, "")
+        style, severity = SEVERITIES.get(cause.severity, ""), gettext(cause.severity)
         title = styled((f"{len(cause.scenarios):>{_LABEL}} ", style), (cause.title, "bold"))
         result = next((row for row in self._run.results if row.scenario == cause.example), None)
         room = self._columns - _LABEL - 1
         if result is None:
-            return [title, styled(" " * (_LABEL + 1), (cause.severity, style))]
-        example = at_a_glance(wording.EXAMPLE, result, room, severity=cause.severity)
-        before, _, after = example.partition(cause.severity)
-        return [title, styled(f"{'':<{_LABEL}} {before}", (cause.severity, style), (after, "dim"))]
+            return [title, styled(" " * (_LABEL + 1), (severity, style))]
+        example = at_a_glance(wording.EXAMPLE, result, room, severity=severity)
+        before, _, after = example.partition(severity)
+        return [title, styled(f"{'':<{_LABEL}} {before}", (severity, style), (after, "dim"))]
 
     def _add_failures(self, failures: Sequence[Result], causes: Sequence[DiagnosedCause]) -> None:
         """Add failures without a cause: in full if all of them fit, else in two lines, and a row that counts them."""
@@ -109,7 +111,7 @@ class _Screen:
         heading = (
             wording.counted(number, wording.ONE_UNEXPLAINED, wording.UNEXPLAINED)
             if causes
-            else wording.FAILURES_AND_WARNINGS.format(number=number)
+            else gettext(wording.FAILURES_AND_WARNINGS, number=number)
         )
         self._add(styled((heading, "bold")))
         whole = [line for result in failures for line in failure_in_full(result)]
@@ -120,13 +122,13 @@ class _Screen:
             lines = self._failure(result)
             if not self._fits(lines, reserved=done < number - 1):
                 if done and self._left > 0:
-                    self._add(styled((wording.MORE_FAILURES.format(number=number - done), "dim")))
+                    self._add(styled((gettext(wording.MORE_FAILURES, number=number - done), "dim")))
                 return
             self._add(*lines)
 
     def _failure(self, result: Result) -> list[Text]:
         room = self._columns - _LABEL - 1
-        head = (f"{result.verdict.value.upper():<{_LABEL}} ", MEANINGS[result.verdict].style)
+        head = (f"{verdict_name(result.verdict).upper():<{_LABEL}} ", MEANINGS[result.verdict].style)
         what = at_a_glance(wording.FAILURE, result, room)
         return [styled(head, (result.title[:room], "bold")), styled(f"{'':<{_LABEL}} ", (what, "dim"))]
 
@@ -139,8 +141,8 @@ def _verdict(run: Run) -> Iterator[Text]:
     style = OUTCOMES.get(run.end.exit, "") if run.end else "bold yellow"
     outcome = run.outcome
     if run.end is not None and run.start.dialect_basis == GIVEN:
-        outcome = wording.JUDGED_AS_GIVEN.format(outcome=run.verdict, dialect=run.start.dialect)
-    named = wording.NAMED.format(name=run.name, outcome=outcome)
+        outcome = gettext(wording.JUDGED_AS_GIVEN, outcome=run.verdict, dialect=run.start.dialect)
+    named = gettext(wording.NAMED, name=run.name, outcome=outcome)
     before, _, after = named.partition(outcome)
     yield styled((before, "bold"), (outcome, style), after)
 
@@ -150,12 +152,14 @@ def _score(run: Run) -> Iterator[Text]:
     found = {row.level: row for row in scores(judged_requirements(run.results, run.start.dialect))}
     if len(found) > 1:
         must, should = found["MUST"], found["SHOULD"]
-        yield styled(wording.MET.format(must=must.met, musts=must.judged, should=should.met, shoulds=should.judged))
+        yield styled(gettext(wording.MET, must=must.met, musts=must.judged, should=should.met, shoulds=should.judged))
     for row in found.values() if len(found) == 1 else ():
-        yield styled(wording.MET_OF_LEVEL.format(met=row.met, judged=row.judged, level=row.level))
+        yield styled(gettext(wording.MET_OF_LEVEL, met=row.met, judged=row.judged, level=row.level))
     if run.end is not None:
-        counts = ", ".join(f"{count} {name}" for name, count in run.end.counts.items()) or wording.NOTHING_RAN
-        yield styled((wording.RAN.format(counts=counts, seconds=run.end.seconds, seed=run.start.seed), "dim"))
+        counts = ", ".join(counted_verdict(name, count) for name, count in run.end.counts.items()) or gettext(
+            wording.NOTHING_RAN
+        )
+        yield styled((gettext(wording.RAN, counts=counts, seconds=run.end.seconds, seed=run.start.seed), "dim"))
 
 
 def _problems(run: Run) -> Iterator[Text]:
@@ -164,7 +168,7 @@ def _problems(run: Run) -> Iterator[Text]:
     for problem in problems[:_PROBLEMS]:
         yield styled((problem, "yellow"))
     if left := len(problems[_PROBLEMS:]):
-        yield styled((wording.MORE_PROBLEMS.format(number=left), "yellow"))
+        yield styled((gettext(wording.MORE_PROBLEMS, number=left), "yellow"))
 
 
 def _next_step(run: Run) -> Iterator[Text]:
@@ -173,10 +177,11 @@ def _next_step(run: Run) -> Iterator[Text]:
     if not failures:
         return
     if run.causes:
-        yield styled((wording.NEXT.format(command=f"conformance explain {run.causes[0].id}"), "bold"))
+        command = f"conformance explain {run.causes[0].id}"
+        yield styled((gettext(wording.NEXT, command=command), "bold"))
     elif failures[0].reproduce and run.start.selected > 1:
-        yield styled((wording.NEXT.format(command=failures[0].reproduce[0]), "bold"))
-    yield styled((wording.ON_DEMAND, "dim"))
+        yield styled((gettext(wording.NEXT, command=failures[0].reproduce[0]), "bold"))
+    yield styled((gettext(wording.ON_DEMAND), "dim"))
 
 
 # --- What did not run, and what the server printed last ----------------------------------------------
@@ -195,13 +200,13 @@ def reasons(run: Run, verdict: Verdict) -> Iterator[Text]:
                 len(names),
                 wording.ONE_DID_NOT_RUN,
                 wording.DID_NOT_RUN,
-                verdict=verdict.value,
+                verdict=verdict_name(verdict),
                 scenario=names[0],
                 reason=reason,
             )
         )
     if left := sum(len(names) for _, names in by_count[_REASONS:]):
-        yield styled(wording.OTHERS_DID_NOT_RUN.format(verdict=verdict.value, number=left))
+        yield styled(gettext(wording.OTHERS_DID_NOT_RUN, verdict=verdict_name(verdict), number=left))
 
 
 def output_end(run: Run) -> Iterator[Text]:
@@ -211,6 +216,6 @@ def output_end(run: Run) -> Iterator[Text]:
         return
     if any(result.output for result in run.results):
         return
-    yield styled((wording.OUTPUT_ENDS, "dim"))
+    yield styled((gettext(wording.OUTPUT_ENDS), "dim"))
     for line in end.output.strip().splitlines()[-_OUTPUT:]:
         yield styled((f"  {line.rstrip()}", "dim"))

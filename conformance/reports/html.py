@@ -16,10 +16,12 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from conformance.language import gettext, language, ngettext
 from conformance.model.events import DiagnosedCause, Event, Result
 from conformance.model.verdicts import MEANINGS, Exit
 from conformance.printable import printable_lines
 from conformance.reports.conversation import conversation, excerpt
+from conformance.reports.in_language import verdict_name
 from conformance.reports.requirements import MET, NOT_JUDGED, JudgedRequirement, judged_requirements, scores
 from conformance.reports.text import (
     Run,
@@ -31,6 +33,7 @@ from conformance.reports.text import (
     printed,
     printed_error,
 )
+from conformance.spec.glossary import glossary
 from conformance.spec.reader import specification
 
 KNOWN: Final = "known"
@@ -135,7 +138,7 @@ def _chapter(slug: str, rows: Iterable[JudgedRequirement]) -> Mapping[str, Any]:
     titles = {row.slug: row.title for row in specification().chapters}
     return {
         "slug": slug,
-        "title": titles.get(slug, slug),
+        "title": gettext(titles.get(slug, slug)),
         "rows": found,
         "met": sum(score.met for score in judged),
         "judged": sum(score.judged for score in judged),
@@ -161,8 +164,8 @@ def _left_out(results: Sequence[Result]) -> dict[tuple[str, str], list[str]]:
 def _facts(run: Run) -> dict[str, str]:
     """Return the facts that identify the run, by name."""
     facts = run.facts | {"catalogue": run.start.catalogue[:_SHORT_HASH], "started": run.start.started}
-    facts["duration"] = f"{run.end.seconds:.1f} s" if run.end else "unknown"
-    facts["timeout"] = f"{run.start.patience_seconds:.1f} s per wait"
+    facts["duration"] = gettext("{seconds} s", seconds=run.end.seconds) if run.end else gettext("unknown")
+    facts["timeout"] = gettext("{seconds} s per wait", seconds=run.start.patience_seconds)
     return {name: value for name, value in facts.items() if value and name not in {"deselected", "deviations"}}
 
 
@@ -184,8 +187,13 @@ ENVIRONMENT.globals |= {
     "OPEN_CAUSES": OPEN_CAUSES,
     "LISTED": LISTED,
     "titles": {row.slug: row.title for row in specification().chapters},
+    "glossary": glossary(),
     "meanings": MEANINGS,
     "literal": _LITERAL,
+    "gettext": gettext,
+    "ngettext": ngettext,
+    "language": language,
+    "verdict_name": verdict_name,
     "explanation": explanation,
     "conversation": conversation,
     "excerpt": excerpt,

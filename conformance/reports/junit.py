@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 from xml.etree import ElementTree as ET
 
+from conformance.language import gettext, translated
 from conformance.model.events import Event, Result, RunEnd
 from conformance.model.verdicts import MEANINGS, Exit, Verdict
 from conformance.printable import printable_lines
+from conformance.reports.in_language import verdict_name
 from conformance.reports.text import PRINTED, Run, explained, gathered, in_full, printed
 
 SUITE: Final = "hftp-conformance"
@@ -67,7 +69,7 @@ def _diagnosis(run: Run) -> Iterator[tuple[str, str]]:
     if run.diagnosis is not None and run.diagnosis.causes:
         yield "diagnosis", explained(run.diagnosis)
         for cause in run.diagnosis.causes:
-            yield f"cause {cause.id}", f"{cause.severity}: {cause.title} ({', '.join(cause.scenarios)})"
+            yield f"cause {cause.id}", f"{gettext(cause.severity)}: {cause.title} ({', '.join(cause.scenarios)})"
 
 
 def _unstarted(end: RunEnd) -> ET.Element:
@@ -88,9 +90,11 @@ def _case(result: Result, *, fails_on_warning: bool) -> tuple[ET.Element, str]:
     verdict = Verdict(result.verdict)
     kind = _kind(result, verdict, fails_on_warning=fails_on_warning)
     if kind == "skipped":
-        ET.SubElement(case, kind, message=printable_lines(f"{verdict.value}: {result.known or result.got}"))
+        ET.SubElement(case, kind, message=printable_lines(f"{verdict_name(verdict)}: {result.known or result.got}"))
     elif kind:
-        expected = f"expected {result.expected}, got {result.got}" if result.expected else result.got
+        expected = result.got
+        if result.expected:
+            expected = gettext("expected {expected}, got {got}", expected=result.expected, got=result.got)
         found = ET.SubElement(
             case,
             kind,
@@ -99,9 +103,11 @@ def _case(result: Result, *, fails_on_warning: bool) -> tuple[ET.Element, str]:
         )
         found.text = printable_lines(in_full(result, with_output=False))
         if printed(result):
-            _say(case, "system-out", "\n".join([PRINTED, *printed(result)]))
+            _say(case, "system-out", "\n".join([translated(PRINTED), *printed(result)]))
     elif verdict is not Verdict.PASS or result.got:
-        _say(case, "system-out", f"{verdict.value}: {MEANINGS[verdict].sentence}\n{in_full(result)}")
+        _say(
+            case, "system-out", f"{verdict_name(verdict)}: {translated(MEANINGS[verdict].sentence)}\n{in_full(result)}"
+        )
     return case, kind
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from conformance.language import gettext
 from conformance.model.events import Result
 from conformance.model.verdicts import MEANINGS, Verdict
 from conformance.spec.reader import LEVELS, specification
@@ -59,7 +60,7 @@ def judged_requirements(results: Iterable[Result], dialect: str) -> list[JudgedR
     for row in specification():
         if found := tested.pop(row.id, None):
             level = row.levels.get(dialect, row.level)
-            rows.append(JudgedRequirement(row.id, level, row.chapter, row.text, found))
+            rows.append(JudgedRequirement(row.id, level, row.chapter, gettext(row.text), found))
     for name, found in tested.items():
         level = min((result.level for result in found), key=lambda level: (*LEVELS, level).index(level))
         rows.append(JudgedRequirement(name, level, found[0].chapter, found[0].text, found))

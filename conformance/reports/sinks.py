@@ -6,9 +6,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from conformance.language import Message
 from conformance.model.activity import Activity
 from conformance.model.events import Event, RunEnd
 from conformance.reports.files import ReportError, ReportFile, drop_output
+from conformance.reports.in_language import in_language
 from conformance.reports.ndjson import line
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ class Reports:
             self.write(event)
         if self._terminal is not None:
             try:
-                self._terminal(event)
+                self._terminal(in_language(event))
                 if isinstance(event, RunEnd):
                     sys.stdout.flush()
             except BrokenPipeError:
@@ -43,7 +45,7 @@ class Reports:
                     raise
                 drop_output()
             except OSError as error:
-                message = f"cannot write to the standard output: {error.strerror}"
+                message = Message("cannot write to the standard output: {strerror}", strerror=error.strerror)
                 raise ReportError(message) from error
 
     def write(self, event: Event) -> None:
@@ -123,5 +125,5 @@ def reports(
 
 def rendered(name: str, events: Sequence[Event]) -> str:
     """Render a report of the whole stream; its module is imported on demand."""
-    text: str = getattr(importlib.import_module(f"conformance.reports.{name}"), name)(events)
+    text: str = getattr(importlib.import_module(f"conformance.reports.{name}"), name)(map(in_language, events))
     return text

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from conformance.language import Message, gettext
 from conformance.model.activity import Activity
 from conformance.model.verdicts import MEANINGS, Verdict
 from conformance.printable import printable
@@ -17,7 +18,11 @@ _REFRESHES: Final = 4
 """How often a second the line is drawn."""
 
 
-_COUNTED: Final = {Verdict.FAIL: "failed", Verdict.WARN: "warned", Verdict.ERROR: "errors"}
+_COUNTED: Final = {
+    Verdict.FAIL: Message("{count} failed"),
+    Verdict.WARN: Message("{count} warned"),
+    Verdict.ERROR: Message("{count} errors"),
+}
 
 
 class StatusLine:
@@ -51,12 +56,13 @@ class StatusLine:
         line = Text(no_wrap=True, overflow="ellipsis")
         if self.total:
             done = max(self._verdicts.total(), len(self._activity.played))
-            line.append(f"{min(done, self.total)} of {self.total}", "bold")
+            line.append(gettext("{done} of {total}", done=min(done, self.total), total=self.total), "bold")
             for verdict, word in _COUNTED.items():
                 if count := self._verdicts[verdict]:
-                    line.append(f", {count} {word}", MEANINGS[verdict].style)
+                    line.append(f", {gettext(word, count=count)}", MEANINGS[verdict].style)
         wait = self._activity.longest()
         if wait is not None and wait.seconds > LONG_SECONDS:
             line.append("; " if line else "")
-            line.append(printable(f"waiting {wait.seconds:.0f} s for {wait.what}"), "yellow")
+            said = gettext("waiting {seconds} s for {what}", seconds=int(wait.seconds), what=wait.what)
+            line.append(printable(said), "yellow")
         return line

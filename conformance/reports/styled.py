@@ -5,9 +5,11 @@ from typing import Final
 
 from rich.text import Text
 
+from conformance.language import gettext
 from conformance.model.events import Result
 from conformance.model.verdicts import MEANINGS, Exit
 from conformance.printable import printable
+from conformance.reports.in_language import verdict_name
 from conformance.reports.text import full_rows
 
 SEVERITIES: Final = {"security": "bold red", "data loss": "red", "wrong answer": "yellow", "style": "cyan"}
@@ -34,7 +36,7 @@ def height(lines: Iterable[Text], columns: int) -> int:
 
 def failure_in_full(result: Result, *, with_output: bool = False) -> Iterator[Text]:
     """Yield a failure: the requirement, what was sent, expected and got, what was printed, and how to see it again."""
-    head = (result.verdict.value.upper(), MEANINGS[result.verdict].style)
+    head = (verdict_name(result.verdict).upper(), MEANINGS[result.verdict].style)
     yield styled(head, f" {result.scenario}: ", (result.title, "bold"))
     for name, value in full_rows(result, with_output=with_output):
-        yield styled((f"  {name:<9} ", "dim"), value)
+        yield styled((f"  {gettext(name) if name else name:<9} ", "dim"), value)

@@ -11,21 +11,25 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from conformance.language import Message, gettext
 from conformance.model.activity import Activity
 from conformance.model.events import DiagnosedCause, Event, Result, RunEnd, RunStart
 from conformance.model.verdicts import MEANINGS, Verdict
 from conformance.reports.first_screen import NOT_RUN, first_screen, output_end, reasons
+from conformance.reports.in_language import verdict_name
 from conformance.reports.status_line import StatusLine
 from conformance.reports.styled import SEVERITIES, failure_in_full, styled
 from conformance.reports.text import EXPLAINED, Run, failures_of, gathered
 
 ROWS: Final = 24
 """How high the screen is taken to be where there is none."""
-_DIALECT: Final = "{target}: dialect {dialect} ({basis}), files {fixtures}, {clients}"
-_SUITE: Final = "suite {suite}, catalogue {catalogue}, seed {seed}; {selected} scenarios, {deselected} deselected"
-_CLIENTS: Final = {True: "several clients at once", False: "one client at a time"}
-_SANDBOX: Final = "sandbox: "
-_ALWAYS: Final = "always: "
+_DIALECT: Final = Message("{target}: dialect {dialect} ({basis}), files {fixtures}, {clients}")
+_SUITE: Final = Message(
+    "suite {suite}, catalogue {catalogue}, seed {seed}; {selected} scenarios, {deselected} deselected"
+)
+_CLIENTS: Final = {True: Message("several clients at once"), False: Message("one client at a time")}
+_SANDBOX: Final = Message("sandbox: ")
+_ALWAYS: Final = Message("always: ")
 
 
 class TerminalReport:
@@ -94,7 +98,7 @@ class TerminalReport:
         if result.verdict in EXPLAINED and not result.known:
             return  # it is explained later
         detail = f": {result.known or result.got}" if result.known or result.got else ""
-        head = (f"{result.verdict.value:<11} ", MEANINGS[result.verdict].style)
+        head = (f"{verdict_name(result.verdict):<11} ", MEANINGS[result.verdict].style)
         self._print(styled(head, result.scenario, (detail, "dim")))
 
     def _show_details(self, run: Run) -> None:
@@ -123,7 +127,8 @@ class TerminalReport:
 def _facts(run: Run) -> Iterator[Text]:
     start = run.start
     yield styled(
-        _DIALECT.format(
+        gettext(
+            _DIALECT,
             target=start.target,
             dialect=start.dialect,
             basis=start.dialect_basis,
@@ -132,7 +137,8 @@ def _facts(run: Run) -> Iterator[Text]:
         )
     )
     yield styled(
-        _SUITE.format(
+        gettext(
+            _SUITE,
             suite=start.suite,
             catalogue=start.catalogue[:12],
             seed=start.seed,
@@ -141,16 +147,18 @@ def _facts(run: Run) -> Iterator[Text]:
         )
     )
     if start.sandbox:
-        yield styled((_SANDBOX, "dim"), start.sandbox)
+        yield styled((gettext(_SANDBOX), "dim"), start.sandbox)
     for text in start.deviations:
-        yield styled((_ALWAYS, "yellow"), text)
+        yield styled((gettext(_ALWAYS), "yellow"), text)
 
 
 def _cause(cause: DiagnosedCause) -> Iterator[Text]:
     """Yield a cause in full: what is wrong, why it matters, how to mend it, and all that shows it."""
-    yield styled((f"{cause.severity} ", SEVERITIES.get(cause.severity, "")), (cause.title, "bold"), f" ({cause.id})")
+    yield styled(
+        (f"{gettext(cause.severity)} ", SEVERITIES.get(cause.severity, "")), (cause.title, "bold"), f" ({cause.id})"
+    )
     for name, value in (("why", cause.why), ("mend", cause.fix), ("shown by", ", ".join(cause.scenarios))):
-        yield styled((f"  {name:<9} ", "dim"), value)
+        yield styled((f"  {gettext(name):<9} ", "dim"), value)
 
 
 def _table(run: Run) -> Table:
@@ -161,10 +169,10 @@ def _table(run: Run) -> Table:
     verdicts = [verdict.value for verdict in Verdict]
     columns = [name for name in (*verdicts, "known") if any(name in row for row in counts.values())]
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("chapter")
+    table.add_column(gettext("chapter"))
     for name in columns:
         style = MEANINGS[Verdict(name)].style if name in verdicts else "dim"
-        table.add_column(name, justify="right", style=style)
+        table.add_column(verdict_name(name), justify="right", style=style)
     for chapter, row in counts.items():
         table.add_row(styled(chapter), *(str(row[name]) if row[name] else "" for name in columns))
     return table

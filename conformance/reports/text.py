@@ -8,6 +8,7 @@ from typing import Final
 
 from conformance.client.recording import WireEntry, escape
 from conformance.client.status import CODES
+from conformance.language import Message, gettext, translated
 from conformance.model.events import DiagnosedCause, Diagnosis, Event, Result, RunEnd, RunStart
 from conformance.model.tracebacks import error_line
 from conformance.model.verdicts import Exit, Verdict
@@ -34,11 +35,11 @@ PAYLOAD_BYTES: Final = 400
 
 VERDICTS: Final[Mapping[int, str]] = MappingProxyType(
     {
-        Exit.CONFORMANT: "conformant",
-        Exit.NOT_CONFORMANT: "not conformant",
-        Exit.INCOMPLETE: "incomplete: nothing failed, but some scenarios did not run",
-        Exit.SUITE_FAULT: "no verdict: the suite itself failed",
-        Exit.USAGE: "no verdict: the server did not start",
+        Exit.CONFORMANT: Message("conformant"),
+        Exit.NOT_CONFORMANT: Message("not conformant"),
+        Exit.INCOMPLETE: Message("incomplete: nothing failed, but some scenarios did not run"),
+        Exit.SUITE_FAULT: Message("no verdict: the suite itself failed"),
+        Exit.USAGE: Message("no verdict: the server did not start"),
     }
 )
 EXPLAINED: Final = (Verdict.FAIL, Verdict.ERROR, Verdict.WARN, Verdict.FLAKY)
@@ -49,8 +50,8 @@ _LINE_END: Final = r"\r\n"
 _NAMED_CODE: Final = re.compile(rf"\b(\d{{1,3}}) (?:{'|'.join(CODES.values())})\b")
 GIVEN: Final = "--dialect"
 """The basis of a dialect that was not inferred."""
-PRINTED: Final = "the server printed:"
-CUT_SHORT: Final = "cut short: the recording has no end, and the remaining scenarios did not run"
+PRINTED: Final = Message("the server printed:")
+CUT_SHORT: Final = Message("cut short: the recording has no end, and the remaining scenarios did not run")
 
 
 def judged_as(start: RunStart | None, end: RunEnd | None) -> str:
@@ -62,7 +63,7 @@ def judged_as(start: RunStart | None, end: RunEnd | None) -> str:
 def notes_on_dialect(start: RunStart | None, end: RunEnd | None) -> Iterator[str]:
     """Yield how the dialect was inferred, and what other ones would say; nothing if it was given."""
     if start is not None and start.dialect_basis and start.dialect_basis != GIVEN:
-        yield JUDGED_AS.format(dialect=start.dialect, basis=start.dialect_basis)
+        yield gettext(JUDGED_AS, dialect=start.dialect, basis=start.dialect_basis)
         yield from would_fail(end)
 
 
@@ -95,8 +96,8 @@ class Run:
     def verdict(self) -> str:
         """The verdict as a phrase."""
         if self.end is None:
-            return CUT_SHORT
-        return VERDICTS.get(self.end.exit, f"exit status {self.end.exit}")
+            return translated(CUT_SHORT)
+        return translated(VERDICTS.get(self.end.exit, Message("exit status {status}", status=int(self.end.exit))))
 
     @property
     def outcome(self) -> str:
@@ -118,7 +119,7 @@ class Run:
             "target": start.target,
             "sandbox": start.sandbox,
             "fixtures": start.fixtures,
-            "concurrent": "yes" if start.is_concurrent else "no",
+            "concurrent": gettext("yes") if start.is_concurrent else gettext("no"),
             "selected": str(start.selected),
             "deselected": " ".join(start.deselected),
             "command": start.command,
@@ -163,8 +164,8 @@ def at_a_glance(template: str, result: Result, room: int, **values: str) -> str:
     got, expected, printed_ = map(printable, (result.got, result.expected, printed_error(result)))
 
     def filled(sentence: str) -> str:
-        what = sentence.format(sent=sent, got=got, expected=expected, printed=printed_) if expected else got
-        return template.format(what=what, scenario=result.scenario, **values)
+        what = gettext(sentence, sent=sent, got=got, expected=expected, printed=printed_) if expected else got
+        return gettext(template, what=what, scenario=result.scenario, **values)
 
     sentence = GOT_PRINTED if printed_ and not result.output_note else GOT_INSTEAD
     if len(filled(sentence)) > room:
@@ -193,7 +194,9 @@ def shortened(text: str, most: int, least: int = _SHORTEST) -> str:
 def symptoms(cause: DiagnosedCause) -> str:
     """Return what shows a cause: how many scenarios, and the best of them."""
     count = len(cause.scenarios)
-    return cause.example if count == 1 else f"{count} scenarios, such as {cause.example}"
+    if count == 1:
+        return cause.example
+    return gettext("{count} scenarios, such as {scenario}", count=count, scenario=cause.example)
 
 
 def in_short(diagnosis: Diagnosis) -> list[str]:
@@ -202,17 +205,18 @@ def in_short(diagnosis: Diagnosis) -> list[str]:
         return []
     lines = [explained(diagnosis)]
     for cause in diagnosis.causes:
-        lines += [f"  {cause.severity:<12} {cause.title}", f"  {'':<12} {symptoms(cause)}; {advice(cause)}"]
+        lines += [f"  {gettext(cause.severity):<12} {cause.title}", f"  {'':<12} {symptoms(cause)}; {advice(cause)}"]
     return lines
 
 
 def advice(cause: DiagnosedCause) -> str:
     """Return where to read how to mend a cause."""
-    return f"how to mend it: conformance explain {cause.id}"
+    command = f"conformance explain {cause.id}"
+    return gettext("how to mend it: {command}", command=command)
 
 
 def explanation(result: Result) -> Iterator[tuple[str, str]]:
-    """Yield the explanation of a result as pairs of name and text, from the requirement to how to reproduce it."""
+    """Yield the explanation of a result as pairs of an English name and a text, from the requirement on."""
     yield result.requirement, f"{result.level}: {result.text}"
     for name, value in (
         ("sent", result.sent),
@@ -252,9 +256,11 @@ def full_rows(result: Result, *, with_output: bool = False) -> Iterator[tuple[st
 
 def in_full(result: Result, *, with_output: bool = True) -> str:
     """Return the explanation of a result, the recorded traffic and the server's output, in printable lines."""
-    lines = [f"{name:<9} {value}" for name, value in explanation(result)]
+    lines = [f"{gettext(name):<9} {value}" for name, value in explanation(result)]
     lines += ["", *(f"{mark} {text}" for mark, text in traffic(result.transcript))] if result.transcript else []
-    lines += ["", PRINTED, *(f"  {line}" for line in printed(result))] if with_output and printed(result) else []
+    lines += (
+        ["", translated(PRINTED), *(f"  {line}" for line in printed(result))] if with_output and printed(result) else []
+    )
     return "\n".join(map(printable, lines))
 
 
@@ -274,7 +280,7 @@ def traffic(transcript: Iterable[WireEntry]) -> Iterator[tuple[str, str]]:
             pieces.clear()
             lines += 1
         if lines >= MOMENTS:
-            yield "0 -", "truncated; the event stream has the rest"
+            yield "0 -", gettext("truncated; the event stream has the rest")
             return
         if is_short:
             speaker = entry.peer
@@ -290,7 +296,8 @@ def _line(entry: WireEntry) -> tuple[str, str]:
     side = {"sent": "C", "received": "S"}.get(entry.what)
     if side is not None:
         return f"{entry.peer} {side}", _payload(entry)
-    note = f"{entry.what} ({entry.note})" if entry.note else entry.what
+    what = gettext(entry.what)
+    note = f"{what} ({entry.note})" if entry.note else what
     return f"{entry.peer} -", entry.note if entry.what == "note" else note
 
 

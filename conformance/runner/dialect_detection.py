@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from conformance.language import Message, either
 from conformance.spec.dialects import DIALECTS
 from conformance.target.probe import Probe, SliceSample, slice_forms
 
@@ -18,12 +19,17 @@ def knows_help(probe: Probe) -> bool:
 def detect(found: Sequence[SliceSample], *, has_help: bool) -> tuple[str, str]:
     """Return the dialect, and what it was inferred from, as a phrase."""
     if has_help:
-        return DIALECTS[0], "it knows help"
+        return DIALECTS[0], Message("it knows help")
     likely = _likely(found)
     if not likely:
-        return _ASSUMED, f"nothing: it does not know help, and its slices are ambiguous; {_ASSUMED} is assumed"
-    others = f", or {' or '.join(likely[1:])}" if len(likely) > 1 else ""
-    return likely[0], f"it does not know help, and its slices are those of {likely[0]}{others}"
+        basis = Message(
+            "nothing: it does not know help, and its slices are ambiguous; {dialect} is assumed", dialect=_ASSUMED
+        )
+        return _ASSUMED, basis
+    dialects = likely[0]
+    if len(likely) > 1:
+        dialects = Message("{first}, or {others}", first=likely[0], others=either(likely[1:]))
+    return likely[0], Message("it does not know help, and its slices are those of {dialects}", dialects=dialects)
 
 
 def _likely(found: Sequence[SliceSample]) -> list[str]:

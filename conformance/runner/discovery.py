@@ -17,6 +17,7 @@ from conformance.client.recording import escape
 from conformance.config import Options
 from conformance.failures import Failure, Incomplete, Kind
 from conformance.fixtures.base import SERVABLE, Fixture
+from conformance.language import Message
 from conformance.model.context import RunContext
 from conformance.model.scenario import Scenario
 from conformance.runner.dialect_detection import detect, knows_help
@@ -76,19 +77,21 @@ def discover(options: Options, environment: Environment, smoke_test: Scenario, t
     first = _play_smoke_test(health, smoke_test)
     basis = "--dialect" if options.dialect != "auto" else ""
     if first.failure is not None and not options.serve and not first.record.connections:
-        message = (
-            f"cannot connect to {options.address}: {first.failure.got}; start the server first, or with --serve CMD"
+        message = Message(
+            "cannot connect to {address}: {got}; start the server first, or with --serve CMD",
+            address=options.address,
+            got=first.failure.got,
         )
         raise ServerStartError(message)
     if first.verdict is not None:  # the suite cannot run even that
         health.given_up = first.reason
     elif first.failure is not None and first.failure.kind in WIRE_FAILURES | {Kind.TOO_MUCH}:
-        health.given_up = f"the server does not reply as required: {first.failure}"
+        health.given_up = Message("the server does not reply as required: {failure}", failure=first.failure)
     if health.given_up:
         return Discovery(health, first, basis)
     basis = _Search(options, environment, health, timeouts).run() or basis
     if first.failure is not None and play(smoke_test, health.run_context).failure is not None:
-        health.given_up = f"the server does not reply as required: {first.failure}"
+        health.given_up = Message("the server does not reply as required: {failure}", failure=first.failure)
     if not health.given_up:
         # If a probe broke the server, restart it; the scenarios that send the same will fail by themselves.
         health.ensure_well()
@@ -167,7 +170,7 @@ class _Search:
             probe = self._probe = Probe(connect, self._health.run_context.words)
             probe.refusal = self._refusal
             if not probe.begin():
-                self._basis = "nothing: the server does not answer quit"
+                self._basis = Message("nothing: the server does not answer quit")
                 return
             text = self._sample_file()
             if text is not None:
@@ -201,11 +204,13 @@ class _Search:
             return
         cwd = Path(self._options.cwd or ".").resolve()
         there = [name.decode() for name in names[:3]]
-        own = f", which are those of {cwd}" if all((cwd / name).exists() for name in there) else ""
-        message = (
-            f"--serve: the server does not serve {{dir}}: it lists {', '.join(there)}{own}."
-            " Does it ignore the option that names its directory? If it has no such option, pass the directory that"
-            " it serves with --fixtures DIR"
+        listed = ", ".join(there)
+        if all((cwd / name).exists() for name in there):
+            listed = Message("{listed}, which are those of {cwd}", listed=listed, cwd=cwd)
+        message = Message(
+            "--serve: the server does not serve {dir}: it lists {listed}. Does it ignore the option that names its"
+            " directory? If it has no such option, pass the directory that it serves with --fixtures DIR",
+            listed=listed,
         )
         raise ServerStartError(message)
 

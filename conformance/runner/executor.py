@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from conformance.failures import Kind
+from conformance.language import Message
 from conformance.model.scenario import DESTRUCTIVE, EXCLUSIVE, SHARED, Scenario
 from conformance.model.verdicts import Verdict
 from conformance.runner.blame import blamed
@@ -177,7 +178,7 @@ class Executor:
         if not culprits and not has_culprit:
             self._expect_exhaustion()
             if state is State.ENDED:
-                self._health.note("the server exited, but does not when the same scenarios run again")
+                self._health.note(Message("the server exited, but does not when the same scenarios run again"))
 
     def _expect_exhaustion(self) -> None:
         """From here on, use smaller batches, and restart the server between them."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from conformance.client.deviations import Deviation, Deviations
+from conformance.language import Message
 from conformance.model.scenario import Scenario
 from conformance.runner.outcome import Outcome
 from conformance.runner.play import play
@@ -57,7 +58,9 @@ class KnownDeviations:
         outcome = self._play(scenario, known.without(deviation))
         if outcome.failure is None or not self._passes(scenario, known):
             return None
-        outcome.failure.cause = f"{deviation.text}: always, so that all other scenarios expect it from here on"
+        outcome.failure.cause = Message(
+            "{text}: always, so that all other scenarios expect it from here on", text=deviation.text
+        )
         self._reporters[deviation] = scenario.id
         return outcome
 

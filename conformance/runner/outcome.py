@@ -7,6 +7,7 @@ from typing import Final
 from conformance.client.deviations import Deviation
 from conformance.client.recording import Recording
 from conformance.failures import CAUSES, Failure, Kind
+from conformance.language import Message
 from conformance.model.events import Result
 from conformance.model.scenario import Scenario
 from conformance.model.tracebacks import error_line, is_disconnect
@@ -14,8 +15,8 @@ from conformance.model.verdicts import MEANINGS, VERDICT_OF_SUCCESS, Verdict, ve
 
 WIRE_FAILURES: Final = frozenset({Kind.TIMEOUT, Kind.REFUSED, Kind.CLOSED, Kind.RESET, Kind.OPEN})
 """Failures after which the server may be down."""
-PROVOKED: Final = "the scenario provokes this error: its client leaves early, which a server has to survive"
-SHARED_OUTPUT: Final = "printed while it ran, and others beside it"
+PROVOKED: Final = Message("the scenario provokes this error: its client leaves early, which a server has to survive")
+SHARED_OUTPUT: Final = Message("printed while it ran, and others beside it")
 TIMEOUTS: Final = frozenset({Kind.TIMEOUT, Kind.OPEN})
 
 
@@ -121,25 +122,34 @@ class Outcome:
 
     def gone(self) -> "Outcome":
         """Return it as that of a scenario that ends the server, or leaves it unable to serve clients."""
-        got = str(self.failure.got) if self.failure else "the right reply"
-        expected = self.failure.expected if self.failure else "the server to go on serving clients"
-        failure = Failure(Kind.GONE, expected, f"{got}; afterwards the server serves no client")
+        got = str(self.failure.got) if self.failure else Message("the right reply")
+        expected = self.failure.expected if self.failure else Message("the server to go on serving clients")
+        failure = Failure(Kind.GONE, expected, Message("{got}; afterwards the server serves no client", got=got))
         return replace(self, failure=failure, verdict=None, is_short=False, output=self.printed(0.0))
 
     def flaky(self, first: "Outcome") -> "Outcome":
         """Return it as that of a scenario that passed after a first failure that nothing explains."""
-        reason = f"first: {first.failure}"
+        reason = Message("first: {failure}", failure=first.failure)
         return replace(
             self, verdict=Verdict.FLAKY, reason=reason, output=first.output, is_output_own=first.is_output_own
         )
 
     def passed_alone(self) -> "Outcome":
         """Return a flaky one as passed, with its first failure as an observation: clients interfere with each other."""
-        return replace(self, verdict=None, seen=(*self.seen, f"beside other clients, {self.reason}"), reason="")
+        return replace(
+            self,
+            verdict=None,
+            seen=(*self.seen, Message("beside other clients, {reason}", reason=self.reason)),
+            reason="",
+        )
 
     def reported_by(self, reporter: str, deviation: Deviation) -> "Outcome":
         """Return it as that of a scenario whose deviation another scenario has reported."""
-        return replace(self, verdict=Verdict.BLOCKED, reason=f"{reporter} reports it: {deviation.text}")
+        return replace(
+            self,
+            verdict=Verdict.BLOCKED,
+            reason=Message("{reporter} reports it: {text}", reporter=reporter, text=deviation.text),
+        )
 
 
 def not_run(scenario: Scenario, verdict: Verdict, reason: str) -> Outcome:

@@ -6,13 +6,14 @@ from typing import Final
 from conformance.client.deviations import Deviations
 from conformance.client.marking import mark
 from conformance.failures import Failure, Incomplete, Kind, Unsupported
+from conformance.language import Message
 from conformance.model.causes import likely
 from conformance.model.context import RunContext, ScenarioContext
 from conformance.model.scenario import CONCURRENCY, Scenario
 from conformance.model.verdicts import Verdict
 from conformance.runner.outcome import WIRE_FAILURES, Outcome, not_run
 
-TOO_LONG: Final = "the run has taken too long; --max-seconds gives it more time"
+TOO_LONG: Final = Message("the run has taken too long; --max-seconds gives it more time")
 _PRINTING_SECONDS: Final = 0.05
 _CLIENTS: Final = "HFTP-10."
 _CROWDS: Final = "HFTP-10.4"
@@ -67,7 +68,9 @@ def play(
         run_context.activity.played.add(run_context.activity.playing.pop(context.record))
     if failure is not None and _is_one_too_many(scenario, context, failure):
         failure, verdict = None, Verdict.INCOMPLETE
-        reason = f"the server serves {run_context.capacity} clients at once, including disconnected ones"
+        reason = Message(
+            "the server serves {capacity} clients at once, including disconnected ones", capacity=run_context.capacity
+        )
     return Outcome(
         scenario,
         context.record,
@@ -95,7 +98,7 @@ def _seconds_to_print(failure: Failure) -> float:
 def unplayable(scenario: Scenario, facts: RunContext) -> Outcome | None:
     """Return the outcome of a scenario that the server, or the files, do not allow; None if it can run."""
     if CONCURRENCY in scenario.needs and not facts.is_concurrent:
-        return not_run(scenario, Verdict.UNSUPPORTED, "the server serves one client at a time")
+        return not_run(scenario, Verdict.UNSUPPORTED, Message("the server serves one client at a time"))
     try:
         facts.fixtures.require(scenario.needs - {CONCURRENCY})
     except Incomplete as why:

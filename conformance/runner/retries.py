@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
+from conformance.language import Message
 from conformance.model.scenario import DESTRUCTIVE, Scenario
 from conformance.model.verdicts import Verdict
 from conformance.runner.outcome import Outcome, not_run
@@ -60,7 +61,9 @@ class Retries:
         found = [outcome for rows in self._deferred.values() for outcome in rows.values()]
         disturbed = list(self._disturbed.values())
         if self.are_clients_disturbed:
-            self._health.note(f"{len(disturbed)} scenarios failed beside other clients, and passed alone")
+            self._health.note(
+                Message("{count} scenarios failed beside other clients, and passed alone", count=len(disturbed))
+            )
             disturbed = [outcome.passed_alone() for outcome in disturbed]
         self._deferred.clear()
         return found + disturbed

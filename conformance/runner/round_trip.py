@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from conformance.failures import Failure, Incomplete, Kind
+from conformance.language import Message
 from conformance.runner.timeouts import Timeouts
 from conformance.target.health import HealthMonitor
 from conformance.target.probe import Connect
@@ -43,7 +44,7 @@ def _round_trip(connect: Connect) -> tuple[float, bool]:
     client.send_line(client.words.unknown)
     _, ending = client.collect(lambda data: b"\n" in data)
     if ending == "too-much":
-        raise Failure(Kind.TOO_MUCH, "a reply", "data without a line end")
+        raise Failure(Kind.TOO_MUCH, Message("a reply"), Message("data without a line end"))
     seconds = client.clock() - started
     client.quit_and_close()
     return seconds, ending == "enough"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from conformance import __version__
 from conformance.config import Options
+from conformance.language import Message
 from conformance.model.events import Result, RunEnd, RunStart, Sink
 from conformance.model.scenario import DESTRUCTIVE, SHARED, Catalogue, Scenario
 from conformance.model.verdicts import Verdict
@@ -32,7 +33,6 @@ JOBS: Final = 4
 """How many scenarios run at a time if the suite starts the server, and the server is concurrent."""
 SLOW_JOBS: Final = 16
 """How many if replies are slow, so that scenarios mostly wait."""
-STOPPED: Final = "stopped at the first cause (-x): {left} scenarios did not run"
 _SLOW_SECONDS: Final = 0.02
 _ENDS: Final = 3
 """A server that exits this often is not conformant, even if no scenario is found to cause it."""
@@ -119,7 +119,7 @@ class Runner:
     def _depth(self, scenario: Scenario, level: int = 0) -> int:
         """Return the length of the longest chain of scenarios on which one depends; raise SelectionError."""
         if level > len(self.catalogue):
-            message = f"{scenario.id} depends on itself"
+            message = Message("{id} depends on itself", id=scenario.id)
             raise SelectionError(message)
         known = [self.catalogue[name] for name in scenario.depends if name in self.catalogue]
         return 1 + max((self._depth(row, level + 1) for row in known), default=-1)
@@ -138,12 +138,12 @@ class Runner:
                 if self.options.stops_at_first_cause and self._results.is_explained():
                     break
         except KeyboardInterrupt:
-            problems.append("interrupted: the remaining scenarios did not run")
+            problems.append(Message("interrupted: the remaining scenarios did not run"))
         for outcome in self._executor.finish(is_interrupted=bool(problems)):
             self._conclude(outcome)
         left = sum(row.id not in self._results for row in self.scenarios)
         if left and self.options.stops_at_first_cause and not problems:
-            problems.append(STOPPED.format(left=left))
+            problems.append(Message("stopped at the first cause (-x): {left} scenarios did not run", left=left))
         try:
             would_fail = [] if problems else self._failing_in_newest()
         except KeyboardInterrupt:
@@ -260,7 +260,7 @@ class Runner:
             return not_run(scenario, Verdict.BLOCKED, reason)
         for name in scenario.depends:
             if self._results.has_failed(name):
-                return not_run(scenario, Verdict.BLOCKED, f"{name} did not pass")
+                return not_run(scenario, Verdict.BLOCKED, Message("{name} did not pass", name=name))
         return unplayable(scenario, self._health.run_context)
 
     def _conclude(self, outcome: Outcome) -> None:

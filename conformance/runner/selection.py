@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+from conformance.language import Message
 from conformance.model.events import Result
 from conformance.model.scenario import Scenario
 from conformance.model.verdicts import MEANINGS, Verdict
@@ -43,7 +44,9 @@ def select(
     meant = _meant((*wanted, *unwanted), scenarios, (dialect,))
     for pattern, found in meant.items():
         if not found:
-            message = f"{_unmatched(pattern, scenarios)}; not in dialect {dialect}"
+            message = Message(
+                "{pattern}; not in dialect {dialect}", pattern=_unmatched(pattern, scenarios), dialect=dialect
+            )
             raise SelectionError(message)
     chosen: list[Scenario] = []
     left: list[Scenario] = []
@@ -52,7 +55,7 @@ def select(
         is_unwanted = any(scenario.id in meant[pattern] for pattern in unwanted)
         (chosen if is_wanted and not is_unwanted else left).append(scenario)
     if not chosen:
-        message = "the patterns select no scenario"
+        message = Message("the patterns select no scenario")
         raise SelectionError(message)
     return chosen, left
 
@@ -90,13 +93,14 @@ def _meant(patterns: Sequence[str], scenarios: Iterable[Scenario], dialects: Seq
 
 def _unmatched(pattern: str, scenarios: Sequence[Scenario]) -> str:
     """Return a message that a pattern matches nothing, with similar ids."""
-    return f"{pattern!r} matches no scenario{like(pattern, [row.id for row in scenarios])} (conformance list)"
+    near = like(pattern, [row.id for row in scenarios])
+    return Message("{pattern} matches no scenario{near} (conformance list)", pattern=repr(pattern), near=near)
 
 
 def like(word: str, known: Iterable[str]) -> str:
     """Return a phrase with similar known words, or nothing."""
     near = get_close_matches(word, list(known), n=3, cutoff=0.6)
-    return f"; similar: {', '.join(near)}" if near else ""
+    return Message("; similar: {near}", near=", ".join(near)) if near else ""
 
 
 @dataclass
@@ -136,12 +140,17 @@ class Baseline:
         An entry that matches deselected scenarios is no problem.
         """
         left = list(deselected)
-        found = []
+        found: list[str] = []
         for entry in self.entries:
             passed = sorted(entry.passed - entry.failed)
-            found += [f"{scenario} passes, but the baseline says: {entry.reason}" for scenario in passed]
+            found += [
+                Message("{scenario} passes, but the baseline says: {reason}", scenario=scenario, reason=entry.reason)
+                for scenario in passed
+            ]
             if not entry.failed and not passed and not any(fnmatchcase(name, entry.scenario) for name in left):
-                found.append(f"{entry.scenario} in the baseline matches no scenario that ran")
+                found.append(
+                    Message("{scenario} in the baseline matches no scenario that ran", scenario=entry.scenario)
+                )
         return found
 
 
@@ -153,20 +162,24 @@ def read_baseline(path: Path) -> Baseline:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        message = f"--baseline {path}: {error.strerror}"
+        message = Message("--baseline {path}: {strerror}", path=path, strerror=error.strerror)
         raise SelectionError(message) from error
     except ValueError as error:
-        message = f"--baseline {path}: {error}"
+        message = Message("--baseline {path}: {error}", path=path, error=error)
         raise SelectionError(message) from error
     rows = document.get("known", [])
     if set(document) - {"known"} or not isinstance(rows, list):
-        message = f"--baseline {path}: it must consist of [[known]] tables"
+        message = Message("--baseline {path}: it must consist of [[known]] tables", path=path)
         raise SelectionError(message)
     entries = []
     for number, row in enumerate(rows, 1):
         is_right = isinstance(row, dict) and set(row) == {"scenario", "reason"}
         if not is_right or not all(isinstance(value, str) and value.strip() for value in row.values()):
-            message = f"--baseline {path}: entry {number} needs a scenario and a reason, and nothing else"
+            message = Message(
+                "--baseline {path}: entry {number} needs a scenario and a reason, and nothing else",
+                path=path,
+                number=number,
+            )
             raise SelectionError(message)
         entries.append(KnownFailure(row["scenario"], row["reason"]))
     return Baseline(entries)

@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
 
+from conformance.language import Message
 from conformance.model.scenario import Catalogue, Chapter, ScenarioError
 from conformance.scenarios.prerequisites import with_prerequisites
 
@@ -53,7 +54,9 @@ def catalogue(files: Sequence[str] = ()) -> Catalogue:
         try:
             chapter = point.load()
         except Exception as error:
-            message = f"cannot load the entry point {point.name} ({point.value}): {error}"
+            message = Message(
+                "cannot load the entry point {name} ({value}): {error}", name=point.name, value=point.value, error=error
+            )
             raise ScenarioError(message) from error
         _add(found, chapter, point.value)
     for file in files:
@@ -64,30 +67,32 @@ def catalogue(files: Sequence[str] = ()) -> Catalogue:
 def load(file: str) -> Chapter:
     """Return all scenarios that a Python file defines, as one chapter; raise ScenarioError."""
     if not Path(file).is_file():
-        message = f"{file}: no such file"
+        message = Message("{file}: no such file", file=file)
         raise ScenarioError(message)
     try:
         names = runpy.run_path(file)
     except Exception as error:
-        message = f"{file}: {type(error).__name__}: {error}"
+        message = Message("{file}: {kind}: {error}", file=file, kind=type(error).__name__, error=error)
         raise ScenarioError(message) from error
     chapter = Chapter()
     for value in names.values():
         if isinstance(value, Chapter):
             chapter.scenarios += value.scenarios
     if not chapter.scenarios:
-        message = f"{file} defines no scenarios: it needs chapter = Chapter() with at least one scenario"
+        message = Message(
+            "{file} defines no scenarios: it needs chapter = Chapter() with at least one scenario", file=file
+        )
         raise ScenarioError(message)
     return chapter
 
 
 def _add(found: Catalogue, chapter: object, source: str) -> None:
     if not isinstance(chapter, Iterable):
-        message = f"{source} is not a Chapter"
+        message = Message("{source} is not a Chapter", source=source)
         raise ScenarioError(message)
     try:
         for scenario in chapter:
             found.add(with_prerequisites(scenario))
     except (ScenarioError, AttributeError, TypeError) as error:
-        message = f"{source}: {error}"
+        message = Message("{source}: {error}", source=source, error=error)
         raise ScenarioError(message) from error

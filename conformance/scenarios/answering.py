@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from conformance.client.client import CODES, Client, Status
 from conformance.client.recording import escape
 from conformance.failures import Failure, Incomplete, Kind
+from conformance.language import Message
 from conformance.model.scenario import ScenarioContext
 
 COMMANDS: Final = (b"get_metadata %b", b"get_slice %b 0 0", b"get_slice %b 0 1")
@@ -39,7 +40,7 @@ def answers(context: ScenarioContext, lines: Iterable[bytes]) -> Iterator[tuple[
         status = client.status()
         yield line, client, status
         if status.is_fatal:
-            client.read_end("the end of the stream after a fatal status")
+            client.read_end(Message("the end of the stream after a fatal status"))
             client = None
     if client is not None:
         client.finish()
@@ -96,10 +97,16 @@ def readable_answers(context: ScenarioContext, lines: Iterable[bytes]) -> Iterat
     if client is None:
         context.connect()  # raises Failure if the last command crashed the server
     if unreadable and (not readable or silences >= _MOST_SILENCES):
-        message = f"no readable reply to {escape(unreadable[0])}"
+        message = Message("no readable reply to {unreadable}", unreadable=escape(unreadable[0]))
         raise Incomplete(message)
     if unreadable:
-        context.observe(f"no readable reply to {len(unreadable)} of the commands, the first: {escape(unreadable[0])}")
+        context.observe(
+            Message(
+                "no readable reply to {count} of the commands, the first: {unreadable}",
+                count=len(unreadable),
+                unreadable=escape(unreadable[0]),
+            )
+        )
 
 
 def readable_sizes(context: ScenarioContext, lines: Iterable[bytes]) -> Iterator[tuple[bytes, int, Status]]:
@@ -123,7 +130,7 @@ def require_readable(client: Client, *codes: int) -> Status:
     except Failure as failure:
         if failure.kind is not Kind.MALFORMED:
             raise
-        message = f"the reply is not a status line (judged by other scenarios): {failure.got}"
+        message = Message("the reply is not a status line (judged by other scenarios): {got}", got=failure.got)
         raise Incomplete(message) from failure
 
 
@@ -153,7 +160,7 @@ def ask_directory(context: ScenarioContext, line: bytes) -> None:
     client = context.connect()
     client.send_line(line)
     status = client.status(*refusals_of_directory(context, line))
-    context.observe(f"answered {status}")
+    context.observe(Message("answered {status}", status=status))
     if status.code != 0:
         client.in_step()
 

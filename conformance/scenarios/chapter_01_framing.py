@@ -7,6 +7,7 @@ next reply. So no result depends on the length of a pause.
 from conformance.client.client import replies
 from conformance.diagnosis import lines as causes
 from conformance.failures import Failure
+from conformance.language import Message
 from conformance.model.scenario import Cause, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
@@ -38,7 +39,9 @@ def one_command(context: ScenarioContext) -> None:
         client.send_line(command)
         if client.status().code:
             return
-    raise Failure(Kind.STATUS, "an error status for at least one of three invalid commands", "0 for all of them")
+    raise Failure(
+        Kind.STATUS, Message("an error status for at least one of three invalid commands"), Message("0 for all of them")
+    )
 
 
 chapter.transcript(
@@ -85,7 +88,7 @@ def cr_lf_apart(context: ScenarioContext) -> None:
         client.await_read()
         client.send(rest[1:])
         client.status(status)
-    client.read_end("the end of the stream after quit")
+    client.read_end(Message("the end of the stream after quit"))
 
 
 @chapter.play(
@@ -102,7 +105,7 @@ def cr_lf_apart_pipelined(context: ScenarioContext) -> None:
         client.send(piece)
         client.await_read()
     replies(client, (200, 200, 201, 0))
-    client.read_end("the end of the stream after quit")
+    client.read_end(Message("the end of the stream after quit"))
 
 
 @chapter.play(
@@ -121,9 +124,9 @@ def pieces(context: ScenarioContext) -> None:
             client.await_read()
         replies(client, (200, 0))
         if (size := client.size()) != text.size:
-            raise Failure(Kind.BODY, f"the size {text.size}", str(size))
+            raise Failure(Kind.BODY, Message("the size {size}", size=text.size), str(size))
         replies(client, (201, 200, 0))
-        client.read_end("the end of the stream after quit")
+        client.read_end(Message("the end of the stream after quit"))
 
 
 _BAD_ENDS = (
@@ -167,7 +170,7 @@ def lf_in_pieces(context: ScenarioContext) -> None:
             client.send(piece)
             client.await_read()
         client.status(100)
-        client.read_end("the end of the stream after 100")
+        client.read_end(Message("the end of the stream after 100"))
 
 
 chapter.transcript(
@@ -249,9 +252,9 @@ def deep_pipelining(context: ScenarioContext) -> None:
     for code in order:
         client.status(code)
         if code == 0 and (size := client.size()) != text.size:
-            raise Failure(Kind.BODY, f"the size {text.size}", str(size))
+            raise Failure(Kind.BODY, Message("the size {size}", size=text.size), str(size))
     client.status(0)
-    client.read_end("the end of the stream after quit")
+    client.read_end(Message("the end of the stream after quit"))
 
 
 chapter.transcript(

@@ -7,6 +7,7 @@ from conformance.client.recording import escape
 from conformance.diagnosis import controls
 from conformance.diagnosis import lines as causes
 from conformance.failures import Failure
+from conformance.language import Message
 from conformance.model.scenario import DESTRUCTIVE, Cause, Chapter, Kind, ScenarioContext
 from conformance.scenarios.answering import readable_answers, require_readable
 
@@ -67,7 +68,7 @@ def _add_odd_line(slug: str, line: str, what: str, requirement: str, choice: tup
         client = context.connect()
         client.send_line(context.filled(line))
         status = client.status(*codes)
-        context.observe(f"answered {status}")
+        context.observe(Message("answered {status}", status=status))
         if status.code == 0:
             client.size()
         client.in_step()
@@ -108,7 +109,7 @@ def odd_lines_no_199(context: ScenarioContext) -> None:
             continue
         for line, _, status in readable_answers(context, [context.filled(row[1]).encode()]):
             if status.code == 199:  # noqa: PLR2004  (a code of the protocol)
-                raise Failure(Kind.STATUS, f"100, 101, 200 or 201 for {escape(line)}", str(status))
+                raise Failure(Kind.STATUS, Message("100, 101, 200 or 201 for {line}", line=escape(line)), str(status))
 
 
 _FOREIGN = (
@@ -135,7 +136,7 @@ def _add_foreign(slug: str, line: bytes, what: str) -> None:
         client = context.connect()
         client.send_line(line)
         status = require_readable(client, 101, 200, 201, 202)
-        context.observe(f"answered {status}")
+        context.observe(Message("answered {status}", status=status))
         client.in_step()
 
     @chapter.play(
@@ -202,4 +203,4 @@ def unfinished_line(context: ScenarioContext) -> None:
     client.send(b"get_file_listing")
     client.half_close()
     answer = client.read_rest()
-    context.observe(f"answered with {len(answer)} bytes" if answer else "discarded")
+    context.observe(Message("answered with {count} bytes", count=len(answer)) if answer else Message("discarded"))

@@ -10,6 +10,7 @@ from conformance.client.client import CODES
 from conformance.client.recording import escape
 from conformance.diagnosis import lines as causes
 from conformance.failures import Failure
+from conformance.language import Message
 from conformance.model.scenario import Cause, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
@@ -19,10 +20,10 @@ _UNKNOWN: Final = "{unknown}"
 
 _ASKED: Final = (
     ("get_file_listing", "get_file_listing"),
-    ("an unknown command", _UNKNOWN),
-    ("a command without its arguments", "get_slice"),
-    ("a file that does not exist", f"get_metadata {_MISSING}"),
-    ("a LF inside a line", "qui\nt"),
+    (Message("an unknown command"), _UNKNOWN),
+    (Message("a command without its arguments"), "get_slice"),
+    (Message("a file that does not exist"), f"get_metadata {_MISSING}"),
+    (Message("a LF inside a line"), "qui\nt"),
     ("quit", "quit"),
 )
 """Commands that need no particular files."""
@@ -35,11 +36,11 @@ def _first_lines(context: ScenarioContext) -> list[tuple[str, bytes]]:
     found = []
     asked = list(_ASKED)
     if context.fixtures.has("text"):
-        asked.insert(-1, ("a slice past the end", "get_slice {text} {text.size} 1"))
+        asked.insert(-1, (Message("a slice past the end"), "get_slice {text} {text.size} 1"))
     for what, command in asked:
         client = context.connect()
         client.send_line(context.filled(command))
-        found.append((what, client.status_line("a status line")))
+        found.append((what, client.status_line(Message("a status line"))))
     return found
 
 
@@ -53,7 +54,9 @@ def status_line(context: ScenarioContext) -> None:
     """Cause every kind of reply, and check its first line."""
     for what, line in _first_lines(context):
         if not _STATUS.fullmatch(line):
-            raise Failure(Kind.MALFORMED, f"a status line in reply to {what}: CODE SP TEXT CR LF", escape(line))
+            raise Failure(
+                Kind.MALFORMED, Message("a status line in reply to {what}: CODE SP TEXT CR LF", what=what), escape(line)
+            )
 
 
 @chapter.play(
@@ -64,13 +67,17 @@ def status_line(context: ScenarioContext) -> None:
 )
 def known_codes(context: ScenarioContext) -> None:
     """Cause every kind of reply, and check only its code."""
-    expected = "one of the codes " + ", ".join(map(str, CODES))
+    expected = Message("one of the codes {codes}", codes=", ".join(map(str, CODES)))
     for what, line in _first_lines(context):
         found = re.match(rb"[0-9]{1,9}", line)
         if found is None:
-            raise Failure(Kind.MALFORMED, f"{expected}, in reply to {what}", escape(line))
+            raise Failure(
+                Kind.MALFORMED, Message("{expected}, in reply to {what}", expected=expected, what=what), escape(line)
+            )
         if int(found[0]) not in CODES:
-            raise Failure(Kind.STATUS, f"{expected}, in reply to {what}", escape(line))
+            raise Failure(
+                Kind.STATUS, Message("{expected}, in reply to {what}", expected=expected, what=what), escape(line)
+            )
 
 
 @chapter.play(
@@ -92,7 +99,9 @@ def has_text(context: ScenarioContext) -> None:
     """Check every status line for a space and some text."""
     for what, line in _first_lines(context):
         if not re.fullmatch(rb"[0-9]+ .+", line, re.DOTALL):
-            raise Failure(Kind.MALFORMED, f"a code, a space and a text in reply to {what}", escape(line))
+            raise Failure(
+                Kind.MALFORMED, Message("a code, a space and a text in reply to {what}", what=what), escape(line)
+            )
 
 
 @chapter.play("replies.texts", "HFTP-2.4", "Which texts the status lines contain")
@@ -114,7 +123,7 @@ def client_first(context: ScenarioContext) -> None:
     context.await_accepted()
     client.send_line("quit")
     client.status(0)
-    client.read_end("the end of the stream after quit")
+    client.read_end(Message("the end of the stream after quit"))
 
 
 for _slug, _line, _codes, _what in (

@@ -7,6 +7,7 @@ from conformance.client.recording import escape
 from conformance.diagnosis import controls
 from conformance.diagnosis import lines as causes
 from conformance.failures import Failure, Unsupported
+from conformance.language import Message
 from conformance.model.scenario import Cause, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
@@ -70,9 +71,9 @@ def closes_199(context: ScenarioContext) -> None:
     client = context.connect()
     client.send_line(b"get_slice %b 0 1" % context.fixture("unreadable").name)
     if client.status(199, 200, 201, 202, 203).code != 199:  # noqa: PLR2004  (a code of the protocol)
-        message = "the server does not answer with 199 for an unreadable file"
+        message = Message("the server does not answer with 199 for an unreadable file")
         raise Unsupported(message)
-    client.read_end("the end of the stream after 199")
+    client.read_end(Message("the end of the stream after 199"))
 
 
 for _slug, _line, _codes, _what in (
@@ -140,7 +141,7 @@ def goes_on_long(context: ScenarioContext) -> None:
     client.send_line(b"get_metadata " + text.name)
     client.status(0)
     if (size := client.size()) != text.size:
-        raise Failure(Kind.BODY, f"the size {text.size}", str(size))
+        raise Failure(Kind.BODY, Message("the size {size}", size=text.size), str(size))
     client.finish()
 
 
@@ -169,7 +170,7 @@ def _add_arrival(slug: str, first: bytes, code: int, what: str, dialects: tuple[
             unread = _unread(context)
             client.send(first + unread * (kib * 1024 // len(unread)))
             client.status(code)
-            client.read_end(f"the end of the stream after {code}")
+            client.read_end(Message("the end of the stream after {code}", code=code))
 
 
 _add_arrival("100", b"qui\nt\r\n", 100, "A bad line end")
@@ -199,7 +200,7 @@ def arrives_behind_others(context: ScenarioContext) -> None:
     for _ in range(count):
         client.status(201, 202)
     client.status(100)
-    client.read_end("the end of the stream after 100")
+    client.read_end(Message("the end of the stream after 100"))
 
 
 @chapter.play(
@@ -214,4 +215,4 @@ def arrives_behind_others_quit(context: ScenarioContext) -> None:
     for _ in range(count):
         client.status(201, 202)
     client.status(0)
-    client.read_end("the end of the stream after quit")
+    client.read_end(Message("the end of the stream after quit"))

@@ -4,6 +4,7 @@ from typing import Final
 
 from conformance.diagnosis import commands as causes
 from conformance.failures import Failure
+from conformance.language import Message
 from conformance.model.scenario import DESTRUCTIVE, EXCLUSIVE, Cause, Chapter, Kind, ScenarioContext
 from conformance.scenarios.answering import COMMANDS, survive
 
@@ -181,9 +182,9 @@ def _ask_unreadable(context: ScenarioContext, line: bytes) -> None:
     client.send_line(line)
     if context.dialect == "2026":
         client.status(199)
-        client.read_end("the end of the stream after 199")
+        client.read_end(Message("the end of the stream after 199"))
     else:
-        context.observe(f"answered {client.status()}")
+        context.observe(Message("answered {status}", status=client.status()))
 
 
 @chapter.play(
@@ -249,12 +250,16 @@ def unreadable_directory(context: ScenarioContext) -> None:
         client = context.connect()
         client.send_line("get_file_listing")
         if context.dialect != "2026":
-            context.observe(f"answered {client.status()}")
+            context.observe(Message("answered {status}", status=client.status()))
         elif client.status(0, 199).code == 0:
             names = client.listing()
             if context.fixture("text").name not in names:
-                raise Failure(Kind.BODY, "199, or the listing from before", f"a listing of {len(names)} names")
-            context.observe("the server keeps its directory open")
+                raise Failure(
+                    Kind.BODY,
+                    Message("199, or the listing from before"),
+                    Message("a listing of {count} names", count=len(names)),
+                )
+            context.observe(Message("the server keeps its directory open"))
             client.finish()
         else:
-            client.read_end("the end of the stream after 199")
+            client.read_end(Message("the end of the stream after 199"))

@@ -6,6 +6,7 @@ from conformance.client.client import CODES
 from conformance.client.recording import escape
 from conformance.diagnosis import commands as causes
 from conformance.failures import Failure
+from conformance.language import Message
 from conformance.model.scenario import Cause, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
@@ -30,7 +31,7 @@ def _helped(context: ScenarioContext) -> list[bytes]:
 def help_form(context: ScenarioContext) -> None:
     """Send help, and one more command."""
     if not _helped(context):
-        raise Failure(Kind.BODY, "the names of the commands", "none")
+        raise Failure(Kind.BODY, Message("the names of the commands"), Message("none"))
 
 
 @chapter.play(
@@ -51,7 +52,9 @@ def help_complete(context: ScenarioContext) -> None:
     for name in _NAMES:
         if names.count(name) != 1:
             got = b", ".join(names)
-            raise Failure(Kind.BODY, f"the line {name.decode()} once", escape(got) or "no names")
+            raise Failure(
+                Kind.BODY, Message("the line {name} once", name=name.decode()), escape(got) or Message("no names")
+            )
 
 
 @chapter.play(

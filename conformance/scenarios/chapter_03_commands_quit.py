@@ -4,6 +4,7 @@ from typing import Final
 
 from conformance.diagnosis import commands as causes
 from conformance.diagnosis.lines import SEARCHED_FIRST
+from conformance.language import Message
 from conformance.model.scenario import Cause, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
@@ -119,7 +120,7 @@ def quit_behind_slice(context: ScenarioContext) -> None:
     client.status(0)
     client.slice(file.content, 0, file.size)
     client.status(0)
-    client.read_end("the end of the stream after quit")
+    client.read_end(Message("the end of the stream after quit"))
 
 
 @chapter.play(
@@ -141,4 +142,4 @@ def quit_behind_many(context: ScenarioContext) -> None:
     for _ in range(count):
         client.status(202)
     client.status(0)
-    client.read_end("the end of the stream after quit")
+    client.read_end(Message("the end of the stream after quit"))

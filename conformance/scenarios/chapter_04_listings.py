@@ -11,6 +11,7 @@ from conformance.diagnosis import files as causes
 from conformance.failures import Failure, Incomplete
 from conformance.fixtures.interrupts import uninterrupted
 from conformance.fixtures.safe_directory import Directory
+from conformance.language import Message
 from conformance.model.scenario import EXCLUSIVE, Cause, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
@@ -28,8 +29,16 @@ def list_files(client: Client) -> list[bytes]:
 def _require_once(names: list[bytes], wanted: bytes) -> None:
     """Require that a name is listed exactly once."""
     if (count := names.count(wanted)) != 1:
-        others = f"{len(names)} other lines, the first: {escape(names[0])}" if names else "no names"
-        raise Failure(Kind.BODY, f"the line {escape(wanted)} once", f"it {count} times" if count else others)
+        others = (
+            Message("{count} other lines, the first: {names}", count=len(names), names=escape(names[0]))
+            if names
+            else Message("no names")
+        )
+        raise Failure(
+            Kind.BODY,
+            Message("the line {wanted} once", wanted=escape(wanted)),
+            Message("it {count} times", count=count) if count else others,
+        )
 
 
 @chapter.play(
@@ -44,8 +53,8 @@ def form(context: ScenarioContext) -> None:
     client = context.connect()
     names = list_files(client)
     if context.fixture("text").name not in names:
-        got = escape(b"".join(name + b"\r\n" for name in names[:3])) or "no names"
-        raise Failure(Kind.BODY, f"the line {escape(context.fixture('text').name)}", got)
+        got = escape(b"".join(name + b"\r\n" for name in names[:3])) or Message("no names")
+        raise Failure(Kind.BODY, Message("the line {name}", name=escape(context.fixture("text").name)), got)
     client.in_step()
 
 
@@ -85,14 +94,18 @@ def empty_directory(context: ScenarioContext) -> None:
     with context.fixtures.emptied():
         client = context.connect()
         if names := list_files(client):
-            raise Failure(Kind.BODY, "no names", f"{len(names)}, the first: {escape(names[0])}")
+            raise Failure(
+                Kind.BODY,
+                Message("no names"),
+                Message("{count}, the first: {names}", count=len(names), names=escape(names[0])),
+            )
         client.send_line(context.words.unknown)
         try:
             client.status(200, 201, 202)
         except Failure as failure:
             if failure.kind is Kind.MALFORMED and not failure.got:
-                expected = "one empty line, and then the reply to the next command"
-                raise Failure(Kind.EXTRA, expected, "a second empty line") from failure
+                expected = Message("one empty line, and then the reply to the next command")
+                raise Failure(Kind.EXTRA, expected, Message("a second empty line")) from failure
             raise
         client.finish()
 
@@ -112,7 +125,7 @@ def one_file(context: ScenarioContext) -> None:
         client = context.connect()
         names = list_files(client)
         if names != [name]:
-            raise Failure(Kind.BODY, f"only {name.decode()}", escape(b", ".join(names)))
+            raise Failure(Kind.BODY, Message("only {name}", name=name.decode()), escape(b", ".join(names)))
         client.in_step()
 
 
@@ -158,7 +171,11 @@ def no_doubles(context: ScenarioContext) -> None:
     """Count the names."""
     counts = Counter(list_files(context.connect()))
     if doubled := sorted(name for name, count in counts.items() if count > 1):
-        raise Failure(Kind.BODY, "each name once", f"{escape(doubled[0])} {counts[doubled[0]]} times")
+        raise Failure(
+            Kind.BODY,
+            Message("each name once"),
+            Message("{name} {count} times", name=escape(doubled[0]), count=counts[doubled[0]]),
+        )
 
 
 @chapter.play("listings.twice", "HFTP-4.3", "Listings of an unchanged directory are the same", needs=["own-files"])
@@ -170,7 +187,11 @@ def twice(context: ScenarioContext) -> None:
     for other in (second, third):
         if other != first:
             changed = sorted((first - other) + (other - first))
-            raise Failure(Kind.BODY, "the same names in each listing", f"a difference: {escape(changed[0])}")
+            raise Failure(
+                Kind.BODY,
+                Message("the same names in each listing"),
+                Message("a difference: {changed}", changed=escape(changed[0])),
+            )
 
 
 @contextlib.contextmanager
@@ -193,7 +214,7 @@ def _put_all(served: Directory, names: list[bytes], original: bytes) -> None:
         for name in names:
             _put(served, name, original)
     except OSError as error:
-        message = f"cannot create {len(names)} files: {error.strerror}"
+        message = Message("cannot create {count} files: {strerror}", count=len(names), strerror=error.strerror)
         raise Incomplete(message) from error
 
 
@@ -225,10 +246,14 @@ def _add_many(slug: str, title: str, number: int, suffix: str, size: int = 0) ->
             found = set(listed)
             missing = [name for name in names if name not in found]
             if missing:
-                got = f"{len(names) - len(missing)} of them, without {escape(missing[0])}"
-                raise Failure(Kind.BODY, f"{len(names)} names", got)
+                got = Message(
+                    "{count} of them, without {missing}", count=len(names) - len(missing), missing=escape(missing[0])
+                )
+                raise Failure(Kind.BODY, Message("{count} names", count=len(names)), got)
             if len(listed) != len(found):
-                raise Failure(Kind.BODY, "each name once", f"{len(listed) - len(found)} names twice")
+                raise Failure(
+                    Kind.BODY, Message("each name once"), Message("{count} names twice", count=len(listed) - len(found))
+                )
             client.in_step()
 
 
@@ -253,10 +278,18 @@ def fresh(context: ScenarioContext) -> None:
     client = context.connect()
     for _ in range(2):
         if name in list_files(client):
-            raise Failure(Kind.BODY, f"a listing without {name.decode()}, which does not exist", "a listing with it")
+            raise Failure(
+                Kind.BODY,
+                Message("a listing without {name}, which does not exist", name=name.decode()),
+                Message("a listing with it"),
+            )
         with context.fixtures.added({name: b"fresh"}):
             _require_once(list_files(client), name)
     if name in list_files(client):
-        raise Failure(Kind.BODY, f"a listing without {name.decode()}, which was removed", "a listing with it")
+        raise Failure(
+            Kind.BODY,
+            Message("a listing without {name}, which was removed", name=name.decode()),
+            Message("a listing with it"),
+        )
     with context.fixtures.added({name: b"fresh"}):
         _require_once(list_files(context.connect()), name)

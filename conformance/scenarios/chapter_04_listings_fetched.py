@@ -6,6 +6,7 @@ from conformance.client.client import Client
 from conformance.client.recording import escape
 from conformance.diagnosis import files as causes
 from conformance.failures import Failure, Incomplete
+from conformance.language import Message
 from conformance.model.scenario import Chapter, Kind, ScenarioContext
 from conformance.scenarios.chapter_04_listings import list_files
 
@@ -22,20 +23,24 @@ def _require_fetchable(client: Client, name: bytes) -> bool:
     """
     may_be_unreadable = client.dialect != "2026"
     if b" " in name or not name:
-        raise Failure(Kind.BODY, "names that are valid arguments", f"{escape(name)}, which has a space")
+        raise Failure(
+            Kind.BODY,
+            Message("names that are valid arguments"),
+            Message("{name}, which has a space", name=escape(name)),
+        )
     client.send_line(b"get_metadata " + name)
     status = client.status()
     if status.code == 199 and may_be_unreadable:  # noqa: PLR2004  (a code of the protocol)
         return False
     if status.code != 0:
-        raise Failure(Kind.STATUS, f"0 for {escape(name)}, which is listed", str(status))
+        raise Failure(Kind.STATUS, Message("0 for {name}, which is listed", name=escape(name)), str(status))
     size = client.size()
     client.send_line(b"get_slice %b 0 %d" % (name, min(size, 10)))
     status = client.status()
     if status.code == 199 and may_be_unreadable:  # noqa: PLR2004  (a code of the protocol)
         return False
     if status.code != 0:
-        raise Failure(Kind.STATUS, f"0 for a slice of {escape(name)}, which is listed", str(status))
+        raise Failure(Kind.STATUS, Message("0 for a slice of {name}, which is listed", name=escape(name)), str(status))
     client.slice(None, 0, min(size, 10))
     return True
 
@@ -52,7 +57,7 @@ def all_fetchable(context: ScenarioContext) -> None:
     client = context.connect()
     names = list_files(client)
     if not names:
-        message = "the listing is empty"
+        message = Message("the listing is empty")
         raise Incomplete(message)
     is_open = True
     for name in names if len(names) <= _ASKED_NAMES else context.random.sample(names, _ASKED_NAMES):
@@ -87,10 +92,12 @@ for _key, _what in (
         found = [name for name in list_files(client) if name in wanted]
         for name in found:
             if not _require_fetchable(client, name):
-                context.observe(f"listed, but unreadable: {escape(name)}")
+                context.observe(Message("listed, but unreadable: {name}", name=escape(name)))
                 return
         client.in_step()
-        context.observe(f"listed and fetchable: {escape(found[0])}" if found else "not listed")
+        context.observe(
+            Message("listed and fetchable: {found}", found=escape(found[0])) if found else Message("not listed")
+        )
 
 
 # --- Choices of the server ---------------------------------------------------------------------------
@@ -101,14 +108,14 @@ def order(context: ScenarioContext) -> None:
     """Compare the order with common ones."""
     names = list_files(context.connect())
     for what, usual in (
-        ("by their bytes", sorted(names)),
-        ("case-insensitively", sorted(names, key=bytes.lower)),
-        ("in reverse", sorted(names, reverse=True)),
+        (Message("by their bytes"), sorted(names)),
+        (Message("case-insensitively"), sorted(names, key=bytes.lower)),
+        (Message("in reverse"), sorted(names, reverse=True)),
     ):
         if names == usual:
-            context.observe(f"sorted {what}")
+            context.observe(Message("sorted {what}", what=what))
             return
-    context.observe("in no particular order")
+    context.observe(Message("in no particular order"))
 
 
 @chapter.play(
@@ -121,6 +128,6 @@ def dot_files(context: ScenarioContext) -> None:
     """Search the listing for one, and request it."""
     name = context.fixture("hidden").name
     client = context.connect()
-    context.observe("listed" if name in list_files(client) else "not listed")
+    context.observe(Message("listed") if name in list_files(client) else Message("not listed"))
     client.send_line(b"get_metadata " + name)
     context.observe(f"get_metadata: {client.status()}")

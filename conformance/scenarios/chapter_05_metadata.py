@@ -7,6 +7,7 @@ from conformance.diagnosis import files as causes
 from conformance.failures import Failure, Incomplete
 from conformance.fixtures.base import SERVABLE
 from conformance.fixtures.content import InMemory
+from conformance.language import Message
 from conformance.model.scenario import EXCLUSIVE, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()
@@ -127,7 +128,7 @@ def agrees_with_slices(context: ScenarioContext) -> None:
             client = context.connect()
         agreed += _agrees(client, name)
     if not agreed:
-        message = "no listed file can be read"
+        message = Message("no listed file can be read")
         raise Incomplete(message)
     if client.latest is None or not client.latest.is_fatal:
         client.finish()
@@ -182,7 +183,7 @@ for _slug, _what, _before, _after in (
     def _check(client: Client, name: bytes, data: bytes) -> None:
         """Compare size, content and end with those of the file."""
         if (size := _size_of(client, name)) != len(data):
-            raise Failure(Kind.BODY, f"the size {len(data)} after the change", str(size))
+            raise Failure(Kind.BODY, Message("the size {count} after the change", count=len(data)), str(size))
         fetch(client, name, 0, len(data), InMemory(data))
         client.send_line(b"get_slice %b 0 %d" % (name, len(data) + 1))
         client.status(203)
@@ -203,10 +204,10 @@ def replaced(context: ScenarioContext) -> None:
     with context.fixtures.added({name: b"the old one", other: b"the new one, which is longer"}):
         client = context.connect()
         if (size := _size_of(client, name)) != len(b"the old one"):
-            raise Failure(Kind.BODY, "the size 11", str(size))
+            raise Failure(Kind.BODY, Message("the size 11"), str(size))
         context.fixtures.served.rename(other, name)
         if (size := _size_of(client, name)) != len(b"the new one, which is longer"):
-            raise Failure(Kind.BODY, "the size 28 after the change", str(size))
+            raise Failure(Kind.BODY, Message("the size 28 after the change"), str(size))
         fetch(client, name, 0, 28, InMemory(b"the new one, which is longer"))
         client.finish()
 
@@ -228,7 +229,7 @@ def removed(context: ScenarioContext) -> None:
         client.status(202)
         with context.fixtures.added({name: b"here"}):
             if (size := _size_of(client, name)) != len(b"here"):
-                raise Failure(Kind.BODY, "the size 4", str(size))
+                raise Failure(Kind.BODY, Message("the size 4"), str(size))
     client.send_line(b"get_slice %b 0 1" % name)
     client.status(202)
     client.finish()

@@ -4,6 +4,7 @@ from typing import Final
 
 from conformance.client.client import fetch
 from conformance.diagnosis import slices as causes
+from conformance.language import Message
 from conformance.model.causes import CauseSpec
 from conformance.model.scenario import EXCLUSIVE, Chapter, Kind, ScenarioContext
 from conformance.scenarios.chapter_06_slices import check_parts
@@ -76,7 +77,10 @@ def wrapping(context: ScenarioContext) -> None:
     """Request a whole file, and count the lines."""
     file = context.fixture("medium")
     lines = fetch(context.connect(), file.name, 0, file.size, file.content).lines
-    context.observe(f"{file.size} bytes are sent on {lines} line{'s' * (lines != 1)}")
+    if lines == 1:
+        context.observe(Message("{size} bytes are sent on 1 line", size=file.size))
+    else:
+        context.observe(Message("{size} bytes are sent on {lines} lines", size=file.size, lines=lines))
 
 
 for _key, _what in (("bytes", "longer than 76 characters"), ("medium", "of any length")):

@@ -2,6 +2,7 @@
 
 from conformance.client.client import fetch
 from conformance.diagnosis import slices as causes
+from conformance.language import Message
 from conformance.model.scenario import DESTRUCTIVE, EXCLUSIVE, Chapter, ScenarioContext
 
 chapter = Chapter()
@@ -97,7 +98,7 @@ def _leave(context: ScenarioContext, how: str, read_bytes: int) -> None:
     client = context.connect(receive_buffer_bytes=65_536)
     client.send_line(b"get_slice %b 0 %d" % (file.name, file.size))
     if read_bytes:
-        client.read(min(read_bytes, file.size), "the beginning of a slice")
+        client.read(min(read_bytes, file.size), Message("the beginning of a slice"))
     if how == "reset":
         client.reset()
     else:

@@ -8,6 +8,7 @@ from typing import Final
 
 from conformance.diagnosis import numbers as causes
 from conformance.failures import Failure
+from conformance.language import Message
 from conformance.model.causes import CauseSpec
 from conformance.model.scenario import Chapter, Kind, ScenarioContext
 
@@ -130,7 +131,7 @@ def _add_zeros(slug: str, requirement: str, words: tuple[bytes, bytes], codes: t
         if status.code == 0:
             client.slice(text.content, int(words[0][-9:]), int(words[1][-9:]))
         client.in_step()
-        context.observe(f"answered {status}")
+        context.observe(Message("answered {status}", status=status))
 
 
 _add_zeros(
@@ -231,7 +232,13 @@ def exact_at_the_edge(context: ScenarioContext) -> None:
             wanted = 0 if offset + size <= text.size else 203
             status = client.status()
             if status.code != wanted:
-                expected = f"{wanted} for OFFSET {offset} and SIZE {size} in a file of {text.size} bytes"
+                expected = Message(
+                    "{wanted} for OFFSET {offset} and SIZE {size} in a file of {length} bytes",
+                    wanted=wanted,
+                    offset=offset,
+                    size=size,
+                    length=text.size,
+                )
                 raise Failure(Kind.STATUS, expected, str(status))
             if wanted == 0:
                 client.slice(text.content, offset, size)

@@ -15,12 +15,13 @@ from conformance.diagnosis import files as causes
 from conformance.failures import Failure, Incomplete
 from conformance.fixtures.base import Fixture
 from conformance.fixtures.safe_directory import Directory
+from conformance.language import Message
 from conformance.model.scenario import EXCLUSIVE, Chapter, Kind, ScenarioContext
 from conformance.scenarios.answering import COMMANDS, readable_answers, readable_sizes
 
 chapter = Chapter()
 
-_REFUSALS: Final = "an error status (201, 202 or 101)"
+_REFUSALS: Final = Message("an error status (201, 202 or 101)")
 _SHOWN_BYTES: Final = 40
 
 
@@ -35,8 +36,9 @@ def require_refusals(context: ScenarioContext, lines: Iterable[bytes]) -> None:
         if status.code == 0:
             following = _following(client)
             _require_distinction(context, line)
-            got = f"{status}, followed by {following}"
-            raise Failure(Kind.STATUS, f"{_REFUSALS} for {escape(line)}", got).about(escape(line + b"\r\n"))
+            got = Message("{status}, followed by {following}", status=status, following=following)
+            expected = Message("{refusals} for {line}", refusals=_REFUSALS, line=escape(line))
+            raise Failure(Kind.STATUS, expected, got).about(escape(line + b"\r\n"))
 
 
 def _require_distinction(context: ScenarioContext, line: bytes) -> None:
@@ -45,7 +47,9 @@ def _require_distinction(context: ScenarioContext, line: bytes) -> None:
     control = command % context.words.missing
     for _, _, status in readable_answers(context, [control]):
         if status.code == 0:
-            message = f"the server also answers {escape(control)} with 0, although that file does not exist"
+            message = Message(
+                "the server also answers {control} with 0, although that file does not exist", control=escape(control)
+            )
             raise Incomplete(message)
 
 
@@ -53,7 +57,7 @@ def _following(client: Client) -> str:
     """Return the beginning of the data after a status line, escaped for a report."""
     client.half_close()
     with contextlib.suppress(Failure):
-        for piece in client.read_pieces(_SHOWN_BYTES, "more data"):
+        for piece in client.read_pieces(_SHOWN_BYTES, Message("more data")):
             return escape(piece[:_SHOWN_BYTES])
     return "nothing"
 
@@ -148,7 +152,7 @@ _ESCAPES: Final[tuple[tuple[str, str, _Names], ...]] = (
 def secret_of(context: ScenarioContext) -> Fixture:
     """Return the secret file outside the directory; raise Incomplete if there is none."""
     if context.fixtures.secret is None:
-        message = "needs a file outside the served directory (--serve, or --fixtures DIR)"
+        message = Message("needs a file outside the served directory (--serve, or --fixtures DIR)")
         raise Incomplete(message)
     return context.fixtures.secret
 
@@ -243,7 +247,7 @@ def made(directory: Directory, name: bytes, make: Callable[[], object]) -> Itera
     try:
         make()
     except OSError as error:
-        message = f"cannot create {os.fsdecode(name)}: {error.strerror}"
+        message = Message("cannot create {name}: {strerror}", name=os.fsdecode(name), strerror=error.strerror)
         raise Incomplete(message) from error
     try:
         yield
@@ -276,7 +280,11 @@ def known_files(context: ScenarioContext) -> None:
     names = [way + (file.replace(b"/", b"%2f") if b"%2f" in way else file) for file in absent for way in _WAYS_UP]
     for line, size, status in readable_sizes(context, (b"get_metadata " + name for name in names)):
         if status.code == 0 and size:
-            raise Failure(Kind.STATUS, f"{_REFUSALS} for {escape(line)}", f"{status}, with the size {size}")
+            raise Failure(
+                Kind.STATUS,
+                Message("{refusals} for {line}", refusals=_REFUSALS, line=escape(line)),
+                Message("{status}, with the size {size}", status=status, size=size),
+            )
 
 
 chapter.transcript(

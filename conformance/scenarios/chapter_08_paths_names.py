@@ -7,6 +7,7 @@ from conformance.client.client import Client, fetch
 from conformance.client.recording import escape
 from conformance.diagnosis import files as causes
 from conformance.failures import Failure, Incomplete
+from conformance.language import Message
 from conformance.model.scenario import DESTRUCTIVE, EXCLUSIVE, Chapter, Kind, ScenarioContext
 from conformance.scenarios.answering import COMMANDS, answers, ask_directory, refusals_of_directory
 from conformance.scenarios.chapter_08_paths import made
@@ -60,7 +61,7 @@ def _add_directory(slug: str, what: str, names: Sequence[bytes], *, is_outside: 
             client.quit_and_close()
             allowed = refusals_of_directory(context, line)
             if status.code not in allowed or (is_outside and status.code == 0):
-                raise Failure(Kind.STATUS, f"201 or 202 for {escape(line)}", str(status))
+                raise Failure(Kind.STATUS, Message("201 or 202 for {line}", line=escape(line)), str(status))
 
     refused.__doc__ = f"Request it: {what}. Before 2026 any status passes{' except 0' * is_outside}."
 
@@ -89,7 +90,7 @@ def fifo(context: ScenarioContext) -> None:
         try:
             for line, client, status in answers(context, (command % name for command in COMMANDS[::2])):
                 if status.code == 0 and line.startswith(b"get_slice"):
-                    raise Failure(Kind.STATUS, f"201 or 202 for {escape(line)}", str(status))
+                    raise Failure(Kind.STATUS, Message("201 or 202 for {line}", line=escape(line)), str(status))
                 if status.code == 0:
                     client.size()
         finally:
@@ -171,7 +172,7 @@ def case(context: ScenarioContext) -> None:
     with context.fixtures.added(files):
         served = context.fixtures.served
         if any(served.read(name, len(data) + 1) != data for name, data in files.items()):
-            message = "needs a case-sensitive file system"
+            message = Message("needs a case-sensitive file system")
             raise Incomplete(message)
         client = context.connect()
         for name, data in files.items():
@@ -184,10 +185,10 @@ def _require_whole(client: Client, name: bytes, data: bytes) -> None:
     client.send_line(b"get_metadata " + name)
     client.status(0, cause=f"the name {escape(name)} is refused or not found")
     if (size := client.size()) != len(data):
-        raise Failure(Kind.BODY, f"the size {len(data)} for {escape(name)}", str(size))
+        raise Failure(Kind.BODY, Message("the size {count} for {name}", count=len(data), name=escape(name)), str(size))
     got = fetch(client, name, 0, len(data)).data
     if got != data:
-        raise Failure(Kind.BODY, f"the bytes of {escape(name)}", escape(got))
+        raise Failure(Kind.BODY, Message("the bytes of {name}", name=escape(name)), escape(got))
 
 
 # --- Names that may work -----------------------------------------------------------------------------
@@ -197,7 +198,8 @@ def _report(context: ScenarioContext, names: Iterable[bytes]) -> None:
     """Request sizes, and report the replies."""
     for line, client, status in answers(context, (b"get_metadata " + name for name in names)):
         name = line.partition(b" ")[2]
-        context.observe(f"{escape(name)}: {f'served, {client.size()} bytes' if status.code == 0 else status}")
+        served = Message("served, {size} bytes", size=client.size()) if status.code == 0 else str(status)
+        context.observe(Message("{name}: {served}", name=escape(name), served=served))
 
 
 def _add_choice(slug: str, requirement: str, title: str, key: str, names: Callable[[bytes], Sequence[bytes]]) -> None:

@@ -4,6 +4,7 @@ from typing import Final
 
 from conformance.client.client import Client, replies
 from conformance.diagnosis import lines as causes
+from conformance.language import Message
 from conformance.model.scenario import DESTRUCTIVE, Chapter, Kind, ScenarioContext
 from conformance.scenarios.answering import require_readable, require_served
 
@@ -80,7 +81,7 @@ def name_in_pieces(context: ScenarioContext) -> None:
         client.send(sent[start:end])
         client.await_read()
     replies(client, (202, 200, 0))
-    client.read_end("the end of the stream after quit")
+    client.read_end(Message("the end of the stream after quit"))
 
 
 @chapter.play(
@@ -106,7 +107,7 @@ for _slug, _size, _what in (("name-64-kib", 64 * KIB, "64 KiB"), ("name-1-mib", 
         """Request its size, and report the reply."""
         client = context.connect()
         client.send_line(b"get_metadata " + b"n" * size)
-        context.observe(f"answered {client.status(101, 201, 202)}")
+        context.observe(Message("answered {status}", status=client.status(101, 201, 202)))
         client.in_step()
 
     chapter.play(f"lengths.{_slug}", "HFTP-9.4", f"A name of {_what}: which status the server sends")(_play)
@@ -145,7 +146,7 @@ def _add_line(slug: str, what: str, line: bytes, codes: tuple[int, ...]) -> None
     def answered(context: ScenarioContext) -> None:
         client = context.connect()
         client.send(line)
-        context.observe(f"answered {require_readable(client, *codes)}")
+        context.observe(Message("answered {status}", status=require_readable(client, *codes)))
         client.in_step()
 
     answered.__doc__ = f"Send it, and one more command. {what}."

@@ -11,6 +11,7 @@ from typing import Final
 from conformance.client.client import Client, fetch
 from conformance.diagnosis import controls
 from conformance.failures import Failure
+from conformance.language import Message
 from conformance.model.causes import Cause, CauseSpec
 from conformance.model.scenario import DESTRUCTIVE, Chapter, Kind, ScenarioContext
 
@@ -65,7 +66,7 @@ def two_at_once(context: ScenarioContext) -> None:
         second.status(202)
         first.status(0)
         if (size := first.size()) != text.size:
-            raise Failure(Kind.BODY, f"the size {text.size}", str(size))
+            raise Failure(Kind.BODY, Message("the size {size}", size=text.size), str(size))
     first.finish()
     second.finish()
 
@@ -103,7 +104,7 @@ def fatal_of_one(context: ScenarioContext) -> None:
     second.await_read()
     third.send(b"qui\nt\r\n")
     third.status(100)
-    third.read_end("the end of the stream after 100")
+    third.read_end(Message("the end of the stream after 100"))
     second.send(b"data\r\n")
     second.status(201)
     for client in (first, second):

@@ -5,6 +5,7 @@ from typing import Final
 
 from conformance.client.client import Client
 from conformance.failures import Incomplete
+from conformance.language import Message
 from conformance.model.causes import Cause, CauseSpec
 from conformance.model.scenario import DESTRUCTIVE, Chapter, Kind, ScenarioContext
 from conformance.scenarios.chapter_10_clients import SMALL_BUFFER_BYTES, exchange, together
@@ -45,7 +46,12 @@ def _make_room(number: int) -> None:
     wanted = number + _SPARE_DESCRIPTORS
     if soft != resource.RLIM_INFINITY and soft < wanted:
         if hard != resource.RLIM_INFINITY and hard < wanted:
-            message = f"{number} clients need {wanted} open files, and the system allows {hard} (ulimit -n)"
+            message = Message(
+                "{number} clients need {wanted} open files, and the system allows {hard} (ulimit -n)",
+                number=number,
+                wanted=wanted,
+                hard=hard,
+            )
             raise Incomplete(message)
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
@@ -134,11 +140,15 @@ def backlog(context: ScenarioContext) -> None:
     for client in clients:
         exchange(client)
     if length is None:
-        context.observe("the backlog is unknown")
+        context.observe(Message("the backlog is unknown"))
     elif length < _USUAL_BACKLOG:
         context.observe(
-            f"listen({length}): if more clients than that connect at the same moment, some wait a second or longer;"
-            f" listen({_USUAL_BACKLOG}) avoids that at no cost"
+            Message(
+                "listen({length}): if more clients than that connect at the same moment, some wait a second or longer;"
+                " listen({usual}) avoids that at no cost",
+                length=length,
+                usual=_USUAL_BACKLOG,
+            )
         )
     else:
         context.observe(f"listen({length})")
@@ -237,7 +247,7 @@ def reset_mid_reply(context: ScenarioContext) -> None:
         client = context.connect(receive_buffer_bytes=SMALL_BUFFER_BYTES)
         client.send_line(b"get_slice %b 0 %d" % (large.name, large.size))
         client.status(0)
-        client.read(1, "the beginning of the slice")
+        client.read(1, Message("the beginning of the slice"))
         if number % 2:
             client.close()
         else:

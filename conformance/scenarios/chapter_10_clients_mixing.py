@@ -7,6 +7,7 @@ from functools import partial
 from conformance.client.client import Client, fetch
 from conformance.failures import Failure
 from conformance.fixtures.base import Fixture
+from conformance.language import Message
 from conformance.model.scenario import EXCLUSIVE, Chapter, Kind, ScenarioContext
 from conformance.scenarios.chapter_10_clients import MIXED, together
 
@@ -112,7 +113,7 @@ def busy_commands(context: ScenarioContext) -> None:
         for code in order:
             client.status(code)
             if code == 0 and (size := client.size()) != text.size:
-                raise Failure(Kind.BODY, f"the size {text.size}", str(size))
+                raise Failure(Kind.BODY, Message("the size {size}", size=text.size), str(size))
         client.finish()
 
     orders = [context.random.choices(list(lines), k=500) for _ in range(4)]

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from conformance.client.address import Address, check_names, check_proxy, parse_address
 from conformance.config import Options
+from conformance.fixtures.claim import FixturesError
 from conformance.fixtures.findings import Findings
 from conformance.fixtures.interrupts import uninterrupted
 from conformance.fixtures.leftovers import remove_younger
-from conformance.fixtures.local_fixtures import FixturesError, LocalFixtures
+from conformance.fixtures.local_fixtures import LocalFixtures
 from conformance.fixtures.safe_directory import Directory
+from conformance.language import Message
 from conformance.model.activity import Activity
 from conformance.target.managed_server import Launch, ManagedServer, Start, launch
 from conformance.target.sandbox.limits import limits_for
@@ -119,7 +121,7 @@ def _private_directory(findings: Findings) -> Iterator[tuple[Path, float]]:
         try:
             private = above.make_private("hftp-conformance-")
         except OSError as error:
-            message = f"cannot make a directory in {above.path}: {error.strerror}"
+            message = Message("cannot make a directory in {path}: {strerror}", path=above.path, strerror=error.strerror)
             raise FixturesError(message) from error
         since = os.fstat(private.fileno()).st_mtime
         try:

@@ -1,6 +1,6 @@
 """Turn what is always different about a server's replies into a list of deviations, each listed once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -8,6 +8,7 @@ from conformance.client.bodies import INSTEAD
 from conformance.client.client import CODES
 from conformance.client.deviations import Deviation, Form
 from conformance.client.recording import escape
+from conformance.language import Message, both
 
 _REQUIREMENTS: Final[Mapping[str, str]] = {
     "quit": "HFTP-3.6",
@@ -68,31 +69,38 @@ class Findings:
     def deviations(self) -> Iterator[Deviation]:
         """Yield the deviations of the server, each once."""
         if self.greeting:
-            text = f"the server sends {escape(self.greeting)} when a client connects"
+            text = Message("the server sends {greeting} when a client connects", greeting=escape(self.greeting))
             yield Deviation("HFTP-2.6", text, Form.GREETING, {"connect": self.greeting})
         if self.echoes:
-            yield Deviation("HFTP-2.1", "each command line is echoed before its reply", Form.ECHO, {"line": b""})
+            yield Deviation(
+                "HFTP-2.1", Message("each command line is echoed before its reply"), Form.ECHO, {"line": b""}
+            )
         yield from self._status_lines()
         yield from self._extra()
         yield from self._substitutes()
         yield from self._ends()
         if self.is_quit_silent:
-            text = "quit has no reply: the connection only closes"
+            text = Message("quit has no reply: the connection only closes")
             yield Deviation("HFTP-3.6", text, Form.SILENT, {"quit": b""})
         if self.bare:
             first = next(part for part in _LINE_REQUIREMENTS if part in self.bare)
-            of_what = "all lines" if len(self.bare) > 1 else f"{first} lines"
-            text = f"{of_what} of replies end in a bare LF"
+            text = (
+                Message("all lines of replies end in a bare LF")
+                if len(self.bare) > 1
+                else Message("{part} lines of replies end in a bare LF", part=first)
+            )
             yield Deviation(_LINE_REQUIREMENTS[first], text, Form.BARE_LF, dict.fromkeys(self.bare, b""))
         if any(self.size_form):
             prefix, suffix = self.size_form
-            text = f"a size has {' and '.join(described(part) for part in (prefix, suffix) if part)} around its digits"
+            text = Message(
+                "a size has {what} around its digits", what=both([described(part) for part in (prefix, suffix) if part])
+            )
             yield Deviation("HFTP-5.1", text, Form.SIZE, {"prefix": prefix, "suffix": suffix})
         if self.slice_form:
             requirement = _SLICE_REQUIREMENTS.get(self.dialect, "HFTP-6.1")
             if self.slice_form.startswith("lines") and self.dialect == "2019":
                 requirement = "HFTP-6.7"
-            text = f"a slice comes {INSTEAD[self.slice_form]}"
+            text = Message("a slice comes {how}", how=INSTEAD[self.slice_form])
             yield Deviation(requirement, text, Form.SLICE, {"get_slice": self.slice_form.encode()})
 
     def _status_lines(self) -> Iterator[Deviation]:
@@ -102,7 +110,7 @@ class Findings:
         if len(set(codes)) != len(codes) or any(not line for line in self.lines):
             return
         lines = ", ".join(escape(line) for line in self.lines)
-        text = f"the status line is {lines}, which is not CODE SP TEXT"
+        text = Message("the status line is {lines}, which is not CODE SP TEXT", lines=lines)
         replies = {line.decode("latin-1"): b"%d" % code for line, code in self.lines.items()}
         yield Deviation("HFTP-2.1", text, Form.STATUS_LINE, replies)
 
@@ -115,45 +123,60 @@ class Findings:
             extras |= {reply: extra for reply in _ERRORS if reply not in asked_errors | self.stays_open}
         if len(set(extras.values())) == 1 and len(self.asked) >= _KINDS_OF_REPLIES and self.asked <= set(extras):
             extra = next(iter(extras.values()))
-            yield Deviation("HFTP-2.3", f"{described(extra)} follows each reply", Form.EXTRA, extras)
+            yield Deviation(
+                "HFTP-2.3", Message("{extra} follows each reply", extra=described(extra)), Form.EXTRA, extras
+            )
             return
         after_errors = {reply: extra for reply, extra in extras.items() if reply.isdigit()}
         for extra in dict.fromkeys(after_errors.values()):
             replies = {reply: extra for reply, own in after_errors.items() if own == extra}
-            text = f"{described(extra)} follows the status line of {_listed(sorted(set(replies) & self.asked))}"
+            text = Message(
+                "{extra} follows the status line of {replies}",
+                extra=described(extra),
+                replies=both(sorted(set(replies) & self.asked)),
+            )
             yield Deviation("HFTP-2.3", text, Form.EXTRA, replies)
         for reply, extra in extras.items():
             if not reply.isdigit():
                 requirement = _REQUIREMENTS.get(reply) or _SLICE_REQUIREMENTS.get(self.dialect, "HFTP-6.1")
                 name = "get_slice ... raw" if reply == "raw" else reply
                 yield Deviation(
-                    requirement, f"{described(extra)} follows the reply to {name}", Form.EXTRA, {reply: extra}
+                    requirement,
+                    Message("{extra} follows the reply to {name}", extra=described(extra), name=name),
+                    Form.EXTRA,
+                    {reply: extra},
                 )
 
     def _substitutes(self) -> Iterator[Deviation]:
         sent = list(self.codes.values())
         for wanted, code in self.codes.items():
             if sent.count(code) == 1:
-                text = f"the server always answers {code} where {wanted} {CODES[wanted]} belongs"
+                text = Message(
+                    "the server always answers {code} where {wanted} {name} belongs",
+                    code=code,
+                    wanted=wanted,
+                    name=CODES[wanted],
+                )
                 yield Deviation(_CODE_REQUIREMENTS[wanted], text, Form.CODE, {str(wanted): b"%d" % code})
 
     def _ends(self) -> Iterator[Deviation]:
         open_after = self.stays_open
         if "quit" in open_after:
-            yield Deviation("HFTP-3.6", "the connection stays open after quit", Form.STAYS_OPEN, {"quit": b""})
+            yield Deviation("HFTP-3.6", Message("the connection stays open after quit"), Form.STAYS_OPEN, {"quit": b""})
         if fatal := sorted(open_after - {"quit"}):
-            text = f"the connection stays open after {_listed(fatal)}"
+            text = Message("the connection stays open after {replies}", replies=both(fatal))
             yield Deviation("HFTP-2.7", text, Form.STAYS_OPEN, {"fatal": b""})
         if self.closes:
-            text = f"the connection closes after {_listed(sorted(self.closes))}"
+            text = Message("the connection closes after {replies}", replies=both(sorted(self.closes)))
             yield Deviation("HFTP-2.8", text, Form.CLOSES, dict.fromkeys(self.closes, b""))
-
-
-def _listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def described(data: bytes) -> str:
     """Return bytes for display, by name if they have one."""
-    names = {b"\r\n": "an empty line", b"\n": "a bare LF", b"\r\n\r\n": "two empty lines", b" ": "a space"}
+    names = {
+        b"\r\n": Message("an empty line"),
+        b"\n": Message("a bare LF"),
+        b"\r\n\r\n": Message("two empty lines"),
+        b" ": Message("a space"),
+    }
     return names.get(data, f'"{escape(data)}"')

@@ -8,6 +8,7 @@ from typing import Final
 
 from conformance.client.client import Client
 from conformance.failures import Failure, Incomplete
+from conformance.language import Message
 from conformance.model.context import RunContext, ScenarioContext
 from conformance.target.managed_server import ManagedServer, ServerStartError
 from conformance.target.probe import Connect
@@ -85,7 +86,7 @@ class HealthMonitor:
         context = ScenarioContext(self.run_context, is_crowded=True, wait_factor=wait_factor)
         context.allow(BUSY_SECONDS)
         try:
-            with self.run_context.activity.waiting("the server to answer"):
+            with self.run_context.activity.waiting(Message("the server to answer")):
                 yield context.connect
         finally:
             context.close()
@@ -126,7 +127,7 @@ class HealthMonitor:
         """Wait while the server is busy, for a limited time; return whether it was, where that can be observed."""
         seconds = SPIN_SECONDS / 4 if self._has_spun else BUSY_SECONDS * self._scale
         until = self.server.clock() + seconds
-        with self.run_context.activity.waiting("the server, which is busy"):
+        with self.run_context.activity.waiting(Message("the server, which is busy")):
             return self._await_idle(until)
 
     def _await_idle(self, until: float) -> bool:
@@ -174,7 +175,9 @@ class HealthMonitor:
         if state is not State.WELL:
             self.recover()
         if state is State.SPINNING:
-            self.note("the server uses a CPU while no client is connected: it keeps reading from closed connections")
+            self.note(
+                Message("the server uses a CPU while no client is connected: it keeps reading from closed connections")
+            )
         return state
 
     def restart_if_used(self) -> None:
@@ -196,12 +199,12 @@ class HealthMonitor:
         """Restart the server, or give it up; return whether it was restarted."""
         self.ends += not self.server.is_running
         if not self.server.can_restart or self.server.starts > RESTARTS:
-            self.given_up = "the server no longer serves clients"
+            self.given_up = Message("the server no longer serves clients")
             return False
         try:
             self.server.restart()
         except ServerStartError as error:
-            self.given_up = f"the server cannot be restarted: {error}"
+            self.given_up = Message("the server cannot be restarted: {error}", error=error)
             return False
         return True
 

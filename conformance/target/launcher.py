@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from conformance.language import Message
 from conformance.target.remains import Remains
 
 UNBUFFERED = "PYTHONUNBUFFERED"
@@ -76,8 +77,13 @@ class GuardedProcess:
         """Wait for the guard to exit, and end what it has left; raise TimeoutExpired."""
         status = self._guard.wait(timeout)
         if status < 0 and (left := self._remains.end()):
-            means = self._remains.means
-            self.notes.append(f"the server killed its guard; what it left was ended ({left} found {means})")
+            self.notes.append(
+                Message(
+                    "the server killed its guard; what it left was ended ({left} found {means})",
+                    left=left,
+                    means=self._remains.means,
+                )
+            )
         self._remains.close()
         return status
 

@@ -5,15 +5,18 @@ A check that connects and closes would block a sequential server that does not n
 
 import socket
 from functools import cached_property
+from time import monotonic, sleep
 from typing import Final
 
 from conformance.client.address import Address
 from conformance.client.network_namespace import OpenSocket
+from conformance.language import Message
 from conformance.target.process_tree import OwnedListener, ProcessTree, is_supported, owner_of, process_of
-from conformance.target.sockets import Listener, is_local, is_open, listeners
+from conformance.target.sockets import Listener, can_bind, is_local, is_open, listeners, resolve
 
 UNSEEN_SECONDS: Final = 1.0
 """How long only the server's own processes are watched before another process's socket may count as the server's."""
+_BIND_SECONDS: Final = 0.25
 
 
 class ListenerWatch:
@@ -113,7 +116,7 @@ class ListenerWatch:
     def holder(self) -> str:
         """Return the process that listens at the address, for display; empty if there is none."""
         found = self._at_address()
-        return (owner_of(found[0]) or "another process") if found else ""
+        return (owner_of(found[0]) or Message("another process")) if found else ""
 
     def processes(self) -> list[int]:
         """Return the server's processes; for one that ran before, what listens at the address, and its descendants."""
@@ -133,3 +136,11 @@ class ListenerWatch:
     def _at_address(self) -> list[Listener]:
         """Return what listens at the address; empty behind a proxy, which resolves names itself."""
         return listeners(self._address, self._root, self._open_socket) if self._is_direct else []
+
+
+def await_free(address: Address, deadline: float) -> None:
+    """Wait until a program can bind an address, or until a time of `monotonic`."""
+    hosts = resolve(address)
+    sleep(_BIND_SECONDS)
+    while not can_bind(address.port, hosts) and monotonic() < deadline:
+        sleep(_BIND_SECONDS)

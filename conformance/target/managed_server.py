@@ -16,15 +16,16 @@ if TYPE_CHECKING:
     from conformance.client.network_namespace import OpenSocket
 
 from conformance.client.address import Address, dial
+from conformance.language import Message
 from conformance.model.activity import Activity
+from conformance.target.failed_start import AddressInUseError, FailedStart, ServerStartError
 from conformance.target.launcher import Launch, Process, launch
-from conformance.target.listener_watch import UNSEEN_SECONDS, ListenerWatch
+from conformance.target.listener_watch import UNSEEN_SECONDS, ListenerWatch, await_free
 from conformance.target.machine_clock import MachineClock
 from conformance.target.output import ServerOutput
 from conformance.target.run_delay import RunDelay
-from conformance.target.sockets import can_bind, free_port, resolve
+from conformance.target.sockets import free_port
 from conformance.target.start_command import Start
-from conformance.target.start_errors import AddressInUseError, FailedStart, ServerStartError
 
 __all__ = ["AddressInUseError", "Launch", "ManagedServer", "Process", "ServerStartError", "Start", "launch"]
 
@@ -38,7 +39,7 @@ TIME_WAIT_SECONDS: Final = 65.0
 Linux keeps a socket in TIME_WAIT for 60 s (TCP_TIMEWAIT_LEN in include/net/tcp.h); meanwhile a server without
 SO_REUSEADDR cannot bind its port; see socket(7).
 """
-LISTENING: Final = "the server to listen"
+LISTENING: Final = Message("the server to listen")
 STOP_SECONDS: Final = 10.0
 _PORT_TRIES: Final = 5
 _POLL_SECONDS: Final = 0.005
@@ -163,7 +164,7 @@ class ManagedServer:
         Waits for a fixed port that the server cannot bind because of sockets in TIME_WAIT.
         """
         if self._start is None or self._output is None:
-            message = "the server was not started by the suite"
+            message = Message("the server was not started by the suite")
             raise ServerStartError(message)
         deadline = monotonic() + TIME_WAIT_SECONDS * self._start.timeout_scale
         with self._lock:
@@ -174,8 +175,8 @@ class ManagedServer:
                 except AddressInUseError:
                     if self._is_port_free_to_choose or monotonic() >= deadline:
                         raise
-                    with self.activity.waiting(f"{self.address} to be free again"):
-                        self._await_free_port(deadline)
+                    with self.activity.waiting(Message("{address} to be free again", address=self.address)):
+                        await_free(self.address, deadline)
                 else:
                     return
 
@@ -208,7 +209,11 @@ class ManagedServer:
         output.mark_start()
         self._watch = ListenerWatch(self.address, is_direct=not self._proxy)
         if not start.has_own_network and self._watch.note_earlier():
-            message = f"--serve: {self.address} is in use by {self._watch.holder()}: stop it, or choose another port"
+            message = Message(
+                "--serve: {address} is in use by {holder}: stop it, or choose another port",
+                address=self.address,
+                holder=self._watch.holder(),
+            )
             raise AddressInUseError(message)
         suite, self._guard_pipe = os.pipe()
         try:
@@ -218,9 +223,9 @@ class ManagedServer:
             else:
                 self._process = start.launch(words, start.cwd, suite, output.fileno())
         except OSError as error:
-            message = f"--serve: {error.strerror}: {start.cwd or start.command}"
+            message = Message("--serve: {strerror}: {cwd}", strerror=error.strerror, cwd=start.cwd or start.command)
             if start.cwd and not Path(start.cwd).is_dir():
-                message = f"--cwd: no such directory: {start.cwd}"
+                message = Message("--cwd: no such directory: {cwd}", cwd=start.cwd)
             raise ServerStartError(message) from error
         finally:
             os.close(suite)
@@ -287,7 +292,7 @@ class ManagedServer:
         failed = self._failed_start(start)
         self._end()
         kind = AddressInUseError if failed.is_address_in_use else ServerStartError
-        return kind(f"--serve: {failed.explain()}", failed.excerpt())
+        return kind(Message("--serve: {why}", why=failed.explain()), failed.excerpt())
 
     def _not_listening(self, start: Start) -> ServerStartError:
         """Return what is known about a server that runs, but does not listen on its address."""
@@ -295,13 +300,7 @@ class ManagedServer:
         failed = self._failed_start(start)
         self._end()
         explanation = failed.explain_silence(other, takes_port="{port}" in start.command)
-        return ServerStartError(f"--serve: {explanation}", failed.excerpt())
-
-    def _await_free_port(self, deadline: float) -> None:
-        hosts = resolve(self.address)
-        sleep(_SLOW_POLL_SECONDS)
-        while not can_bind(self.address.port, hosts) and monotonic() < deadline:
-            sleep(_SLOW_POLL_SECONDS)
+        return ServerStartError(Message("--serve: {why}", why=explanation), failed.excerpt())
 
     def _end(self) -> None:
         """End the process and its descendants: close the pipe, which makes the guard kill them."""

@@ -15,6 +15,7 @@ from conformance.client.recording import escape
 from conformance.failures import Failure, Kind
 from conformance.fixtures.content import Content
 from conformance.fixtures.words import Words
+from conformance.language import Message
 
 Connect = Callable[[], Client]
 """Connects a new client, without closing earlier ones; raises Failure."""
@@ -101,7 +102,7 @@ class Probe:
         """Return the reply to a command line; raise Failure, also if the server rejects the client as one too many."""
         raw, ending, has_quit = self._exchange(line, then_quit=True)
         if self.refusal and raw.startswith(self.refusal):
-            raise Failure(Kind.REFUSED, "a reply", escape(raw))
+            raise Failure(Kind.REFUSED, Message("a reply"), escape(raw))
         raw = self._without_first(line, raw)
         if has_quit and self.is_quit_silent and ending in {"end", "reset"}:
             ending = "quit"
@@ -153,7 +154,9 @@ class Probe:
                     more, ending = client.collect(_never, _MOST_BYTES)
                 raw += more
             if ending == "too-much":
-                raise Failure(Kind.TOO_MUCH, "a reply", f"more than {_MOST_BYTES} bytes")
+                raise Failure(
+                    Kind.TOO_MUCH, Message("a reply"), Message("more than {most_bytes} bytes", most_bytes=_MOST_BYTES)
+                )
             if ending == "silence":
                 self._has_been_silent = True
         finally:

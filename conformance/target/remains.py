@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from conformance.language import Message
+
 MARK: Final = "HFTP_CONFORMANCE_SERVER"
 """The variable of the environment that marks what the suite has started."""
 _PREFIX: Final = "hftp-conformance-"
@@ -34,7 +36,7 @@ class Remains:
     @property
     def means(self) -> str:
         """How the processes are recognised, for display."""
-        return "by their cgroup" if self.cgroup else "by a mark in their environment"
+        return Message("by their cgroup") if self.cgroup else Message("by a mark in their environment")
 
     def environment(self) -> dict[str, str]:
         """Return what marks a server by its environment, where that is necessary."""

@@ -8,6 +8,7 @@ from conformance.client.client import Client, Slice, fetch
 from conformance.failures import Failure, Incomplete
 from conformance.fixtures.base import LARGE_BYTES, SERVABLE, Fixture, Fixtures, plan
 from conformance.fixtures.content import Content, Generated, InMemory
+from conformance.language import Message
 
 LEARNT_BYTES: Final = 1 << 16
 """An unknown file up to this size is fetched once, whole, to compare its slices with."""
@@ -24,9 +25,10 @@ class RemoteFixtures(Fixtures):
     def get(self, key: str) -> Fixture:
         """Return a file; raise Incomplete if there is none for the key."""
         if key not in self._files:
-            message = (
-                f"the server has no file for {key!r}"
-                " (conformance fixtures write DIR creates the files, and names the --seed of the run)"
+            message = Message(
+                "the server has no file for {key} (conformance fixtures write DIR creates the files, and names the"
+                " --seed of the run)",
+                key=repr(key),
             )
             raise Incomplete(message)
         return self._files[key]

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conformance.client.address import Address
+from conformance.language import Message
+from conformance.target.failed_start import ServerStartError
 from conformance.target.launcher import Launch, launch
 from conformance.target.sandbox.sandbox import Sandbox
-from conformance.target.start_errors import ServerStartError
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,11 @@ class Start:
         try:
             words = shlex.split(self.command)
         except ValueError as error:
-            message = f"--serve: {error}: {self.command}"
+            message = Message("--serve: {error}: {command}", error=error, command=self.command)
             raise ServerStartError(message) from error
         for name, value in fields.items():
             words = [word.replace(name, value) for word in words]
         if not words:
-            message = "--serve: an empty command"
+            message = Message("--serve: an empty command")
             raise ServerStartError(message)
         return words

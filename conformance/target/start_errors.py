@@ -1,124 +1,20 @@
-"""Explain why a server did not start: a table of error messages, with what to do about each."""
+"""Explain what a server printed that did not start: a table of error messages, with what to do about each."""
 
 import re
 import shlex
-import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from conformance.client.address import Address
-from conformance.model.tracebacks import decisive_line, excerpt
-from conformance.target.output import one_line, quote
-from conformance.target.sockets import Listener, can_bind, resolve
+from conformance.language import Message
+from conformance.target.sockets import can_bind, resolve
 from conformance.target.start_files import build_hint, interpreter_of, manifest_of, shebang_of
 
-_LAST_LINES: Final = 200
-"""How many lines of the output are searched for an error outside the decisive line."""
-_SHOWN_LINES: Final = 16
-_SHOWN_CHARACTERS: Final = 300
-_SIGNAL_STATUS: Final = 256
-"""A guard exits with 256 - SIGNAL for a server that a signal has killed."""
-_EXCEPTION: Final = re.compile(r"Exception in thread |Caused by: |[\w.]+(Error|Exception)\b")
-_SIGNALS: Final = frozenset(int(number) for number in signal.Signals)
+if TYPE_CHECKING:
+    from conformance.target.failed_start import FailedStart
 
-
-class ServerStartError(Exception):
-    """The server cannot be started; the message says why, in one line.
-
-    `output` has lines that the server printed, if these say more.
-    """
-
-    def __init__(self, message: str, output: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.output = tuple(output)
-
-
-class AddressInUseError(ServerStartError):
-    """The server could not bind its address: it is in use."""
-
-
-@dataclass(frozen=True)
-class FailedStart:
-    """A server that was started, but does not listen."""
-
-    command: str
-    """As the user wrote it."""
-    words: list[str]
-    """The command's arguments, with {port}, {dir} and {host} filled in."""
-    directory: Path
-    """Where it was started."""
-    address: Address
-    output: str
-    """Its output since this start."""
-    status: int | None = None
-    """Its exit status; None while it runs."""
-    holder: str = ""
-    """The process that listens at the address."""
-
-    @property
-    def is_address_in_use(self) -> bool:
-        """Whether the server exited because its address was in use."""
-        return self._found is not None and self._found[0] is ADDRESS_IN_USE
-
-    def explain(self) -> str:
-        """Explain in one line why the server exited, and what to do."""
-        if self._found is not None:
-            row, match, line = self._found
-            return one_line(row.explain(self, match) + (f" (it printed: {quote(line)})" if row.is_quoted else ""))
-        line = decisive_line(self.output)
-        what = quote(line) if line else f"it printed nothing and {self._exit()}"
-        return f"the server ended before it accepted a connection: {what}"
-
-    def explain_silence(self, other: Listener | None, *, takes_port: bool) -> str:
-        """Explain in one line that the server runs without listening on its address, but perhaps on `other`."""
-        if other is not None:
-            why = self._why_elsewhere(other, takes_port=takes_port)
-            return f"the server does not listen on {self.address}; it listens on {other} instead: {why}"
-        message = f"the server does not listen on {self.address}"
-        if self.holder:
-            message += f", where {self.holder} listens"
-        if self._found is not None:
-            return f"{message}: {self.explain()}"
-        line = decisive_line(self.output)
-        return message + (f"; it printed: {quote(line)}" if line else "; it printed nothing")
-
-    def excerpt(self) -> list[str]:
-        """Return the lines of its output that show why, where they say more than the explanation."""
-        lines = [] if self._found is not None else excerpt(self.output, _SHOWN_LINES)
-        return [line[:_SHOWN_CHARACTERS] for line in lines] if len(lines) > 1 else []
-
-    def _why_elsewhere(self, other: Listener, *, takes_port: bool) -> str:
-        if other.port == self.address.port:
-            return f"give {other} as the address, or let it listen on {self.address.host}"
-        return "does it ignore {port}?" if takes_port else f"give {other} as the address, or {{port}} to the command"
-
-    def _exit(self) -> str:
-        if self.status is None:
-            return "runs"
-        if self.status == 0:
-            return "exited with status 0 (a server has to stay in the foreground)"
-        if _SIGNAL_STATUS - self.status in _SIGNALS:
-            return f"was ended by {signal.Signals(_SIGNAL_STATUS - self.status).name}"
-        return f"exited with status {self.status}"
-
-    @cached_property
-    def _found(self) -> "tuple[StartError, re.Match[str], str] | None":
-        """The first row that matches the decisive line, or else the last line that any row matches.
-
-        A usage text before an exception is not the reason why the server exited.
-        """
-        decisive = decisive_line(self.output)
-        lines = [line for line in self.output.splitlines() if line.strip()][-_LAST_LINES:]
-        for line in [decisive, *reversed(lines)]:
-            for row in START_ERRORS:
-                if row is COMMAND_LINE_REFUSED and line != decisive and _EXCEPTION.match(decisive):
-                    continue
-                if match := row.pattern.search(line):
-                    return row, match, line
-        return None
+Explain = Callable[["FailedStart", "re.Match[str]"], Message]
+"""Explains a failed start, given the match of a row's pattern."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,115 +22,153 @@ class StartError:
     """A row of the table: the explanation of a line of output."""
 
     pattern: re.Pattern[str]
-    explain: Callable[[FailedStart, "re.Match[str]"], str]
+    explain: Explain
     is_quoted: bool = True
     """Whether to quote the line: the server printed it, not the guard."""
 
 
-def _missing_file(failed: FailedStart, match: "re.Match[str]") -> str:
+def _missing_file(failed: "FailedStart", match: "re.Match[str]") -> Message:
     """Explain that a program or script does not exist: it has to be built, or the path is wrong."""
     file = match["file"].strip()
     path = failed.directory / file
     if path.is_file():
         if shebang := shebang_of(path):
-            return f"cannot run {file}: its first line names an interpreter that does not exist: #!{shebang}"
-        return f"cannot run {file}: it was built for another system: build it on this one"
+            return Message(
+                "cannot run {file}: its first line names an interpreter that does not exist: #!{shebang}",
+                file=file,
+                shebang=shebang,
+            )
+        return Message("cannot run {file}: it was built for another system: build it on this one", file=file)
     is_program = "/" not in file and not path.suffix
     hint = "" if is_program else build_hint(file, failed.words, failed.command, failed.directory)
     if hint:
-        return f"{file} does not exist, and {hint}"
+        return Message("{file} does not exist, and {hint}", file=file, hint=hint)
     if is_program:
-        return f"cannot run {file}: there is no such program on PATH (one in --cwd is called ./{file})"
-    where = "" if path.is_absolute() and file.startswith("/") else f" in {failed.directory.resolve()}"
-    return f"cannot run {file}: it does not exist{where}: is the path right, and --cwd?"
-
-
-def _missing_class(failed: FailedStart, match: "re.Match[str]") -> str:
-    name = match["file"]
-    hint = build_hint(f"{name}.class", failed.words, failed.command, failed.directory)
-    if hint:
-        return f"Java does not find the class {name}, and {hint}"
-    return f"Java does not find the class {name}: are its name, the class path (-cp) and --cwd right?"
-
-
-def _not_executable(failed: FailedStart, match: "re.Match[str]") -> str:
-    file = match["file"].strip()
-    if (failed.directory / file).is_dir():
-        return f"cannot run {file}: it is a directory"
-    return f"cannot run {file}: it is not executable: chmod +x {file}, or name its interpreter in the command"
-
-
-def _no_format(failed: FailedStart, match: "re.Match[str]") -> str:
-    del failed
-    file = match["file"].strip()
-    return (
-        f"cannot run {file}: it is neither a program for this system nor a script that begins with #!: "
-        "build it here, or name its interpreter in the command"
+        return Message(
+            "cannot run {file}: there is no such program on PATH (one in --cwd is called ./{file})", file=file
+        )
+    if path.is_absolute() and file.startswith("/"):
+        return Message("cannot run {file}: it does not exist: is the path right, and --cwd?", file=file)
+    where = failed.directory.resolve()
+    return Message(
+        "cannot run {file}: it does not exist in {where}: is the path right, and --cwd?", file=file, where=where
     )
 
 
-def _missing_module(failed: FailedStart, match: "re.Match[str]") -> str:
+def _missing_class(failed: "FailedStart", match: "re.Match[str]") -> Message:
+    name = match["file"]
+    hint = build_hint(f"{name}.class", failed.words, failed.command, failed.directory)
+    if hint:
+        return Message("Java does not find the class {name}, and {hint}", name=name, hint=hint)
+    return Message(
+        "Java does not find the class {name}: are its name, the class path (-cp) and --cwd right?", name=name
+    )
+
+
+def _not_executable(failed: "FailedStart", match: "re.Match[str]") -> Message:
+    file = match["file"].strip()
+    if (failed.directory / file).is_dir():
+        return Message("cannot run {file}: it is a directory", file=file)
+    return Message(
+        "cannot run {file}: it is not executable: chmod +x {file}, or name its interpreter in the command", file=file
+    )
+
+
+def _no_format(failed: "FailedStart", match: "re.Match[str]") -> Message:
+    del failed
+    file = match["file"].strip()
+    return Message(
+        "cannot run {file}: it is neither a program for this system nor a script that begins with #!: "
+        "build it here, or name its interpreter in the command",
+        file=file,
+    )
+
+
+def _missing_module(failed: "FailedStart", match: "re.Match[str]") -> Message:
     """Explain that a module is not installed for the interpreter that the command starts."""
     module = match["module"].strip()
     language, path = interpreter_of(failed.words, failed.directory)
     manifest = manifest_of(language, failed.words, failed.directory)
-    interpreter = path or "the interpreter that the command starts"
-    message = f"the server needs the module {module}, which is not installed for {interpreter}: install it for that one"
+    interpreter = path or Message("the interpreter that the command starts")
+    message = Message(
+        "the server needs the module {module}, which is not installed for {interpreter}: install it for that one",
+        module=module,
+        interpreter=interpreter,
+    )
     if language == "python":
         wanted = f"-r {manifest}" if manifest is not None and manifest.name == "requirements.txt" else ""
-        message += f" ({interpreter} -m pip install {wanted or module.partition('.')[0]})"
+        command = Message("{interpreter} -m pip install", interpreter=interpreter)
+        wanted = wanted or module.partition(".")[0]
+        message = Message("{message} ({command} {wanted})", message=message, command=command, wanted=wanted)
     elif language == "node" and manifest is not None:
-        message += f" (npm install, in {manifest.parent})"
+        message = Message("{message} (npm install, in {directory})", message=message, directory=manifest.parent)
     if manifest is not None and manifest.name not in message:
-        message += f"; {manifest} names what it needs"
+        message = Message("{message}; {manifest} names what it needs", message=message, manifest=manifest)
     return message
 
 
-def _missing_own_class(failed: FailedStart, match: "re.Match[str]") -> str:
+def _missing_own_class(failed: "FailedStart", match: "re.Match[str]") -> Message:
     _, path = interpreter_of(failed.words, failed.directory)
     name = match["module"].replace("/", ".")
-    return (
-        f"the server needs the class {name}, which {path or 'java'} does not find: put its jar on the class path (-cp)"
+    return Message(
+        "the server needs the class {name}, which {java} does not find: put its jar on the class path (-cp)",
+        name=name,
+        java=path or "java",
     )
 
 
-def _missing_library(failed: FailedStart, match: "re.Match[str]") -> str:
+def _missing_library(failed: "FailedStart", match: "re.Match[str]") -> Message:
     del failed
-    return (
-        f"the server needs the shared library {match['module']}, which is not installed on this system: install it, or "
-        "build the server here"
+    return Message(
+        "the server needs the shared library {library}, which is not installed on this system: install it, or "
+        "build the server here",
+        library=match["module"],
     )
 
 
-def _in_use(failed: FailedStart, match: "re.Match[str]") -> str:
+def _in_use(failed: "FailedStart", match: "re.Match[str]") -> Message:
     """Explain that the address is in use, by a process or by sockets in TIME_WAIT, or that a different port is."""
     del match
     if failed.holder:
-        return f"{failed.address} is in use by {failed.holder}: stop it, or choose another port"
+        return Message(
+            "{address} is in use by {holder}: stop it, or choose another port",
+            address=failed.address,
+            holder=failed.holder,
+        )
     if not failed.address.path and can_bind(failed.address.port, resolve(failed.address)):
-        return f"the server's port is taken, but {failed.address} is free: does it ignore {{port}}?"
-    return (
-        f"{failed.address} is taken, although nothing listens there: connections of a server that ended less than a "
-        "minute ago keep a port, unless the next server sets SO_REUSEADDR before bind"
+        return Message(
+            "the server's port is taken, but {address} is free: does it ignore {port}?", address=failed.address
+        )
+    return Message(
+        "{address} is taken, although nothing listens there: connections of a server that ended less than a "
+        "minute ago keep a port, unless the next server sets SO_REUSEADDR before bind",
+        address=failed.address,
     )
 
 
-def _foreign_address(failed: FailedStart, match: "re.Match[str]") -> str:
+def _foreign_address(failed: "FailedStart", match: "re.Match[str]") -> Message:
     del match
-    return f"the server binds an address that this machine does not have: does it listen on {failed.address}?"
+    return Message(
+        "the server binds an address that this machine does not have: does it listen on {address}?",
+        address=failed.address,
+    )
 
 
-def _refused_command_line(failed: FailedStart, match: "re.Match[str]") -> str:
+def _refused_command_line(failed: "FailedStart", match: "re.Match[str]") -> Message:
     del match
-    return f"the server refused its command line: {shlex.join(failed.words)}"
+    return Message("the server refused its command line: {words}", words=shlex.join(failed.words))
 
 
-def _fixed(text: str) -> Callable[[FailedStart, "re.Match[str]"], str]:
+def _fixed(text: Message) -> Explain:
     return lambda _failed, _match: text
 
 
 def _row(
-    pattern: str, explain: Callable[[FailedStart, "re.Match[str]"], str], *, is_quoted: bool = True, flags: int = 0
+    pattern: str,
+    explain: Explain,
+    *,
+    is_quoted: bool = True,
+    flags: int = 0,
 ) -> StartError:
     return StartError(re.compile(pattern, flags), explain, is_quoted)
 
@@ -259,7 +193,7 @@ COMMAND_LINE_REFUSED: Final = _row(
 )
 
 START_ERRORS: Final = (
-    _row(r"^\S+:\d+(?::\d+)?: (?:fatal )?error: ", _fixed("the server cannot be compiled")),
+    _row(r"^\S+:\d+(?::\d+)?: (?:fatal )?error: ", _fixed(Message("the server cannot be compiled"))),
     ADDRESS_IN_USE,
     # A program, script or class does not exist.
     _row(r"^cannot run (?P<file>.+): No such file or directory$", _missing_file, is_quoted=False),
@@ -273,7 +207,9 @@ START_ERRORS: Final = (
     _row(r"Unable to access jarfile (?P<file>.+)", _missing_file),
     _row(r"Could not find or load main class (?P<file>\S+)", _missing_class),
     _row(r"Cannot find module '(?P<file>[./][^']*)'", _missing_file),
-    _row(r"could not find `Cargo.toml`|go.mod file not found", _fixed("--cwd names no directory of a project")),
+    _row(
+        r"could not find `Cargo.toml`|go.mod file not found", _fixed(Message("--cwd names no directory of a project"))
+    ),
     # A program or script cannot be executed.
     _row(r"^cannot run (?P<file>.+): Permission denied$", _not_executable, is_quoted=False),
     _row(rf"{_SH}(?P<file>[^:]+): Permission denied$", _not_executable),
@@ -291,7 +227,10 @@ START_ERRORS: Final = (
     _row(
         r"UnsupportedClassVersionError",
         _fixed(
-            "the server was compiled for a newer Java than the one that the command starts: compile it with that one"
+            Message(
+                "the server was compiled for a newer Java than the one that the command starts: compile it with that"
+                " one"
+            )
         ),
     ),
     # The server cannot use the address or the command line.

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from conformance.language import Message
+
 _BUILDS: Final = {
     "Makefile": "make",
     "makefile": "make",
@@ -112,11 +114,16 @@ def build_hint(file: str, words: list[str], command: str, directory: Path) -> st
                 build += f" && jar cfe {Path(file).name} {source.stem} *.class"
             is_here = folder.resolve() == directory.resolve()
             escape = source.name if is_here else str(source)
-            hint = f"there is a {escape}: build it first ({build}{'' if is_here else f', in {folder}'})"
+            command_line = build if is_here else Message("{build}, in {folder}", build=build, folder=folder)
+            hint = Message("there is a {source}: build it first ({build})", source=escape, build=command_line)
             if flatten(words) is words:
                 quiet = _QUIET.get(build, build)
                 script = quiet if is_here else f"(cd {shlex.quote(str(folder))} && {quiet})"
-                hint += f", or put that into the command: --serve {_shell_word(f'{script} && exec {command}')}"
+                hint = Message(
+                    "{hint}, or put that into the command: --serve {command}",
+                    hint=hint,
+                    command=_shell_word(f"{script} && exec {command}"),
+                )
             return hint
     return ""
 

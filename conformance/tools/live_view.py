@@ -9,6 +9,7 @@ from time import monotonic, sleep
 from typing import Final
 
 from conformance.client.recording import Payload, Recording, escape
+from conformance.language import Message, gettext, translated
 
 PAUSE_SECONDS: Final = 0.3
 """How long to wait before each piece that is sent, by default."""
@@ -24,16 +25,18 @@ SLOW_SECONDS: Final = 5.0
 """For how long one scenario is delayed in all."""
 SERVER: Final = "  |"
 """The mark of what the server prints."""
-LEGEND: Final = "seconds, client; C: what it sends, S: what the server sends, |: what that prints"
+LEGEND: Final = Message("seconds, client; C: what it sends, S: what the server sends, |: what that prints")
 
 
 _WORDS: Final = {
-    "end": "the server closes",
-    "reset by server": "the server resets",
-    "closed": "the client closes",
-    "half-closed": "the client ends its sending half",
-    "reset": "the client resets",
-    "silence": "nothing comes",
+    "connected": Message("connected"),
+    "refused": Message("refused"),
+    "end": Message("the server closes"),
+    "reset by server": Message("the server resets"),
+    "closed": Message("the client closes"),
+    "half-closed": Message("the client ends its sending half"),
+    "reset": Message("the client resets"),
+    "silence": Message("nothing comes"),
 }
 
 
@@ -64,7 +67,7 @@ class LiveView:
         with self._lock:
             self._flush()
             if (left_out := self._lines - HEAD_LINES - len(self._tail)) > 0:
-                self.tell(f"        ... {left_out} lines more")
+                self.tell(gettext("        ... {count} lines more", count=left_out))
             for line in self._tail:
                 self.tell(line)
             self._tail.clear()
@@ -94,7 +97,7 @@ class LiveView:
             for piece in filter(None, pieces):
                 self.show(mark, escape(piece, most=_LINE_BYTES))
             if rest:
-                self.show(mark, f"... ({len(rest)} bytes more)")
+                self.show(mark, gettext("... ({count} bytes more)", count=len(rest)))
 
     def show_printed(self, data: bytes) -> None:
         """Show what the server prints, once a line is whole; never raises, for a thread that reads calls it."""
@@ -129,8 +132,12 @@ class _LiveRecording(Recording):
         super().note(peer, what, note, payload=payload)
         if payload is not None:
             return
-        text = note if what == "note" else _WORDS.get(what, what) + (f" ({note})" if note else "")
-        self._view.show(f"{peer} -", text)
+        said = translated(_WORDS[what]) if what in _WORDS else what
+        if what == "note":
+            said = translated(note)
+        elif note:
+            said += f" ({translated(note)})"
+        self._view.show(f"{peer} -", said)
 
     def payload(self, peer: int, what: str, data: bytes, *, is_apart: bool = False) -> None:
         super().payload(peer, what, data, is_apart=is_apart)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from conformance.client.raw_connection import RawConnection
 from conformance.client.recording import REPLAYED_BYTES, Recording, WireEntry, escape
 from conformance.failures import Failure, Incomplete
+from conformance.language import Message
 from conformance.model.events import Event, Result, RunStart
 
 
@@ -23,10 +24,12 @@ def find_result(events: Iterator[Event], scenario: str) -> tuple[RunStart | None
             start = event
         elif isinstance(event, Result) and event.scenario == scenario:
             if not any(entry.what == "sent" for entry in event.transcript):
-                message = f"{scenario} did not run: {event.verdict}, {event.got}"
+                message = Message(
+                    "{scenario} did not run: {verdict}, {got}", scenario=scenario, verdict=event.verdict, got=event.got
+                )
                 raise ReplayError(message)
             return start, event
-    message = f"this run has no {scenario}"
+    message = Message("this run has no {scenario}", scenario=scenario)
     raise ReplayError(message)
 
 
@@ -47,12 +50,12 @@ def replay(
     for entry in transcript:
         number, what = entry.peer, entry.what
         if what == "connected":
-            write_line(f"{number} connects")
+            write_line(Message("{number} connects", number=number))
             try:
                 peers[number] = RawConnection(dial, record, number, timeout_seconds=timeout_seconds, deadline=deadline)
             except (Failure, Incomplete) as failure:
                 _check_connected(peers, failure)
-                write_line(f"{number} S: {failure}")
+                write_line(Message("{number} S: {failure}", number=number, failure=failure))
                 return
             continue
         peer = peers.get(number)
@@ -76,7 +79,7 @@ def replay(
 def _check_connected(peers: Mapping[int, RawConnection], failure: Failure | Incomplete) -> None:
     """Raise ReplayError if no client has connected: there is no server."""
     if not peers:
-        message = f"cannot connect: {_got(failure)}; start the server first"
+        message = Message("cannot connect: {failure}; start the server first", failure=_got(failure))
         raise ReplayError(message) from failure
 
 
@@ -85,7 +88,9 @@ def payload(entry: WireEntry) -> bytes:
     if entry.data is not None:
         return entry.data.encode("latin-1")
     if entry.zlib is None:
-        message = f"{entry.size} bytes were sent, of which the recording has only a hash: run the scenario instead"
+        message = Message(
+            "{size} bytes were sent, of which the recording has only a hash: run the scenario instead", size=entry.size
+        )
         raise ReplayError(message)
     size = min(entry.size or 0, REPLAYED_BYTES)
     unpacking = zlib.decompressobj()
@@ -94,13 +99,17 @@ def payload(entry: WireEntry) -> bytes:
     except (ValueError, zlib.error) as error:
         raise _damaged(entry, str(error)) from error
     if len(data) != entry.size or not unpacking.eof:
-        raise _damaged(entry, "its length is another one")
+        raise _damaged(entry, Message("its length is another one"))
     return data
 
 
 def _damaged(entry: WireEntry, why: str) -> ReplayError:
     return ReplayError(
-        f"{entry.size} bytes were sent, but their recording is damaged ({why}): run the scenario instead"
+        Message(
+            "{size} bytes were sent, but their recording is damaged ({why}): run the scenario instead",
+            size=entry.size,
+            why=why,
+        )
     )
 
 
@@ -108,15 +117,25 @@ def _receive(peer: RawConnection, entry: WireEntry, write_line: Callable[[str], 
     size = entry.size or 0
     head, got = b"", 0
     try:
-        for piece in peer.read_pieces(size, f"{size} bytes"):
+        for piece in peer.read_pieces(size, Message("{size} bytes", size=size)):
             head += piece[: 2048 - len(head)]
             got += len(piece)
     except (Failure, Incomplete) as failure:
-        write_line(f"{peer.number} S: {escape(head, got)}; then {_got(failure)} (recorded: {size} bytes)")
+        write_line(
+            Message(
+                "{number} S: {head}; then {failure} (recorded: {size} bytes)",
+                number=peer.number,
+                head=escape(head, got),
+                failure=_got(failure),
+                size=size,
+            )
+        )
         return
     before = (entry.data or entry.head or "").encode("latin-1")
-    differs = "" if head.startswith(before) else f" (recorded: {escape(before, size)})"
-    write_line(f"{peer.number} S: {escape(head, got)}{differs}")
+    line = Message("{number} S: {head}", number=peer.number, head=escape(head, got))
+    if not head.startswith(before):
+        line = Message("{line} (recorded: {before})", line=line, before=escape(before, size))
+    write_line(line)
 
 
 def _receive_end(peer: RawConnection, write_line: Callable[[str], None]) -> None:
@@ -124,7 +143,11 @@ def _receive_end(peer: RawConnection, write_line: Callable[[str], None]) -> None
         peer.read_end()
         write_line(f"{peer.number} S: <close>")
     except (Failure, Incomplete) as failure:
-        write_line(f"{peer.number} S: {_got(failure)} (recorded: the end of the stream)")
+        write_line(
+            Message(
+                "{number} S: {failure} (recorded: the end of the stream)", number=peer.number, failure=_got(failure)
+            )
+        )
 
 
 def _got(failure: Failure | Incomplete) -> str:

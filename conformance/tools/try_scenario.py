@@ -8,8 +8,10 @@ from typing import Final
 from conformance.client.address import Address
 from conformance.client.deviations import Deviations
 from conformance.config import Options
+from conformance.language import Message, gettext, translated
 from conformance.model.scenario import Catalogue, Scenario
 from conformance.model.verdicts import MEANINGS, Exit, Verdict, exit_status
+from conformance.reports.in_language import in_language, verdict_name
 from conformance.reports.text import explanation, printed_error, traffic
 from conformance.runner.discovery import discover
 from conformance.runner.outcome import Outcome
@@ -32,10 +34,12 @@ def find_scenario(scenarios: Catalogue, identifier: str) -> Scenario:
     with contextlib.suppress(KeyError):
         row = specification()[identifier]
         ids = ", ".join(scenario.id for scenario in scenarios if scenario.requirement == row.id)
-        message = f"{identifier} is a requirement; its scenarios are {ids}"
+        message = Message("{identifier} is a requirement; its scenarios are {ids}", identifier=identifier, ids=ids)
         raise SelectionError(message)
     near = like(identifier, [scenario.id for scenario in scenarios])
-    message = f"there is no scenario {identifier!r}{near} (conformance list)"
+    message = Message(
+        "there is no scenario {identifier}{near} (conformance list)", identifier=repr(identifier), near=near
+    )
     raise SelectionError(message)
 
 
@@ -84,16 +88,25 @@ class _Attempt:
         """Play a scenario, or the smoke test if the server fails that, and tell what happens and the verdict."""
         health, server, facts = self._health, self._health.server, self._health.run_context
         if health.given_up and scenario is not smoke_test:
-            self._tell(f"The server fails {smoke_test.id}, which all other scenarios need, so this shows that one.")
+            self._tell(
+                Message(
+                    "The server fails {scenario}, which all other scenarios need, so this shows that one.",
+                    scenario=smoke_test.id,
+                )
+            )
             scenario = smoke_test
         if not server.is_listening:
             health.recover()
         if not scenario.applies_to(facts.dialect):
-            message = f"{scenario.id} is not a scenario of dialect {facts.dialect} (choose another one with --dialect)"
+            message = Message(
+                "{id} is not a scenario of dialect {dialect} (choose another one with --dialect)",
+                id=scenario.id,
+                dialect=facts.dialect,
+            )
             raise SelectionError(message)
         level = scenario.levels[facts.dialect]
-        self._tell(f"{scenario.id}: {scenario.title}")
-        self._tell(f"{scenario.requirement} {level}: {scenario.row.text}")
+        self._tell(f"{scenario.id}: {gettext(scenario.title)}")
+        self._tell(f"{scenario.requirement} {level}: {gettext(scenario.row.text)}")
         outcome = unplayable(scenario, facts)
         if outcome is None:
             self._tell("")
@@ -128,7 +141,12 @@ class _Attempt:
         """Play a scenario that passed again, without expecting one of the constant deviations that it met."""
         known = self._health.run_context.deviations
         deviation = next(row for row in known.rows if row in outcome.tolerated)
-        self._tell(f"That passes if one overlooks what this server always does: {deviation.text}. Once more, strictly:")
+        self._tell(
+            Message(
+                "That passes if one overlooks what this server always does: {deviation}. Once more, strictly:",
+                deviation=deviation.text,
+            )
+        )
         strict = self._play(scenario, known.without(deviation))
         if strict.failure is None:
             return outcome
@@ -140,7 +158,7 @@ class _Attempt:
         again = play(outcome.scenario, self._health.run_context, is_alone=True)
         if again.failure is None:
             return outcome
-        self._tell("That was played slowly, and passes. At full speed it fails:")
+        self._tell(Message("That was played slowly, and passes. At full speed it fails:"))
         for entry in again.record.describe():
             for mark, text in traffic([entry]):
                 self._tell(f"{entry.at:7.3f} {mark} {text}")
@@ -158,14 +176,16 @@ class _Attempt:
             entering=server.entering,
         )
         self._nc_line = reproduction.nc_line(outcome) if keeps_server else ""
-        result = outcome.result(self._health.run_context.dialect, [])
-        self._tell(f"{result.verdict.value.upper()}: {MEANINGS[result.verdict].sentence}")
+        result = in_language(outcome.result(self._health.run_context.dialect, []))
+        sentence = translated(MEANINGS[result.verdict].sentence)
+        self._tell(f"{verdict_name(result.verdict.value).upper()}: {sentence}")
         rows = [*explanation(result)][1:]  # the requirement is told before
         for name, text in [*rows, ("printed", printed_error(result))]:
             if text:
-                self._tell(f"  {name:<9} {text}")
+                self._tell(f"  {gettext(name):<9} {text}")
         if exited and self._options.serve:
-            self._tell("The server has exited." + (" It was started again." if keeps_server else ""))
+            again = Message("The server has exited. It was started again.")
+            self._tell(again if keeps_server else Message("The server has exited."))
 
     def _restarted(self) -> bool:
         """Return whether a server is there that is well, or could be started again."""
@@ -181,18 +201,19 @@ class _Attempt:
         with contextlib.suppress(KeyboardInterrupt):
             self._tell_where(server.address)
             self._await_exit()
-            self._tell("The server has exited.")
+            self._tell(Message("The server has exited."))
 
     def _tell_where(self, address: Address) -> None:
         fixtures = self._environment.fixtures
         self._tell("")
-        self._tell(f"address    {address}")
-        if fixtures is not None:
-            self._tell(f"directory  {fixtures.directory}")
         talk = f"{self._health.server.entering} nc -C {address.nc_words}".strip()
-        self._tell(f"again      {self._nc_line}" if self._nc_line else f"talk       {talk}")
-        ends = "ends the server, and removes the files" if self._options.serve else "removes the files"
-        self._tell(f"Ctrl-C {ends}.")
+        rows = [(gettext("address"), str(address))]
+        rows += [(gettext("directory"), str(fixtures.directory))] if fixtures is not None else []
+        rows += [(gettext("again"), self._nc_line) if self._nc_line else (gettext("talk"), talk)]
+        for name, text in rows:
+            self._tell(f"{name:<10} {text}")
+        ends = Message("Ctrl-C ends the server, and removes the files.")
+        self._tell(ends if self._options.serve else Message("Ctrl-C removes the files."))
         self._view.begin()
 
     def _await_exit(self) -> None:

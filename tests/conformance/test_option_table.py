@@ -14,7 +14,7 @@ from conformance.option_table import RUN_OPTIONS, RunOption
 
 COMMAND_LINE_ONLY = {"baseline", "jobs", "exitfirst", "name"}
 """pytest has marks, pytest-xdist and -x for them, and a report of its own."""
-REPORTS = {"verbose", "shows_all", "ndjson", "junit", "html"}
+REPORTS = {"verbose", "shows_all", "ndjson", "junit", "html", "lang"}
 """Options of `conformance run` that are no part of `Options`."""
 VALUES = {"fixtures": ("x", Path("x")), "large_bytes": ("64K", 64 << 10), "seed": ("7", 7), "clients": ("8", 8)}
 VALUES |= {"jobs": ("3", 3), "timeout_scale": ("2", 2.0), "fail_on": ("should", "should"), "dialect": ("2018", "2018")}
@@ -61,7 +61,9 @@ def test_command_line_has_no_other_options() -> None:
 
 def test_pytest_has_all_but_its_own_options() -> None:
     names = {option.name for option in RUN_OPTIONS}
-    assert pytest_options().keys() == {"--hftp"} | {f"--hftp-{name}" for name in names - COMMAND_LINE_ONLY}
+    assert pytest_options().keys() == {"--hftp", "--hftp-lang"} | {
+        f"--hftp-{name}" for name in names - COMMAND_LINE_ONLY
+    }
 
 
 @each_option

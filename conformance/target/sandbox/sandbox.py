@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from conformance.client.network_namespace import NetworkNamespace, OpenSocket
+from conformance.language import Message
+from conformance.target.failed_start import ServerStartError
 from conformance.target.launcher import GuardedProcess
 from conformance.target.sandbox import landlock
 from conformance.target.sandbox.confined_guard import LANDLOCK, NAMESPACES
 from conformance.target.sandbox.limits import Limits
 from conformance.target.sandbox.namespaces import server_user
 from conformance.target.sandbox.visible_paths import DEVICES, is_below, needed_paths, visible_paths
-from conformance.target.start_errors import ServerStartError
 
 OFF: Final = "off"
 AUTO: Final = "auto"
@@ -223,15 +224,21 @@ def choose(mode: str, folder: str, served: str, limits: Limits, readable: tuple[
             _check_rights(sandbox)
             return sandbox
         reasons.append(f"{kind}: {reason}")
-    advice = "see `conformance run --help`, or run the suite without --sandbox in a virtual machine or a container"
-    message = f"--sandbox {mode} is not possible here ({'; '.join(reasons)}); {advice}"
+    message = Message(
+        "--sandbox {mode} is not possible here ({reasons}); see `conformance run --help`, or run the suite without"
+        " --sandbox in a virtual machine or a container",
+        mode=mode,
+        reasons="; ".join(reasons),
+    )
     raise SandboxError(message)
 
 
 def _check_folder(folder: str) -> None:
     home = os.path.realpath(Path.home())
     if is_below(home, os.path.realpath(folder)):
-        message = f"--sandbox: the server would see all of {home}: give it a folder of its own (--cwd)"
+        message = Message(
+            "--sandbox: the server would see all of {home}: give it a folder of its own (--cwd)", home=home
+        )
         raise SandboxError(message)
 
 
@@ -242,9 +249,11 @@ def _check_rights(sandbox: Sandbox) -> None:
         return
     facts = os.stat(sandbox.served)
     if facts.st_uid != user and facts.st_mode & _READABLE != _READABLE:
-        message = (
-            f"--sandbox: the suite runs as root, but the server as user {user}, who may not read {sandbox.served}: "
-            "set `umask 022`, or run the suite as another user"
+        message = Message(
+            "--sandbox: the suite runs as root, but the server as user {user}, who may not read {directory}:"
+            " set `umask 022`, or run the suite as another user",
+            user=user,
+            directory=sandbox.served,
         )
         raise SandboxError(message)
 

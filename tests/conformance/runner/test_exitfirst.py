@@ -2,7 +2,6 @@
 
 from conformance.model.events import Diagnosis
 from conformance.model.verdicts import Exit
-from conformance.runner.runner import STOPPED
 from tests.conformance.in_process import Run, judge
 
 SELECTED = ("framing.*", "slices.*", "paths.*")
@@ -17,7 +16,7 @@ def test_it_stops_at_the_first_cause() -> None:
     run = judge("lf-ends-a-line", *SELECTED, dialect="2026", stops_at_first_cause=True)
     left = run.start.selected - len(run.results)
     assert left > 0
-    assert run.end.problems == [STOPPED.format(left=left)]
+    assert run.end.problems == [f"stopped at the first cause (-x): {left} scenarios did not run"]
     assert run.end.exit is Exit.NOT_CONFORMANT
     explained = {name for cause in diagnosis(run).causes for name in cause.scenarios}
     assert explained & set(run.with_verdict("fail"))

@@ -12,9 +12,10 @@ import pytest
 from conformance.cli import main
 from conformance.client.address import Address
 from conformance.model.tracebacks import decisive_line
+from conformance.target.failed_start import FailedStart
 from conformance.target.managed_server import ManagedServer, ServerStartError, Start
 from conformance.target.sockets import free_port
-from conformance.target.start_errors import START_ERRORS, FailedStart
+from conformance.target.start_errors import START_ERRORS
 from tests import INTERPRETER
 from tests.conformance.test_reaching import await_
 
