@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final, NoReturn
@@ -12,14 +12,14 @@ import click
 from conformance import __version__
 from conformance.cli_errors import Commands, ended
 from conformance.cli_language import spoken
-from conformance.cli_options import OPTIONS_OF_RUN, detail_options, ended_by_signals, run_options
+from conformance.cli_options import OPTIONS_OF_RUN, check_target, detail_options, ended_by_signals, run_options
 from conformance.client.address import check_proxy, dial, parse_address
-from conformance.config import DIALECT_MISSING, PROGRAM, Options
+from conformance.config import PROGRAM, Options
 from conformance.diagnosis.diagnose import with_diagnosis
 from conformance.fixtures.local_fixtures import write_for_others
 from conformance.language import Message, gettext, translated
 from conformance.model.activity import Activity
-from conformance.model.events import LINE_BYTES, Event, EventError, RunEnd, read_events
+from conformance.model.events import RunEnd
 from conformance.model.verdicts import Exit
 from conformance.printable import printable, printable_lines
 from conformance.reports.files import ReportFile
@@ -35,6 +35,7 @@ from conformance.target.environment import Environment
 from conformance.target.managed_server import ServerStartError
 from conformance.tools.explain import explained
 from conformance.tools.live_view import PAUSE_SECONDS, LiveView
+from conformance.tools.recordings import events_of
 from conformance.tools.replay import find_result, replay
 from conformance.tools.try_scenario import find_scenario, try_scenario
 
@@ -81,7 +82,7 @@ def run(
 ) -> int:
     """Test the server at HOST:PORT, [V6]:PORT or unix:PATH, or the one that --serve starts."""
     options = Options(**given)
-    _check_target(options)
+    check_target(options)
     activity, written = Activity(), {"junit": junit, "html": html}
     details = {"is_verbose": verbose, "shows_all": shows_all}
     with reports(ndjson, written, **details, activity=activity) as sink, ended_by_signals():
@@ -95,32 +96,6 @@ def run(
             for event in unstarted(options, str(error), error.output):
                 sink.write(event)
             raise
-
-
-def _check_target(options: Options) -> None:
-    if not options.address and not options.serve:
-        message = Message("no server given: HOST:PORT or --serve CMD")
-        raise click.UsageError(message)
-    if options.address:
-        parse_address(options.address)
-    elif "{port}" not in options.serve:
-        message = Message("--serve needs {port} in the command, or HOST:PORT as an argument")
-        raise click.UsageError(message)
-    if options.is_dialect_missing:
-        raise click.UsageError(DIALECT_MISSING)
-    for name, value in {
-        "cwd": options.cwd,
-        "sandbox": options.is_sandboxed,
-        "sandbox-read": options.sandbox_read,
-    }.items():
-        if value and not options.serve:
-            message = Message("--{name} is only used with --serve, but there is no --serve", name=name)
-            raise click.UsageError(message)
-    if options.cwd and not Path(options.cwd).is_dir():
-        message = Message("--cwd {cwd}: no such directory", cwd=options.cwd)
-        raise click.UsageError(message)
-    if options.proxy:
-        check_proxy(options.proxy)
 
 
 @commands.command("try")
@@ -137,7 +112,7 @@ def _check_target(options: Options) -> None:
 def try_(*, identifier: str, pause: float, **given: Any) -> int:  # noqa: ANN401  (fields of Options)
     """Play one scenario slowly, show what happens, and leave the server that --serve starts running until Ctrl-C."""
     options = Options(**given)
-    _check_target(options)
+    check_target(options)
     scenarios = catalogue(options.scenarios)
     scenario = find_scenario(scenarios, identifier)
     view = LiveView(lambda line: click.echo(printable(translated(line), keep="\t")), pause)
@@ -208,7 +183,7 @@ def write(*, directory: Path, seed: int, large_bytes: int) -> int:
 @OPTIONS_OF_RUN["timeout-scale"]
 def replay_(*, recording: Path, identifier: str, address: str, proxy: str, timeout_scale: float) -> int:
     """Replay the bytes of a recorded scenario, to the same address or another."""
-    start, result = find_result(_events(recording), identifier)
+    start, result = find_result(events_of(recording), identifier)
     where = parse_address(address or (start.target if start else ""))
     through = check_proxy(proxy) if proxy else ""
     replay(
@@ -235,7 +210,7 @@ def report(  # noqa: PLR0913  (the options of the command)
     html: str | None,
 ) -> int:
     """Recreate the reports of recorded runs; exit with the most serious of their statuses."""
-    events = [event for recording in recordings for event in with_diagnosis(_events(recording))]
+    events = [event for recording in recordings for event in with_diagnosis(events_of(recording))]
     statuses = {Exit(event.exit) for event in events if isinstance(event, RunEnd)}
     with reports(ndjson, {}, is_verbose=verbose, shows_all=shows_all) as sink:
         for event in events:
@@ -246,16 +221,3 @@ def report(  # noqa: PLR0913  (the options of the command)
                 file.write(rendered(name, events))
     gravity = (Exit.SUITE_FAULT, Exit.NOT_CONFORMANT, Exit.USAGE, Exit.CONFORMANT)
     return next((status for status in gravity if status in statuses), Exit.INCOMPLETE)
-
-
-def _events(path: Path) -> Iterator[Event]:
-    """Yield the events of a recorded run; raise EventError with a one-line message that names the file."""
-    try:
-        with path.open("rb") as file:
-            yield from read_events(iter(lambda: file.readline(LINE_BYTES + 1), b""))
-    except EventError as error:
-        message = Message("{path}, {error}", path=path, error=error)
-        raise EventError(message) from error
-    except OSError as error:
-        message = Message("cannot read {path}: {strerror}", path=path, strerror=error.strerror)
-        raise EventError(message) from error

@@ -3,13 +3,15 @@
 import contextlib
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
 import click
 
-from conformance.config import Options
-from conformance.language import translated
+from conformance.client.address import check_proxy, parse_address
+from conformance.config import DIALECT_MISSING, Options
+from conformance.language import Message, translated
 from conformance.option_table import RUN_OPTIONS, RunOption
 
 
@@ -89,3 +91,30 @@ def ended_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def check_target(options: Options) -> None:
+    """Check that a server is given, and the options fit together; raise ClickException or AddressError."""
+    if not options.address and not options.serve:
+        message = Message("no server given: HOST:PORT or --serve CMD")
+        raise click.UsageError(message)
+    if options.address:
+        parse_address(options.address)
+    elif "{port}" not in options.serve:
+        message = Message("--serve needs {port} in the command, or HOST:PORT as an argument")
+        raise click.UsageError(message)
+    if options.is_dialect_missing:
+        raise click.UsageError(DIALECT_MISSING)
+    for name, value in {
+        "cwd": options.cwd,
+        "sandbox": options.is_sandboxed,
+        "sandbox-read": options.sandbox_read,
+    }.items():
+        if value and not options.serve:
+            message = Message("--{name} is only used with --serve, but there is no --serve", name=name)
+            raise click.UsageError(message)
+    if options.cwd and not Path(options.cwd).is_dir():
+        message = Message("--cwd {cwd}: no such directory", cwd=options.cwd)
+        raise click.UsageError(message)
+    if options.proxy:
+        check_proxy(options.proxy)
