@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from conformance import __version__
+from conformance.cli_class import grade
 from conformance.cli_errors import Commands, ended
 from conformance.cli_language import spoken
 from conformance.cli_options import OPTIONS_OF_RUN, check_target, detail_options, ended_by_signals, run_options
@@ -151,6 +152,9 @@ def explain(*, identifier: str, scenarios: tuple[str, ...]) -> int:
     """Explain a scenario, a requirement and how it is tested, a cause of failures and how to mend it, or a word."""
     click.echo(printable_lines(explained(identifier, catalogue(scenarios))))
     return Exit.CONFORMANT
+
+
+commands.add_command(grade)
 
 
 @commands.group()

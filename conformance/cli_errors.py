@@ -12,7 +12,8 @@ from conformance.client.address import AddressError
 from conformance.config import PROGRAM
 from conformance.fixtures.claim import FixturesError
 from conformance.fixtures.disk import FULL
-from conformance.language import Message, translated
+from conformance.fixtures.local_fixtures import FixturesError
+from conformance.grading.points import PointsError
 from conformance.model.events import EventError
 from conformance.model.scenario import ScenarioError
 from conformance.model.verdicts import Exit
@@ -27,6 +28,7 @@ USAGE_ERRORS: Final = (
     AddressError,
     EventError,
     FixturesError,
+    PointsError,
     ReplayError,
     ScenarioError,
     SelectionError,

@@ -85,7 +85,7 @@ class Environment:
         directory = options.fixtures
         since = None
         if directory is None and options.serve and ("{dir}" in options.serve or address is None):
-            private, since = self._stack.enter_context(_private_directory(self.findings))
+            private, since = self._stack.enter_context(private_directory(self.findings))
             directory = private / "served"
         if directory is not None:
             reads_everything = os.geteuid() == 0 and not options.serve
@@ -111,7 +111,7 @@ class Environment:
 
 
 @contextlib.contextmanager
-def _private_directory(findings: Findings) -> Iterator[tuple[Path, float]]:
+def private_directory(findings: Findings) -> Iterator[tuple[Path, float]]:
     """Yield a new directory that only the user may enter, and when it was made, by the clock of the file system.
 
     Remove it at the end, with what was made in it.
