@@ -10,10 +10,10 @@ from typing import Any, Final, NoReturn
 import click
 
 from conformance import __version__
-from conformance.cli_class import grade
+from conformance.cli_class import class_
 from conformance.cli_errors import Commands, ended
-from conformance.cli_language import spoken
-from conformance.cli_options import OPTIONS_OF_RUN, check_target, detail_options, ended_by_signals, run_options
+from conformance.cli_grade import grade
+from conformance.cli_options import OPTIONS_OF_RUN, ended_by_signals, run_options
 from conformance.client.address import check_proxy, dial, parse_address
 from conformance.config import PROGRAM, Options
 from conformance.diagnosis.diagnose import with_diagnosis
@@ -154,6 +154,7 @@ def explain(*, identifier: str, scenarios: tuple[str, ...]) -> int:
     return Exit.CONFORMANT
 
 
+commands.add_command(class_)
 commands.add_command(grade)
 
 

@@ -1,114 +1,169 @@
-"""The commands for a class: judge many servers, and grade recorded runs."""
+"""`conformance class`: judge many servers side by side, and grade them."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
+from conformance.classroom.overview import overview
+from conformance.classroom.pool import in_groups, judge_all
+from conformance.classroom.results_folder import ResultsFolder
+from conformance.classroom.submissions import Start
+from conformance.classroom.target_run import Settings, TargetRun
+from conformance.classroom.targets import Target, by_file_name, read_targets
+from conformance.cli_grade import grade_options, tables
+from conformance.cli_options import OPTIONS_OF_RUN, ended_by_signals
+from conformance.client.address import parse_address
+from conformance.config import Options
 from conformance.grading.assessment import Assessment, assess
-from conformance.grading.explanation import explain_grade, summary
-from conformance.grading.gradescope import VISIBILITIES, gradescope
-from conformance.grading.markdown import annotations, markdown
 from conformance.grading.points import PointsMap, read_points
-from conformance.grading.spreadsheet import csv_of, moodle
 from conformance.model.verdicts import Exit
 from conformance.printable import printable
-from conformance.reports.files import ReportFile
-from conformance.tools.recordings import recordings_at
+from conformance.runner.selection import check_patterns
+from conformance.scenarios import catalogue
+from conformance.spec.dialects import DIALECTS
 
-NAME: Final = "{name}"
-"""In the name of a file for each server, stands for the server."""
-
-_TABLES: Final[dict[str, tuple[Callable[[Sequence[Assessment]], str], str]]] = {
-    "csv": (csv_of, "Write a table of grades, with the points of each requirement."),
-    "moodle": (moodle, "Write Moodle's offline grading worksheet (CSV)."),
-    "markdown": (markdown, "Write a summary in Markdown."),
-}
+MAX_SECONDS: Final = 600
+"""How long a run of a class may take; a run of its own may take longer."""
+_SHARED_OPTIONS: Final = ("test", "skip", "seed", "size", "clients", "timeout-scale", "fail-on", "scenarios")
+"""Options of `conformance run` that apply to all targets."""
+_GRAVITY: Final = (Exit.SUITE_FAULT, Exit.NOT_CONFORMANT, Exit.INCOMPLETE, Exit.CONFORMANT)
 
 
-def _grade_options(function: Callable[..., int]) -> Callable[..., int]:
-    for name, (_, text) in reversed(_TABLES.items()):
-        function = click.option(f"--{name}", type=click.Path(dir_okay=False), metavar="FILE", help=text)(function)
-    return click.option(
-        "--points", type=click.Path(path_type=Path), metavar="FILE", help="What each requirement is worth (TOML)."
-    )(function)
+def _class_options(function: Callable[..., int]) -> Callable[..., int]:
+    for name in reversed(_SHARED_OPTIONS):
+        function = OPTIONS_OF_RUN[name](function)
+    return function
 
 
-def write_tables(found: Sequence[Assessment], paths: dict[str, str | None]) -> None:
-    """Write the tables whose paths are given; raise ReportError, or ClickException if one cannot be opened."""
-    for name, path in paths.items():
-        if path is not None:
-            write_file(path, _TABLES[name][0](found))
-
-
-def write_file(path: str, text: str) -> None:
-    """Write a whole file; raise ReportError, or ClickException if it cannot be opened."""
-    with contextlib.closing(ReportFile(path)) as file:
-        file.write(text)
-
-
-@click.command()
-@click.argument("recordings", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="RUN...")
-@_grade_options
+@click.command("class")
+@click.pass_context
+@click.argument("targets", type=click.Path(exists=True, path_type=Path), metavar="TARGETS")
+@click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Write into DIR.")
 @click.option(
-    "--gradescope",
-    "results",
-    type=click.Path(dir_okay=False),
-    metavar="FILE",
-    help="Write Gradescope's results.json; {name} in FILE makes one for each run.",
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    show_default="one a processor",
+    help="Targets to judge at a time.",
 )
-@click.option("--visibility", type=click.Choice(VISIBILITIES), default="visible", help="When Gradescope shows it.")
-@click.option("--annotations", "annotated", is_flag=True, help="Print GitHub's annotations instead of the grades.")
-@click.option("--at-least", type=float, metavar="GRADE", help="Exit with 1 if a grade is lower.")
-@click.option("-v", "--verbose", is_flag=True, help="Explain every line of the grades.")
-def grade(  # noqa: PLR0913  (the options of a command)
+@click.option("--serve", default="", metavar="CMD", help="Start each submission with this command.")
+@click.option("--build", default="", metavar="CMD", help="Build each submission with this command, in a shell.")
+@click.option("--address", default="", metavar="HOST:PORT", help="Where each submission listens, if that is wired in.")
+@click.option("--directory", default="", metavar="DIR", help="What each submission serves, if that is wired in.")
+@click.option("--dialect", default=DIALECTS[0], type=click.Choice(("auto", *DIALECTS)), help="The dialect to judge by.")
+@click.option("--max-seconds", default=MAX_SECONDS, type=click.IntRange(1), metavar="N", help="Time for each run.")
+@click.option("--build-seconds", default=120, type=click.IntRange(1), metavar="N", help="Time for each build.")
+@click.option("--fresh", is_flag=True, help="Judge all targets again, those that are done, too.")
+@_class_options
+@grade_options
+def class_(  # noqa: PLR0913  (the options of a command)
+    ctx: click.Context,
     *,
-    recordings: tuple[Path, ...],
+    targets: Path,
+    out: Path | None,
+    jobs: int | None,
+    serve: str,
+    build: str,
+    address: str,
+    directory: str,
+    dialect: str,
+    max_seconds: int,
+    build_seconds: int,
+    fresh: bool,
     points: Path | None,
-    results: str | None,
-    visibility: str,
-    annotated: bool,
-    at_least: float | None,
-    verbose: bool,
-    **paths: str | None,
+    csv: str | None,
+    moodle: str | None,
+    markdown: str | None,
+    **given: Any,  # noqa: ANN401  (fields of Options)
 ) -> int:
-    """Grade recorded runs, or the folder of a class, by requirement, and explain each line.
+    """Judge many servers side by side, and grade them.
 
-    The exit status is 0; 1 if a grade is lower than --at-least; 3 if a run allows no grade: it was cut short, or the
-    suite failed.
+    TARGETS is a TOML or CSV file, or a folder with a folder for each submission. What was judged before is not judged
+    again, unless the submission or the options have changed: a run that was interrupted goes on.
+
+    The exit status is 0 if all servers are conformant; 1 if one is not, or does not build or start; 2 for a usage
+    error; 3 if the class was interrupted, or nothing failed but some scenarios could not run; 4 if the suite itself
+    failed for a target.
     """
+    if address:
+        parse_address(address)
     worth = read_points(points) if points is not None else PointsMap()
-    found = [assess(name, path, worth) for where in recordings for name, path in recordings_at(where).items()]
-    if results is not None and NAME not in results and len(found) > 1:
-        message = f"--gradescope: there are {len(found)} runs; put {NAME} into the name of the file"
-        raise click.UsageError(message)
-    if annotated:
-        click.echo(annotations(found), nl=False)
-    else:
-        _show(found, verbose=verbose)
-    write_tables(found, paths)
-    for row in found if results is not None else ():
-        if row.grade.points is not None:
-            write_file(str(results).replace(NAME, row.name), gradescope(row, visibility))
-    return _status(found, at_least)
+    named = by_file_name(read_targets(targets, Start(serve, build, address, directory)))
+    own_worth = {name: read_points(Path(row.points)) if row.points else worth for name, row in named.items()}
+    given["scenarios"] = tuple(str(Path(file).resolve()) for file in given["scenarios"])
+    check_patterns(catalogue(given["scenarios"]), (*given["select"], *given["skip"]))
+    folder = ResultsFolder((out or Path(f"{targets.resolve().stem}-conformance")).absolute())
+    if folder.seed is not None and not fresh and ctx.get_parameter_source("seed") is ParameterSource.DEFAULT:
+        given["seed"] = folder.seed
+    settings = Settings(Options(dialect=dialect, max_seconds=max_seconds, **given), build_seconds)
+    left = folder.begin(named, settings, afresh=fresh)
+    runs = {TargetRun(row, folder.recording(name), settings): name for name, row in left.items()}
+    jobs = jobs or len(os.sched_getaffinity(0))
+    found = {
+        name: assess(row.name, folder.recording(name), own_worth[name], row.person)
+        for name, row in named.items()
+        if name not in left
+    }
+
+    def done(run: TargetRun) -> Assessment:
+        name = runs[run]
+        folder.add(name, run.target)
+        found[name] = assess(run.target.name, run.recording, own_worth[name], run.target.person)
+        return found[name]
+
+    with tables({"csv": csv, "moodle": moodle, "markdown": markdown}) as write:
+        with ended_by_signals():
+            is_interrupted = not _judge(list(runs), jobs, _introduction(named, left, folder, settings, jobs), done)
+        rows = [found[name] for name in named if name in found]
+        write(rows)
+    for line in overview(rows) if rows else ():
+        click.echo(printable(line))
+    if is_interrupted:
+        click.echo(f"interrupted: {len(rows)} of {len(named)} are judged; the same command judges the others")
+        return Exit.INCOMPLETE
+    return next(status for status in _GRAVITY if status in {_counted(row.exit) for row in rows})
 
 
-def _show(found: Sequence[Assessment], *, verbose: bool) -> None:
-    if len(found) == 1 or verbose:
-        for row in found:
-            click.echo(printable(f"{row.name}: {row.outcome}"))
-            for line in explain_grade(row, everything=verbose):
-                click.echo(printable(line))
-    else:
-        width = max(len(row.name) for row in found)
-        for row in found:
-            click.echo(printable(f"{row.name:<{width}}  {row.outcome}; {summary(row)}"))
+def _judge(runs: list[TargetRun], jobs: int, introduction: list[str], done: Callable[[TargetRun], Assessment]) -> bool:
+    """Judge the targets, and show each that is done; return False if that was interrupted."""
+    from rich.console import Console  # noqa: PLC0415  (it takes 50 ms to import)
+
+    from conformance.classroom.live_table import LiveTable  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    for line in introduction:
+        console.print(printable(line), markup=False, soft_wrap=True)
+    stop = threading.Event()
+    try:
+        with LiveTable(console, runs) as table, contextlib.closing(judge_all(in_groups(runs), jobs, stop)) as judged:
+            for run in judged:
+                table.show(done(run))
+    except KeyboardInterrupt:
+        return False
+    return True
 
 
-def _status(found: Sequence[Assessment], at_least: float | None) -> Exit:
-    points = [row.grade.points for row in found]
-    if at_least is not None and any(number is not None and number < at_least for number in points):
-        return Exit.NOT_CONFORMANT
-    return Exit.INCOMPLETE if None in points else Exit.CONFORMANT
+def _introduction(
+    named: Mapping[str, Target], left: Mapping[str, Target], folder: ResultsFolder, settings: Settings, jobs: int
+) -> list[str]:
+    """Return what is about to happen, in lines."""
+    options = settings.options
+    before = f", {len(named) - len(left)} judged before" if len(left) < len(named) else ""
+    facts = f"{jobs} at a time; dialect {options.dialect}, seed {options.seed}; recordings in {folder.path}"
+    lines = [f"{len(named)} targets{before}; {facts}"]
+    ports = Counter(row.wired_port for row in left.values() if row.wired_port)
+    lines += [f"{count} servers use port {port}: one after another" for port, count in ports.items() if count > 1]
+    return lines
+
+
+def _counted(status: Exit) -> Exit:
+    """Return how a target counts: one that does not build or start is not conformant."""
+    return Exit.NOT_CONFORMANT if status is Exit.USAGE else status

@@ -7,7 +7,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from conformance.cli_language import Group
+from conformance.classroom.targets import TargetsError
 from conformance.client.address import AddressError
 from conformance.config import PROGRAM
 from conformance.fixtures.claim import FixturesError
@@ -33,6 +33,7 @@ USAGE_ERRORS: Final = (
     ScenarioError,
     SelectionError,
     ServerStartError,
+    TargetsError,
 )
 """Errors of usage: each carries a one-line message, and exits with status 2."""
 _HELP: Final = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click 8.2 or later; older ones exit themselves

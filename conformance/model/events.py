@@ -10,6 +10,8 @@ The schema, version 1. Each event is a JSON object with `type` and the fields of
 | `diagnosis` | all results are there, once | what is wrong with the server, of which the failures are symptoms |
 | `run-end` | last, once; missing if the suite was killed | counts, exit status, problems |
 
+In a file each line also has `chain`, which `conformance.reports.ndjson` describes.
+
 Within a version, types of events and fields may be added, but none is removed or changes its meaning. Readers ignore
 unknown fields, and check the types of the others.
 """

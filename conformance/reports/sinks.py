@@ -10,8 +10,7 @@ from conformance.language import Message
 from conformance.model.activity import Activity
 from conformance.model.events import Event, RunEnd
 from conformance.reports.files import ReportError, ReportFile, drop_output
-from conformance.reports.in_language import in_language
-from conformance.reports.ndjson import line
+from conformance.reports.ndjson import Chain, line
 
 if TYPE_CHECKING:
     from conformance.reports.terminal import TerminalReport
@@ -26,6 +25,7 @@ class Reports:
     def __init__(self, terminal: "TerminalReport", ndjson: ReportFile | None, written: dict[str, ReportFile]) -> None:
         self._terminal: TerminalReport | None = terminal
         self._ndjson = ndjson
+        self._chain = Chain()
         self._written = written
         self._events: list[Event] = []
         self._is_over = True
@@ -51,7 +51,7 @@ class Reports:
     def write(self, event: Event) -> None:
         """Write an event into the files only; raise ReportError."""
         if self._ndjson is not None:
-            self._ndjson.append(line(event) + "\n")
+            self._ndjson.append(self._chain.link(line(event)) + "\n")
         if self._written:
             self._events.append(event)
         self._is_over = isinstance(event, RunEnd)

@@ -71,10 +71,10 @@ class Remains:
             with contextlib.suppress(OSError):
                 words = Path(self.cgroup, "cgroup.procs").read_text(encoding="ascii").split()
                 return {int(word) for word in words} - {0}
-        return _marked(f"{MARK}={self._name}".encode())
+        return marked(f"{MARK}={self._name}".encode())
 
 
-def _marked(mark: bytes) -> set[int]:
+def marked(mark: bytes) -> set[int]:
     """Return the processes that have a mark in their environment, as far as it can be read."""
     found = set()
     for entry in Path("/proc").iterdir():
@@ -115,3 +115,16 @@ def own_cgroup() -> Path | None:
     paths = [line.removeprefix("0::/") for line in own if line.startswith("0::/")]
     found = places[0] / paths[0] if places and paths else None
     return found if found is not None and os.access(found, os.W_OK) else None
+
+
+def end_marked(mark: str) -> int:
+    """Kill all processes that have `NAME=VALUE` in their environment; return how many there were."""
+    found: set[int] = set()
+    until = time.monotonic() + _SECONDS
+    while (left := marked(mark.encode())) and time.monotonic() < until:
+        found |= left
+        for process in left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(_PAUSE_SECONDS)
+    return len(found)

@@ -1,0 +1,79 @@
+"""Show a class while it is judged: a line for each target that is done, and on a terminal a table of those that run."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from conformance.classroom.target_run import TargetRun
+from conformance.grading.assessment import Assessment
+from conformance.grading.explanation import summary
+from conformance.model.verdicts import Exit
+from conformance.printable import printable
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_REFRESHES: Final = 4
+_STYLES: Final = {
+    Exit.CONFORMANT: "green",
+    Exit.NOT_CONFORMANT: "red",
+    Exit.USAGE: "bold red",
+    Exit.INCOMPLETE: "yellow",
+    Exit.SUITE_FAULT: "bold white on red",
+}
+
+
+class LiveTable:
+    """A context manager that shows the runs of a class."""
+
+    def __init__(self, console: Console, runs: Sequence[TargetRun]) -> None:
+        self._console = console
+        self._runs = runs
+        self._total = len(runs)
+        self._done = 0
+        self._width = max((len(printable(run.target.name)) for run in runs), default=0)
+        self._live: Live | None = None
+
+    def __enter__(self) -> "Self":
+        console = self._console
+        if console.is_interactive and not console.is_dumb_terminal and console.file.isatty():
+            self._live = Live(self, console=console, transient=True, refresh_per_second=_REFRESHES)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def show(self, found: Assessment) -> None:
+        """Show a target that is done."""
+        self._done += 1
+        self._console.print(result_line(found, f"{self._done}/{self._total}", self._width), soft_wrap=True)
+
+    def __rich__(self) -> Table:
+        table = Table(box=None, pad_edge=False, show_header=False)
+        running = [run for run in self._runs if run.is_running]
+        waiting = sum(not run.began for run in self._runs)
+        table.add_row(Text(f"{self._done} of {self._total} done, {waiting} waiting", "bold"))
+        for run in running[: max(1, self._console.height - 3)]:
+            follower = run.follower
+            how_far = f"{follower.done}/{follower.selected}" if follower.selected else "starting"
+            failed = f"{follower.failed} failed" if follower.failed else ""
+            table.add_row(
+                Text(printable(run.target.name), "cyan"), how_far, Text(failed, "red"), f"{run.seconds:.0f} s"
+            )
+        return table
+
+
+def result_line(found: Assessment, number: str, width: int) -> Text:
+    """Return a target that is done in one line."""
+    outcome = (f"{found.outcome:<15}", _STYLES[found.exit])
+    causes = f"; {found.causes[0].title}" if found.causes else ""
+    more = f" (and {len(found.causes) - 1} more)" if len(found.causes) > 1 else ""
+    name = printable(found.name)
+    return Text.assemble(f"{number:>7} {name:<{width}} ", outcome, printable(f" {summary(found)}{causes}{more}"))

@@ -1,0 +1,86 @@
+"""The recorded run of one target: followed while it is written, and given an end if its process did not write one."""
+
+import contextlib
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from conformance.model.events import Event, RunEnd
+from conformance.model.verdicts import Exit
+from conformance.reports.ndjson import Chain, line
+
+_RESULT: Final = re.compile(rb'"type": "result".*?"verdict": "(\w+)"')
+_SELECTED: Final = re.compile(rb'"type": "run-start".*?"selected": (\d+)')
+_READ_BYTES: Final = 1 << 22
+_TAIL_BYTES: Final = 1 << 21
+
+
+class Follower:
+    """Reads what is appended to a recording: how many scenarios there are, how many have run, and how many failed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._at = 0
+        self.selected = self.done = self.failed = 0
+
+    def look(self) -> None:
+        """Count the lines that are new."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._at)
+                data = file.read(_READ_BYTES)
+        except OSError:  # it is not there yet
+            return
+        whole = data[: data.rfind(b"\n") + 1]
+        self._at += len(whole)
+        for text in whole.splitlines():
+            if found := _RESULT.search(text):
+                self.done += 1
+                self.failed += found[1] == b"fail"
+            elif found := _SELECTED.search(text):
+                self.selected = int(found[1])
+
+
+def has_end(path: Path) -> bool:
+    """Return whether a recording has its end, and was not interrupted."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            last = file.read().rstrip().rpartition(b"\n")[2]
+        end = json.loads(last)
+    except (OSError, ValueError):
+        return False
+    problems = end.get("problems", []) if isinstance(end, dict) and end.get("type") == "run-end" else ["no end"]
+    return not any(str(problem).startswith(("interrupted", "no end")) for problem in problems)
+
+
+def write_events(path: Path, events: Iterable[Event]) -> None:
+    """Write a recording; raise OSError."""
+    chain = Chain()
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.write_text("".join(f"{chain.link(line(event))}\n" for event in events), encoding="ascii")
+    unfinished.replace(path)
+
+
+def end_recording(path: Path, problem: str, status: Exit) -> None:
+    """Append the end to a recording without one, after its last whole line; raise OSError."""
+    chain = Chain()
+    size = 0
+    with path.open("r+b") as file:
+        for text in file:
+            if not text.endswith(b"\n"):
+                break
+            chain.follows(text.rstrip(b"\n"))
+            size += len(text)
+        file.truncate(size)
+        file.seek(size)
+        file.write(f"{chain.link(line(RunEnd({}, status, problems=[problem])))}\n".encode("ascii"))
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove a recording, and what its process may have left beside it."""
+    for left in [path, *path.parent.glob(f".{path.name}.unfinished*")]:
+        with contextlib.suppress(OSError):
+            left.unlink()

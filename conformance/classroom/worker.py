@@ -1,0 +1,127 @@
+"""The process of one target: copy and build its submission, and then become `conformance run`.
+
+A submission that attacks what started it ends this process, not the class.
+"""
+
+import contextlib
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from conformance.target.launcher import launch
+from conformance.target.output import ServerOutput
+
+BOOT: Final = "import sys; sys.path[0] = {path!r}; from {module} import main; main()"
+"""Starts a module of the suite, and imports nothing from the current directory: that is the submission's."""
+ROOT: Final = str(Path(__file__).parents[2])
+NOT_PREPARED: Final = 64
+"""The exit status if the submission was not built; the first line that is printed says why, then comes its output."""
+COPIED_BYTES: Final = 1 << 30
+COPIED_FILES: Final = 100_000
+_LINES: Final = 20
+"""How many lines of a failed build are shown."""
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What the process has to do."""
+
+    words: list[str]
+    """The arguments of `conformance run`."""
+    copy: str
+    """Where the submission is copied to; where the suite is started."""
+    folder: str = ""
+    """The submission; empty if there is none."""
+    build: list[str] = []
+    build_seconds: float = 120.0
+    emptied: str = ""
+    """A directory in the copy, whose files are removed."""
+
+
+class NotPreparedError(Exception):
+    """The submission cannot be copied or built; the message has several lines if it was not built."""
+
+
+def main() -> None:
+    """Do the job in the file that is named, and become `conformance run`, or exit with NOT_PREPARED."""
+    job = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Job)
+    try:
+        if job.folder:
+            copy_submission(Path(job.folder), Path(job.copy))
+        if job.emptied:
+            _empty(Path(job.copy), job.emptied)
+        if job.build:
+            build(job)
+    except NotPreparedError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(NOT_PREPARED)
+    os.chdir(job.copy)
+    boot = BOOT.format(path=ROOT, module="conformance.cli")
+    os.execv(sys.executable, [sys.executable, "-c", boot, *job.words])  # noqa: S606  (this program)
+
+
+def copy_submission(source: Path, copy: Path) -> None:
+    """Copy files, directories and links, and nothing else; raise NotPreparedError."""
+    left = [COPIED_BYTES, COPIED_FILES]
+
+    def leave_out(directory: str, names: list[str]) -> set[str]:
+        found = {".git"}
+        for name in names:
+            facts = os.lstat(os.path.join(directory, name))  # noqa: PTH118  (thousands of files)
+            left[0] -= facts.st_size
+            left[1] -= 1
+            if min(left) < 0:
+                message = f"the submission is larger than {COPIED_BYTES >> 20} MiB or {COPIED_FILES} files"
+                raise NotPreparedError(message)
+            if not (stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode) or stat.S_ISLNK(facts.st_mode)):
+                found.add(name)
+        return found
+
+    try:
+        shutil.copytree(source, copy, symlinks=True, ignore=leave_out, dirs_exist_ok=True)
+    except (OSError, shutil.Error) as error:
+        message = f"the submission cannot be copied: {' '.join(str(error).split())[:300]}"
+        raise NotPreparedError(message) from error
+
+
+def _empty(copy: Path, name: str) -> None:
+    """Remove what is in the directory that the server always serves: the suite puts its own files there."""
+    path = copy / name
+    if copy.resolve() not in path.resolve().parents:
+        message = f"the served directory {name} is not in the submission"
+        raise NotPreparedError(message)
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(path)
+
+
+def build(job: Job) -> None:
+    """Build the submission, under the guard that servers have; raise NotPreparedError."""
+    output = ServerOutput()
+    guards_end, own_end = os.pipe()
+    try:
+        output.mark_start()
+        process = launch(job.build, job.copy, guards_end, output.fileno())
+        os.close(guards_end)
+        try:
+            status = process.wait(job.build_seconds)
+        except subprocess.TimeoutExpired:
+            message = f"build: {_shown(job)} was not done after {job.build_seconds:.0f} s"
+            raise NotPreparedError(message) from None
+        if status:
+            lines = output.of_this_start().rstrip().splitlines()[-_LINES:]
+            message = "\n".join([f"build: {_shown(job)} exited with {status}", *lines])
+            raise NotPreparedError(message)
+    finally:
+        os.close(own_end)  # which ends all that it has left
+        with contextlib.suppress(subprocess.TimeoutExpired, UnboundLocalError):
+            process.wait(10)
+        output.close()
+
+
+def _shown(job: Job) -> str:
+    return job.build[-1]
