@@ -14,6 +14,7 @@ from conformance.cli_class import class_
 from conformance.cli_errors import Commands, ended
 from conformance.cli_grade import grade
 from conformance.cli_options import OPTIONS_OF_RUN, ended_by_signals, run_options
+from conformance.cli_runs import compare_, verify
 from conformance.client.address import check_proxy, dial, parse_address
 from conformance.config import PROGRAM, Options
 from conformance.diagnosis.diagnose import with_diagnosis
@@ -154,8 +155,8 @@ def explain(*, identifier: str, scenarios: tuple[str, ...]) -> int:
     return Exit.CONFORMANT
 
 
-commands.add_command(class_)
-commands.add_command(grade)
+for command in (class_, grade, compare_, verify):
+    commands.add_command(command)
 
 
 @commands.group()
