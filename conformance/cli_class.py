@@ -82,6 +82,8 @@ def class_(  # noqa: PLR0913  (the options of a command)
     csv: str | None,
     moodle: str | None,
     markdown: str | None,
+    html: str | None,
+    anonymous: bool,
     **given: Any,  # noqa: ANN401  (fields of Options)
 ) -> int:
     """Judge many servers side by side, and grade them.
@@ -119,7 +121,8 @@ def class_(  # noqa: PLR0913  (the options of a command)
         found[name] = assess(run.target.name, run.recording, own_worth[name], run.target.person)
         return found[name]
 
-    with tables({"csv": csv, "moodle": moodle, "markdown": markdown}) as write:
+    paths = {"csv": csv, "moodle": moodle, "markdown": markdown, "html": html}
+    with tables(paths, targets.resolve().stem, is_anonymous=anonymous) as write:
         with ended_by_signals():
             is_interrupted = not _judge(list(runs), jobs, _introduction(named, left, folder, settings, jobs), done)
         rows = [found[name] for name in named if name in found]

@@ -23,6 +23,8 @@ from conformance.tools.recordings import recordings_at
 NAME: Final = "{name}"
 """In the name of a file for each server, stands for the server."""
 
+TITLE: Final = "HFTP conformance"
+
 _TABLES: Final[dict[str, tuple[Callable[[Sequence[Assessment]], str], str]]] = {
     "csv": (csv_of, "Write a table of grades, with the points of each requirement."),
     "moodle": (moodle, "Write Moodle's offline grading worksheet (CSV)."),
@@ -34,14 +36,20 @@ def grade_options(function: Callable[..., int]) -> Callable[..., int]:
     """Add the options that say how to grade, and what to write."""
     for name, (_, text) in reversed(_TABLES.items()):
         function = click.option(f"--{name}", type=click.Path(dir_okay=False), metavar="FILE", help=text)(function)
+    function = click.option("--anonymous", is_flag=True, help="Leave all names out of the page.")(function)
+    function = click.option(
+        "--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page of them all."
+    )(function)
     return click.option(
         "--points", type=click.Path(path_type=Path), metavar="FILE", help="What each requirement is worth (TOML)."
     )(function)
 
 
 @contextlib.contextmanager
-def tables(paths: Mapping[str, str | None]) -> Iterator[Callable[[Sequence[Assessment]], None]]:
-    """Open the files of the tables that are wanted, and yield the function that writes them.
+def tables(
+    paths: Mapping[str, str | None], title: str, *, is_anonymous: bool
+) -> Iterator[Callable[[Sequence[Assessment]], None]]:
+    """Open the files of the tables and the page that are wanted, and yield the function that writes them.
 
     Raises ClickException if one cannot be opened.
     """
@@ -50,9 +58,15 @@ def tables(paths: Mapping[str, str | None]) -> Iterator[Callable[[Sequence[Asses
 
         def write(found: Sequence[Assessment]) -> None:
             for name, file in files.items():
-                file.write(_TABLES[name][0](found))
+                file.write(_page(found, title, is_anonymous) if name == "html" else _TABLES[name][0](found))
 
         yield write
+
+
+def _page(found: Sequence[Assessment], title: str, is_anonymous: bool) -> str:  # noqa: FBT001  (as it is passed on)
+    from conformance.classroom.page import page  # noqa: PLC0415  (Jinja2 takes a while to import)
+
+    return page(found, title=TITLE if is_anonymous else f"{TITLE}: {title}", is_anonymous=is_anonymous)
 
 
 def write_file(path: str, text: str) -> None:
@@ -84,6 +98,7 @@ def grade(  # noqa: PLR0913  (the options of a command)
     annotated: bool,
     at_least: float | None,
     verbose: bool,
+    anonymous: bool,
     **paths: str | None,
 ) -> int:
     """Grade recorded runs, or the folder of a class, by requirement, and explain each line.
@@ -100,7 +115,7 @@ def grade(  # noqa: PLR0913  (the options of a command)
         click.echo(annotations(found), nl=False)
     else:
         _show(found, verbose=verbose)
-    with tables(paths) as write:
+    with tables(paths, recordings[0].name, is_anonymous=anonymous) as write:
         write(found)
     for row in found if results is not None else ():
         if row.grade.points is not None:
