@@ -117,8 +117,8 @@ def class_(  # noqa: PLR0913  (the options of a command)
 
     def done(run: TargetRun) -> Assessment:
         name = runs[run]
-        folder.add(name, run.target)
         found[name] = assess(run.target.name, run.recording, own_worth[name], run.target.person)
+        folder.add(name, run.target)
         return found[name]
 
     paths = {"csv": csv, "moodle": moodle, "markdown": markdown, "html": html}
@@ -149,7 +149,11 @@ def _judge(runs: list[TargetRun], jobs: int, introduction: list[str], done: Call
         with LiveTable(console, runs) as table, contextlib.closing(judge_all(in_groups(runs), jobs, stop)) as judged:
             for run in judged:
                 table.show(done(run))
+                run.is_shown = True
     except KeyboardInterrupt:
+        for run in runs:
+            if run.recording.exists() and not run.is_shown:
+                done(run)  # it had ended, and was not shown yet
         return False
     return True
 
@@ -160,7 +164,8 @@ def _introduction(
     """Return what is about to happen, in lines."""
     options = settings.options
     before = f", {len(named) - len(left)} judged before" if len(left) < len(named) else ""
-    facts = f"{jobs} at a time; dialect {options.dialect}, seed {options.seed}; recordings in {folder.path}"
+    dialects = ", ".join(sorted({row.dialect or options.dialect for row in named.values()}))
+    facts = f"{jobs} at a time; dialect {dialects}; seed {options.seed}; recordings in {folder.path}"
     lines = [f"{len(named)} targets{before}; {facts}"]
     ports = Counter(row.wired_port for row in left.values() if row.wired_port)
     lines += [f"{count} servers use port {port}: one after another" for port, count in ports.items() if count > 1]

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from conformance.model.events import Event, RunEnd
 from conformance.model.verdicts import Exit
@@ -45,15 +45,24 @@ class Follower:
 
 def has_end(path: Path) -> bool:
     """Return whether a recording has its end, and was not interrupted."""
+    end = _end_of(path)
+    return end is not None and not any(str(row).startswith("interrupted") for row in end.get("problems", []))
+
+
+def has_verdict(path: Path) -> bool:
+    """Return whether a recording has its end, and the suite did not fail."""
+    end = _end_of(path)
+    return has_end(path) and end is not None and end.get("exit") != Exit.SUITE_FAULT
+
+
+def _end_of(path: Path) -> dict[str, Any] | None:
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            last = file.read().rstrip().rpartition(b"\n")[2]
-        end = json.loads(last)
+            found = json.loads(file.read().rstrip().rpartition(b"\n")[2])
     except (OSError, ValueError):
-        return False
-    problems = end.get("problems", []) if isinstance(end, dict) and end.get("type") == "run-end" else ["no end"]
-    return not any(str(problem).startswith(("interrupted", "no end")) for problem in problems)
+        return None
+    return found if isinstance(found, dict) and found.get("type") == "run-end" else None
 
 
 def write_events(path: Path, events: Iterable[Event]) -> None:

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from conformance import __version__
-from conformance.classroom.recording_file import has_end
+from conformance.classroom.recording_file import has_verdict
 from conformance.classroom.submissions import MARK
 from conformance.classroom.target_run import Settings
 from conformance.classroom.targets import Target
@@ -64,9 +64,9 @@ class ResultsFolder:
         done = {
             name: msgspec.structs.replace(known[name], person=target.person)
             for name, target in targets.items()
-            if name in known and known[name].digest == self._digests[name] and has_end(self.recording(name))
+            if name in known and known[name].digest == self._digests[name] and has_verdict(self.recording(name))
         }
-        for name in self._known.targets.keys() - done.keys():
+        for name in (self._known.targets.keys() | targets.keys()) - done.keys():
             self.recording(name).unlink(missing_ok=True)
         self._known.targets = done
         self._write()

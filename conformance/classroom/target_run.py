@@ -84,6 +84,8 @@ class TargetRun:
         self.began = 0.0
         """In seconds of `monotonic`; 0 before it begins."""
         self.ended = 0.0
+        self.is_shown = False
+        """Whether its result was shown."""
         self.follower = Follower(recording)
         self._settings = settings
         self._part = recording.with_name(f".{recording.name}.part")

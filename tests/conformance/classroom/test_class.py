@@ -1,0 +1,248 @@
+"""A class of real servers: each is judged in its own place, and costs its own row only, whatever it does."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conformance.classroom.target_run import MARK
+from conformance.model.verdicts import Exit
+from conformance.target.sockets import free_port
+from conformance.tools.verify import verify
+from tests.broken_servers.starting import PYTHON
+
+pytestmark = [pytest.mark.once, pytest.mark.timeout(400)]
+
+ROOT = Path(__file__).parents[3]
+SECONDS = 300
+SOME = ("-t", "framing.lf-inside", "-t", "framing.one-command", "-t", "paths.parent", "-t", "arguments.*offset")
+OPTIONS = (*SOME, "--size", "64K", "--clients", "5", "--timeout-scale", "0.5", "--dialect", "2019")
+FIVE_BUGS = ("five bugs", "five bugs again", "five bugs once more")
+OUTCOMES = "not conformant|conformant|does not start|does not build|no verdict|incomplete"
+KILLER = """
+import os, signal, sys, threading, time
+from tests.broken_servers.__main__ import main
+def parent(process):
+    return int(open(f"/proc/{process}/stat").read().rpartition(")")[2].split()[1])
+def attack():
+    time.sleep(0.5)
+    if os.fork() == 0:
+        os.setsid()
+        time.sleep(600)
+    guard = os.getppid()
+    for process in (parent(guard), guard):
+        os.kill(process, signal.SIGKILL)
+threading.Thread(target=attack, daemon=True).start()
+sys.exit(main(["correct-threads", *sys.argv[1:]]))
+"""
+WRAPPER = """
+import sys
+from tests.broken_servers.__main__ import main
+sys.exit(main(["lf-ends-a-line", *sys.argv[1:]]))
+"""
+
+
+def serve(name: str, port: str = "{port}") -> str:
+    return shlex.join([*PYTHON, "-m", "tests.broken_servers", name, "-p", port, "-d", "{dir}", "--dialect", "2019"])
+
+
+def target(name: str, **fields: str) -> str:
+    rows = [f"{key} = {json.dumps(value)}" for key, value in ({"name": name} | fields).items()]
+    return "\n".join(["[[target]]", *rows, ""])
+
+
+@dataclass
+class Course:
+    """A class in a directory of its own, and what the command said of it."""
+
+    place: Path
+    said: str = ""
+    status: int = -1
+    lines: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def out(self) -> Path:
+        """The folder with the results."""
+        return self.place / "out"
+
+    def start(self, *words: str) -> "subprocess.Popen[str]":
+        """Start the command."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "conformance", "class", str(self.place / "t.toml"), "-o", "out", *OPTIONS, *words],
+            cwd=self.place,
+            env=os.environ | {"TMPDIR": str(self.place / "tmp"), "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def judge(self, *words: str) -> "Course":
+        """Judge all targets, and keep what is said of each."""
+        with self.start(*words) as running:
+            self.said, _ = running.communicate(timeout=SECONDS)
+        self.status = running.returncode
+        self.lines = {
+            found[1].strip(): found[2].strip()
+            for line in self.said.splitlines()
+            if (found := re.match(rf" *\d+/\d+ ([\w ]+?) +((?:{OUTCOMES}) .*)", line))
+        }
+        return self
+
+    def end_of(self, name: str) -> dict[str, Any]:
+        """Return the last event of a recording."""
+        found: dict[str, Any] = json.loads((self.out / f"{name}.ndjson").read_bytes().splitlines()[-1])
+        return found
+
+
+def environment() -> str:
+    return f"[defaults.environment]\nPYTHONPATH = {json.dumps(str(ROOT))}\n"
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
+    """Judge a class of eleven, three at a time."""
+    place = tmp_path_factory.mktemp("course")
+    (place / "tmp").mkdir()
+    for name, text in (("wrapped/handed-in/server.py", WRAPPER), ("empty/notes.txt", "hello"), ("unbuilt/x.c", "x")):
+        (place / name).parent.mkdir(parents=True)
+        (place / name).write_text(text, encoding="ascii")
+    (place / "killer.py").write_text(KILLER, encoding="ascii")
+    port = str(free_port())
+    killer = shlex.join([*PYTHON, str(place / "killer.py"), "-p", "{port}", "-d", "{dir}"])
+    (place / "t.toml").write_text(
+        environment()
+        + "".join(target(name, serve=serve("student-five-bugs")) for name in FIVE_BUGS)
+        + target("correct", serve=serve("correct-threads"), id="77", email="a@b")
+        + target("killer", serve=killer)
+        + target("wired", serve=serve("correct-threads", port), address=f"127.0.0.1:{port}")
+        + target("wired too", serve=serve("lf-ends-a-line", port), address=f"127.0.0.1:{port}")
+        + target("wrapped", folder="wrapped")
+        + target("empty", folder="empty")
+        + target("unbuilt", folder="unbuilt", build="touch built; echo oops >&2; exit 3", serve="./x {port}")
+        + target("late", serve=shlex.join(["sh", "-c", "echo starting; exit 9; : {port}"])),
+        encoding="utf-8",
+    )
+    before = files_in(place)
+    reports = [f"--{kind}={kind}" for kind in ("csv", "moodle", "markdown", "html")]
+    found = Course(place).judge("-j", "3", *reports)
+    assert files_in(place).items() >= before.items()
+    assert not (place / "unbuilt" / "built").exists()  # a copy is built
+    return found
+
+
+def test_each_target_has_its_own_row(course: Course) -> None:
+    outcomes = {name: line.partition("  ")[0] for name, line in course.lines.items()}
+    assert outcomes == dict.fromkeys((*FIVE_BUGS, "wired too", "wrapped"), "not conformant") | {
+        "correct": "conformant",
+        "wired": "conformant",
+        "killer": "no verdict",
+        "empty": "does not start",
+        "unbuilt": "does not build",
+        "late": "does not start",
+    }, course.said
+    assert course.status == Exit.SUITE_FAULT
+    assert "Traceback" not in course.said
+
+
+def test_each_row_says_why(course: Course) -> None:
+    assert "SIGKILL ended the suite's process" in course.lines["killer"]
+    assert "no start command" in course.lines["empty"]
+    assert "exited with 3" in course.lines["unbuilt"]
+    assert course.end_of("unbuilt")["output"] == "oops"
+    assert course.lines["late"].endswith("the server ended before it accepted a connection: starting")
+    assert "A bare LF ends a command" in course.lines["wrapped"]
+    assert "2 servers use port" in course.said
+    assert re.search(r"\n  5 of 11: A bare LF ends a command", course.said)
+
+
+def test_each_recording_is_whole(course: Course) -> None:
+    found = {path.name: verify(path).status for path in course.out.glob("*.ndjson")}
+    assert len(found) == 11
+    assert set(found.values()) == {Exit.CONFORMANT}
+
+
+def test_equal_servers_have_equal_grades(course: Course, tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "t.toml").write_text(environment() + target("alone", serve=serve("student-five-bugs")), "utf-8")
+    alone = Course(tmp_path).judge("-j", "1")
+    grades = {name: line for name, line in (course.lines | alone.lines).items() if name in (*FIVE_BUGS, "alone")}
+    assert len(grades) == 4
+    assert len(set(grades.values())) == 1, grades
+
+
+def test_nothing_is_left(course: Course) -> None:
+    assert list((course.place / "tmp").iterdir()) == []
+    assert sorted(path.name for path in course.out.iterdir() if path.suffix != ".ndjson") == ["class.json"]
+    assert list(processes_of(course.place)) == []
+
+
+def processes_of(place: Path) -> Iterator[str]:
+    """Yield the processes that were started for the targets of a class."""
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            found = path.read_bytes()
+        except OSError:
+            continue
+        if MARK.encode() in found and str(place).encode() in found:
+            yield path.parent.name
+
+
+def test_reports_have_a_row_for_each(course: Course) -> None:
+    table = (course.place / "csv").read_text(encoding="utf-8").splitlines()
+    assert len(table) == 12
+    assert next(line for line in table if line.startswith("correct,77,a@b,conformant,100,100,2019,"))
+    assert (course.place / "moodle").read_text(encoding="utf-8").startswith("Identifier,Full name")
+    assert "| correct | conformant | 100 |" in (course.place / "markdown").read_text(encoding="utf-8")
+    assert "five bugs once more" in (course.place / "html").read_text(encoding="utf-8")
+
+
+def test_only_what_has_no_verdict_or_has_changed_is_judged_again(course: Course) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in course.out.glob("*.ndjson")}
+    (course.place / "empty" / "notes.txt").write_text("changed", encoding="ascii")
+    again = Course(course.place).judge()
+    assert "11 targets, 9 judged before" in again.said
+    assert set(again.lines) == {"killer", "empty"}
+    after = {path.name: path.stat().st_mtime_ns for path in course.out.glob("*.ndjson")}
+    assert {name for name in before if before[name] != after[name]} == {"killer.ndjson", "empty.ndjson"}
+
+
+def is_judged(path: Path, name: str) -> bool:
+    return path.exists() and name in json.loads(path.read_bytes())["targets"]
+
+
+def test_interrupted_class_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    hanging = shlex.join(["sh", "-c", f"test -e {tmp_path}/go && exec {serve('correct-threads')}; sleep 600"])
+    text = environment() + target("first", serve=serve("correct-threads"), id="x") + target("second", serve=hanging)
+    (tmp_path / "t.toml").write_text(text, encoding="utf-8")
+    course = Course(tmp_path)
+    with course.start("-j", "1") as running:
+        deadline = time.monotonic() + SECONDS
+        while not is_judged(tmp_path / "out" / "class.json", "first"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        running.send_signal(signal.SIGTERM)
+        said, _ = running.communicate(timeout=SECONDS)
+    assert running.returncode == Exit.INCOMPLETE
+    assert "interrupted: 1 of 2 are judged; the same command judges the others" in said
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert list(processes_of(tmp_path)) == []
+    (tmp_path / "go").touch()
+    course.judge("-j", "1")
+    assert course.status == Exit.CONFORMANT, course.said
+    assert set(course.lines) == {"second"}
+    assert "2 targets, 1 judged before" in course.said
