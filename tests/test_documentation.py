@@ -27,8 +27,10 @@ from sybil.parsers.markdown import CodeBlockParser
 
 from conformance import cli as conformance_cli
 from conformance import pytest_plugin
+from conformance.classroom.targets import read_targets
 from conformance.config import FIXED_SEED
 from conformance.diagnosis.root_causes import root_causes
+from conformance.grading.points import read_points
 from conformance.model.events import SCHEMA
 from conformance.model.verdicts import MEANINGS, Exit, Verdict
 from conformance.runner.selection import read_baseline
@@ -68,7 +70,7 @@ README_WORDS: Final = 1200
 IMAGE_BYTES: Final = 150_000
 SECONDS: Final = 20
 HELLO: Final = b"Hello, world!\n"
-AN_ID: Final = re.compile(r"[a-z]+\.(?!toml|html|ndjson|py$)[a-z0-9-]+|HFTP-\d+\.\d+")
+AN_ID: Final = re.compile(r"[a-z]+\.(?!(?:toml|html|ndjson|csv|json|md|py)$)[a-z0-9-]+|HFTP-\d+\.\d+")
 EXTRA_OPTIONS: Final = {"-h", "--help"}
 """What click adds when it parses."""
 
@@ -93,10 +95,9 @@ def commands_in(block: str) -> Iterator[list[str]]:
 def check_command(words: Sequence[str], scratch: Path) -> None:
     """Have the program that is meant parse its words; fail for a program that no test checks."""
     match [Path(words[0]).name, *words[1:]]:
-        case [("conformance" | "greenserver" | "hftp") as program, *rest]:
-            for recording in filter(re.compile(r".+\.ndjson").fullmatch, rest):
-                (scratch / recording).touch()
-            assert program == "hftp" or set(filter(AN_ID.fullmatch, rest)) <= known_ids()
+        case [("conformance" | "greenserver") as program, *rest]:
+            make_files(rest, scratch)
+            assert set(filter(AN_ID.fullmatch, rest)) <= known_ids()
             PROGRAMS[program].main(rest, prog_name=program, standalone_mode=False)
         case ["uvx", "--from", ".", *rest]:
             check_command(rest, scratch)
@@ -113,6 +114,15 @@ def check_command(words: Sequence[str], scratch: Path) -> None:
             pass  # what a newcomer types first
         case _:
             pytest.fail(f"no test checks {shlex.join(words)}")
+
+
+def make_files(words: Sequence[str], scratch: Path) -> None:
+    """Make the files and folders that a command reads."""
+    for word in words:
+        if word.endswith(".ndjson") or word == "targets.toml":
+            (scratch / word).touch()
+        elif re.fullmatch(r"\w+/", word):
+            (scratch / word).mkdir(exist_ok=True)
 
 
 def check_module(module: str, words: Sequence[str]) -> None:
@@ -257,6 +267,12 @@ def read_toml(example: Example) -> None:
     file.write_text(example.parsed, encoding="utf-8")
     if example.parsed.startswith("# greenserver --config"):
         greenserver_cli.read(["--config", str(file)])
+    elif example.parsed.startswith("# targets.toml"):
+        for name in ("ana", "bruno", "carla"):
+            (file.parent / "submissions" / name).mkdir(parents=True)
+        assert all(row.serve or row.address or row.problem.startswith("no start") for row in read_targets(file))
+    elif example.parsed.startswith("# points.toml"):
+        assert read_points(file).of_dialect("2026")
     else:
         assert read_baseline(file).entries
 
