@@ -11,6 +11,7 @@ import click
 
 from conformance import __version__
 from conformance.cli_class import class_
+from conformance.cli_deploy import deploy
 from conformance.cli_errors import Commands, ended
 from conformance.cli_grade import grade
 from conformance.cli_options import OPTIONS_OF_RUN, ended_by_signals, run_options
@@ -155,7 +156,7 @@ def explain(*, identifier: str, scenarios: tuple[str, ...]) -> int:
     return Exit.CONFORMANT
 
 
-for command in (class_, grade, compare_, verify):
+for command in (class_, grade, compare_, verify, deploy):
     commands.add_command(command)
 
 
