@@ -92,7 +92,7 @@ def run(
         try:
             with (  # the server starts while the catalogue is loaded
                 Environment(options, activity=activity) as environment,
-                Runner(options, catalogue(options.scenarios), sink, environment) as runner,
+                Runner(options, catalogue(options.scenarios, options.catalogue), sink, environment) as runner,
             ):
                 return runner.run().exit
         except ServerStartError as error:

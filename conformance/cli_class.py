@@ -31,7 +31,17 @@ from conformance.spec.dialects import DIALECTS
 
 MAX_SECONDS: Final = 600
 """How long a run of a class may take; a run of its own may take longer."""
-_SHARED_OPTIONS: Final = ("test", "skip", "seed", "size", "clients", "timeout-scale", "fail-on", "scenarios")
+_SHARED_OPTIONS: Final = (
+    "test",
+    "skip",
+    "seed",
+    "size",
+    "clients",
+    "timeout-scale",
+    "fail-on",
+    "catalogue",
+    "scenarios",
+)
 """Options of `conformance run` that apply to all targets."""
 _GRAVITY: Final = (Exit.SUITE_FAULT, Exit.NOT_CONFORMANT, Exit.INCOMPLETE, Exit.CONFORMANT)
 
@@ -101,7 +111,7 @@ def class_(  # noqa: PLR0913  (the options of a command)
     named = by_file_name(read_targets(targets, Start(serve, build, address, directory)))
     own_worth = {name: read_points(Path(row.points)) if row.points else worth for name, row in named.items()}
     given["scenarios"] = tuple(str(Path(file).resolve()) for file in given["scenarios"])
-    check_patterns(catalogue(given["scenarios"]), (*given["select"], *given["skip"]))
+    check_patterns(catalogue(given["scenarios"], given["catalogue"]), (*given["select"], *given["skip"]))
     folder = ResultsFolder((out or Path(f"{targets.resolve().stem}-conformance")).absolute())
     if folder.seed is not None and not fresh and ctx.get_parameter_source("seed") is ParameterSource.DEFAULT:
         given["seed"] = folder.seed

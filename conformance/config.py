@@ -8,6 +8,7 @@ from pathlib import Path
 from conformance.fixtures.base import LARGE_BYTES
 from conformance.language import Message
 from conformance.option_table import RUN_OPTIONS
+from conformance.spec.catalogues import NEWEST
 
 PROGRAM = "conformance"
 DIALECT_MISSING = Message(
@@ -55,9 +56,8 @@ class Options:
     max_seconds: int = 0
     """The deadline of the run; 0 derives it from the number of scenarios."""
     fail_on: str = "must"
-    stops_at_first_cause: bool = False
-    name: str = ""
-    """The name of the server in reports, if one was given."""
+    catalogue: str = NEWEST
+    """A frozen catalogue, or the newest one."""
     scenarios: tuple[str, ...] = ()
 
     @property
@@ -91,6 +91,7 @@ class Options:
         """Return the command line that repeats the run with the same scenarios."""
         words = [word for pattern in self.select for word in ("-t", pattern)]
         words += [word for pattern in self.skip for word in ("--skip", pattern)]
+        words += ["--catalogue", self.catalogue] if self.catalogue != NEWEST else []
         return " ".join([self.command("run"), *([shlex.join(words)] if words else [])])
 
     def command(self, name: str, *first: str) -> str:

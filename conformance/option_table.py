@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from conformance.cli_types import integer_between, jobs, scale, seconds, seed, size
+from conformance.spec.catalogues import FROZEN, NEWEST
 from conformance.spec.dialects import DIALECTS
 
 
@@ -119,22 +120,12 @@ RUN_OPTIONS: Final = (
         selects=True,
     ),
     RunOption(
-        "exitfirst",
-        "",
-        "Stop at the first cause: as soon as the failure of a MUST is explained, no further scenario starts.",
-        "stops_at_first_cause",
-        short="x",
-        is_flag=True,
-        selects=True,
-        in_pytest=False,  # pytest has its own -x
-    ),
-    RunOption(
-        "name",
+        "catalogue",
         "NAME",
-        "The name of the server in reports; by default that of its folder.",
-        "name",
+        "Judge by the scenarios of a frozen catalogue only, whatever this version has added.",
+        "catalogue",
+        choices=(NEWEST, *FROZEN),
         selects=True,
-        in_pytest=False,
     ),
     RunOption("scenarios", "FILE.py", "Add your own scenarios. Repeatable.", "scenarios", is_repeatable=True),
 )

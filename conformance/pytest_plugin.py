@@ -197,7 +197,7 @@ class _SessionRunner:
             from conformance.scenarios import catalogue  # noqa: PLC0415
             from conformance.target.environment import Environment  # noqa: PLC0415
 
-            found = catalogue(self.options.scenarios)
+            found = catalogue(self.options.scenarios, self.options.catalogue)
             with self.locked(alone=True):
                 environment = self._environment = self._stack.enter_context(Environment(self.options))
                 self._runner = self._stack.enter_context(Runner(self.options, found, self.summary, environment))

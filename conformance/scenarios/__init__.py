@@ -10,6 +10,7 @@ from typing import Final
 from conformance.language import Message
 from conformance.model.scenario import Catalogue, Chapter, ScenarioError
 from conformance.scenarios.prerequisites import with_prerequisites
+from conformance.spec.catalogues import NEWEST, frozen
 
 CHAPTERS: Final = (
     "chapter_01_framing",
@@ -42,14 +43,18 @@ ENTRY_POINTS: Final = "conformance.scenarios"
 """The entry point group; each entry point names a `Chapter`."""
 
 
-def catalogue(files: Sequence[str] = ()) -> Catalogue:
+def catalogue(files: Sequence[str] = (), name: str = NEWEST) -> Catalogue:
     """Return all scenarios: the suite's own, those of installed packages, and those defined in `files`.
+
+    With the name of a frozen catalogue, the suite's own are those that it has.
 
     Raises ScenarioError, with a one-line message, if something cannot be loaded.
     """
     found = Catalogue()
-    for name in CHAPTERS:
-        _add(found, importlib.import_module(f"{__name__}.{name}").chapter, name)
+    kept = None if name == NEWEST else frozen(name)
+    for module in CHAPTERS:
+        chapter = importlib.import_module(f"{__name__}.{module}").chapter
+        _add(found, [row for row in chapter if kept is None or row.id in kept], module)
     for point in entry_points(group=ENTRY_POINTS):
         try:
             chapter = point.load()
