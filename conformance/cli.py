@@ -14,8 +14,9 @@ from conformance.cli_class import class_
 from conformance.cli_deploy import deploy
 from conformance.cli_errors import Commands, ended
 from conformance.cli_grade import grade
-from conformance.cli_options import OPTIONS_OF_RUN, ended_by_signals, run_options
+from conformance.cli_options import OPTIONS_OF_RUN, check_target, ended_by_signals, run_options
 from conformance.cli_runs import compare_, verify
+from conformance.cli_watch import watch
 from conformance.client.address import check_proxy, dial, parse_address
 from conformance.config import PROGRAM, Options
 from conformance.diagnosis.diagnose import with_diagnosis
@@ -156,7 +157,7 @@ def explain(*, identifier: str, scenarios: tuple[str, ...]) -> int:
     return Exit.CONFORMANT
 
 
-for command in (class_, grade, compare_, verify, deploy):
+for command in (class_, grade, compare_, verify, watch, deploy):
     commands.add_command(command)
 
 

@@ -1,0 +1,47 @@
+"""The run of one target ends in its time, and its command line has all that the class has in common."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from conformance import cli
+from conformance.classroom import target_run
+from conformance.classroom.target_run import Settings, TargetRun
+from conformance.classroom.targets import Target
+from conformance.config import Options
+from conformance.grading.assessment import assess
+from conformance.grading.points import PointsMap
+from conformance.model.verdicts import Exit
+from conformance.option_table import RUN_OPTIONS
+
+pytestmark = pytest.mark.once
+
+
+def test_command_line_has_all_that_is_in_common(tmp_path: Path) -> None:
+    options = Options(seed=7, select=("a", "b"), skip=("c",), dialect="2019", max_seconds=9, fail_on="should")
+    target = Target("ana", "x {port}", "127.0.0.1:7", environment={"A": "1"}, directory="data", dialect="2016")
+    words = Settings(options).words(target, tmp_path / "run.ndjson")
+    assert words[:4] == ["run", "127.0.0.1:7", "--serve", "env A=1 x {port}"]
+    run = cli.commands.commands["run"]
+    with run.make_context("run", words[1:]) as context:
+        given = {name: value for name, value in context.params.items() if name in vars(options)}
+    assert Options(**given) == Settings(options).of(target)
+    assert {row.field for row in RUN_OPTIONS} <= given.keys()
+
+
+def test_run_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(target_run, "_BEFORE_SECONDS", 0.0)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    recording = tmp_path / "hangs.ndjson"
+    settings = Settings(Options(max_seconds=1, timeout_scale=100), build_seconds=0.5)
+    run = TargetRun(Target("hangs", "sleep 600 {port}"), recording, settings)
+    assert run.judge(threading.Event())
+    found = assess("hangs", recording, PointsMap())
+    assert found.exit is Exit.SUITE_FAULT
+    assert found.grade.points is None
+    assert "did not end in time" in found.grade.reason
+    assert not run.is_running
+    assert list((tmp_path / "tmp").iterdir()) == []
