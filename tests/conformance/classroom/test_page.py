@@ -98,6 +98,8 @@ def test_data_say_what_the_servers_did() -> None:
 def test_text_of_a_server_does_nothing() -> None:
     usual, hostile = page(course()[:4], title="x"), page(course(), title=HOSTILE)
     assert {tag for tag, _, _ in Elements(hostile).found} == {tag for tag, _, _ in Elements(usual).found}
+    data = [text for _, attributes, text in Elements(hostile).found if attributes.get("type") == "application/json"]
+    assert not [text for text in data if "<" in text]
     assert "alert(1)</script>" not in hostile
     assert "1337" not in hostile
     assert "\u202e" not in hostile

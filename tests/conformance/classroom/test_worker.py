@@ -9,6 +9,8 @@ import pytest
 from conformance.classroom import worker
 from conformance.classroom.worker import Job, NotPreparedError, build, copy_submission
 
+pytestmark = pytest.mark.once
+
 
 def job(folder: Path, script: str, seconds: float = 30) -> Job:
     return Job([], str(folder), build=["sh", "-c", script], build_seconds=seconds)
