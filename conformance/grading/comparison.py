@@ -106,4 +106,5 @@ def _change(found: Comparison, scenario: str) -> str:
 def in_short(found: Sequence[Comparison]) -> str:
     """Return what got better or worse in a class, in one line."""
     better, worse = sum(bool(one.better) for one in found), sum(bool(one.worse) for one in found)
-    return f"{len(found)} servers: {better} with something better, {worse} with something worse"
+    which = "1 server" if len(found) == 1 else f"{len(found)} servers"
+    return f"{which}: {better} with something better, {worse} with something worse"
