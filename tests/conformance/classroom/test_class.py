@@ -26,7 +26,9 @@ pytestmark = [pytest.mark.once, pytest.mark.timeout(400)]
 ROOT = Path(__file__).parents[3]
 SECONDS = 300
 SOME = ("-t", "framing.lf-inside", "-t", "framing.one-command", "-t", "paths.parent", "-t", "arguments.*offset")
-OPTIONS = (*SOME, "--size", "64K", "--clients", "5", "--timeout-scale", "0.5", "--dialect", "2019")
+UNSTEADY = ("--skip", "arguments.*5000*")
+"""What becomes of a long line in a server that takes one recv() for one command depends on how TCP cuts it."""
+OPTIONS = (*SOME, *UNSTEADY, "--size", "64K", "--clients", "5", "--timeout-scale", "0.5", "--dialect", "2019")
 FIVE_BUGS = ("five bugs", "five bugs again", "five bugs once more")
 OUTCOMES = "not conformant|conformant|does not start|does not build|no verdict|incomplete"
 KILLER = """
@@ -179,7 +181,8 @@ def test_equal_servers_have_equal_grades(course: Course, tmp_path: Path) -> None
     (tmp_path / "tmp").mkdir()
     (tmp_path / "t.toml").write_text(environment() + target("alone", serve=serve("student-five-bugs")), "utf-8")
     alone = Course(tmp_path).judge("-j", "1")
-    grades = {name: line for name, line in (course.lines | alone.lines).items() if name in (*FIVE_BUGS, "alone")}
+    lines = course.lines | alone.lines
+    grades = {name: lines[name].partition(";")[0] for name in (*FIVE_BUGS, "alone")}
     assert len(grades) == 4
     assert len(set(grades.values())) == 1, grades
 
