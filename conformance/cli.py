@@ -14,7 +14,8 @@ from conformance.cli_class import class_
 from conformance.cli_deploy import deploy
 from conformance.cli_errors import Commands, ended
 from conformance.cli_grade import grade
-from conformance.cli_options import OPTIONS_OF_RUN, check_target, ended_by_signals, run_options
+from conformance.cli_language import spoken
+from conformance.cli_options import OPTIONS_OF_RUN, check_target, detail_options, ended_by_signals, run_options
 from conformance.cli_runs import compare_, verify
 from conformance.cli_watch import watch
 from conformance.client.address import check_proxy, dial, parse_address

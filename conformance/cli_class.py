@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from conformance.classroom.submissions import Start
 from conformance.classroom.target_run import Settings, TargetRun
 from conformance.classroom.targets import Target, by_file_name, read_targets
 from conformance.cli_grade import grade_options, tables
+from conformance.cli_language import Command
 from conformance.cli_options import OPTIONS_OF_RUN, ended_by_signals
 from conformance.client.address import parse_address
 from conformance.config import Options
@@ -28,10 +30,13 @@ from conformance.printable import printable
 from conformance.runner.selection import check_patterns
 from conformance.scenarios import catalogue
 from conformance.spec.dialects import DIALECTS
+from conformance.target.sandbox.limits import limits_for
+from conformance.target.sandbox.sandbox import AUTO, MODES, OFF, SandboxError, choose
 
 MAX_SECONDS: Final = 600
 """How long a run of a class may take; a run of its own may take longer."""
 _SHARED_OPTIONS: Final = (
+    "sandbox-read",
     "test",
     "skip",
     "seed",
@@ -52,7 +57,7 @@ def _class_options(function: Callable[..., int]) -> Callable[..., int]:
     return function
 
 
-@click.command("class")
+@click.command("class", cls=Command)
 @click.pass_context
 @click.argument("targets", type=click.Path(exists=True, path_type=Path), metavar="TARGETS")
 @click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Write into DIR.")
@@ -68,6 +73,7 @@ def _class_options(function: Callable[..., int]) -> Callable[..., int]:
 @click.option("--build", default="", metavar="CMD", help="Build each submission with this command, in a shell.")
 @click.option("--address", default="", metavar="HOST:PORT", help="Where each submission listens, if that is wired in.")
 @click.option("--directory", default="", metavar="DIR", help="What each submission serves, if that is wired in.")
+@click.option("--sandbox", default=AUTO, type=click.Choice(MODES), help="Confine the servers that are started.")
 @click.option("--dialect", default=DIALECTS[0], type=click.Choice(("auto", *DIALECTS)), help="The dialect to judge by.")
 @click.option("--max-seconds", default=MAX_SECONDS, type=click.IntRange(1), metavar="N", help="Time for each run.")
 @click.option("--build-seconds", default=120, type=click.IntRange(1), metavar="N", help="Time for each build.")
@@ -84,6 +90,7 @@ def class_(  # noqa: PLR0913  (the options of a command)
     build: str,
     address: str,
     directory: str,
+    sandbox: str,
     dialect: str,
     max_seconds: int,
     build_seconds: int,
@@ -111,11 +118,16 @@ def class_(  # noqa: PLR0913  (the options of a command)
     named = by_file_name(read_targets(targets, Start(serve, build, address, directory)))
     own_worth = {name: read_points(Path(row.points)) if row.points else worth for name, row in named.items()}
     given["scenarios"] = tuple(str(Path(file).resolve()) for file in given["scenarios"])
+    given["sandbox_read"] = tuple(str(Path(path).resolve()) for path in given["sandbox_read"])
+    unconfined = ""
+    if ctx.get_parameter_source("sandbox") is ParameterSource.DEFAULT:
+        unconfined = _without_sandbox(given["clients"])
+        sandbox = OFF if unconfined else sandbox
     check_patterns(catalogue(given["scenarios"], given["catalogue"]), (*given["select"], *given["skip"]))
     folder = ResultsFolder((out or Path(f"{targets.resolve().stem}-conformance")).absolute())
     if folder.seed is not None and not fresh and ctx.get_parameter_source("seed") is ParameterSource.DEFAULT:
         given["seed"] = folder.seed
-    settings = Settings(Options(dialect=dialect, max_seconds=max_seconds, **given), build_seconds)
+    settings = Settings(Options(dialect=dialect, sandbox=sandbox, max_seconds=max_seconds, **given), build_seconds)
     left = folder.begin(named, settings, afresh=fresh)
     runs = {TargetRun(row, folder.recording(name), settings): name for name, row in left.items()}
     jobs = jobs or len(os.sched_getaffinity(0))
@@ -134,7 +146,8 @@ def class_(  # noqa: PLR0913  (the options of a command)
     paths = {"csv": csv, "moodle": moodle, "markdown": markdown, "html": html}
     with tables(paths, targets.resolve().stem, is_anonymous=anonymous) as write:
         with ended_by_signals():
-            is_interrupted = not _judge(list(runs), jobs, _introduction(named, left, folder, settings, jobs), done)
+            introduction = [*_introduction(named, left, folder, settings, jobs), *([unconfined] if unconfined else [])]
+            is_interrupted = not _judge(list(runs), jobs, introduction, done)
         rows = [found[name] for name in named if name in found]
         write(rows)
     for line in overview(rows) if rows else ():
@@ -143,6 +156,16 @@ def class_(  # noqa: PLR0913  (the options of a command)
         click.echo(f"interrupted: {len(rows)} of {len(named)} are judged; the same command judges the others")
         return Exit.INCOMPLETE
     return next(status for status in _GRAVITY if status in {_counted(row.exit) for row in rows})
+
+
+def _without_sandbox(clients: int) -> str:
+    """Return why servers are not confined, if this machine allows no sandbox; empty if it does."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            choose(AUTO, folder, "", limits_for(clients))
+    except SandboxError as error:
+        return f"the servers run without a sandbox: {error}"
+    return ""
 
 
 def _judge(runs: list[TargetRun], jobs: int, introduction: list[str], done: Callable[[TargetRun], Assessment]) -> bool:

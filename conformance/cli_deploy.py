@@ -5,6 +5,7 @@ from typing import Final
 
 import click
 
+from conformance.cli_language import Command
 from conformance.deployment import DISTRIBUTION, SCRIPTS, TEMPLATES, Deployment, DeploymentError
 from conformance.model.verdicts import Exit
 from conformance.spec.dialects import DIALECTS
@@ -13,7 +14,7 @@ SERVE: Final = "python3 server.py -p {port} -d {dir}"
 _EXECUTABLE: Final = 0o755
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("what", type=click.Choice(tuple(TEMPLATES)))
 @click.option(
     "--serve", metavar="CMD", help=f"How the server is started; by default {SERVE}, or by rule in Gradescope."

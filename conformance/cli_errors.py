@@ -8,12 +8,13 @@ from typing import Any, Final, NoReturn
 import click
 
 from conformance.classroom.targets import TargetsError
+from conformance.cli_language import Group
 from conformance.client.address import AddressError
 from conformance.config import PROGRAM
 from conformance.fixtures.claim import FixturesError
 from conformance.fixtures.disk import FULL
-from conformance.fixtures.local_fixtures import FixturesError
 from conformance.grading.points import PointsError
+from conformance.language import Message, translated
 from conformance.model.events import EventError
 from conformance.model.scenario import ScenarioError
 from conformance.model.verdicts import Exit

@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from conformance.classroom.results_folder import read_class_file
+from conformance.cli_language import Command
 from conformance.grading.assessment import Assessment, assess
 from conformance.grading.explanation import explain_grade, summary
 from conformance.grading.gradescope import VISIBILITIES, gradescope
@@ -75,7 +76,7 @@ def write_file(path: str, text: str) -> None:
         file.write(text)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("recordings", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="RUN...")
 @grade_options
 @click.option(

@@ -11,6 +11,7 @@ import click
 
 from conformance.client.address import check_proxy, parse_address
 from conformance.config import DIALECT_MISSING, Options
+from conformance.language import Message, translated
 from conformance.option_table import RUN_OPTIONS, RunOption
 
 
@@ -95,20 +96,25 @@ def ended_by_signals() -> Iterator[None]:
 def check_target(options: Options) -> None:
     """Check that a server is given, and the options fit together; raise ClickException or AddressError."""
     if not options.address and not options.serve:
-        message = "no server given: HOST:PORT or --serve CMD"
+        message = Message("no server given: HOST:PORT or --serve CMD")
         raise click.UsageError(message)
     if options.address:
         parse_address(options.address)
     elif "{port}" not in options.serve:
-        message = "--serve needs {port} in the command, or HOST:PORT as an argument"
+        message = Message("--serve needs {port} in the command, or HOST:PORT as an argument")
         raise click.UsageError(message)
     if options.is_dialect_missing:
         raise click.UsageError(DIALECT_MISSING)
-    if options.cwd and not options.serve:
-        message = "--cwd is only used with --serve, but there is no --serve"
-        raise click.UsageError(message)
+    for name, value in {
+        "cwd": options.cwd,
+        "sandbox": options.is_sandboxed,
+        "sandbox-read": options.sandbox_read,
+    }.items():
+        if value and not options.serve:
+            message = Message("--{name} is only used with --serve, but there is no --serve", name=name)
+            raise click.UsageError(message)
     if options.cwd and not Path(options.cwd).is_dir():
-        message = f"--cwd {options.cwd}: no such directory"
+        message = Message("--cwd {cwd}: no such directory", cwd=options.cwd)
         raise click.UsageError(message)
     if options.proxy:
         check_proxy(options.proxy)

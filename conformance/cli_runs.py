@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from conformance.cli_grade import assessed
+from conformance.cli_language import Command
 from conformance.grading.comparison import compare, differences, in_short
 from conformance.grading.points import PointsMap
 from conformance.model.verdicts import Exit
@@ -13,7 +14,7 @@ from conformance.tools.verify import MEANING
 from conformance.tools.verify import verify as verified
 
 
-@click.command("compare")
+@click.command("compare", cls=Command)
 @click.argument("before", type=click.Path(exists=True, path_type=Path), metavar="A")
 @click.argument("after", type=click.Path(exists=True, path_type=Path), metavar="B")
 def compare_(*, before: Path, after: Path) -> int:
@@ -45,7 +46,7 @@ def compare_(*, before: Path, after: Path) -> int:
     return Exit.CONFORMANT if pairs and all(pair.is_whole for pair in pairs) else Exit.INCOMPLETE
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("recording", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="RUN.ndjson")
 def verify(*, recording: Path) -> int:
     """Verify that a recorded run is whole: that no line was changed, removed, added or moved.

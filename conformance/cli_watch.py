@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from conformance.cli_language import Command
 from conformance.cli_options import check_target, ended_by_signals, run_options
 from conformance.config import Options
 from conformance.printable import printable
@@ -12,7 +13,7 @@ from conformance.scenarios import catalogue
 from conformance.tools.watch import Watch
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("address", metavar="[HOST:PORT]", default="")
 @run_options(selects=True)
 def watch(**given: Any) -> int:  # noqa: ANN401  (fields of Options)

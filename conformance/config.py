@@ -58,6 +58,9 @@ class Options:
     fail_on: str = "must"
     catalogue: str = NEWEST
     """A frozen catalogue, or the newest one."""
+    stops_at_first_cause: bool = False
+    name: str = ""
+    """The name of the server in reports, if one was given."""
     scenarios: tuple[str, ...] = ()
 
     @property

@@ -127,5 +127,23 @@ RUN_OPTIONS: Final = (
         choices=(NEWEST, *FROZEN),
         selects=True,
     ),
+    RunOption(
+        "exitfirst",
+        "",
+        "Stop at the first cause: as soon as the failure of a MUST is explained, no further scenario starts.",
+        "stops_at_first_cause",
+        short="x",
+        is_flag=True,
+        selects=True,
+        in_pytest=False,  # pytest has its own -x
+    ),
+    RunOption(
+        "name",
+        "NAME",
+        "The name of the server in reports; by default that of its folder.",
+        "name",
+        selects=True,
+        in_pytest=False,
+    ),
     RunOption("scenarios", "FILE.py", "Add your own scenarios. Repeatable.", "scenarios", is_repeatable=True),
 )

@@ -109,7 +109,7 @@ def _digest(target: Target, settings: Settings) -> str:
     """Return a digest of all that a verdict depends on: the suite, the options, and the files of the submission."""
     plain = msgspec.structs.replace(target, name="", full_name="", id="", email="", points="")
     found = hashlib.sha256(__version__.encode())
-    found.update(repr((plain, settings.words(target, Path()))).encode())
+    found.update(repr((plain, settings.words(plain, Path()))).encode())
     for above, directories, names in os.walk(target.folder) if target.folder else ():
         directories[:] = sorted(name for name in directories if name not in {".git", "__pycache__"})
         for name in sorted(names):

@@ -16,6 +16,7 @@ import msgspec
 from conformance.classroom.recording_file import Follower, end_recording, has_end, remove_unfinished, write_events
 from conformance.classroom.targets import Target
 from conformance.classroom.worker import BOOT, NOT_PREPARED, ROOT, Job
+from conformance.client.address import parse_address
 from conformance.config import PROGRAM, Options
 from conformance.fixtures.findings import Findings
 from conformance.model.verdicts import Exit
@@ -23,6 +24,8 @@ from conformance.option_table import RUN_OPTIONS
 from conformance.runner.results import unstarted
 from conformance.target.environment import private_directory
 from conformance.target.remains import end_marked
+from conformance.target.sandbox.sandbox import AUTO, OFF
+from conformance.target.sockets import is_loopback
 
 MARK: Final = "HFTP_CONFORMANCE_TARGET"
 """The variable of the environment that marks all processes of a target."""
@@ -51,13 +54,19 @@ class Settings:
             serve=target.command,
             dialect=target.dialect or self.options.dialect,
             fixtures=Path(target.directory) if target.directory else None,
+            name=target.name,
+            sandbox=self.options.sandbox if self._may_be_confined(target) else OFF,
+            sandbox_read=self.options.sandbox_read if self._may_be_confined(target) else (),
         )
 
-    def words(self, target: Target, recording: Path) -> list[str]:
-        """Return the arguments of `conformance` that judge a target.
+    def _may_be_confined(self, target: Target) -> bool:
+        """Return whether a target is to be confined; `auto` leaves out those that no sandbox goes with."""
+        if not target.command:
+            return False
+        return self.options.sandbox != AUTO or not target.address or is_loopback(parse_address(target.address))
 
-        An option that shuts servers in, for all targets, belongs here.
-        """
+    def words(self, target: Target, recording: Path) -> list[str]:
+        """Return the arguments of `conformance` that judge a target."""
         options = self.of(target)
         words = ["run", *([options.address] if options.address else [])]
         if options.serve:

@@ -9,7 +9,7 @@ from conformance.grading.grade import Grade, grade
 from conformance.grading.points import PointsMap
 from conformance.model.events import DiagnosedCause, Result
 from conformance.model.verdicts import Exit, Verdict
-from conformance.reports.text import OUTCOMES, Run
+from conformance.reports.text import VERDICTS, Run
 from conformance.tools.recordings import run_of
 
 
@@ -47,7 +47,7 @@ class Assessment:
             return "cut short"
         if self.exit is Exit.USAGE:
             return "does not build" if self.grade.reason.startswith("build") else "does not start"
-        return OUTCOMES[self.exit].partition(":")[0]
+        return VERDICTS[self.exit].partition(":")[0]
 
     @property
     def causes(self) -> list[DiagnosedCause]:

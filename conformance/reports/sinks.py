@@ -10,6 +10,7 @@ from conformance.language import Message
 from conformance.model.activity import Activity
 from conformance.model.events import Event, RunEnd
 from conformance.reports.files import ReportError, ReportFile, drop_output
+from conformance.reports.in_language import in_language
 from conformance.reports.ndjson import Chain, line
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from conformance.config import Options
 from conformance.model.events import DiagnosedCause, Diagnosis, Event, Result, RunEnd
 from conformance.model.scenario import Catalogue
 from conformance.model.verdicts import Exit, Verdict
-from conformance.reports.text import OUTCOMES, advice
+from conformance.reports.text import VERDICTS, advice
 from conformance.runner.runner import Runner
 from conformance.runner.selection import SelectionError
 from conformance.target.environment import Environment
@@ -163,7 +163,7 @@ class Watch:
 
     def _differences(self, failed: list[str], causes: Mapping[str, DiagnosedCause], end: RunEnd) -> Iterator[str]:
         counts = ", ".join(f"{count} {verdict}" for verdict, count in end.counts.items())
-        yield f"{OUTCOMES[end.exit].partition(':')[0]} ({counts}; {end.seconds:.1f} s)"
+        yield f"{VERDICTS[end.exit].partition(':')[0]} ({counts}; {end.seconds:.1f} s)"
         yield from (f"  problem  {problem}" for problem in end.problems)
         for cause in self._causes.values():
             if cause.id not in causes:

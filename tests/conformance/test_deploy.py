@@ -70,7 +70,7 @@ def test_autograder_runs_as_gradescope_would_run_it(tmp_path: Path) -> None:
     (place / "submission" / "server.py").write_text(SERVER.format(root=str(ROOT)), encoding="ascii")
     (place / "source" / "points.toml").write_text("scale = 10\n", encoding="ascii")
     program = tmp_path / "conformance"
-    few = "-t framing.lf-inside -t framing.one-command --size 64K --clients 5"
+    few = f"-t framing.lf-inside -t framing.one-command --size 64K --clients 5 --sandbox-read {ROOT}"
     program.write_text(
         f'#!/bin/sh\n[ "$1" = class ] && set -- "$@" {few}\nexec {sys.executable} -m conformance "$@"\n',
         encoding="ascii",

@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 
+from conformance import cli
 from conformance.classroom.target_run import MARK
 from conformance.model.verdicts import Exit
+from conformance.target.sandbox import landlock, sandbox
 from conformance.target.sockets import free_port
 from conformance.tools.verify import verify
 from tests.broken_servers.starting import PYTHON
@@ -29,6 +31,7 @@ SOME = ("-t", "framing.lf-inside", "-t", "framing.one-command", "-t", "paths.par
 UNSTEADY = ("--skip", "arguments.*5000*")
 """What becomes of a long line in a server that takes one recv() for one command depends on how TCP cuts it."""
 OPTIONS = (*SOME, *UNSTEADY, "--size", "64K", "--clients", "5", "--timeout-scale", "0.5", "--dialect", "2019")
+UNCONFINED = ("--sandbox", "off")
 FIVE_BUGS = ("five bugs", "five bugs again", "five bugs once more")
 OUTCOMES = "not conformant|conformant|does not start|does not build|no verdict|incomplete"
 KILLER = """
@@ -140,7 +143,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
     )
     before = files_in(place)
     reports = [f"--{kind}={kind}" for kind in ("csv", "moodle", "markdown", "html")]
-    found = Course(place).judge("-j", "3", *reports)
+    found = Course(place).judge("-j", "3", *UNCONFINED, *reports)
     assert files_in(place).items() >= before.items()
     assert not (place / "unbuilt" / "built").exists()  # a copy is built
     return found
@@ -180,7 +183,7 @@ def test_each_recording_is_whole(course: Course) -> None:
 def test_equal_servers_have_equal_grades(course: Course, tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     (tmp_path / "t.toml").write_text(environment() + target("alone", serve=serve("student-five-bugs")), "utf-8")
-    alone = Course(tmp_path).judge("-j", "1")
+    alone = Course(tmp_path).judge("-j", "1", *UNCONFINED)
     lines = course.lines | alone.lines
     grades = {name: lines[name].partition(";")[0] for name in (*FIVE_BUGS, "alone")}
     assert len(grades) == 4
@@ -216,7 +219,7 @@ def test_reports_have_a_row_for_each(course: Course) -> None:
 def test_only_what_has_no_verdict_or_has_changed_is_judged_again(course: Course) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in course.out.glob("*.ndjson")}
     (course.place / "empty" / "notes.txt").write_text("changed", encoding="ascii")
-    again = Course(course.place).judge()
+    again = Course(course.place).judge(*UNCONFINED)
     assert "11 targets, 9 judged before" in again.said
     assert set(again.lines) == {"killer", "empty"}
     after = {path.name: path.stat().st_mtime_ns for path in course.out.glob("*.ndjson")}
@@ -233,7 +236,7 @@ def test_interrupted_class_goes_on(tmp_path: Path) -> None:
     text = environment() + target("first", serve=serve("correct-threads"), id="x") + target("second", serve=hanging)
     (tmp_path / "t.toml").write_text(text, encoding="utf-8")
     course = Course(tmp_path)
-    with course.start("-j", "1") as running:
+    with course.start("-j", "1", *UNCONFINED) as running:
         deadline = time.monotonic() + SECONDS
         while not is_judged(tmp_path / "out" / "class.json", "first"):
             assert time.monotonic() < deadline
@@ -245,7 +248,40 @@ def test_interrupted_class_goes_on(tmp_path: Path) -> None:
     assert list((tmp_path / "tmp").iterdir()) == []
     assert list(processes_of(tmp_path)) == []
     (tmp_path / "go").touch()
-    course.judge("-j", "1")
+    course.judge("-j", "1", *UNCONFINED)
     assert course.status == Exit.CONFORMANT, course.said
     assert set(course.lines) == {"second"}
     assert "2 targets, 1 judged before" in course.said
+
+
+def test_servers_are_confined_unless_that_is_impossible_or_refused(tmp_path: Path) -> None:
+    """Copies in the temporary directory are seen in a sandbox, and what kills its parents does not reach them."""
+    (tmp_path / "tmp").mkdir()
+    for name, text in (("killer", KILLER), ("wrapped", WRAPPER)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "server.py").write_text(text, encoding="ascii")
+    run = shlex.join([*PYTHON, "server.py", "-p", "{port}", "-d", "{dir}"])
+    text = environment() + "".join(target(name, folder=name, serve=run) for name in ("killer", "wrapped"))
+    (tmp_path / "t.toml").write_text(text, encoding="utf-8")
+    confined = Course(tmp_path).judge("--sandbox-read", str(ROOT))
+    assert confined.status == Exit.NOT_CONFORMANT, confined.said
+    assert confined.lines["killer"].startswith("conformant"), confined.said
+    assert confined.lines["wrapped"].startswith("not conformant"), confined.said
+    start = json.loads((confined.out / "wrapped.ndjson").read_bytes().splitlines()[0])
+    assert start["sandbox"].startswith("namespaces: ")
+    assert start["name"] == "wrapped"
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_class_is_judged_where_no_sandbox_is_possible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(landlock, "version", lambda: 0)
+    monkeypatch.setattr(sandbox, "_GUARD", "/nonexistent")
+    (tmp_path / "t.toml").write_text(environment() + target("correct", serve=serve("correct-threads")), "utf-8")
+    words = ["class", str(tmp_path / "t.toml"), "-o", str(tmp_path / "out"), *OPTIONS]
+    status = cli.commands.main(words, standalone_mode=False)
+    said = " ".join(capsys.readouterr().out.split())
+    assert status == Exit.CONFORMANT, said
+    assert "the servers run without a sandbox: --sandbox auto is not possible here (namespaces: " in said
+    assert json.loads((tmp_path / "out" / "correct.ndjson").read_bytes().splitlines()[0])["sandbox"] == ""

@@ -1,6 +1,7 @@
 """The run of one target ends in its time, and its command line has all that the class has in common."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.once
 def test_command_line_has_all_that_is_in_common(tmp_path: Path) -> None:
     options = Options(seed=7, select=("a", "b"), skip=("c",), dialect="2019", max_seconds=9, fail_on="should")
     target = Target("ana", "x {port}", "127.0.0.1:7", environment={"A": "1"}, directory="data", dialect="2016")
+    options = replace(options, sandbox="auto", sandbox_read=("/x", "/y"))
     words = Settings(options).words(target, tmp_path / "run.ndjson")
     assert words[:4] == ["run", "127.0.0.1:7", "--serve", "env A=1 x {port}"]
     run = cli.commands.commands["run"]
@@ -28,6 +30,18 @@ def test_command_line_has_all_that_is_in_common(tmp_path: Path) -> None:
         given = {name: value for name, value in context.params.items() if name in vars(options)}
     assert Options(**given) == Settings(options).of(target)
     assert {row.field for row in RUN_OPTIONS} <= given.keys()
+    assert (given["name"], given["sandbox"], given["sandbox_read"]) == ("ana", "auto", ("/x", "/y"))
+
+
+def test_only_a_server_that_is_started_here_is_confined() -> None:
+    def sandbox(mode: str, serve: str, address: str) -> str:
+        return Settings(Options(sandbox=mode)).of(Target("ana", serve, address)).sandbox
+
+    assert sandbox("auto", "x {port}", "") == sandbox("auto", "x", "127.0.0.1:7") == "auto"
+    assert sandbox("auto", "", "127.0.0.1:7") == sandbox("namespaces", "", "127.0.0.1:7") == "off"
+    assert sandbox("auto", "x", "unix:/x") == "off"
+    assert sandbox("namespaces", "x", "unix:/x") == "namespaces"  # which is refused, as it was asked for
+    assert sandbox("off", "x {port}", "") == "off"
 
 
 def test_run_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
