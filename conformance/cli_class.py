@@ -31,7 +31,7 @@ from conformance.runner.selection import check_patterns
 from conformance.scenarios import catalogue
 from conformance.spec.dialects import DIALECTS
 from conformance.target.sandbox.limits import limits_for
-from conformance.target.sandbox.sandbox import AUTO, MODES, OFF, SandboxError, choose
+from conformance.target.sandbox.sandbox import AUTO, MODES, OFF, SandboxError, choose, why_python_cannot_run
 
 MAX_SECONDS: Final = 600
 """How long a run of a class may take; a run of its own may take longer."""
@@ -163,9 +163,10 @@ def _without_sandbox(clients: int) -> str:
     try:
         with tempfile.TemporaryDirectory() as folder:
             choose(AUTO, folder, "", limits_for(clients))
+            reason = why_python_cannot_run(folder)
     except SandboxError as error:
-        return f"the servers run without a sandbox: {error}"
-    return ""
+        reason = str(error)
+    return f"the servers run without a sandbox: {reason}" if reason else ""
 
 
 def _judge(runs: list[TargetRun], jobs: int, introduction: list[str], done: Callable[[TargetRun], Assessment]) -> bool:

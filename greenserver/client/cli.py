@@ -154,8 +154,8 @@ def _run(  # noqa: PLR0913, PLR0917  (what a command has)
     try:
         output.flush()
     except LocalError as error:
-        output.exit = output.exit or Exit.LOCAL
-        if output.exit == Exit.LOCAL:
+        if output.exit == Exit.DONE:  # another error, such as one of writing this, has been told
+            output.exit = Exit.LOCAL
             complain(str(error))
         give_up_output()
     _end(output.exit)

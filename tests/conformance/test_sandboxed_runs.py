@@ -19,7 +19,7 @@ from conformance.runner.runner import Runner
 from conformance.scenarios import catalogue
 from conformance.target.sandbox.confined_guard import LANDLOCK, NAMESPACES
 from conformance.target.sandbox.limits import limits_for
-from conformance.target.sandbox.sandbox import SandboxError, choose
+from conformance.target.sandbox.sandbox import SandboxError, choose, why_python_cannot_run
 from tests.broken_servers.hostile.intruders import LIMITED
 from tests.broken_servers.hostile.victim import Victim
 from tests.conformance.test_cli import CORRECT, conformance
@@ -62,7 +62,7 @@ def obstacle(mode: str) -> str:
         choose(mode, str(ROOT), "", limits_for(10))
     except SandboxError as error:
         return str(error)
-    return ""
+    return why_python_cannot_run("/")
 
 
 def judge(words: list[str], mode: str, *select: str) -> Run:

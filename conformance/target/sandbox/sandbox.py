@@ -5,6 +5,8 @@ import json
 import os
 import select
 import socket
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -231,6 +233,21 @@ def choose(mode: str, folder: str, served: str, limits: Limits, readable: tuple[
         reasons="; ".join(reasons),
     )
     raise SandboxError(message)
+
+
+def why_python_cannot_run(folder: str) -> str:
+    """Return why the user of a server in a folder cannot run this interpreter; empty if it can."""
+    user, group = server_user(folder)
+    if user == os.geteuid():
+        return ""
+    command = (sys.executable, "-c", "")
+    try:
+        done = subprocess.run(  # noqa: S603  (this interpreter)
+            command, user=user, group=group, extra_groups=(), cwd="/", capture_output=True, check=False
+        )
+    except OSError as error:
+        return f"user {user} cannot run {sys.executable}: {error.strerror}"
+    return f"user {user} cannot run {sys.executable}" if done.returncode else ""
 
 
 def _check_folder(folder: str) -> None:

@@ -197,7 +197,7 @@ def test_accepts_a_server_that_another_process_runs(tmp_path: Path, scripted: Ca
 
 
 def test_chooses_another_port_if_another_program_has_taken_it_meanwhile(tmp_path: Path) -> None:
-    start = Start(shlex.join([INTERPRETER, "-c", OUTRUN, "{port}", "2"]), cwd=str(tmp_path))
+    start = Start(f"{INTERPRETER} -c {shlex.quote(OUTRUN)} {{port}} 2", cwd=str(tmp_path))
     with ManagedServer(None, start, directory=tmp_path) as server:
         ports = (tmp_path / "starts").read_text().split()
         assert ports[-1] == str(server.address.port)
@@ -206,7 +206,7 @@ def test_chooses_another_port_if_another_program_has_taken_it_meanwhile(tmp_path
 
 
 def test_gives_up_if_every_port_seems_to_be_taken(tmp_path: Path) -> None:
-    start = Start(shlex.join([INTERPRETER, "-c", OUTRUN, "{port}", "1000"]), cwd=str(tmp_path))
+    start = Start(f"{INTERPRETER} -c {shlex.quote(OUTRUN)} {{port}} 1000", cwd=str(tmp_path))
     with (
         pytest.raises(ServerStartError, match="Address already in use"),
         ManagedServer(None, start, directory=tmp_path),

@@ -16,7 +16,7 @@ from conformance.target.sandbox import landlock
 from conformance.target.sandbox import sandbox as sandbox_module
 from conformance.target.sandbox.confined_guard import LANDLOCK, NAMESPACES
 from conformance.target.sandbox.limits import Limits
-from conformance.target.sandbox.sandbox import AUTO, Sandbox, SandboxError, choose
+from conformance.target.sandbox.sandbox import AUTO, Sandbox, SandboxError, choose, why_python_cannot_run
 from conformance.target.sockets import listeners
 from tests.broken_servers.hostile.intruders import LIMITED, PORT, PROCESS
 
@@ -34,6 +34,8 @@ def confined(mode: str, folder: Path, served: Path, limits: Limits = LIMITS, rea
         found = choose(mode, str(folder), str(served), limits, readable)
     except SandboxError as error:
         pytest.skip(str(error))
+    if reason := why_python_cannot_run(str(folder)):
+        pytest.skip(reason)
     assert found is not None
     return found
 
