@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from conformance.cli import commands
 from conformance.deployment import SCRIPTS, TEMPLATES, Deployment, DeploymentError
+from tests import INTERPRETER
 from tests.conformance.grading.test_gradescope import results_of
 
 pytestmark = pytest.mark.once
@@ -70,9 +72,9 @@ def test_autograder_runs_as_gradescope_would_run_it(tmp_path: Path) -> None:
     (place / "submission" / "server.py").write_text(SERVER.format(root=str(ROOT)), encoding="ascii")
     (place / "source" / "points.toml").write_text("scale = 10\n", encoding="ascii")
     program = tmp_path / "conformance"
-    few = f"-t framing.lf-inside -t framing.one-command --size 64K --clients 5 --sandbox-read {ROOT}"
+    few = f"-t framing.lf-inside -t framing.one-command --size 64K --clients 5 --sandbox-read {shlex.quote(str(ROOT))}"
     program.write_text(
-        f'#!/bin/sh\n[ "$1" = class ] && set -- "$@" {few}\nexec {sys.executable} -m conformance "$@"\n',
+        f'#!/bin/sh\n[ "$1" = class ] && set -- "$@" {few}\nexec {INTERPRETER} -m conformance "$@"\n',
         encoding="ascii",
     )
     program.chmod(0o755)

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -141,7 +142,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Record runs against servers that are wrong in different ways, in English."""
     directory = tmp_path_factory.mktemp("runs")
     for name in SERVERS:
-        serve = f"{sys.executable} {Path(__file__).with_name('wrong_servers.py')} {name} {{port}} {{dir}}"
+        words = [sys.executable, str(Path(__file__).with_name("wrong_servers.py")), name, "{port}", "{dir}"]
+        serve = shlex.join(words)
         patterns = [word for chapter in CHAPTERS for word in ("-t", chapter)]
         path = directory / f"{name}.ndjson"
         done = conformance(
