@@ -11,6 +11,7 @@ from greenserver.config.settings import Settings
 from greenserver.service import inspection
 from greenserver.service.inspection import inspect
 from tests.greenserver.program import PROGRAM, as_nobody, plain_environment, running
+from tests.greenserver.serving import wait_until
 
 NOT_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
@@ -97,7 +98,8 @@ def test_server_logs_the_findings_once_it_listens(workers: tuple[str, ...], tmp_
     environment = {"GREENSERVER_VERSION": "abc", "WEB_CONCURRENCY": "4", "PORT": "1"}
     options = ("-d", str(served), "--log-format", "json", *workers)
     with running(tmp_path / "server", *options, environment=environment) as server:
-        assert " listens on 127.0.0.1:" in server.stdout.read_text()
+        # It is printed after the port file was written.
+        wait_until(lambda: " listens on 127.0.0.1:" in server.stdout.read_text(), "it says where it listens")
     assert '"event": "environment variable ignored", "name": "GREENSERVER_VERSION"}' in server.log
     assert f'"event": "no file to serve", "directory": "{served}", "reason": "the directory is empty"}}' in server.log
 
