@@ -34,7 +34,8 @@ class FileSlice:
     """The bytes [offset, offset + size) of an open file.
 
     All are of one version of the file: the read that completes the slice fails if the file was written to since it
-    was opened. `opened` is what fstat(2) said then, `directory` and `name` are where it was found.
+    was looked at, at first when it was opened. `opened` is what fstat(2) said then, `directory` and `name` are where it
+    was found.
     """
 
     __slots__ = ("_descriptor", "_directory", "_is_cached", "_name", "_offset", "_opened", "size")
@@ -60,11 +61,24 @@ class FileSlice:
 
     @property
     def file_size(self) -> int:
-        """The length of the file in bytes, when it was opened."""
+        """The length of the file in bytes, when it was looked at."""
         return self._opened.st_size
 
+    def look_again(self, *, may_block: bool = True) -> None:
+        """Take the file as it is now, also if another has taken its place; raise as `require_end` does."""
+        if may_block:
+            wait_for_writer(self._descriptor, self._offset)
+        self._opened = os.fstat(self._descriptor)
+        self.require_end()
+
+    def require_end(self) -> None:
+        """Raise EOFError if the slice extends past the end of the file."""
+        if self._offset + self.size > self._opened.st_size:
+            message = f"{self._name} has {self._opened.st_size} bytes"
+            raise EOFError(message)
+
     def is_settled(self, *, may_block: bool = True) -> bool:
-        """Return whether the file had been left alone for a while when it was opened.
+        """Return whether the file had been left alone for a while when it was looked at.
 
         Otherwise the next write may be in the same tick of the clock, and the times of the file do not tell
         (https://docs.kernel.org/filesystems/multigrain-ts.html). The kernel sets them when a write begins: unless

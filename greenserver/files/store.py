@@ -150,15 +150,17 @@ class FileStore:
         Raise as `slice` does.
         """
         before, size_before = bytearray(), 0
-        for part in self._attempts(name, offset, size, may_block=may_block):
-            try:
+        part = None
+        try:
+            for part in self._attempts(name, offset, size, may_block=may_block):
                 data, is_unchanged = part.read_whole(may_block=may_block)
-            finally:
+                # The size must have grown: a writer of many contents in place makes the same mixture twice.
+                if is_unchanged or (data == before and part.file_size > size_before > 0):
+                    return data
+                before, size_before = data, part.file_size
+        finally:
+            if part is not None:
                 part.close()
-            # The size must have grown: a writer of many contents in place makes the same mixture twice.
-            if is_unchanged or (data == before and part.file_size > size_before > 0):
-                return data
-            before, size_before = data, part.file_size
         raise AssertionError  # `_attempts` raises
 
     def slice(self, name: str, offset: int, size: int, *, may_block: bool = True) -> FileSlice:
@@ -168,28 +170,42 @@ class FileStore:
         of the file; FileChangedError if the file is written to all the time. Raise WouldBlockError instead of waiting
         if `may_block` is false.
         """
-        for part in self._attempts(name, offset, size, may_block=may_block):
-            if part.is_settled(may_block=may_block):
-                return part
-            part.close()
+        part = None
+        try:
+            for part in self._attempts(name, offset, size, may_block=may_block):
+                if part.is_settled(may_block=may_block):
+                    return part
+        except BaseException:
+            if part is not None:
+                part.close()
+            raise
         raise AssertionError  # as in `read`
 
     def _attempts(self, name: str, offset: int, size: int, *, may_block: bool) -> Iterator[FileSlice]:
-        """Open a part of a file several times, with pauses. Raise as `slice` does; FileChangedError after the last."""
-        failure: Exception = FileChangedError("the file is being written to")
+        """Open a part of a file, and yield it several times, as it is then, with pauses. The caller closes it.
+
+        Another file that takes its place meanwhile makes no difference: the first one is soon left alone.
+        Raise as `slice` does; FileChangedError after the last.
+        """
+        part = None
+        lease: BlockingIOError | None = None
         for number in range(limits.READ_ATTEMPTS):
             if number:
                 if not may_block:
                     raise WouldBlockError
                 _sleep(limits.SETTLED_NANOSECONDS / 1e9)
             try:
-                part = self._open(name, offset, size, may_block=may_block)
+                if part is None:
+                    part = self._open(name, offset, size, may_block=may_block)
+                else:
+                    part.look_again(may_block=may_block)
             except BlockingIOError as error:
                 # Another process has a lease, which this has asked back: https://man7.org/linux/man-pages/man2/fcntl.2.html
-                failure = error
+                lease = error
             else:
+                lease = None
                 yield part
-        raise failure
+        raise lease or FileChangedError("the file is being written to")
 
     def _open(self, name: str, offset: int, size: int, *, may_block: bool) -> FileSlice:
         """Open a part of a file, as `slice` does, once no write is under way if `may_block`."""
@@ -204,13 +220,12 @@ class FileStore:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
                 raise _not_served(name)  # noqa: TRY301  (the descriptor is closed in one place)
-            if offset + size > found.st_size:
-                message = f"{name} has {found.st_size} bytes"
-                raise EOFError(message)  # noqa: TRY301  (as above)
-            return FileSlice(descriptor, offset, size, found, self.descriptor, name, is_cached=self._is_all_in_memory)
+            part = FileSlice(descriptor, offset, size, found, self.descriptor, name, is_cached=self._is_all_in_memory)
+            part.require_end()
         except BaseException:
             os.close(descriptor)
             raise
+        return part
 
     def _is_served(self, entry: "os.DirEntry[str]") -> bool:
         name = entry.name

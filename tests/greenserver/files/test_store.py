@@ -3,11 +3,14 @@
 import contextlib
 import os
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from greenserver.config.limits import SMALL_SLICE_BYTES
+from greenserver.files import store as store_module
 from greenserver.files.file_slice import FileChangedError
 from greenserver.files.store import FileStore
 from tests.greenserver.conftest import SERVED, TEXT
@@ -210,3 +213,26 @@ def test_read_raises_file_changed_error_if_the_file_changes_meanwhile(
         monkeypatch.setattr(os, "preadv", write_then_read)
         with pytest.raises(FileChangedError):
             store.read("file", 2, 3)
+
+
+@pytest.mark.parametrize("size", [4, SMALL_SLICE_BYTES + 1])
+def test_a_file_that_is_replaced_all_the_time_is_served_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    def replace() -> None:
+        (tmp_path / ".new").write_bytes(os.urandom(size))
+        (tmp_path / ".new").replace(tmp_path / "file")
+
+    def sleep(seconds: float) -> None:
+        time.sleep(seconds)
+        replace()
+
+    replace()
+    first = (tmp_path / "file").read_bytes()
+    monkeypatch.setattr(store_module, "_sleep", sleep)
+    with FileStore(tmp_path) as store:
+        assert store.read("file", 0, size) == first
+        second = (tmp_path / "file").read_bytes()
+        part = store.slice("file", 0, size)
+        with contextlib.closing(part):
+            assert part.read(0, size) == second
