@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from conformance.classroom.overview import choices, shared_causes
@@ -19,6 +18,7 @@ from conformance.grading.explanation import facts, summary
 from conformance.grading.grade import Line, State, number
 from conformance.model.verdicts import Exit
 from conformance.printable import printable_lines
+from conformance.reports.templates import environment
 from conformance.spec.reader import specification
 
 _CELLS: Final = {
@@ -201,15 +201,4 @@ def _printable(value: object) -> object:
     return value
 
 
-def _finalized(value: object) -> object:
-    return value if isinstance(value, Markup) else printable_lines(str(value))
-
-
-ENVIRONMENT: Final = Environment(
-    loader=PackageLoader("conformance", "classroom"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    finalize=_finalized,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+ENVIRONMENT: Final = environment("classroom")

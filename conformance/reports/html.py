@@ -13,16 +13,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from conformance.language import gettext, language, ngettext
 from conformance.model.events import DiagnosedCause, Event, Result
 from conformance.model.verdicts import MEANINGS, Exit
-from conformance.printable import printable_lines
 from conformance.reports.conversation import conversation, excerpt
 from conformance.reports.in_language import verdict_name
 from conformance.reports.requirements import MET, NOT_JUDGED, JudgedRequirement, judged_requirements, scores
+from conformance.reports.templates import environment
 from conformance.reports.text import (
     Run,
     explained,
@@ -169,19 +168,7 @@ def _facts(run: Run) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value and name not in {"deselected", "deviations"}}
 
 
-def _printed(value: object) -> object:
-    """Return a value as printable text, before it is escaped."""
-    return value if isinstance(value, Markup) else printable_lines(str(value))
-
-
-ENVIRONMENT: Final = Environment(
-    loader=PackageLoader("conformance", "reports/page"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    finalize=_printed,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+ENVIRONMENT: Final = environment("reports/page")
 ENVIRONMENT.globals |= {
     "MET": MET,
     "OPEN_CAUSES": OPEN_CAUSES,
