@@ -1,9 +1,11 @@
 """Find the scenario that passes but makes the server exit later: rerun suspects on a fresh server, by bisection."""
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from conformance.failures import Failure, Incomplete
 from conformance.model.scenario import Scenario
 from conformance.runner.outcome import Outcome
 from conformance.runner.play import play
@@ -11,6 +13,10 @@ from conformance.target.health import HealthMonitor, State
 
 _EXIT_SECONDS: Final = 0.15
 """How long a server may take to exit after its last reply."""
+_FATAL_SECONDS: Final = 0.3
+"""How long a server may take to report a fatal error; some wait for CR LF instead."""
+_SEVERAL: Final = 2
+"""From so many clients on, their number may be what wedges a server."""
 
 
 def blamed(suspects: Iterable[Outcome], health: HealthMonitor) -> list[Outcome]:
@@ -29,6 +35,28 @@ def blamed(suspects: Iterable[Outcome], health: HealthMonitor) -> list[Outcome]:
         )
         for last in culprits
     ]
+
+
+def wedges_by_number(outcome: Outcome, health: HealthMonitor) -> bool:
+    """Return whether as many other clients wedge a fresh server, too, so that the scenario is not to blame.
+
+    Each of them ends a line with LF alone, which is a fatal error, and closes without quit. Afterwards the server is
+    freshly started, or given up.
+    """
+    count = outcome.record.connections
+    if count < _SEVERAL or not health.recover():
+        return False
+    for _ in range(count):
+        with contextlib.suppress(Failure, Incomplete), health.connecting() as connect:
+            client = connect()
+            client.timeout_seconds = min(client.timeout_seconds, _FATAL_SECONDS)
+            with contextlib.suppress(Failure):
+                client.send(client.words.unknown + b"\n")
+                client.status()
+            client.close()
+    is_wedged = health.check() is State.WEDGED
+    health.recover()
+    return is_wedged
 
 
 def find_culprits(suspects: Sequence[Scenario], health: HealthMonitor) -> list[Outcome]:

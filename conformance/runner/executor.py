@@ -13,7 +13,7 @@ from conformance.failures import Kind
 from conformance.language import Message
 from conformance.model.scenario import DESTRUCTIVE, EXCLUSIVE, SHARED, Scenario
 from conformance.model.verdicts import Verdict
-from conformance.runner.blame import blamed
+from conformance.runner.blame import blamed, wedges_by_number
 from conformance.runner.outcome import Outcome, not_run
 from conformance.runner.play import play
 from conformance.runner.retries import LOST, Retries
@@ -172,6 +172,8 @@ class Executor:
             capacity = self._health.run_context.capacity
             suspects = [row for row in found.values() if row.may_wedge(capacity)]
         culprits = [] if self._health.given_up else blamed(suspects, self._health)
+        if state is State.WEDGED:
+            culprits = [outcome for outcome in culprits if not wedges_by_number(outcome, self._health)]
         for outcome in culprits:
             name = outcome.scenario.id
             (self._held if name in self._held else found)[name] = outcome

@@ -6,6 +6,7 @@ from typing import Final
 from conformance.language import Message
 from conformance.model.scenario import DESTRUCTIVE, Scenario
 from conformance.model.verdicts import Verdict
+from conformance.runner.blame import wedges_by_number
 from conformance.runner.outcome import Outcome, not_run
 from conformance.runner.play import play
 from conformance.runner.round_trip import measure_again
@@ -88,7 +89,9 @@ class Retries:
                 return outcome.gone()
             if was_fresh or health.has_given_up():
                 is_culprit = state is State.ENDED or (
-                    state is State.WEDGED and outcome.may_wedge(health.run_context.capacity)
+                    state is State.WEDGED
+                    and outcome.may_wedge(health.run_context.capacity)
+                    and not wedges_by_number(outcome, health)
                 )
                 return outcome.gone() if is_culprit else outcome
         return outcome

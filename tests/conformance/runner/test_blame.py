@@ -121,3 +121,10 @@ def test_reports_interference_between_clients() -> None:
     assert found.with_verdict("flaky", "blocked", "error") == []
     assert len(found.with_verdict("pass")) > 80
     assert any("beside other clients" in problem for problem in found.end.problems)
+
+
+def test_the_number_of_its_clients_is_not_blamed_on_a_scenario() -> None:
+    """After twelve clients with fatal errors the server serves nobody, whatever their lines."""
+    found = judge("capped-clients-silent", "paths.nul", "paths.p*", "commands.unknown*", dialect="2026")
+    found.assert_complete()
+    assert found.with_verdict("fail", "warn", "flaky", "blocked", "error") == []
