@@ -10,14 +10,9 @@ from typing import Any, Final, NoReturn
 import click
 
 from conformance import __version__
-from conformance.cli_class import class_
-from conformance.cli_deploy import deploy
 from conformance.cli_errors import Commands, ended
-from conformance.cli_grade import grade
 from conformance.cli_language import spoken
 from conformance.cli_options import OPTIONS_OF_RUN, check_target, detail_options, ended_by_signals, run_options
-from conformance.cli_runs import compare_, verify
-from conformance.cli_watch import watch
 from conformance.client.address import check_proxy, dial, parse_address
 from conformance.config import PROGRAM, Options
 from conformance.diagnosis.diagnose import with_diagnosis
@@ -61,6 +56,16 @@ def commands() -> None:
     The exit status is 0 if the server is conformant, 1 if it is not, 2 for a usage error, 3 if nothing failed but some
     scenarios could not run, 4 if the suite itself failed.
     """
+
+
+commands.modules = {
+    "class": "conformance.cli_class:class_",
+    "compare": "conformance.cli_runs:compare_",
+    "deploy": "conformance.cli_deploy:deploy",
+    "grade": "conformance.cli_grade:grade",
+    "verify": "conformance.cli_runs:verify",
+    "watch": "conformance.cli_watch:watch",
+}
 
 
 def _file_options(function: Callable[..., int]) -> Callable[..., int]:
@@ -156,10 +161,6 @@ def explain(*, identifier: str, scenarios: tuple[str, ...]) -> int:
     """Explain a scenario, a requirement and how it is tested, a cause of failures and how to mend it, or a word."""
     click.echo(printable_lines(explained(identifier, catalogue(scenarios))))
     return Exit.CONFORMANT
-
-
-for command in (class_, grade, compare_, verify, watch, deploy):
-    commands.add_command(command)
 
 
 @commands.group()

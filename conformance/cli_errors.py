@@ -2,41 +2,22 @@
 
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any, Final, NoReturn
 
 import click
 
-from conformance.classroom.targets import TargetsError
-from conformance.cli_language import Group
-from conformance.client.address import AddressError
+from conformance.cli_language import Group, translate
 from conformance.config import PROGRAM
-from conformance.fixtures.claim import FixturesError
+from conformance.failures import UsageError
 from conformance.fixtures.disk import FULL
-from conformance.grading.points import PointsError
 from conformance.language import Message, translated
-from conformance.model.events import EventError
-from conformance.model.scenario import ScenarioError
 from conformance.model.verdicts import Exit
 from conformance.printable import printable
 from conformance.reports.files import ReportError, drop_output
 from conformance.runner.play import fault
-from conformance.runner.selection import SelectionError
-from conformance.target.managed_server import ServerStartError
-from conformance.tools.replay import ReplayError
 
-USAGE_ERRORS: Final = (
-    AddressError,
-    EventError,
-    FixturesError,
-    PointsError,
-    ReplayError,
-    ScenarioError,
-    SelectionError,
-    ServerStartError,
-    TargetsError,
-)
-"""Errors of usage: each carries a one-line message, and exits with status 2."""
 _HELP: Final = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click 8.2 or later; older ones exit themselves
 _TRACEBACK: Final = f"python -X dev -m {PROGRAM}"
 
@@ -46,7 +27,25 @@ class _OutputClosedError(Exception):
 
 
 class Commands(Group):
-    """Commands that end without an error at a closed pipe; click would exit with 1, which means not conformant."""
+    """Commands that end without an error at a closed pipe; click would exit with 1, which means not conformant.
+
+    The modules of some are imported on first use.
+    """
+
+    modules: Mapping[str, str] = {}
+    """Those commands: where each is, as MODULE:NAME."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return all names, sorted."""
+        return sorted({*super().list_commands(ctx), *self.modules})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command; import it if need be."""
+        if cmd_name in self.modules and cmd_name not in self.commands:
+            module, _, name = self.modules[cmd_name].partition(":")
+            self.add_command(getattr(import_module(module), name))
+            translate(self.commands[cmd_name])
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  (as in click)
         """Run the command; raise _OutputClosedError."""
@@ -70,8 +69,8 @@ def ended(command: Callable[[], object]) -> NoReturn:
     except click.ClickException as error:
         _complain(Message("{error} (see {program} --help)", error=error.format_message(), program=PROGRAM))
         sys.exit(Exit.USAGE)
-    except USAGE_ERRORS as error:
-        _complain(str(error), getattr(error, "output", ()))
+    except UsageError as error:
+        _complain(str(error), error.output)
         sys.exit(Exit.SUITE_FAULT if _is_out_of_space(error.__cause__) else Exit.USAGE)
     except click.Abort:
         _complain(Message("interrupted"))

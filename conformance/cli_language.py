@@ -65,7 +65,7 @@ def spoken(commands: click.Command, arguments: Sequence[str]) -> Iterator[None]:
     language.use(language.chosen(arguments, os.environ))
     gettext.bindtextdomain(DOMAIN, str(DIRECTORY))
     gettext.textdomain(DOMAIN)
-    _translate(commands)
+    translate(commands)
     _Environment.before = os.environ.get(_VARIABLE)
     _set(language.language())
     try:
@@ -74,7 +74,7 @@ def spoken(commands: click.Command, arguments: Sequence[str]) -> Iterator[None]:
         _set(_Environment.before)
 
 
-def _translate(command: click.Command) -> None:
+def translate(command: click.Command) -> None:
     """Say the help of a command, and of those in it, in the reader's language."""
     for owner in (command, *command.params):
         english = _ENGLISH.setdefault(id(owner), {name: getattr(owner, name, None) for name in _SAID})
@@ -82,7 +82,7 @@ def _translate(command: click.Command) -> None:
             if text:
                 setattr(owner, name, "\n\n".join(map(language.gettext, paragraphs(text))))
     for child in getattr(command, "commands", {}).values():
-        _translate(child)
+        translate(child)
 
 
 def paragraphs(text: str) -> list[str]:

@@ -1,11 +1,18 @@
-"""Exceptions that end a scenario without a pass, with what a report needs to explain them."""
+"""Exceptions: those that end a scenario without a pass, with what a report needs, and errors of usage."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
 from typing import Final
 
 from conformance.language import Message
+
+
+class UsageError(Exception):
+    """The suite is not used as it can be; the message says what to do, in one line. The exit status is 2."""
+
+    output: Sequence[str] = ()
+    """Lines that the server printed, if these say more."""
 
 
 class Kind(str, Enum):

@@ -191,7 +191,7 @@ class _SessionRunner:
         self._stack = contextlib.ExitStack()
 
     def runner(self) -> "Runner":
-        """Return the runner, started on first use; raise one of `cli_errors.USAGE_ERRORS`."""
+        """Return the runner, started on first use; raise UsageError."""
         if self._runner is None:
             from conformance.runner.runner import Runner  # noqa: PLC0415  (see above)
             from conformance.scenarios import catalogue  # noqa: PLC0415
@@ -259,14 +259,13 @@ class ScenarioCollector(pytest.Directory):
 
     def collect(self) -> Iterable["ScenarioItem"]:
         """Start the server, and yield a test for each scenario, in the order of `conformance run`."""
-        from conformance.cli_errors import USAGE_ERRORS  # noqa: PLC0415  (see above)
+        from conformance.failures import UsageError  # noqa: PLC0415  (see above)
 
         try:
             runner = self.config.stash[_SESSION_RUNNER].runner()
-        except USAGE_ERRORS as error:
-            raise self.CollectError(
-                "\n  ".join(map(printable, [translated(str(error)), *getattr(error, "output", ())]))
-            ) from error
+        except UsageError as error:
+            lines = [translated(str(error)), *error.output]
+            raise self.CollectError("\n  ".join(map(printable, lines))) from error
         for scenario in runner.in_order():
             yield ScenarioItem.from_parent(self, name=scenario.id, scenario=scenario)
 

@@ -43,6 +43,7 @@ from greenserver.client.errors import Exit as ClientExit
 from greenserver.config.limits import DEFAULT_PORT
 from greenserver.config.settings import ENGINES
 from tests import pictures
+from tests.conformance.translations import children_of
 
 pytestmark = pytest.mark.once
 
@@ -311,7 +312,7 @@ def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     def disarm(command: click.Command) -> None:
         monkeypatch.setattr(command, "callback", lambda *_, **__: None)
-        for each in command.commands.values() if isinstance(command, click.Group) else ():
+        for each in children_of(command):
             disarm(each)
 
     for program in PROGRAMS.values():

@@ -10,13 +10,14 @@ import msgspec
 
 from conformance.classroom.submissions import Start, owner_of, start_of, submissions_in
 from conformance.client.address import AddressError, parse_address
+from conformance.failures import UsageError
 from conformance.grading.assessment import Person
 from conformance.spec.dialects import DIALECTS
 
 _DIALECTS: Final = ("", "auto", *DIALECTS)
 
 
-class TargetsError(ValueError):
+class TargetsError(UsageError, ValueError):
     """The targets cannot be read; the message is one line."""
 
 

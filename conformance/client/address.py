@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from conformance.client.network_namespace import OpenSocket
+from conformance.failures import UsageError
 from conformance.language import Message
 
 DEFAULT_PORT = 19500
@@ -16,7 +17,7 @@ _UNIX = "unix:"
 _LARGEST_PORT = 65535
 
 
-class AddressError(ValueError):
+class AddressError(UsageError, ValueError):
     """An address is invalid or does not resolve; the message is one line."""
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import msgspec
 
 from conformance.diagnosis.root_causes import root_causes
+from conformance.failures import UsageError
 from conformance.runner.selection import like
 from conformance.spec.reader import Requirement, specification
 
@@ -21,7 +22,7 @@ DEFAULT_WHOLE: Final = ("HFTP-8.1",)
 _Points = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
 
 
-class PointsError(ValueError):
+class PointsError(UsageError, ValueError):
     """A points map is invalid; the message is one line."""
 
 

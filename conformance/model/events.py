@@ -23,6 +23,7 @@ from typing import Final
 import msgspec
 
 from conformance.client.recording import WireEntry
+from conformance.failures import UsageError
 from conformance.language import Message, Recorded, from_record
 from conformance.model.verdicts import Exit, Verdict
 
@@ -173,7 +174,7 @@ _DELETE: Final = Message("delete this line to read the others")
 _UPDATE: Final = Message("read the file with the suite that wrote it, or update this one")
 
 
-class EventError(ValueError):
+class EventError(UsageError, ValueError):
     """A line of a file is not an event; the one-line message says which, why, and what to do."""
 
 

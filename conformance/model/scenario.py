@@ -8,7 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Final
 
-from conformance.failures import Kind
+from conformance.failures import Kind, UsageError
 from conformance.language import Message
 from conformance.model.causes import Cause, Causes
 from conformance.model.context import Play, ScenarioContext
@@ -30,7 +30,7 @@ CONCURRENCY: Final = "concurrency"
 _ID: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\.[a-z0-9]+(-[a-z0-9]+)*")
 
 
-class ScenarioError(ValueError):
+class ScenarioError(UsageError, ValueError):
     """A scenario is invalid; the message is one line."""
 
 

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+from conformance.failures import UsageError
 from conformance.language import Message
 from conformance.model.events import Result
 from conformance.model.scenario import Scenario
@@ -24,7 +25,7 @@ else:
 _WILD: Final = frozenset("*?[")
 
 
-class SelectionError(ValueError):
+class SelectionError(UsageError, ValueError):
     """A pattern or a baseline is invalid; the message is one line."""
 
 

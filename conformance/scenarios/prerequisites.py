@@ -4,6 +4,7 @@ One bug is then reported once, by the simplest scenario. A prerequisite is somet
 not test itself: slices of many sizes need short slices to work, not the other way round.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -86,6 +87,21 @@ def with_prerequisites(scenario: Scenario) -> Scenario:
 
 
 def _of(identifier: str) -> Iterable[str]:
-    for patterns, wanted in PREREQUISITES:
-        if any(fnmatchcase(identifier, pattern) for pattern in patterns):
-            yield from wanted
+    rows = {*_EXACT.get(identifier, ()), *(row for row, pattern in _GLOBS if fnmatchcase(identifier, pattern))}
+    return (name for row in sorted(rows) for name in PREREQUISITES[row][1])
+
+
+def _is_glob(pattern: str) -> bool:
+    return not _MAGIC.isdisjoint(pattern)
+
+
+_MAGIC: Final = frozenset("*?[")
+_GLOBS: Final = tuple(
+    (row, pattern) for row, (patterns, _) in enumerate(PREREQUISITES) for pattern in patterns if _is_glob(pattern)
+)
+"""The patterns that are not an id, each with the number of its row; the ids are looked up instead."""
+_EXACT: Final[defaultdict[str, list[int]]] = defaultdict(list)
+for _row, (_patterns, _) in enumerate(PREREQUISITES):
+    for _pattern in _patterns:
+        if not _is_glob(_pattern):
+            _EXACT[_pattern].append(_row)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from conformance.client.address import Address
+from conformance.failures import UsageError
 from conformance.language import Message, cleaned
 from conformance.model.tracebacks import decisive_line, excerpt
 from conformance.target.output import one_line, quote
@@ -25,7 +26,7 @@ _EXCEPTION: Final = re.compile(r"Exception in thread |Caused by: |[\w.]+(Error|E
 _SIGNALS: Final = frozenset(int(number) for number in signal.Signals)
 
 
-class ServerStartError(Exception):
+class ServerStartError(UsageError):
     """The server cannot be started; the message says why, in one line.
 
     `output` has lines that the server printed, if these say more.

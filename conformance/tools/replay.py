@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 
 from conformance.client.raw_connection import RawConnection
 from conformance.client.recording import REPLAYED_BYTES, Recording, WireEntry, escape
-from conformance.failures import Failure, Incomplete
+from conformance.failures import Failure, Incomplete, UsageError
 from conformance.language import Message
 from conformance.model.events import Event, Result, RunStart
 
 
-class ReplayError(ValueError):
+class ReplayError(UsageError, ValueError):
     """A scenario cannot be replayed; the one-line message says why."""
 
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from click import Context
 
 from conformance.cli import commands
 from conformance.deployment import SCRIPTS, TEMPLATES, Deployment, DeploymentError
@@ -57,7 +58,9 @@ def test_a_script_is_one(name: str) -> None:
 def test_options_that_a_template_gives_exist() -> None:
     text = "".join(FULL.render(name) for names in TEMPLATES.values() for name in names)
     for command in ("run", "grade", "class"):
-        known = {option for row in commands.commands[command].params for option in row.opts}
+        found = commands.get_command(Context(commands), command)
+        assert found is not None
+        known = {option for row in found.params for option in row.opts}
         lines = text.replace(" --ndjson", "\n conformance run --ndjson").splitlines()
         given = [word for line in lines if f" {command} " in line for word in line.split() if word.startswith("--")]
         assert given

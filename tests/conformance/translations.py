@@ -104,6 +104,15 @@ def _scenarios() -> Iterator[Text]:
                 )
 
 
+def children_of(command: click.Command) -> Iterator[click.Command]:
+    """Yield the commands of a command, also those that are imported on first use."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            if (child := command.get_command(context, name)) is not None:
+                yield child
+
+
 def _help(command: click.Command) -> Iterator[Text]:
     where = f"cli.py: help of {command.name}"
     yield from (Text(where, paragraph) for paragraph in paragraphs(command.help or ""))
@@ -112,7 +121,7 @@ def _help(command: click.Command) -> Iterator[Text]:
         yield Text(f"{where}: a placeholder", parameter.metavar or "")
     for name in PLACEHOLDERS:
         yield Text(f"{where}: a placeholder", getattr(command, name, None) or "")
-    for child in getattr(command, "commands", {}).values():
+    for child in children_of(command):
         yield from _help(child)
 
 
