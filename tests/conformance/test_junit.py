@@ -11,6 +11,8 @@ from conformance.model.events import Event, Result, RunEnd, RunStart
 from conformance.reports.junit import junit
 from tests.conformance.golden import HOSTILE, events
 
+pytestmark = pytest.mark.once
+
 SCHEMA = xmlschema.XMLSchema10(str(Path(__file__).with_name("junit.xsd")))
 
 

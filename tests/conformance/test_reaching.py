@@ -136,6 +136,7 @@ def test_replays_a_recording_to_a_running_server(tmp_path: Path) -> None:
     assert "S: <close>" in done.stdout
 
 
+@pytest.mark.long
 def test_blames_only_the_scenarios_that_end_the_server(tmp_path: Path) -> None:
     recording = tmp_path / "run.ndjson"
     crashing = f"{INTERPRETER} -m tests.broken_servers decode-kills-the-process -p {{port}} -d {{dir}}"

@@ -8,11 +8,10 @@ from tests.conformance.repetitions import CORRECT, repeat
 
 TIMES = int(os.environ.get("CONFORMANCE_REPETITIONS", "1"))
 PROCESSES = 2
-pytestmark = [pytest.mark.once, pytest.mark.timeout(120 + 120 * TIMES)]
+pytestmark = [pytest.mark.once, pytest.mark.long, pytest.mark.timeout(120 + 120 * TIMES)]
 BROKEN = (*CORRECT[:2], "tests.broken_servers", "lf-ends-a-line", *CORRECT[3:])
 
 
-@pytest.mark.long
 def test_correct_server_keeps_its_verdicts_under_load() -> None:
     assert list(repeat(CORRECT, TIMES, PROCESSES)) == [[]] * TIMES
 

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import logging
 import os
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -22,7 +23,7 @@ from tests.greenserver.serving import DIALECTS, ENGINES, Server, closing_servers
 
 TEXT = b"Hello, HFTP! This is text, 41 bytes long."
 BINARY = bytes(range(256)) * 3 + b"\r\n\0\r\n"
-LARGE = b"".join(number.to_bytes(4, "big") for number in range(300_000))
+LARGE = struct.pack(">300000I", *range(300_000))
 """1.2 MB of consecutive numbers, so that each offset has its own content: several chunks, and not a multiple of 3."""
 
 LIVE = hypothesis.settings(max_examples=60, deadline=None, derandomize=True, database=None)

@@ -11,7 +11,7 @@ from tests.greenserver.proofs import run_suite
 pytestmark = pytest.mark.once
 
 CHAPTERS = ("framing", "lengths")
-COMBINED = ("tls-proxy-v1", "tls-proxy-v2-selectors", "workers-tls-proxy-v2", "rate-tls")
+COMBINED = ("tls-proxy-v1", "workers-tls-proxy-v2")
 
 
 @pytest.mark.parametrize("configuration", COMBINED)
