@@ -18,6 +18,8 @@ _TIMEOUT_SECONDS = 30.0
 
 WHOLE = "whole"
 NOT_BEGUN = "closed before it began"
+"""A connection that was closed between two replies."""
+UNANSWERED = "closed before the first reply"
 REFUSED = "refused"
 BROKEN = frozenset({"lost", "wrong", "reset", "reset while connecting", "hung"})
 """The outcomes that must never occur."""
@@ -75,12 +77,18 @@ def ask(port: int) -> str:
         except TimeoutError:
             return "hung"
         try:
-            first = _ask(client)
-            return _ask(client) if first == WHOLE else first
+            return _ask_twice(client)
         except (ConnectionResetError, BrokenPipeError):
             return "reset"
         except TimeoutError:
             return "hung"
+
+
+def _ask_twice(client: socket.socket) -> str:
+    first = _ask(client)
+    if first == WHOLE:
+        return _ask(client)
+    return UNANSWERED if first == NOT_BEGUN else first
 
 
 def _ask(client: socket.socket) -> str:

@@ -1,22 +1,24 @@
-"""Stop, reload or kill the processes of a server many times under full load, and check that no reply is lost.
+"""Stop, reload, kill or upgrade a server many times under full load, and check that no reply is lost.
 
 ``python -m tests.cycles [--cycles 1000] [--seconds S] [--workers 4] [--engine gevent] [--clients 8] [--kind KIND]``
-prints one line for each kind; the exit status is 1 if a reply that had begun was lost, or a connection was reset.
+prints one line for each kind; the exit status is 1 if a reply that had begun was lost, a connection was reset, or a
+client of a server that is upgraded was refused or not answered.
 """
 
 import argparse
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.cycles import NOT_BEGUN, REFUSED, WHOLE, Load, populate
+from tests.cycles import BROKEN, REFUSED, UNANSWERED, WHOLE, Load, populate
 
 if TYPE_CHECKING:
     import collections
@@ -29,11 +31,12 @@ _ROOT = Path(__file__).parents[2]
 
 
 class CycledServer:
-    """A greenserver with workers, restarted on the same port."""
+    """A greenserver with workers, restarted on the same port, or on a listener that its parent holds open."""
 
-    def __init__(self, directory: Path, workers: int, engine: str) -> None:
+    def __init__(self, directory: Path, workers: int, engine: str, listener: socket.socket | None = None) -> None:
         self._directory = directory
         self._options = ["--engine", engine, "-q", *(("--workers", str(workers)) if workers else ())]
+        self._listener = listener
         self.workers = workers
         self.port = 0
         self.log = directory.parent / "log"
@@ -43,15 +46,18 @@ class CycledServer:
         """Start it, and return once it listens."""
         port_file = self._directory.parent / "port"
         port_file.unlink(missing_ok=True)
+        passed = () if self._listener is None else (self._listener.fileno(),)
+        address = [f"--address=fd://{descriptor}" for descriptor in passed] or ["--port", str(self.port)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "greenserver", "-d", str(self._directory), "-p", str(self.port)),
+                    *(sys.executable, "-m", "greenserver", "-d", str(self._directory), *address),
                     *("--port-file", str(port_file), *self._options),
                 ],
                 cwd=_ROOT,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
+                pass_fds=passed,
             )
         wait_until(lambda: port_file.exists() or self.process.poll() is not None, "the server listens")
         assert self.process.poll() is None, self.log.read_text()
@@ -83,10 +89,22 @@ def state_of(process: int) -> str:
 
 def term(server: CycledServer) -> None:
     """Stop the server by SIGTERM and start it again."""
-    server.process.send_signal(signal.SIGTERM)
-    status = server.process.wait(_TIMEOUT_SECONDS)
-    assert status == 0, (status, server.log.read_text())
+    stop(server, server.process)
     server.start()
+
+
+def upgrade(server: CycledServer) -> None:
+    """Start the next server on the same listener, and stop the one before by SIGTERM while both accept."""
+    before = server.process
+    server.start()
+    stop(server, before)
+
+
+def stop(server: CycledServer, process: "subprocess.Popen[bytes]") -> None:
+    """Stop a process of the server by SIGTERM, and wait for its end."""
+    process.send_signal(signal.SIGTERM)
+    status = process.wait(_TIMEOUT_SECONDS)
+    assert status == 0, (status, server.log.read_text())
 
 
 def hup(server: CycledServer) -> None:
@@ -107,9 +125,23 @@ def kill(server: CycledServer) -> None:
     )
 
 
-KINDS: dict[str, Callable[[CycledServer], None]] = {"term": term, "hup": hup, "kill": kill}
-MAY_RESET = frozenset({"kill"})
-"""Kinds that reset the connections of the process that they kill, and of no other."""
+KINDS: dict[str, Callable[[CycledServer], None]] = {
+    "term": term,
+    "hup": hup,
+    "kill": kill,
+    "upgrade": upgrade,
+    "restart": term,
+}
+"""A restart is a stop and a start on a listener that a parent holds open, as systemd does for its socket unit."""
+HELD = frozenset({"upgrade", "restart"})
+"""Kinds whose listener is held open by a parent process."""
+
+
+def broken_outcomes(kind: str) -> frozenset[str]:
+    """Return the outcomes that must not occur."""
+    if kind == "kill":  # of the process that is killed, and of no other
+        return frozenset({"wrong", "hung"})
+    return BROKEN | {REFUSED, UNANSWERED} if kind in HELD else BROKEN
 
 
 def run(  # noqa: PLR0913  (as many as the command line has)
@@ -117,7 +149,7 @@ def run(  # noqa: PLR0913  (as many as the command line has)
 ) -> "collections.Counter[str]":
     """Run cycles of a kind under load, up to `cycles` or `seconds`; return the counts of outcomes and of cycles."""
     last = time.monotonic() + seconds
-    with cycled_server(workers, engine) as server, Load(server.port, clients) as load:
+    with cycled_server(workers, engine, is_held=kind in HELD) as server, Load(server.port, clients) as load:
         wait_until(lambda: len(server.children()) == server.workers, "the workers")
         for cycle in range(cycles):
             load.outcomes[CYCLES] = cycle
@@ -133,17 +165,22 @@ def run(  # noqa: PLR0913  (as many as the command line has)
 
 
 @contextmanager
-def cycled_server(workers: int, engine: str) -> Iterator[CycledServer]:
-    """Start a server of a temporary directory."""
-    with tempfile.TemporaryDirectory() as scratch:
+def cycled_server(workers: int, engine: str, *, is_held: bool = False) -> Iterator[CycledServer]:
+    """Start a server of a temporary directory; this process holds its listener open if that is asked for."""
+    with tempfile.TemporaryDirectory() as scratch, held_listener() if is_held else nullcontext() as listener:
         directory = Path(scratch, "served")
         directory.mkdir()
         populate(directory)
-        server = CycledServer(directory, workers, engine)
+        server = CycledServer(directory, workers, engine, listener)
         try:
             yield server
         finally:
             server.close()
+
+
+def held_listener() -> socket.socket:
+    """Listen on a free port, as a service manager does for the servers to come."""
+    return socket.create_server(("127.0.0.1", 0), backlog=1024)
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
@@ -169,8 +206,7 @@ def main() -> int:
         began = time.monotonic()
         outcomes = run(kind, options.cycles, options.workers, options.engine, options.clients, seconds=options.seconds)
         done = outcomes.pop(CYCLES)
-        broken = {what: n for what, n in outcomes.items() if what not in (WHOLE, NOT_BEGUN, REFUSED)}
-        is_broken |= bool(broken) and kind not in MAY_RESET
+        is_broken |= any(outcomes[what] for what in broken_outcomes(kind))
         seconds = time.monotonic() - began
         what = f"{kind}: {done} cycles, {options.workers} workers, {options.engine}, {seconds:.0f} s"
         sys.stdout.write(f"{what}: {dict(outcomes)}\n")
