@@ -34,8 +34,8 @@ class Trial(Generic[Read]):
     """
 
     def __init__(self, call: Callable[[], Read]) -> None:
-        self._child, self._pipe = fork()
-        if not self._child:
+        self.child, self._pipe = fork()
+        if not self.child:
             _answer(call, self._pipe)
         os.set_blocking(self._pipe, False)
         self._received = b""
@@ -68,12 +68,16 @@ class Trial(Generic[Read]):
             raise OSError(problem)
         return result  # type: ignore[no-any-return]  # what the call returned
 
-    def close(self) -> None:
-        """Kill the child if it still runs. The caller must reap it; if its file system hangs, it may end much later."""
+    def close(self) -> bool:
+        """Kill the child if it still runs, and return whether it did not.
+
+        The caller must reap it; if its file system hangs, it may end much later.
+        """
         self.receive()
         if not self.has_ended:  # otherwise its process id may be another's by now
-            os.kill(self._child, signal.SIGKILL)
+            os.kill(self.child, signal.SIGKILL)
         os.close(self._pipe)
+        return self.has_ended
 
     def wait(self) -> Read:
         """Wait for the result, close, and return or raise as `result` does."""
@@ -87,7 +91,7 @@ class Trial(Generic[Read]):
             return self.result()
         finally:
             self.close()
-            os.waitpid(self._child, 0 if self.has_ended else os.WNOHANG)
+            os.waitpid(self.child, 0 if self.has_ended else os.WNOHANG)
 
 
 def check(settings: Settings) -> None:

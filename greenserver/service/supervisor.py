@@ -18,12 +18,12 @@ from functools import partial
 from time import sleep
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from greenserver.config import limits
 from greenserver.config.settings import Settings
 from greenserver.net.accept_queue import close_queued, drop_new_connections, is_anybody_waiting, wait_until_empty
 from greenserver.net.listening import close_listener
 from greenserver.service import preflight, systemd
 from greenserver.service.clock import TURN_SECONDS, RunningClock
+from greenserver.service.pending_reload import PendingReload
 from greenserver.service.preflight import Checked, Trial
 from greenserver.service.reload import Reread, adjust_log, report_failed_reload, report_reload
 from greenserver.service.worker import CANNOT_SERVE, FAILED_TO_BOOT, Worker
@@ -69,11 +69,9 @@ class Supervisor:
         self._pause_seconds = 0.0
         self._start_at = 0.0
         self._clock = RunningClock()
-        self._trial: Trial[Checked] | None = None
-        self._trial_at = _NEVER
-        """When to begin a trial of a new configuration or, while there is one, when to give it up."""
+        self._pending = PendingReload(self._clock, self._read_and_check)
         self._actions: dict[int, Callable[[], None]] = {
-            signal.SIGHUP: self._reload,
+            signal.SIGHUP: self._pending.ask,
             signal.SIGINT: self._end,
             signal.SIGTERM: self._end,
             signal.SIGQUIT: self._quit,
@@ -140,27 +138,16 @@ class Supervisor:
 
     # --- Reloads ---------------------------------------------------------------------------------
 
-    def _reload(self) -> None:
-        """Begin a trial of the configuration as it is now; one that has begun is obsolete."""
-        self._drop_trial()
-        self._trial_at = self._clock.now
-
-    def _drop_trial(self) -> None:
-        if self._trial is not None:
-            self._trial.close()
-        self._trial, self._trial_at = None, _NEVER
-
-    def _begin_trial(self) -> None:
-        try:
-            self._trial = Trial(partial(preflight.read_and_check, self._settings, self._reread))
-            self._trial_at = self._clock.now + limits.RELOAD_SECONDS
-        except OSError as error:
-            report(_log, logging.ERROR, "reload failed to start; retrying", reason=str(error))
-            self._trial_at = self._clock.now + FIRST_PAUSE_SECONDS
+    def _read_and_check(self) -> Checked:
+        """Try the configuration in this process, just forked. It may hang for long, and must hold no port."""
+        for descriptor in (*self._descriptors(), self._listener.fileno()):
+            os.close(descriptor)
+        if self._admin is not None:
+            self._admin.leave()
+        return preflight.read_and_check(self._settings, self._reread)
 
     def _end_trial(self, trial: Trial[Checked]) -> None:
         """Replace all workers by workers with the new configuration, if that is valid."""
-        self._drop_trial()
         try:
             settings, kept, findings = trial.result()
         except OSError as error:
@@ -192,9 +179,8 @@ class Supervisor:
                 self._start_worker(now)
         if self._admin is not None:
             self._admin.watch()
-        if self._trial is None and now >= self._trial_at:
-            self._begin_trial()
-        return min(self._start_at if now < self._start_at else _NEVER, self._trial_at)
+        self._pending.begin_if_due()
+        return min(self._start_at if now < self._start_at else _NEVER, self._pending.at)
 
     def _start_worker(self, now: float) -> None:
         supervisor = os.getpid()
@@ -227,9 +213,8 @@ class Supervisor:
 
     def _descriptors(self) -> list[int]:
         """Return the descriptors of this process that no worker needs."""
-        trial = () if self._trial is None else (self._trial,)
-        owners = (*self._workers.values(), *trial)
-        return [*self._wakeups, *(each.fileno() for each in owners if each.fileno() >= 0)]
+        beats = (each.fileno() for each in self._workers.values() if each.fileno() >= 0)
+        return [*self._wakeups, *beats, *self._pending.filenos()]
 
     def _wait(self, until: float) -> None:
         """Wait for a signal, a heartbeat, a worker's deadline or a time, and process what happened.
@@ -248,10 +233,8 @@ class Supervisor:
         for worker in self._workers.values():
             if worker.fileno() in found and worker.receive_beat(now):
                 self._was_ready, self._pause_seconds = True, 0.0
-        if (trial := self._trial) is not None:
-            trial.receive()
-            if trial.has_ended or now >= self._trial_at:
-                self._end_trial(trial)
+        if (trial := self._pending.receive()) is not None:
+            self._end_trial(trial)
         self._reap(now)
         for worker in self._workers.values():
             worker.enforce(now)
@@ -261,6 +244,7 @@ class Supervisor:
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG)) != (0, 0):
                 pid, status = ended
+                self._pending.reaped(pid)
                 if pid in self._workers:
                     self._part_with(self._workers.pop(pid), status, now)
 
@@ -288,7 +272,7 @@ class Supervisor:
         if self._admin is not None:
             self._admin.memory.set_draining()
         systemd.notify("STOPPING=1")
-        self._drop_trial()
+        self._pending.drop()
         self._attempt(self._close_listener)
         for worker in self._workers.values():
             worker.drain(self._clock.now)
