@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CYCLES = "cycles"
 """The key of the number of cycles among the outcomes."""
 
-_TIMEOUT_SECONDS = 60.0
+_TIMEOUT_SECONDS = 120.0
 _ROOT = Path(__file__).parents[2]
 
 

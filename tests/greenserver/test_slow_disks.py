@@ -68,6 +68,19 @@ def test_cached_files_are_served_while_a_disk_hangs(disk: HangingDisk) -> None:
 
 
 @each_event_loop_engine
+def test_as_many_threads_read_files_as_are_asked_for(tmp_path: Path, engine: str) -> None:
+    counts = []
+    for threads in (2, 7):
+        server = LaunchedServer(tmp_path, tmp_path / f"server-{threads}", engine, limits={"file_threads": threads})
+        try:
+            server.ask(b"help\r\n")  # it serves
+            counts.append(server.counts()["threads"])
+        finally:
+            server.close()
+    assert counts[1] - counts[0] == 5
+
+
+@each_event_loop_engine
 def test_a_server_can_be_stopped_while_a_disk_hangs(tmp_path: Path, engine: str) -> None:
     disk = HangingDisk(tmp_path, engine, limits={"grace_seconds": 0.5})
     with disk.server.connect() as client:

@@ -8,7 +8,7 @@ import pytest
 
 from greenserver.files import page_cache
 from greenserver.files.file_slice import FileSlice, WouldBlockError
-from greenserver.files.page_cache import file_system_of, is_all_in_memory, is_name_cached
+from greenserver.files.page_cache import file_system_of, is_all_in_memory, is_name_cached, keeps_names
 from greenserver.io import c_library
 
 
@@ -87,3 +87,17 @@ def test_only_a_file_system_without_a_disk_is_all_in_memory(monkeypatch: pytest.
         assert not is_all_in_memory(file_system_of(descriptor))
     finally:
         os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    "file_system", ["nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "fuse", "fuseblk", "fuse.sshfs", ""]
+)
+def test_a_file_system_that_asks_a_server_or_a_process_is_no_disk(file_system: str) -> None:
+    assert not is_all_in_memory(file_system)
+    assert not keeps_names(file_system)
+
+
+@pytest.mark.parametrize("file_system", ["ext4", "xfs", "btrfs", "overlay"])
+def test_a_disk_keeps_names_but_not_all_in_memory(file_system: str) -> None:
+    assert not is_all_in_memory(file_system)
+    assert keeps_names(file_system)
