@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from greenserver.config import limits
 from greenserver.connection.flow_control import TooSlowError
 from greenserver.connection.proxy_protocol import HeaderError, read_header
-from greenserver.io.wait import READ, Steps, Wait
+from greenserver.io.wait import FOREVER, READ, Steps, Wait
 from greenserver.protocol.status import Status
 
 if TYPE_CHECKING:
@@ -51,8 +51,26 @@ def establish(
 
     Return the client's name, the bytes received after the header, and the TLS channel, which has taken these bytes.
 
+    When the connection is asked to end meanwhile, they have `LINGER_QUIET_SECONDS` left.
+
     Raise HandshakeError if one fails, TooSlowError if they take too long.
     """
+    steps, outcome, last = _establish(sock, peer, config), None, FOREVER
+    while True:
+        try:
+            wait = steps.send(outcome)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]  # what `_establish` returned
+        if config.group.is_draining:
+            last = min(last, monotonic() + limits.LINGER_QUIET_SECONDS)
+            outcome = yield Wait(wait.events, min(wait.deadline, last))
+        else:
+            outcome = yield Wait(wait.events, wait.deadline, ends_on_drain=True)
+
+
+def _establish(
+    sock: socket.socket, peer: str, config: "ServingConfig"
+) -> "Steps[tuple[str, bytes, SecureChannel | None]]":
     deadline = monotonic() + config.limits.handshake_seconds
     client, early, channel = peer, b"", None
     if config.proxy_from:

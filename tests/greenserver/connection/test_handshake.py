@@ -4,13 +4,16 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Iterator
+from time import monotonic
 
 import pytest
 
+from greenserver.config.limits import LINGER_QUIET_SECONDS
+from greenserver.connection.flow_control import TooSlowError
 from greenserver.connection.handshake import HandshakeError, establish, linger
 from greenserver.connection.serving_config import ServingConfig
 from greenserver.files.store import FileStore
-from greenserver.io.wait import Steps
+from greenserver.io.wait import LATE, READY, Steps
 from greenserver.protocol.dialects import DEFAULT_DIALECT, DIALECTS
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8")]
@@ -64,3 +67,23 @@ def test_a_lingering_close_sends_the_end_and_discards_input_until_its_end(pair: 
     theirs.shutdown(socket.SHUT_WR)
     assert run(linger(ours, 60.0)) == 2
     assert theirs.recv(1) == b""
+
+
+@pytest.mark.parametrize("kind", ["proxy", "tls"])
+def test_a_drain_leaves_a_silent_client_a_second(store: FileStore, pair: Pair, kind: str) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if kind == "tls" else None
+    config = ServingConfig(store, DIALECTS[DEFAULT_DIALECT], tls=tls, proxy_from=LOOPBACK if kind == "proxy" else ())
+    steps = establish(pair[0], "127.0.0.1:1", config)
+    wait = next(steps)
+    assert wait.ends_on_drain
+    config.group.drain()
+    asked, deadlines = monotonic(), []
+    for _ in range(2):
+        wait = steps.send(READY)
+        assert not wait.ends_on_drain
+        deadlines.append(wait.deadline)
+        pair[1].sendall({"proxy": b"P", "tls": b"\x16"}[kind])
+    assert asked + LINGER_QUIET_SECONDS <= deadlines[0] <= monotonic() + LINGER_QUIET_SECONDS
+    assert deadlines[1] == deadlines[0], "a piece of the handshake gives it no more time"
+    with pytest.raises(TooSlowError):
+        steps.send(LATE)

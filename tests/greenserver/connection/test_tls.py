@@ -246,6 +246,19 @@ def test_an_idle_client_gets_a_close_notify_at_a_stop_and_at_a_timeout(
 
 @pytest.mark.once
 @each_engine
+def test_a_client_that_sends_no_handshake_does_not_hold_up_a_stop(
+    launch: Launch, engine: str, certificate: tuple[str, str]
+) -> None:
+    seconds = 10 * TIMEOUT_SECONDS
+    server = launch(engine, tls=[*certificate], limits={"handshake_seconds": seconds, "grace_seconds": seconds})
+    with server.connect() as client:
+        server.process.send_signal(signal.SIGTERM)
+        assert client.rest() == b""
+        assert server.process.wait(TIMEOUT_SECONDS) == 0
+
+
+@pytest.mark.once
+@each_engine
 def test_openssl_receives_a_close_notify(
     tls_servers: Callable[[str], LaunchedServer], engine: str, authority_file: str
 ) -> None:
