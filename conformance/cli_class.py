@@ -25,6 +25,7 @@ from conformance.client.address import parse_address
 from conformance.config import Options
 from conformance.grading.assessment import Assessment, assess
 from conformance.grading.points import PointsMap, read_points
+from conformance.language import gettext, ngettext
 from conformance.model.verdicts import Exit
 from conformance.printable import printable
 from conformance.runner.selection import check_patterns
@@ -69,10 +70,28 @@ def _class_options(function: Callable[..., int]) -> Callable[..., int]:
     show_default="one a processor",
     help="Targets to judge at a time.",
 )
-@click.option("--serve", default="", metavar="CMD", help="Start each submission with this command.")
-@click.option("--build", default="", metavar="CMD", help="Build each submission with this command, in a shell.")
-@click.option("--address", default="", metavar="HOST:PORT", help="Where each submission listens, if that is wired in.")
-@click.option("--directory", default="", metavar="DIR", help="What each submission serves, if that is wired in.")
+@click.option("--serve", default="", metavar="CMD", show_default=False, help="Start each submission with this command.")
+@click.option(
+    "--build",
+    default="",
+    metavar="CMD",
+    show_default=False,
+    help="Build each submission with this command, in a shell.",
+)
+@click.option(
+    "--address",
+    default="",
+    metavar="HOST:PORT",
+    show_default=False,
+    help="Where each submission listens, if that is wired in.",
+)
+@click.option(
+    "--directory",
+    default="",
+    metavar="DIR",
+    show_default=False,
+    help="What each submission serves, if that is wired in.",
+)
 @click.option("--sandbox", default=AUTO, type=click.Choice(MODES), help="Confine the servers that are started.")
 @click.option("--dialect", default=DIALECTS[0], type=click.Choice(("auto", *DIALECTS)), help="The dialect to judge by.")
 @click.option("--max-seconds", default=MAX_SECONDS, type=click.IntRange(1), metavar="N", help="Time for each run.")
@@ -153,7 +172,12 @@ def class_(  # noqa: PLR0913  (the options of a command)
     for line in overview(rows) if rows else ():
         click.echo(printable(line))
     if is_interrupted:
-        click.echo(f"interrupted: {len(rows)} of {len(named)} are judged; the same command judges the others")
+        said = gettext(
+            "interrupted: {count} of {total} are judged; the same command judges the others",
+            count=len(rows),
+            total=len(named),
+        )
+        click.echo(printable(said))
         return Exit.INCOMPLETE
     return next(status for status in _GRAVITY if status in {_counted(row.exit) for row in rows})
 
@@ -166,7 +190,7 @@ def _without_sandbox(clients: int) -> str:
             reason = why_python_cannot_run(folder)
     except SandboxError as error:
         reason = str(error)
-    return f"the servers run without a sandbox: {reason}" if reason else ""
+    return gettext("the servers run without a sandbox: {reason}", reason=reason) if reason else ""
 
 
 def _judge(runs: list[TargetRun], jobs: int, introduction: list[str], done: Callable[[TargetRun], Assessment]) -> bool:
@@ -197,12 +221,22 @@ def _introduction(
 ) -> list[str]:
     """Return what is about to happen, in lines."""
     options = settings.options
-    before = f", {len(named) - len(left)} judged before" if len(left) < len(named) else ""
+    facts = [ngettext("{count} target", "{count} targets", len(named))]
+    if len(left) < len(named):
+        facts.append(gettext("{count} judged before", count=len(named) - len(left)))
     dialects = ", ".join(sorted({row.dialect or options.dialect for row in named.values()}))
-    facts = f"{jobs} at a time; dialect {dialects}; seed {options.seed}; recordings in {folder.path}"
-    lines = [f"{len(named)} targets{before}; {facts}"]
+    how = gettext(
+        "{jobs} at a time; dialect {dialects}; seed {seed}; recordings in {folder}",
+        jobs=jobs,
+        dialects=dialects,
+        seed=options.seed,
+        folder=folder.path,
+    )
+    lines = [f"{', '.join(facts)}; {how}"]
     ports = Counter(row.wired_port for row in left.values() if row.wired_port)
-    lines += [f"{count} servers use port {port}: one after another" for port, count in ports.items() if count > 1]
+    for port, count in ports.items():
+        if count > 1:
+            lines.append(gettext("{count} servers use port {port}: one after another", count=count, port=port))
     return lines
 
 

@@ -7,6 +7,7 @@ import click
 
 from conformance.cli_language import Command
 from conformance.deployment import DISTRIBUTION, SCRIPTS, TEMPLATES, Deployment, DeploymentError
+from conformance.language import Message
 from conformance.model.verdicts import Exit
 from conformance.spec.dialects import DIALECTS
 
@@ -31,7 +32,7 @@ def deploy(  # noqa: PLR0913  (the options of a command)
     """  # noqa: D205  (click joins the lines)
     names = TEMPLATES[what]
     if what == "gradescope" and out is None:
-        message = "the autograder has several files: pass --out DIR"
+        message = Message("the autograder has several files: pass --out DIR")
         raise click.UsageError(message)
     command = serve if serve is not None else "" if what == "gradescope" else SERVE
     deployment = Deployment(command, build, dialect, install)
@@ -49,7 +50,7 @@ def deploy(  # noqa: PLR0913  (the options of a command)
             if name in SCRIPTS:
                 (out / name).chmod(_EXECUTABLE)
         except OSError as error:
-            message = f"cannot write {out / name}: {error.strerror}"
+            message = Message("cannot write {path}: {error}", path=out / name, error=error.strerror)
             raise click.ClickException(message) from error
         click.echo(str(out / name))
     return Exit.CONFORMANT

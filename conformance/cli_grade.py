@@ -16,6 +16,7 @@ from conformance.grading.gradescope import VISIBILITIES, gradescope
 from conformance.grading.markdown import annotations, markdown
 from conformance.grading.points import PointsMap, read_points
 from conformance.grading.spreadsheet import csv_of, moodle
+from conformance.language import Message, translated
 from conformance.model.verdicts import Exit
 from conformance.printable import printable
 from conformance.reports.files import ReportFile
@@ -24,7 +25,7 @@ from conformance.tools.recordings import recordings_at
 NAME: Final = "{name}"
 """In the name of a file for each server, stands for the server."""
 
-TITLE: Final = "HFTP conformance"
+TITLE: Final = Message("HFTP conformance")
 
 _TABLES: Final[dict[str, tuple[Callable[[Sequence[Assessment]], str], str]]] = {
     "csv": (csv_of, "Write a table of grades, with the points of each requirement."),
@@ -67,7 +68,9 @@ def tables(
 def _page(found: Sequence[Assessment], title: str, is_anonymous: bool) -> str:  # noqa: FBT001  (as it is passed on)
     from conformance.classroom.page import page  # noqa: PLC0415  (Jinja2 takes a while to import)
 
-    return page(found, title=TITLE if is_anonymous else f"{TITLE}: {title}", is_anonymous=is_anonymous)
+    return page(
+        found, title=translated(TITLE) if is_anonymous else f"{translated(TITLE)}: {title}", is_anonymous=is_anonymous
+    )
 
 
 def write_file(path: str, text: str) -> None:
@@ -110,7 +113,9 @@ def grade(  # noqa: PLR0913  (the options of a command)
     worth = read_points(points) if points is not None else PointsMap()
     found = [row for where in recordings for row in assessed(where, worth)]
     if results is not None and NAME not in results and len(found) > 1:
-        message = f"--gradescope: there are {len(found)} runs; put {NAME} into the name of the file"
+        message = Message(
+            "--gradescope: there are {count} runs; put {name} into the name of the file", count=len(found)
+        )
         raise click.UsageError(message)
     if annotated:
         click.echo(annotations(found), nl=False)
@@ -136,13 +141,13 @@ def assessed(where: Path, points: PointsMap) -> list[Assessment]:
 def _show(found: Sequence[Assessment], *, verbose: bool) -> None:
     if len(found) == 1 or verbose:
         for row in found:
-            click.echo(printable(f"{row.name}: {row.outcome}"))
+            click.echo(printable(f"{row.name}: {translated(row.outcome)}"))
             for line in explain_grade(row, everything=verbose):
                 click.echo(printable(line))
     else:
         width = max(len(row.name) for row in found)
         for row in found:
-            click.echo(printable(f"{row.name:<{width}}  {row.outcome}; {summary(row)}"))
+            click.echo(printable(f"{row.name:<{width}}  {translated(row.outcome)}; {summary(row)}"))
 
 
 def _status(found: Sequence[Assessment], at_least: float | None) -> Exit:

@@ -79,7 +79,7 @@ def translate(command: click.Command) -> None:
     for owner in (command, *command.params):
         english = _ENGLISH.setdefault(id(owner), {name: getattr(owner, name, None) for name in _SAID})
         for name, text in english.items():
-            if text:
+            if isinstance(text, str) and text:
                 setattr(owner, name, "\n\n".join(map(language.gettext, paragraphs(text))))
     for child in getattr(command, "commands", {}).values():
         translate(child)
@@ -91,9 +91,9 @@ def paragraphs(text: str) -> list[str]:
 
 
 PLACEHOLDERS: Final = ("metavar", "options_metavar", "subcommand_metavar")
-_SAID: Final = ("help", *PLACEHOLDERS)
+_SAID: Final = ("help", *PLACEHOLDERS, "show_default")
 """The texts of commands and options, by attribute."""
-_ENGLISH: Final[dict[int, Mapping[str, str | None]]] = {}
+_ENGLISH: Final[dict[int, Mapping[str, object]]] = {}
 """The texts of commands and options before they were translated, by identity."""
 
 

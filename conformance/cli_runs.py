@@ -8,6 +8,7 @@ from conformance.cli_grade import assessed
 from conformance.cli_language import Command
 from conformance.grading.comparison import compare, differences, in_short
 from conformance.grading.points import PointsMap
+from conformance.language import Message, gettext, translated
 from conformance.model.verdicts import Exit
 from conformance.printable import printable
 from conformance.tools.verify import MEANING
@@ -25,7 +26,7 @@ def compare_(*, before: Path, after: Path) -> int:
     """
     first, second = assessed(before, PointsMap()), assessed(after, PointsMap())
     if before.is_dir() != after.is_dir():
-        message = "give two recorded runs, or two folders"
+        message = Message("give two recorded runs, or two folders")
         raise click.UsageError(message)
     if not before.is_dir():
         pairs = [compare(str(after), first[0], second[0])]
@@ -39,7 +40,7 @@ def compare_(*, before: Path, after: Path) -> int:
         names = {row.name for row in first}, {row.name for row in second}
         for where, left in ((before, names[0] - names[1]), (after, names[1] - names[0])):
             if left:
-                click.echo(printable(f"only in {where}: {', '.join(sorted(left))}"))
+                click.echo(printable(gettext("only in {where}: {names}", where=where, names=", ".join(sorted(left)))))
         click.echo(in_short(pairs))
     if any(pair.worse for pair in pairs):
         return Exit.NOT_CONFORMANT
@@ -55,9 +56,8 @@ def verify(*, recording: Path) -> int:
     edits the file and computes the chain anew is not found out: to be sure, judge the server yourself.
     """
     found = verified(recording)
-    click.echo(printable(f"{recording}: {found.sentence}"))
+    click.echo(printable(f"{recording}: {translated(found.sentence)}"))
     if found.chain:
-        click.echo(f"chain {found.chain}")
-        for line in MEANING:
-            click.echo(line)
+        click.echo(gettext("chain {chain}", chain=found.chain))
+        click.echo(gettext(MEANING))
     return found.status

@@ -8,6 +8,7 @@ import click
 from conformance.cli_language import Command
 from conformance.cli_options import check_target, ended_by_signals, run_options
 from conformance.config import Options
+from conformance.language import Message
 from conformance.printable import printable
 from conformance.scenarios import catalogue
 from conformance.tools.watch import Watch
@@ -25,7 +26,7 @@ def watch(**given: Any) -> int:  # noqa: ANN401  (fields of Options)
     options = Options(**given)
     check_target(options)
     if not options.serve:
-        message = "there is nothing to start again: pass --serve CMD"
+        message = Message("there is nothing to start again: pass --serve CMD")
         raise click.UsageError(message)
     watched = Watch(
         options,

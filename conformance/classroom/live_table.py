@@ -11,6 +11,7 @@ from rich.text import Text
 from conformance.classroom.target_run import TargetRun
 from conformance.grading.assessment import Assessment
 from conformance.grading.explanation import summary
+from conformance.language import gettext, ngettext, translated
 from conformance.model.verdicts import Exit
 from conformance.printable import printable
 
@@ -59,21 +60,24 @@ class LiveTable:
         table = Table(box=None, pad_edge=False, show_header=False)
         running = [run for run in self._runs if run.is_running]
         waiting = sum(not run.began for run in self._runs)
-        table.add_row(Text(f"{self._done} of {self._total} done, {waiting} waiting", "bold"))
+        table.add_row(Text(self._title(waiting), "bold"))
         for run in running[: max(1, self._console.height - 3)]:
             follower = run.follower
-            how_far = f"{follower.done}/{follower.selected}" if follower.selected else "starting"
-            failed = f"{follower.failed} failed" if follower.failed else ""
+            how_far = f"{follower.done}/{follower.selected}" if follower.selected else gettext("starting")
+            failed = ngettext("{count} failed", "{count} failed", follower.failed) if follower.failed else ""
             table.add_row(
                 Text(printable(run.target.name), "cyan"), how_far, Text(failed, "red"), f"{run.seconds:.0f} s"
             )
         return table
 
+    def _title(self, waiting: int) -> str:
+        return gettext("{done} of {total} done, {waiting} waiting", done=self._done, total=self._total, waiting=waiting)
+
 
 def result_line(found: Assessment, number: str, width: int) -> Text:
     """Return a target that is done in one line."""
-    outcome = (f"{found.outcome:<15}", _STYLES[found.exit])
-    causes = f"; {found.causes[0].title}" if found.causes else ""
-    more = f" (and {len(found.causes) - 1} more)" if len(found.causes) > 1 else ""
+    outcome = (f"{translated(found.outcome):<15}", _STYLES[found.exit])
+    causes = f"; {gettext(found.causes[0].title)}" if found.causes else ""
+    more = f" ({gettext('and {number} more', number=len(found.causes) - 1)})" if len(found.causes) > 1 else ""
     name = printable(found.name)
     return Text.assemble(f"{number:>7} {name:<{width}} ", outcome, printable(f" {summary(found)}{causes}{more}"))

@@ -7,6 +7,7 @@ from typing import Final
 
 from conformance.diagnosis.root_causes import SEVERITIES
 from conformance.grading.assessment import Assessment
+from conformance.language import gettext, ngettext, translated
 from conformance.model.events import DiagnosedCause
 
 _SHOWN_CAUSES: Final = 5
@@ -45,9 +46,10 @@ def choices(found: Sequence[Assessment]) -> dict[str, dict[str, list[str]]]:
 def overview(found: Sequence[Assessment]) -> Iterator[str]:
     """Yield the outcomes and the most frequent causes in lines of plain text."""
     outcomes = Counter(row.outcome for row in found)
-    yield ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
+    yield ", ".join(f"{count} {translated(outcome)}" for outcome, count in outcomes.most_common())
     causes = shared_causes(found)
     for one in causes[:_SHOWN_CAUSES]:
-        yield f"  {len(one.names)} of {len(found)}: {one.cause.title} ({one.cause.severity})"
+        count = gettext("{count} of {total}", count=len(one.names), total=len(found))
+        yield f"  {count}: {gettext(one.cause.title)} ({gettext(one.cause.severity)})"
     if len(causes) > _SHOWN_CAUSES:
-        yield f"  {len(causes) - _SHOWN_CAUSES} more causes"
+        yield f"  {ngettext('{count} more cause', '{count} more causes', len(causes) - _SHOWN_CAUSES)}"

@@ -6,8 +6,13 @@
   const SPARE = 12; // rows that are drawn above and below what is seen
   const MOST_CAUSES = 8;
   const MARKS = { m: "·", p: "◐", n: "✕", s: "–", x: "" };
-  const STATES = { m: "met", p: "partly met", n: "not met", s: "not shown", x: "not judged" };
+  const STATES = data.states;
   const WORTH = { m: 4, p: 3, n: 1, s: 0, x: 2 };
+  const say = (text, values = {}) => {
+    const found = data.words[text];
+    const template = Array.isArray(found) ? found[values.count === 1 ? 0 : 1] : found;
+    return template.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? values[name] : whole));
+  };
   const find = (id) => document.getElementById(id);
   const body = find("matrix").tBodies[0];
   const state = { sort: "order", isDown: false, cause: "", chosen: -1, opened: "" };
@@ -60,7 +65,7 @@
       return (x < y ? -1 : x > y ? 1 : 0) * (state.isDown ? -1 : 1) || a.order - b.order;
     });
     state.chosen = -1;
-    find("count").textContent = shown.length === servers.length ? `${servers.length} servers` : `${shown.length} of ${servers.length} servers`;
+    find("count").textContent = shown.length === servers.length ? say("{count} servers", { count: servers.length }) : say("{count} of {total} servers", { count: shown.length, total: servers.length });
     find("clear").hidden = shown.length === servers.length;
     for (const button of document.querySelectorAll("#cause-list button")) button.setAttribute("aria-pressed", String(button.dataset.cause === state.cause));
     for (const head of document.querySelectorAll("#matrix th[data-sort]")) {
@@ -105,8 +110,8 @@
     const sorted = (name, text) => make("th", { scope: "col", "data-sort": name, class: name === "name" ? "name" : "" }, make("button", { type: "button", onclick: () => sortBy(name) }, text));
     find("matrix").tHead.append(
       make("tr", {}, make("th", { class: "name blank" }), make("th", { colspan: 6, class: "blank" }), ...chapters.map(([name, count]) => make("th", { colspan: count, scope: "colgroup", title: name }, name))),
-      make("tr", {}, sorted("name", "server"), sorted("outcome", "outcome"), sorted("grade", `grade${servers.length ? ` /${servers[0].of}` : ""}`),
-        sorted("must", "MUST"), sorted("should", "SHOULD"), sorted("causes", "causes"), sorted("print", "choices"),
+      make("tr", {}, sorted("name", say("server")), sorted("outcome", say("outcome")), sorted("grade", `${say("grade")}${servers.length ? ` /${servers[0].of}` : ""}`),
+        sorted("must", "MUST"), sorted("should", "SHOULD"), sorted("causes", say("causes")), sorted("print", say("choices")),
         ...data.rules.map((rule, count) => make("th", { scope: "col", "data-sort": String(count), class: `rule ${rule.level.toLowerCase()}`, title: `${rule.id} ${rule.level}: ${rule.text}` },
           make("button", { type: "button", "aria-label": `${rule.id}, ${rule.level}`, onclick: () => openRule(rule.id) }, rule.id.replace("HFTP-", ""))))));
   };
@@ -133,18 +138,18 @@
     find("cause-list").replaceChildren(...data.causes.slice(0, most).map((cause) => {
       const button = make("button", { type: "button", "data-cause": cause.id, "aria-pressed": "false", class: cause.severity.replace(" ", "-"), title: cause.why,
         onclick: () => { state.cause = state.cause === cause.id ? "" : cause.id; refresh(); } },
-        make("b", {}, `${cause.servers.length} of ${servers.length}`), make("span", { class: "severity" }, cause.severity), make("span", { class: "title" }, cause.title));
+        make("b", {}, say("{count} of {total}", { count: cause.servers.length, total: servers.length })), make("span", { class: "severity" }, cause.severityName), make("span", { class: "title" }, cause.title));
       button.style.setProperty("--share", `${(100 * cause.servers.length) / servers.length}%`);
       return make("li", {}, button);
     }));
     find("more-causes").hidden = data.causes.length <= most;
-    find("more-causes").textContent = `${data.causes.length - most} more causes`;
+    find("more-causes").textContent = say("{count} more causes", { count: data.causes.length - most });
   };
   const listChoices = () => {
     find("choices").hidden = !data.choices.length;
     const known = new Map(data.scenarios);
     find("choice-list").replaceChildren(...data.choices.map((choice) => make("details", {},
-      make("summary", {}, (known.get(choice.scenario) || ["", choice.scenario])[1], " ", make("span", { class: "quiet small" }, `${choice.ways.length} ways`)),
+      make("summary", {}, (known.get(choice.scenario) || ["", choice.scenario])[1], " ", make("span", { class: "quiet small" }, say("{count} ways", { count: choice.ways.length }))),
       make("ul", {}, ...choice.ways.sort((a, b) => b[1].length - a[1].length).map(([what, who]) => make("li", {}, make("code", {}, what), ` ${who.length}: `, make("span", { class: "quiet small" }, who.join(", "))))))));
   };
 
@@ -179,20 +184,20 @@
     open(`server:${order}`,
       make("h2", {}, server.name),
       make("p", { class: "summary" }, `${server.outcome}. ${server.summary}`),
-      make("p", { class: "quiet small" }, `dialect ${server.dialect} · ${server.seconds} s · ${found.passed} scenarios passed, ${found.failures.length} failed`),
+      make("p", { class: "quiet small" }, [say("dialect {dialect}", { dialect: server.dialect }), `${server.seconds} s`, say("{count} scenarios passed", { count: found.passed }), say("{count} failed", { count: found.failures.length })].join(" · ")),
       ...found.problems.map((text) => make("p", { class: "card error" }, text)),
-      found.output && found.problems.length ? folded("What it printed last", make("pre", {}, found.output)) : null,
-      server.causes.length ? make("h3", {}, "What is wrong") : null,
+      found.output && found.problems.length ? folded(say("What it printed last"), make("pre", {}, found.output)) : null,
+      server.causes.length ? make("h3", {}, say("What is wrong")) : null,
       ...data.causes.filter((cause) => server.causes.includes(cause.id)).map((cause) => make("article", { class: `card ${cause.severity.replace(" ", "-")}` },
-        make("b", {}, cause.title), " ", make("span", { class: "quiet small" }, cause.severity), make("p", {}, cause.why), make("p", {}, cause.fix))),
+        make("b", {}, cause.title), " ", make("span", { class: "quiet small" }, cause.severityName), make("p", {}, cause.why), make("p", {}, cause.fix))),
       ...found.deductions.map(([title, points]) => make("p", { class: "card" }, make("span", { class: "points" }, `−${points}`), title)),
-      found.lines.length ? make("h3", {}, "Where points were lost") : null,
-      ...found.lines.map(([id, how, earned, possible, reason]) => make("article", { class: `card ${how === "partly met" ? "warn" : "fail"}`, "data-line": id },
-        make("span", { class: "points" }, `${earned}/${possible}`), make("button", { type: "button", class: "link", onclick: () => openRule(id) }, id), ` ${texts.get(id).level}, ${how}: ${reason}.`,
+      found.lines.length ? make("h3", {}, say("Where points were lost")) : null,
+      ...found.lines.map(([id, how, earned, possible, reason]) => make("article", { class: `card ${how === "p" ? "warn" : "fail"}`, "data-line": id },
+        make("span", { class: "points" }, `${earned}/${possible}`), make("button", { type: "button", class: "link", onclick: () => openRule(id) }, id), ` ${texts.get(id).level}, ${STATES[how]}: ${reason}.`,
         make("p", { class: "small" }, texts.get(id).text),
-        byRule.has(id) ? folded(`${byRule.get(id).length} failed`, ...byRule.get(id).map((failure) => evidence(...failure))) : "")),
-      found.others.length ? folded(`${found.others.length} scenarios showed nothing`, make("ul", {}, ...found.others.map(([scenario, verdict, why]) => make("li", { class: "small" }, make("span", { class: "mono" }, data.scenarios[scenario][0]), ` ${verdict}: ${why}`)))) : null,
-      found.command ? folded("How to repeat the run", make("pre", {}, found.command)) : null);
+        byRule.has(id) ? folded(say("{count} failed", { count: byRule.get(id).length }), ...byRule.get(id).map((failure) => evidence(...failure))) : "")),
+      found.others.length ? folded(say("{count} scenarios showed nothing", { count: found.others.length }), make("ul", {}, ...found.others.map(([scenario, verdict, why]) => make("li", { class: "small" }, make("span", { class: "mono" }, data.scenarios[scenario][0]), ` ${verdict}: ${why}`)))) : null,
+      found.command ? folded(say("How to repeat the run"), make("pre", {}, found.command)) : null);
     const line = rule && find("content").querySelector(`[data-line="${CSS.escape(rule)}"]`);
     if (line) { const fold = line.querySelector("details"); if (fold) fold.open = true; line.scrollIntoView({ block: "center" }); }
   };
@@ -208,7 +213,7 @@
       for (const [scenario] of failures) scenarios.set(scenario, [...(scenarios.get(scenario) || []), server]);
       if (failures.length) {
         const facts = new Map(failures[0][2]);
-        const how = `${data.scenarios[failures[0][0]][0]}: expected ${facts.get("expected")}, got ${facts.get("got")}`;
+        const how = say("{scenario}: expected {expected}, got {got}", { scenario: data.scenarios[failures[0][0]][0], expected: facts.get(say("expected")), got: facts.get(say("got")) });
         ways.set(how, [...(ways.get(how) || []), server]);
       }
     }
@@ -217,13 +222,13 @@
     open(`rule:${id}`,
       make("h2", {}, `${id} ${rule.level}`), make("p", {}, rule.text),
       make("p", { class: "quiet" }, "mpnsx".split("").map((cell) => `${having(cell).length} ${STATES[cell]}`).join(", ")),
-      make("p", {}, make("button", { type: "button", onclick: () => { sortBy(String(place)); state.isDown = false; refresh(); } }, "Sort the servers by this"), " ",
-        make("button", { type: "button", onclick: () => { find("filter").value = id; refresh(); } }, "Show only who differs")),
-      ways.size ? make("h3", {}, "Who differs, and how") : make("p", {}, "No server fails it."),
+      make("p", {}, make("button", { type: "button", onclick: () => { sortBy(String(place)); state.isDown = false; refresh(); } }, say("Sort the servers by this")), " ",
+        make("button", { type: "button", onclick: () => { find("filter").value = id; refresh(); } }, say("Show only who differs"))),
+      ways.size ? make("h3", {}, say("Who differs, and how")) : make("p", {}, say("No server fails it.")),
       ...most(ways).map(([how, list]) => make("article", { class: "card fail" }, make("b", {}, String(list.length)), " ", make("code", {}, how), make("p", { class: "small" }, named(list)))),
-      scenarios.size ? make("h3", {}, "By scenario") : null,
-      ...most(scenarios).map(([scenario, list]) => make("article", { class: "card" }, make("b", {}, `${list.length} fail`), ` ${data.scenarios[scenario][1][1]} `, make("span", { class: "mono quiet" }, data.scenarios[scenario][0]), make("p", { class: "small" }, named(list)))),
-      having("s").length ? make("h3", {}, "Not shown, since something simpler failed") : null,
+      scenarios.size ? make("h3", {}, say("By scenario")) : null,
+      ...most(scenarios).map(([scenario, list]) => make("article", { class: "card" }, make("b", {}, say("{count} fail", { count: list.length })), ` ${data.scenarios[scenario][1][1]} `, make("span", { class: "mono quiet" }, data.scenarios[scenario][0]), make("p", { class: "small" }, named(list)))),
+      having("s").length ? make("h3", {}, say("Not shown, since something simpler failed")) : null,
       having("s").length ? make("p", { class: "small" }, named(having("s"))) : null);
   };
 

@@ -13,11 +13,14 @@ from typing import Final
 from markupsafe import Markup
 
 from conformance.classroom.overview import choices, shared_causes
+from conformance.classroom.page_words import words
 from conformance.grading.assessment import Assessment
 from conformance.grading.explanation import facts, summary
 from conformance.grading.grade import Line, State, number
+from conformance.language import gettext, language, translated
 from conformance.model.verdicts import Exit
 from conformance.printable import printable_lines
+from conformance.reports.in_language import verdict_name
 from conformance.reports.templates import environment
 from conformance.spec.reader import specification
 
@@ -35,6 +38,7 @@ _TONES: Final = {
     Exit.INCOMPLETE: "warn",
     Exit.SUITE_FAULT: "none",
 }
+_MARKS: Final = {"m": "·", "p": "◐", "n": "\u2715", "s": "\u2013", "x": ""}
 _SHOWN_HASH: Final = 12
 
 
@@ -44,31 +48,36 @@ def page(found: Sequence[Assessment], *, title: str, is_anonymous: bool = False)
     names = [row.name for row in found]
     if is_anonymous:
         random.Random(sum(map(ord, "".join(names)))).shuffle(found)  # noqa: S311  (an order, not a secret)
-        names = [f"Server {count}" for count in range(1, len(found) + 1)]
+        names = [gettext("Server {number}", number=count) for count in range(1, len(found) + 1)]
     renamed = dict(zip((row.name for row in found), names, strict=True))
     rules = [rule for rule in specification() if any(_line(row, rule.id) for row in found)]
     scenarios = _scenarios(found)
     data = {
         "title": title,
-        "isAnonymous": is_anonymous,
+        "words": words(),
+        "states": _states(),
         "rules": [
-            {"id": rule.id, "level": _level(found, rule.id), "chapter": rule.chapter, "text": rule.text}
+            {"id": rule.id, "level": _level(found, rule.id), "chapter": rule.chapter, "text": gettext(rule.text)}
             for rule in rules
         ],
-        "scenarios": list(scenarios.items()),
+        "scenarios": [[name, [rule, gettext(text)]] for name, (rule, text) in scenarios.items()],
         "causes": [
             {
                 "id": one.cause.id,
-                "title": one.cause.title,
+                "title": gettext(one.cause.title),
                 "severity": one.cause.severity,
-                "why": one.cause.why,
-                "fix": one.cause.fix,
+                "severityName": gettext(one.cause.severity),
+                "why": gettext(one.cause.why),
+                "fix": gettext(one.cause.fix),
                 "servers": [names.index(renamed[name]) for name in one.names],
             }
             for one in shared_causes(found)
         ],
         "choices": [
-            {"scenario": scenario, "ways": [[what, [renamed[name] for name in who]] for what, who in ways.items()]}
+            {
+                "scenario": scenario,
+                "ways": [[translated(what), [renamed[name] for name in who]] for what, who in ways.items()],
+            }
             for scenario, ways in choices(found).items()
         ],
         "servers": [
@@ -79,12 +88,20 @@ def page(found: Sequence[Assessment], *, title: str, is_anonymous: bool = False)
     details = [_details(row, list(scenarios), is_anonymous=is_anonymous) for row in found]
     return ENVIRONMENT.get_template("page.jinja").render(
         title=title,
-        outcomes=Counter(row.outcome for row in found),
+        language=language(),
+        marks=_MARKS,
+        states=_states(),
+        outcomes=Counter(translated(row.outcome) for row in found),
         facts=_facts(found),
-        rows=[(renamed[row.name], row.outcome, row.grade.text) for row in found],
+        rows=[(renamed[row.name], translated(row.outcome), row.grade.text) for row in found],
         data=_json(data),
         details=map(_json, details),
     )
+
+
+def _states() -> dict[str, str]:
+    """Return what the cells mean, in the reader's language."""
+    return {cell: gettext(state.value) for state, cell in _CELLS.items()}
 
 
 def _line(row: Assessment, rule: str) -> Line | None:
@@ -109,7 +126,7 @@ def _server(row: Assessment, name: str, rules: Sequence[str], *, is_anonymous: b
     cells = {line.requirement.id: _CELLS[line.state] for line in row.grade.lines}
     return {
         "name": name,
-        "outcome": row.outcome,
+        "outcome": translated(row.outcome),
         "tone": _TONES[row.exit],
         "grade": row.grade.points,
         "of": row.grade.scale,
@@ -129,29 +146,35 @@ def _details(row: Assessment, scenarios: Sequence[str], *, is_anonymous: bool) -
     end = row.run.end
     return {
         "lines": [
-            [line.requirement.id, str(line.state), number(line.earned), number(line.possible), line.reason]
+            [
+                line.requirement.id,
+                _CELLS[line.state],
+                number(line.earned),
+                number(line.possible),
+                translated(line.reason),
+            ]
             for line in row.grade.lines
             if line.state not in {State.MET, State.LEFT_OUT} and not (is_anonymous and row.grade.reason)
         ],
-        "deductions": [[deduction.title, number(deduction.points)] for deduction in row.grade.deductions],
+        "deductions": [[gettext(deduction.title), number(deduction.points)] for deduction in row.grade.deductions],
         "failures": [
             [index[result.scenario], result.verdict.value, _evidence(dict(facts(result)), is_anonymous=is_anonymous)]
             for result in row.failures
         ],
         "others": [
-            [index[result.scenario], result.verdict.value, result.got]
+            [index[result.scenario], verdict_name(result.verdict.value), translated(result.got)]
             for result in row.run.results
             if result.verdict.value not in {"fail", "warn", "info"} and not is_anonymous
         ],
         "passed": sum(verdict == "pass" for verdict in row.verdicts.values()),
-        "problems": [] if is_anonymous or end is None else end.problems,
+        "problems": [] if is_anonymous or end is None else list(map(translated, end.problems)),
         "output": "" if is_anonymous or end is None else end.output,
         "command": "" if is_anonymous else row.run.start.command,
     }
 
 
 def _evidence(found: Mapping[str, str], *, is_anonymous: bool) -> list[tuple[str, str]]:
-    return [(name, value) for name, value in found.items() if not (is_anonymous and name == "again")]
+    return [(gettext(name), value) for name, value in found.items() if not (is_anonymous and name == "again")]
 
 
 def _fingerprints(found: Sequence[Assessment]) -> list[str]:
@@ -176,11 +199,11 @@ def _letter(count: int) -> str:
 def _facts(found: Sequence[Assessment]) -> dict[str, str]:
     starts = [row.run.start for row in found]
     by_name = {
-        "suite": {start.suite for start in starts},
-        "dialect": {start.dialect for start in starts},
-        "seed": {str(start.seed) for start in starts},
-        "catalogue": {start.catalogue[:_SHOWN_HASH] for start in starts} - {""},
-        "judged": {start.started[:10] for start in starts},
+        gettext("suite"): {start.suite for start in starts},
+        gettext("dialect"): {start.dialect for start in starts},
+        gettext("seed"): {str(start.seed) for start in starts},
+        gettext("catalogue"): {start.catalogue[:_SHOWN_HASH] for start in starts} - {""},
+        gettext("judged"): {start.started[:10] for start in starts},
     }
     return {name: ", ".join(sorted(values)) for name, values in by_name.items()}
 

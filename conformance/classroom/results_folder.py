@@ -15,6 +15,7 @@ from conformance.classroom.submissions import MARK
 from conformance.classroom.target_run import Settings
 from conformance.classroom.targets import Target
 from conformance.grading.assessment import Person
+from conformance.language import Message
 from conformance.tools.recordings import SUFFIX
 
 _SCHEMA: Final = "hftp-class/1"
@@ -47,7 +48,7 @@ class ResultsFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            message = f"cannot make {path}: {error.strerror}"
+            message = Message("cannot make {path}: {error}", path=path, error=error.strerror)
             raise click.ClickException(message) from error
         self._known = read_class_file(path)
 
@@ -97,10 +98,17 @@ def read_class_file(path: Path) -> ClassFile:
     except FileNotFoundError:
         return ClassFile()
     except (OSError, msgspec.MsgspecError) as error:
-        message = f"cannot read {path / MARK}: {error}; remove it to judge all targets again"
+        message = Message(
+            "cannot read {path}: {error}; remove it to judge all targets again", path=path / MARK, error=error
+        )
         raise click.ClickException(message) from error
     if found.schema != _SCHEMA:
-        message = f"{path / MARK} has the schema {found.schema!r}, not {_SCHEMA!r}: name another folder"
+        message = Message(
+            "{path} has the schema {schema}, not {known}: name another folder",
+            path=path / MARK,
+            schema=repr(found.schema),
+            known=repr(_SCHEMA),
+        )
         raise click.ClickException(message)
     return found
 

@@ -10,15 +10,17 @@ import msgspec
 
 from conformance.client.address import parse_address
 from conformance.grading.assessment import Person
+from conformance.language import Message, joined
 
 MANIFEST: Final = "conformance.toml"
 MARK: Final = "class.json"
 """A folder with this file holds the results of a class, and is no submission."""
 WIRED_ADDRESS: Final = "127.0.0.1:19500"
 """Where a server listens that takes no port: the protocol's default."""
-NO_START: Final = (
-    f"no start command: it has neither {MANIFEST} nor a Makefile with a target run or server, nor server.py; "
-    "pass --serve CMD"
+NO_START: Final = Message(
+    "no start command: it has neither {manifest} nor a Makefile with a target run or server, nor server.py; "
+    "pass --serve CMD",
+    manifest=MANIFEST,
 )
 _MAKEFILES: Final = ("GNUmakefile", "makefile", "Makefile")
 _SERVERS: Final = ("run", "serve")
@@ -105,8 +107,14 @@ def _of_manifest(path: Path) -> Start:
         if found.address:
             parse_address(found.address)
     except (ValueError, msgspec.MsgspecError) as error:  # TOMLDecodeError and AddressError are ValueErrors
-        return Start(problem=f"{MANIFEST}: {str(error)[:1].lower()}{str(error)[1:]}")
+        return Start(problem=joined(": ", [MANIFEST, lowered(error)]))
     return Start(found.serve, found.build, found.address, found.directory)
+
+
+def lowered(error: Exception) -> str:
+    """Return the message of an error as the end of a sentence; one of ours stays as it is."""
+    text = str(error)
+    return text if isinstance(text, Message) else text[:1].lower() + text[1:]
 
 
 def _of_makefile(folder: Path) -> Start | None:

@@ -15,10 +15,11 @@ import msgspec
 
 from conformance.classroom.recording_file import Follower, end_recording, has_end, remove_unfinished, write_events
 from conformance.classroom.targets import Target
-from conformance.classroom.worker import BOOT, NOT_PREPARED, ROOT, Job
+from conformance.classroom.worker import BOOT, NOT_PREPARED, ROOT, Job, NotPrepared
 from conformance.client.address import parse_address
 from conformance.config import PROGRAM, Options
 from conformance.fixtures.findings import Findings
+from conformance.language import ENGLISH, OPTION, Message, from_record
 from conformance.model.verdicts import Exit
 from conformance.option_table import RUN_OPTIONS
 from conformance.runner.results import unstarted
@@ -34,7 +35,7 @@ _END_SECONDS: Final = 20.0
 """How long a run that is told to end may take for that."""
 _BEFORE_SECONDS: Final = 120.0
 """How much longer than its limit a run may take: the search for the server's habits is not limited."""
-_SAID_BYTES: Final = 1 << 14
+_SAID_BYTES: Final = 1 << 17
 _OWN_OPTIONS: Final = frozenset({"serve", "cwd", "fixtures", "dialect", "max-seconds"})
 """Options of a run that each target has for itself."""
 
@@ -136,7 +137,7 @@ class TargetRun:
         """Run the process until it ends or has to; return its status, and what it said."""
         target, settings = self.target, self._settings
         job = Job(
-            words=settings.words(target, self._part),
+            words=[*settings.words(target, self._part), OPTION, ENGLISH],  # what it says is recorded
             copy=str(private / "submission"),
             folder=target.folder,
             build=_build_words(target),
@@ -171,17 +172,21 @@ class TargetRun:
             end_marked(mark)
         self.follower.look()
         if not is_over:
-            return Exit.SUITE_FAULT, "the run did not end in time, and was ended"
-        return process.returncode, said.read_bytes()[-_SAID_BYTES:].decode("utf-8", "replace")
+            return Exit.SUITE_FAULT, Message("the run did not end in time, and was ended")
+        return process.returncode, said.read_bytes()[-_SAID_BYTES:].decode("utf-8", "replace").strip()
 
     def _finish(self, status: int, said: str) -> None:
         """Make sure that there is a recording, and that it has an end."""
-        first, _, rest = said.strip().partition("\n")
-        first = first.removeprefix(f"{PROGRAM}: ")
-        if status == NOT_PREPARED or not self._part.exists():
+        if status == NOT_PREPARED:
+            why = msgspec.json.decode(said, type=NotPrepared)
+            reason = from_record(why.text, why.said)
+            write_events(self._part, unstarted(self._settings.of(self.target), reason, why.output))
+            return
+        first, _, rest = said.partition("\n")
+        first = said if isinstance(said, Message) else first.removeprefix(f"{PROGRAM}: ")
+        if not self._part.exists():
             start, end = unstarted(self._settings.of(self.target), first or _ended(status), rest.splitlines())
-            if status != NOT_PREPARED:  # a server that does not start has a recording
-                end = msgspec.structs.replace(end, exit=Exit.SUITE_FAULT)
+            end = msgspec.structs.replace(end, exit=Exit.SUITE_FAULT)  # a server that does not start has a recording
             write_events(self._part, [start, end])
         elif not has_end(self._part):
             reason = first if status == Exit.SUITE_FAULT and first else _ended(status)
@@ -208,5 +213,8 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 def _ended(status: int) -> str:
     if status < 0:
         name = signal.Signals(-status).name
-        return f"{name} ended the suite's process, as the server may have done: nothing was judged after that"
-    return f"the suite's process ended with {status}, without a verdict"
+        return Message(
+            "{signal} ended the suite's process, as the server may have done: nothing was judged after that",
+            signal=name,
+        )
+    return Message("the suite's process ended with {status}, without a verdict", status=status)

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import msgspec
 
-from conformance.classroom.submissions import Start, owner_of, start_of, submissions_in
+from conformance.classroom.submissions import Start, lowered, owner_of, start_of, submissions_in
 from conformance.client.address import AddressError, parse_address
 from conformance.failures import UsageError
 from conformance.grading.assessment import Person
+from conformance.language import Message, joined
 from conformance.spec.dialects import DIALECTS
 
 _DIALECTS: Final = ("", "auto", *DIALECTS)
@@ -81,7 +82,9 @@ def read_targets(path: Path, rule: Start | None = None) -> list[Target]:
     else:
         found = [_started(row, rule, path) for row in _rows(path)]
     if not found:
-        message = f"{path} has no targets: it needs a folder for each submission, or [[target]] tables, or rows"
+        message = Message(
+            "{path} has no targets: it needs a folder for each submission, or [[target]] tables, or rows", path=path
+        )
         raise TargetsError(message)
     _check_names(path, found)
     return found
@@ -107,22 +110,22 @@ def _rows(path: Path) -> Iterator[Target]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        message = f"cannot read {path}: {error.strerror}"
+        message = Message("cannot read {path}: {strerror}", path=path, strerror=error.strerror)
         raise TargetsError(message) from error
     except UnicodeDecodeError as error:
-        message = f"{path}: not UTF-8; give a TOML or CSV file, or a folder"
+        message = Message("{path}: not UTF-8; give a TOML or CSV file, or a folder", path=path)
         raise TargetsError(message) from error
     is_csv = path.suffix.lower() in {".csv", ".tsv"}
     for where, row in _of_csv(path, text) if is_csv else _of_toml(path, text):
         try:
             target = msgspec.convert(row, Target)
         except msgspec.ValidationError as error:
-            message = f"{path}, {where}: {str(error)[:1].lower()}{str(error)[1:]}"
+            message = Message("{path}, {where}: {error}", path=path, where=where, error=lowered(error))
             raise TargetsError(message) from error
         try:
             _check(target)
         except (TargetsError, AddressError) as error:
-            message = f"{path}, {where}: {error}"
+            message = Message("{path}, {where}: {error}", path=path, where=where, error=str(error))
             raise TargetsError(message) from error
         yield target
 
@@ -131,10 +134,10 @@ def _of_toml(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         document = msgspec.toml.decode(text, type=_Document)
     except (ValueError, msgspec.MsgspecError) as error:  # TOMLDecodeError is a ValueError
-        message = f"{path}: {str(error)[:1].lower()}{str(error)[1:]}"
+        message = joined(": ", [str(path), lowered(error)])
         raise TargetsError(message) from error
     for number, row in enumerate(document.target, 1):
-        yield f"target {number}", document.defaults | row
+        yield Message("target {number}", number=number), document.defaults | row
 
 
 def _of_csv(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -145,24 +148,29 @@ def _of_csv(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     rows = csv.DictReader(text.splitlines(), dialect=dialect)
     for row in rows:
         if None in row or None in row.values():
-            message = f"{path}, line {rows.line_num}: the header has {len(rows.fieldnames or ())} columns, not this row"
+            message = Message(
+                "{path}, line {number}: the header has {count} columns, not this row",
+                path=path,
+                number=rows.line_num,
+                count=len(rows.fieldnames or ()),
+            )
             raise TargetsError(message)
         found: dict[str, Any] = {name.strip(): value.strip() for name, value in row.items() if value.strip()}
         if "environment" in found:
             words = shlex.split(found["environment"])
             found["environment"] = {name: value for name, _, value in (word.partition("=") for word in words)}
         if found:
-            yield f"line {rows.line_num}", found
+            yield Message("line {number}", number=rows.line_num), found
 
 
 def _check(target: Target) -> None:
     if target.dialect not in _DIALECTS:
-        message = f"the dialect is one of {', '.join(_DIALECTS[1:])}"
+        message = Message("the dialect is one of {dialects}", dialects=", ".join(_DIALECTS[1:]))
         raise TargetsError(message)
     if target.address:
         parse_address(target.address)
     if not (target.serve or target.address or target.folder):
-        message = "it needs serve, address or folder"
+        message = Message("it needs serve, address or folder")
         raise TargetsError(message)
 
 
@@ -171,13 +179,15 @@ def _started(target: Target, rule: Start, path: Path) -> Target:
     above = path.resolve().parent
     folder = above / target.folder if target.folder else None
     if target.problem:
-        message = f"{path}: {target.name}: a target has no field `problem`"
+        message = Message("{path}: {name}: a target has no field `problem`", path=path, name=target.name)
         raise TargetsError(message)
     changes: dict[str, str] = {"folder": str(folder) if folder else ""}
     if target.points:
         changes["points"] = str(above / target.points)
     if folder is not None and not folder.is_dir():
-        message = f"{path}: {target.name or folder}: no such directory: {folder}"
+        message = Message(
+            "{path}: {name}: no such directory: {folder}", path=path, name=target.name or folder, folder=folder
+        )
         raise TargetsError(message)
     if folder is not None and not target.serve:
         start = start_of(folder, rule)
@@ -197,14 +207,18 @@ def _started(target: Target, rule: Start, path: Path) -> Target:
 
 def _without_port(serve: str, address: str) -> str:
     """Return why a command cannot be used; empty if it can."""
-    return "" if address or "{port}" in serve else f"its command has no {{port}}, and no address is given: {serve}"
+    if address or "{port}" in serve:
+        return ""
+    return Message("its command has no {port}, and no address is given: {command}", command=serve)
 
 
 def _check_names(path: Path, targets: Iterable[Target]) -> None:
     seen: set[str] = set()
     for target in targets:
         if target.name in seen:
-            message = f"{path}: two targets are called {target.name}; give each a name of its own"
+            message = Message(
+                "{path}: two targets are called {name}; give each a name of its own", path=path, name=target.name
+            )
             raise TargetsError(message)
         seen.add(target.name)
 

@@ -9,11 +9,14 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from conformance.language import Message, Recorded, plain
+from conformance.printable import printable
 from conformance.target.launcher import launch
 from conformance.target.output import ServerOutput
 
@@ -21,11 +24,12 @@ BOOT: Final = "import sys; sys.path[0] = {path!r}; from {module} import main; ma
 """Starts a module of the suite, and imports nothing from the current directory: that is the submission's."""
 ROOT: Final = str(Path(__file__).parents[2])
 NOT_PREPARED: Final = 64
-"""The exit status if the submission was not built; the first line that is printed says why, then comes its output."""
+"""The exit status if the submission was not built: a `NotPrepared` in JSON is printed."""
 COPIED_BYTES: Final = 1 << 30
 COPIED_FILES: Final = 100_000
 _LINES: Final = 20
 """How many lines of a failed build are shown."""
+_COLUMNS: Final = 400
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -43,8 +47,22 @@ class Job(msgspec.Struct, frozen=True):
     """A directory in the copy, whose files are removed."""
 
 
+class NotPrepared(msgspec.Struct, frozen=True):
+    """Why the submission was not built."""
+
+    text: str
+    said: Recorded
+    """The text as a message, to be said in another language."""
+    output: list[str] = []
+
+
 class NotPreparedError(Exception):
-    """The submission cannot be copied or built; the message has several lines if it was not built."""
+    """The submission cannot be copied or built; the message is one line."""
+
+    def __init__(self, message: Message, output: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.output = output
+        """What the build printed last."""
 
 
 def main() -> None:
@@ -58,7 +76,9 @@ def main() -> None:
         if job.build:
             build(job)
     except NotPreparedError as error:
-        sys.stderr.write(f"{error}\n")
+        message: Message = error.args[0]
+        reason = NotPrepared(plain(message), message.recorded(), list(error.output))
+        sys.stderr.buffer.write(msgspec.json.encode(reason) + b"\n")
         sys.exit(NOT_PREPARED)
     os.chdir(job.copy)
     boot = BOOT.format(path=ROOT, module="conformance.cli")
@@ -76,7 +96,11 @@ def copy_submission(source: Path, copy: Path) -> None:
             left[0] -= facts.st_size
             left[1] -= 1
             if min(left) < 0:
-                message = f"the submission is larger than {COPIED_BYTES >> 20} MiB or {COPIED_FILES} files"
+                message = Message(
+                    "the submission is larger than {size} MiB or {files} files",
+                    size=COPIED_BYTES >> 20,
+                    files=COPIED_FILES,
+                )
                 raise NotPreparedError(message)
             if not (stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode) or stat.S_ISLNK(facts.st_mode)):
                 found.add(name)
@@ -85,7 +109,7 @@ def copy_submission(source: Path, copy: Path) -> None:
     try:
         shutil.copytree(source, copy, symlinks=True, ignore=leave_out, dirs_exist_ok=True)
     except (OSError, shutil.Error) as error:
-        message = f"the submission cannot be copied: {' '.join(str(error).split())[:300]}"
+        message = Message("the submission cannot be copied: {error}", error=" ".join(str(error).split())[:300])
         raise NotPreparedError(message) from error
 
 
@@ -93,7 +117,7 @@ def _empty(copy: Path, name: str) -> None:
     """Remove what is in the directory that the server always serves: the suite puts its own files there."""
     path = copy / name
     if copy.resolve() not in path.resolve().parents:
-        message = f"the served directory {name} is not in the submission"
+        message = Message("the served directory {name} is not in the submission", name=name)
         raise NotPreparedError(message)
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(path)
@@ -110,12 +134,14 @@ def build(job: Job) -> None:
         try:
             status = process.wait(job.build_seconds)
         except subprocess.TimeoutExpired:
-            message = f"build: {_shown(job)} was not done after {job.build_seconds:.0f} s"
+            message = Message(
+                "build: {command} was not done after {seconds} s", command=_shown(job), seconds=round(job.build_seconds)
+            )
             raise NotPreparedError(message) from None
         if status:
-            lines = output.of_this_start().rstrip().splitlines()[-_LINES:]
-            message = "\n".join([f"build: {_shown(job)} exited with {status}", *lines])
-            raise NotPreparedError(message)
+            lines = [printable(line)[:_COLUMNS] for line in output.of_this_start().rstrip().splitlines()[-_LINES:]]
+            message = Message("build: {command} exited with {status}", command=_shown(job), status=status)
+            raise NotPreparedError(message, lines)
     finally:
         os.close(own_end)  # which ends all that it has left
         with contextlib.suppress(subprocess.TimeoutExpired, UnboundLocalError):

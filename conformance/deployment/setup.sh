@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Gradescope runs this once, when the image of the autograder is built.
+# @ABOUT@
 set -eu
 apt-get update
 apt-get install --yes --no-install-recommends python3 python3-venv gcc libc6-dev make

@@ -4,13 +4,22 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from conformance.grading.grade import Grade, grade
 from conformance.grading.points import PointsMap
+from conformance.language import Message
 from conformance.model.events import DiagnosedCause, Result
 from conformance.model.verdicts import Exit, Verdict
-from conformance.reports.text import VERDICTS, Run
+from conformance.reports.text import Run
 from conformance.tools.recordings import run_of
+
+_OUTCOMES: Final[Mapping[int, Message]] = {
+    Exit.CONFORMANT: Message("conformant"),
+    Exit.NOT_CONFORMANT: Message("not conformant"),
+    Exit.INCOMPLETE: Message("incomplete"),
+    Exit.SUITE_FAULT: Message("no verdict"),
+}
 
 
 @dataclass(frozen=True)
@@ -41,13 +50,13 @@ class Assessment:
         return self.run.end.exit if self.run.end is not None else Exit.INCOMPLETE
 
     @property
-    def outcome(self) -> str:
+    def outcome(self) -> Message:
         """The outcome in few words."""
         if self.run.end is None:
-            return "cut short"
+            return Message("cut short")
         if self.exit is Exit.USAGE:
-            return "does not build" if self.grade.reason.startswith("build") else "does not start"
-        return VERDICTS[self.exit].partition(":")[0]
+            return Message("does not build") if self.grade.reason.startswith("build") else Message("does not start")
+        return _OUTCOMES[self.exit]
 
     @property
     def causes(self) -> list[DiagnosedCause]:

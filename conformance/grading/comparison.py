@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from conformance.grading.assessment import Assessment
+from conformance.language import gettext, ngettext, translated
 from conformance.model.verdicts import Exit, Verdict
 
+_SHOWN_HASH: Final = 12
 START: Final = "start"
 """Stands for a scenario: the server starts."""
 _RANKS: Final[Mapping[str, int]] = {
@@ -39,13 +41,13 @@ class Comparison:
     def causes_gone(self) -> list[str]:
         """The causes that only the first run has, by title."""
         left = {cause.id for cause in self.after.causes}
-        return [cause.title for cause in self.before.causes if cause.id not in left]
+        return [gettext(cause.title) for cause in self.before.causes if cause.id not in left]
 
     @property
     def causes_new(self) -> list[str]:
         """The causes that only the second run has, by title."""
         left = {cause.id for cause in self.before.causes}
-        return [cause.title for cause in self.after.causes if cause.id not in left]
+        return [gettext(cause.title) for cause in self.after.causes if cause.id not in left]
 
     @property
     def is_whole(self) -> bool:
@@ -79,32 +81,63 @@ def _verdicts(found: Assessment) -> Mapping[str, str]:
 def differences(found: Comparison) -> Iterator[str]:
     """Yield what differs, in lines of plain text."""
     before, after = found.before, found.after
-    counts = f"{len(found.better)} better, {len(found.worse)} worse, {len(found.flaky)} flaky"
-    grades = f"grade {before.grade.text} -> {after.grade.text}"
-    yield f"{found.name}: {counts}; {before.outcome} -> {after.outcome}, {grades}"
-    for what in ("dialect", "catalogue"):
-        first, second = getattr(before.run.start, what), getattr(after.run.start, what)
-        if first != second and first and second:
-            yield f"  the {what} differs: {first[:12]}, {second[:12]}"
-    yield from (f"  cause gone  {title}" for title in found.causes_gone)
-    yield from (f"  cause new   {title}" for title in found.causes_new)
-    got = {row.scenario: row for row in after.run.results}
-    for scenario in found.worse:
-        row = got.get(scenario)
-        detail = f": {row.got}" if row is not None and row.got else ""
-        yield f"  worse   {scenario} ({_change(found, scenario)}){detail}"
-    yield from (f"  flaky   {scenario} ({_change(found, scenario)})" for scenario in found.flaky)
-    yield from (f"  better  {scenario} ({_change(found, scenario)})" for scenario in found.better)
+    yield gettext(
+        "{name}: {better} better, {worse} worse, {flaky} flaky; {before} -> {after}, grade {first} -> {second}",
+        name=found.name,
+        better=len(found.better),
+        worse=len(found.worse),
+        flaky=len(found.flaky),
+        before=before.outcome,
+        after=after.outcome,
+        first=before.grade.text,
+        second=after.grade.text,
+    )
+    yield from (f"  {text}" for text in unlike(found))
+    rows = [(gettext("cause gone"), title) for title in found.causes_gone]
+    rows += [(gettext("cause new"), title) for title in found.causes_new]
+    rows += [(gettext("worse"), changed(found, scenario)) for scenario in found.worse]
+    rows += [(gettext("flaky"), changed(found, scenario)) for scenario in found.flaky]
+    rows += [(gettext("better"), changed(found, scenario)) for scenario in found.better]
+    width = max((len(name) for name, _ in rows), default=0)
+    yield from (f"  {name:<{width}}  {text}" for name, text in rows)
     if found.only_in_one:
-        yield f"  not compared: {found.only_in_one} scenarios that only one of the runs judged"
+        yield f"  {not_compared(found.only_in_one)}"
 
 
-def _change(found: Comparison, scenario: str) -> str:
-    return f"{_verdicts(found.before)[scenario]} -> {_verdicts(found.after)[scenario]}"
+def unlike(found: Comparison) -> Iterator[str]:
+    """Yield in what the two runs were not judged alike."""
+    before, after = found.before.run.start, found.after.run.start
+    if before.dialect != after.dialect and before.dialect and after.dialect:
+        yield gettext("the dialect differs: {first}, {second}", first=before.dialect, second=after.dialect)
+    if before.catalogue != after.catalogue and before.catalogue and after.catalogue:
+        first, second = before.catalogue[:_SHOWN_HASH], after.catalogue[:_SHOWN_HASH]
+        yield gettext("the catalogue differs: {first}, {second}", first=first, second=second)
+
+
+def not_compared(count: int) -> str:
+    """Return how many scenarios are not compared, and why."""
+    return ngettext(
+        "not compared: {count} scenario that only one of the runs judged",
+        "not compared: {count} scenarios that only one of the runs judged",
+        count,
+    )
+
+
+def changed(found: Comparison, scenario: str) -> str:
+    """Return a scenario with its two verdicts, and what was seen, if it got worse."""
+    first, second = (gettext(_verdicts(run)[scenario]) for run in (found.before, found.after))
+    row = next((row for row in found.after.run.results if row.scenario == scenario), None)
+    detail = f": {translated(row.got)}" if row is not None and row.got and scenario in found.worse else ""
+    return f"{scenario} ({first} -> {second}){detail}"
 
 
 def in_short(found: Sequence[Comparison]) -> str:
     """Return what got better or worse in a class, in one line."""
     better, worse = sum(bool(one.better) for one in found), sum(bool(one.worse) for one in found)
-    which = "1 server" if len(found) == 1 else f"{len(found)} servers"
-    return f"{which}: {better} with something better, {worse} with something worse"
+    return ngettext(
+        "{count} server: {better} with something better, {worse} with something worse",
+        "{count} servers: {better} with something better, {worse} with something worse",
+        len(found),
+        better=better,
+        worse=worse,
+    )

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Final
 
 from conformance.grading.points import PointsMap
+from conformance.language import Message, joined
 from conformance.model.events import Result
 from conformance.model.verdicts import Exit, Verdict
 from conformance.reports.text import CUT_SHORT, Run
@@ -16,10 +17,10 @@ from conformance.spec.reader import Requirement, specification
 _PASSED: Final = frozenset({Verdict.PASS, Verdict.FLAKY})
 _FAILED: Final = frozenset({Verdict.FAIL, Verdict.WARN})
 _NOT_ITS_FAULT: Final = {
-    Verdict.INCOMPLETE: "it could not run here",
-    Verdict.UNSUPPORTED: "the server does not offer it, and does not have to",
-    Verdict.ERROR: "the suite itself failed",
-    Verdict.INFO: "the server may do either",
+    Verdict.INCOMPLETE: Message("it could not run here"),
+    Verdict.UNSUPPORTED: Message("the server does not offer it, and does not have to"),
+    Verdict.ERROR: Message("the suite itself failed"),
+    Verdict.INFO: Message("the server may do either"),
 }
 """Verdicts that say nothing for or against a server, the most telling first."""
 
@@ -37,6 +38,16 @@ class State(str, Enum):
 
     def __str__(self) -> str:
         return self.value
+
+
+STATES: Final = (
+    Message("met"),
+    Message("partly met"),
+    Message("not met"),
+    Message("not shown"),
+    Message("left out"),
+)
+"""The states, which are looked up by their values."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +117,13 @@ def grade(run: Run, points: PointsMap) -> Grade:
         by_requirement[result.requirement].append(result)
     worth = points.of_dialect(dialect)
     if run.end is not None and run.end.exit is Exit.USAGE:
-        reason = "; ".join(run.end.problems) or "the server did not start"
+        reason = joined("; ", run.end.problems) or Message("the server did not start")
         lines = [_unstarted(name, dialect, possible) for name, possible in worth.items()]
         return Grade(points.scale, 0.0, lines, [], reason)
     lines = [_line(name, dialect, worth[name], by_requirement[name], points.share_of_a_part(name)) for name in worth]
     deductions = _deductions(run, points.causes)
     possible = sum(line.possible for line in lines if line.state is not State.LEFT_OUT)
-    reason = _why_none(run) or ("" if possible else "no requirement that earns points was judged")
+    reason = _why_none(run) or ("" if possible else Message("no requirement that earns points was judged"))
     if reason:
         return Grade(points.scale, None, lines, deductions, reason)
     share = sum(line.earned for line in lines) / possible
@@ -125,7 +136,7 @@ def _why_none(run: Run) -> str:
     if run.end is None:
         return CUT_SHORT
     if run.end.exit is Exit.SUITE_FAULT:
-        return "; ".join(["the suite itself failed", *run.end.problems])
+        return joined("; ", [Message("the suite itself failed"), *run.end.problems])
     return next((problem for problem in run.end.problems if problem.startswith("interrupted")), "")
 
 
@@ -136,7 +147,7 @@ def _deductions(run: Run, costs: Mapping[str, float]) -> list[Deduction]:
 
 def _unstarted(name: str, dialect: str, possible: float) -> Line:
     row = specification()[name]
-    return Line(row, row.levels[dialect], State.NOT_SHOWN, possible, 0.0, 0, (), "the server did not start")
+    return Line(row, row.levels[dialect], State.NOT_SHOWN, possible, 0.0, 0, (), Message("the server did not start"))
 
 
 def _line(name: str, dialect: str, possible: float, results: Sequence[Result], partial: float) -> Line:  # noqa: PLR0911
@@ -152,20 +163,34 @@ def _line(name: str, dialect: str, possible: float, results: Sequence[Result], p
         return Line(row, level, state, possible, earned, passed, failures, reason)
 
     if failures and passed:
-        reason = f"{len(failures)} of {total} scenarios failed: {number(partial) if partial else 'none'} of the points"
+        share = Message("{share} of the points", share=number(partial)) if partial else Message("none of the points")
+        reason = Message(
+            "{failed} of {total} scenarios failed: {share}", failed=len(failures), total=total, share=share
+        )
         return line(State.PARTLY, possible * partial, reason)
     if failures:
-        return line(State.NOT_MET, 0.0, "its only scenario failed" if total == 1 else f"all {total} scenarios failed")
+        many = Message("all {total} scenarios failed", total=total)
+        return line(State.NOT_MET, 0.0, Message("its only scenario failed") if total == 1 else many)
     if passed:
-        unshown = f"; {len(blocked)} more could not show anything: {blocked[0].got}" if blocked else ""
-        return line(State.MET, possible, f"{passed} of {total} scenarios passed{unshown}")
+        return line(State.MET, possible, _passed(passed, blocked))
     if blocked:
-        return line(State.NOT_SHOWN, 0.0, f"no scenario could show it: {blocked[0].got}")
+        return line(State.NOT_SHOWN, 0.0, Message("no scenario could show it: {why}", why=blocked[0].got))
     if known := next((result.known for result in results if result.known), ""):
-        return line(State.LEFT_OUT, 0.0, f"known: {known}")
+        return line(State.LEFT_OUT, 0.0, Message("known: {reason}", reason=known))
     for verdict, reason in _NOT_ITS_FAULT.items():
         if found := next((result for result in counted if result.verdict is verdict), None):
-            why = f": {found.got}" if found.got and verdict is not Verdict.INFO else ""
-            return line(State.LEFT_OUT, 0.0, f"{reason}{why}")
-    reason = row.untestable or "none of its scenarios was selected"
+            why = [found.got] if found.got and verdict is not Verdict.INFO else []
+            return line(State.LEFT_OUT, 0.0, joined(": ", [reason, *why]))
+    reason = Message(row.untestable) if row.untestable else Message("none of its scenarios was selected")
     return line(State.LEFT_OUT, 0.0, reason)
+
+
+def _passed(passed: int, blocked: Sequence[Result]) -> str:
+    """Return how many scenarios of a requirement passed that is met, and how many could show nothing."""
+    reason = (
+        Message("its only scenario passed") if passed == 1 else Message("all {total} scenarios passed", total=passed)
+    )
+    if not blocked:
+        return reason
+    unshown = Message("{count} more could not show anything: {why}", count=len(blocked), why=blocked[0].got)
+    return joined("; ", [reason, unshown])

@@ -10,8 +10,9 @@ from typing import Final
 from markupsafe import Markup, escape
 
 from conformance.grading.assessment import Assessment
-from conformance.grading.explanation import facts, summary
+from conformance.grading.explanation import also_failed, rows, seen_in, summary
 from conformance.grading.grade import Line, State
+from conformance.language import Message, gettext, translated
 from conformance.printable import printable_lines
 
 VISIBILITIES: Final = ("visible", "hidden", "after_due_date", "after_published")
@@ -26,7 +27,7 @@ def gradescope(found: Assessment, visibility: str = "visible") -> str:
     tests = [_test(line, factor, visibility) for line in lines]
     tests += [
         {
-            "name": f"Deduction: {row.title}",
+            "name": gettext("Deduction: {title}", title=Message(row.title)),
             "score": -round(row.points, 4),
             "max_score": 0,
             "status": "failed",
@@ -60,7 +61,7 @@ def gradescope(found: Assessment, visibility: str = "visible") -> str:
 def _test(line: Line, factor: float, visibility: str) -> dict[str, object]:
     row = line.requirement
     return {
-        "name": printable_lines(f"{row.id} {line.level}: {row.text}"),
+        "name": printable_lines(f"{row.id} {line.level}: {gettext(row.text)}"),
         "number": row.id.removeprefix("HFTP-"),
         "score": round(line.earned * factor, 4),
         "max_score": round(line.possible * factor, 4),
@@ -75,21 +76,19 @@ def _test(line: Line, factor: float, visibility: str) -> dict[str, object]:
 def _paragraphs(found: Assessment) -> Iterable[Markup]:
     yield _element("p", summary(found))
     for cause in found.causes:
-        seen = f"Seen in {len(cause.scenarios)} scenarios, such as {cause.example}."
-        yield Markup("<p><b>{}</b>: {}<br>{} {}</p>").format(
-            *map(printable_lines, (cause.severity, cause.title, cause.fix, seen))
-        )
+        texts = (*map(gettext, (cause.severity, cause.title, cause.fix)), seen_in(cause))
+        yield Markup("<p><b>{}</b>: {}<br>{} {}</p>").format(*map(printable_lines, texts))
     if found.grade.reason and found.run.end is not None and found.run.end.output:
         yield _element("pre", found.run.end.output)
 
 
 def _evidence(line: Line) -> Iterable[Markup]:
-    yield _element("p", f"{line.state}: {line.reason}.")
+    yield _element("p", f"{gettext(line.state.value)}: {translated(line.reason)}.")
     for result in line.failures[:1]:
-        yield _element("p", f"{result.scenario}: {result.title}")
-        yield _element("pre", "\n".join(f"{name:<9} {value}" for name, value in facts(result)))
-    if others := [result.scenario for result in line.failures[1:]]:
-        yield _element("p", f"Also failed: {', '.join(others)}")
+        yield _element("p", f"{result.scenario}: {gettext(result.title)}")
+        yield _element("pre", "\n".join(rows(result)))
+    if others := line.failures[1:]:
+        yield _element("p", also_failed(others))
 
 
 def _element(tag: str, text: str) -> Markup:

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from conformance.grading.assessment import Assessment
-from conformance.grading.explanation import evidence, summary
+from conformance.grading.explanation import evidence, seen_in, summary
 from conformance.grading.grade import State, number
+from conformance.language import gettext, translated
+from conformance.model.events import Result
 from conformance.model.verdicts import Verdict
 from conformance.printable import printable, printable_lines
 
@@ -23,10 +25,19 @@ _MOST_ANNOTATIONS: Final = 10
 
 def markdown(found: Sequence[Assessment]) -> str:
     """Return a table of the servers, and for a single one what it lost."""
+    columns = [
+        gettext("server"),
+        gettext("outcome"),
+        gettext("grade"),
+        gettext("of"),
+        gettext("{level} met", level="MUST"),
+        gettext("{level} met", level="SHOULD"),
+        gettext("causes"),
+    ]
     lines = [
-        "# HFTP conformance",
+        f"# {gettext('HFTP conformance')}",
         "",
-        "| server | outcome | grade | of | MUST met | SHOULD met | causes |",
+        f"| {' | '.join(columns)} |",
         "|---|---|---:|---:|---:|---:|---|",
     ]
     lines += [_table_row(row) for row in found]
@@ -37,8 +48,8 @@ def markdown(found: Sequence[Assessment]) -> str:
 
 def _table_row(found: Assessment) -> str:
     grade = found.grade
-    causes = "; ".join(cause.title for cause in found.causes) or grade.reason
-    cells = [found.name, found.outcome, grade.text, number(grade.scale)]
+    causes = "; ".join(gettext(cause.title) for cause in found.causes) or translated(grade.reason)
+    cells = [found.name, translated(found.outcome), grade.text, number(grade.scale)]
     cells += [grade.met_of("MUST"), grade.met_of("SHOULD"), causes]
     return f"| {' | '.join(map(_plain, cells))} |"
 
@@ -46,17 +57,18 @@ def _table_row(found: Assessment) -> str:
 def _in_full(found: Assessment) -> Iterator[str]:
     yield f"{_plain(summary(found))}"
     for row in found.grade.deductions:
-        yield f"- {number(-row.points)}: {_plain(row.title)}"
+        yield f"- {number(-row.points)}: {_plain(gettext(row.title))}"
     for line in found.grade.lines:
         if line.state in {State.MET, State.LEFT_OUT} or found.grade.reason:
             continue
         points = f"{number(line.earned)}/{number(line.possible)}"
         yield ""
-        yield f"- **{line.requirement.id}** {line.level}, {points}, {line.state}: {_plain(line.requirement.text)}"
+        text = f"{gettext(line.state.value)}: {_plain(gettext(line.requirement.text))}"
+        yield f"- **{line.requirement.id}** {line.level}, {points}, {text}"
         if lines := list(evidence(line)):
             yield from ("  ```text", *(f"  {_fenced(text)}" for text in lines), "  ```")
         else:
-            yield f"  {_plain(line.reason)}"
+            yield f"  {_plain(translated(line.reason))}"
 
 
 def annotations(found: Sequence[Assessment]) -> str:
@@ -64,19 +76,20 @@ def annotations(found: Sequence[Assessment]) -> str:
     lines: list[str] = []
     for row in found:
         if row.grade.reason:
-            lines.append(_command("error", row.name, row.grade.reason))
-        for cause in row.causes:
-            seen = f"Seen in {len(cause.scenarios)} scenarios, such as {cause.example}."
-            lines.append(_command("error", cause.title, f"{cause.fix} {seen}"))
+            lines.append(_command("error", row.name, translated(row.grade.reason)))
+        lines += [
+            _command("error", gettext(cause.title), f"{gettext(cause.fix)} {seen_in(cause)}") for cause in row.causes
+        ]
         explained = {name for cause in row.causes for name in cause.scenarios}
         unexplained = [result for result in row.failures if result.scenario not in explained]
         for verdict, kind in ((Verdict.FAIL, "error"), (Verdict.WARN, "warning")):
             some = [result for result in unexplained if result.verdict is verdict][:_MOST_ANNOTATIONS]
-            lines += [
-                _command(kind, f"{result.scenario}: {result.title}", f"expected {result.expected}, got {result.got}")
-                for result in some
-            ]
+            lines += [_command(kind, f"{row.scenario}: {gettext(row.title)}", _seen(row)) for row in some]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _seen(result: Result) -> str:
+    return gettext("expected {expected}, got {got}", expected=result.expected, got=result.got)
 
 
 def _command(kind: str, title: str, text: str) -> str:

@@ -9,6 +9,7 @@ import msgspec
 
 from conformance.diagnosis.root_causes import root_causes
 from conformance.failures import UsageError
+from conformance.language import Message, joined
 from conformance.runner.selection import like
 from conformance.spec.reader import Requirement, specification
 
@@ -77,16 +78,21 @@ def read_points(path: Path) -> PointsMap:
     try:
         found = msgspec.toml.decode(path.read_bytes(), type=PointsMap)
     except OSError as error:
-        message = f"--points {path}: {error.strerror}"
+        message = Message("--points {path}: {error}", path=path, error=error.strerror)
         raise PointsError(message) from error
     except (ValueError, msgspec.MsgspecError) as error:  # TOMLDecodeError is a ValueError
-        message = f"--points {path}: {str(error)[:1].lower()}{str(error)[1:]}"
+        reason = str(error)
+        message = Message("--points {path}: {error}", path=path, error=reason[:1].lower() + reason[1:])
         raise PointsError(message) from error
     for what, names, known in (
-        ("requirement", (*found.requirements, *found.whole), [row.id for row in specification()]),
-        ("chapter", found.chapters, [row.slug for row in specification().chapters]),
-        ("level", found.levels, JUDGED),
-        ("cause", found.causes, root_causes()),
+        (
+            Message("there is no requirement {name}"),
+            (*found.requirements, *found.whole),
+            [row.id for row in specification()],
+        ),
+        (Message("there is no chapter {name}"), found.chapters, [row.slug for row in specification().chapters]),
+        (Message("there is no level {name}"), found.levels, JUDGED),
+        (Message("there is no cause {name}"), found.causes, root_causes()),
     ):
         _check(path, what, names, known)
     return found
@@ -96,5 +102,6 @@ def _check(path: Path, what: str, names: Iterable[str], known: Iterable[str]) ->
     known = list(known)
     for name in names:
         if name not in known:
-            message = f"--points {path}: there is no {what} {name!r}{like(name, known)}"
+            problem = joined("", [Message(what, name=repr(name)), like(name, known)])
+            message = Message("--points {path}: {error}", path=path, error=problem)
             raise PointsError(message)

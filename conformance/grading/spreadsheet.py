@@ -1,6 +1,7 @@
 """Write grades as CSV: one row a server for a spreadsheet, or the offline grading worksheet of Moodle.
 
-Moodle reads the worksheet back by its column `Identifier`:
+The columns and the words in them are English in every language, for programs read them; Moodle's feedback, which is
+for people, is in the reader's language. Moodle reads the worksheet back by its column `Identifier`:
 https://docs.moodle.org/en/Assignment_settings#Offline_grading_worksheet
 """
 
@@ -12,6 +13,7 @@ from typing import Final
 from conformance.grading.assessment import Assessment
 from conformance.grading.explanation import heading, summary
 from conformance.grading.grade import Grade, State, number
+from conformance.language import gettext
 from conformance.printable import printable
 
 _FORMULAS: Final = ("=", "+", "-", "@")
@@ -68,7 +70,7 @@ def moodle(found: Sequence[Assessment]) -> str:
 
 def _feedback(found: Assessment) -> str:
     lost = [line for line in found.grade.lines if line.state not in {State.MET, State.LEFT_OUT}]
-    lines = [summary(found), *(f"{cause.severity}: {cause.title}" for cause in found.causes)]
+    lines = [summary(found), *(f"{gettext(cause.severity)}: {gettext(cause.title)}" for cause in found.causes)]
     return "\n".join([*lines, *(heading(line).strip() for line in lost if not found.grade.reason)])
 
 

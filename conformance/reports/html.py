@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from conformance.language import gettext, language, ngettext
+from conformance.language import gettext, language
 from conformance.model.events import DiagnosedCause, Event, Result
 from conformance.model.verdicts import MEANINGS, Exit
 from conformance.reports.conversation import conversation, excerpt
@@ -177,8 +177,6 @@ ENVIRONMENT.globals |= {
     "glossary": glossary(),
     "meanings": MEANINGS,
     "literal": _LITERAL,
-    "gettext": gettext,
-    "ngettext": ngettext,
     "language": language,
     "verdict_name": verdict_name,
     "explanation": explanation,

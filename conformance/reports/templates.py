@@ -5,6 +5,7 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from conformance.language import gettext, ngettext
 from conformance.printable import printable_lines
 
 _PACKAGE: Final = "conformance"
@@ -12,7 +13,7 @@ _PACKAGE: Final = "conformance"
 
 def environment(folder: str) -> Environment:
     """Return an environment for the templates in a folder of this package."""
-    return Environment(
+    found = Environment(
         loader=PackageLoader(_PACKAGE, folder),
         autoescape=True,
         undefined=StrictUndefined,
@@ -20,6 +21,8 @@ def environment(folder: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.globals |= {"gettext": gettext, "ngettext": ngettext}
+    return found
 
 
 def _printed(value: object) -> object:

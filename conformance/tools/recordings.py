@@ -38,7 +38,7 @@ def recordings_at(path: Path) -> dict[str, Path]:
         return {path.name.removesuffix(SUFFIX): path}
     found = sorted(entry for entry in path.glob(f"*{SUFFIX}") if not entry.name.startswith("."))
     if not found:
-        message = f"{path} has no recorded run: give a folder that `conformance class` has written"
+        message = Message("{path} has no recorded run: give a folder that `conformance class` has written", path=path)
         raise EventError(message)
     return {entry.name.removesuffix(SUFFIX): entry for entry in found}
 

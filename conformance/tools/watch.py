@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from conformance.config import Options
+from conformance.language import gettext, translated
 from conformance.model.events import DiagnosedCause, Diagnosis, Event, Result, RunEnd
 from conformance.model.scenario import Catalogue
 from conformance.model.verdicts import Exit, Verdict
+from conformance.reports.in_language import counted_verdict
 from conformance.reports.text import VERDICTS, advice
 from conformance.runner.runner import Runner
 from conformance.runner.selection import SelectionError
@@ -104,13 +106,13 @@ class Watch:
             self._files = snapshot(self._folder)
             try:
                 self._judge()
-                self._say(f"watching {self._folder}; Ctrl-C ends")
+                self._say(gettext("watching {folder}; Ctrl-C ends", folder=self._folder))
                 while not (paths := self._changes()):
                     self._sleep(_LOOK_SECONDS)
             except _ChangedError:
                 paths = self._changes()
             names = [os.path.relpath(path, self._folder) for path in paths]
-            self._say(f"\n{', '.join(names[:_SHOWN])} changed")
+            self._say("\n" + gettext("changed: {names}", names=_some(names)))
 
     def _changes(self) -> list[str]:
         return changed(self._files, snapshot(self._folder))
@@ -122,7 +124,7 @@ class Watch:
                 self._judge_failed()
             failed, causes, end = self._play(self._options)
         except ServerStartError as error:
-            self._say(str(error))
+            self._say(translated(str(error)))
             for line in error.output:
                 self._say(f"  {line}")
             return
@@ -136,7 +138,8 @@ class Watch:
         except SelectionError:  # the server speaks another dialect now, which does not have them
             return
         passes = [name for name in self._failed if name not in failed]
-        self._say(f"{len(passes)} of {len(self._failed)} that failed pass now{_named(passes)}")
+        said = gettext("{count} of {total} that failed pass now", count=len(passes), total=len(self._failed))
+        self._say(f"{said}{_named(passes)}")
 
     def _play(self, options: Options) -> tuple[list[str], dict[str, DiagnosedCause], RunEnd]:
         """Return the failures of a run, its causes, and its end; raise _ChangedError if a file changes meanwhile."""
@@ -162,19 +165,28 @@ class Watch:
         return failed, causes, end
 
     def _differences(self, failed: list[str], causes: Mapping[str, DiagnosedCause], end: RunEnd) -> Iterator[str]:
-        counts = ", ".join(f"{count} {verdict}" for verdict, count in end.counts.items())
-        yield f"{VERDICTS[end.exit].partition(':')[0]} ({counts}; {end.seconds:.1f} s)"
-        yield from (f"  problem  {problem}" for problem in end.problems)
-        for cause in self._causes.values():
-            if cause.id not in causes:
-                yield f"  gone     {cause.title}"
+        counts = ", ".join(counted_verdict(verdict, count) for verdict, count in end.counts.items())
+        yield gettext(
+            "{verdict} ({counts}; {seconds} s)", verdict=VERDICTS[end.exit], counts=counts, seconds=end.seconds
+        )
+        rows = [(gettext("problem"), translated(problem)) for problem in end.problems]
+        rows += [(gettext("gone"), gettext(cause.title)) for cause in self._causes.values() if cause.id not in causes]
         for cause in causes.values():
-            yield f"  {'still' if cause.id in self._causes else 'new':<8} {cause.title}; {advice(cause)}"
+            kind = gettext("still") if cause.id in self._causes else gettext("new")
+            rows.append((kind, f"{gettext(cause.title)}; {advice(cause)}"))
+        width = max((len(kind) for kind, _ in rows), default=0)
+        yield from (f"  {kind:<{width}}  {text}" for kind, text in rows)
         explained = {name for cause in causes.values() for name in cause.scenarios}
         if left := [name for name in failed if name not in explained]:
-            yield f"  without a known cause: {len(left)}{_named(left)}"
+            yield f"  {gettext('without a known cause: {count}', count=len(left))}{_named(left)}"
 
 
 def _named(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f": {', '.join(names[:_SHOWN])}{more}" if names else ""
+    return f": {_some(names)}" if names else ""
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    if len(names) <= _SHOWN:
+        return shown
+    return gettext("{names} and {number} more", names=shown, number=len(names) - _SHOWN)

@@ -1,6 +1,5 @@
 """Everything that the suite says is translated, and a run says nothing in English to a reader of another language."""
 
-import gettext as catalogues
 import io
 import json
 import os
@@ -32,7 +31,10 @@ from conformance.spec.reader import specification
 from conformance.tools.explain import explained
 from tests import pictures
 from tests.conformance import translations
+from tests.conformance.marked_language import marked, unmarked
 from tests.conformance.wrong_servers import SERVERS
+
+__all__ = ["marked"]
 
 pytestmark = pytest.mark.once
 
@@ -109,22 +111,6 @@ def test_the_compiled_catalogue_is_that_of_the_text(name: str) -> None:
 # --- A run in another language ------------------------------------------------------------------------
 
 
-class Marked(catalogues.NullTranslations):
-    """A catalogue of a language in which each text is the English one in brackets."""
-
-    def gettext(self, message: str) -> str:
-        return f"\u27e6{message}\u27e7"
-
-    def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
-        return self.gettext(msgid1 if n == 1 else msgid2)
-
-
-@pytest.fixture
-def marked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(language._Reader, "language", "marked")  # noqa: SLF001  (no language that one can choose)
-    monkeypatch.setattr(language._Reader, "catalogue", Marked())  # noqa: SLF001
-
-
 def conformance(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "conformance", *arguments],
@@ -193,21 +179,6 @@ REPORTS: dict[str, Callable[[Sequence[Event]], str]] = {
     "junit": as_junit,
     "pytest": in_pytest,
 }
-LITERAL = re.compile(
-    r"(conformance|printf) .*"  # a command
-    r"|(?<![\w])[0-9]+ [CS] .*"  # what was sent and received
-    r"|\*\s+(quit|help) .*"  # the same, after the name of the row
-    r"|\b(wrong_servers|spanish)\b"
-)
-
-
-def unmarked(text: str) -> list[str]:
-    """Return the English sentences in a text that are not in brackets."""
-    while (shorter := re.sub("\u27e6[^\u27e6\u27e7]*\u27e7", "*", text)) != text:
-        text = shorter
-    return [
-        row for row in map(str.strip, text.splitlines()) if re.search(r"\b[a-z]{2,} [a-z]{2,}\b", LITERAL.sub("", row))
-    ]
 
 
 @pytest.mark.parametrize("report", REPORTS)

@@ -19,6 +19,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+from conformance.classroom.page_words import PLURALS
 from conformance.cli import commands
 from conformance.cli_language import CLICK, PLACEHOLDERS, paragraphs
 from conformance.diagnosis.root_causes import SEVERITIES, comments, root_causes
@@ -31,7 +32,7 @@ from conformance.spec.reader import specification
 
 ROOT: Final = Path(__file__).parents[2]
 _KEYWORDS: Final = {"Message": None, "gettext": None, "ngettext": (1, 2), "_": None}
-_METHODS: Final = [("**.py", "python"), ("reports/page/**.jinja", "jinja2.ext:babel_extract")]
+_METHODS: Final = [("**.py", "python"), ("**.jinja", "jinja2.ext:babel_extract")]
 _HEADER: Final = "# {} translation of the messages of conformance.\n# Renew it with `make translations`."
 _NAMES: Final = {"es": "Spanish"}
 _WIDTH: Final = 120
@@ -67,6 +68,8 @@ def texts() -> Iterator[Text]:
     yield from _help(commands)
     for option in RUN_OPTIONS:
         yield Text("option_table.py: help", option.help)
+    for one, more in PLURALS:
+        yield Text("classroom/page_words.py", one, more)
     for text in CLICK:
         yield Text("cli_language.py: what click says", *((text,) if isinstance(text, str) else text))
 
@@ -119,6 +122,8 @@ def _help(command: click.Command) -> Iterator[Text]:
     for parameter in command.params:
         yield Text(where, getattr(parameter, "help", None) or "")
         yield Text(f"{where}: a placeholder", parameter.metavar or "")
+        default = getattr(parameter, "show_default", None)
+        yield Text(f"{where}: a default", default if isinstance(default, str) else "")
     for name in PLACEHOLDERS:
         yield Text(f"{where}: a placeholder", getattr(command, name, None) or "")
     for child in children_of(command):

@@ -40,6 +40,4 @@ def test_line_of_a_target_that_is_done() -> None:
     console = Console(file=io.StringIO(), width=40)
     with LiveTable(console, [TargetRun(Target("ana\x07"), Path("x"), Settings(Options()))]) as table:
         table.show(assessment("ana\x07", run(*SOME, cause="lf-ends-a-line")))
-    assert shown(console) == (
-        "    1/1 ana\\x07 not conformant  46.88 of 100: 2/5 of what it must, 0/1 of what it should; A title\n"
-    )
+    assert shown(console) == ("    1/1 ana\\x07 not conformant  46.88 of 100: 2/5 MUST and 0/1 SHOULD met; A title\n")

@@ -85,7 +85,7 @@ def test_data_say_what_the_servers_did() -> None:
     assert [(row["id"], row["servers"]) for row in data["causes"]] == [("lf-ends-a-line", [0, 1])]
     assert data["choices"] == [{"scenario": "framing.j", "ways": [["101", ["Ana Pérez", "Bruno"]], ["200", ["Carla"]]]}]
     details = found.data("server-0")
-    assert details["lines"][0][:4] == ["HFTP-1.2", "not met", "0", "3"]
+    assert details["lines"][0][:4] == ["HFTP-1.2", "n", "0", "3"]
     assert [data["scenarios"][row[0]][0] for row in details["failures"]] == [
         "framing.b",
         "framing.c",

@@ -44,7 +44,8 @@ def test_build_that_fails_says_what_it_printed(tmp_path: Path) -> None:
     assert (tmp_path / "built").exists()
     with pytest.raises(NotPreparedError) as caught:
         build(job(tmp_path, "echo oops >&2; exit 3"))
-    assert str(caught.value).splitlines() == ["build: echo oops >&2; exit 3 exited with 3", "oops"]
+    assert str(caught.value) == "build: echo oops >&2; exit 3 exited with 3"
+    assert caught.value.output == ["oops"]
 
 
 def test_build_that_hangs_or_leaves_a_process_is_ended(tmp_path: Path) -> None:

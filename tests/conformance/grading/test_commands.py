@@ -68,7 +68,7 @@ def test_comparison_fails_if_something_got_worse(tmp_path: Path, capsys: pytest.
     good, bad = write(tmp_path / "good.ndjson", GOOD), write(tmp_path / "bad.ndjson", BAD)
     assert command("compare", bad, good) == 0
     assert command("compare", good, bad) == 1
-    assert "  worse   framing.b (pass -> fail): 0 OK" in capsys.readouterr().out
+    assert "  worse  framing.b (pass -> fail): 0 OK" in capsys.readouterr().out
     cut = tmp_path / "cut.ndjson"
     write_events(cut, [BAD.start, *BAD.results])
     assert command("compare", str(cut), str(cut)) == 3

@@ -43,7 +43,7 @@ def test_differences_name_causes_scenarios_and_grades() -> None:
     lines = list(differences(compare("x", first, second)))
     assert lines[0] == "x: 0 better, 1 worse, 0 flaky; not conformant -> not conformant, grade 100 -> 0"
     assert "  the dialect differs: 2026, 2019" in lines
-    assert "  worse   a.a (pass -> fail): 0 OK" in lines
+    assert "  worse       a.a (pass -> fail): 0 OK" in lines
     assert lines[2:4] == ["  cause gone  A title", "  cause new   A title"]
 
 
@@ -52,4 +52,4 @@ def test_server_that_no_longer_starts_is_worse() -> None:
     second = assessment("x", run(status=Exit.USAGE))
     assert compare("x", first, second).worse == ["start"]
     assert compare("x", second, first).better == ["start"]
-    assert "  worse   start (pass -> fail)" in list(differences(compare("x", first, second)))
+    assert "  worse  start (pass -> fail)" in list(differences(compare("x", first, second)))

@@ -96,7 +96,7 @@ def test_run_that_was_cut_short_has_no_grade() -> None:
 
 def test_explanation_has_the_evidence_for_each_lost_point() -> None:
     text = "\n".join(explain_grade(assessment("ana", run(*SOME, cause="lf-ends-a-line"), EVEN)))
-    assert text.startswith("46.88 of 100: 2/5 of what it must, 0/1 of what it should")
+    assert text.startswith("46.88 of 100: 2/5 MUST and 0/1 SHOULD met")
     for words in (
         "0/3        HFTP-1.2 MUST not met: all 2 scenarios failed.",
         "framing.b: Title of framing.b",

@@ -23,7 +23,7 @@ def test_reply_ends_no_block_and_no_command() -> None:
 
 def test_annotations_name_causes_then_what_they_do_not_explain() -> None:
     text = annotations([assessment("ana", run(result("framing.a", "HFTP-1.1", Verdict.FAIL), *SOME[1:], cause="x"))])
-    assert text.startswith("::error title=A title::Fix. Seen in 1 scenarios, such as .\n")
+    assert text.startswith("::error title=A title::Fix. Seen in 1 scenario: .\n")
     assert "framing.a%3A" not in text
     assert "::error title=framing.b%3A" in text
     assert "::warning title=framing.i%3A" in text

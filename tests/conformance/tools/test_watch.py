@@ -59,14 +59,14 @@ def told(process: "subprocess.Popen[str]") -> str:
 def test_judges_again_what_failed_and_then_everything(watching: "subprocess.Popen[str]", tmp_path: Path) -> None:
     first = told(watching)
     assert first.startswith("not conformant (")
-    assert "new      A bare LF ends a command" in first
+    assert "new  A bare LF ends a command" in first
     write(tmp_path / "server.py", "correct-threads")
     second = told(watching)
     _, what, failed, everything, *_ = second.splitlines()
-    assert what == "server.py changed"
+    assert what == "changed: server.py"
     assert failed == "2 of 2 that failed pass now: framing.lf-first, framing.lf-inside"
     assert everything.startswith("conformant (3 pass;")
-    assert "gone     A bare LF ends a command" in second
+    assert "gone  A bare LF ends a command" in second
     (tmp_path / "server.py").write_text("import no_such_module", encoding="ascii")
     assert "no_such_module" in told(watching)
     watching.send_signal(signal.SIGINT)
