@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from conformance.cli_grade import assessed
+from conformance.cli_grade import assessed, write_file
 from conformance.cli_language import Command
 from conformance.grading.comparison import compare, differences, in_short
 from conformance.grading.points import PointsMap
@@ -18,7 +18,8 @@ from conformance.tools.verify import verify as verified
 @click.command("compare", cls=Command)
 @click.argument("before", type=click.Path(exists=True, path_type=Path), metavar="A")
 @click.argument("after", type=click.Path(exists=True, path_type=Path), metavar="B")
-def compare_(*, before: Path, after: Path) -> int:
+@click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write this report.")
+def compare_(*, before: Path, after: Path, html: str | None) -> int:
     """Compare two recorded runs, or the folders of two classes: what is better, worse or flaky in B.
 
     The exit status is 0 if nothing got worse, 1 if something did, 3 if a run was cut short, or they have nothing in
@@ -36,12 +37,18 @@ def compare_(*, before: Path, after: Path) -> int:
     for pair in pairs:
         for line in differences(pair):
             click.echo(printable(line))
+    only: dict[str, list[str]] = {}
     if before.is_dir():
         names = {row.name for row in first}, {row.name for row in second}
-        for where, left in ((before, names[0] - names[1]), (after, names[1] - names[0])):
+        only = {str(before): sorted(names[0] - names[1]), str(after): sorted(names[1] - names[0])}
+        for where, left in only.items():
             if left:
-                click.echo(printable(gettext("only in {where}: {names}", where=where, names=", ".join(sorted(left)))))
+                click.echo(printable(gettext("only in {where}: {names}", where=where, names=", ".join(left))))
         click.echo(in_short(pairs))
+    if html is not None:
+        from conformance.grading.comparison_page import comparison_page  # noqa: PLC0415  (Jinja2 takes a while to import)
+
+        write_file(html, comparison_page(before.name, after.name, pairs, only))
     if any(pair.worse for pair in pairs):
         return Exit.NOT_CONFORMANT
     return Exit.CONFORMANT if pairs and all(pair.is_whole for pair in pairs) else Exit.INCOMPLETE

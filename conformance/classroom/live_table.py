@@ -78,6 +78,7 @@ def result_line(found: Assessment, number: str, width: int) -> Text:
     """Return a target that is done in one line."""
     outcome = (f"{translated(found.outcome):<15}", _STYLES[found.exit])
     causes = f"; {gettext(found.causes[0].title)}" if found.causes else ""
-    more = f" ({gettext('and {number} more', number=len(found.causes) - 1)})" if len(found.causes) > 1 else ""
+    others = ngettext("{count} more cause", "{count} more causes", len(found.causes) - 1)
+    more = f" ({others})" if len(found.causes) > 1 else ""
     name = printable(found.name)
     return Text.assemble(f"{number:>7} {name:<{width}} ", outcome, printable(f" {summary(found)}{causes}{more}"))

@@ -52,4 +52,5 @@ def overview(found: Sequence[Assessment]) -> Iterator[str]:
         count = gettext("{count} of {total}", count=len(one.names), total=len(found))
         yield f"  {count}: {gettext(one.cause.title)} ({gettext(one.cause.severity)})"
     if len(causes) > _SHOWN_CAUSES:
-        yield f"  {ngettext('{count} more cause', '{count} more causes', len(causes) - _SHOWN_CAUSES)}"
+        left = ngettext("{count} more cause", "{count} more causes", len(causes) - _SHOWN_CAUSES)
+        yield f"  {left}"

@@ -6,6 +6,7 @@ from typing import Final
 
 from conformance.grading.assessment import Assessment
 from conformance.language import gettext, ngettext, translated
+from conformance.model.events import Result
 from conformance.model.verdicts import Exit, Verdict
 
 _SHOWN_HASH: Final = 12
@@ -125,10 +126,20 @@ def not_compared(count: int) -> str:
 
 def changed(found: Comparison, scenario: str) -> str:
     """Return a scenario with its two verdicts, and what was seen, if it got worse."""
-    first, second = (gettext(_verdicts(run)[scenario]) for run in (found.before, found.after))
-    row = next((row for row in found.after.run.results if row.scenario == scenario), None)
+    first, second = verdicts_of(found, scenario)
+    row = result_of(found.after, scenario)
     detail = f": {translated(row.got)}" if row is not None and row.got and scenario in found.worse else ""
-    return f"{scenario} ({first} -> {second}){detail}"
+    return f"{scenario} ({gettext(first)} -> {gettext(second)}){detail}"
+
+
+def verdicts_of(found: Comparison, scenario: str) -> tuple[str, str]:
+    """Return the verdicts of a scenario in both runs."""
+    return _verdicts(found.before)[scenario], _verdicts(found.after)[scenario]
+
+
+def result_of(run: Assessment, scenario: str) -> Result | None:
+    """Return the result of a scenario that did not pass; None if it passed, or is not one."""
+    return next((row for row in run.run.results if row.scenario == scenario), None)
 
 
 def in_short(found: Sequence[Comparison]) -> str:

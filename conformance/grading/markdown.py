@@ -35,7 +35,7 @@ def markdown(found: Sequence[Assessment]) -> str:
         gettext("causes"),
     ]
     lines = [
-        f"# {gettext('HFTP conformance')}",
+        "# " + gettext("HFTP conformance"),
         "",
         f"| {' | '.join(columns)} |",
         "|---|---|---:|---:|---:|---:|---|",

@@ -4,8 +4,6 @@ This module prepares the data. The markup is in the templates of `page/`, one fo
 sheets and scripts that are put into it; a Content-Security-Policy allows those, by their hashes, and nothing else.
 """
 
-import base64
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -13,15 +11,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-from markupsafe import Markup
-
 from conformance.language import gettext, language
 from conformance.model.events import DiagnosedCause, Event, Result
 from conformance.model.verdicts import MEANINGS, Exit
 from conformance.reports.conversation import conversation, excerpt
 from conformance.reports.in_language import verdict_name
 from conformance.reports.requirements import MET, NOT_JUDGED, JudgedRequirement, judged_requirements, scores
-from conformance.reports.templates import environment
+from conformance.reports.templates import environment, inlined, policy
 from conformance.reports.text import (
     Run,
     explained,
@@ -50,31 +46,21 @@ _TONES: Final = {
 }
 _LITERAL: Final = frozenset({"sent", "expected", "got", "again"})
 _SHORT_HASH: Final = 12
-_PAGE: Final = Path(__file__).with_name("page")
+PAGE: Final = Path(__file__).with_name("page")
 
 
 def html(events: Iterable[Event]) -> str:
     """Render the page of an event stream."""
     runs = [_shown(run, number) for number, run in enumerate(gathered(events), 1)]
-    style, script = _together(STYLES), _together(SCRIPTS)
+    style, script = inlined(PAGE, STYLES), inlined(PAGE, SCRIPTS)
     title = ", ".join(str(run["name"]) for run in runs)
     return ENVIRONMENT.get_template("page.jinja").render(
         title=title,
         runs=runs,
-        style=Markup(style),  # noqa: S704  (our own files)
-        script=Markup(script),  # noqa: S704  (our own files)
-        policy=f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}",
+        style=style,
+        script=script,
+        policy=policy(style, script),
     )
-
-
-def _together(names: Iterable[str]) -> str:
-    """Return the text of several files."""
-    return "\n" + "\n".join((_PAGE / name).read_text(encoding="utf-8") for name in names)
-
-
-def _digest(text: str) -> str:
-    """Return the source expression of a text that stands in the page."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _shown(run: Run, number: int) -> Mapping[str, Any]:

@@ -178,7 +178,8 @@ class Watch:
         yield from (f"  {kind:<{width}}  {text}" for kind, text in rows)
         explained = {name for cause in causes.values() for name in cause.scenarios}
         if left := [name for name in failed if name not in explained]:
-            yield f"  {gettext('without a known cause: {count}', count=len(left))}{_named(left)}"
+            count = gettext("without a known cause: {count}", count=len(left))
+            yield f"  {count}{_named(left)}"
 
 
 def _named(names: list[str]) -> str:

@@ -14,6 +14,12 @@ function followHash() {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (target) show(target);
 }
+// A phone shows the first cause only, and the others by their titles.
+if (matchMedia("(max-width: 40rem)").matches) {
+  for (const run of document.querySelectorAll(".run")) {
+    [...run.querySelectorAll(".cause[open]")].slice(1).forEach((cause) => { cause.open = false; });
+  }
+}
 addEventListener("hashchange", followHash);
 addEventListener("DOMContentLoaded", followHash);
 document.addEventListener("click", (event) => {

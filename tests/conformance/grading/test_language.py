@@ -22,6 +22,7 @@ from conformance.config import Options
 from conformance.deployment import TEMPLATES, Deployment
 from conformance.grading.assessment import Assessment
 from conformance.grading.comparison import compare, differences, in_short
+from conformance.grading.comparison_page import comparison_page
 from conformance.grading.explanation import explain_grade
 from conformance.grading.gradescope import gradescope
 from conformance.grading.markdown import annotations, markdown
@@ -90,6 +91,13 @@ def compared(found: Sequence[Assessment]) -> str:
     return "\n".join([*(text for pair in pairs for text in differences(pair)), in_short(pairs)])
 
 
+def of_comparison(found: Sequence[Assessment]) -> str:
+    better = assessment("x", run(*(real(row.scenario, Verdict.PASS) for row in found[0].run.results[:5])))
+    pairs = [compare("x", *pair) for pair in ((found[0], found[1]), (found[0], better), (better, found[0]))]
+    pages = [comparison_page("a", "b", pairs, {"c": ["d"]}), comparison_page("a", "b", [], {})]
+    return "\n".join(re.sub(r"<[^>]*>", "\n", page.partition("</style>")[2]) for page in pages)
+
+
 def on_terminal(found: Sequence[Assessment]) -> str:
     console = Console(file=io.StringIO(), width=300)
     runs = [TargetRun(Target("x"), Path("x"), Settings(Options())) for _ in range(2)]
@@ -147,6 +155,7 @@ SHOWN: dict[str, Callable[[Sequence[Assessment]], str]] = {
     "moodle": of_moodle,
     "page": of_page,
     "compare": compared,
+    "comparison": of_comparison,
 }
 
 
