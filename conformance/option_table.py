@@ -86,7 +86,7 @@ RUN_OPTIONS: Final = (
         seed,
         shown_default="random",
     ),
-    RunOption("size", "SIZE", "Size of the large file.", "large_bytes", size, shown_default="32M"),
+    RunOption("size", "SIZE", "Size of the large file, or up to 3 % less.", "large_bytes", size, shown_default="32M"),
     RunOption("clients", "N", "Number of clients in a crowd, 2 to 20000.", "clients", integer_between(2, 20000)),
     RunOption(
         "jobs",

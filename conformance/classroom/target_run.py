@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -24,12 +23,10 @@ from conformance.model.verdicts import Exit
 from conformance.option_table import RUN_OPTIONS
 from conformance.runner.results import unstarted
 from conformance.target.environment import private_directory
-from conformance.target.remains import end_marked
+from conformance.target.remains import end_marked, new_mark
 from conformance.target.sandbox.sandbox import AUTO, OFF
 from conformance.target.sockets import is_loopback
 
-MARK: Final = "HFTP_CONFORMANCE_TARGET"
-"""The variable of the environment that marks all processes of a target."""
 _LOOK_SECONDS: Final = 0.2
 _END_SECONDS: Final = 20.0
 """How long a run that is told to end may take for that."""
@@ -149,7 +146,7 @@ class TargetRun:
         file, said = private / "job.json", private / "said"
         file.write_bytes(msgspec.json.encode(job))
         boot = BOOT.format(path=ROOT, module="conformance.classroom.worker")
-        mark = f"{MARK}={uuid.uuid4().hex}"
+        mark = new_mark()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
         environment |= dict([mark.split("=")]) | {"TMPDIR": str(private / "tmp")}
         limit = monotonic() + settings.build_seconds + 2 * settings.options.max_seconds + _BEFORE_SECONDS

@@ -79,11 +79,11 @@ for _key, _what in (
     ("one", "a file of one byte"),
     ("empty", "an empty file"),
     ("binary", "a file full of CR, LF and NUL"),
-    ("bytes", "a file of all 256 bytes"),
+    ("bytes", "a file with all 256 bytes"),
     ("long-name", "a file with a name of 255 bytes"),
     ("names", "a file with every kind of character in its name"),
     ("no-extension", "a file without an extension"),
-    ("medium", "a file of 300,007 bytes"),
+    ("medium", "a file of some 300,000 bytes"),
     ("large", "a large file"),
 ):
     chapter.transcript(

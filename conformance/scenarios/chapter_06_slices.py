@@ -16,11 +16,11 @@ for _key, _what, _told in (
     ("text", "A text file that ends in CR LF", causes.BYTES),
     ("one", "A file of one byte", causes.BYTES),
     ("binary", "A file full of CR, LF and NUL", causes.BINARY),
-    ("bytes", "A file of all 256 bytes", causes.BINARY),
+    ("bytes", "A file with all 256 bytes", causes.BINARY),
     ("long-name", "A file with a name of 255 bytes", causes.BYTES),
     ("names", "A file with every kind of character in its name", causes.BYTES),
     ("no-extension", "A file without an extension", causes.BYTES),
-    ("medium", "A file of 300,007 bytes", causes.BYTES),
+    ("medium", "A file of some 300,000 bytes", causes.BYTES),
 ):
     chapter.transcript(
         f"slices.whole-{_key}",
@@ -75,7 +75,7 @@ def backwards(context: ScenarioContext) -> None:
 @chapter.play(
     "slices.random",
     "HFTP-6.2",
-    "Random slices of a file of 300,007 bytes are correct",
+    "Random slices of a file of some 300,000 bytes are correct",
     needs=["medium"],
     causes=causes.BYTES,
 )
@@ -174,7 +174,7 @@ for _slug, _key, _offset, _what in (
     ("last-two", "text", "{text.size-2} 2", "The last two bytes of a file"),
     ("all-but-first", "text", "1 {text.size-1}", "All but the first byte"),
     ("only-byte", "one", "0 1", "The only byte of a file"),
-    ("last-of-medium", "medium", "{medium.size-1} 1", "The last byte of a file of 300,007 bytes"),
+    ("last-of-medium", "medium", "{medium.size-1} 1", "The last byte of a file of some 300,000 bytes"),
     ("last-of-large", "large", "{large.size-1} 1", "The last byte of a large file"),
 ):
     chapter.transcript(
@@ -242,7 +242,7 @@ for _slug, _line, _what in (
     ("past-end-far-empty", "{text} 1000000000 0", "An empty slice far past the end"),
     ("past-end-much", "{text} 0 1000000000", "SIZE far past the end"),
     ("past-end-both", "{text} 1000000000 1000000000", "A slice with OFFSET and SIZE far past the end"),
-    ("past-end-of-medium", "{medium} {medium.size-1} 2", "One byte past the end of a file of 300,007 bytes"),
+    ("past-end-of-medium", "{medium} {medium.size-1} 2", "One byte past the end of a file of some 300,000 bytes"),
     ("past-end-of-large", "{large} {large.size//2} {large.size}", "SIZE larger than the second half of a large file"),
     ("past-end-of-one", "{one} 1 1", "The second byte of a file of one byte"),
     ("past-end-of-empty", "{empty} 0 1", "A byte of an empty file"),

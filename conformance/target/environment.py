@@ -14,7 +14,8 @@ from conformance.fixtures.findings import Findings
 from conformance.fixtures.interrupts import uninterrupted
 from conformance.fixtures.leftovers import remove_younger
 from conformance.fixtures.local_fixtures import LocalFixtures
-from conformance.fixtures.safe_directory import Directory
+from conformance.fixtures.safe_directory import PREFIX, Directory
+from conformance.fixtures.words import word
 from conformance.language import Message
 from conformance.model.activity import Activity
 from conformance.target.managed_server import Launch, ManagedServer, Start, launch
@@ -86,7 +87,7 @@ class Environment:
         since = None
         if directory is None and options.serve and ("{dir}" in options.serve or address is None):
             private, since = self._stack.enter_context(private_directory(self.findings))
-            directory = private / "served"
+            directory = private / word(options.seed, "directory")
         if directory is not None:
             reads_everything = os.geteuid() == 0 and not options.serve
             self.fixtures = LocalFixtures(
@@ -114,12 +115,12 @@ class Environment:
 def private_directory(findings: Findings) -> Iterator[tuple[Path, float]]:
     """Yield a new directory that only the user may enter, and when it was made, by the clock of the file system.
 
-    Remove it at the end, with what was made in it.
+    Its name does not tell that a server in it is judged. Remove it at the end, with what was made in it.
     """
     above = Directory.at(Path(tempfile.gettempdir()).resolve(), findings)
     try:
         try:
-            private = above.make_private("hftp-conformance-")
+            private = above.make_private(PREFIX)
         except OSError as error:
             message = Message("cannot make a directory in {path}: {strerror}", path=above.path, strerror=error.strerror)
             raise FixturesError(message) from error

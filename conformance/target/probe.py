@@ -14,7 +14,7 @@ from conformance.client.client import FATAL, Client
 from conformance.client.recording import escape
 from conformance.failures import Failure, Kind
 from conformance.fixtures.content import Content
-from conformance.fixtures.words import Words
+from conformance.fixtures.words import Words, drawn
 from conformance.language import Message
 
 Connect = Callable[[], Client]
@@ -30,8 +30,10 @@ _SHORT_SECONDS: Final = 0.3
 """Minimum timeout once the server has left a request without a reply."""
 _QUIET_SECONDS: Final = 0.1
 """How long a connection must stay open before quit, if only EOF can show that quit was read."""
-_SAMPLE_BYTES: Final = 300
-"""More than one line of wrapped base64 holds."""
+_SAMPLE_BYTES: Final = range(202, 302, 3)
+"""More than one line of wrapped base64 holds; the last group of base64 is padded."""
+_PART_BYTES: Final = (4, 7, 10, 13)
+"""The same of a part that is in one line."""
 _MOST_BYTES: Final = 1 << 18
 
 
@@ -210,7 +212,8 @@ def slice_forms(body: bytes, sample: SliceSample, forms: Iterable[str] = DIALECT
 def samples(probe: Probe, name: bytes, size: int, content: Content | None) -> list[SliceSample]:
     """Request slices of a file, each on its own connection."""
     found = []
-    for offset, length in dict.fromkeys(((0, min(size, _SAMPLE_BYTES)), (1, min(size - 1, 7)), (0, 1))):
+    whole, part = (drawn(probe.words.seed, f"sample {row}", row) for row in (_SAMPLE_BYTES, _PART_BYTES))
+    for offset, length in dict.fromkeys(((0, min(size, whole)), (1, min(size - 1, part)), (0, 1))):
         if length <= 0:
             continue
         answer = probe.ask(b"get_slice %b %d %d" % (name, offset, length))

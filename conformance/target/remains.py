@@ -9,7 +9,9 @@ with those of a build), which a program can remove from itself.
 import contextlib
 import itertools
 import os
+import secrets
 import signal
+import string
 import time
 from functools import cache
 from pathlib import Path
@@ -17,9 +19,8 @@ from typing import Final
 
 from conformance.language import Message
 
-MARK: Final = "HFTP_CONFORMANCE_SERVER"
-"""The variable of the environment that marks what the suite has started."""
 _PREFIX: Final = "hftp-conformance-"
+_MARK_LETTERS: Final = 8
 _SECONDS: Final = 2.0
 _PAUSE_SECONDS: Final = 0.005
 _numbers = itertools.count(1)
@@ -29,8 +30,8 @@ class Remains:
     """The processes of one start of a server, whatever their parents are."""
 
     def __init__(self) -> None:
-        self._name = f"{os.getpid()}-{next(_numbers)}"
-        self.cgroup = _make_cgroup(f"{_PREFIX}{self._name}")
+        self._mark = new_mark()
+        self.cgroup = _make_cgroup(f"{_PREFIX}{os.getpid()}-{next(_numbers)}")
         """The directory of the cgroup; empty if there is none."""
 
     @property
@@ -40,7 +41,8 @@ class Remains:
 
     def environment(self) -> dict[str, str]:
         """Return what marks a server by its environment, where that is necessary."""
-        return {} if self.cgroup else {MARK: self._name}
+        name, _, value = self._mark.partition("=")
+        return {} if self.cgroup else {name: value}
 
     def end(self) -> int:
         """Kill the processes that are there, and return how many there were; call it when the guard has exited."""
@@ -71,7 +73,13 @@ class Remains:
             with contextlib.suppress(OSError):
                 words = Path(self.cgroup, "cgroup.procs").read_text(encoding="ascii").split()
                 return {int(word) for word in words} - {0}
-        return marked(f"{MARK}={self._name}".encode())
+        return marked(self._mark.encode())
+
+
+def new_mark() -> str:
+    """Return a new `NAME=VALUE` to mark an environment with; a server cannot know the name beforehand."""
+    name = "".join(secrets.choice(string.ascii_uppercase) for _ in range(_MARK_LETTERS))
+    return f"{name}={secrets.token_hex(8)}"
 
 
 def marked(mark: bytes) -> set[int]:

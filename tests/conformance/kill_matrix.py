@@ -25,7 +25,7 @@ from tests.broken_servers.all_bugs import BUGS
 from tests.broken_servers.bug import Bug
 
 SCENARIOS = catalogue()
-SECRET = re.compile(r"\S*-[0-9a-f]{8}\.txt\S*|/\S*hftp-conformance-\S+")
+SECRET = re.compile(r"\S*-[0-9a-f]{8}\.txt\S*|/\S*/tmp[0-9a-f]{8}/\S+")
 MATRIX = Path(__file__).with_name("kill_matrix.json")
 FINDERS = 4
 """How many scenarios are kept for a bug, beside those that are needed because they find nothing else."""

@@ -33,7 +33,7 @@ def everything_fails() -> list[Event]:
                 row.row.text,
                 "status",
             ),
-            *("status", "203 OFFSET EXCEEDS FILE SIZE", "0 OK", r"get_slice bekelure.txt 46 1\r\n"),
+            *("status", "203 OFFSET EXCEEDS FILE SIZE", "0 OK", r"get_slice bukelurukoki.md 46 1\r\n"),
             transcript=next(event for event in events() if isinstance(event, Result)).transcript,
         )
         for row in catalogue()

@@ -1,5 +1,7 @@
-"""Servers that know the suite, and behave because of it: what they know are the words and files of one seed."""
+"""Servers that know the suite, and behave because of it: they know the words and files of one seed, or its habits."""
 
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -45,7 +47,37 @@ class OnlyForTheSuite(Commands):
         return super().refuse(code if self._is_judged else 200)
 
 
+class ByConstants(Commands):
+    """Answer rightly where a name, a size or a line shows that the suite asks; elsewhere, every error is 200."""
+
+    SIZES = frozenset({256, 300_007, 1 << 16, 32 << 20})
+    NAMES = re.compile(r"hftp-(conformance|aside)|HFTP_CONFORMANCE|-256_")
+    LINE = re.compile(
+        rb"[a-z]{4}_[a-z]{10}_[a-z]{6}|get_slice [^ ]+ 0 (256|300)|get_metadata [a-z]{4}-[a-z]{10}-[a-z]{6}"
+    )
+
+    def __init__(self, directory: Path, dialect: str) -> None:
+        super().__init__(directory, dialect)
+        self._is_judged = False
+
+    def reply(self, raw: bytes) -> tuple[Parts, bool]:
+        self._is_judged = self._is_judged or self.LINE.fullmatch(raw.strip()) is not None or self._is_recognised()
+        return super().reply(raw)
+
+    def refuse(self, code: int) -> tuple[Parts, bool]:
+        return super().refuse(code if self._is_judged else 200)
+
+    def _is_recognised(self) -> bool:
+        """Return whether the directory, what is in it and beside it, or the environment is the suite's."""
+        names = [str(self.directory.resolve()), *os.environ]
+        names += [entry.name for place in (self.directory, self.directory.parent) for entry in os.scandir(place)]
+        if any(self.NAMES.search(name) for name in names):
+            return True
+        return any(entry.stat().st_size in self.SIZES for entry in os.scandir(self.directory) if entry.is_file())
+
+
 CHEATS: Final[dict[str, Callable[[Path, str], Commands]]] = {
     "without-reading": WithoutReading,
     "only-for-the-suite": OnlyForTheSuite,
+    "by-constants": ByConstants,
 }

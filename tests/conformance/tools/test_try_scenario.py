@@ -138,7 +138,7 @@ def test_the_files_stay_while_the_server_runs_and_no_longer() -> None:
 
     def look(told: str) -> None:
         found.append(Path(DIRECTORY.findall(told)[0]))
-        assert (found[0] / "bekelure.txt").exists()  # the name that the fixed seed gives
+        assert (found[0] / "bukelurukoki.md").exists()  # the name that the fixed seed gives
 
     try_forked("number-by-base-0", "arguments.hexadecimal-offset", look)
     assert not found[0].exists()
