@@ -8,11 +8,12 @@ found greedily and then improved one cause at a time; where few signatures come 
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 from typing import Final
 
 from conformance.diagnosis.examples import best_example
+from conformance.diagnosis.fit import COST, Fit, Observations, fit_of
 from conformance.diagnosis.root_causes import SEVERITIES, RootCause, root_causes
 from conformance.diagnosis.signatures import Signature, signatures
 from conformance.failures import Kind
@@ -24,29 +25,8 @@ FAILED: Final = frozenset({Verdict.FAIL, Verdict.WARN})
 
 # --- Weights, chosen by `python -m tests.conformance.evaluate_diagnosis` ------------------------------
 
-SAME_KIND: Final = 6.5
-SIMILAR_KIND: Final = 4.5
-OTHER_CODE: Final = 4.5
-"""Of a failure with another status code than predicted."""
-OTHER_KIND: Final = 3.0
-SAME_REQUIREMENT: Final = 1.0
-"""Of a failure that the signature says nothing about, if it predicts failures of the same requirement."""
-SAME_DEVIATION: Final = 4.0
-"""Of a constant deviation in the same words; less of one in similar words."""
-OTHER_DEVIATION: Final = 4.0
-"""Of a signature with a constant deviation where none like it was found."""
-SIMILAR_WORDS: Final = 0.5
-"""The least share of words that similar texts have in common."""
-NOTICED: Final = 1.5
-"""Of a prediction about a choice, right or wrong."""
-MISSED: Final = 4.0
-"""Of a predicted failure that did not occur."""
-COST: Final = 4.5
-"""Of a cause."""
 COMMON: Final = 1.0
 """How much less a common one costs: more than MARGIN, so that it wins if all else is equal."""
-SHARE: Final = 0.55
-"""The least part of what a signature predicts that has to have failed."""
 MOST: Final = 0.4
 """If a greater part of a run fails, only what explains most of the failures is named."""
 OWN_SHARE: Final = 0.35
@@ -57,44 +37,6 @@ FEW: Final = 9
 """Up to so many signatures all sets are tried."""
 
 _CODE: Final = re.compile(r"\d{1,3}(?!\d)")
-_SIMILAR: Final = (
-    frozenset({"closed", "reset", "gone", "refused"}),
-    frozenset({"timeout", "open"}),
-    frozenset({"status", "malformed", "body", "extra", "too-much"}),
-)
-
-
-@dataclass(frozen=True)
-class Observations:
-    """What a run has shown."""
-
-    failed: Mapping[str, str]
-    """The failures to explain, by scenario, and their symptoms."""
-    noticed: Mapping[str, str]
-    """Failures of scenarios about a choice, which need no explanation."""
-    passed: frozenset[str]
-    requirements: Mapping[str, str]
-    """The requirement of each scenario that failed."""
-    deviations: frozenset[str]
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """How a signature fits the observations."""
-
-    signature: Signature
-    gains: Mapping[str, float]
-    """By failure, and by whatever else speaks for it."""
-    missed: float
-    """What speaks against it."""
-    certain: frozenset[str]
-    """The failures that it predicted."""
-    cost: float = COST
-
-    @property
-    def score(self) -> float:
-        """Return its score as the only cause."""
-        return sum(self.gains.values()) - self.missed - self.cost
 
 
 def diagnose(
@@ -160,12 +102,12 @@ def symptom(result: Result) -> str:
     return f"{result.kind} {code[0]}" if code else result.kind
 
 
-def explained(seen: Observations, known: Iterable[Signature], common: frozenset[str] = frozenset()) -> list[_Fit]:
+def explained(seen: Observations, known: Iterable[Signature], common: frozenset[str] = frozenset()) -> list[Fit]:
     """Return the smallest set of signatures that explains the failures best, at most one of each cause.
 
     The causes that are `common` have an advantage.
     """
-    found = [fit for signature in known if (fit := _fit(signature, seen)) is not None]
+    found = [fit for signature in known if (fit := fit_of(signature, seen)) is not None]
     if len(seen.failed) > MOST * (len(seen.failed) + len(seen.passed)):  # what any cause predicts fails, by chance
         found = [fit for fit in found if len(fit.certain) > len(seen.failed) / 2]
     fits = [replace(fit, cost=COST - COMMON) if fit.signature.cause in common else fit for fit in found]
@@ -175,53 +117,10 @@ def explained(seen: Observations, known: Iterable[Signature], common: frozenset[
     return [fit for fit, names in _shared(clear) if len(names) >= OWN_SHARE * len(fit.certain)]
 
 
-# --- One signature -----------------------------------------------------------------------------------
-
-
-def _fit(signature: Signature, seen: Observations) -> _Fit | None:
-    """Return how a signature fits; None if it explains too little of what it predicts."""
-    gains = {name: _gain(how, seen.failed[name]) for name, how in signature.failed.items() if name in seen.failed}
-    certain = frozenset(gains)
-    missed = sum(name in seen.passed for name in signature.failed)
-    if not gains or sum(gains.values()) < SHARE * SAME_KIND * (len(gains) + missed):
-        return None
-    against = MISSED * missed
-    for name in signature.failed.keys() & seen.noticed.keys():
-        gains[name] = NOTICED
-    for name in signature.noticed:
-        if name in seen.noticed or name in seen.failed:
-            gains[name] = NOTICED
-        elif name in seen.passed:
-            against += NOTICED
-    words = {text: max((_alike(text, own) for own in signature.deviations), default=0.0) for text in seen.deviations}
-    alike = {f"deviation: {text}": SAME_DEVIATION * share for text, share in words.items() if share >= SIMILAR_WORDS}
-    if signature.deviations and not alike:
-        against += OTHER_DEVIATION
-    ours = {seen.requirements[name] for name in certain}
-    guessed = {name for name in seen.failed if name not in gains and seen.requirements[name] in ours}
-    silent = signature.unknown | signature.inapplicable
-    return _Fit(signature, gains | alike | dict.fromkeys(guessed & silent, SAME_REQUIREMENT), against, certain)
-
-
-def _alike(text: str, other: str) -> float:
-    """Return the share of words that two texts have in common."""
-    words, others = set(text.split()), set(other.split())
-    return len(words & others) / len(words | others)
-
-
-def _gain(predicted: str, found: str) -> float:
-    """Return how much a failure counts that was predicted, by how alike predicted and found symptoms are."""
-    kind, _, code = predicted.partition(" ")
-    found_kind, _, found_code = found.partition(" ")
-    if kind != found_kind:
-        return SIMILAR_KIND if any({kind, found_kind} <= group for group in _SIMILAR) else OTHER_KIND
-    return OTHER_CODE if code and found_code and code != found_code else SAME_KIND
-
-
 # --- Sets of signatures ------------------------------------------------------------------------------
 
 
-def _score(fits: Iterable[_Fit]) -> float:
+def _score(fits: Iterable[Fit]) -> float:
     """Return how well a set explains the failures: each by the signature that explains it best."""
     best: dict[str, float] = {}
     total = 0.0
@@ -233,19 +132,19 @@ def _score(fits: Iterable[_Fit]) -> float:
     return total + sum(best.values())
 
 
-def _is_one_of_each(fits: Sequence[_Fit]) -> bool:
+def _is_one_of_each(fits: Sequence[Fit]) -> bool:
     return len({fit.signature.cause for fit in fits}) == len(fits)
 
 
-def _every_set(fits: Sequence[_Fit]) -> list[_Fit]:
+def _every_set(fits: Sequence[Fit]) -> list[Fit]:
     """Return the best of all sets."""
     sets = (list(chosen) for size in range(len(fits) + 1) for chosen in combinations(fits, size))
     return max((chosen for chosen in sets if _is_one_of_each(chosen)), key=_score)
 
 
-def _greedy(fits: Sequence[_Fit]) -> list[_Fit]:
+def _greedy(fits: Sequence[Fit]) -> list[Fit]:
     """Return a set to which the best signature was added as long as one improves it."""
-    chosen: list[_Fit] = []
+    chosen: list[Fit] = []
     best: dict[str, float] = {}
     while True:
         causes = {fit.signature.cause for fit in chosen}
@@ -262,7 +161,7 @@ def _greedy(fits: Sequence[_Fit]) -> list[_Fit]:
             best[name] = max(gain, best.get(name, 0.0))
 
 
-def _improved(chosen: list[_Fit], fits: Sequence[_Fit]) -> list[_Fit]:
+def _improved(chosen: list[Fit], fits: Sequence[Fit]) -> list[Fit]:
     """Return a set of which no signature can be left out or replaced by another one to any advantage."""
     score = _score(chosen)
     is_changed = True
@@ -279,7 +178,7 @@ def _improved(chosen: list[_Fit], fits: Sequence[_Fit]) -> list[_Fit]:
     return chosen
 
 
-def _is_clear(number: int, chosen: Sequence[_Fit], fits: Iterable[_Fit]) -> bool:
+def _is_clear(number: int, chosen: Sequence[Fit], fits: Iterable[Fit]) -> bool:
     """Tell whether no other cause would do as well in the place of one: no cause is better than a wrong one."""
     rest = [*chosen[:number], *chosen[number + 1 :]]
     others = (fit for fit in fits if fit.signature.cause not in {row.signature.cause for row in chosen})
@@ -289,7 +188,7 @@ def _is_clear(number: int, chosen: Sequence[_Fit], fits: Iterable[_Fit]) -> bool
 # --- What is said of them ----------------------------------------------------------------------------
 
 
-def _shared(chosen: Sequence[_Fit]) -> Iterator[tuple[_Fit, list[str]]]:
+def _shared(chosen: Sequence[Fit]) -> Iterator[tuple[Fit, list[str]]]:
     """Yield each signature with the failures that it explains better than the others do."""
     for number, fit in enumerate(chosen):
         yield (

@@ -1,9 +1,11 @@
 """Measures how often the diagnosis names the right causes, all of them, and no others.
 
 `python -m tests.conformance.evaluate_diagnosis` prints a table. By itself it works on the signatures: single bugs, with
-what is known of their own style left out, and random pairs and triples whose failures are put together. `--live 20`
-also judges so many random pairs and triples that are real servers with two or three bugs, the servers with five, and
-the correct and odd ones, in a quarter of an hour; `--sweep FILE` takes what a sweep has recorded of such servers.
+what is known of their own style left out, and random pairs and triples whose failures are put together; and on what
+`recorded.json` has of real servers with two, three and five bugs. `--live 20` also judges so many random pairs and
+triples that are real servers, the servers with five bugs, and the correct and odd ones, in a quarter of an hour;
+`--sweep FILE` takes what a sweep has recorded of such servers, and `--record` makes `recorded.json` from these runs.
+`--seed` draws other pairs and triples.
 """
 
 import argparse
@@ -14,10 +16,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from conformance.diagnosis.diagnose import diagnose
 from conformance.diagnosis.signatures import Signature, signatures
+from conformance.diagnosis.signatures import read as read_signatures
 from conformance.model.events import Diagnosis, Result
 from conformance.model.verdicts import Verdict
 from conformance.scenarios import catalogue
@@ -26,13 +29,15 @@ from tests.broken_servers.__main__ import NAMES
 from tests.broken_servers.all_bugs import BUGS
 from tests.broken_servers.composed import ComposedError, composed, style_of
 from tests.conformance.diagnosis.planted import causes_by_bug, planted
-from tests.conformance.signatures import read, results
+from tests.conformance.signatures import read, results, signature, text
 from tests.conformance.sweep import Judged, judge, share_memory
 
 SCENARIOS: Final = catalogue()
 SEED: Final = 2008
 TOGETHER: Final = 300
 """How many random pairs, and how many triples, are put together."""
+RECORDED: Final = Path(__file__).parent / "diagnosis/recorded.json"
+"""What real servers with several bugs have shown, as signatures without a cause."""
 _BLIND: Final = 0.3
 """A server of which more than this share of the scenarios shows nothing is not put together with others."""
 
@@ -143,10 +148,10 @@ def unknown_bugs(known: Sequence[Signature]) -> Score:
     return score
 
 
-def several_bugs(known: Sequence[Signature], count: int, times: int = TOGETHER) -> Score:
+def several_bugs(known: Sequence[Signature], count: int, times: int = TOGETHER, seed: int = SEED) -> Score:
     """Diagnose random servers with several bugs of one dialect, whose failures are put together."""
     score = Score(f"{count} bugs, failures put together, own style out")
-    chance = random.Random(SEED)
+    chance = random.Random(seed)
     rows = [row for row in known if is_whole(row) and is_clear(row)]
     rows = [row for row in rows if any(_is_twin(other, row) for other in known)]
     rows = [row for row in rows if composed(row.server).dialects[0] == DIALECTS[0]]
@@ -172,9 +177,9 @@ def _is_twin(other: Signature, row: Signature) -> bool:
 # --- Real servers ------------------------------------------------------------------------------------
 
 
-def random_servers(known: Sequence[Signature], count: int, times: int) -> Iterator[str]:
+def random_servers(known: Sequence[Signature], count: int, times: int, seed: int = SEED) -> Iterator[str]:
     """Yield the names of random servers with several bugs that go together."""
-    chance = random.Random(f"{SEED} {count}")
+    chance = random.Random(f"{seed} {count}")
     names = sorted({row.server for row in known if is_whole(row) and is_clear(row)})
     while times:
         chosen = chance.sample(names, count)
@@ -196,7 +201,28 @@ def wanted_of(name: str) -> set[str]:
     return {causes_by_bug()[bug] for bug in name.partition("@")[0].split("+")}
 
 
-def recorded(runs: Iterable[tuple[str, list[Judged]]], known: Sequence[Signature]) -> list[Score]:
+class Run(NamedTuple):
+    """What a real server has shown."""
+
+    name: str
+    results: list[Result]
+    deviations: set[str]
+
+
+def on_file() -> Iterator[Run]:
+    """Yield what `recorded.json` has of real servers."""
+    for row in read_signatures(RECORDED.read_bytes()):
+        yield Run(row.server, as_results([row]), set(row.deviations))
+
+
+def swept(runs: Iterable[tuple[str, list[Judged]]]) -> Iterator[Run]:
+    """Yield what the runs of servers show that have several bugs or none."""
+    for name, judged in runs:
+        if name not in planted().unnamed and (name not in BUGS or name in planted().several):
+            yield Run(name, results(judged), {text for run in judged for text in run.deviations})
+
+
+def real_servers(runs: Iterable[Run], known: Sequence[Signature]) -> list[Score]:
     """Diagnose real servers: those with several bugs, and correct ones."""
     scores = {
         2: Score("2 bugs in one server, both styles known"),
@@ -204,20 +230,18 @@ def recorded(runs: Iterable[tuple[str, list[Judged]]], known: Sequence[Signature
         5: Score("servers with 5 bugs, as a student writes them"),
         0: Score("correct and odd servers"),
     }
-    for name, judged in runs:
-        if name in planted().unnamed or (name in BUGS and name not in planted().several):
-            continue
+    for name, rows, deviations in runs:
         wanted = wanted_of(name)
-        deviations = {text for run in judged for text in run.deviations}
         if len(wanted) in scores:
-            scores[len(wanted)].add(name, wanted, diagnose(results(judged), deviations, known))
+            scores[len(wanted)].add(name, wanted, diagnose(rows, deviations, known))
     return [score for score in scores.values() if score.servers]
 
 
-def live(known: Sequence[Signature], times: int, jobs: int) -> Iterator[tuple[str, list[Judged]]]:
+def live(known: Sequence[Signature], times: int, jobs: int, seed: int) -> Iterator[tuple[str, list[Judged]]]:
     """Judge random servers with several bugs, and the correct ones."""
     share_memory()
-    names = [*random_servers(known, 2, times), *random_servers(known, 3, times), *planted().several]
+    names = [name for count in (2, 3) for name in random_servers(known, count, times, seed)]
+    names += planted().several
     names += [name for name in NAMES if name not in BUGS and not name.startswith("slow-")]
     with ThreadPoolExecutor(jobs) as pool:
         for name, judged in zip(names, pool.map(judge, names), strict=True):
@@ -229,19 +253,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="How good the diagnosis is.", allow_abbrev=False)
     parser.add_argument("--sweep", action="append", default=[], type=Path, help="recorded runs of further servers")
     parser.add_argument("--live", type=int, default=0, help="how many pairs and triples to judge as real servers")
+    parser.add_argument("--seed", type=int, default=SEED, help="which pairs and triples are drawn")
     parser.add_argument("--json", type=Path, help="where to append what real servers have shown")
+    parser.add_argument("--record", action="store_true", help="keep these runs of servers with bugs for the tests")
     parser.add_argument("-j", "--jobs", type=int, default=2, help="how many servers are judged at a time")
     parser.add_argument("-v", "--verbose", action="store_true", help="show each server of which something is wrong")
     asked = parser.parse_args()
     known = signatures()
-    scores = [single_bugs(known), *(several_bugs(known, count) for count in (2, 3)), unknown_bugs(known)]
+    scores = [single_bugs(known), *(several_bugs(known, count, seed=asked.seed) for count in (2, 3))]
+    scores.append(unknown_bugs(known))
     runs = list(read(asked.sweep).items())
-    for name, judged in live(known, asked.live, asked.jobs) if asked.live else ():
+    for name, judged in live(known, asked.live, asked.jobs, asked.seed) if asked.live else ():
         runs.append((name, judged))
         if asked.json:
             with asked.json.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"name": name, "run": 1, **judged[0]._asdict()}) + "\n")
-    scores += recorded(runs, known)
+    if asked.record:
+        RECORDED.write_text(text(signature(*run) for run in runs if wanted_of(run[0])), encoding="utf-8")
+    newest = {run.name: run for run in (*on_file(), *swept(runs))}
+    scores += real_servers(newest.values(), known)
     sys.stdout.write("\n".join([HEAD, *(score.row() for score in scores)]) + "\n")
     if asked.verbose:
         sys.stdout.writelines(f"\n{score.what}\n" + "".join(f"  {line}\n" for line in score.misses) for score in scores)

@@ -74,7 +74,7 @@ def results(runs: Sequence[Judged]) -> list[Result]:
 
 
 def signature(name: str, runs: Sequence[Judged]) -> Signature:
-    """Return the signature of the cause of a bug, from the runs of one server that has it."""
+    """Return the signature of the cause of a bug, from the runs of one server that has it; several have no cause."""
     bug = composed(name)
     failed, noticed, unknown, seen = {}, {}, set(), set()
     for result in results(runs):
@@ -90,7 +90,7 @@ def signature(name: str, runs: Sequence[Judged]) -> Signature:
     applicable = {row.id for row in SCENARIOS if row.applies_to(dialect)}
     planted = name.partition("@")[0]
     return Signature(
-        causes_by_bug()[planted],
+        causes_by_bug().get(planted, ""),
         planted,
         name.partition("@")[2] or style_of(bug),
         failed,

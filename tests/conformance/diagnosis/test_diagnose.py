@@ -11,6 +11,7 @@ from conformance.diagnosis.signatures import Signature, signatures
 from conformance.model.events import Diagnosis, Event, Result, RunEnd, RunStart
 from conformance.model.verdicts import Exit, Verdict
 from tests.conformance import evaluate_diagnosis
+from tests.conformance.diagnosis.planted import planted
 
 NAMES = [f"chapter.scenario-{number}" for number in range(40)]
 CAUSES = {
@@ -127,6 +128,17 @@ def test_a_similar_kind_of_failure_is_the_same_cause_in_another_style() -> None:
     assert named(results(range(8, 14), "reset")) == ["b"]
 
 
+def test_how_a_connection_ends_depends_on_the_style_so_that_one_such_failure_is_enough() -> None:
+    one, other = signature("a", [0], "closed"), signature("b", [1], "closed")
+    assert named(results([0], "gone"), one, other) == ["a"]
+
+
+def test_a_cause_of_which_every_failure_is_another_wrong_reply_is_not_named() -> None:
+    assert named(results(range(10), "body")) == []
+    rows = [*results(range(10))[:5], *results(range(10), "body")[5:]]
+    assert named(rows) == ["a"], "some are as predicted"
+
+
 def test_the_code_of_a_wrong_status_tells_causes_apart() -> None:
     rows = [
         Result(row.scenario, row.requirement, row.level, row.verdict, kind=row.kind, got="202 FILE NOT FOUND")
@@ -151,6 +163,27 @@ def test_a_choice_counts_a_little() -> None:
     rows[30:32] = [Result(name, "HFTP-1.1", "CHOICE", Verdict.INFO, kind="status") for name in NAMES[30:32]]
     assert named(rows, A, other) == ["c"]
     assert named(results(range(10)), A, other) == ["a"]
+
+
+def test_a_cause_that_would_show_in_choices_as_well_is_not_named_if_it_does_not() -> None:
+    noticed = {NAMES[30]: "body", NAMES[31]: "body"}
+    wrong = Signature("a", "bug-a", "threads", dict.fromkeys(NAMES[:2], "body"), noticed)
+    rows = [*results([0])[:1], *results([1], "body")[1:]]
+    assert named(rows, wrong) == []
+    rows[30:32] = [Result(name, "HFTP-1.1", "CHOICE", Verdict.INFO, kind="body") for name in NAMES[30:32]]
+    assert named(rows, wrong) == ["a"]
+
+
+def test_a_deviation_in_the_same_words_counts_more_than_a_common_mistake() -> None:
+    causes = CAUSES | {"c": RootCause("c", "Often made", "style", "Why.", "How.", common=True)}
+    texts = [
+        '"again" follows the status line of 100 and 200',
+        "an empty line follows the status line of 100 and 200",
+    ]
+    one, other = (signature(name, [0], deviations=frozenset({text})) for name, text in zip("ac", texts, strict=True))
+    for text, expected in zip(texts, "ac", strict=True):
+        found = diagnose(results([0]), [text], (one, other), causes)
+        assert [cause.id for cause in found.causes] == [expected]
 
 
 # --- With the suite's own signatures -----------------------------------------------------------------
@@ -178,6 +211,23 @@ def test_several_bugs_are_recognised_together(count: int) -> None:
     score = evaluate_diagnosis.several_bugs(signatures(), count, times=50)
     assert score.right >= 0.9 * score.wanted, score.misses
     assert score.right >= 0.85 * score.named, score.misses
+
+
+@pytest.mark.once
+def test_real_servers_with_several_bugs_are_recognised() -> None:
+    scores = evaluate_diagnosis.real_servers(evaluate_diagnosis.on_file(), signatures())
+    assert len(scores) == 3
+    for score in scores:
+        assert score.right >= 0.9 * score.wanted, score.misses
+        assert score.right >= 0.85 * score.named, score.misses
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", planted().several)
+def test_a_server_with_five_bugs_has_these_causes_and_no_others(name: str) -> None:
+    run = next(run for run in evaluate_diagnosis.on_file() if run.name == name)
+    found = diagnose(run.results, run.deviations)
+    assert {cause.id for cause in found.causes} == set(planted().several[name])
 
 
 # --- In a stream of events ---------------------------------------------------------------------------
