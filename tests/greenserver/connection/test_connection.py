@@ -409,6 +409,31 @@ def test_a_drain_during_a_reply_finishes_that_reply_only(make_connection: MakeCo
     assert b"".join(parts) + client.rest() == OK + LARGE
 
 
+def test_a_drain_while_a_short_reply_is_sent_ends_the_connection_after_it(make_connection: MakeConnection) -> None:
+    states = []
+    received = bytearray()
+
+    def wait(_sock: socket.socket, wait: Wait) -> object:
+        states.append(connection.state)
+        if wait.events == WRITE:
+            connection.config.group.drain()
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    received.extend(receive_now(client, 1 << 20))
+        elif connection.state is State.CLOSING:
+            client.socket.close()
+        return READY if len(states) < 10 else LATE
+
+    connection, client = make_connection(wait=wait)
+    with contextlib.suppress(BlockingIOError):  # no reply fits in
+        while True:
+            connection.socket.send(b"filling" * 1000)
+    client.send(b"get_metadata one\r\n")
+    connection.handle()
+    assert states == [State.IDLE, State.BUSY, State.CLOSING]
+    assert received.endswith(b"filling")
+
+
 def _drain_and_receive(client: Client, connection: Connection, wait: Wait, parts: list[bytes]) -> bool:
     """Drain the connection, and receive what it has sent so far."""
     if wait.events == WRITE:
