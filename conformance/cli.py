@@ -62,6 +62,7 @@ commands.modules = {
     "class": "conformance.cli_class:class_",
     "compare": "conformance.cli_runs:compare_",
     "deploy": "conformance.cli_deploy:deploy",
+    "explore": "conformance.cli_explore:explore",
     "grade": "conformance.cli_grade:grade",
     "verify": "conformance.cli_runs:verify",
     "watch": "conformance.cli_watch:watch",

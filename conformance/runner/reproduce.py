@@ -13,7 +13,7 @@ PRINTF_BYTES = 400
 """Maximum length of bytes to put into a command line."""
 REPLY_BYTES = 4096
 """Maximum length of a reply that is worth to see in a terminal."""
-_ID: Final = "ID"
+ID: Final = "ID"
 _HARMLESS: Final = frozenset({"connected", "sent", "received", "end", "reset by server", "silence"})
 """What may happen on a connection that nc makes in the same way."""
 
@@ -22,10 +22,11 @@ class Reproduction:
     """Makes the command lines of one run, whose server is, or first was, at an address.
 
     `keeps_files`: the files are still served when the user reads this; `keeps_server`: so is the address. `entering` is
-    a command that runs nc in the server's network.
+    a command that runs nc in the server's network. `command` is what shows a scenario, `ID`, again, if that is not
+    `conformance try`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (two calls)
         self,
         options: Options,
         address: Address,
@@ -33,8 +34,9 @@ class Reproduction:
         keeps_files: bool,
         keeps_server: bool = False,
         entering: str = "",
+        command: str = "",
     ) -> None:
-        self._command = options.command("try", _ID)
+        self._command = command or options.command("try", ID)
         # The port of --serve changes.
         host = address.nc_words if options.address or keeps_server else f"{address.host} $PORT"
         self._nc = "" if options.proxy else f"{entering} nc {host}".strip()
@@ -43,7 +45,7 @@ class Reproduction:
     def command_lines(self, outcome: Outcome) -> list[str]:
         """Return the command lines, the shortest last."""
         line = self.nc_line(outcome)
-        return [self._command.replace(_ID, outcome.scenario.id, 1), *([line] if line else [])]
+        return [self._command.replace(ID, outcome.scenario.id, 1), *([line] if line else [])]
 
     def nc_line(self, outcome: Outcome) -> str:
         """Return the line with nc; empty if it might not show the failure.

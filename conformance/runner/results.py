@@ -26,10 +26,11 @@ _FIT: Final = frozenset({Verdict.PASS, Verdict.INFO, Verdict.WARN, Verdict.FLAKY
 class Results:
     """The results by scenario id; every event of the run goes from here to `sink`.
 
-    Raises SelectionError for an invalid baseline.
+    `command` is as in `Reproduction`. Raises SelectionError for an invalid baseline.
     """
 
-    def __init__(self, options: Options, sink: Sink) -> None:
+    def __init__(self, options: Options, sink: Sink, command: str = "") -> None:
+        self._command = command
         self._options = options
         self._sink = sink
         self._rows: dict[str, Result] = {}
@@ -64,7 +65,9 @@ class Results:
         """Emit the start of the run, against a server at an address."""
         self._dialect = start.dialect
         self._deviations = start.deviations
-        self._reproduction = Reproduction(self._options, address, keeps_files=start.fixtures != LocalFixtures.kind)
+        self._reproduction = Reproduction(
+            self._options, address, keeps_files=start.fixtures != LocalFixtures.kind, command=self._command
+        )
         self._sink(start)
 
     def begin_scenario(self, scenario: Scenario) -> None:

@@ -14,12 +14,15 @@ from tests.broken_servers.all_bugs import BUGS, STYLES
 from tests.broken_servers.commands import DIALECTS, Commands
 from tests.broken_servers.composed import composed
 from tests.broken_servers.odd_servers import ODD
+from tests.broken_servers.rare_bugs import RARE
 
 
 def prepare(name: str, directory: Path, dialect: str) -> tuple[Callable[[str, int], socket.socket], running.Serve]:
     """Return how a server listens and serves."""
     if name in ODD:
         server = ODD[name].factory(directory, dialect)
+    elif name in RARE:
+        server = RARE[name].server(directory, dialect)
     elif name.startswith("correct-"):
         server = STYLES[name.removeprefix("correct-")](Commands(directory, dialect))
     else:
@@ -31,15 +34,15 @@ def first_dialect(name: str) -> str:
     """Return what a server speaks unless it is told otherwise."""
     if name in ODD:
         return ODD[name].dialects[0]
-    return DIALECTS[0] if name.startswith("correct-") else composed(name).dialects[0]
+    return DIALECTS[0] if name.startswith("correct-") or name in RARE else composed(name).dialects[0]
 
 
 NAMES = (
-    {name: bug.sentence for name, bug in BUGS.items()}
+    {name: bug.sentence for name, bug in (BUGS | RARE).items()}
     | {name: f"Nothing, but it is odd: {odd.sentence}" for name, odd in ODD.items()}
     | {f"correct-{name}": "Nothing: this style has no bug." for name in STYLES}
 )
-assert len(NAMES) == len(BUGS) + len(ODD) + len(STYLES), "a name is there twice"
+assert len(NAMES) == len(BUGS) + len(RARE) + len(ODD) + len(STYLES), "a name is there twice"
 
 
 def main(arguments: list[str]) -> int:

@@ -1,0 +1,83 @@
+"""`conformance explore`: make up conversations, and have the model of the protocol judge them."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from conformance.cli_language import Command
+from conformance.cli_options import check_target, detail_options, ended_by_signals, run_options
+from conformance.config import Options
+from conformance.language import Message
+from conformance.model.activity import Activity
+from conformance.reports.sinks import reports
+from conformance.runner.results import unstarted
+from conformance.scenarios import catalogue
+from conformance.target.environment import Environment
+from conformance.target.managed_server import ServerStartError
+
+SECONDS: Final = 60.0
+_MOST_SECONDS: Final = 86_400
+_MISSING: Final = Message("explore needs Hypothesis: pip install 'greenserver[explore]'")
+
+
+def _is_missing(error: ImportError) -> bool:
+    """Return whether it is Hypothesis that cannot be imported."""
+    return (error.name or "").partition(".")[0] == "hypothesis"
+
+
+@click.command(cls=Command)
+@click.argument("address", metavar="[HOST:PORT]", default="")
+@run_options(selects=False)
+@click.option(
+    "--seconds", default=SECONDS, type=click.FloatRange(0.5, _MOST_SECONDS), metavar="N", help="Explore so long."
+)
+@click.option("--save", default="", metavar="FILE.py", help="Write what is found into a file of scenarios.")
+@click.option(
+    "--fail-on",
+    "fail_on",
+    default="must",
+    type=click.Choice(("must", "should")),
+    help="The lowest level that fails the run: must, or should (then warnings fail, too).",
+)
+@detail_options
+@click.option("--ndjson", type=click.Path(dir_okay=False), metavar="FILE", help="Write this report.")
+@click.option("--junit", type=click.Path(dir_okay=False), metavar="FILE", help="Write this report.")
+@click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write this report.")
+def explore(  # noqa: PLR0913  (the options of the command)
+    *,
+    seconds: float,
+    save: str,
+    verbose: bool,
+    shows_all: bool,
+    ndjson: str | None,
+    junit: str | None,
+    html: str | None,
+    **given: Any,  # noqa: ANN401  (fields of Options)
+) -> int:
+    """Make up conversations for a while, and report those whose replies the model of the protocol does not allow.
+
+    What is found is shrunk to the smallest conversation that shows it, and confirmed on a server that was started anew.
+    The exit status is that of a run.
+    """
+    try:
+        from conformance.explorer.explore import Explore  # noqa: PLC0415  (Hypothesis is an extra)
+    except ImportError as error:
+        if not _is_missing(error):
+            raise
+        raise click.ClickException(_MISSING) from error
+    options = Options(**given)
+    check_target(options)
+    if save and not Path(save).absolute().parent.is_dir():
+        message = Message("--save {file}: there is no such folder", file=save)
+        raise click.UsageError(message)
+    activity, written = Activity(), {"junit": junit, "html": html}
+    details = {"is_verbose": verbose, "shows_all": shows_all}
+    with reports(ndjson, written, **details, activity=activity) as sink, ended_by_signals():
+        try:
+            with Environment(options, activity=activity) as environment:
+                return Explore(options, catalogue(options.scenarios), sink, seconds, save).run(environment).exit
+        except ServerStartError as error:
+            for event in unstarted(options, str(error), error.output):
+                sink.write(event)
+            raise

@@ -1,0 +1,1 @@
+"""What a server may answer: a nondeterministic model of the protocol, a second reading of the specification."""

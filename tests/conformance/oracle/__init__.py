@@ -1,0 +1,1 @@
+"""Tests of the model: what a server may answer."""
