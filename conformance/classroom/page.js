@@ -109,7 +109,7 @@
     }
     const sorted = (name, text) => make("th", { scope: "col", "data-sort": name, class: name === "name" ? "name" : "" }, make("button", { type: "button", onclick: () => sortBy(name) }, text));
     find("matrix").tHead.append(
-      make("tr", {}, make("th", { class: "name blank" }), make("th", { colspan: 6, class: "blank" }), ...chapters.map(([name, count]) => make("th", { colspan: count, scope: "colgroup", title: name }, name))),
+      make("tr", {}, make("td", { class: "name blank" }), make("td", { colspan: 6, class: "blank" }), ...chapters.map(([name, count]) => make("th", { colspan: count, scope: "colgroup", title: name }, name))),
       make("tr", {}, sorted("name", say("server")), sorted("outcome", say("outcome")), sorted("grade", `${say("grade")}${servers.length ? ` /${servers[0].of}` : ""}`),
         sorted("must", "MUST"), sorted("should", "SHOULD"), sorted("causes", say("causes")), sorted("print", say("choices")),
         ...data.rules.map((rule, count) => make("th", { scope: "col", "data-sort": String(count), class: `rule ${rule.level.toLowerCase()}`, title: `${rule.id} ${rule.level}: ${rule.text}` },

