@@ -22,7 +22,7 @@ from conformance.model.activity import Activity
 from conformance.model.events import RunEnd
 from conformance.model.verdicts import Exit
 from conformance.printable import printable, printable_lines
-from conformance.reports.files import ReportFile
+from conformance.reports.files import FilledDiskError, ReportError, ReportFile
 from conformance.reports.sinks import WRITTEN, rendered, reports
 from conformance.runner.results import unstarted
 from conformance.runner.runner import SMOKE_TEST, Runner
@@ -97,12 +97,18 @@ def run(
     activity, written = Activity(), {"junit": junit, "html": html}
     details = {"is_verbose": verbose, "shows_all": shows_all}
     with reports(ndjson, written, **details, activity=activity) as sink, ended_by_signals():
+        environment = Environment(options, activity=activity)
         try:
             with (  # the server starts while the catalogue is loaded
-                Environment(options, activity=activity) as environment,
+                environment,
                 Runner(options, catalogue(options.scenarios, options.catalogue), sink, environment) as runner,
             ):
                 return runner.run().exit
+        except ReportError as error:
+            if error.is_full and environment.findings.filled:
+                message = Message("{error}; {reason}", error=error, reason=environment.findings.filled)
+                raise FilledDiskError(message) from error
+            raise
         except ServerStartError as error:
             for event in unstarted(options, str(error), error.output):
                 sink.write(event)

@@ -25,7 +25,7 @@ from conformance.client.address import parse_address
 from conformance.config import Options
 from conformance.grading.assessment import Assessment, assess
 from conformance.grading.points import PointsMap, read_points
-from conformance.language import gettext, ngettext
+from conformance.language import gettext, ngettext, translated
 from conformance.model.verdicts import Exit
 from conformance.printable import printable
 from conformance.runner.selection import check_patterns
@@ -186,8 +186,7 @@ def _without_sandbox(clients: int) -> str:
     """Return why servers are not confined, if this machine allows no sandbox; empty if it does."""
     try:
         with tempfile.TemporaryDirectory() as folder:
-            choose(AUTO, folder, "", limits_for(clients))
-            reason = why_python_cannot_run(folder)
+            reason = why_python_cannot_run(choose(AUTO, folder, "", limits_for(clients)))
     except SandboxError as error:
         reason = str(error)
     return gettext("the servers run without a sandbox: {reason}", reason=reason) if reason else ""
@@ -201,7 +200,7 @@ def _judge(runs: list[TargetRun], jobs: int, introduction: list[str], done: Call
 
     console = Console(highlight=False)
     for line in introduction:
-        console.print(printable(line), markup=False, soft_wrap=True)
+        console.print(printable(translated(line)), markup=False, soft_wrap=True)
     stop = threading.Event()
     try:
         with LiveTable(console, runs) as table, contextlib.closing(judge_all(in_groups(runs), jobs, stop)) as judged:

@@ -15,7 +15,7 @@ from conformance.fixtures.disk import FULL
 from conformance.language import Message, translated
 from conformance.model.verdicts import Exit
 from conformance.printable import printable
-from conformance.reports.files import ReportError, drop_output
+from conformance.reports.files import FilledDiskError, ReportError, drop_output
 from conformance.runner.play import fault
 
 _HELP: Final = getattr(click.exceptions, "NoArgsIsHelpError", ())  # click 8.2 or later; older ones exit themselves
@@ -83,7 +83,7 @@ def ended(command: Callable[[], object]) -> NoReturn:
             raise
         drop_output()
         _complain(_explained(error))
-        sys.exit(Exit.SUITE_FAULT)
+        sys.exit(Exit.NOT_CONFORMANT if isinstance(error, FilledDiskError) else Exit.SUITE_FAULT)
     sys.exit(status if isinstance(status, int) else Exit.CONFORMANT)
 
 

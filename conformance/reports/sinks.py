@@ -51,10 +51,11 @@ class Reports:
 
     def write(self, event: Event) -> None:
         """Write an event into the files only; raise ReportError."""
-        if self._ndjson is not None:
-            self._ndjson.append(self._chain.link(line(event)) + "\n")
         if self._written:
             self._events.append(event)
+        self._is_over = False
+        if self._ndjson is not None:
+            self._ndjson.append(self._chain.link(line(event)) + "\n")
         self._is_over = isinstance(event, RunEnd)
         if self._is_over:
             self._write_whole()
@@ -120,8 +121,11 @@ def reports(
         sink.open_terminal()
         try:
             yield sink
-        finally:
-            sink.finish()
+        except BaseException:
+            with contextlib.suppress(ReportError):
+                sink.finish()
+            raise
+        sink.finish()
 
 
 def rendered(name: str, events: Sequence[Event]) -> str:

@@ -73,7 +73,9 @@ class Environment:
         if not options.is_sandboxed:
             return None
         if options.proxy or (address is not None and not is_loopback(address)):
-            message = "--sandbox needs a server at 127.0.0.1 or [::1], without --proxy: it has a network of its own"
+            message = Message(
+                "--sandbox needs a server at 127.0.0.1 or [::1], without --proxy: it has a network of its own"
+            )
             raise SandboxError(message)
         limits = limits_for(options.clients)
         return choose(options.sandbox, str(Path(options.cwd).absolute()), served, limits, options.sandbox_read)

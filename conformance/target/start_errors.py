@@ -1,7 +1,9 @@
 """Explain what a server printed that did not start: a table of error messages, with what to do about each."""
 
+import os
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -71,6 +73,20 @@ def _not_executable(failed: "FailedStart", match: "re.Match[str]") -> Message:
         return Message("cannot run {file}: it is a directory", file=file)
     return Message(
         "cannot run {file}: it is not executable: chmod +x {file}, or name its interpreter in the command", file=file
+    )
+
+
+def _not_for_user(failed: "FailedStart", match: "re.Match[str]") -> Message:
+    """Explain that the user of a sandbox, whom a suite of root takes, may not run what root may."""
+    file = match["file"].strip()
+    path = failed.directory / (shutil.which(file) or file)
+    if path.is_dir() or not os.access(path, os.X_OK):  # nobody may
+        return _not_executable(failed, match)
+    return Message(
+        "cannot run {file} as user {user}, whom the sandbox takes because the suite runs as root: let all users read"
+        " and run it and the directories above it, give a program that they may run, or run the suite as another user",
+        file=file,
+        user=match["user"],
     )
 
 
@@ -211,6 +227,7 @@ START_ERRORS: Final = (
         r"could not find `Cargo.toml`|go.mod file not found", _fixed(Message("--cwd names no directory of a project"))
     ),
     # A program or script cannot be executed.
+    _row(r"^cannot run (?P<file>.+) as user (?P<user>\d+): Permission denied$", _not_for_user, is_quoted=False),
     _row(r"^cannot run (?P<file>.+): Permission denied$", _not_executable, is_quoted=False),
     _row(rf"{_SH}(?P<file>[^:]+): Permission denied$", _not_executable),
     _row(rf"failed to (?:run|execute)(?: command)? {_QUOTED}: Permission denied", _not_executable),

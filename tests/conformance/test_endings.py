@@ -143,6 +143,29 @@ def test_disk_filled_by_the_server_is_a_failure(tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
+@pytest.mark.parametrize("where", ["its own", "given"])
+def test_reports_on_a_disk_that_the_server_filled_are_valid_as_far_as_they_go(where: str, tmp_path: Path) -> None:
+    disk, kept = tmp_path / "disk", tmp_path / "kept"
+    filling = f"{INTERPRETER} -m tests.broken_servers.hostile fill-directory-at-listing -p {{port}} -d {{dir}}"
+    fixtures = ["--fixtures", f"{disk}/served"] if where == "given" else []
+    words = ["run", "--serve", filling, *fixtures, "--size", "64K", "-j", "1", "-t", "listings", *files(disk)]
+    script = f"""
+echo an old report > {disk}/run.html
+TMPDIR={disk} HFTP_VICTIM=. {shlex.quote(sys.executable)} -m conformance {shlex.join(words)}
+echo $? > {tmp_path}/status
+mkdir {kept}
+cp {disk}/run.* {kept}
+"""
+    done = on_small_disk(disk, 3000, script)
+    assert (tmp_path / "status").read_text("ascii") == "1\n", done.stdout + done.stderr
+    assert re.search(
+        r"cannot write .*: No space left on device; .*: the disk is full, and \d+ KiB that", one_line(done)
+    )
+    assert events(kept / "run.ndjson")[0]["type"] == "run-start"
+    assert ET.parse(kept / "run.junit").getroot().tag == "testsuites"
+    assert (kept / "run.html").read_text("utf-8").endswith("</html>")
+
+
 def test_full_disk_keeps_the_old_report(tmp_path: Path) -> None:
     reports, command = tmp_path / "disk", shlex.join(["run", *SERVE, "-t", "framing", *files(tmp_path / "disk")])
     script = f"""

@@ -1,6 +1,8 @@
 """A run with --sandbox ends well whatever the server tries, says what was in force, and judges honest servers alike."""
 
 import json
+import os
+import re
 import shlex
 import shutil
 import signal
@@ -13,13 +15,17 @@ from typing import NamedTuple
 
 import pytest
 
+from conformance import language
 from conformance.config import Options
+from conformance.language import translated
 from conformance.model.events import Event, Result, RunEnd, RunStart
 from conformance.runner.runner import Runner
 from conformance.scenarios import catalogue
+from conformance.target.failed_start import ServerStartError
 from conformance.target.sandbox.confined_guard import LANDLOCK, NAMESPACES
 from conformance.target.sandbox.limits import limits_for
-from conformance.target.sandbox.sandbox import SandboxError, choose, why_python_cannot_run
+from conformance.target.sandbox.notes import note
+from conformance.target.sandbox.sandbox import AUTO, Sandbox, SandboxError, choose, why_python_cannot_run
 from tests.broken_servers.hostile.intruders import LIMITED
 from tests.broken_servers.hostile.victim import Victim
 from tests.conformance.test_cli import CORRECT, conformance
@@ -59,10 +65,9 @@ class Run(NamedTuple):
 def obstacle(mode: str) -> str:
     """Return why there is no sandbox of a kind on this machine; empty if there is one."""
     try:
-        choose(mode, str(ROOT), "", limits_for(10))
+        return why_python_cannot_run(choose(mode, str(ROOT), "", limits_for(10)))
     except SandboxError as error:
         return str(error)
-    return why_python_cannot_run("/")
 
 
 def judge(words: list[str], mode: str, *select: str) -> Run:
@@ -105,6 +110,32 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only a suite of root runs the server as another user")
+def test_program_that_only_root_may_run_is_told_of(tmp_path: Path) -> None:
+    needs(NAMESPACES)
+    program = tmp_path / "python"
+    shutil.copyfile(os.path.realpath(sys.executable), program)
+    program.chmod(0o700)
+    with pytest.raises(
+        ServerStartError, match=r"/python as user \d+, whom the sandbox takes because .* as root: let all"
+    ):
+        judge([str(program), *HONEST["textbook"].split()], AUTO)
+
+
+def test_notes_and_what_was_in_force_are_translated() -> None:
+    in_force = str(Sandbox(NAMESPACES, str(ROOT), "", limits_for(10), has_folder_changes=True))
+    told = note("too-much-memory", 2048)
+    assert told == "the server used more than 2048 MiB of memory, and was ended"
+    language.use("es")
+    try:
+        assert translated(told) == "el servidor usó más de 2048 MiB de memoria, y se lo terminó"
+        words = translated(in_force)
+    finally:
+        language.use(language.ENGLISH)
+    assert "del disco" in words
+    assert not re.search(r"\b(the|its|and|at most|of)\b", words)
 
 
 @pytest.mark.parametrize("name", HONEST)

@@ -103,6 +103,7 @@ class _Confined:
 
     def _become_server(self) -> int:
         request, command = self._request, self._request["command"]
+        is_other = request["user"] != os.geteuid()
         os.close(request["telling"])
         try:
             _limit(request["limits"], others=threads_of_user() if request["mode"] == LANDLOCK else 0)
@@ -111,7 +112,8 @@ class _Confined:
                 landlock.confine(request["readable"], request["devices"], request["port"])
             os.execvp(command[0], command)  # noqa: S606  (the user's own command, split into words)
         except OSError as error:
-            sys.stderr.write(f"cannot run {command[0]}: {error.strerror or error}\n")
+            other = f" as user {request['user']}" if is_other and isinstance(error, PermissionError) else ""
+            sys.stderr.write(f"cannot run {command[0]}{other}: {error.strerror or error}\n")
             sys.stderr.flush()
         return _CANNOT_RUN
 

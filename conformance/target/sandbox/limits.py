@@ -4,6 +4,8 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from conformance.language import Message
+
 _MIB: Final = 1 << 20
 _MEMORY_BYTES: Final = 2 << 30
 _PROCESSES: Final = 512
@@ -33,10 +35,14 @@ class Limits:
         """Return the limits by their names."""
         return asdict(self)
 
-    def __str__(self) -> str:
-        return (
-            f"at most {self.memory_bytes // _MIB} MiB of memory, {self.processes} processes and threads, and "
-            f"{self.open_files} open files and {self.cpu_seconds} s of processor time each"
+    def __str__(self) -> Message:
+        return Message(
+            "at most {memory} MiB of memory, {processes} processes and threads, and {files} open files and {seconds} s"
+            " of processor time each",
+            memory=self.memory_bytes // _MIB,
+            processes=self.processes,
+            files=self.open_files,
+            seconds=self.cpu_seconds,
         )
 
 

@@ -7,19 +7,21 @@ import select
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from conformance.client.network_namespace import NetworkNamespace, OpenSocket
-from conformance.language import Message
+from conformance.language import Message, joined
 from conformance.target.failed_start import ServerStartError
 from conformance.target.launcher import GuardedProcess
 from conformance.target.sandbox import landlock
 from conformance.target.sandbox.confined_guard import LANDLOCK, NAMESPACES
 from conformance.target.sandbox.limits import Limits
 from conformance.target.sandbox.namespaces import server_user
+from conformance.target.sandbox.notes import note
 from conformance.target.sandbox.visible_paths import DEVICES, is_below, needed_paths, visible_paths
 
 OFF: Final = "off"
@@ -95,25 +97,39 @@ class Sandbox:
         """Start a guard that runs a command in the sandbox; raise OSError."""
         return ConfinedProcess(self, words, suite, output, port)
 
-    def __str__(self) -> str:
+    def __str__(self) -> Message:
         """Return which protections are in force, for a report."""
         if self.mode == LANDLOCK:
             version = landlock.version()
             network = (
-                "it listens on its port only, and connects nowhere by TCP"
+                Message("it listens on its port only, and connects nowhere by TCP")
                 if version >= landlock.NETWORK_VERSION
-                else "it may use any network"
+                else Message("it may use any network")
             )
-            signals = f"it {'cannot' if version >= landlock.SCOPE_VERSION else 'can'} signal the user's other programs"
-            return (
-                f"Landlock {version}: it reads its folder, the served files and programs, and writes nowhere; "
-                f"{network}; {signals}; {self.limits}"
+            signals = (
+                Message("it cannot signal the user's other programs")
+                if version >= landlock.SCOPE_VERSION
+                else Message("it can signal the user's other programs")
             )
-        changes = "changes to its folder stay in memory" if self.has_folder_changes else "its folder is read-only"
-        return (
-            f"namespaces: it sees its folder, the served files and programs, and nothing else of the disk; {changes}; "
-            f"network and processes of its own{'' if self.has_proc else ' (without /proc)'}; "
-            f"at most {self.limits.written_bytes >> 20} MiB of files; {self.limits}"
+            return Message(
+                "Landlock {version}: it reads its folder, the served files and programs, and writes nowhere; {network};"
+                " {signals}; {limits}",
+                version=version,
+                network=network,
+                signals=signals,
+                limits=str(self.limits),
+            )
+        return Message(
+            "namespaces: it sees its folder, the served files and programs, and nothing else of the disk; {changes};"
+            " {processes}; at most {written} MiB of files; {limits}",
+            changes=Message("changes to its folder stay in memory")
+            if self.has_folder_changes
+            else Message("its folder is read-only"),
+            processes=Message("network and processes of its own")
+            if self.has_proc
+            else Message("network and processes of its own (without /proc)"),
+            written=self.limits.written_bytes >> 20,
+            limits=str(self.limits),
         )
 
 
@@ -197,7 +213,8 @@ class ConfinedProcess(GuardedProcess):
             with contextlib.suppress(ValueError):
                 fact = json.loads(line)
                 if "note" in fact:
-                    self.notes += [fact["note"]] if fact["note"] not in self.notes else []
+                    said = note(fact["note"], fact["most"])
+                    self.notes += [said] if said not in self.notes else []
                 else:
                     self._facts |= fact
         return bool(data)
@@ -225,29 +242,39 @@ def choose(mode: str, folder: str, served: str, limits: Limits, readable: tuple[
         if not reason:
             _check_rights(sandbox)
             return sandbox
-        reasons.append(f"{kind}: {reason}")
+        reasons.append(joined(": ", (kind, reason)))
     message = Message(
         "--sandbox {mode} is not possible here ({reasons}); see `conformance run --help`, or run the suite without"
         " --sandbox in a virtual machine or a container",
         mode=mode,
-        reasons="; ".join(reasons),
+        reasons=joined("; ", reasons),
     )
     raise SandboxError(message)
 
 
-def why_python_cannot_run(folder: str) -> str:
-    """Return why the user of a server in a folder cannot run this interpreter; empty if it can."""
-    user, group = server_user(folder)
-    if user == os.geteuid():
+def why_python_cannot_run(sandbox: Sandbox | None) -> str:
+    """Return why the user of a server in a sandbox cannot run this interpreter; empty if it can."""
+    if sandbox is None or sandbox.mode == LANDLOCK:
         return ""
-    command = (sys.executable, "-c", "")
-    try:
-        done = subprocess.run(  # noqa: S603  (this interpreter)
-            command, user=user, group=group, extra_groups=(), cwd="/", capture_output=True, check=False
-        )
-    except OSError as error:
-        return f"user {user} cannot run {sys.executable}: {error.strerror}"
-    return f"user {user} cannot run {sys.executable}" if done.returncode else ""
+    suite, pipe = os.pipe()
+    with tempfile.TemporaryFile() as output:
+        try:
+            process = sandbox.launch((sys.executable, "-c", ""), suite, output.fileno(), 0)
+            os.close(suite)
+            suite = -1
+            status = process.wait(_SECONDS)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return Message("{file} does not run: {error}", file=sys.executable, error=error)
+        finally:
+            os.close(pipe)
+            if suite >= 0:
+                os.close(suite)
+        output.seek(0)
+        said = output.read(_MOST_BYTES).decode("utf-8", "replace").strip().rpartition("\n")[2]
+    user, _ = server_user(sandbox.folder)
+    if not status:
+        return ""
+    return Message("user {user} cannot run {file}: {strerror}", user=user, file=sys.executable, strerror=said)
 
 
 def _check_folder(folder: str) -> None:
@@ -278,7 +305,8 @@ def _check_rights(sandbox: Sandbox) -> None:
 def _try(sandbox: Sandbox) -> str:
     """Build a sandbox without a server in it, and note what it has; return why that fails, or nothing."""
     if sandbox.mode == LANDLOCK:
-        return "" if landlock.version() else "the kernel has no Landlock (Linux 5.13), or it is switched off"
+        missing = Message("the kernel has no Landlock (Linux 5.13), or it is switched off")
+        return "" if landlock.version() else missing
     suite, pipe = os.pipe()
     try:
         with open(os.devnull, "wb") as null:
@@ -294,4 +322,4 @@ def _try(sandbox: Sandbox) -> str:
         process.wait()
     sandbox.has_folder_changes = bool(facts.get("folder-writable"))
     sandbox.has_proc = bool(facts.get("proc"))
-    return "" if facts.get("begun") else str(facts.get("failed", "the sandbox does not start"))
+    return "" if facts.get("begun") else str(facts.get("failed") or Message("the sandbox does not start"))

@@ -65,28 +65,28 @@ class Usage:
         resident = sum(map(_resident_bytes, processes))
         may, most = self._limits["processes"], self._limits["memory_bytes"]
         if threads > may + _OURS:
-            self._tell(f"the server had more than {may} processes and threads, and was ended")
+            self._tell("too-many-processes", may)
         elif threads >= _NEARLY * may:
-            self._tell(f"the server had {may} processes and threads, which is all that it may")
+            self._tell("most-processes", may)
         if self._has_own_files and _is_full(f"{root}/dev/shm"):  # noqa: S108  (of the sandbox)
-            size = self._limits["written_bytes"] // _MIB
-            self._tell(f"the server wrote {size} MiB of files, which is all that it may")
+            self._tell("most-written", self._limits["written_bytes"] // _MIB)
         has_too_much = resident > most and _proportional(processes) > most
         if has_too_much:
-            self._tell(f"the server used more than {most // _MIB} MiB of memory, and was ended")
+            self._tell("too-much-memory", most // _MIB)
         return has_too_much or threads > may + _OURS
 
     def end(self, status: int) -> None:
         """Tell whether the kernel has ended the server because of a limit."""
         if status == -_SIGXCPU & 0xFF:
-            self._tell(f"the server used {self._limits['cpu_seconds']} s of processor time, and was ended")
+            self._tell("too-much-time", self._limits["cpu_seconds"])
         elif status == -_SIGXFSZ & 0xFF:
-            self._tell(f"the server was ended when a file of it reached {self._limits['written_bytes'] // _MIB} MiB")
+            self._tell("too-large-file", self._limits["written_bytes"] // _MIB)
 
-    def _tell(self, note: str) -> None:
+    def _tell(self, note: str, most: int) -> None:
+        """Tell once that a limit is reached; `notes` has the words."""
         if note not in self._said:
             self._said.add(note)
-            self._say({"note": note})
+            self._say({"note": note, "most": most})
 
 
 def _processes_in(directory: str) -> "list[str]":

@@ -189,6 +189,8 @@ RECORDED = [
     ),
     ("cannot run ./x: No such file or directory", "cannot run ./x: it does not exist"),
     ("cannot run ./x: Permission denied", "cannot run ./x: it is not executable"),
+    ("cannot run ./x as user 65534: Permission denied", "./x: it is not executable"),
+    ("cannot run /bin/sh as user 65534: Permission denied", "cannot run /bin/sh as user 65534, whom the sandbox takes"),
     ("cannot run ./x: Exec format error", "cannot run ./x: it is neither a program"),
     ("sh: 1: ./x: not found", "cannot run ./x: it does not exist"),
     ("stdbuf: failed to run command \u2018./x\u2019: No such file or directory", "cannot run ./x: it does not exist"),

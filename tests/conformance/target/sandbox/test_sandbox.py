@@ -34,7 +34,7 @@ def confined(mode: str, folder: Path, served: Path, limits: Limits = LIMITS, rea
         found = choose(mode, str(folder), str(served), limits, readable)
     except SandboxError as error:
         pytest.skip(str(error))
-    if reason := why_python_cannot_run(str(folder)):
+    if reason := why_python_cannot_run(found):
         pytest.skip(reason)
     assert found is not None
     return found
