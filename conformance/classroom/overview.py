@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from conformance.diagnosis.root_causes import SEVERITIES
+from conformance.diagnosis.causes_reader import SEVERITIES
 from conformance.grading.assessment import Assessment
 from conformance.language import gettext, ngettext, translated
 from conformance.model.events import DiagnosedCause

@@ -1,1 +1,1 @@
-"""Likely causes of failures, by chapter, and the control requests that distinguish them."""
+"""What is wrong in a server: `diagnose` finds root causes, those of `causes.toml`; the rest has likely causes."""

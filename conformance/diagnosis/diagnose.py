@@ -12,9 +12,9 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Final
 
+from conformance.diagnosis.causes_reader import SEVERITIES, RootCause, root_causes
 from conformance.diagnosis.examples import best_example
 from conformance.diagnosis.fit import COST, Fit, Observations, fit_of
-from conformance.diagnosis.root_causes import SEVERITIES, RootCause, root_causes
 from conformance.diagnosis.signatures import Signature, signatures
 from conformance.failures import Kind
 from conformance.model.events import DiagnosedCause, Diagnosis, Event, Result, RunEnd, RunStart

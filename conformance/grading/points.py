@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from conformance.diagnosis.root_causes import root_causes
+from conformance.diagnosis.causes_reader import root_causes
 from conformance.failures import UsageError
 from conformance.language import Message, joined
 from conformance.runner.selection import like

@@ -4,7 +4,7 @@ from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
-from conformance.diagnosis.root_causes import with_comments
+from conformance.diagnosis.causes_reader import with_comments
 from conformance.language import ENGLISH, Message, gettext, language, ngettext, plain, translated
 from conformance.model.events import DiagnosedCause, Diagnosis, Event, Result, RunEnd, RunStart
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from inspect import cleandoc
 from typing import Any
 
-from conformance.diagnosis.root_causes import RootCause, root_causes, with_comments
+from conformance.diagnosis.causes_reader import RootCause, root_causes, with_comments
 from conformance.language import Message, gettext
 from conformance.model.scenario import Catalogue, Scenario
 from conformance.runner.selection import SelectionError, like

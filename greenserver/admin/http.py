@@ -37,9 +37,9 @@ Answer = tuple[HTTPStatus, str, bytes]
 
 def metrics(memory: SharedMemory) -> Answer:
     """Return the metrics of all processes, running and exited."""
-    from greenserver.admin import exposition  # noqa: PLC0415  (what else is answered does not depend on it)
+    from greenserver.admin import prometheus_text  # noqa: PLC0415  (what else is answered does not depend on it)
 
-    return HTTPStatus.OK, exposition.CONTENT_TYPE, exposition.write(memory)
+    return HTTPStatus.OK, prometheus_text.CONTENT_TYPE, prometheus_text.write(memory)
 
 
 def health(_memory: SharedMemory) -> Answer:

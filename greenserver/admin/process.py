@@ -8,8 +8,8 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
-from greenserver.admin.prometheus_metrics import SharedMetrics, is_kept
 from greenserver.admin.shared_memory import SharedMemory
+from greenserver.admin.shared_metrics import SharedMetrics, is_kept
 from greenserver.io.import_path import isolated_command
 from greenserver.net.listening import describe_peer, open_listener
 from greenserver.telemetry.log import report

@@ -82,6 +82,8 @@ class Client:
     ) -> "Downloaded":
         """Fetch a file, over several connections if it is large, and give it its name when it is whole.
 
+        A download that was interrupted is resumed.
+
         `sha256` is what its digest must be, in hexadecimal digits; "" to have it computed only. `on_progress` is called
         with the bytes that are there and the size, by any thread.
         """

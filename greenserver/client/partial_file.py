@@ -1,4 +1,4 @@
-"""Keep a file under a temporary name, with a record of what is there, until it is whole.
+"""Keep a file under a temporary name, with a record of what is there, until it is whole: it resumes a download.
 
 All is done relative to a descriptor of the folder, and no symbolic link is followed.
 """

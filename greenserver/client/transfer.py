@@ -1,4 +1,4 @@
-"""Fetch one file into a partial file: what both clients do between their requests."""
+"""Fetch one file, or resume its download, into a partial file: what both clients do between their requests."""
 
 import contextlib
 import threading

@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from conformance.diagnosis.root_causes import root_causes
+from conformance.diagnosis.causes_reader import root_causes
 from conformance.model.events import DiagnosedCause, Diagnosis, Event, Result, RunEnd, RunStart
 from conformance.model.verdicts import Exit, Verdict
 from conformance.reports.html import html

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from conformance.diagnosis.root_causes import SEVERITIES
+from conformance.diagnosis.causes_reader import SEVERITIES
 from conformance.model.events import DiagnosedCause, Diagnosis, Event, Result, RunEnd, RunStart
 from conformance.model.verdicts import Exit, Verdict
 from conformance.reports.terminal import TerminalReport

@@ -17,7 +17,7 @@ from babel.messages.catalog import Catalog
 from rich.console import Console
 
 from conformance import language
-from conformance.diagnosis.root_causes import root_causes
+from conformance.diagnosis.causes_reader import root_causes
 from conformance.language import ENGLISH, LANGUAGES, Message
 from conformance.model.events import Event, Result, read_events
 from conformance.reports.html import html

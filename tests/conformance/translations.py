@@ -22,7 +22,7 @@ from babel.messages.pofile import read_po, write_po
 from conformance.classroom.page_words import PLURALS
 from conformance.cli import commands
 from conformance.cli_language import CLICK, PLACEHOLDERS, paragraphs
-from conformance.diagnosis.root_causes import SEVERITIES, comments, root_causes
+from conformance.diagnosis.causes_reader import SEVERITIES, comments, root_causes
 from conformance.language import DIRECTORY, DOMAIN, ENGLISH, LANGUAGES, plain
 from conformance.option_table import RUN_OPTIONS
 from conformance.reports.in_language import VERDICTS

@@ -256,19 +256,14 @@ def why_python_cannot_run(sandbox: Sandbox | None) -> str:
     """Return why the user of a server in a sandbox cannot run this interpreter; empty if it can."""
     if sandbox is None or sandbox.mode == LANDLOCK:
         return ""
-    suite, pipe = os.pipe()
-    with tempfile.TemporaryFile() as output:
+    end, begin = os.pipe()
+    with tempfile.TemporaryFile() as output, open(begin, "wb"), open(end, "rb") as suite:
         try:
-            process = sandbox.launch((sys.executable, "-c", ""), suite, output.fileno(), 0)
-            os.close(suite)
-            suite = -1
+            process = sandbox.launch((sys.executable, "-c", ""), suite.fileno(), output.fileno(), 0)
+            suite.close()
             status = process.wait(_SECONDS)
         except (OSError, subprocess.TimeoutExpired) as error:
             return Message("{file} does not run: {error}", file=sys.executable, error=error)
-        finally:
-            os.close(pipe)
-            if suite >= 0:
-                os.close(suite)
         output.seek(0)
         said = output.read(_MOST_BYTES).decode("utf-8", "replace").strip().rpartition("\n")[2]
     user, _ = server_user(sandbox.folder)

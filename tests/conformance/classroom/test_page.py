@@ -14,9 +14,13 @@ from conformance.classroom.overview import choices, overview, shared_causes
 from conformance.classroom.page import page
 from conformance.grading.assessment import Assessment, Person
 from conformance.model.verdicts import Exit, Verdict
+from tests.conformance.browser import AUDIT, axe, run_in_page
 from tests.conformance.grading import SOME, assessment, result, run
+from tests.conformance.marked_language import marked, unmarked
 
-pytestmark = pytest.mark.once
+__all__ = ["marked"]
+
+pytestmark = [pytest.mark.once, pytest.mark.timeout(300)]
 
 HOSTILE = "</script><script>alert(1)</script><!--{{ 7 * 191 }}\u202e\x1b[31m\"'&"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -124,6 +128,42 @@ def test_overview_counts_what_servers_share() -> None:
         "3 not conformant, 1 conformant, 1 does not start",
         "  2 of 5: A title (wrong answer)",
     ]
+
+
+@pytest.fixture(scope="module")
+def library(pytestconfig: pytest.Config) -> str:
+    assert pytestconfig.cache is not None
+    return axe(pytestconfig.cache.mkdir("axe-core"))
+
+
+@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("where", ["", "#server:0", "#rule:HFTP-1.2"])
+def test_axe_finds_nothing(where: str, tmp_path: Path, library: str, *, is_dark: bool) -> None:
+    script = AUDIT.replace("return ", "const audit = ") + "return [audit, document.documentElement.scrollWidth];"
+    seen = run_in_page(
+        page(course(), title="a course"), script, tmp_path, width=390, is_dark=is_dark, library=library, fragment=where
+    )
+    assert seen == [[], 390]
+
+
+@pytest.mark.usefixtures("marked")
+def test_browser_shows_nothing_that_cannot_be_translated(tmp_path: Path) -> None:
+    script = """
+      const texts = () => document.body.innerText.split("\\n");
+      const seen = texts();
+      for (const where of ["#server:0", "#server:3", "#rule:HFTP-1.2", "#rule:HFTP-1.4", "#rule:HFTP-1.1"]) {
+        location.hash = where;
+        await new Promise((resolve) => addEventListener("hashchange", resolve, { once: true }));
+        for (const folded of document.querySelectorAll("details")) folded.open = true;
+        seen.push(...texts());
+      }
+      return seen;
+    """
+    found = "\n".join(run_in_page(page(course()[:4], title="x"), script, tmp_path))
+    assert "\u27e6Where points were lost\u27e7" in found
+    assert "\u27e6No server fails it.\u27e7" in found
+    allowed = ("--serve: ", "a title", "framing.", "Why.", "Fix.")  # what the runs of this test say
+    assert [row for row in unmarked(found) if not row.startswith(allowed)] == []
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is missing: apt-get install chromium")

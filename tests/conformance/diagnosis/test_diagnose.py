@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 import pytest
 
+from conformance.diagnosis.causes_reader import RootCause
 from conformance.diagnosis.diagnose import diagnose, symptom, with_diagnosis
-from conformance.diagnosis.root_causes import RootCause
 from conformance.diagnosis.signatures import Signature, signatures
 from conformance.model.events import Diagnosis, Event, Result, RunEnd, RunStart
 from conformance.model.verdicts import Exit, Verdict

@@ -3,7 +3,7 @@
 What is stale is made anew by `python -m tests.conformance.signatures`.
 """
 
-from conformance.diagnosis.root_causes import root_causes
+from conformance.diagnosis.causes_reader import root_causes
 from conformance.diagnosis.signatures import PATH, Signature, read, scenarios, signatures, written
 from conformance.scenarios import catalogue
 from tests.broken_servers.all_bugs import BUGS, STYLES

@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 import pytest
 
-from greenserver.admin import exposition, http
+from greenserver.admin import http, prometheus_text
 from greenserver.admin.shared_memory import SharedMemory
 from tests.greenserver.serving import ROOT, TIMEOUT_SECONDS
 
@@ -122,7 +122,7 @@ def test_logs_a_failed_response_and_answers_the_next_request(
         raise ValueError
 
     with monkeypatch.context() as patch:
-        patch.setattr(exposition, "write", fail)
+        patch.setattr(prometheus_text, "write", fail)
         assert ask(address, b"GET /metrics HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 500 ")
     assert caplog.messages == ["admin request failed"]
     assert ask(address, b"GET /metrics HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 200 ")

@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from conformance.diagnosis.root_causes import SEVERITIES, CausesError, parse, root_causes
+from conformance.diagnosis.causes_reader import SEVERITIES, CausesError, parse, root_causes
 from conformance.scenarios import catalogue
 from conformance.tools.explain import explained
 

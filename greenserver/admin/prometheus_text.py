@@ -11,7 +11,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from greenserver.admin.prometheus_metrics import (
+from greenserver.admin.shared_memory import SharedMemory
+from greenserver.admin.shared_metrics import (
     BUCKETS_SECONDS,
     COUNTER,
     FAMILIES,
@@ -21,7 +22,6 @@ from greenserver.admin.prometheus_metrics import (
     Family,
     split,
 )
-from greenserver.admin.shared_memory import SharedMemory
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 """The media type of the format."""

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from greenserver.admin import exposition
-from greenserver.admin.prometheus_metrics import SharedMetrics, is_kept
+from greenserver.admin import prometheus_text
 from greenserver.admin.shared_memory import PAGE_BYTES, SharedMemory
+from greenserver.admin.shared_metrics import SharedMetrics, is_kept
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def memory() -> Iterator[SharedMemory]:
 
 def lines(memory: SharedMemory) -> set[str]:
     """Return what Prometheus gets."""
-    return set(exposition.write(memory).decode().splitlines())
+    return set(prometheus_text.write(memory).decode().splitlines())
 
 
 def test_counts_every_event(memory: SharedMemory) -> None:
