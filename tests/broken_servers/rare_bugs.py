@@ -134,9 +134,13 @@ class CrowdedListing(Threads):
         super().__init__(commands)
         self.clients = 0
 
-    def attend(self, sock: socket.socket) -> None:
-        """Count clients."""
+    def start(self, sock: socket.socket) -> None:
+        """Count a client as soon as it is accepted."""
         self.clients += 1
+        super().start(sock)
+
+    def attend(self, sock: socket.socket) -> None:
+        """Count clients down."""
         try:
             super().attend(sock)
         finally:
