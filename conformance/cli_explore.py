@@ -32,7 +32,9 @@ def _is_missing(error: ImportError) -> bool:
 @click.option(
     "--seconds", default=SECONDS, type=click.FloatRange(0.5, _MOST_SECONDS), metavar="N", help="Explore so long."
 )
-@click.option("--save", default="", metavar="FILE.py", help="Write what is found into a file of scenarios.")
+@click.option(
+    "--save", default="", show_default=False, metavar="FILE.py", help="Write what is found into a file of scenarios."
+)
 @click.option(
     "--fail-on",
     "fail_on",
