@@ -18,7 +18,7 @@ from conformance.target.managed_server import ServerStartError
 
 SECONDS: Final = 60.0
 _MOST_SECONDS: Final = 86_400
-_MISSING: Final = Message("explore needs Hypothesis: pip install 'greenserver[explore]'")
+_MISSING: Final = Message("explore needs Hypothesis: pip install hypothesis")
 
 
 def _is_missing(error: ImportError) -> bool:
