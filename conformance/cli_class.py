@@ -140,7 +140,7 @@ def class_(  # noqa: PLR0913  (the options of a command)
     given["sandbox_read"] = tuple(str(Path(path).resolve()) for path in given["sandbox_read"])
     unconfined = ""
     if ctx.get_parameter_source("sandbox") is ParameterSource.DEFAULT:
-        unconfined = _without_sandbox(given["clients"])
+        unconfined = _without_sandbox(given["clients"], given["sandbox_read"])
         sandbox = OFF if unconfined else sandbox
     check_patterns(catalogue(given["scenarios"], given["catalogue"]), (*given["select"], *given["skip"]))
     folder = ResultsFolder((out or Path(f"{targets.resolve().stem}-conformance")).absolute())
@@ -182,11 +182,11 @@ def class_(  # noqa: PLR0913  (the options of a command)
     return next(status for status in _GRAVITY if status in {_counted(row.exit) for row in rows})
 
 
-def _without_sandbox(clients: int) -> str:
+def _without_sandbox(clients: int, readable: tuple[str, ...]) -> str:
     """Return why servers are not confined, if this machine allows no sandbox; empty if it does."""
     try:
         with tempfile.TemporaryDirectory() as folder:
-            reason = why_python_cannot_run(choose(AUTO, folder, "", limits_for(clients)))
+            reason = why_python_cannot_run(choose(AUTO, folder, "", limits_for(clients), readable))
     except SandboxError as error:
         reason = str(error)
     return gettext("the servers run without a sandbox: {reason}", reason=reason) if reason else ""

@@ -11,6 +11,7 @@ LITERAL = re.compile(
     r"(conformance|printf) .*"  # a command
     r"|(?<![\w])[0-9]+ [CS] .*"  # what was sent and received
     r"|\*\s+(quit|help) .*"  # the same, after the name of the row
+    r"|\b[a-z]+ [a-z]+\.[a-z]{2,4}\b"  # a file whose name has a space
     r"|\b(wrong_servers|spanish)\b"
 )
 

@@ -257,7 +257,7 @@ def test_interrupted_class_goes_on(tmp_path: Path) -> None:
 def test_servers_are_confined_unless_that_is_impossible_or_refused(tmp_path: Path) -> None:
     """Copies in the temporary directory are seen in a sandbox, and what kills its parents does not reach them."""
     try:
-        found = sandbox.choose(sandbox.AUTO, str(tmp_path), "", limits_for(10))
+        found = sandbox.choose(sandbox.AUTO, str(tmp_path), "", limits_for(10), (str(ROOT),))
     except sandbox.SandboxError as error:
         pytest.skip(str(error))
     if reason := sandbox.why_python_cannot_run(found):
