@@ -5,7 +5,7 @@ from typing import Final
 from conformance.diagnosis import controls
 from conformance.diagnosis.lines import BARE_LF, SECOND_STATUS, unanswered
 from conformance.failures import Kind
-from conformance.model.causes import Cause, CauseSpec
+from conformance.model.likely_causes import Cause, CauseSpec
 
 
 def similar(text: str) -> dict[Kind, CauseSpec]:

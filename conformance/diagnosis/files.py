@@ -6,7 +6,7 @@ from typing import Final
 from conformance.diagnosis import controls
 from conformance.diagnosis.lines import BARE_LF, unanswered
 from conformance.failures import Failure, Kind
-from conformance.model.causes import Cause, CauseSpec
+from conformance.model.likely_causes import Cause, CauseSpec
 
 # --- Listings ----------------------------------------------------------------------------------------
 

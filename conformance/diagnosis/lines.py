@@ -5,7 +5,7 @@ from typing import Final
 from conformance.diagnosis import controls
 from conformance.diagnosis.controls import PROBE
 from conformance.failures import Failure, Kind
-from conformance.model.causes import Cause, CauseSpec
+from conformance.model.likely_causes import Cause, CauseSpec
 
 SECOND_STATUS: Final = r"^(0|10[01]|20[0-3])( |\\r\\n)"
 BARE_LF: Final = r"bare LF"

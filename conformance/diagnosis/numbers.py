@@ -6,7 +6,7 @@ from conformance.diagnosis import controls
 from conformance.diagnosis.controls import accepts, refuses
 from conformance.diagnosis.lines import unanswered
 from conformance.failures import Kind
-from conformance.model.causes import Cause, CauseSpec
+from conformance.model.likely_causes import Cause, CauseSpec
 
 # --- The range ---------------------------------------------------------------------------------------
 

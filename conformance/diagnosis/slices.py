@@ -7,7 +7,7 @@ from conformance.diagnosis import controls
 from conformance.diagnosis.controls import accepts
 from conformance.diagnosis.lines import TOGETHER
 from conformance.failures import Failure, Kind
-from conformance.model.causes import Cause, CauseSpec
+from conformance.model.likely_causes import Cause, CauseSpec
 
 # --- Which bytes -------------------------------------------------------------------------------------
 

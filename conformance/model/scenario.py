@@ -10,8 +10,8 @@ from typing import Final
 
 from conformance.failures import Kind, UsageError
 from conformance.language import Message
-from conformance.model.causes import Cause, Causes
 from conformance.model.context import Play, ScenarioContext
+from conformance.model.likely_causes import Cause, Causes
 from conformance.model.transcript import Transcript
 from conformance.spec.dialects import DIALECTS
 from conformance.spec.reader import LEVELS, Requirement, specification

@@ -7,8 +7,8 @@ from conformance.client.deviations import Deviations
 from conformance.client.marking import mark
 from conformance.failures import Failure, Incomplete, Kind, Unsupported
 from conformance.language import Message
-from conformance.model.causes import likely
 from conformance.model.context import RunContext, ScenarioContext
+from conformance.model.likely_causes import likely
 from conformance.model.scenario import CONCURRENCY, Scenario
 from conformance.model.verdicts import Verdict
 from conformance.runner.outcome import WIRE_FAILURES, Outcome, not_run

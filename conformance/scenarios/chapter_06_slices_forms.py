@@ -5,7 +5,7 @@ from typing import Final
 from conformance.client.client import fetch
 from conformance.diagnosis import slices as causes
 from conformance.language import Message
-from conformance.model.causes import CauseSpec
+from conformance.model.likely_causes import CauseSpec
 from conformance.model.scenario import EXCLUSIVE, Chapter, Kind, ScenarioContext
 from conformance.scenarios.chapter_06_slices import check_parts
 

@@ -9,7 +9,7 @@ from typing import Final
 from conformance.diagnosis import numbers as causes
 from conformance.failures import Failure
 from conformance.language import Message
-from conformance.model.causes import CauseSpec
+from conformance.model.likely_causes import CauseSpec
 from conformance.model.scenario import Chapter, Kind, ScenarioContext
 
 chapter = Chapter()

@@ -12,7 +12,7 @@ from conformance.client.client import Client, fetch
 from conformance.diagnosis import controls
 from conformance.failures import Failure
 from conformance.language import Message
-from conformance.model.causes import Cause, CauseSpec
+from conformance.model.likely_causes import Cause, CauseSpec
 from conformance.model.scenario import DESTRUCTIVE, Chapter, Kind, ScenarioContext
 
 chapter = Chapter()

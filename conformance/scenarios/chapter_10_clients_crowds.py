@@ -6,7 +6,7 @@ from typing import Final
 from conformance.client.client import Client
 from conformance.failures import Incomplete
 from conformance.language import Message
-from conformance.model.causes import Cause, CauseSpec
+from conformance.model.likely_causes import Cause, CauseSpec
 from conformance.model.scenario import DESTRUCTIVE, Chapter, Kind, ScenarioContext
 from conformance.scenarios.chapter_10_clients import SMALL_BUFFER_BYTES, exchange, together
 

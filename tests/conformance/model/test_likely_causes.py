@@ -21,8 +21,8 @@ from conformance.client.client import OUT_OF_STEP
 from conformance.failures import CAUSES, Failure, Incomplete, Kind
 from conformance.fixtures.base import Fixtures, extras, plan
 from conformance.fixtures.local_fixtures import LocalFixtures
-from conformance.model.causes import Cause, Causes, likely
 from conformance.model.context import ScenarioContext
+from conformance.model.likely_causes import Cause, Causes, likely
 from conformance.model.scenario import Catalogue, Chapter, ScenarioError
 from conformance.model.transcript import Transcript
 from conformance.scenarios import catalogue
