@@ -8,8 +8,9 @@ import click
 from conformance.cli_language import Command
 from conformance.cli_options import check_target, detail_options, ended_by_signals, run_options
 from conformance.config import Options
-from conformance.language import Message
+from conformance.language import Message, translated
 from conformance.model.activity import Activity
+from conformance.printable import printable
 from conformance.reports.sinks import reports
 from conformance.runner.results import unstarted
 from conformance.scenarios import catalogue
@@ -78,8 +79,12 @@ def explore(  # noqa: PLR0913  (the options of the command)
     with reports(ndjson, written, **details, activity=activity) as sink, ended_by_signals():
         try:
             with Environment(options, activity=activity) as environment:
-                return Explore(options, catalogue(options.scenarios), sink, seconds, save).run(environment).exit
+                exploring = Explore(options, catalogue(options.scenarios), sink, seconds, save)
+                end = exploring.run(environment)
         except ServerStartError as error:
             for event in unstarted(options, str(error), error.output):
                 sink.write(event)
             raise
+    if exploring.account:
+        click.echo(printable(translated(exploring.account)))
+    return end.exit

@@ -10,7 +10,7 @@ from conformance.config import Options
 from conformance.explorer.conversation import Conversation
 from conformance.explorer.exploration import Exploration, Finding
 from conformance.explorer.saving import save
-from conformance.language import Message
+from conformance.language import Message, joined
 from conformance.model.events import RunEnd, RunStart, Sink
 from conformance.model.scenario import Catalogue, Scenario
 from conformance.runner.discovery import Discovery, discover
@@ -36,6 +36,8 @@ class Explore:
         command = options.command("try", ID, *more) if file else self._command()
         self._results = Results(options, sink, command)
         self._found: list[Finding] = []
+        self.account = ""
+        """What was explored, in a line, once it is over."""
 
     def _command(self) -> str:
         return self._options.command("explore", "--seconds", f"{self._seconds:g}")
@@ -109,6 +111,7 @@ class Explore:
         for point, codes in exploration.choices.others.items():
             both = " / ".join(str(code) for code in (exploration.choices.first[point], *sorted(codes)))
             seen.append(Message("not always the same choice: {point}: {codes}", point=point, codes=both))
+        self.account = Message("explored: {seen}", seen=joined("; ", seen))
         title = Message("Conversations that were made up get replies that the model allows")
         scenario = Scenario(SUMMARY, "HFTP-1.6", lambda _context: None, title, level="MAY")
         return Outcome(scenario, Recording(), self._seconds, tuple(seen))

@@ -1,5 +1,6 @@
 """Exploring finds bugs that no scenario was written for, shrinks and confirms them, and blames no correct server."""
 
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -159,7 +160,9 @@ def test_command_line_explores_for_some_seconds(capsys: pytest.CaptureFixture[st
             ]
         )
     assert ended.value.code == Exit.CONFORMANT
-    assert "conformant" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "conformant" in said
+    assert re.search(r"^explored: \d+ conversations", said, re.MULTILINE)
     assert SUMMARY in recording.read_text(encoding="utf-8")
 
 
