@@ -5,7 +5,7 @@
   const ROW = 28; // pixels, as in the style
   const SPARE = 12; // rows that are drawn above and below what is seen
   const MOST_CAUSES = 8;
-  const MARKS = { m: "·", p: "◐", n: "✕", s: "–", x: "" };
+  const MARKS = data.marks;
   const STATES = data.states;
   const WORTH = { m: 4, p: 3, n: 1, s: 0, x: 2 };
   const say = (text, values = {}) => {

@@ -55,6 +55,7 @@ def page(found: Sequence[Assessment], *, title: str, is_anonymous: bool = False)
     data = {
         "title": title,
         "words": words(),
+        "marks": _MARKS,
         "states": _states(),
         "rules": [
             {"id": rule.id, "level": _level(found, rule.id), "chapter": rule.chapter, "text": gettext(rule.text)}
