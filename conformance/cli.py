@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final, NoReturn
@@ -12,7 +12,14 @@ import click
 from conformance import __version__
 from conformance.cli_errors import Commands, ended
 from conformance.cli_language import spoken
-from conformance.cli_options import OPTIONS_OF_RUN, check_target, detail_options, ended_by_signals, run_options
+from conformance.cli_options import (
+    OPTIONS_OF_RUN,
+    check_target,
+    detail_options,
+    ended_by_signals,
+    file_options,
+    run_options,
+)
 from conformance.client.address import check_proxy, dial, parse_address
 from conformance.config import PROGRAM, Options
 from conformance.diagnosis.diagnose import with_diagnosis
@@ -23,7 +30,7 @@ from conformance.model.events import RunEnd
 from conformance.model.verdicts import Exit
 from conformance.printable import printable, printable_lines
 from conformance.reports.files import FilledDiskError, ReportError, ReportFile
-from conformance.reports.sinks import WRITTEN, rendered, reports
+from conformance.reports.sinks import rendered, reports
 from conformance.runner.results import unstarted
 from conformance.runner.runner import SMOKE_TEST, Runner
 from conformance.runner.selection import check_patterns, matches
@@ -69,19 +76,11 @@ commands.modules = {
 }
 
 
-def _file_options(function: Callable[..., int]) -> Callable[..., int]:
-    for name in reversed(("ndjson", *WRITTEN)):
-        function = click.option(
-            f"--{name}", type=click.Path(dir_okay=False), metavar="FILE", help="Write this report."
-        )(function)
-    return function
-
-
 @commands.command()
 @click.argument("address", metavar="[HOST:PORT]", default="")
 @run_options(selects=True)
 @detail_options
-@_file_options
+@file_options
 def run(
     *,
     verbose: bool,
@@ -216,7 +215,7 @@ def replay_(*, recording: Path, identifier: str, address: str, proxy: str, timeo
 @commands.command()
 @click.argument("recordings", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @detail_options
-@_file_options
+@file_options
 def report(  # noqa: PLR0913  (the options of the command)
     *,
     recordings: tuple[Path, ...],

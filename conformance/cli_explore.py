@@ -6,7 +6,14 @@ from typing import Any, Final
 import click
 
 from conformance.cli_language import Command
-from conformance.cli_options import check_target, detail_options, ended_by_signals, run_options
+from conformance.cli_options import (
+    OPTIONS_OF_RUN,
+    check_target,
+    detail_options,
+    ended_by_signals,
+    file_options,
+    run_options,
+)
 from conformance.config import Options
 from conformance.language import Message, translated
 from conformance.model.activity import Activity
@@ -36,17 +43,9 @@ def _is_missing(error: ImportError) -> bool:
 @click.option(
     "--save", default="", show_default=False, metavar="FILE.py", help="Write what is found into a file of scenarios."
 )
-@click.option(
-    "--fail-on",
-    "fail_on",
-    default="must",
-    type=click.Choice(("must", "should")),
-    help="The lowest level that fails the run: must, or should (then warnings fail, too).",
-)
+@OPTIONS_OF_RUN["fail-on"]
 @detail_options
-@click.option("--ndjson", type=click.Path(dir_okay=False), metavar="FILE", help="Write this report.")
-@click.option("--junit", type=click.Path(dir_okay=False), metavar="FILE", help="Write this report.")
-@click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write this report.")
+@file_options
 def explore(  # noqa: PLR0913  (the options of the command)
     *,
     seconds: float,

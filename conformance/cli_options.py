@@ -13,6 +13,7 @@ from conformance.client.address import check_proxy, parse_address
 from conformance.config import DIALECT_MISSING, Options
 from conformance.language import Message, translated
 from conformance.option_table import RUN_OPTIONS, RunOption
+from conformance.reports.sinks import WRITTEN
 
 
 class _Type(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
@@ -72,6 +73,15 @@ def detail_options(function: Callable[..., int]) -> Callable[..., int]:
     """Add the options that say how much of a run is shown in the terminal."""
     function = click.option("--all", "shows_all", is_flag=True, help="Also show every scenario that passed.")(function)
     return click.option("-v", "--verbose", is_flag=True, help="Explain every cause and every failure.")(function)
+
+
+def file_options(function: Callable[..., int]) -> Callable[..., int]:
+    """Add the options that name the files of reports."""
+    for name in reversed(("ndjson", *WRITTEN)):
+        function = click.option(
+            f"--{name}", type=click.Path(dir_okay=False), metavar="FILE", help="Write this report."
+        )(function)
+    return function
 
 
 @contextlib.contextmanager
