@@ -23,8 +23,8 @@ chapter = Chapter()
 )
 def lines_by_turns(context: ScenarioContext) -> None:
     """Let eight clients send lines of the same length, alternately one byte each."""
-    unknown, missing = context.words.unknown[:20], context.words.missing[:7]
-    lines = {200: unknown, 201: b"get_slice a bbb cccc", 202: b"get_metadata " + missing}
+    unknown, missing = context.words.unknown, context.words.missing
+    lines = {200: (unknown * 2)[:20], 201: b"get_slice a bbb cccc", 202: b"get_metadata " + missing[:7]}
     codes = [context.random.choice(list(lines)) for _ in range(8)]
     clients = [context.connect() for _ in codes]
     whole = [lines[code] + b"\r\n" for code in codes]
