@@ -1,12 +1,14 @@
 """The seed of a run: nothing that the suite says or serves is known beforehand, and the same seed repeats it."""
 
 from collections.abc import Iterator
+from types import FunctionType
 
 import pytest
 
 from conformance.fixtures.base import extras, plan
 from conformance.fixtures.words import Words
 from conformance.model.events import Result
+from conformance.scenarios import catalogue
 from tests.broken_servers.hostile.cheats import KNOWN_SEED
 from tests.conformance.in_process import Run, judge, judge_command
 
@@ -14,6 +16,12 @@ pytestmark = pytest.mark.once
 
 TELLING = {"without-reading": ("slices.whole-*",), "only-for-the-suite": ("commands.*-0",)}
 """Scenarios that a cheat passes where it knows the seed."""
+USING_WORDS = [
+    scenario.id
+    for scenario in catalogue()
+    if isinstance(scenario.play, FunctionType)
+    if "words" in scenario.play.__code__.co_names and scenario.applies_to("2026")
+]
 COMMANDS = {"get_file_listing", "get_metadata", "get_slice", "help", "quit"}
 
 
@@ -72,6 +80,16 @@ def test_the_files_are_of_every_kind_at_any_seed(seed: int) -> None:
 def test_no_unknown_word_is_a_command_or_begins_like_one() -> None:
     words = {word.decode() for seed in range(200) for word in (Words(seed).unknown, Words(seed).unknown_word)}
     assert not any(command[:2] == word[:2] for command in COMMANDS for word in words)
+
+
+def length(seed: int) -> int:
+    """Return how long the words of a seed are together."""
+    return len(Words(seed).unknown) + len(Words(seed).missing)
+
+
+@pytest.mark.parametrize("seed", [*sorted(range(400), key=length)[:8], *sorted(range(400), key=length)[-2:]])
+def test_a_correct_server_passes_whatever_words_are_drawn(seed: int) -> None:
+    assert judge("correct-threads", *USING_WORDS, seed=seed, dialect="2026").with_verdict("fail", "warn") == []
 
 
 def judged(name: str, seed: int) -> Run:
