@@ -76,10 +76,12 @@ class Fit:
 def fit_of(signature: Signature, seen: Observations) -> Fit | None:
     """Return how a signature fits; None if it explains too little of what it predicts."""
     gains = {name: _gain(how, seen.failed[name]) for name, how in signature.failed.items() if name in seen.failed}
+    if not gains:
+        return None
     certain = frozenset(gains)
     missed = sum(name in seen.passed for name in signature.failed)
     predicted = len(gains) + missed + _unseen_choices(signature, seen)
-    if max(gains.values(), default=0.0) <= OTHER_REPLY or sum(gains.values()) < SHARE * SAME_KIND * predicted:
+    if max(gains.values()) <= OTHER_REPLY or sum(gains.values()) < SHARE * SAME_KIND * predicted:
         return None
     against = MISSED * missed
     for name in signature.failed.keys() & seen.noticed.keys():

@@ -184,34 +184,27 @@ def _scenario(identifier: str, requirement: str, play: Play, title: str, details
 
 
 def _check(scenario: Scenario) -> None:
+    if (problem := next(_problems(scenario), None)) is not None:
+        message = Message("{scenario}: {what}", scenario=scenario.id, what=problem)
+        raise ScenarioError(message)
+
+
+def _problems(scenario: Scenario) -> Iterator[Message]:
+    """Yield what is wrong with a scenario."""
+    if not _ID.fullmatch(scenario.id):
+        yield Message("an id looks like chapter.what-it-shows")
     try:
-        levels = {scenario.row.level}
+        _ = scenario.row.level
     except KeyError:
-        levels = set()
-    for is_wrong, what in (
-        (not _ID.fullmatch(scenario.id), Message("an id looks like chapter.what-it-shows")),
-        (not levels, Message("there is no requirement {requirement}", requirement=scenario.requirement)),
-        (not scenario.title.strip(), Message("it has no title")),
-        (
-            scenario.isolation not in ISOLATIONS,
-            Message("the isolation is one of {isolations}", isolations=", ".join(ISOLATIONS)),
-        ),
-        (
-            not set(scenario.dialects) <= set(DIALECTS),
-            Message("a dialect is one of {dialects}", dialects=", ".join(DIALECTS)),
-        ),
-        (
-            not {scenario.level or LEVELS[0], *scenario.level_in.values()} <= set(LEVELS),
-            Message("the level is MUST, SHOULD, MAY or CHOICE"),
-        ),
-        (
-            not set(scenario.level_in) <= set(DIALECTS),
-            Message("a dialect is one of {dialects}", dialects=", ".join(DIALECTS)),
-        ),
-    ):
-        if is_wrong:
-            message = Message("{scenario}: {what}", scenario=scenario.id, what=what)
-            raise ScenarioError(message)
+        yield Message("there is no requirement {requirement}", requirement=scenario.requirement)
+    if not scenario.title.strip():
+        yield Message("it has no title")
+    if scenario.isolation not in ISOLATIONS:
+        yield Message("the isolation is one of {isolations}", isolations=", ".join(ISOLATIONS))
+    if not {*scenario.dialects, *scenario.level_in} <= set(DIALECTS):
+        yield Message("a dialect is one of {dialects}", dialects=", ".join(DIALECTS))
+    if not {scenario.level or LEVELS[0], *scenario.level_in.values()} <= set(LEVELS):
+        yield Message("the level is MUST, SHOULD, MAY or CHOICE")
 
 
 __all__ = ["DESTRUCTIVE", "EXCLUSIVE", "SHARED", "Catalogue", "Cause", "Chapter", "Kind", "Scenario", "ScenarioContext"]

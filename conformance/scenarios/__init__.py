@@ -3,12 +3,13 @@
 import importlib
 import runpy
 from collections.abc import Iterable, Sequence
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
 
 from conformance.language import Message
-from conformance.model.scenario import Catalogue, Chapter, ScenarioError
+from conformance.model.scenario import Catalogue, Chapter, Scenario, ScenarioError
 from conformance.scenarios.prerequisites import with_prerequisites
 from conformance.spec.catalogues import NEWEST, frozen
 
@@ -50,11 +51,8 @@ def catalogue(files: Sequence[str] = (), name: str = NEWEST) -> Catalogue:
 
     Raises ScenarioError, with a one-line message, if something cannot be loaded.
     """
-    found = Catalogue()
     kept = None if name == NEWEST else frozen(name)
-    for module in CHAPTERS:
-        chapter = importlib.import_module(f"{__name__}.{module}").chapter
-        _add(found, [row for row in chapter if kept is None or row.id in kept], module)
+    found = Catalogue(row for row in _own() if kept is None or row.id in kept)
     for point in entry_points(group=ENTRY_POINTS):
         try:
             chapter = point.load()
@@ -67,6 +65,13 @@ def catalogue(files: Sequence[str] = (), name: str = NEWEST) -> Catalogue:
     for file in files:
         _add(found, load(file), file)
     return found
+
+
+@cache
+def _own() -> tuple[Scenario, ...]:
+    """Return the suite's own scenarios."""
+    modules = [importlib.import_module(f"{__name__}.{name}") for name in CHAPTERS]
+    return tuple(with_prerequisites(scenario) for module in modules for scenario in module.chapter)
 
 
 def load(file: str) -> Chapter:
