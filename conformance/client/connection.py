@@ -6,10 +6,9 @@ import select
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from time import monotonic, sleep
+from time import monotonic
 from typing import Final
 
-from conformance.client.receive_queue import peer
 from conformance.client.recording import Recording, escape
 from conformance.failures import Failure, Incomplete, Kind
 from conformance.language import Message
@@ -18,14 +17,9 @@ RECEIVE_BYTES: Final = 1 << 18
 READ_AHEAD_BYTES: Final = 1 << 23
 """Maximum bytes read while sending."""
 
+END_OF_STREAM: Final = Message("the end of the stream")
 TOO_SLOW: Final = Message("the server replies, but too slowly for the time limit (raise it with --timeout-scale)")
-_READ_SECONDS: Final = 0.1
-"""Maximum wait for the server to read what was sent."""
-NOT_READ: Final = Message(
-    "weaker evidence: the server left a piece unread for 0.1 s, and may have received several at once"
-)
-NOT_OBSERVED: Final = Message("weaker evidence: whether the server reads piece by piece cannot be observed here")
-_POLL_SECONDS: Final = 0.001
+POLL_SECONDS: Final = 0.001
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)  # Linux only; see tcp(7)
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """Resource limits of the machine that runs the suite, not faults of the server."""
@@ -65,11 +59,6 @@ class Connection:
         """The longest wait that ended with data."""
         self.is_silent = False
         """Whether the last wait timed out."""
-        self._is_unread = False  # whether the last wait for the server to read timed out
-        self.evidence_note = ""
-        """Why it is not certain that the server received pieces one by one; empty if it is."""
-        self.round_trip_seconds = 0.0
-        """How far pieces are sent apart, where the server's reads cannot be observed."""
         self.has_left = False
         """Whether this side closed, half-closed or reset the connection before the server closed it."""
         self.clock = clock
@@ -105,9 +94,10 @@ class Connection:
 
     def _dialled(self) -> socket.socket:
         """Return a connected socket; raise OSError."""
-        for seconds in self._waits(self.clock() + self.timeout_seconds):
+        until = self.clock() + self.timeout_seconds
+        while (left := until - self.clock()) > 0:
             with contextlib.suppress(TimeoutError):
-                return self._dial(seconds, self._receive_buffer_bytes)
+                return self._dial(max(left, POLL_SECONDS), self._receive_buffer_bytes)
         raise TimeoutError
 
     # --- Sending ---------------------------------------------------------------------------------
@@ -153,46 +143,6 @@ class Connection:
         if wants_input and happened[0][1] & select.POLLIN:
             self._take(self._socket.recv(RECEIVE_BYTES))
 
-    def send_bytewise(self, data: bytes) -> None:
-        """Send bytes one by one, each after the server has read the previous one, where that can be observed."""
-        for byte in data:
-            self.send(bytes([byte]))
-            self.await_read()
-
-    def await_read(self) -> None:
-        """Wait up to 0.1 s until the server has read what was sent, so that later bytes arrive in a separate recv().
-
-        After one timeout, the following waits take 1 ms. Where that cannot be observed, wait for a round trip. Either
-        leaves an `evidence_note`.
-        """
-        until = self.clock() + (_POLL_SECONDS if self._is_unread else _READ_SECONDS)
-        while (is_unread := self._holds_unread()) and self.clock() < until:
-            sleep(_POLL_SECONDS)
-        self._is_unread = bool(is_unread)
-        if is_unread:
-            self.evidence_note = NOT_READ
-        elif is_unread is None:
-            self.evidence_note = NOT_OBSERVED
-            sleep(min(max(_POLL_SECONDS, self.round_trip_seconds), _READ_SECONDS))
-
-    def _holds_unread(self) -> bool | None:
-        """Return whether the server has input that it has not read; None if unknown."""
-        other = peer(self._socket)
-        return None if other is None else other.unread_bytes > 0
-
-    def await_closed(self, *, unknown_seconds: float) -> None:
-        """Wait up to one timeout, without reading, until the server has closed and will read nothing more.
-
-        Where that cannot be observed, wait for `unknown_seconds`.
-        """
-        until = self._end_of_wait()
-        while (other := peer(self._socket)) is not None and self.clock() < until:
-            if not other.is_open and not other.unread_bytes:
-                return
-            sleep(_POLL_SECONDS)
-        if other is None:
-            sleep(unknown_seconds)
-
     def go_off_record(self) -> None:
         """Record the connection as closed, and stop recording."""
         self._record.note(self.number, "closed")
@@ -234,6 +184,15 @@ class Connection:
         """Received bytes that are not read yet."""
         return bytes(self._received)
 
+    def read_end(self, expected: str = END_OF_STREAM) -> None:
+        """Require that the server closes without sending more; a RST counts as an end.
+
+        Raises Failure: extra (bytes arrived), open (neither bytes nor EOF before the timeout).
+        """
+        self._record.reader = self.number
+        if self._received or self._receive(expected, Kind.OPEN):
+            raise Failure(Kind.EXTRA, expected, escape(bytes(self._received)))
+
     def _receive(self, expected: str, kind: Kind) -> bool:
         """Receive more; return False at EOF, or if the connection was reset.
 
@@ -247,7 +206,7 @@ class Connection:
         self._record.waiting = began, expected
         try:
             while (left := until - now) > 0:
-                self._socket.settimeout(max(left, _POLL_SECONDS))
+                self._socket.settimeout(max(left, POLL_SECONDS))
                 try:
                     data = self._socket.recv(RECEIVE_BYTES)
                     break
@@ -316,4 +275,4 @@ class Connection:
     def _waits(self, until: float) -> Iterator[float]:
         """Yield how long to wait, in seconds, until a time of the clock: again if it stood still meanwhile."""
         while (left := until - self.clock()) > 0:
-            yield max(left, _POLL_SECONDS)
+            yield max(left, POLL_SECONDS)

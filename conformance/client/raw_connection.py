@@ -1,4 +1,4 @@
-"""A connection that reads lines, blocks and EOF, each with a timeout."""
+"""A connection that reads blocks, long lines and whole streams, and waits until the server has read or closed."""
 
 import contextlib
 import fcntl
@@ -9,63 +9,35 @@ from collections.abc import Callable, Iterator
 from time import sleep
 from typing import Final
 
-from conformance.client.connection import Clock, Connection, Dial
+from conformance.client.connection import END_OF_STREAM, POLL_SECONDS, Clock, Connection, Dial
+from conformance.client.receive_queue import peer
 from conformance.client.recording import escape
 from conformance.failures import Failure, Incomplete, Kind
 from conformance.language import Message
 
-END_OF_STREAM: Final = Message("the end of the stream")
-LINE_TIMEOUTS: Final = 2.0
-"""Maximum time for a line that arrives in parts, in multiples of one timeout."""
 COLLECTED_BYTES: Final = 1 << 16
 COLLECTED_TIMEOUTS: Final = 3.0
 _FILLED_SECONDS: Final = 0.1
 """Once nothing has arrived for so long, the buffers are full, or all has been sent."""
-LINE_BYTES: Final = 1 << 16
-"""Maximum length of a line, except for base64, which is read in pieces."""
+
+_READ_SECONDS: Final = 0.1
+"""Maximum wait for the server to read what was sent."""
+NOT_READ: Final = Message(
+    "weaker evidence: the server left a piece unread for 0.1 s, and may have received several at once"
+)
+NOT_OBSERVED: Final = Message("weaker evidence: whether the server reads piece by piece cannot be observed here")
 
 
 class RawConnection(Connection):
-    """A connection with methods to read from it."""
+    """A connection with methods to read from it, and to wait for what the server does."""
 
-    def read_line(self, expected: str, most: int = LINE_BYTES, *, allow_bare_lf: bool = False) -> bytes:
-        """Return the next line without its CR LF; `allow_bare_lf` accepts a bare LF as well.
+    evidence_note: str = ""
+    """Why it is not certain that the server received pieces one by one; empty if it is."""
+    round_trip_seconds: float = 0.0
+    """How far pieces are sent apart, where the server's reads cannot be observed."""
+    _is_unread: bool = False  # whether the last wait for the server to read timed out
 
-        Raises Failure: timeout, closed, reset, malformed (a LF without CR), too-much.
-        """
-        self._record.reader = self.number
-        position = 0
-        last = self.clock() + LINE_TIMEOUTS * self.timeout_seconds
-        while (found := self._received.find(b"\n", position)) < 0:
-            position = len(self._received)
-            if position > most:
-                raise Failure(
-                    Kind.TOO_MUCH,
-                    expected,
-                    Message(
-                        "a line of more than {most} bytes: {received}",
-                        most=most,
-                        received=escape(bytes(self._received)),
-                    ),
-                )
-            if self.clock() > last:
-                raise Failure(
-                    Kind.TIMEOUT,
-                    expected,
-                    Message("an unterminated line: {received}", received=escape(bytes(self._received))),
-                )
-            if not self._receive(expected, Kind.TIMEOUT):
-                raise self._ended(expected)
-        line = bytes(self._received[: found + 1])
-        del self._received[: found + 1]
-        self.is_line_bare = not line.endswith(b"\r\n")
-        if self.is_line_bare and not allow_bare_lf:
-            raise Failure(
-                Kind.MALFORMED,
-                Message("{expected}, ended by CR LF", expected=expected),
-                Message("{line}, ended by a bare LF", line=escape(line)),
-            )
-        return line[: -1 if self.is_line_bare else -2]
+    # --- Reading ---------------------------------------------------------------------------------
 
     def read_pieces(self, size: int, expected: str) -> Iterator[bytes]:
         """Yield the next `size` bytes in pieces of any length; raise Failure if fewer arrive."""
@@ -107,35 +79,6 @@ class RawConnection(Connection):
             if not self._receive(expected, Kind.TIMEOUT):
                 raise self._ended(expected)
 
-    def read_end(self, expected: str = END_OF_STREAM) -> None:
-        """Require that the server closes without sending more; a RST counts as an end.
-
-        Raises Failure: extra (bytes arrived), open (neither bytes nor EOF before the timeout).
-        """
-        self._record.reader = self.number
-        if self._received or self._receive(expected, Kind.OPEN):
-            raise Failure(Kind.EXTRA, expected, escape(bytes(self._received)))
-
-    def is_quiet(self, seconds: float) -> bool:
-        """Return whether the connection stays open without data for some seconds."""
-        if self._received or self.is_over:
-            return False
-        waits = self._waits(self.clock() + seconds)
-        return not any(select.select([self._socket], [], [], left)[0] for left in waits)
-
-    def await_filled(self) -> None:
-        """Wait up to one timeout, without reading, until the buffers on the way are full: no more bytes arrive."""
-        arrived, since = 0, self.clock()
-        until = self._end_of_wait()
-        while (now := self.clock()) < until and not (arrived and now - since > _FILLED_SECONDS):
-            if (waiting := self._waiting_bytes()) != arrived:
-                arrived, since = waiting, now
-            sleep(_FILLED_SECONDS / 20)
-
-    def _waiting_bytes(self) -> int:
-        """Return how many bytes have arrived and are not received; see FIONREAD in ioctl_tty(2)."""
-        return int.from_bytes(fcntl.ioctl(self._socket, termios.FIONREAD, bytes(4)), sys.byteorder)
-
     def read_rest(self, most: int = 1 << 20) -> bytes:
         """Read to EOF, and return the bytes; raise Failure if there is no EOF or more than `most` bytes."""
         self._record.reader = self.number
@@ -174,19 +117,81 @@ class RawConnection(Connection):
         self._received.clear()
         return data, ending
 
-    def wait(self) -> None:
-        """Discard input until EOF, a reset or a timeout."""
-        self._received.clear()
-        with contextlib.suppress(Failure, Incomplete):
-            while self._receive("", Kind.OPEN):
-                self._received.clear()
-
     def _ended(self, expected: str) -> Failure:
         """Return the failure of a stream that ended where something is expected."""
         how = END_OF_STREAM if self._ending == "end" else Message("a connection reset")
         if self._received:
             how = Message("{how} after {received}", how=how, received=escape(bytes(self._received)))
         return Failure(Kind.CLOSED if self._ending == "end" else Kind.RESET, expected, how)
+
+    # --- Waiting ---------------------------------------------------------------------------------
+
+    def send_bytewise(self, data: bytes) -> None:
+        """Send bytes one by one, each after the server has read the previous one, where that can be observed."""
+        for byte in data:
+            self.send(bytes([byte]))
+            self.await_read()
+
+    def await_read(self) -> None:
+        """Wait up to 0.1 s until the server has read what was sent, so that later bytes arrive in a separate recv().
+
+        After one timeout, the following waits take 1 ms. Where that cannot be observed, wait for a round trip. Either
+        leaves an `evidence_note`.
+        """
+        until = self.clock() + (POLL_SECONDS if self._is_unread else _READ_SECONDS)
+        while (is_unread := self._holds_unread()) and self.clock() < until:
+            sleep(POLL_SECONDS)
+        self._is_unread = bool(is_unread)
+        if is_unread:
+            self.evidence_note = NOT_READ
+        elif is_unread is None:
+            self.evidence_note = NOT_OBSERVED
+            sleep(min(max(POLL_SECONDS, self.round_trip_seconds), _READ_SECONDS))
+
+    def _holds_unread(self) -> bool | None:
+        """Return whether the server has input that it has not read; None if unknown."""
+        other = peer(self._socket)
+        return None if other is None else other.unread_bytes > 0
+
+    def await_closed(self, *, unknown_seconds: float) -> None:
+        """Wait up to one timeout, without reading, until the server has closed and will read nothing more.
+
+        Where that cannot be observed, wait for `unknown_seconds`.
+        """
+        until = self._end_of_wait()
+        while (other := peer(self._socket)) is not None and self.clock() < until:
+            if not other.is_open and not other.unread_bytes:
+                return
+            sleep(POLL_SECONDS)
+        if other is None:
+            sleep(unknown_seconds)
+
+    def is_quiet(self, seconds: float) -> bool:
+        """Return whether the connection stays open without data for some seconds."""
+        if self._received or self.is_over:
+            return False
+        waits = self._waits(self.clock() + seconds)
+        return not any(select.select([self._socket], [], [], left)[0] for left in waits)
+
+    def await_filled(self) -> None:
+        """Wait up to one timeout, without reading, until the buffers on the way are full: no more bytes arrive."""
+        arrived, since = 0, self.clock()
+        until = self._end_of_wait()
+        while (now := self.clock()) < until and not (arrived and now - since > _FILLED_SECONDS):
+            if (waiting := self._waiting_bytes()) != arrived:
+                arrived, since = waiting, now
+            sleep(_FILLED_SECONDS / 20)
+
+    def _waiting_bytes(self) -> int:
+        """Return how many bytes have arrived and are not received; see FIONREAD in ioctl_tty(2)."""
+        return int.from_bytes(fcntl.ioctl(self._socket, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+    def wait(self) -> None:
+        """Discard input until EOF, a reset or a timeout."""
+        self._received.clear()
+        with contextlib.suppress(Failure, Incomplete):
+            while self._receive("", Kind.OPEN):
+                self._received.clear()
 
 
 __all__ = ["Clock", "Dial", "RawConnection"]

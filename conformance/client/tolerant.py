@@ -4,10 +4,11 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from conformance.client.client import LINE_BYTES, STATUS_LINE, Client
+from conformance.client.client import Client
+from conformance.client.command_connection import KEPT_BYTES, STATUS_LINE, CommandConnection
+from conformance.client.connection import END_OF_STREAM
 from conformance.client.deviations import Deviation, Deviations, Form
 from conformance.client.expectations import AFTER_QUIT, malformed
-from conformance.client.raw_connection import END_OF_STREAM
 from conformance.client.status import CODES, FATAL, Status
 from conformance.failures import Failure, Incomplete, Kind
 
@@ -76,7 +77,7 @@ class TolerantClient(Client):
             self._skip(*greeting)
         if echo := self._deviations.find(Form.ECHO, "line"):
             sent = self._lines[self._replies - 1] if self._replies <= len(self._lines) else self._begun
-            if self._drop_line(lambda line: _is_echo(line, sent), LINE_BYTES):
+            if self._drop_line(lambda line: _is_echo(line, sent), KEPT_BYTES):
                 self._tolerated.add(echo[1])
         return self._read_line_of("status", expected)
 
@@ -176,13 +177,13 @@ class TolerantClient(Client):
     def _resend(self) -> None:
         """Reconnect to a server that closes where it must not, and resend the commands without a reply."""
         left = self._lines[self._replies - 1 :]
-        if any(len(line) == LINE_BYTES for line in left):
+        if any(len(line) == KEPT_BYTES for line in left):
             return  # truncated, so it cannot be resent
         has_left = self.has_left
         self._socket.close()
         self._connect()
         self.latest = None
-        super(Client, self).send(b"".join(line + b"\r\n" for line in left))
+        super(CommandConnection, self).send(b"".join(line + b"\r\n" for line in left))
         if has_left:
             self.half_close()
 

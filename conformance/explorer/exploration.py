@@ -127,7 +127,7 @@ class Exploration:
 
     def _look_after(self, failure: Failure) -> None:
         """Restart the server if it has exited, or hangs."""
-        if failure.kind in WIRE_FAILURES and self._health.look(is_thorough=True) is not State.WELL:
+        if failure.kind in WIRE_FAILURES and self._health.look() is not State.WELL:
             self._history.clear()
 
     def _restart(self) -> None:

@@ -19,7 +19,7 @@ from conformance.fixtures.base import Fixture, Fixtures
 from conformance.fixtures.words import Words
 from conformance.language import Message
 from conformance.model.activity import Activity
-from conformance.model.templates import filled
+from conformance.model.templates import References
 
 SCENARIO_TIMEOUTS: Final = 10.0
 """Default time limit of a scenario, in multiples of one timeout."""
@@ -79,6 +79,11 @@ class RunContext:
         """The words of the run, from its seed."""
         return Words(self.seed)
 
+    @cached_property
+    def references(self) -> References:
+        """What references to files and words stand for, in transcripts and elsewhere."""
+        return References(self.fixtures, self.words)
+
 
 class ScenarioContext:
     """The context of one run of a scenario.
@@ -136,7 +141,7 @@ class ScenarioContext:
 
     def filled(self, text: str) -> str:
         """Return a text with the names and sizes of files, and the words of the run, as in transcripts."""
-        return filled(text, self.fixture, self.words)
+        return self.run_context.references.filled(text)
 
     def allow(self, timeouts: float) -> None:
         """Extend the deadline to at least this many timeouts from now, for large transfers."""
@@ -258,7 +263,7 @@ class ScenarioContext:
             self.slowest_seconds = max(self.slowest_seconds, client.slowest_seconds)
             if client.evidence_note and client.evidence_note not in self.seen:
                 self.observe(client.evidence_note)
-            if client.send_quit():
+            if not client.is_over and client.send_quit():
                 leaving.append(client)
         until = self.clock() + CLOSING_SECONDS
         for client in leaving:

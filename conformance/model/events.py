@@ -99,7 +99,7 @@ class Result(msgspec.Struct, frozen=True, tag_field="type", tag="result"):
     cause: str = ""
     """The likely cause."""
     reproduce: list[str] = msgspec.field(default_factory=list)
-    """Command lines that reproduce it, the shortest last."""
+    """Command lines that show a failure again, the shortest last."""
     seconds: float = 0.0
     attempts: int = 1
     known: str = ""

@@ -61,14 +61,13 @@ class Scenario:
     level_in: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Overrides the level in some dialects; takes precedence over `level`."""
 
+    chapter: str = field(init=False)
+    """The part of the id before the dot."""
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "chapter", self.id.partition(".")[0])
         if isinstance(self.play, Transcript):
             object.__setattr__(self, "needs", self.needs | self.play.fixtures)
-
-    @cached_property
-    def chapter(self) -> str:
-        """The part of the id before the dot."""
-        return self.id.partition(".")[0]
 
     @cached_property
     def row(self) -> Requirement:
@@ -194,16 +193,17 @@ def _problems(scenario: Scenario) -> Iterator[Message]:
     if not _ID.fullmatch(scenario.id):
         yield Message("an id looks like chapter.what-it-shows")
     try:
-        _ = scenario.row.level
+        levels = set(scenario.levels.values())
     except KeyError:
         yield Message("there is no requirement {requirement}", requirement=scenario.requirement)
+        return
     if not scenario.title.strip():
         yield Message("it has no title")
     if scenario.isolation not in ISOLATIONS:
         yield Message("the isolation is one of {isolations}", isolations=", ".join(ISOLATIONS))
     if not {*scenario.dialects, *scenario.level_in} <= set(DIALECTS):
         yield Message("a dialect is one of {dialects}", dialects=", ".join(DIALECTS))
-    if not {scenario.level or LEVELS[0], *scenario.level_in.values()} <= set(LEVELS):
+    if not levels <= set(LEVELS):
         yield Message("the level is MUST, SHOULD, MAY or CHOICE")
 
 

@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from conformance.fixtures.base import Fixture
+from conformance.fixtures.base import Fixtures
 from conformance.fixtures.words import Words
 
 REFERENCE: Final = re.compile(r"\{([a-z][a-z-]*)(?:\.(size)(?:(\+|-|//)(\d+))?)?\}")
-COMPUTE: Final[Mapping[str, Callable[[int, int], int]]] = {
+_COMPUTE: Final[Mapping[str, Callable[[int, int], int]]] = {
     "+": int.__add__,
     "-": int.__sub__,
     "//": int.__floordiv__,
@@ -20,18 +20,33 @@ WORDS: Final[Mapping[str, Callable[[Words], bytes]]] = {
 }
 
 
-def filled(text: str, fixture: Callable[[str], Fixture], words: Words) -> str:
-    """Return a text with names, sizes and words instead of templates; raise what `fixture` raises."""
-    if "{" not in text:
-        return text
+class References(dict[str, str]):
+    """What references such as `text.size+1` stand for in a run, each computed when it is first asked for.
 
-    def value(found: re.Match[str]) -> str:
+    One character stands for each byte of a name. Asking raises Incomplete for a file that the server does not hold.
+    """
+
+    def __init__(self, fixtures: Fixtures, words: Words) -> None:
+        super().__init__()
+        self._fixtures = fixtures
+        self._words = words
+
+    def __missing__(self, reference: str) -> str:
+        """Compute a value, and keep it."""
+        found = REFERENCE.fullmatch(f"{{{reference}}}")
+        if found is None:
+            raise KeyError(reference)
         key, what, operator, number = found.groups()
         if key in WORDS and not what:
-            return WORDS[key](words).decode()
-        if not what:
-            return fixture(key).name.decode("latin-1")
-        size = fixture(key).size
-        return str(COMPUTE[operator](size, int(number)) if operator else size)
+            value = WORDS[key](self._words).decode()
+        elif what:
+            size = self._fixtures.get(key).size
+            value = str(_COMPUTE[operator](size, int(number)) if operator else size)
+        else:
+            value = self._fixtures.get(key).name.decode("latin-1")
+        self[reference] = value
+        return value
 
-    return REFERENCE.sub(value, text)
+    def filled(self, text: str) -> str:
+        """Return a text with values instead of its references, which are in braces."""
+        return REFERENCE.sub(lambda found: self[found[0][1:-1]], text) if "{" in text else text

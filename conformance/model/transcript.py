@@ -25,7 +25,8 @@ and `{text.size//2}` compute. So a transcript works with any suitable file, and 
 `{unknown}` and `{unknown-word}` are commands that no server has, and `{missing}` is the name of no file; they are drawn
 from the seed of the run.
 
-The text is compiled once, into steps; a run fills in the names and sizes, and calls one step after the other.
+The text is compiled once, into steps; a run calls one after the other, and fills in the names and sizes. Consecutive
+status lines and lines that must be exactly so are one step.
 """
 
 import re
@@ -36,17 +37,16 @@ from textwrap import dedent
 from typing import Final
 
 from conformance.client.client import Client
+from conformance.client.command_connection import other_line
 from conformance.client.recording import escape
 from conformance.failures import Failure, Kind
-from conformance.fixtures.base import Fixture
 from conformance.language import Message
 from conformance.model.context import ScenarioContext
-from conformance.model.templates import COMPUTE, REFERENCE, WORDS
+from conformance.model.templates import REFERENCE, WORDS, References
 
 _CODES: Final = re.compile(r"(\d+(?:\|\d+)*) \*")
 _SIZE: Final = re.compile(r"<size (\S+)>")
 _SLICE: Final = re.compile(r"<slice (\S+) (\S+) (\S+)(?: (raw))?>")
-_EMPTY_LINE: Final = Message("an empty line")
 
 
 class TranscriptError(ValueError):
@@ -62,20 +62,12 @@ class Transcript:
         for line in self.text.splitlines():
             compiler.add(line)
         self._steps = compiler.finish()
-        self._sizes = tuple(compiler.sizes.items())
-        self._words = tuple(compiler.words)
         self.fixtures = frozenset(compiler.fixtures)
         """The keys of the fixtures that it needs."""
 
     def __call__(self, context: ScenarioContext) -> None:
         """Run it on one connection at a time."""
-        fixtures = dict(zip(self.fixtures, map(context.fixtures.get, self.fixtures), strict=True))
-        values = {key: WORDS[key](context.words).decode() for key in self._words}
-        for key, fixture in fixtures.items():
-            values[key] = fixture.name.decode("latin-1")
-        for reference, (key, compute, number) in self._sizes:
-            values[reference] = str(compute(fixtures[key].size, number))
-        run = _Run(context, fixtures, values, context.connect())
+        run = _Run(context, context.run_context.references, context.connect())
         for step in self._steps:
             step(run)
 
@@ -91,8 +83,7 @@ class _Run:
     """One run of a transcript: what its steps act on."""
 
     context: ScenarioContext
-    fixtures: Mapping[str, Fixture]
-    values: Mapping[str, str]
+    values: References
     """What the references stand for; the texts of steps are templates for `%`."""
     client: Client
 
@@ -108,28 +99,19 @@ def _send_bytewise(text: str, run: _Run) -> None:
     run.client.send_bytewise((text % run.values).encode("latin-1"))
 
 
-def _status(codes: tuple[int, ...], run: _Run) -> None:
-    status = run.client.status(*codes)
-    if len(codes) > 1:
-        run.context.observe(Message("answered {status}", status=status))
+def _replies(parts: tuple[int | str, ...], run: _Run) -> None:
+    run.client.replies([part if isinstance(part, int) else part % run.values for part in parts])
 
 
-def _line(text: str, run: _Run) -> None:
-    wanted = text % run.values
-    line = run.client.line(wanted or _EMPTY_LINE)
-    if line.decode("latin-1") != wanted:
-        raise _other_line(wanted, line)
+def _one_of(codes: tuple[int, ...], run: _Run) -> None:
+    run.context.observe(Message("answered {status}", status=run.client.status(*codes)))
 
 
 def _line_like(text: str, run: _Run) -> None:
     wanted = text % run.values
-    line = run.client.line(wanted)
-    if not re.fullmatch(re.escape(wanted).replace(r"\*", ".*"), line.decode("latin-1"), re.DOTALL):
-        raise _other_line(wanted, line)
-
-
-def _other_line(wanted: str, line: bytes) -> Failure:
-    return Failure(Kind.BODY, wanted or _EMPTY_LINE, escape(line) or _EMPTY_LINE)
+    line = run.client.line(wanted).decode("latin-1")
+    if not re.fullmatch(re.escape(wanted).replace(r"\*", ".*"), line, re.DOTALL):
+        raise other_line(wanted, line)
 
 
 def _exact(text: str, run: _Run) -> None:
@@ -144,13 +126,13 @@ def _listing(run: _Run) -> None:
 
 
 def _size(key: str, run: _Run) -> None:
-    size, got = run.fixtures[key].size, run.client.size()
+    size, got = run.context.fixture(key).size, run.client.size()
     if got != size:
         raise Failure(Kind.BODY, Message("the size {size}", size=size), str(got))
 
 
 def _slice(key: str, offset: str, size: str, form: str, run: _Run) -> None:
-    run.client.slice(run.fixtures[key].content, int(offset % run.values), int(size % run.values), form)
+    run.client.slice(run.context.fixture(key).content, int(offset % run.values), int(size % run.values), form)
 
 
 def _half_close(run: _Run) -> None:
@@ -194,11 +176,9 @@ class _Compiler:
 
     def __init__(self) -> None:
         self.fixtures: set[str] = set()
-        self.words: set[str] = set()
-        self.sizes: dict[str, tuple[str, Callable[[int, int], int], int]] = {}
-        """By reference: the key of a fixture, and what is computed from its size and a number."""
         self._steps: list[_Step] = []
         self._unsent = ""  # consecutive lines, to be sent together
+        self._expected: list[int | str] = []  # consecutive status lines and lines of replies
         self._sends = False
         self._is_bytewise = False
 
@@ -212,8 +192,12 @@ class _Compiler:
             self._send(self._template(rest) + "\r\n")
         elif marker == "C|":
             self._send(self._template(rest, is_escaped=True))
+        elif marker == "S:" and (part := self._part(rest)) is not None:
+            self._send_pending()
+            self._expected.append(part)
         else:
             self._send_pending()
+            self._expect_pending()
             if marker == "S:":
                 self._steps.append(self._reply(rest))
             elif marker == "S|":
@@ -235,6 +219,7 @@ class _Compiler:
     def finish(self) -> tuple[_Step, ...]:
         """Return the steps; raise TranscriptError if the client sends nothing."""
         self._send_pending()
+        self._expect_pending()
         if not self._sends:
             message = Message("a transcript in which the client sends nothing")
             raise TranscriptError(message)
@@ -242,6 +227,7 @@ class _Compiler:
 
     def _send(self, text: str) -> None:
         self._sends = True
+        self._expect_pending()
         if self._is_bytewise:
             self._steps.append(partial(_send_bytewise, text))
         else:
@@ -253,10 +239,22 @@ class _Compiler:
             self._steps.append(partial(_send, self._unsent))
             self._unsent = ""
 
-    def _reply(self, text: str) -> _Step:
-        """Return the step that requires a part of a reply."""
+    def _expect_pending(self) -> None:
+        """Add a step that requires the pending parts of replies."""
+        if self._expected:
+            self._steps.append(partial(_replies, tuple(self._expected)))
+            self._expected = []
+
+    def _part(self, text: str) -> int | str | None:
+        """Return the code of a status line, or a line that must be exactly so; None for another part of a reply."""
         if found := _CODES.fullmatch(text):
-            return partial(_status, tuple(map(int, found[1].split("|"))))
+            return None if "|" in text else int(found[1])
+        return None if "*" in text or text.startswith("<") else self._template(text)
+
+    def _reply(self, text: str) -> _Step:
+        """Return the step that requires another part of a reply."""
+        if found := _CODES.fullmatch(text):
+            return partial(_one_of, tuple(map(int, found[1].split("|"))))
         if text == "<listing>":
             return _listing
         if found := _SIZE.fullmatch(text):
@@ -269,18 +267,15 @@ class _Compiler:
         if text.startswith("<"):
             message = Message("unknown reply: {text}", text=text)
             raise TranscriptError(message)
-        return partial(_line_like if "*" in text else _line, self._template(text))
+        return partial(_line_like, self._template(text))
 
     def _template(self, text: str, *, is_escaped: bool = False) -> str:
         """Return a text as a template for `%`, without its escapes; note what it refers to."""
         template, position = "", 0
         for found in REFERENCE.finditer(text):
-            key, size, operator, number = found.groups()
-            reference = found[0][1:-1]
-            (self.words if key in WORDS else self.fixtures).add(key)
-            if size:
-                self.sizes[reference] = (key, COMPUTE[operator or "+"], int(number or 0))
-            template += f"{_literal(text[position : found.start()], is_escaped=is_escaped)}%({reference})s"
+            if found[1] not in WORDS:
+                self.fixtures.add(found[1])
+            template += f"{_literal(text[position : found.start()], is_escaped=is_escaped)}%({found[0][1:-1]})s"
             position = found.end()
         return template + _literal(text[position:], is_escaped=is_escaped)
 

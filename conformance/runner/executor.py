@@ -115,15 +115,15 @@ class Executor:
         if outcome.failure is None:
             self._timeouts.answered(outcome.slowest_seconds)
         elif is_alone and outcome.is_timeout:
-            self._health.look(is_thorough=True)
+            self._health.look()
         return outcome
 
     def _look_after(self, batch: Sequence[Scenario], *, has_failed: bool) -> State:
         """Return the server's health after a batch, and restart it unless it is well."""
         if len(batch) > 1 or batch[0].isolation == DESTRUCTIVE or has_failed:
-            return self._health.look(is_thorough=True)
+            return self._health.look()
         self._health.server.clock.sleep(PAUSE_SECONDS / 2)  # a server that is up after that has very likely survived
-        return self._health.look(is_thorough=False)
+        return State.WELL if self._health.server.is_listening else self._health.look()
 
     # --- Again -----------------------------------------------------------------------------------
 

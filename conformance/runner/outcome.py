@@ -1,22 +1,18 @@
-"""How one run of a scenario ended: its outcome, the verdict on it, and the result that reports it."""
+"""How one run of a scenario ended, and what later runs add to that."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from conformance.client.deviations import Deviation
 from conformance.client.recording import Recording
-from conformance.failures import CAUSES, Failure, Kind
+from conformance.failures import Failure, Kind
 from conformance.language import Message
-from conformance.model.events import Result
 from conformance.model.scenario import Scenario
-from conformance.model.tracebacks import error_line, is_disconnect
-from conformance.model.verdicts import MEANINGS, VERDICT_OF_SUCCESS, Verdict, verdict_of_failure
+from conformance.model.verdicts import Verdict
 
 WIRE_FAILURES: Final = frozenset({Kind.TIMEOUT, Kind.REFUSED, Kind.CLOSED, Kind.RESET, Kind.OPEN})
 """Failures after which the server may be down."""
-PROVOKED: Final = Message("the scenario provokes this error: its client leaves early, which a server has to survive")
-SHARED_OUTPUT: Final = Message("printed while it ran, and others beside it")
 TIMEOUTS: Final = frozenset({Kind.TIMEOUT, Kind.OPEN})
 
 
@@ -77,41 +73,6 @@ class Outcome:
         """
         is_used_up = 0 < capacity <= self.record.connections
         return self.failure is None and not self.leaves_open and not is_used_up
-
-    def result(self, dialect: str, reproduce: Sequence[str]) -> Result:
-        """Return the result to report; `reproduce` holds command lines that reproduce it."""
-        scenario, failure = self.scenario, self.failure
-        level = scenario.levels[dialect]
-        verdict = self.verdict or (
-            VERDICT_OF_SUCCESS[level] if failure is None else verdict_of_failure(level, failure.kind)
-        )
-        return Result(
-            scenario=scenario.id,
-            requirement=scenario.requirement,
-            level=level,
-            verdict=verdict,
-            title=scenario.title,
-            chapter=scenario.chapter,
-            text=scenario.row.text,
-            kind=failure.kind.value if failure else "",
-            expected=failure.expected if failure else "",
-            got=failure.got if failure else self.reason or "; ".join(dict.fromkeys(self.seen)),
-            sent=(failure.asked or self.record.last_sent()) if failure else "",
-            cause=(failure.cause or scenario.causes.get(failure.kind, "") or CAUSES[failure.kind]) if failure else "",
-            reproduce=list(reproduce) if MEANINGS[verdict].has_run else [],
-            seconds=round(self.seconds, 4),
-            attempts=self.attempts,
-            transcript=self.record.describe(),
-            output=self.output if MEANINGS[verdict].has_run else "",
-            output_note=self._output_note() if MEANINGS[verdict].has_run else "",
-        )
-
-    def _output_note(self) -> str:
-        if not self.output:
-            return ""
-        if self.leaves_early and is_disconnect(error_line(self.output)):
-            return PROVOKED
-        return "" if self.is_output_own else SHARED_OUTPUT
 
     @property
     def leaves_early(self) -> bool:

@@ -1,4 +1,4 @@
-"""The results of a run: each is judged, checked against the baseline, emitted and counted here, and then diagnosed."""
+"""The results of a run: outcomes are judged, checked against the baseline, emitted and counted, and then diagnosed."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
@@ -11,14 +11,19 @@ from conformance import __version__
 from conformance.client.address import Address
 from conformance.config import Options
 from conformance.diagnosis.diagnose import diagnose
+from conformance.failures import CAUSES
 from conformance.fixtures.local_fixtures import LocalFixtures
+from conformance.language import Message
 from conformance.model.events import Result, RunEnd, RunStart, ScenarioStart, Sink
 from conformance.model.scenario import Scenario
-from conformance.model.verdicts import Exit, Verdict, exit_status
+from conformance.model.tracebacks import error_line, is_disconnect
+from conformance.model.verdicts import MEANINGS, VERDICT_OF_SUCCESS, Exit, Verdict, exit_status, verdict_of_failure
 from conformance.runner.outcome import Outcome
 from conformance.runner.reproduce import Reproduction
 from conformance.runner.selection import read_baseline
 
+PROVOKED: Final = Message("the scenario provokes this error: its client leaves early, which a server has to survive")
+SHARED_OUTPUT: Final = Message("printed while it ran, and others beside it")
 _FIT: Final = frozenset({Verdict.PASS, Verdict.INFO, Verdict.WARN, Verdict.FLAKY})
 """Verdicts after which the scenarios that depend on one can run."""
 
@@ -77,7 +82,9 @@ class Results:
     def add(self, outcome: Outcome) -> None:
         """Judge the final outcome of a scenario, and emit the result."""
         name = outcome.scenario.id
-        result = outcome.result(self._dialect, self._reproduction.command_lines(outcome))
+        is_odd = outcome.failure is not None or outcome.verdict is not None
+        reproduce = self._reproduction.command_lines(outcome) if is_odd else []
+        result = result_of(outcome, self._dialect, reproduce)
         if self._baseline is not None:
             result = msgspec.structs.replace(result, known=self._baseline.reason(result))
         self._rows[name] = result
@@ -120,6 +127,43 @@ class Results:
         self._sink(diagnose(self._rows.values(), self._deviations))
         self._sink(end)
         return end
+
+
+def result_of(outcome: Outcome, dialect: str, reproduce: Sequence[str] = ()) -> Result:
+    """Return the result to report of an outcome; `reproduce` holds command lines that show a failure again."""
+    scenario, failure = outcome.scenario, outcome.failure
+    level = scenario.levels[dialect]
+    verdict = outcome.verdict or (
+        VERDICT_OF_SUCCESS[level] if failure is None else verdict_of_failure(level, failure.kind)
+    )
+    has_run = MEANINGS[verdict].has_run
+    return Result(
+        scenario=scenario.id,
+        requirement=scenario.requirement,
+        level=level,
+        verdict=verdict,
+        title=scenario.title,
+        chapter=scenario.chapter,
+        text=scenario.row.text,
+        kind=failure.kind.value if failure else "",
+        expected=failure.expected if failure else "",
+        got=failure.got if failure else outcome.reason or "; ".join(dict.fromkeys(outcome.seen)),
+        sent=(failure.asked or outcome.record.last_sent()) if failure else "",
+        cause=(failure.cause or scenario.causes.get(failure.kind, "") or CAUSES[failure.kind]) if failure else "",
+        reproduce=list(reproduce) if has_run else [],
+        seconds=round(outcome.seconds, 4),
+        attempts=outcome.attempts,
+        transcript=outcome.record.describe(),
+        output=outcome.output if has_run else "",
+        output_note=_output_note(outcome) if has_run and outcome.output else "",
+    )
+
+
+def _output_note(outcome: Outcome) -> str:
+    """Return whose doing it is what the server printed, if that is not the scenario's alone."""
+    if outcome.leaves_early and is_disconnect(error_line(outcome.output)):
+        return PROVOKED
+    return "" if outcome.is_output_own else SHARED_OUTPUT
 
 
 def unstarted(options: Options, reason: str, output: Sequence[str] = ()) -> tuple[RunStart, RunEnd]:

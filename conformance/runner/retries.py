@@ -82,7 +82,8 @@ class Retries:
             measure_again(health, self._timeouts)
             was_fresh = health.server.is_fresh
             outcome = play(scenario, health.run_context, is_alone=True)
-            state = health.look(is_thorough=scenario.isolation == DESTRUCTIVE or outcome.failure is not None)
+            is_suspect = scenario.isolation == DESTRUCTIVE or outcome.failure is not None
+            state = health.look() if is_suspect or not health.server.is_listening else State.WELL
             if state not in LOST:
                 return outcome
             if health.has_given_up() and state is not State.EXHAUSTED:

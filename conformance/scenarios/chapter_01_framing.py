@@ -4,7 +4,6 @@ Each transcript ends with a proof that no more data follows: the end of the stre
 next reply. So no result depends on the length of a pause.
 """
 
-from conformance.client.client import replies
 from conformance.diagnosis import lines as causes
 from conformance.failures import Failure
 from conformance.language import Message
@@ -104,7 +103,7 @@ def cr_lf_apart_pipelined(context: ScenarioContext) -> None:
     for piece in (unknown + b"\r", b"\n%b\r" % unknown, b"\nget_metadata\r", b"\nquit\r", b"\n"):
         client.send(piece)
         client.await_read()
-    replies(client, (200, 200, 201, 0))
+    client.replies((200, 200, 201, 0))
     client.read_end(Message("the end of the stream after quit"))
 
 
@@ -122,10 +121,10 @@ def pieces(context: ScenarioContext) -> None:
         for start, end in zip([0, *cut], [*cut, len(sent)], strict=True):
             client.send(sent[start:end])
             client.await_read()
-        replies(client, (200, 0))
+        client.replies((200, 0))
         if (size := client.size()) != text.size:
             raise Failure(Kind.BODY, Message("the size {size}", size=text.size), str(size))
-        replies(client, (201, 200, 0))
+        client.replies((201, 200, 0))
         client.read_end(Message("the end of the stream after quit"))
 
 

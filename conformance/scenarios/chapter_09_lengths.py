@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from conformance.client.client import Client, replies
+from conformance.client.client import Client
 from conformance.diagnosis import lines as causes
 from conformance.language import Message
 from conformance.model.scenario import DESTRUCTIVE, Chapter, Kind, ScenarioContext
@@ -80,7 +80,7 @@ def name_in_pieces(context: ScenarioContext) -> None:
     for start, end in zip([0, *cuts], [*cuts, len(sent)], strict=True):
         client.send(sent[start:end])
         client.await_read()
-    replies(client, (202, 200, 0))
+    client.replies((202, 200, 0))
     client.read_end(Message("the end of the stream after quit"))
 
 
@@ -97,7 +97,7 @@ def names_pipelined(context: ScenarioContext) -> None:
     commands = (lines.get(code) or b"get_metadata " + b"n" * context.random.randint(256, 8 * KIB) for code in order)
     client = context.connect()
     client.send(b"".join(line + b"\r\n" for line in commands))
-    replies(client, order)
+    client.replies(order)
     client.in_step()
 
 
@@ -125,7 +125,7 @@ def huge_name(context: ScenarioContext) -> None:
     """Request its size, and pipeline another command."""
     client = context.connect()
     client.send(b"get_metadata " + b"n" * (5 * MIB) + b"\r\nget_metadata\r\n")
-    replies(client, (202, 201))
+    client.replies((202, 201))
     client.in_step()
 
 

@@ -162,12 +162,9 @@ class HealthMonitor:
 
     # --- Restarts --------------------------------------------------------------------------------
 
-    def look(self, *, is_thorough: bool) -> State:
-        """Return the health of the server as it was, and restart it unless it is well.
-
-        Unless the look `is_thorough`, a server that listens is well.
-        """
-        if self.given_up or (not is_thorough and self.server.is_listening):
+    def look(self) -> State:
+        """Return the health of the server as it was, and restart it unless it is well."""
+        if self.given_up:
             return State.WELL
         # If the server can be restarted, mistaking a slow one for a wedged one costs little.
         factor = self._short_factor(self.run_context.timeout_seconds) if self.server.can_restart else 1.0

@@ -56,9 +56,10 @@ class MachineClock:
 
     def sleep(self, seconds: float) -> None:
         """Sleep until the clock has advanced by some seconds."""
-        until = self() + seconds
-        while (left := until - self()) > 0:
+        left, until = seconds, self() + seconds
+        while left > 0:
             sleep(left)
+            left = until - self()
 
     def watch(self, delay: Callable[[], float] | None) -> None:
         """Watch a server: `delay` returns its run delay in seconds since the last call; None if it is unknown."""

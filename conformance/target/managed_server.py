@@ -147,7 +147,7 @@ class ManagedServer:
         Where it is unknown whether the server listens, the first call after a start retries until it does.
         """
         self.is_fresh = False
-        while self.clock() < self._retry_refused_until and self.is_running:
+        while self._retry_refused_until and self.clock() < self._retry_refused_until and self.is_running:
             with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):
                 sock = self._dial(timeout_seconds, receive_buffer_bytes)
                 self._retry_refused_until = 0.0

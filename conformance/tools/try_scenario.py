@@ -17,6 +17,7 @@ from conformance.runner.discovery import discover
 from conformance.runner.outcome import Outcome
 from conformance.runner.play import play, unplayable
 from conformance.runner.reproduce import Reproduction
+from conformance.runner.results import result_of
 from conformance.runner.selection import SelectionError, like
 from conformance.runner.timeouts import Timeouts
 from conformance.spec.reader import specification
@@ -115,7 +116,7 @@ class _Attempt:
             outcome = self._played(scenario)
             self._tell("")
         self._tell_verdict(outcome)
-        return outcome.result(facts.dialect, []).verdict
+        return result_of(outcome, facts.dialect).verdict
 
     def _played(self, scenario: Scenario) -> Outcome:
         """Return the outcome of a scenario, and of the server's state after it."""
@@ -176,7 +177,7 @@ class _Attempt:
             entering=server.entering,
         )
         self._nc_line = reproduction.nc_line(outcome) if keeps_server else ""
-        result = in_language(outcome.result(self._health.run_context.dialect, []))
+        result = in_language(result_of(outcome, self._health.run_context.dialect))
         sentence = translated(MEANINGS[result.verdict].sentence)
         self._tell(f"{verdict_name(result.verdict.value).upper()}: {sentence}")
         rows = [*explanation(result)][1:]  # the requirement is told before

@@ -8,7 +8,6 @@ from time import monotonic, sleep
 import pytest
 
 from conformance.client.client import Client
-from conformance.client.raw_connection import RawConnection
 from conformance.client.recording import Recording
 from conformance.failures import Incomplete
 
@@ -32,7 +31,7 @@ def test_receives_replies_in_pieces_without_delay() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=answer_in_parts, args=(listener,))
         thread.start()
-        peer = RawConnection(
+        peer = Client(
             lambda seconds, _: socket.create_connection(listener.getsockname(), seconds),
             Recording(),
             1,

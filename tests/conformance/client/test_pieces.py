@@ -9,8 +9,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from conformance.client.connection import NOT_OBSERVED, NOT_READ
-from conformance.client.raw_connection import Dial
+from conformance.client.raw_connection import NOT_OBSERVED, NOT_READ, Dial
 from conformance.model.context import RunContext, ScenarioContext
 from conformance.target.remote_fixtures import RemoteFixtures
 

@@ -4,6 +4,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -96,7 +97,8 @@ def test_runs_with_the_files_of_each_server() -> None:
     transcript = Transcript("C: get_metadata {text}\nS: 0 *\nS: {text.size+1}")
     for size in (5, 6):
         with answering(b"0 OK\r\n%d\r\n" % (size + 1)) as (context, _):
-            context.fixtures = RemoteFixtures({"text": Fixture("text", b"b", size)}, knows_all=True)
+            files = RemoteFixtures({"text": Fixture("text", b"b", size)}, knows_all=True)
+            context.run_context = replace(context.run_context, fixtures=files)
             transcript(context)
 
 

@@ -6,8 +6,9 @@ from conformance.failures import Failure, Kind
 from conformance.model.context import RunContext, ScenarioContext
 from conformance.model.scenario import Scenario
 from conformance.reports.text import in_full, printed_error
-from conformance.runner.outcome import PROVOKED, SHARED_OUTPUT, Outcome
+from conformance.runner.outcome import Outcome
 from conformance.runner.play import play
+from conformance.runner.results import PROVOKED, SHARED_OUTPUT, result_of
 from conformance.target.remote_fixtures import RemoteFixtures
 from tests.conformance.in_process import judge, judge_command
 from tests.conformance.small_servers import MODULE, TOO_MUCH
@@ -54,14 +55,14 @@ def played(scenario: Scenario, output: str, *, is_alone: bool = True) -> Outcome
 )
 def test_an_output_says_whose_doing_it_is(act: object, output: str, is_alone: bool, note: str) -> None:
     scenario = Scenario("mine.failing", "HFTP-3.6", act, "Fails")  # type: ignore[arg-type]
-    result = played(scenario, output, is_alone=is_alone).result("2026", [])
+    result = result_of(played(scenario, output, is_alone=is_alone), "2026")
     assert (result.output, result.output_note) == (output, note)
 
 
 def test_what_is_printed_meanwhile_belongs_to_no_scenario_that_passes() -> None:
     passed = played(Scenario("mine.passing", "HFTP-3.6", lambda _context: None, "Passes"), "connected\n")
-    assert passed.result("2026", []).output == ""
-    assert passed.gone().result("2026", []).output == "connected\n"
+    assert result_of(passed, "2026").output == ""
+    assert result_of(passed.gone(), "2026").output == "connected\n"
 
 
 @pytest.mark.once
