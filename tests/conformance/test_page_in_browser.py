@@ -58,8 +58,7 @@ def library(pytestconfig: pytest.Config) -> str:
     return axe(pytestconfig.cache.mkdir("axe-core"))
 
 
-@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize(("width", "is_dark"), [(390, False), (1400, True)])
 def test_axe_finds_nothing(tmp_path: Path, library: str, width: int, *, is_dark: bool) -> None:
     page = html(events())
     assert run_in_page(page, AUDIT, tmp_path, width=width, is_dark=is_dark, library=library) == []

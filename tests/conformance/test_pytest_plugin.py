@@ -103,7 +103,7 @@ OUTCOMES |= dict.fromkeys(("unsupported", "incomplete", "blocked"), "skipped")
 @pytest.mark.parametrize(
     ("serve", "workers", "expected"),
     [
-        (CORRECT, [], {"pass", "info"}),
+        pytest.param(CORRECT, [], {"pass", "info"}, marks=pytest.mark.long),
         (BROKEN.format(name="path-joined"), [], {"pass", "info", "fail", "warn"}),
         pytest.param(BROKEN.format(name="link-followed"), [], {"pass", "info", "warn"}, marks=pytest.mark.long),
         pytest.param(

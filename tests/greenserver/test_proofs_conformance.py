@@ -10,7 +10,7 @@ from tests.greenserver.proofs import run_suite
 
 pytestmark = pytest.mark.once
 
-CHAPTERS = ("framing", "lengths")
+CHAPTERS = ("framing", "replies")
 COMBINED = ("tls-proxy-v1", "workers-tls-proxy-v2")
 
 

@@ -81,6 +81,8 @@ def check_reported_once(run: Run) -> None:
 
 
 SECOND_STYLES = ("-loop", "-streams", "-sequential", "-threads")
+ALIKE = ("quit-answered-twice", "error-then-ok", "status-202-without-space", "slice-extra-line-2018", "size-with-unit")
+"""Each has the form of another one."""
 EXECUTES_MORE = "it executes what must not be executed, which several requirements forbid"
 WITH_SEVERAL_FORMS = {
     "fatal-stays-open": EXECUTES_MORE,
@@ -92,7 +94,7 @@ WITH_SEVERAL_FORMS = {
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.long) if name.endswith(SECOND_STYLES) else name
+        pytest.param(name, marks=pytest.mark.long) if name.endswith((*SECOND_STYLES, *ALIKE)) else name
         for name in KNOWN
         if name not in WITH_SEVERAL_FORMS
     ],

@@ -231,6 +231,7 @@ def test_mutated_run_is_reported_or_rejected(changes: list[tuple[Location, Any]]
     check_reported_or_refused(changed(changes))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("place", TEXT_PLACES, ids=lambda place: f"{place[0]}-{place[1]}")
 def test_any_text_in_any_field_is_reported_or_rejected(place: Location) -> None:
     for text in TEXTS:

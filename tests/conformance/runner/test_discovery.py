@@ -94,7 +94,11 @@ def test_judges_a_server_that_never_answers_help() -> None:
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "name",
-    ["endless-line", "endless-listing", "endless-replies", "flood", "boastful-size", "echo", "http", "drip"],
+    [
+        *("endless-line", "flood", "http", "drip"),
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("endless-listing", "endless-replies")),
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("boastful-size", "echo")),
+    ],
 )
 def test_survives_a_server_that_sends_endlessly(name: str) -> None:
     found = judge_command(f"tests.broken_servers.hostile {name}", *FEW, timeout_scale=0.2)

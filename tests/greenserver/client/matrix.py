@@ -24,7 +24,7 @@ CONTENT: Final = {"one.txt": b"Hello, HFTP!\r\n", "two.bin": bytes(range(256)) *
 SECONDS: Final = 60.0
 """When a command has not ended: at timeouts of a second, none should take a quarter of it."""
 _OPTIONS: Final = ("--timeout", "1", "--retries", "1")
-_SAMPLE_OF_STYLE: Final = 3
+_SAMPLE_OF_STYLE: Final = 2
 _AT_ONCE: Final = 3
 
 
