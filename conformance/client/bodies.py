@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, Protocol
 
 import pybase64
 
+from conformance.client.equal_lines import count_equal_lines
 from conformance.client.recording import escape
 from conformance.failures import Failure, Kind
 from conformance.language import Message
@@ -35,9 +36,12 @@ class Source(Protocol):
     def read_until_line_end(self, expected: str, *, allow_bare_lf: bool = False) -> Iterator[bytes]:
         """Yield a line of any length in pieces, without its CR LF; raise Failure if it has no end."""
 
+    def read_equal_lines(self, length: int, most: int) -> bytes:
+        """Return at most so many lines that are there, without their ends, if they are like the last one read."""
 
-Pieces = Iterator[tuple[bytes, bool]]
-"""Pieces of a slice, each with whether a line or a fragment ends after it."""
+
+Pieces = Iterator[tuple[bytes, int]]
+"""Pieces of a slice, each with how many lines or fragments end in it, or after it."""
 Reader = Callable[[Source, int], Pieces]
 """Reads a slice of a given number of bytes; raises Failure."""
 
@@ -45,7 +49,7 @@ Reader = Callable[[Source, int], Pieces]
 def plain(source: Source, size: int) -> Pieces:
     """Read the bytes as they are: the form of 2018."""
     for piece in source.read_pieces(size, Message("{size} bytes of the slice", size=size)):
-        yield piece, False
+        yield piece, 0
 
 
 def measured(source: Source, size: int) -> Pieces:
@@ -62,8 +66,8 @@ def one_line(source: Source, size: int) -> Pieces:
     got = 0
     for data in _base64_line(source):
         got += len(data)
-        yield data, False
-    yield b"", True
+        yield data, 0
+    yield b"", 1
     if 0 < got < size:
         raise Failure(
             Kind.BODY,
@@ -79,11 +83,27 @@ def lines(source: Source, size: int, *, allow_bare_lf: bool = False) -> Pieces:
         got = 0
         for data in _base64_line(source, allow_bare_lf=allow_bare_lf):
             got += len(data)
-            yield data, False
-        yield b"", True
+            yield data, 0
+        yield b"", 1
         left -= got
         if left <= 0 or got == 0:
             return
+        length = (got + 2) // 3 * 4
+        # The last line is read by itself.
+        while text := source.read_equal_lines(length, (left - 1) // (length // 4 * 3)):
+            for data in _decoded_lines(text, length):
+                left -= len(data)
+                yield data, 0
+            yield b"", len(text) // length
+
+
+def _decoded_lines(text: bytes, length: int) -> Iterator[bytes]:
+    """Decode lines of base64 of so many bytes each, without their ends."""
+    if b"=" not in text:
+        yield _decoded(text, is_last=True)
+        return
+    for start in range(0, len(text), length):
+        yield _decoded(text[start : start + length], is_last=True)
 
 
 def _base64_line(source: Source, *, allow_bare_lf: bool = False) -> Iterator[bytes]:
@@ -133,9 +153,9 @@ class _Fragments(NamedTuple):
                     Message("one of {length} bytes", length=length),
                 )
             for piece in source.read_pieces(length, Message("a fragment of {length} bytes", length=length)):
-                yield piece, False
+                yield piece, 0
             _require(source, b"\r\n")
-            yield b"", True
+            yield b"", 1
             left -= length
 
     def _read_length(self, source: Source) -> tuple[int, bytes]:
@@ -178,7 +198,7 @@ def _text_line(decode: Callable[[bytes], bytes]) -> Reader:
                     Message("more than {most} bytes", most=most),
                 )
         try:
-            yield decode(bytes(text)), True
+            yield decode(bytes(text)), 1
         except ValueError:
             expected = Message("a line of text that can be decoded")
             raise Failure(Kind.MALFORMED, expected, escape(bytes(text))) from None
@@ -238,6 +258,7 @@ class Received:
 
     def __init__(self, data: bytes) -> None:
         self.left = data
+        self._end = b"\r\n"
 
     def read_line(self, expected: str) -> bytes:
         """Return the next line without its CR LF; raise Failure."""
@@ -260,7 +281,14 @@ class Received:
         if not end or not (line.endswith(b"\r") or allow_bare_lf):
             raise Failure(Kind.MALFORMED, expected, escape(self.left))
         self.left = rest
+        self._end = b"\r\n" if line.endswith(b"\r") else b"\n"
         yield line.removesuffix(b"\r")
+
+    def read_equal_lines(self, length: int, most: int) -> bytes:
+        """Return at most so many lines, without their ends, if they are like the last one read."""
+        size = count_equal_lines(self.left, length, self._end, most) * (length + len(self._end))
+        block, self.left = self.left[:size], self.left[size:]
+        return block.replace(self._end, b"")
 
 
 def decode(data: bytes, form: str, size: int) -> tuple[bytes, bytes] | None:

@@ -79,8 +79,8 @@ class Client(CommandConnection):
         lines = 0
         kept = bytearray()
         position = offset
-        for piece, ends_line in READERS[self._slice_form(form)](self, size):
-            lines += ends_line
+        for piece, ended in READERS[self._slice_form(form)](self, size):
+            lines += ended
             if content is not None:
                 _compare(content, position, piece)
             position += len(piece)

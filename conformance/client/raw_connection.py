@@ -10,6 +10,7 @@ from time import sleep
 from typing import Final
 
 from conformance.client.connection import END_OF_STREAM, POLL_SECONDS, Clock, Connection, Dial
+from conformance.client.equal_lines import count_equal_lines
 from conformance.client.receive_queue import peer
 from conformance.client.recording import escape
 from conformance.failures import Failure, Incomplete, Kind
@@ -54,6 +55,17 @@ class RawConnection(Connection):
     def read(self, size: int, expected: str) -> bytes:
         """Return exactly the next `size` bytes, in memory; raise Failure."""
         return b"".join(self.read_pieces(size, expected))
+
+    def read_equal_lines(self, length: int, most: int) -> bytes:
+        """Return at most so many lines that have been received, without their ends, and do not wait for more.
+
+        They are as long as `length`, and end as the last line that was read. Empty if not all that are there do.
+        """
+        end = b"\n" if self.is_line_bare else b"\r\n"
+        size = count_equal_lines(self._received, length, end, most) * (length + len(end))
+        block = bytes(self._received[:size])
+        del self._received[:size]
+        return block.replace(end, b"")
 
     def read_until_line_end(self, expected: str, *, allow_bare_lf: bool = False) -> Iterator[bytes]:
         """Yield a line of any length in pieces, without its CR LF; raise Failure if it has no end."""

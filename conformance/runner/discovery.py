@@ -27,7 +27,7 @@ from conformance.runner.round_trip import measure
 from conformance.runner.timeouts import Timeouts, timeout_seconds
 from conformance.spec.dialects import DIALECTS
 from conformance.target.environment import Environment
-from conformance.target.health import HealthMonitor
+from conformance.target.health import PAUSE_SECONDS, HealthMonitor
 from conformance.target.learning import DeviationLearner
 from conformance.target.managed_server import ServerStartError
 from conformance.target.probe import Probe, samples
@@ -224,9 +224,16 @@ class _Search:
             except Failure as failure:
                 ending = failure.kind.value
         makes_wait = served == 1 and ending == "silence"  # a sequential server: the second client waits for the first
-        is_capped = 0 < served < _AT_ONCE and not makes_wait
+        has_ended = 0 < served < _AT_ONCE and not makes_wait and self._has_ended()
+        is_capped = 0 < served < _AT_ONCE and not makes_wait and not has_ended
         refusal = escape(self._refusal.rstrip()) if is_capped else ""
-        self._update(is_concurrent=served > 1, capacity=served if is_capped else 0, refusal=refusal)
+        is_concurrent = served > 1 or has_ended  # scenarios are to show at how many clients it ends
+        self._update(is_concurrent=is_concurrent, capacity=served if is_capped else 0, refusal=refusal)
+
+    def _has_ended(self) -> bool:
+        """Return whether the server has exited, maybe a moment after it left a client without a reply."""
+        self._health.server.clock.sleep(PAUSE_SECONDS)
+        return not self._health.server.is_listening
 
     def _ending(self, client: Client, *, is_second: bool) -> str:
         """Return why a client is not served while others are connected and idle; empty if it is served.

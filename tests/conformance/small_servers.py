@@ -112,6 +112,17 @@ class EndsAtSecondConnection(Threads):
         super().start(sock)
 
 
+class EndsAtThirdClient(Threads):
+    """A third client at the same time ends the process."""
+
+    def start(self, sock: socket.socket) -> None:
+        """Serve two clients."""
+        self.clients = [*(client for client in getattr(self, "clients", []) if client.fileno() >= 0), sock]
+        if len(self.clients) > 2:
+            os._exit(1)
+        super().start(sock)
+
+
 class BusyAfterNul(Sequential):
     """One client at a time; after one that sent a NUL the server works for a while before it accepts the next."""
 
@@ -215,6 +226,7 @@ _COMMANDS: dict[str, type[Commands]] = {
 }
 _STYLES: dict[str, type[Style]] = {
     "ends-at-second-connection": EndsAtSecondConnection,
+    "ends-at-third-client": EndsAtThirdClient,
     "busy-after-nul": BusyAfterNul,
     "ends-after-forty": EndsAfterForty,
     "capped-at-1": CappedAtOne,

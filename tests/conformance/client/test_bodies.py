@@ -1,10 +1,16 @@
 """Each form of a slice is read up to its end, and distinguished from the others."""
 
 import base64
+import socket
+import threading
+from time import monotonic
 
 import pytest
 
 from conformance.client.bodies import READERS, decode
+from conformance.client.client import Client
+from conformance.client.recording import Recording
+from conformance.fixtures.content import InMemory
 
 pytestmark = pytest.mark.once
 
@@ -36,6 +42,45 @@ def test_covers_every_form() -> None:
 @pytest.mark.parametrize("after", [b"", b"\r\n", b"0 OK\r\n"])
 def test_reads_a_slice_up_to_its_end(form: str, after: bytes) -> None:
     assert decode(SENT[form] + after, form, len(DATA)) == (DATA, after)
+
+
+def wrapped(data: bytes, line: int, end: bytes) -> bytes:
+    """Return data as lines of base64 for so many bytes each, each padded by itself."""
+    return b"".join(base64.b64encode(data[at : at + line]) + end for at in range(0, len(data), line))
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+@pytest.mark.parametrize("line", [1, 2, 3, 57, 100, 111, 112, 113])
+def test_reads_lines_of_any_length_up_to_the_end(line: int, end: bytes) -> None:
+    after = wrapped(DATA, line, end)  # the same lines follow: not one of them may be taken
+    form = "lines" if end == b"\r\n" else "lines-lf"
+    assert decode(wrapped(DATA, line, end) + after, form, len(DATA)) == (DATA, after)
+
+
+@pytest.mark.parametrize(
+    "sent", [LINES.replace(b"\n", b"\r\n", 1), b"QUJD\r\n" * 5 + b"QUI\r\nQ" * 2, b"AAAA\r\n" * 9 + b"A=AA\r\n"]
+)
+def test_rejects_a_line_among_others_that_ends_otherwise_or_is_no_base64(sent: bytes) -> None:
+    assert decode(sent + b"AAAA\r\n" * 40, "lines", 60) is None
+
+
+def send_in_pieces(sock: socket.socket, data: bytes) -> None:
+    """Send data in pieces that end anywhere in a line."""
+    for at in range(0, len(data), 997):
+        sock.sendall(data[at : at + 997])
+
+
+def test_reads_lines_as_they_arrive() -> None:
+    sent = wrapped(DATA * 40, 57, b"\r\n")
+    near, far = socket.socketpair()
+    with far:
+        client = Client(lambda *_: near, Recording(), 1, timeout_seconds=5.0, deadline=monotonic() + 60.0)
+        sending = threading.Thread(target=send_in_pieces, args=(far, sent))
+        sending.start()
+        found = client.slice(InMemory(DATA * 40), 0, len(DATA) * 40)
+        sending.join()
+        assert (found.data, found.lines, client.unread) == (DATA * 40, sent.count(b"\n"), b"")
+        client.close()
 
 
 @pytest.mark.parametrize("form", READERS)

@@ -84,6 +84,11 @@ def test_survives_a_server_that_exits_at_its_second_client() -> None:
     assert found.end.exit == 1
 
 
+def test_a_server_that_ends_at_one_client_more_has_no_limit_of_clients() -> None:
+    found = judge_command(f"{MODULE} ends-at-third-client", "clients.two-at-once", "clients.lines-by-turns")
+    assert found.verdicts() == {"clients.two-at-once": ("pass", ""), "clients.lines-by-turns": ("fail", "gone")}
+
+
 def test_judges_a_server_that_never_answers_help() -> None:
     found = judge_command(f"{MODULE} never-helps", *FEW, "slices.whole-text", "metadata.form")
     found.assert_complete()
