@@ -103,6 +103,9 @@ class Executor:
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+        for outcome in found.values():
+            if outcome is not None and outcome.shows_little:
+                found[outcome.scenario.id] = self._play(outcome.scenario, is_alone=True)
         return [found[row.id] for row in batch]
 
     def _play(self, scenario: Scenario, *, is_alone: bool = False) -> Outcome | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from conformance.client.deviations import Deviation
+from conformance.client.raw_connection import NOT_READ
 from conformance.client.recording import Recording
 from conformance.failures import Failure, Kind
 from conformance.language import Message
@@ -50,6 +51,11 @@ class Outcome:
     def has_passed(self) -> bool:
         """Whether it has neither a failure nor a verdict of its own."""
         return self.failure is None and self.verdict is None
+
+    @property
+    def shows_little(self) -> bool:
+        """Whether it ended without a failure, but other scenarios beside it may have kept it from finding one."""
+        return self.failure is None and (self.verdict is Verdict.INCOMPLETE or NOT_READ in self.seen)
 
     @property
     def is_timeout(self) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.broken_servers import running
 from tests.broken_servers.bugs_exits import exit_later
+from tests.broken_servers.bugs_framing import RecvIsCommand
 from tests.broken_servers.bugs_statuses import ErrorWithEmptyLine
 from tests.broken_servers.commands import Commands, Parts
 from tests.broken_servers.style import Style
@@ -153,6 +154,27 @@ class EndsAfterForty(Threads):
         super().start(sock)
 
 
+class SlowInCompany(RecvIsCommand):
+    """One recv is taken for one command; where several clients are connected, what they send has long come together."""
+
+    def __init__(self, commands: Commands) -> None:
+        super().__init__(commands)
+        self.clients: list[socket.socket] = []
+
+    def start(self, sock: socket.socket) -> None:
+        """Remember the client, and forget those that have gone."""
+        self.clients = [*(client for client in self.clients if client.fileno() >= 0), sock]
+        super().start(sock)
+
+    def serve_client(self, sock: socket.socket) -> None:
+        """Wait with others until all has come, and answer lines; alone, answer each packet."""
+        time.sleep(0.01)
+        if sum(client.fileno() >= 0 for client in self.clients) == 1:
+            return super().serve_client(sock)
+        time.sleep(0.2)
+        return Threads.serve_client(self, sock)
+
+
 class CappedAtOne(Threads):
     """One client is served at a time, and others are closed without a word."""
 
@@ -229,6 +251,7 @@ _STYLES: dict[str, type[Style]] = {
     "ends-at-third-client": EndsAtThirdClient,
     "busy-after-nul": BusyAfterNul,
     "ends-after-forty": EndsAfterForty,
+    "slow-in-company": SlowInCompany,
     "capped-at-1": CappedAtOne,
     "capped-at-5": CappedAtFive,
     "capped-at-12": CappedAtTwelve,

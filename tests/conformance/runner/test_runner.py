@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests import INTERPRETER
+from tests.conformance.in_process import judge_command
+from tests.conformance.small_servers import MODULE
 
 pytestmark = pytest.mark.once
 
@@ -91,3 +93,9 @@ def test_blames_the_scenario_that_ends_the_server_and_restarts_it(tmp_path: Path
     assert found["framing.high-bytes"] == ("fail", "gone")
     assert found["framing.nul"] == ("pass", "")
     assert found["framing.half-close"] == ("pass", "")
+
+
+def test_what_others_beside_it_kept_from_showing_anything_runs_again_alone() -> None:
+    bytewise = ("framing.cr-lf-apart", "framing.byte-by-byte", "framing.two-lines-byte-by-byte", "framing.pieces")
+    found = judge_command(f"{MODULE} slow-in-company", *bytewise, jobs=4, dialect="2026", timeout_scale=1.0)
+    assert set(found.with_verdict("fail")) == {*bytewise}
