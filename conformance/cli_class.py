@@ -1,10 +1,6 @@
 """`conformance class`: judge many servers side by side, and grade them."""
 
 import contextlib
-import os
-import tempfile
-import threading
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -12,8 +8,11 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
+from conformance.classroom.judging import in_turn, judge_all
+from conformance.classroom.machine import without_networks, without_sandbox
 from conformance.classroom.overview import overview
-from conformance.classroom.pool import in_groups, judge_all
+from conformance.classroom.pool import LOCAL, Pool, open_pool
+from conformance.classroom.progress import Progress
 from conformance.classroom.results_folder import ResultsFolder
 from conformance.classroom.submissions import Start
 from conformance.classroom.target_run import Settings, TargetRun
@@ -31,8 +30,7 @@ from conformance.printable import printable
 from conformance.runner.selection import check_patterns
 from conformance.scenarios import catalogue
 from conformance.spec.dialects import DIALECTS
-from conformance.target.sandbox.limits import limits_for
-from conformance.target.sandbox.sandbox import AUTO, MODES, OFF, SandboxError, choose, why_python_cannot_run
+from conformance.target.sandbox.sandbox import AUTO, MODES, OFF
 
 MAX_SECONDS: Final = 600
 """How long a run of a class may take; a run of its own may take longer."""
@@ -70,6 +68,12 @@ def _class_options(function: Callable[..., int]) -> Callable[..., int]:
     show_default="one a processor",
     help="Targets to judge at a time.",
 )
+@click.option(
+    "--on",
+    default=LOCAL,
+    metavar="WHERE",
+    help="Judge on this machine (local), or on a Dask cluster: dask://HOST:PORT.",
+)
 @click.option("--serve", default="", metavar="CMD", show_default=False, help="Start each submission with this command.")
 @click.option(
     "--build",
@@ -105,6 +109,7 @@ def class_(  # noqa: PLR0913  (the options of a command)
     targets: Path,
     out: Path | None,
     jobs: int | None,
+    on: str,
     serve: str,
     build: str,
     address: str,
@@ -138,35 +143,42 @@ def class_(  # noqa: PLR0913  (the options of a command)
     own_worth = {name: read_points(Path(row.points)) if row.points else worth for name, row in named.items()}
     given["scenarios"] = tuple(str(Path(file).resolve()) for file in given["scenarios"])
     given["sandbox_read"] = tuple(str(Path(path).resolve()) for path in given["sandbox_read"])
-    unconfined = ""
-    if ctx.get_parameter_source("sandbox") is ParameterSource.DEFAULT:
-        unconfined = _without_sandbox(given["clients"], given["sandbox_read"])
-        sandbox = OFF if unconfined else sandbox
     check_patterns(catalogue(given["scenarios"], given["catalogue"]), (*given["select"], *given["skip"]))
     folder = ResultsFolder((out or Path(f"{targets.resolve().stem}-conformance")).absolute())
     if folder.seed is not None and not fresh and ctx.get_parameter_source("seed") is ParameterSource.DEFAULT:
         given["seed"] = folder.seed
-    settings = Settings(Options(dialect=dialect, sandbox=sandbox, max_seconds=max_seconds, **given), build_seconds)
-    left = folder.begin(named, settings, afresh=fresh)
-    runs = {TargetRun(row, folder.recording(name), settings): name for name, row in left.items()}
-    jobs = jobs or len(os.sched_getaffinity(0))
-    found = {
-        name: assess(row.name, folder.recording(name), own_worth[name], row.person)
-        for name, row in named.items()
-        if name not in left
-    }
+    found: dict[str, Assessment] = {}
 
-    def done(run: TargetRun) -> Assessment:
-        name = runs[run]
-        found[name] = assess(run.target.name, run.recording, own_worth[name], run.target.person)
-        folder.add(name, run.target)
+    def assessed(name: str) -> Assessment:
+        row = named[name]
+        found[name] = assess(row.name, folder.recording(name), own_worth[name], row.person)
         return found[name]
 
     paths = {"csv": csv, "moodle": moodle, "markdown": markdown, "html": html}
-    with tables(paths, targets.resolve().stem, is_anonymous=anonymous) as write:
+    with (
+        open_pool(on, jobs or 0, str(folder.path)) as pool,
+        tables(paths, targets.resolve().stem, is_anonymous=anonymous) as write,
+    ):
+        unconfined = ""
+        if ctx.get_parameter_source("sandbox") is ParameterSource.DEFAULT:
+            unconfined = without_sandbox(pool, given["clients"], given["sandbox_read"])
+            sandbox = OFF if unconfined else sandbox
+        networks = without_networks(pool) if any(row.wired_port for row in named.values()) else ""
+        options = Options(dialect=dialect, sandbox=sandbox, max_seconds=max_seconds, **given)
+        settings = Settings(options, build_seconds, has_networks=not networks)
+        left = folder.begin(named, settings, afresh=fresh)
+        runs = {TargetRun(row, folder.recording(name), settings): name for name, row in left.items()}
+        for name in named.keys() - left.keys():
+            assessed(name)
+
+        def done(run: TargetRun) -> Assessment:
+            folder.add(runs[run], run.target)
+            return assessed(runs[run])
+
         with ended_by_signals():
-            introduction = [*_introduction(named, left, folder, settings, jobs), *([unconfined] if unconfined else [])]
-            is_interrupted = not _judge(list(runs), jobs, introduction, done)
+            first = _introduction(named, left, folder, settings, pool)
+            introduction = [first, *in_turn(list(runs), networks), *([unconfined] if unconfined else [])]
+            is_interrupted = not _judge(pool, folder, list(runs), introduction, done)
         rows = [found[name] for name in named if name in found]
         write(rows)
     for line in overview(rows) if rows else ():
@@ -182,17 +194,13 @@ def class_(  # noqa: PLR0913  (the options of a command)
     return next(status for status in _GRAVITY if status in {_counted(row.exit) for row in rows})
 
 
-def _without_sandbox(clients: int, readable: tuple[str, ...]) -> str:
-    """Return why servers are not confined, if this machine allows no sandbox; empty if it does."""
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            reason = why_python_cannot_run(choose(AUTO, folder, "", limits_for(clients), readable))
-    except SandboxError as error:
-        reason = str(error)
-    return gettext("the servers run without a sandbox: {reason}", reason=reason) if reason else ""
-
-
-def _judge(runs: list[TargetRun], jobs: int, introduction: list[str], done: Callable[[TargetRun], Assessment]) -> bool:
+def _judge(
+    pool: Pool,
+    folder: ResultsFolder,
+    runs: list[TargetRun],
+    introduction: list[str],
+    done: Callable[[TargetRun], Assessment],
+) -> bool:
     """Judge the targets, and show each that is done; return False if that was interrupted."""
     from rich.console import Console  # noqa: PLC0415  (it takes 50 ms to import)
 
@@ -201,9 +209,11 @@ def _judge(runs: list[TargetRun], jobs: int, introduction: list[str], done: Call
     console = Console(highlight=False)
     for line in introduction:
         console.print(printable(translated(line)), markup=False, soft_wrap=True)
-    stop = threading.Event()
     try:
-        with LiveTable(console, runs) as table, contextlib.closing(judge_all(in_groups(runs), jobs, stop)) as judged:
+        with (
+            LiveTable(console, runs, Progress(folder.path, runs).look) as table,
+            contextlib.closing(judge_all(pool, folder.path, runs)) as judged,
+        ):
             for run in judged:
                 table.show(done(run))
                 run.is_shown = True
@@ -216,27 +226,22 @@ def _judge(runs: list[TargetRun], jobs: int, introduction: list[str], done: Call
 
 
 def _introduction(
-    named: Mapping[str, Target], left: Mapping[str, Target], folder: ResultsFolder, settings: Settings, jobs: int
-) -> list[str]:
-    """Return what is about to happen, in lines."""
+    named: Mapping[str, Target], left: Mapping[str, Target], folder: ResultsFolder, settings: Settings, pool: Pool
+) -> str:
+    """Return what is about to happen, in a line."""
     options = settings.options
     facts = [ngettext("{count} target", "{count} targets", len(named))]
     if len(left) < len(named):
         facts.append(gettext("{count} judged before", count=len(named) - len(left)))
     dialects = ", ".join(sorted({row.dialect or options.dialect for row in named.values()}))
     how = gettext(
-        "{jobs} at a time; dialect {dialects}; seed {seed}; recordings in {folder}",
-        jobs=jobs,
+        "{where}; dialect {dialects}; seed {seed}; recordings in {folder}",
+        where=pool.about,
         dialects=dialects,
         seed=options.seed,
         folder=folder.path,
     )
-    lines = [f"{', '.join(facts)}; {how}"]
-    ports = Counter(row.wired_port for row in left.values() if row.wired_port)
-    for port, count in ports.items():
-        if count > 1:
-            lines.append(gettext("{count} servers use port {port}: one after another", count=count, port=port))
-    return lines
+    return f"{', '.join(facts)}; {how}"
 
 
 def _counted(status: Exit) -> Exit:

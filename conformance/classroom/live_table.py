@@ -1,6 +1,6 @@
 """Show a class while it is judged: a line for each target that is done, and on a terminal a table of those that run."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
@@ -29,10 +29,11 @@ _STYLES: Final = {
 
 
 class LiveTable:
-    """A context manager that shows the runs of a class."""
+    """A context manager that shows the runs of a class; `look` is called before the table is drawn."""
 
-    def __init__(self, console: Console, runs: Sequence[TargetRun]) -> None:
+    def __init__(self, console: Console, runs: Sequence[TargetRun], look: Callable[[], None] = lambda: None) -> None:
         self._console = console
+        self._look = look
         self._runs = runs
         self._total = len(runs)
         self._done = 0
@@ -57,6 +58,7 @@ class LiveTable:
         self._console.print(result_line(found, f"{self._done}/{self._total}", self._width), soft_wrap=True)
 
     def __rich__(self) -> Table:
+        self._look()
         table = Table(box=None, pad_edge=False, show_header=False)
         running = [run for run in self._runs if run.is_running]
         waiting = sum(not run.began for run in self._runs)

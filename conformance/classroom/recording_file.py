@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import os
 import re
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +16,8 @@ from conformance.reports.ndjson import Chain, line
 _RESULT: Final = re.compile(rb'"type": "result".*?"verdict": "(\w+)"')
 _SELECTED: Final = re.compile(rb'"type": "run-start".*?"selected": (\d+)')
 _READ_BYTES: Final = 1 << 22
+PART: Final = ".part"
+"""The suffix of the file of an attempt."""
 _TAIL_BYTES: Final = 1 << 21
 
 
@@ -86,6 +90,34 @@ def end_recording(path: Path, problem: str, status: Exit) -> None:
         file.truncate(size)
         file.seek(size)
         file.write(f"{chain.link(line(RunEnd({}, status, problems=[problem])))}\n".encode("ascii"))
+
+
+def part_of(recording: Path) -> Path:
+    """Return a new name for what becomes a recording: each attempt has a file of its own."""
+    return recording.with_name(f".{recording.name}.{secrets.token_hex(4)}{PART}")
+
+
+def recording_of(part: Path) -> Path:
+    """Return the recording that the file of an attempt becomes."""
+    return part.with_name(part.name[1:].rsplit(".", 2)[0])
+
+
+def put_in_place(part: Path, recording: Path) -> None:
+    """Let the file of an attempt be the recording, unless there is one; raise OSError."""
+    try:
+        os.link(part, recording)  # which never replaces one, over NFS neither
+    except FileExistsError:
+        return
+    except OSError:  # a file system without links
+        part.replace(recording)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what attempts that were killed have left in the folder of a class."""
+    for pattern in (f".*{PART}", f"..*{PART}.unfinished*"):
+        for left in folder.glob(pattern):
+            with contextlib.suppress(OSError):
+                left.unlink()
 
 
 def remove_unfinished(path: Path) -> None:

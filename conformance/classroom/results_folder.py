@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from conformance import __version__
-from conformance.classroom.recording_file import has_verdict
+from conformance.classroom.recording_file import has_verdict, remove_parts
 from conformance.classroom.submissions import MARK
 from conformance.classroom.target_run import Settings
 from conformance.classroom.targets import Target
@@ -69,6 +69,7 @@ class ResultsFolder:
         }
         for name in (self._known.targets.keys() | targets.keys()) - done.keys():
             self.recording(name).unlink(missing_ok=True)
+        remove_parts(self.path)
         self._known.targets = done
         self._write()
         return {name: target for name, target in targets.items() if name not in done}

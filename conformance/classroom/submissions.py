@@ -108,6 +108,9 @@ def _of_manifest(path: Path) -> Start:
             parse_address(found.address)
     except (ValueError, msgspec.MsgspecError) as error:  # TOMLDecodeError and AddressError are ValueErrors
         return Start(problem=joined(": ", [MANIFEST, lowered(error)]))
+    if Path(found.directory).is_absolute():  # which a file of the class may name, but no submission
+        reason = Message("directory has to be in the submission, not {directory}", directory=found.directory)
+        return Start(problem=joined(": ", [MANIFEST, reason]))
     return Start(found.serve, found.build, found.address, found.directory)
 
 

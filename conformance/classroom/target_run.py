@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -12,7 +13,15 @@ from typing import Final
 
 import msgspec
 
-from conformance.classroom.recording_file import Follower, end_recording, has_end, remove_unfinished, write_events
+from conformance.classroom.recording_file import (
+    Follower,
+    end_recording,
+    has_end,
+    part_of,
+    put_in_place,
+    remove_unfinished,
+    write_events,
+)
 from conformance.classroom.targets import Target
 from conformance.classroom.worker import BOOT, NOT_PREPARED, ROOT, Job, NotPrepared
 from conformance.client.address import parse_address
@@ -43,6 +52,12 @@ class Settings:
 
     options: Options
     build_seconds: float = 120.0
+    has_networks: bool = False
+    """Whether each server with a wired-in port can have a network of its own."""
+
+    def gives_network(self, target: Target) -> bool:
+        """Return whether a target is judged in a network of its own."""
+        return self.has_networks and target.wired_port > 0 and is_loopback(parse_address(target.address))
 
     def of(self, target: Target) -> Options:
         """Return the options of a target's run."""
@@ -83,7 +98,10 @@ class Settings:
 
 
 class TargetRun:
-    """The run of one target; a live table may look at it from another thread meanwhile."""
+    """The run of one target; a live table may look at it from another thread meanwhile.
+
+    What runs elsewhere is a copy. This one then `follows` what the copy writes, and is told when it has ended.
+    """
 
     def __init__(self, target: Target, recording: Path, settings: Settings) -> None:
         self.target = target
@@ -94,8 +112,8 @@ class TargetRun:
         self.is_shown = False
         """Whether its result was shown."""
         self.follower = Follower(recording)
-        self._settings = settings
-        self._part = recording.with_name(f".{recording.name}.part")
+        self.settings = settings
+        self._part = recording
 
     @property
     def is_running(self) -> bool:
@@ -110,36 +128,63 @@ class TargetRun:
     def judge(self, stop: threading.Event) -> bool:
         """Judge the target, and write its recording; return False if `stop` was set before it was done.
 
-        Raises OSError if the recording cannot be written.
+        One that has a recording is done: a cluster may run a job again that has ended. Two copies of a job, of which
+        one was taken for dead, write different files, and the first that is done counts. Raises OSError if the
+        recording cannot be written.
         """
-        remove_unfinished(self._part)
+        if self.recording.exists():
+            return True
+        self._part = part_of(self.recording)
         self.follower = Follower(self._part)
         self.began = monotonic()
         try:
             if self.target.problem:
-                write_events(self.recording, unstarted(self._settings.of(self.target), self.target.problem))
+                write_events(self.recording, unstarted(self.settings.of(self.target), self.target.problem))
                 return True
             with private_directory(Findings()) as (private, _):
                 status, said = self._run(private, stop)
             if stop.is_set():
                 return False
             self._finish(status, said)
-            self._part.replace(self.recording)
+            put_in_place(self._part, self.recording)
         finally:
             self.ended = monotonic()
             remove_unfinished(self._part)
         return True
 
+    def follow(self, part: Path) -> None:
+        """Look at the recording that a copy of this run is writing."""
+        self.began = self.began or monotonic()
+        if self._part != part:
+            self._part = part
+            self.follower = Follower(part)
+        self.follower.look()
+
+    def end(self) -> None:
+        """Note that a copy of this run has ended."""
+        self.ended = self.ended or monotonic()
+
+    def give_up(self, reason: str, output: Sequence[str] = ()) -> None:
+        """Write a recording that says why there is no verdict; raise OSError."""
+        self._write_unstarted(self.recording, reason, output)
+
+    def _write_unstarted(self, path: Path, reason: str, output: Sequence[str]) -> None:
+        start, end = unstarted(self.settings.of(self.target), reason, output)
+        # A server that does not start has a recording of its own, so this is a fault of the suite.
+        write_events(path, [start, msgspec.structs.replace(end, exit=Exit.SUITE_FAULT)])
+
     def _run(self, private: Path, stop: threading.Event) -> tuple[int, str]:
         """Run the process until it ends or has to; return its status, and what it said."""
-        target, settings = self.target, self._settings
+        target, settings = self.target, self.settings
         job = Job(
             words=[*settings.words(target, self._part), OPTION, ENGLISH],  # what it says is recorded
             copy=str(private / "submission"),
             folder=target.folder,
             build=_build_words(target),
             build_seconds=settings.build_seconds,
-            emptied=target.directory,
+            emptied="" if target.wired_directory else target.directory,
+            has_own_network=settings.gives_network(target),
+            parent=os.getpid(),
         )
         for name in ("submission", "tmp"):
             (private / name).mkdir()
@@ -177,14 +222,12 @@ class TargetRun:
         if status == NOT_PREPARED:
             why = msgspec.json.decode(said, type=NotPrepared)
             reason = from_record(why.text, why.said)
-            write_events(self._part, unstarted(self._settings.of(self.target), reason, why.output))
+            write_events(self._part, unstarted(self.settings.of(self.target), reason, why.output))
             return
         first, _, rest = said.partition("\n")
         first = said if isinstance(said, Message) else first.removeprefix(f"{PROGRAM}: ")
         if not self._part.exists():
-            start, end = unstarted(self._settings.of(self.target), first or _ended(status), rest.splitlines())
-            end = msgspec.structs.replace(end, exit=Exit.SUITE_FAULT)  # a server that does not start has a recording
-            write_events(self._part, [start, end])
+            self._write_unstarted(self._part, first or _ended(status), rest.splitlines())
         elif not has_end(self._part):
             reason = first if status == Exit.SUITE_FAULT and first else _ended(status)
             end_recording(self._part, reason, Exit.SUITE_FAULT)

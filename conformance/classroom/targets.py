@@ -1,6 +1,7 @@
 """Read the targets of a class: a TOML or CSV file, or a folder with one submission in each folder."""
 
 import csv
+import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -36,7 +37,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     build: str = ""
     """The command that builds it, for a shell."""
     directory: str = ""
-    """The directory that it serves, if that is wired in; relative to the folder."""
+    """The directory that it serves, if that is wired in: in the folder, or an absolute path."""
     environment: dict[str, str] = {}
     dialect: str = ""
     points: str = ""
@@ -64,6 +65,11 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The port that the command always uses; 0 if there is none."""
         address = parse_address(self.address) if self.serve and self.address else None
         return address.port if address is not None else 0
+
+    @property
+    def wired_directory(self) -> str:
+        """The directory on this machine, and in no copy, that it always serves; empty if there is none."""
+        return os.path.realpath(self.directory) if os.path.isabs(self.directory) else ""  # noqa: PTH117  (text)
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,6 +6,7 @@ A submission that attacks what started it ends this process, not the class.
 import contextlib
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -16,9 +17,12 @@ from typing import Final
 import msgspec
 
 from conformance.language import Message, Recorded, plain
+from conformance.model.verdicts import Exit
 from conformance.printable import printable
+from conformance.target.guard import set_parent_death_signal
 from conformance.target.launcher import launch
 from conformance.target.output import ServerOutput
+from conformance.target.sandbox import own_network
 
 BOOT: Final = "import sys; sys.path[0] = {path!r}; from {module} import main; main()"
 """Starts a module of the suite, and imports nothing from the current directory: that is the submission's."""
@@ -45,6 +49,10 @@ class Job(msgspec.Struct, frozen=True):
     build_seconds: float = 120.0
     emptied: str = ""
     """A directory in the copy, whose files are removed."""
+    has_own_network: bool = False
+    """Whether the suite and the server, but not the build, have a network of their own."""
+    parent: int = 0
+    """The process that judges the class: this one ends with it."""
 
 
 class NotPrepared(msgspec.Struct, frozen=True):
@@ -68,6 +76,7 @@ class NotPreparedError(Exception):
 def main() -> None:
     """Do the job in the file that is named, and become `conformance run`, or exit with NOT_PREPARED."""
     job = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Job)
+    end_with_parent(job.parent)
     try:
         if job.folder:
             copy_submission(Path(job.folder), Path(job.copy))
@@ -80,9 +89,21 @@ def main() -> None:
         reason = NotPrepared(plain(message), message.recorded(), list(error.output))
         sys.stderr.buffer.write(msgspec.json.encode(reason) + b"\n")
         sys.exit(NOT_PREPARED)
+    if job.has_own_network:
+        try:
+            own_network.enter()
+        except OSError as error:
+            sys.exit(f"no network of its own: {error.strerror or error}")
     os.chdir(job.copy)
     boot = BOOT.format(path=ROOT, module="conformance.cli")
     os.execv(sys.executable, [sys.executable, "-c", boot, *job.words])  # noqa: S606  (this program)
+
+
+def end_with_parent(parent: int) -> None:
+    """Be told to end (SIGTERM) when the parent dies, as `conformance run`, too; end now if it has died."""
+    set_parent_death_signal(signal.SIGTERM)
+    if parent not in {0, os.getppid()}:
+        sys.exit(Exit.INCOMPLETE)
 
 
 def copy_submission(source: Path, copy: Path) -> None:

@@ -66,13 +66,18 @@ def watch(suite: int, run: Callable[[], None]) -> int:
     return status
 
 
+def set_parent_death_signal(number: int) -> None:
+    """Have the kernel send this process a signal when its parent dies (the thread that started it, in prctl(2))."""
+    _prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+
+
 def come_of_age(suite: int) -> None:
     """Set up the child: default signals, own process group, SIGKILL when the guard dies, reduced capabilities."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     os.close(suite)
     os.setpgid(0, 0)
-    _prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    set_parent_death_signal(signal.SIGKILL)
     if os.geteuid() == 0:
         for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
             _prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)

@@ -51,7 +51,7 @@ def enter(user: int, group: int) -> None:
         try:
             os.close(go)
             if os.read(ready, 1):
-                _map_ids(guard, {own[0], user}, {own[1], group})
+                map_ids(guard, {own[0], user}, {own[1], group}, forbids_groups=own[0] != 0)
                 status = 0
         finally:
             os._exit(status)
@@ -65,12 +65,12 @@ def enter(user: int, group: int) -> None:
     if status:
         message = "the ids of users cannot be mapped"
         raise OSError(message)
-    _start_loopback()
+    start_loopback()
 
 
-def _map_ids(process: int, users: set[int], groups: set[int]) -> None:
+def map_ids(process: "int | str", users: "set[int]", groups: "set[int]", *, forbids_groups: bool) -> None:
     """Let users and groups exist in the user namespace of a process; see user_namespaces(7)."""
-    if os.geteuid():
+    if forbids_groups:
         _write(f"/proc/{process}/setgroups", "deny")
     for name, ids in (("uid_map", users), ("gid_map", groups)):
         _write(f"/proc/{process}/{name}", "".join(f"{number} {number} 1\n" for number in sorted(ids)))
@@ -81,7 +81,8 @@ def _write(path: str, text: str) -> None:
         file.write(text)
 
 
-def _start_loopback() -> None:
+def start_loopback() -> None:
+    """Start the loopback interface of this network; raise OSError."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         request = fcntl.ioctl(sock, _SIOCGIFFLAGS, _IFREQ.pack(b"lo", 0))
         name, flags = _IFREQ.unpack(request)

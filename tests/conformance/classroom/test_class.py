@@ -17,7 +17,7 @@ import pytest
 
 from conformance import cli
 from conformance.model.verdicts import Exit
-from conformance.target.sandbox import landlock, sandbox
+from conformance.target.sandbox import landlock, own_network, sandbox
 from conformance.target.sandbox.limits import limits_for
 from conformance.target.sockets import free_port
 from conformance.tools.verify import verify
@@ -171,6 +171,7 @@ def test_each_row_says_why(course: Course) -> None:
     assert course.lines["late"].endswith("the server ended before it accepted a connection: starting")
     assert "A bare LF ends a command" in course.lines["wrapped"]
     assert "2 servers use port" in course.said
+    assert ("each in a network of its own" in course.said) == (not own_network.why_not())
     assert re.search(r"\n  5 of 11: A bare LF ends a command", course.said)
 
 
@@ -252,6 +253,44 @@ def test_interrupted_class_goes_on(tmp_path: Path) -> None:
     assert course.status == Exit.CONFORMANT, course.said
     assert set(course.lines) == {"second"}
     assert "2 targets, 1 judged before" in course.said
+
+
+def wired(tmp_path: Path, before: str = "") -> str:
+    """Return two targets, one of which is right, with one wired-in port; each runs a command in a shell before."""
+    port = str(free_port())
+    text = environment()
+    for name, other, server in (("right", "wrong", "correct-threads"), ("wrong", "right", "lf-ends-a-line")):
+        command = f"{before.format(own=tmp_path / name, other=tmp_path / other)}exec {serve(server, port)}"
+        text += target(name, serve=shlex.join(["sh", "-c", command]), address=f"127.0.0.1:{port}")
+    return text
+
+
+@pytest.mark.parametrize("mode", ["off", "auto"])
+def test_servers_with_one_wired_in_port_run_side_by_side(tmp_path: Path, mode: str) -> None:
+    """Each starts only once the other has begun."""
+    if reason := own_network.why_not():
+        pytest.skip(reason)
+    (tmp_path / "tmp").mkdir()
+    meet = "touch {own}; until test -e {other}; do sleep 0.05; done; " if mode == "off" else ""
+    (tmp_path / "t.toml").write_text(wired(tmp_path, meet), encoding="utf-8")
+    side_by_side = Course(tmp_path).judge("-j", "2", "--sandbox", mode, "--timeout-scale", "5")
+    assert "2 servers use port" in side_by_side.said
+    assert side_by_side.lines["right"].startswith("conformant"), side_by_side.said
+    assert side_by_side.lines["wrong"].startswith("not conformant"), side_by_side.said
+
+
+def test_servers_with_one_wired_in_port_run_in_turn_where_no_other_network_is_possible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(own_network, "why_not", lambda: "unshare: Operation not permitted")
+    (tmp_path / "t.toml").write_text(wired(tmp_path), encoding="utf-8")
+    words = ["class", str(tmp_path / "t.toml"), "-o", str(tmp_path / "out"), *OPTIONS, "-j", "2", *UNCONFINED]
+    status = cli.commands.main(words, standalone_mode=False)
+    said = capsys.readouterr().out
+    assert status == Exit.NOT_CONFORMANT, said
+    assert "one after another (unshare: Operation not permitted)" in " ".join(said.split())
+    ends = {name: Course(tmp_path).end_of(name) for name in ("right", "wrong")}
+    assert (ends["right"]["exit"], ends["wrong"]["exit"]) == (Exit.CONFORMANT, Exit.NOT_CONFORMANT)
 
 
 def test_servers_are_confined_unless_that_is_impossible_or_refused(tmp_path: Path) -> None:

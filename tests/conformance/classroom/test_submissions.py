@@ -44,6 +44,10 @@ RUN = "all: server\n\ncc\nrun: all\n\t./server $(PORT) ${DIR}\n"
         ({"conformance_toml": 'serve = "x {port}"\nbuild = "y"', "Makefile": RUN}, Start("x {port}", "y")),
         ({"conformance_toml": 'serv = "x"'}, Start(problem="conformance.toml: object contains unknown field `serv`")),
         ({"conformance_toml": 'serve = "x"\naddress = "a:b"'}, Start(problem="conformance.toml: 'a:b': a port")),
+        (
+            {"conformance_toml": 'serve = "x {port}"\ndirectory = "/etc"'},
+            Start(problem="conformance.toml: directory has to be in the submission, not /etc"),
+        ),
         ({"readme": "hello"}, Start(problem=NO_START)),
     ],
 )

@@ -1,5 +1,6 @@
 """The run of one target ends in its time, and its command line has all that the class has in common."""
 
+import pickle
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +9,13 @@ import pytest
 
 from conformance import cli
 from conformance.classroom import target_run
+from conformance.classroom.recording_file import part_of, put_in_place
 from conformance.classroom.target_run import Settings, TargetRun
 from conformance.classroom.targets import Target
 from conformance.config import Options
 from conformance.grading.assessment import assess
 from conformance.grading.points import PointsMap
+from conformance.language import Message
 from conformance.model.verdicts import Exit
 from conformance.option_table import RUN_OPTIONS
 
@@ -59,3 +62,42 @@ def test_run_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.Monk
     assert "did not end in time" in found.grade.reason
     assert not run.is_running
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_run_with_a_recording_is_done(tmp_path: Path) -> None:
+    recording = tmp_path / "done.ndjson"
+    recording.write_text("whole", encoding="ascii")
+    run = TargetRun(Target("done", "sleep 600 {port}"), recording, Settings(Options()))
+    assert run.judge(threading.Event())
+    assert recording.read_text(encoding="ascii") == "whole"
+
+
+def test_first_recording_counts(tmp_path: Path) -> None:
+    recording = tmp_path / "run.ndjson"
+    for text in ("first", "second"):
+        part = part_of(recording)
+        part.write_text(text, encoding="ascii")
+        put_in_place(part, recording)
+    assert recording.read_text(encoding="ascii") == "first"
+
+
+def test_recording_is_put_in_place_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_paths: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    recording = tmp_path / "run.ndjson"
+    part = part_of(recording)
+    part.write_text("text", encoding="ascii")
+    put_in_place(part, recording)
+    assert recording.read_text(encoding="ascii") == "text"
+
+
+def test_copies_of_a_run_can_be_sent_to_another_process(tmp_path: Path) -> None:
+    target = Target("ana", "x {port}", problem=Message("no {port}", port=7))
+    run = TargetRun(target, tmp_path / "ana.ndjson", Settings(Options(select=("a",))))
+    copy = pickle.loads(pickle.dumps(run))
+    assert copy.settings == run.settings
+    assert copy.target == target
+    assert isinstance(copy.target.problem, Message)
+    assert copy.target.problem.recorded() == ["no {port}", {"port": 7}]

@@ -1,15 +1,30 @@
 """A submission is copied whole and harmlessly, and a build that fails, hangs or leaves processes is ended."""
 
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from conformance.classroom import worker
-from conformance.classroom.worker import Job, NotPreparedError, build, copy_submission
+from conformance.classroom.worker import ROOT, Job, NotPreparedError, build, copy_submission
+from conformance.model.verdicts import Exit
 
 pytestmark = pytest.mark.once
+
+JUDGES = """
+import os, subprocess, sys
+import msgspec
+from conformance.classroom.worker import BOOT, ROOT, Job
+job = Job([], sys.argv[1], build=["sh", "-c", "touch begun; exec sleep 600"], parent=os.getpid() + int(sys.argv[2]))
+with open(f"{sys.argv[1]}/job", "wb") as file:
+    file.write(msgspec.json.encode(job))
+boot = BOOT.format(path=ROOT, module="conformance.classroom.worker")
+sys.exit(subprocess.call([sys.executable, "-c", boot, file.name]))
+"""
 
 
 def job(folder: Path, script: str, seconds: float = 30) -> Job:
@@ -64,3 +79,27 @@ def _target(path: Path) -> str:
         return str(path.readlink())
     except OSError:
         return ""
+
+
+def judges(folder: Path, other_parent: int = 0) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-c", JUDGES, str(folder), str(other_parent)], cwd=ROOT)
+
+
+def test_ends_with_what_judges_the_class(tmp_path: Path) -> None:
+    with judges(tmp_path) as judge:
+        await_that((tmp_path / "begun").exists)
+        judge.kill()
+    await_that(lambda: not [path for path in Path("/proc").glob("[0-9]*/cwd") if _target(path) == str(tmp_path)])
+
+
+def test_does_nothing_if_that_has_ended_before(tmp_path: Path) -> None:
+    with judges(tmp_path, other_parent=1) as judge:
+        assert judge.wait(60) == Exit.INCOMPLETE
+    assert not (tmp_path / "begun").exists()
+
+
+def await_that(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
