@@ -11,6 +11,7 @@ import click
 
 from conformance import __version__
 from conformance.cli_errors import Commands, ended
+from conformance.cli_explore import deep_run
 from conformance.cli_language import spoken
 from conformance.cli_options import (
     OPTIONS_OF_RUN,
@@ -93,6 +94,7 @@ def run(
     """Test the server at HOST:PORT, [V6]:PORT or unix:PATH, or the one that --serve starts."""
     options = Options(**given)
     check_target(options)
+    exploring = deep_run(options)
     activity, written = Activity(), {"junit": junit, "html": html}
     details = {"is_verbose": verbose, "shows_all": shows_all}
     with reports(ndjson, written, **details, activity=activity) as sink, ended_by_signals():
@@ -100,9 +102,11 @@ def run(
         try:
             with (  # the server starts while the catalogue is loaded
                 environment,
-                Runner(options, catalogue(options.scenarios, options.catalogue), sink, environment) as runner,
+                Runner(
+                    options, catalogue(options.scenarios, options.catalogue), sink, environment, exploring
+                ) as runner,
             ):
-                return runner.run().exit
+                end = runner.run()
         except ReportError as error:
             if error.is_full and environment.findings.filled:
                 message = Message("{error}; {reason}", error=error, reason=environment.findings.filled)
@@ -112,6 +116,9 @@ def run(
             for event in unstarted(options, str(error), error.output):
                 sink.write(event)
             raise
+    if exploring is not None and exploring.account:
+        click.echo(printable(translated(exploring.account)))
+    return end.exit
 
 
 @commands.command("try")

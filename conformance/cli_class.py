@@ -17,6 +17,7 @@ from conformance.classroom.results_folder import ResultsFolder
 from conformance.classroom.submissions import Start
 from conformance.classroom.target_run import Settings, TargetRun
 from conformance.classroom.targets import Target, by_file_name, read_targets
+from conformance.cli_explore import can_explore
 from conformance.cli_grade import grade_options, tables
 from conformance.cli_language import Command
 from conformance.cli_options import OPTIONS_OF_RUN, ended_by_signals
@@ -29,9 +30,11 @@ from conformance.model.verdicts import Exit
 from conformance.printable import printable
 from conformance.runner.selection import check_patterns
 from conformance.scenarios import catalogue
+from conformance.spec.catalogues import NEWEST
 from conformance.spec.dialects import DIALECTS
 from conformance.target.sandbox.sandbox import AUTO, MODES, OFF
 
+DEEP_SECONDS: Final = 2
 MAX_SECONDS: Final = 600
 """How long a run of a class may take; a run of its own may take longer."""
 _SHARED_OPTIONS: Final = (
@@ -100,6 +103,13 @@ def _class_options(function: Callable[..., int]) -> Callable[..., int]:
 @click.option("--dialect", default=DIALECTS[0], type=click.Choice(("auto", *DIALECTS)), help="The dialect to judge by.")
 @click.option("--max-seconds", default=MAX_SECONDS, type=click.IntRange(1), metavar="N", help="Time for each run.")
 @click.option("--build-seconds", default=120, type=click.IntRange(1), metavar="N", help="Time for each build.")
+@click.option(
+    "--deep",
+    default=DEEP_SECONDS,
+    type=click.IntRange(0),
+    metavar="SECONDS",
+    help="Explore each server that passes for so long (0: not). What that finds is shown, and counts for no points.",
+)
 @click.option("--fresh", is_flag=True, help="Judge all targets again, those that are done, too.")
 @_class_options
 @grade_options
@@ -118,6 +128,7 @@ def class_(  # noqa: PLR0913  (the options of a command)
     dialect: str,
     max_seconds: int,
     build_seconds: int,
+    deep: int,
     fresh: bool,
     points: Path | None,
     csv: str | None,
@@ -148,6 +159,8 @@ def class_(  # noqa: PLR0913  (the options of a command)
     if folder.seed is not None and not fresh and ctx.get_parameter_source("seed") is ParameterSource.DEFAULT:
         given["seed"] = folder.seed
     found: dict[str, Assessment] = {}
+    is_given = ctx.get_parameter_source("deep") is not ParameterSource.DEFAULT
+    given["deep"] = deep if is_given else _deep_seconds(given["catalogue"])
 
     def assessed(name: str) -> Assessment:
         row = named[name]
@@ -192,6 +205,11 @@ def class_(  # noqa: PLR0913  (the options of a command)
         click.echo(printable(said))
         return Exit.INCOMPLETE
     return next(status for status in _GRAVITY if status in {_counted(row.exit) for row in rows})
+
+
+def _deep_seconds(catalogue_name: str) -> int:
+    """Return how long servers are explored by default: not where Hypothesis is missing, nor by a frozen catalogue."""
+    return DEEP_SECONDS if can_explore() and catalogue_name == NEWEST else 0
 
 
 def _judge(

@@ -57,12 +57,12 @@ def _names(option: RunOption) -> list[str]:
 OPTIONS_OF_RUN: Final = {option.name: _option_of_run(option) for option in RUN_OPTIONS}
 
 
-def run_options(*, selects: bool) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Return the decorator that adds all options of the table, or those that concern the server only."""
+def run_options(*, selects: bool, without: tuple[str, ...] = ()) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Return the decorator that adds all options of the table, or those about the server, `without` some."""
 
     def decorate(function: Callable[..., int]) -> Callable[..., int]:
         for option in reversed(RUN_OPTIONS):
-            if selects or not option.selects:
+            if (selects or not option.selects) and option.name not in without:
                 function = OPTIONS_OF_RUN[option.name](function)
         return function
 

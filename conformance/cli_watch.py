@@ -16,7 +16,7 @@ from conformance.tools.watch import Watch
 
 @click.command(cls=Command)
 @click.argument("address", metavar="[HOST:PORT]", default="")
-@run_options(selects=True)
+@run_options(selects=True, without=("deep",))
 def watch(**given: Any) -> int:  # noqa: ANN401  (fields of Options)
     """Judge the server that --serve starts, and again whenever a source file in --cwd (or here) changes.
 

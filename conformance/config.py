@@ -62,6 +62,8 @@ class Options:
     name: str = ""
     """The name of the server in reports, if one was given."""
     scenarios: tuple[str, ...] = ()
+    deep: int = 0
+    """How many seconds to explore the server after the scenarios; 0 does not."""
 
     @property
     def server_name(self) -> str:
@@ -95,6 +97,7 @@ class Options:
         words = [word for pattern in self.select for word in ("-t", pattern)]
         words += [word for pattern in self.skip for word in ("--skip", pattern)]
         words += ["--catalogue", self.catalogue] if self.catalogue != NEWEST else []
+        words += ["--deep", str(self.deep)] if self.deep else []
         return " ".join([self.command("run"), *([shlex.join(words)] if words else [])])
 
     def command(self, name: str, *first: str) -> str:

@@ -29,6 +29,7 @@ class Kind(str, Enum):
     EXTRA = "extra"
     TOO_MUCH = "too-much"
     GONE = "gone"
+    GROWTH = "growth"
 
 
 CAUSES: Final[Mapping[Kind, str]] = MappingProxyType(
@@ -46,6 +47,7 @@ CAUSES: Final[Mapping[Kind, str]] = MappingProxyType(
         Kind.EXTRA: Message("the server sends more than the reply"),
         Kind.TOO_MUCH: "",
         Kind.GONE: Message("the server serves no client after this scenario: its process has exited, or hangs"),
+        Kind.GROWTH: "",
     }
 )
 """The cause that every failure of a kind has; empty where the failure says it all."""

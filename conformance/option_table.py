@@ -146,4 +146,13 @@ RUN_OPTIONS: Final = (
         in_pytest=False,
     ),
     RunOption("scenarios", "FILE.py", "Add your own scenarios. Repeatable.", "scenarios", is_repeatable=True),
+    RunOption(
+        "deep",
+        "SECONDS",
+        "Then explore for so long, if no MUST fails; what that finds counts for the exit status, not for grades.",
+        "deep",
+        integer_between(0, 86_400),
+        selects=True,
+        in_pytest=False,
+    ),
 )

@@ -47,9 +47,12 @@ def diagnose(
 ) -> Diagnosis:
     """Return the causes of the failures in a run, the most serious first.
 
-    `deviations` are those of `RunStart`; `known` and `causes` replace the suite's own signatures and causes.
+    `deviations` are those of `RunStart`; `known` and `causes` replace the suite's own signatures and causes. What
+    exploring has found is unexplained, and decides nothing about the others: no signature knows it.
     """
-    rows = [result for result in results if not result.known]
+    judged = [result for result in results if not result.known]
+    rows = [result for result in judged if not result.is_explored]
+    explored = [result.scenario for result in judged if result.is_explored and result.verdict in FAILED]
     seen = observed(rows, deviations)
     causes = root_causes() if causes is None else causes
     common = frozenset(cause.id for cause in causes.values() if cause.common)
@@ -57,7 +60,8 @@ def diagnose(
     found = [_described(causes[fit.signature.cause], names, rows) for fit, names in _shared(chosen)]
     found.sort(key=lambda cause: (SEVERITIES.index(cause.severity), -len(cause.scenarios), cause.id))
     covered = {name for cause in found for name in cause.scenarios}
-    return Diagnosis(found, len(seen.failed), len(covered), [name for name in seen.failed if name not in covered])
+    unexplained = [name for name in (*seen.failed, *explored) if name not in covered]
+    return Diagnosis(found, len(seen.failed) + len(explored), len(covered), unexplained)
 
 
 def with_diagnosis(events: Iterable[Event]) -> Iterator[Event]:

@@ -48,16 +48,35 @@ class Finding:
     conversation: Conversation
     outcome: Outcome
 
+    @property
+    def source(self) -> str:
+        """The play of its scenario, as `--save` writes it."""
+        return f'saved(\n        r"""\n{self.conversation.dumps()}\n"""\n    )'
+
 
 class Exploration:
-    """Explores the server of a `health` monitor, until `seconds` are over or enough is found."""
+    """Explores the server of a `health` monitor, until `seconds` are over or enough is found.
 
-    def __init__(self, options: Options, health: HealthMonitor, timeouts: Timeouts, seconds: float) -> None:
+    What breaks a requirement that was `reported` before is no finding.
+    """
+
+    def __init__(  # noqa: PLR0913  (two calls)
+        self,
+        options: Options,
+        health: HealthMonitor,
+        timeouts: Timeouts,
+        seconds: float,
+        *,
+        reported: frozenset[str] = frozenset(),
+        most_findings: int = 0,
+    ) -> None:
         self._options = options
         self._health = health
         self._timeouts = timeouts
         self._seconds = seconds
-        self._until = monotonic() + seconds
+        self._reported = reported
+        self._most_findings = most_findings or MOST_FINDINGS
+        self._until = 0.0
         self._known: set[Signature] = set()
         self._history: deque[Conversation] = deque(maxlen=_HISTORY)
         self._is_slow = False
@@ -75,6 +94,7 @@ class Exploration:
         """Explore, beginning with some examples, and yield what is found, each kind of failure once."""
         ground = self._ground()
         self._restart()  # what discovery has asked is no part of any conversation
+        self._until = monotonic() + self._seconds
         for conversation in (*examples, *opening(ground, may_wait=self._seconds >= _WAITING_SECONDS)):
             if self._is_over():
                 return
@@ -88,7 +108,7 @@ class Exploration:
                 yield from self._explained(found)
 
     def _is_over(self) -> bool:
-        is_enough = len(self._known) >= MOST_FINDINGS or self._health.has_given_up() or self.fault is not None
+        is_enough = len(self._known) >= self._most_findings or self._health.has_given_up() or self.fault is not None
         return is_enough or monotonic() >= self._until
 
     def _ground(self) -> Ground:
@@ -103,7 +123,10 @@ class Exploration:
         """Hold a conversation, and return whether it breaks a requirement in a way that is not known yet."""
         failure = self._failure(conversation)
         self._history.append(conversation)
-        return failure is not None and _signature(failure) not in self._known
+        return failure is not None and self._is_new(failure)
+
+    def _is_new(self, failure: Disallowed) -> bool:
+        return _signature(failure) not in self._known and failure.violation.requirement not in self._reported
 
     def _failure(self, conversation: Conversation, *, is_fresh: bool = False) -> Disallowed | None:
         if is_fresh:
@@ -143,7 +166,7 @@ class Exploration:
         failure = self._failure(conversation)
         for candidate, is_fresh in self._candidates(conversation, history, shows_again=failure is not None):
             wanted = self._failure(candidate, is_fresh=True)
-            if wanted is None:
+            if wanted is None or not self._is_new(wanted):
                 continue
             smallest = self._shrunk(candidate, wanted, is_fresh=is_fresh)
             outcome = self._confirmed(smallest)
@@ -166,7 +189,7 @@ class Exploration:
             yield Conversation(tuple(step for row in history for step in row.steps)), True
 
     def _shrunk(self, conversation: Conversation, wanted: Disallowed, *, is_fresh: bool) -> Conversation:
-        until = monotonic() + max(_SHRINKING_SECONDS, _SHRINKING * self._seconds)
+        until = monotonic() + max(min(_SHRINKING_SECONDS, 2 * self._seconds), _SHRINKING * self._seconds)
         signature = _signature(wanted)[:2]
 
         def fails(smaller: Conversation) -> bool:
@@ -180,7 +203,7 @@ class Exploration:
         for _ in range(_CONFIRMATIONS):
             self._restart()
             outcome = self._play(conversation, is_final=True)
-            if isinstance(outcome.failure, Disallowed):
+            if isinstance(outcome.failure, Disallowed) and self._is_new(outcome.failure):
                 self._look_after(outcome.failure)
                 scenario = scenario_of(conversation, outcome.failure.violation.requirement)
                 return replace(outcome, scenario=scenario)

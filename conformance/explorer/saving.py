@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
-from conformance.explorer.conversation import Conversation, loads
+from conformance.explorer.conversation import loads
 from conformance.explorer.performance import scripted
 from conformance.failures import UsageError
 from conformance.language import Message
@@ -14,11 +14,12 @@ from conformance.runner.outcome import Outcome
 _HEAD: Final = '''"""Conversations that `conformance explore` has found: the server broke a requirement in each."""
 
 from conformance import Chapter
+from conformance.explorer.resource_checks import measured
 from conformance.explorer.saving import saved
 
 chapter = Chapter()
 '''
-_SCENARIO: Final = '''
+_SCENARIO: Final = """
 chapter.play(
     {id!r},
     {requirement!r},
@@ -27,13 +28,9 @@ chapter.play(
     needs={needs!r},
     isolation={isolation!r},
 )(
-    saved(
-        r"""
-{steps}
-"""
-    )
+    {source}
 )
-'''
+"""
 
 
 class SaveError(UsageError):
@@ -42,7 +39,7 @@ class SaveError(UsageError):
 
 class _Found(Protocol):
     @property
-    def conversation(self) -> Conversation: ...
+    def source(self) -> str: ...
 
     @property
     def outcome(self) -> Outcome: ...
@@ -57,11 +54,11 @@ def save(path: Path, found: Iterable[_Found], dialect: str) -> None:
             _SCENARIO.format(
                 id=scenario.id,
                 requirement=scenario.requirement,
-                title=f"A conversation that was explored: {row.outcome.failure}",
+                title=f"What exploring has found: {row.outcome.failure}",
                 dialect=dialect,
                 needs=sorted(scenario.needs),
                 isolation=scenario.isolation,
-                steps=row.conversation.dumps(),
+                source=row.source,
             )
         )
     try:

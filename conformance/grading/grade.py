@@ -114,6 +114,8 @@ def grade(run: Run, points: PointsMap) -> Grade:
     dialect = run.start.dialect if run.start.dialect in DIALECTS else DIALECTS[0]
     by_requirement: dict[str, list[Result]] = defaultdict(list)
     for result in run.results:
+        if result.is_explored:
+            continue  # whether it is found is a matter of luck and time: the same server has to get the same points
         by_requirement[result.requirement].append(result)
     worth = points.of_dialect(dialect)
     if run.end is not None and run.end.exit is Exit.USAGE:

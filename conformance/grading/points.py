@@ -53,7 +53,7 @@ class PointsMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         weights = {row.id: self._weight(row, dialect) for row in rows}
         in_chapter: dict[str, float] = defaultdict(float)
         for row in rows:
-            if row.id not in self.requirements and row.chapter in self.chapters:
+            if row.id not in self.requirements and row.chapter in self.chapters and not row.untestable:
                 in_chapter[row.chapter] += weights[row.id]
         return {row.id: self._points(row, weights[row.id], in_chapter[row.chapter]) for row in rows}
 

@@ -19,6 +19,7 @@ from conformance.fixtures.base import Fixture, Fixtures
 from conformance.fixtures.words import Words
 from conformance.language import Message
 from conformance.model.activity import Activity
+from conformance.model.resources import Resources
 from conformance.model.templates import References
 
 SCENARIO_TIMEOUTS: Final = 10.0
@@ -59,6 +60,8 @@ class RunContext:
     """The backlog of the listening socket; None if unknown."""
     queue_length: Callable[[], int | None] = lambda: None
     """Returns the current length of the accept queue; None if unknown."""
+    resources: Callable[[], Resources | None] = lambda: None
+    """Returns what the server uses now; None if the suite has not started it, or cannot see it."""
     clock: Clock = monotonic
     """Measures all waits for the server; it stands still while the machine keeps the server from running."""
     await_idle: Callable[[], bool] = lambda: False

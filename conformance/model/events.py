@@ -110,6 +110,8 @@ class Result(msgspec.Struct, frozen=True, tag_field="type", tag="result"):
     """What the server printed meanwhile, if the scenario failed; the middle is left out if it is long."""
     output_note: str = ""
     """What to know about the output: that others ran meanwhile, or that the scenario provokes the error in it."""
+    is_explored: bool = False
+    """Whether exploring has found it at the end of a run: no grade counts it, since another run may not find it."""
     said: dict[str, Recorded] = msgspec.field(default_factory=dict)
     """As in RunStart."""
 

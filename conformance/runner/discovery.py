@@ -71,6 +71,7 @@ def discover(options: Options, environment: Environment, smoke_test: Scenario, t
         backlog=server.backlog,
         queue_length=server.queue_length,
         listen=server.listen,
+        resources=server.resources,
         activity=environment.activity,
     )
     health = HealthMonitor(server, run_context, options.timeout_scale, timeouts.short_factor)

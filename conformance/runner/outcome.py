@@ -44,6 +44,8 @@ class Outcome:
     """What the server had printed when it failed."""
     is_output_own: bool = True
     """Whether no other scenario ran meanwhile."""
+    is_explored: bool = False
+    """Whether exploring has found it, and no scenario of the catalogue."""
     printed: Callable[[float], str] = lambda _seconds: ""
     """Returns what the server has printed since the scenario began, until the server was started again."""
 

@@ -37,6 +37,7 @@ class Reproduction:
         command: str = "",
     ) -> None:
         self._command = command or options.command("try", ID)
+        self._exploring = options.command("explore")
         # The port of --serve changes.
         host = address.nc_words if options.address or keeps_server else f"{address.host} $PORT"
         self._nc = "" if options.proxy else f"{entering} nc {host}".strip()
@@ -45,6 +46,8 @@ class Reproduction:
     def command_lines(self, outcome: Outcome) -> list[str]:
         """Return the command lines, the shortest last."""
         line = self.nc_line(outcome)
+        if outcome.is_explored:
+            return [self._exploring, *([line] if line else [])]
         return [self._command.replace(ID, outcome.scenario.id, 1), *([line] if line else [])]
 
     def nc_line(self, outcome: Outcome) -> str:

@@ -60,6 +60,10 @@ class Results:
         """Return whether a scenario has failed."""
         return identifier in self._rows and self._rows[identifier].verdict is Verdict.FAIL
 
+    def requirements(self, *verdicts: Verdict) -> frozenset[str]:
+        """Return the requirements of the scenarios with one of these verdicts."""
+        return frozenset(result.requirement for result in self._rows.values() if result.verdict in verdicts)
+
     def is_explained(self) -> bool:
         """Return whether a cause is known of a MUST that failed."""
         failed = {result.scenario for result in self._rows.values() if result.verdict is Verdict.FAIL}
@@ -156,6 +160,7 @@ def result_of(outcome: Outcome, dialect: str, reproduce: Sequence[str] = ()) -> 
         transcript=outcome.record.describe(),
         output=outcome.output if has_run else "",
         output_note=_output_note(outcome) if has_run and outcome.output else "",
+        is_explored=outcome.is_explored,
     )
 
 

@@ -1,7 +1,7 @@
 """Run the scenarios of a catalogue against a server: select them, order them, and run them in batches to the end."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -21,10 +21,14 @@ from conformance.runner.results import Results, now
 from conformance.runner.selection import SelectionError, check_patterns, select
 from conformance.runner.timeouts import Timeouts, run_seconds
 from conformance.target.environment import Environment
+from conformance.target.health import HealthMonitor
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+
+Afterwards = Callable[[HealthMonitor, Timeouts, frozenset[str]], Iterator[Outcome]]
+"""Looks for more when no scenario has failed, apart from requirements of which the run has warned; yields outcomes."""
 
 SMOKE_TEST: Final = "framing.one-command"
 """Runs before all others; a server that fails it is given up, unless a deviation explains the failure."""
@@ -47,13 +51,19 @@ class Runner:
     """
 
     def __init__(
-        self, options: Options, catalogue: Catalogue, sink: Sink, environment: Environment | None = None
+        self,
+        options: Options,
+        catalogue: Catalogue,
+        sink: Sink,
+        environment: Environment | None = None,
+        afterwards: Afterwards | None = None,
     ) -> None:
         self.options = options
         self.catalogue = catalogue
         self.scenarios: list[Scenario] = []
         self.deselected: list[Scenario] = []
         self._given_environment = environment
+        self._afterwards = afterwards
         self._started = monotonic()
         self._results = Results(options, sink)
         self._timeouts = Timeouts(options.timeout_scale)
@@ -145,10 +155,25 @@ class Runner:
         if left and self.options.stops_at_first_cause and not problems:
             problems.append(Message("stopped at the first cause (-x): {left} scenarios did not run", left=left))
         try:
+            if not problems:
+                self._look_for_more()
             would_fail = [] if problems else self._failing_in_newest()
         except KeyboardInterrupt:
             would_fail = []
         return self.end(problems, would_fail)
+
+    def _look_for_more(self) -> None:
+        """Report what else is wrong with a server that passes."""
+        health, results = self._health, self._results
+        is_over = monotonic() + self.options.deep > health.run_context.until
+        is_unfit = bool(health.given_up or self._environment.findings.harm or results.requirements(Verdict.FAIL))
+        if self._afterwards is None or is_over or is_unfit:
+            return
+        ends = health.ends
+        for outcome in self._afterwards(health, self._timeouts, results.requirements(Verdict.WARN, Verdict.FLAKY)):
+            results.begin_scenario(outcome.scenario)
+            results.add(outcome)
+        health.ends = ends  # what has ended it is reported
 
     def _failing_in_newest(self) -> list[str]:
         """Return the ids of scenarios that pass, and would fail in the newest dialect, if an older one was inferred."""

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 from conformance.client.address import Address, dial
 from conformance.language import Message
 from conformance.model.activity import Activity
+from conformance.model.resources import Resources
 from conformance.target.failed_start import AddressInUseError, FailedStart, ServerStartError
 from conformance.target.launcher import Launch, Process, launch
 from conformance.target.listener_watch import UNSEEN_SECONDS, ListenerWatch, await_free
 from conformance.target.machine_clock import MachineClock
 from conformance.target.output import ServerOutput
+from conformance.target.resource_usage import resources_of
 from conformance.target.run_delay import RunDelay
 from conformance.target.sockets import free_port
 from conformance.target.start_command import Start
@@ -140,6 +142,10 @@ class ManagedServer:
         A restart resets it to 0.
         """
         return self._watch.tree.cpu_seconds() if self._watch.tree is not None else None
+
+    def resources(self) -> Resources | None:
+        """Return what the server that the suite started uses now; None if that cannot be seen."""
+        return resources_of(self._watch.tree) if self._watch.tree is not None and self.can_restart else None
 
     def dial(self, timeout_seconds: float, receive_buffer_bytes: int = 0) -> socket.socket:
         """Connect to the server; raise OSError.

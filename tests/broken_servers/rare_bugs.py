@@ -4,14 +4,16 @@ They are a group of their own: the kill matrix does not ask for scenarios that f
 """
 
 import itertools
+import os
 import socket
+import threading
 from collections.abc import Callable
 from typing import BinaryIO, TypeVar
 
 from tests.broken_servers.bug import Bug
 from tests.broken_servers.commands import DIALECTS, LINE_LIMIT_BYTES, Commands, Parts
 from tests.broken_servers.style import Style
-from tests.broken_servers.style_loop import Loop
+from tests.broken_servers.style_loop import Client, Loop
 from tests.broken_servers.style_threads import Threads
 
 RARE: dict[str, Bug] = {}
@@ -184,3 +186,70 @@ class RefusedConnection(Threads):
         if next(self.numbers) % 50 == 0:
             sock.recv(LINE_LIMIT_BYTES)
         super().serve_client(sock)
+
+
+# --- What is left behind with each command or client ---------------------------------------------
+
+
+@_rare("rare-descriptor-leak", "HFTP-10.7")
+class DescriptorLeak(Threads):
+    """The descriptor of a client that resets its connection is never closed."""
+
+    def serve_client(self, sock: socket.socket) -> None:
+        """Keep a duplicate, and forget it."""
+        try:
+            super().serve_client(sock)
+        except OSError:
+            os.dup(sock.fileno())
+            raise
+
+
+@_rare("rare-memory-leak", "HFTP-10.7", style=Loop)
+class MemoryLeak(Commands):
+    """Each command is kept for a log that is never written."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)  # type: ignore[arg-type]
+        self.log: list[bytes] = []
+
+    def reply(self, raw: bytes) -> tuple[Parts, bool]:
+        """Keep the line, padded to a fixed width."""
+        self.log.append(raw.ljust(800))
+        return super().reply(raw)
+
+
+@_rare("rare-thread-leak", "HFTP-10.7")
+class ThreadLeak(Threads):
+    """A timer thread is started for each client, and never ends."""
+
+    def start(self, sock: socket.socket) -> None:
+        """Start a second thread."""
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        super().start(sock)
+
+
+@_rare("rare-searched-log", "HFTP-10.7")
+class SearchedLog(Commands):
+    """Whether a command was seen before is looked up in a list of all commands."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)  # type: ignore[arg-type]
+        self.seen: list[bytes] = []
+
+    def reply(self, raw: bytes) -> tuple[Parts, bool]:
+        """Search from the end of the list, and add to it."""
+        if b"" not in self.seen:
+            self.seen.append(raw)
+        return super().reply(raw)
+
+
+@_rare("rare-quadratic-line", "HFTP-9.7")
+class QuadraticLine(Loop):
+    """Each piece that arrives has the line searched, and decoded, from its beginning."""
+
+    receive_bytes = 4096
+
+    def read(self, client: Client) -> None:
+        """Decode all of it."""
+        if b"\n" not in bytes(client.received).decode("latin-1").encode("latin-1"):
+            super().read(client)

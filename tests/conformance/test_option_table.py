@@ -12,13 +12,13 @@ from conformance import cli, cli_types, pytest_plugin
 from conformance.config import FIXED_SEED, Options
 from conformance.option_table import RUN_OPTIONS, RunOption
 
-COMMAND_LINE_ONLY = {"baseline", "jobs", "exitfirst", "name"}
+COMMAND_LINE_ONLY = {"baseline", "jobs", "exitfirst", "name", "deep"}
 """pytest has marks, pytest-xdist and -x for them, and a report of its own."""
 REPORTS = {"verbose", "shows_all", "ndjson", "junit", "html", "lang"}
 """Options of `conformance run` that are no part of `Options`."""
 VALUES = {"fixtures": ("x", Path("x")), "large_bytes": ("64K", 64 << 10), "seed": ("7", 7), "clients": ("8", 8)}
 VALUES |= {"jobs": ("3", 3), "timeout_scale": ("2", 2.0), "fail_on": ("should", "should"), "dialect": ("2018", "2018")}
-VALUES |= {"max_seconds": ("60", 60), "catalogue": ("2026.1", "2026.1"), "sandbox": ("auto", "auto")}
+VALUES |= {"max_seconds": ("60", 60), "deep": ("5", 5), "catalogue": ("2026.1", "2026.1"), "sandbox": ("auto", "auto")}
 VALUES |= {"baseline": ("known.toml", Path("known.toml"))}
 
 each_option = pytest.mark.parametrize("option", [pytest.param(option, id=option.name) for option in RUN_OPTIONS])

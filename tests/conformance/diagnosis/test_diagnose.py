@@ -110,6 +110,18 @@ def test_a_scenario_of_ones_own_is_unexplained() -> None:
     assert diagnose([*results(range(10)), mine], (), (A, B), CAUSES).unexplained == ["mine.own"]
 
 
+def test_what_exploring_has_found_is_unexplained_and_decides_nothing() -> None:
+    rows = results(range(10))
+    found = [
+        Result(f"explored.x{number}", "HFTP-9.9", "MUST", verdict, kind="status", is_explored=True)
+        for number, verdict in enumerate([Verdict.FAIL] * 30 + [Verdict.INFO])
+    ]
+    (alone, beside) = (diagnose(more, (), (A, B), CAUSES) for more in (rows, [*rows, *found]))
+    assert beside.causes == alone.causes
+    assert beside.failures == alone.failures + 30
+    assert beside.unexplained == [row.scenario for row in found[:30]]
+
+
 def test_of_two_causes_that_would_do_as_well_none_is_named() -> None:
     assert named(results(range(10)), A, signature("c", range(10))) == []
 

@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from conformance.explorer import exploration
+from conformance.explorer import explore as explore_module
 from conformance.explorer.conversation import Conversation
+from conformance.explorer.database import Database
 from conformance.explorer.exploration import Exploration, Finding
 from conformance.explorer.explore import Explore
+from conformance.explorer.resource_checks import Excess
 from conformance.model.events import Event, Result, RunEnd
 from conformance.scenarios import catalogue
 from conformance.target.environment import Environment
@@ -24,7 +27,7 @@ class Explored:
     """What came of an exploration."""
 
     events: list[Event]
-    found: list[Finding]
+    found: list[Finding | Excess]
 
     @property
     def results(self) -> list[Result]:
@@ -53,10 +56,12 @@ def explore(  # noqa: PLR0913  (what a test can say)
     file: Path | None = None,
     large_bytes: int = 1 << 16,
     most_findings: int = 1,
+    database: Database | None = None,
+    measures: bool = False,
 ) -> Explored:
     """Explore a server: hold given conversations, or those that an exploration begins with, and end at a finding.
 
-    Of conversations that are made up there are so many at `most`.
+    Of conversations that are made up there are so many at `most`. Only if it `measures`, it looks at resources, too.
     """
     if opening is not None:
         monkeypatch.setattr(exploration, "opening", lambda *_given, **_more: opening)
@@ -71,9 +76,11 @@ def explore(  # noqa: PLR0913  (what a test can say)
     original = Exploration._is_over  # noqa: SLF001
     if opening is not None:
         monkeypatch.setattr(Exploration, "_is_over", is_over)
+    if not measures:
+        monkeypatch.setattr(explore_module, "can_measure", lambda _health: False)
     events: list[Event] = []
     options = make_options(f"{name} --dialect {dialect}", dialect=dialect, large_bytes=large_bytes, seed=3)
     with Environment(options, forking.launch) as environment:
-        run = Explore(options, CATALOGUE, events.append, SECONDS, str(file or ""))
+        run = Explore(options, CATALOGUE, events.append, SECONDS, file=str(file or ""), database=database)
         run.run(environment)
     return Explored(events, run._found)  # noqa: SLF001

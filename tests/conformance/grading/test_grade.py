@@ -1,5 +1,6 @@
 """A grade counts requirements, says why each line earned what it did, and blames a server for nothing of ours."""
 
+import msgspec
 import pytest
 
 from conformance.grading.explanation import explain_grade, summary
@@ -49,6 +50,15 @@ def test_what_is_not_the_servers_fault_counts_neither_way(results: list[Result],
     assert found.points == 100
     assert line(found, "HFTP-1.1").state is State.LEFT_OUT
     assert reason in line(found, "HFTP-1.1").reason
+
+
+def test_what_exploring_has_found_counts_neither_way() -> None:
+    passed = result("b.b", "HFTP-1.1", Verdict.PASS)
+    found = [
+        msgspec.structs.replace(result("explored.x", name, Verdict.FAIL), is_explored=True)
+        for name in ("HFTP-1.1", "HFTP-1.2")
+    ]
+    assert grade(run(passed, *found), EVEN) == grade(run(passed), EVEN)
 
 
 def test_blocked_scenarios_beside_passed_ones_cost_nothing_and_are_told() -> None:

@@ -24,6 +24,13 @@ def test_requirement_counts_before_its_chapter_and_that_before_the_level() -> No
     assert found["HFTP-2.1"] == 2
 
 
+@pytest.mark.parametrize("chapter", ["lengths", "clients", "framing"])
+def test_points_of_a_chapter_are_shared_among_what_is_tested(chapter: str) -> None:
+    found = PointsMap(chapters={chapter: 20}).of_dialect("2026")
+    tested = [row.id for row in specification() if row.chapter == chapter and not row.untestable and row.id in found]
+    assert sum(found[name] for name in tested) == pytest.approx(20)
+
+
 def test_reads_a_file(tmp_path: Path) -> None:
     path = tmp_path / "points.toml"
     path.write_text('scale = 10\npartial = 0.25\nwhole = ["HFTP-1.1"]\n[causes]\npath-joined = 2\n', encoding="ascii")
