@@ -137,10 +137,7 @@ class ManagedServer:
         return self._watch.queue_length()
 
     def cpu_seconds(self) -> float | None:
-        """Return the CPU time of the server that the suite started, with its children; None if unknown.
-
-        A restart resets it to 0.
-        """
+        """Return the CPU time since its start of the server that the suite started; None if unknown."""
         return self._watch.tree.cpu_seconds() if self._watch.tree is not None else None
 
     def resources(self) -> Resources | None:
@@ -319,6 +316,5 @@ class ManagedServer:
             if self._process.poll() is None:
                 self._process.kill()
                 self._process.wait()
-            notes: list[str] = getattr(self._process, "notes", [])
-            self.notes += [note for note in notes if note not in self.notes]
+            self.notes += [note for note in getattr(self._process, "notes", []) if note not in self.notes]
             self._process = None

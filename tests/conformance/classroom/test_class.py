@@ -274,7 +274,8 @@ def test_servers_with_one_wired_in_port_run_side_by_side(tmp_path: Path, mode: s
     (tmp_path / "tmp").mkdir()
     meet = "touch {own}; until test -e {other}; do sleep 0.05; done; " if mode == "off" else ""
     (tmp_path / "t.toml").write_text(wired(tmp_path, meet), encoding="utf-8")
-    side_by_side = Course(tmp_path).judge("-j", "2", "--sandbox", mode, "--timeout-scale", "5")
+    words = ("-j", "2", "--sandbox", mode, "--sandbox-read", str(ROOT), "--timeout-scale", "5")
+    side_by_side = Course(tmp_path).judge(*words)
     assert "2 servers use port" in side_by_side.said
     assert side_by_side.lines["right"].startswith("conformant"), side_by_side.said
     assert side_by_side.lines["wrong"].startswith("not conformant"), side_by_side.said
