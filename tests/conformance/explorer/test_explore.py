@@ -96,14 +96,17 @@ def test_shrinks_to_the_boundary(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_begins_with_what_was_found_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     database = Database(tmp_path)
-    wrong = Conversation((SIZE, Send(("get_metadata",))))
-    (first,) = explore(monkeypatch, "arguments-wrong-200", [wrong], most=0, database=database).found
+    wrong = Conversation((Send(("get_metadata",)),))
+    found = []
+    for opening, most, kept in (([wrong], 0, database), ([], 1, database), ([], 1, None)):
+        with monkeypatch.context() as patched:
+            found.append(explore(patched, "arguments-missing-crash", opening, most=most, database=kept).found)
+    (first,), (again,), nothing = found
     assert isinstance(first, Finding)
-    assert database.conversations() == [first.conversation]
-    (again,) = explore(monkeypatch, "arguments-wrong-200", [], most=1, database=database).found
     assert isinstance(again, Finding)
+    assert database.conversations() == [first.conversation]
     assert again.conversation == first.conversation
-    assert explore(monkeypatch, "arguments-wrong-200", [], most=1).found == []
+    assert nothing == []
 
 
 def test_what_shows_only_after_others_is_held_after_those(monkeypatch: pytest.MonkeyPatch) -> None:
