@@ -10,10 +10,11 @@ import json
 import re
 import shlex
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from conformance.classroom.pool import LostError, Pool, alone
 from conformance.config import Options
 from conformance.model.events import Event, Result
 from conformance.model.scenario import Catalogue, Scenario
@@ -23,6 +24,7 @@ from conformance.target.environment import Environment
 from tests.broken_servers import forking
 from tests.broken_servers.all_bugs import BUGS
 from tests.broken_servers.bug import Bug
+from tests.conformance.pools import pool_of, pool_options
 
 SCENARIOS = catalogue()
 SECRET = re.compile(r"\S*-[0-9a-f]{8}\.txt\S*|/\S*/tmp[0-9a-f]{8}/\S+")
@@ -193,32 +195,41 @@ def main() -> int:
     )
     parser.add_argument("--bug", action="append", choices=BUGS, metavar="NAME", help="run against this one only")
     parser.add_argument("-t", action="append", default=[], metavar="ID", help="run this scenario only")
-    parser.add_argument("-j", "--jobs", type=int, default=2, help="how many servers are judged at once")
+    pool_options(parser, 2)
     arguments = parser.parse_args()
     if arguments.write:
-        write(arguments.bug or list(BUGS), arguments.t, arguments.jobs, SCENARIOS)
+        with pool_of(arguments) as pool:
+            write(arguments.bug or list(BUGS), arguments.t, pool, SCENARIOS)
     sys.stdout.writelines(f"{line}\n" for line in show(read(), SCENARIOS))
     return 0
 
 
-def write(names: Iterable[str], select: Iterable[str], jobs: int, scenarios: Catalogue) -> None:
+def finds_of_row(row: tuple[str, list[str]], _stop: threading.Event) -> Finds:
+    """Return what scenarios find in the server of a bug, as a job of a pool."""
+    name, select = row
+    return finds_of_all(BUGS[name], select) if select else {}
+
+
+def write(names: Iterable[str], select: Iterable[str], pool: Pool, scenarios: Catalogue) -> None:
     """Run scenarios, or all of them, against bugs, and replace what they found."""
     select = set(select) or {row.id for row in scenarios}
-
-    def play(name: str) -> Finds:
-        playable = [row.id for row in scenarios if row.id in select and row.applies_to(BUGS[name].dialects[0])]
-        return finds_of_all(BUGS[name], playable) if playable else {}
-
+    rows = [
+        (name, [row.id for row in scenarios if row.id in select and row.applies_to(BUGS[name].dialects[0])])
+        for name in names
+    ]
     before = read()
     every = {
         name: {row: why for row, why in before.get(name, {}).items() if row in {known.id for known in scenarios}}
         for name in BUGS
     }
-    with ThreadPoolExecutor(jobs) as pool:
-        for name, found in zip(names, pool.map(play, names), strict=True):
-            every[name] = {row: why for row, why in every[name].items() if row not in select} | found
+    for (name, _), found in pool.run(finds_of_row, alone(rows), threading.Event()):
+        if isinstance(found, LostError):
+            raise found
+        every[name] = {row: why for row, why in every[name].items() if row not in select} | found
     MATRIX.write_text(json.dumps(kept(every, scenarios), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from tests.conformance import kill_matrix  # noqa: PLW0406  (as which workers know it)
+
+    sys.exit(kill_matrix.main())

@@ -12,10 +12,10 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from conformance.classroom.pool import Pool
 from conformance.diagnosis.signatures import PATH, Signature, written
 from conformance.model.events import Result
 from conformance.model.verdicts import Verdict
@@ -24,7 +24,8 @@ from conformance.spec.dialects import DIALECTS
 from tests.broken_servers.all_bugs import STYLES
 from tests.broken_servers.composed import ComposedError, composed, has_free_style, style_of
 from tests.conformance.diagnosis.planted import causes_by_bug
-from tests.conformance.sweep import Judged, judge, share_memory
+from tests.conformance.pools import pool_of, pool_options
+from tests.conformance.sweep import Judged, judge_each, share_memory
 
 SCENARIOS: Final = catalogue()
 OWN: Final = "own"
@@ -139,12 +140,12 @@ def in_styles(sweeps: dict[str, list[Judged]], styles: Sequence[str]) -> Iterato
                 yield f"{name}@{chosen}", telling(sweeps[name])
 
 
-def judge_all(rows: Iterable[tuple[str, list[str]]], jobs: int, file: Path) -> None:
+def judge_all(rows: Iterable[tuple[str, list[str]]], pool: Pool, file: Path) -> None:
     """Judge servers, and append what is found to a file as a sweep does; those that are in it are left out."""
     done = set(read([file])) if file.exists() else set()
     left = [(name, select) for name, select in rows if name not in done and select]
-    with ThreadPoolExecutor(jobs) as pool, file.open("a", encoding="utf-8") as out:
-        for (name, _), judged in zip(left, pool.map(lambda row: judge(*row), left), strict=True):
+    with file.open("a", encoding="utf-8") as out:
+        for name, judged in judge_each(pool, left):
             out.write(json.dumps({"name": name, "run": 1, **judged._asdict()}) + "\n")
             out.flush()
             sys.stdout.write(f"{name:44} {judged.seconds:6.1f} s  {judged.counts}\n")
@@ -157,7 +158,7 @@ def main() -> int:
     parser.add_argument("sweeps", nargs="+", type=Path, metavar="SWEEP.json", help="what sweeps have written")
     parser.add_argument("--styles", default="", help="judge the bugs in these styles, too; separated by commas")
     parser.add_argument("--json", type=Path, help="where to append what is found in these styles")
-    parser.add_argument("-j", "--jobs", type=int, default=1, help="how many servers are judged at a time")
+    pool_options(parser, 1)
     asked = parser.parse_args()
     paths = list(asked.sweeps)
     if asked.styles:
@@ -165,7 +166,8 @@ def main() -> int:
             parser.error("--styles needs --json FILE")
         share_memory()
         try:
-            judge_all(in_styles(read(paths), asked.styles.split(",")), asked.jobs, asked.json)
+            with pool_of(asked) as pool:
+                judge_all(in_styles(read(paths), asked.styles.split(",")), pool, asked.json)
         except ComposedError as error:
             parser.error(str(error))
         paths.append(asked.json)

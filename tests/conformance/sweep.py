@@ -2,8 +2,8 @@
 
 `python -m tests.conformance.sweep` shows for each planted bug the seconds and the verdicts, and for all of them the
 median, the 90th percentile and the worst. `--runs 3` compares the verdicts of several runs, `--load 2` keeps so many
-processors busy meanwhile, and names choose some servers of the kill matrix, of the odd ones, `correct-...`, or servers
-that are put together from bugs (`tests/broken_servers/composed.py`).
+processors busy meanwhile, `--on dask://HOST:PORT` judges them on a cluster, and names choose some servers of the kill
+matrix, of the odd ones, `correct-...`, or servers that are put together from bugs (`tests/broken_servers/composed.py`).
 """
 
 import argparse
@@ -12,12 +12,13 @@ import json
 import shlex
 import statistics
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 
+from conformance.classroom.pool import LostError, Pool, alone
 from conformance.config import Options
 from conformance.diagnosis.diagnose import symptom
 from conformance.model.events import Event, Result, RunStart
@@ -28,6 +29,7 @@ from tests.broken_servers import forking
 from tests.broken_servers.__main__ import NAMES, first_dialect
 from tests.broken_servers.all_bugs import BUGS
 from tests.broken_servers.composed import ComposedError, composed
+from tests.conformance.pools import pool_of, pool_options
 from tests.conformance.repetitions import Verdicts, differences, load
 
 SCENARIOS = catalogue()
@@ -73,10 +75,17 @@ def share_memory() -> None:
         tell(_M_ARENA_MAX, 1)
 
 
-def sweep(names: Sequence[str], jobs: int) -> Iterator[tuple[str, Judged]]:
-    """Yield each server and how it fared, so many judged at a time."""
-    with ThreadPoolExecutor(jobs) as pool:
-        yield from zip(names, pool.map(judge, names), strict=True)
+def judge_some(row: tuple[str, Sequence[str]], _stop: threading.Event) -> Judged:
+    """Judge a server by some scenarios, or by all, as a job of a pool."""
+    return judge(*row)
+
+
+def judge_each(pool: Pool, rows: Iterable[tuple[str, Sequence[str]]]) -> Generator[tuple[str, Judged], None, None]:
+    """Yield each server and how it fared, as soon as it is judged."""
+    for (name, _), judged in pool.run(judge_some, alone(list(rows)), threading.Event()):
+        if isinstance(judged, LostError):
+            raise judged
+        yield name, judged
 
 
 def spread(what: str, numbers: Iterable[float]) -> str:
@@ -92,7 +101,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="which servers; without any, all with a planted bug")
     parser.add_argument("--runs", type=int, default=1, help="how often each is judged")
     parser.add_argument("--load", type=int, default=0, help="how many processors are kept busy besides")
-    parser.add_argument("-j", "--jobs", type=int, default=1, help="how many servers are judged at a time")
+    pool_options(parser, 1)
     parser.add_argument("--json", type=Path, help="where to write a line for each server and run")
     arguments = parser.parse_args()
     share_memory()
@@ -103,9 +112,9 @@ def main() -> int:
     names = arguments.names or list(BUGS)
     first: dict[str, Judged] = {}
     changed: list[str] = []
-    with load(arguments.load):
+    with load(arguments.load), pool_of(arguments) as pool:
         for number in range(arguments.runs):
-            for name, judged in sweep(names, arguments.jobs):
+            for name, judged in judge_each(pool, [(name, ()) for name in names]):
                 before = first.setdefault(name, judged)
                 found = differences(before.verdicts, judged.verdicts)
                 changed += [f"{name}, run {number + 1}: {line}" for line in found]
@@ -126,4 +135,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from tests.conformance import sweep  # noqa: PLW0406  (as which workers know it)
+
+    sys.exit(sweep.main())
