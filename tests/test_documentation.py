@@ -147,7 +147,7 @@ def run_python(example: Example) -> None:
         assert ast.dump(ast.parse(example.parsed)) == ast.dump(ast.Module(nodes, []))
         return
     scratch: Path = example.namespace["scratch"]
-    if "greenserver.client" in example.parsed:
+    if "greenserver.client" in example.parsed or "hftp://" in example.parsed:
         run_client(example.parsed, scratch)
         return
     (scratch / "public").mkdir()
@@ -176,6 +176,8 @@ def run_client(program: str, scratch: Path) -> None:
     if "download" in program:
         expected = ["['hello.txt']", repr(HELLO[7:12]), hashlib.sha256(HELLO).hexdigest()]
         assert (here / "copy.txt").read_bytes() == HELLO
+    if "fsspec" in program:
+        expected = [repr(HELLO), f"['{address}/hello.txt']"]
     assert done.stdout.splitlines() == expected
 
 

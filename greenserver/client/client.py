@@ -1,6 +1,7 @@
 """The synchronous client: performs the steps of a session on a blocking socket."""
 
 import contextlib
+import select
 import socket
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -94,6 +95,19 @@ class Client:
     def close(self) -> None:
         """Say goodbye and close the connection."""
         self._call(self.session.leave())
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is a connection, on which no reply is missing, and which the server has not closed."""
+        if self._socket is None or not self.session.is_idle:
+            return False
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return not poll.poll(0)  # nothing is to be read, the end of the stream least of all
+
+    def abandon(self) -> None:
+        """Close the connection without a word, for good: it takes no time, and a parent process keeps its copy."""
+        self._do(Close())
 
     # --- For downloads -------------------------------------------------------------------------------
 

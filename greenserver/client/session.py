@@ -103,7 +103,7 @@ class Session:
         is_beyond = False
         while position < end:
             try:
-                if not self._is_open or self._confirmed != (name, size):
+                if not self.is_idle or self._confirmed != (name, size):
                     yield from self._confirm(name, size)
                 if not self.form:
                     self.form = yield from self.find_form(name)
@@ -124,7 +124,7 @@ class Session:
     def leave(self) -> Steps[None]:
         """Say goodbye, if the connection is idle, and close it."""
         try:
-            if self._is_open and self._wire is not None:
+            if self.is_idle and self._wire is not None:
                 yield Send(self._wire.send(Quit()))
                 yield from self._next(_FAREWELL_SECONDS)
         except (*_LOST, HftpError):
@@ -135,7 +135,7 @@ class Session:
     # --- Requests ------------------------------------------------------------------------------------
 
     @property
-    def _is_open(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether there is a connection on which no reply is missing."""
         return self._wire is not None and not self._is_awaiting
 

@@ -1,0 +1,1 @@
+"""Programs of others that read hftp:// URLs: in an environment of their own, `tox run -e integrations`."""
