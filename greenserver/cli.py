@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
@@ -72,7 +73,7 @@ def _load_file(context: click.Context, _parameter: click.Parameter, path: str | 
         "show_default": True,
         "max_content_width": 120,
     },
-    subcommand_metavar="[deploy ...]",
+    subcommand_metavar="[demo | deploy ...]",
     epilog="Every option can also be set in the environment (GREENSERVER_PORT=2000) or in the TOML file of --config "
     "(port = 2000). The command line overrides the environment, which overrides the file. "
     "BYTES may end in K, M or G (powers of 1024), as in --rate 10M. "
@@ -125,6 +126,25 @@ def deploy(what: str) -> None:
             f"the service will not see {', '.join(hidden)} (ProtectHome, PrivateTmp); install greenserver elsewhere: "
             "python3 -m venv /opt/greenserver && /opt/greenserver/bin/pip install ."
         )
+
+
+@serve.command(short_help="Serve sample files, fetch them, judge the server, open the report.")
+@click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Where to write the report to.")
+@click.option("--no-browser", is_flag=True, show_default=False, help="Do not open the report in a browser.")
+def demo(report: Path | None, *, no_browser: bool) -> None:
+    """Serve sample files, fetch them with hftp, judge the server with conformance, and open the report.
+
+    Without a display, it prints where the report is. All else that it makes is temporary.
+    """
+    from greenserver import demo as demonstration  # noqa: PLC0415  (not needed to serve)
+
+    try:
+        demonstration.run(report, is_browser_wanted=not no_browser)
+    except (demonstration.DemoError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        sys.exit(demonstration.INTERRUPTED)
 
 
 def read(arguments: Sequence[str]) -> Settings:
