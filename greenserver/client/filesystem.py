@@ -255,7 +255,7 @@ class HftpFileSystem(AbstractFileSystem):
     ) -> None:
         """Fetch a file as `hftp get` does: in parts over several connections, and under its name once it is whole."""
         if outfile is not None or isfilelike(lpath):
-            super().get_file(rpath, lpath, callback=callback, outfile=outfile, **kwargs)
+            super().get_file(rpath, "", callback=callback, outfile=lpath if outfile is None else outfile, **kwargs)
             return
         info = self.info(rpath)
         local = Path(stringify_path(lpath))
