@@ -56,9 +56,7 @@ class HftpFileSystem(AbstractFileSystem):
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:  # noqa: ANN401  (a path, or a list of them)
-        """Return `HOST:PORT/NAME` for a URL or a path; the port is always there, and there are no brackets of IPv6,
-        which would be a pattern. Raise ValueError for what is no address.
-        """  # noqa: D205  (it does not fit on one line)
+        """Return `HOST:PORT/NAME` for a URL, without the brackets of IPv6, which are a pattern; raise ValueError."""
         if isinstance(path, list):
             return [cls._strip_protocol(each) for each in path]
         text = stringify_path(path).removeprefix(f"{cls.protocol}::").removeprefix(f"{cls.protocol}://").rstrip("/")
