@@ -16,6 +16,8 @@ from conformance import cli as conformance_cli
 from greenserver import cli, demo
 from tests.greenserver.serving import ROOT, TIMEOUT_SECONDS
 
+pytestmark = [pytest.mark.once, pytest.mark.measured]
+
 JUDGE = (
     "import pathlib, sys; print('judged', *sys.argv[1:3], flush=True); pathlib.Path(sys.argv[-1]).write_text('report')"
 )

@@ -1,6 +1,7 @@
 """A client reaches servers by IPv6, unix sockets, TLS with certificates on both sides, SOCKS and PROXY protocol."""
 
 import asyncio
+import contextlib
 import doctest
 import ipaddress
 import socket
@@ -111,7 +112,8 @@ def socks(names: list[bytes], onward: Callable[[], tuple[str, int]]) -> Callable
     def carry(source: socket.socket, target: socket.socket) -> None:
         while data := source.recv(1 << 16):
             target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # the other side has left, too
+            target.shutdown(socket.SHUT_WR)
 
     def handle(peer: Peer) -> None:
         exactly(peer, exactly(peer, 2)[1])

@@ -29,6 +29,9 @@ IN_A = ("a/b/z.csv", "a/x.csv", "a/y.csv")
 CONTENT = bytes(range(256)) * 40
 
 
+pytestmark = [pytest.mark.once, pytest.mark.measured]
+
+
 @pytest.fixture
 def fs() -> Iterator[HftpFileSystem]:
     """Return a file system that leaves no connections behind."""

@@ -15,6 +15,8 @@ from greenserver.client.pool import ConnectionPool, pool_of
 from tests.greenserver.client.scripted import Handler, Peer, one_file, serving
 from tests.greenserver.serving import TIMEOUT_SECONDS, wait_until
 
+pytestmark = [pytest.mark.once, pytest.mark.measured]
+
 CONTENT = bytes(range(256)) * 400
 TWO = Options(dialect="2019", connections=2, retries=0)
 
