@@ -14,6 +14,8 @@ from conformance.oracle.choices import Choices
 BLOCKS: Final = 16
 ROUNDS: Final = 16
 """How many rounds a block has."""
+_ENOUGH_BLOCKS: Final = 12
+"""After so many, a series says something although the time is over."""
 _QUIET_SECONDS: Final = 0.02
 _SETTLING_SECONDS: Final = 0.5
 """How long the server may take after a block until it has done all that it has to do."""
@@ -53,17 +55,25 @@ class Series:
         before = self._settled()
         cpu: list[float] = []
         for block in range(BLOCKS):
-            for _ in range(ROUNDS):
-                if self._context.clock() >= self._until:
-                    message = Message("the server is too slow: {rounds} rounds", rounds=block * ROUNDS)
-                    raise Incomplete(message)
-                self._hold_round()
+            if not self._hold_block():
+                if block >= _ENOUGH_BLOCKS:
+                    break  # what gets slower and slower has shown it by now
+                message = Message("the server is too slow: {rounds} rounds", rounds=block * ROUNDS)
+                raise Incomplete(message)
             sample = self._settled()
             cpu.append(sample.cpu_seconds - before.cpu_seconds)
             before = sample
             self._samples.append(sample)
             self._note((block + 1) * ROUNDS, sample)
         self._judge(cpu)
+
+    def _hold_block(self) -> bool:
+        """Hold the rounds of a block; return False if the time is over before."""
+        for _ in range(ROUNDS):
+            if self._context.clock() >= self._until:
+                return False
+            self._hold_round()
+        return True
 
     def _hold_round(self) -> None:
         context = ScenarioContext(self._facts, is_crowded=False)
@@ -121,16 +131,16 @@ class Series:
         memory = [row.memory_bytes for row in self._samples]
         threads: list[int | None] = [row.threads for row in self._samples]
         if (found := _grown(descriptors, _LEAST_COUNT)) and self._stays(found, "descriptors"):
-            raise _failure(Message("descriptors"), f"{found.first:.0f}", f"{found.last:.0f}", _UNCLOSED)
+            raise self._failure(Message("descriptors"), f"{found.first:.0f}", f"{found.last:.0f}", _UNCLOSED)
         if (found := _grown(threads, _LEAST_COUNT)) and self._stays(found, "threads"):
-            raise _failure(Message("threads"), f"{found.first:.0f}", f"{found.last:.0f}", _UNENDED)
+            raise self._failure(Message("threads"), f"{found.first:.0f}", f"{found.last:.0f}", _UNENDED)
         if (found := _grown(memory, _LEAST_MEMORY)) and self._stays(found, "memory_bytes"):
             first, last = (f"{size / _MIB:.1f} MiB" for size in (found.first, found.last))
-            raise _failure(Message("memory"), first, last, _KEPT_OBJECTS)
+            raise self._failure(Message("memory"), first, last, _KEPT_OBJECTS)
         slower = growth(cpu)
         if slower is not None and slower.last >= max(_LEAST_CPU, _LEAST_FACTOR * slower.first):
             what = Message("CPU time of {rounds} rounds", rounds=ROUNDS)
-            raise _failure(what, f"{slower.first:.2f} s", f"{slower.last:.2f} s", _SEARCHED)
+            raise self._failure(what, f"{slower.first:.2f} s", f"{slower.last:.2f} s", _SEARCHED)
 
     def _stays(self, found: Growth, field: str) -> bool:
         """Return whether a growth is still there when the server has had time to give it back."""
@@ -138,18 +148,17 @@ class Series:
         left: int | None = getattr(self._now(), field)
         return left is not None and left >= found.first + _KEPT * (found.last - found.first)
 
+    def _failure(self, what: Message, first: str, last: str, cause: Message) -> Failure:
+        return Failure(
+            Kind.GROWTH,
+            Message("the server to use no more after {rounds} rounds than before", rounds=len(self._samples) * ROUNDS),
+            Message("{what}: {first} at first, {last} in the end, and ever more", what=what, first=first, last=last),
+            cause,
+        )
+
 
 def _grown(values: list[int | None], least: int) -> Growth | None:
     """Return the growth of a resource that can be seen, if it is by `least` or more."""
     seen = [value for value in values if value is not None]
     found = growth(seen) if len(seen) == len(values) else None
     return found if found is not None and found.last - found.first >= least else None
-
-
-def _failure(what: Message, first: str, last: str, cause: Message) -> Failure:
-    return Failure(
-        Kind.GROWTH,
-        Message("the server to use no more after {rounds} rounds than before", rounds=BLOCKS * ROUNDS),
-        Message("{what}: {first} at first, {last} in the end, and ever more", what=what, first=first, last=last),
-        cause,
-    )
