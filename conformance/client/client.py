@@ -119,14 +119,6 @@ class Client(CommandConnection):
         self.read_end(AFTER_QUIT)
         self.close()  # a server that lingers would still count this client
 
-    def send_quit(self) -> bool:
-        """Send quit unrecorded, after ending an unfinished line; return whether the server is expected to close."""
-        if self.is_over or self.has_quit:
-            return False
-        self.go_off_record()
-        self.send((b"\r\nquit" if self._begun else b"quit") + b"\r\n")
-        return not self.is_silent
-
     def quit_and_close(self) -> None:
         """Send quit, wait up to 0.3 s for EOF if the server replies at all, and close."""
         if self.send_quit():

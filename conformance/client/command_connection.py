@@ -100,6 +100,14 @@ class CommandConnection(RawConnection):
         """Expect the next status line for the command whose reply timed out."""
         self._replies -= 1
 
+    def send_quit(self) -> bool:
+        """Send quit unrecorded, after ending an unfinished line; return whether the server is expected to close."""
+        if self.is_over or self.has_quit:
+            return False
+        self.go_off_record()
+        self.send((b"\r\nquit" if self._begun else b"quit") + b"\r\n")
+        return not self.is_silent
+
     # --- Lines of replies ------------------------------------------------------------------------
 
     def status(self, *codes: int, cause: str = "") -> Status:

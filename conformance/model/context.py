@@ -266,7 +266,7 @@ class ScenarioContext:
             self.slowest_seconds = max(self.slowest_seconds, client.slowest_seconds)
             if client.evidence_note and client.evidence_note not in self.seen:
                 self.observe(client.evidence_note)
-            if not client.is_over and client.send_quit():
+            if client.send_quit():
                 leaving.append(client)
         until = self.clock() + CLOSING_SECONDS
         for client in leaving:

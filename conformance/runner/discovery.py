@@ -225,8 +225,9 @@ class _Search:
             except Failure as failure:
                 ending = failure.kind.value
         makes_wait = served == 1 and ending == "silence"  # a sequential server: the second client waits for the first
-        has_ended = 0 < served < _AT_ONCE and not makes_wait and self._has_ended()
-        is_capped = 0 < served < _AT_ONCE and not makes_wait and not has_ended
+        has_stopped = 0 < served < _AT_ONCE and not makes_wait
+        has_ended = has_stopped and self._has_ended()
+        is_capped = has_stopped and not has_ended
         refusal = escape(self._refusal.rstrip()) if is_capped else ""
         is_concurrent = served > 1 or has_ended  # scenarios are to show at how many clients it ends
         self._update(is_concurrent=is_concurrent, capacity=served if is_capped else 0, refusal=refusal)
